@@ -1,0 +1,233 @@
+"""The Docker Engine that everything here talks to: the one that the user already has.
+
+Looked for in this order: ``DOCKER_HOST``, the current docker context (which the SDK's ``from_env`` ignores,
+though Docker Desktop, Colima, OrbStack and rootless engines live there), the usual sockets. Installing and
+starting one is ``layerlab.engine_setup``'s business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.errors import DockerException
+from docker.tls import TLSConfig
+
+from layerlab.errors import EngineDenied, EngineError, EngineGone, EngineNotFound, EngineTooOld
+
+MINIMUM_VERSION: Final = (20, 10)
+CONNECT_TIMEOUT: Final = 5  # seconds; an engine that needs longer to say its version is of no use
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place where an engine may be.
+
+    Attributes:
+        endpoint: Its address, such as ``unix:///var/run/docker.sock``.
+        source: Where that address comes from, in words.
+        chosen: Whether the user named it. Then it is used or reported, never passed over for another.
+        tls: Certificates, where the docker context holds some.
+    """
+
+    endpoint: str
+    source: str
+    chosen: bool
+    tls: TLSConfig | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Docker engine that answers.
+
+    Attributes:
+        client: The SDK's client for it.
+        endpoint: Its address, fit for ``DOCKER_HOST``.
+        source: Where that address came from, in words.
+        version: The engine's version, such as ``20.10.24+dfsg1``.
+        api_version: The newest API that it speaks, such as ``1.41``.
+        storage_driver: ``overlay2``, ``overlayfs`` (the containerd image store) ...
+        root_directory: Where it keeps its data, on its own machine.
+        host: The name or address under which the ports that it publishes are reached.
+        is_local: Whether it is reached over a socket of this machine.
+    """
+
+    client: docker.DockerClient = field(repr=False)
+    endpoint: str
+    source: str
+    version: str
+    api_version: str
+    storage_driver: str
+    root_directory: str
+    host: str
+    is_local: bool
+
+    @property
+    def has_containerd_store(self) -> bool:
+        """Whether images live in containerd, where overlay2's directories do not exist."""
+        return self.storage_driver not in {"overlay2", "btrfs", "zfs", "vfs", "fuse-overlayfs", "aufs"}
+
+
+def candidates() -> Iterator[Candidate]:
+    """The places where an engine may be, the most wanted first.
+
+    Raises:
+        EngineError: the docker context that is set does not exist or cannot be read.
+    """
+    if host := os.environ.get("DOCKER_HOST"):
+        yield Candidate(host, "DOCKER_HOST", chosen=True)
+        return
+    try:
+        context = ContextAPI.get_current_context()
+    except (DockerException, OSError, ValueError, KeyError) as error:
+        raise EngineError(
+            f"the current docker context cannot be read ({error})",
+            remedy="see `docker context ls`, or choose one with `docker context use default`",
+        ) from error
+    if context is None:
+        raise EngineError(
+            "the current docker context does not exist",
+            remedy="see `docker context ls`, or choose one with `docker context use default`",
+        )
+    if context.Name != "default":
+        yield Candidate(
+            context.Host or "", f"the docker context {context.Name!r}", chosen=True, tls=context.TLSConfig
+        )
+        return
+    for path in usual_sockets():
+        yield Candidate(f"unix://{path}", "a usual socket", chosen=False)
+
+
+def usual_sockets() -> list[Path]:
+    """The sockets at which engines usually listen, whether or not they exist."""
+    home = Path.home()
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    return [
+        Path("/var/run/docker.sock"),
+        runtime / "docker.sock",
+        home / ".docker/run/docker.sock",
+        home / ".docker/desktop/docker.sock",
+        home / ".colima/default/docker.sock",
+        home / ".orbstack/run/docker.sock",
+        home / ".rd/docker.sock",
+    ]
+
+
+def connect() -> Engine:
+    """The engine that is reachable now; nothing is installed or started.
+
+    Raises:
+        EngineNotFound: nothing answers.
+        EngineDenied: a socket is there, but may not be opened.
+        EngineTooOld: the engine is older than `MINIMUM_VERSION`.
+        EngineError: the docker context cannot be read.
+    """
+    failure: EngineError | None = None
+    for candidate in candidates():
+        try:
+            return open_engine(candidate)
+        except EngineTooOld:
+            raise
+        except EngineError as error:
+            if candidate.chosen:
+                raise
+            if failure is None or (isinstance(error, EngineDenied) and not isinstance(failure, EngineDenied)):
+                failure = error
+    if isinstance(failure, EngineDenied):
+        raise failure
+    raise EngineNotFound(
+        "no Docker engine answers (tried DOCKER_HOST, the docker context and the usual sockets)",
+        remedy="start Docker, or run ./lab as root on Debian or Ubuntu, which installs it",
+    )
+
+
+def open_engine(candidate: Candidate) -> Engine:
+    """Connect to this one, and learn what it is.
+
+    Raises:
+        EngineNotFound, EngineDenied, EngineTooOld: see `connect`.
+    """
+    endpoint = candidate.endpoint
+    url = urlsplit(endpoint)
+    if url.scheme == "unix" and not Path(url.path).exists():
+        raise EngineNotFound(f"there is no socket at {url.path}", remedy="start Docker")
+    client = None
+    try:
+        client = docker.DockerClient(
+            base_url=endpoint,
+            version="auto",
+            timeout=CONNECT_TIMEOUT,
+            tls=candidate.tls or _tls_from_environment(endpoint),
+            use_ssh_client=url.scheme == "ssh",
+        )
+        version, info = client.version(), client.info()
+    except (DockerException, requests.RequestException, OSError, ValueError) as error:
+        if client is not None:
+            client.close()
+        raise _why_not(candidate, error) from error
+    # Builds, pulls and exports say nothing for minutes; whoever needs a limit sets one of its own.
+    client.api.timeout = None  # type: ignore[assignment]  # requests takes None, the stubs do not know
+    engine = Engine(
+        client=client,
+        endpoint=endpoint,
+        source=candidate.source,
+        version=str(version.get("Version", "?")),
+        api_version=str(version.get("ApiVersion", "?")),
+        storage_driver=str(info.get("Driver", "?")),
+        root_directory=str(info.get("DockerRootDir", "")),
+        host=url.hostname if url.scheme in {"tcp", "http", "https", "ssh"} and url.hostname else "127.0.0.1",
+        is_local=url.scheme in {"unix", "http+unix", "npipe"},
+    )
+    numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
+    if numbers and numbers < MINIMUM_VERSION:
+        client.close()
+        wanted = ".".join(map(str, MINIMUM_VERSION))
+        raise EngineTooOld(
+            f"the Docker engine at {endpoint} is version {engine.version}, and the lab needs {wanted} or newer",
+            remedy="update Docker, or point DOCKER_HOST to a newer engine",
+        )
+    return engine
+
+
+def _tls_from_environment(endpoint: str) -> TLSConfig | bool:
+    """What DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for, as the docker client reads them."""
+    if not endpoint.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
+        return False
+    folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+    return TLSConfig(
+        client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+        ca_cert=str(folder / "ca.pem"),
+        verify=True,
+    )
+
+
+def _why_not(candidate: Candidate, error: Exception) -> EngineError:
+    text = str(error)
+    where = f"{candidate.endpoint} ({candidate.source})"
+    if "Permission denied" in text or "PermissionError" in text:
+        return EngineDenied(
+            f"the Docker engine's socket {where} may not be opened by this user",
+            remedy="run `sudo usermod -aG docker $USER` and log in again, or run ./lab with sudo",
+        )
+    if "client version" in text and "too" in text:
+        return EngineTooOld(f"the Docker engine at {where} speaks no common API version", remedy="update Docker")
+    return EngineNotFound(
+        f"no Docker engine answers at {where}",
+        remedy="start it, or unset what points there (`unset DOCKER_HOST`, `docker context use default`)",
+    )
+
+
+def gone(engine: Engine, error: Exception) -> EngineGone:
+    """The error to raise when an engine that answered before does not any more."""
+    return EngineGone(
+        f"the Docker engine at {engine.endpoint} stopped answering ({type(error).__name__})",
+        remedy="see `./lab doctor`, start the engine again and repeat the command",
+    )

@@ -1,0 +1,145 @@
+"""Everything that the lab raises on purpose.
+
+LabError
+├── UsageError            the command line or a function was given something that cannot be
+├── EngineError           the Docker engine
+│   ├── EngineNotFound        none answers, and none could be started
+│   ├── EngineDenied          it is there, but its socket may not be opened
+│   ├── EngineTooOld          it lacks what the lab needs
+│   └── EngineGone            it answered before and does not any more
+├── BaseImageError        a base image cannot be had
+│   ├── RegistryRefused       a registry answered, and said no (401, 404, 429 ...)
+│   └── StandInError          a stand-in could not be made, or may not be made here
+├── BuildError            an image could not be built
+│   ├── DockerfileError       the Dockerfile cannot be read or does not parse
+│   ├── ContextError          the build context cannot be read or is over its limits
+│   ├── StepFailed            a step failed: says the line, the command and the end of its log
+│   └── BuildTimeout          the time limit was reached; the engine was told to stop
+├── ImageError            an image cannot be looked at
+│   ├── ImageNotFound         no image and no file has that name
+│   └── ArchiveError          the archive is damaged, hostile or of an unknown kind
+└── ServiceError          a container of the service
+    ├── ServiceNotReady       it did not answer in time, or ended
+    └── PortInUse             the port that was asked for is taken
+
+Each says what happened and why (``str(error)``) and what to do next (``error.remedy``)::
+
+    try:
+        lab.build("optimized")
+    except LabError as error:
+        print(error, error.remedy)
+"""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """Something that the user can do something about.
+
+    Args:
+        what: What happened and why, one sentence without a full stop at the end.
+        remedy: What to do next, one sentence without a full stop at the end.
+    """
+
+    def __init__(self, what: str, *, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+    @property
+    def one_line(self) -> str:
+        """What happened and what to do, on one line, for a terminal."""
+        return " ".join(f"{self}: {self.remedy}.".split())
+
+
+class UsageError(LabError):
+    """The command line or a function was given something that cannot be."""
+
+
+class EngineError(LabError):
+    """The Docker engine."""
+
+
+class EngineNotFound(EngineError):
+    """No engine answers, and none could be started."""
+
+
+class EngineDenied(EngineError):
+    """The engine is there, but its socket may not be opened."""
+
+
+class EngineTooOld(EngineError):
+    """The engine lacks what the lab needs."""
+
+
+class EngineGone(EngineError):
+    """The engine answered before and does not any more."""
+
+
+class BaseImageError(LabError):
+    """A base image cannot be had."""
+
+
+class RegistryRefused(BaseImageError):
+    """A registry answered, and said no."""
+
+
+class StandInError(BaseImageError):
+    """A stand-in could not be made, or may not be made on this engine."""
+
+
+class BuildError(LabError):
+    """An image could not be built."""
+
+
+class DockerfileError(BuildError):
+    """The Dockerfile cannot be read or does not parse."""
+
+
+class ContextError(BuildError):
+    """The build context cannot be read or is over its limits."""
+
+
+class StepFailed(BuildError):
+    """A step of a build failed.
+
+    Args:
+        what: What happened and why.
+        remedy: What to do next.
+        line: The line of the Dockerfile on which the instruction begins, counted from 1; None if unknown.
+        instruction: The instruction as the Dockerfile has it.
+        log: The last lines that the step printed.
+    """
+
+    def __init__(self, what: str, *, remedy: str, line: int | None, instruction: str, log: str) -> None:
+        super().__init__(what, remedy=remedy)
+        self.line = line
+        self.instruction = instruction
+        self.log = log
+
+
+class BuildTimeout(BuildError):
+    """The time limit of a build was reached."""
+
+
+class ImageError(LabError):
+    """An image cannot be looked at."""
+
+
+class ImageNotFound(ImageError):
+    """No image and no file has that name."""
+
+
+class ArchiveError(ImageError):
+    """The archive is damaged, hostile or of an unknown kind."""
+
+
+class ServiceError(LabError):
+    """A container of the service."""
+
+
+class ServiceNotReady(ServiceError):
+    """The service did not answer in time, or ended."""
+
+
+class PortInUse(ServiceError):
+    """The port that was asked for is taken."""

@@ -1,0 +1,39 @@
+"""What is reported while something long goes on, and who listens.
+
+Whoever works (a build, the making of a base image, the installation of an engine) calls ``report`` with a
+`Step` whenever something changes; a display (``layerlab.displays``) shows it. Work knows nothing of displays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["running", "done", "cached", "failed"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of something long, as it stands now.
+
+    Attributes:
+        key: The same for every report about this step, unique within the work.
+        title: What it does, such as ``[build 3/5] RUN pip install ...``.
+        state: How it stands.
+        seconds: How long it has taken so far, or took in all; None while it is unknown.
+        detail: The newest line that it printed, or how far it is.
+    """
+
+    key: str
+    title: str
+    state: State
+    seconds: float | None = None
+    detail: str = ""
+
+
+Report = Callable[[Step], None]
+
+
+def silent(step: Step) -> None:
+    """Listen to nothing."""
