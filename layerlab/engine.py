@@ -86,7 +86,7 @@ def candidates() -> Iterator[Candidate]:
         yield Candidate(host, "DOCKER_HOST", chosen=True)
         return
     try:
-        context = ContextAPI.get_current_context()
+        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
     except (DockerException, OSError, ValueError, KeyError) as error:
         raise EngineError(
             f"the current docker context cannot be read ({error})",
@@ -156,8 +156,11 @@ def open_engine(candidate: Candidate) -> Engine:
         EngineNotFound, EngineDenied, EngineTooOld: see `connect`.
     """
     endpoint = candidate.endpoint
-    url = urlsplit(endpoint)
-    if url.scheme == "unix" and not Path(url.path).exists():
+    try:
+        url = urlsplit(endpoint)
+    except ValueError as error:
+        raise _why_not(candidate, error) from error
+    if url.scheme == "unix" and not Path(url.path).is_socket():
         raise EngineNotFound(f"there is no socket at {url.path}", remedy="start Docker")
     client = None
     try:

@@ -92,7 +92,17 @@ class BuildError(LabError):
 
 
 class DockerfileError(BuildError):
-    """The Dockerfile cannot be read or does not parse."""
+    """The Dockerfile cannot be read or does not parse.
+
+    Args:
+        what: What happened and why.
+        remedy: What to do next.
+        line: The line that is wrong, counted from 1; None if it is the file as a whole.
+    """
+
+    def __init__(self, what: str, *, remedy: str, line: int | None = None) -> None:
+        super().__init__(what, remedy=remedy)
+        self.line = line
 
 
 class ContextError(BuildError):

@@ -11,6 +11,7 @@ user starts from it. So
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Final
 
@@ -20,11 +21,15 @@ from docker.models.images import Image
 IMAGE_LABEL: Final = "layerlab.image"
 """On images; its value is what the image is for: single, optimized, stand-in ..."""
 
+BASE_PURPOSE: Final = "base"
+"""The value of `IMAGE_LABEL` on base images, which ``clean`` keeps unless it is told otherwise."""
+
 CONTAINER_LABEL: Final = "layerlab.container"
 """On containers, volumes and networks; its value is the run that made it."""
 
-RUN_ID: Final = uuid.uuid4().hex[:12]
-"""Names this process's run, so that it can remove what it made itself and nothing of another run."""
+RUN_ID: Final = os.environ.get("LAB_RUN_ID") or uuid.uuid4().hex[:12]
+"""Names this run, so that it can remove what it made itself and nothing of another run. JupyterLab's kernels belong
+to the run of the ``./lab`` that serves them (``LAB_RUN_ID``)."""
 
 MARKER_REPOSITORY: Final = "layerlab"
 

@@ -1,0 +1,18 @@
+"""``python -m layerlab``: what ``./lab`` runs."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    from layerlab.cli import main
+except ImportError as error:  # a package of .venv is missing or broken
+    if (error.name or "").partition(".")[0] in {"layerlab", ""}:
+        raise
+    from layerlab.bootstrap import VENV
+
+    (VENV / "made-for").unlink(missing_ok=True)
+    print(f"lab: .venv is damaged ({error}): repeat the command, and it is mended first", file=sys.stderr)
+    sys.exit(2)
+
+sys.exit(main())

@@ -1,0 +1,138 @@
+"""Makes ``.venv`` from the pinned, hashed requirements. Run by the system's Python, so: standard library only.
+
+    python3 layerlab/bootstrap.py lab|test
+
+The virtual environment is brought up to date rather than made anew, and says what it holds only after everything is
+there: a copy of the pins (``holds-lab.txt``) and the folder that it was made for (``made-for``). So whatever
+interrupts this, the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+REQUIREMENTS = ROOT / "requirements"
+
+
+def say(text: str) -> None:
+    print(f"lab: {text}", file=sys.stderr, flush=True)
+
+
+def fail(text: str) -> NoReturn:
+    say(text)
+    sys.exit(2)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let a second ``./lab`` wait for the first instead of writing into the same folder."""
+    try:
+        import fcntl  # noqa: PLC0415  # not on Windows, where the lab runs in WSL
+    except ImportError:
+        yield
+        return
+    with (ROOT / ".venv.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another ./lab that is making .venv")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def python() -> Path:
+    return VENV / "bin" / "python"
+
+
+def run(command: list[str], *, otherwise: str) -> None:
+    """Run a command; show what it printed, and end with this line, if it fails."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        fail(otherwise)
+
+
+def is_sound() -> bool:
+    """Whether the virtual environment starts, has pip, and stands where it was made."""
+    if not python().exists() or made_for() not in {"", str(ROOT)}:
+        return False
+    probe = [str(python()), "-c", "import pip, sys; sys.exit(sys.version_info < (3, 11))"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def made_for() -> str:
+    note = VENV / "made-for"
+    return note.read_text().strip() if note.exists() else ""
+
+
+def create() -> None:
+    """Make an empty virtual environment in place of a missing or broken one."""
+    if VENV.is_symlink() or (VENV.exists() and not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir())):
+        fail(f"{VENV} is not a virtual environment of the lab's: move it away and repeat")
+    install_ensurepip_if_missing()
+    try:
+        venv.create(VENV, clear=True, with_pip=True, symlinks=True)
+    except (subprocess.CalledProcessError, OSError) as error:
+        fail(f"the virtual environment {VENV} could not be made ({error}): see above, mend it and repeat")
+
+
+def install_ensurepip_if_missing() -> None:
+    """Debian ships ``venv`` without what makes it work; its package is added where that is allowed."""
+    try:
+        import ensurepip  # noqa: F401, PLC0415
+    except ImportError:
+        package = f"python3.{sys.version_info.minor}-venv"
+        if not shutil.which("apt-get") or os.geteuid() != 0:
+            fail(
+                f"this Python cannot make virtual environments: install {package} (apt install {package}) and repeat"
+            )
+        say(f"installing {package}, which Python needs to make a virtual environment")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["apt-get", "-q", "update"], ["apt-get", "-q", "install", "-y", package]):
+            if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode:
+                fail(f"{package} could not be installed: see above, mend it and repeat")
+
+
+def main(pins: str) -> None:
+    began = time.monotonic()
+    with one_at_a_time():
+        if not is_sound():
+            say("making .venv")
+            create()
+        network = "the packages could not be installed (see above): check the network or the disk, and repeat"
+        quiet_pip = ["--quiet", "--disable-pip-version-check", "--no-input"]
+        uv_pins = ["--require-hashes", "-r", str(REQUIREMENTS / "uv.txt")]
+        run([str(python()), "-m", "pip", "install", *quiet_pip, *uv_pins], otherwise=network)
+        wanted = REQUIREMENTS / f"{pins}.txt"
+        say(f"bringing .venv to what requirements/{pins}.txt says")
+        uv = [str(VENV / "bin" / "uv"), "pip", "sync", "--require-hashes", "--python", str(python()), str(wanted)]
+        run(uv, otherwise=network)
+        # The lab and the service are imported from where they lie, by every kernel and test of this environment.
+        packages = next((VENV / "lib").glob("python3*/site-packages"))
+        (packages / "layerlab.pth").write_text(f"{ROOT}\n")
+        # The tests' pins contain the lab's, in the same versions.
+        for held in {"lab": ["lab"], "test": ["lab", "test"]}[pins]:
+            shutil.copyfile(REQUIREMENTS / f"{held}.txt", VENV / f"holds-{held}.txt")
+        if pins == "lab":
+            (VENV / "holds-test.txt").unlink(missing_ok=True)
+        (VENV / "made-for").write_text(f"{ROOT}\n")
+    say(f".venv is ready ({time.monotonic() - began:.0f} s)")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except KeyboardInterrupt:
+        fail("interrupted; the next run goes on from here")

@@ -1,0 +1,142 @@
+"""Builds images with BuildKit, through the Docker Engine API."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from docker.utils.build import match_tag
+
+from layerlab import dockerfile as dockerfiles
+from layerlab.build import context as contexts
+from layerlab.build import failures, steps, stream, trace
+from layerlab.build.trace import Warned
+from layerlab.engine import Engine
+from layerlab.errors import BuildError, UsageError
+from layerlab.progress import Report, silent
+
+__all__ = ["Build", "Warned", "build"]
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image that was built, and how.
+
+    Attributes:
+        image_id: Its id, such as ``sha256:0123...``.
+        tag: The tag that it got; None if it got none.
+        seconds: How long the build took, from sending the context to the image's id.
+        steps: A row for each instruction that BuildKit ran, in the order of the Dockerfile, with the columns
+
+            * ``stage`` str: the stage's name, or its index where it has none
+            * ``step`` Int64: BuildKit's number of the step within its stage
+            * ``line`` Int64: the line on which the instruction begins; missing for what a base image adds
+            * ``instruction`` str: the instruction on one line
+            * ``seconds`` float64: how long it ran
+            * ``cached`` bool: whether its result was there already
+            * ``log`` str: what it printed, without terminal escape codes; of a long log the middle is left out
+
+            Two stages that begin alike (the same FROM, the same RUN after it) share these steps: BuildKit runs
+            them once, under the name of one of the stages.
+        stages: A row for each stage of the Dockerfile, with the columns ``stage`` str, ``line`` int64, ``base``
+            str, ``uses`` (a tuple of the stages that it takes something from), ``ran`` bool (whether the target
+            needs it), ``final`` bool (whether it is the target).
+        warnings: What BuildKit warns of; engines older than 23 warn of nothing.
+    """
+
+    image_id: str
+    tag: str | None
+    seconds: float
+    steps: pd.DataFrame
+    stages: pd.DataFrame
+    warnings: tuple[Warned, ...]
+
+
+def build(
+    engine: Engine,
+    context: Path,
+    *,
+    dockerfile: str = "Dockerfile",
+    tag: str | None = None,
+    target: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
+    timeout: float | None = None,
+    report: Report = silent,
+    max_context_bytes: int = contexts.MAX_BYTES,
+    max_context_files: int = contexts.MAX_FILES,
+) -> Build:
+    """Build an image from a folder.
+
+    However this ends (an error, Ctrl-C, the time limit), nothing of it keeps running on the engine.
+
+    Args:
+        engine: Where to build; it may be on another machine.
+        context: The folder that is the build context; ``.dockerignore`` is honoured.
+        dockerfile: The Dockerfile's path, relative to the context.
+        tag: The tag that the image gets.
+        target: The stage to build, by name or index; the last if None.
+        build_args: Values for the Dockerfile's ARGs.
+        labels: Labels for the image.
+        no_cache: Whether to run every step, even those whose results are there.
+        pull: Whether to look for a newer base image even if there is one.
+        timeout: The limit of the whole build in seconds.
+        report: Is told of each step whenever it changes.
+        max_context_bytes: The limit of the context's size in bytes.
+        max_context_files: The limit of its files, folders and links.
+
+    Raises:
+        UsageError: the tag or the target cannot be.
+        DockerfileError: the Dockerfile is missing, empty or wrong.
+        ContextError: the context cannot be read or is over a limit.
+        StepFailed: a step failed.
+        BaseImageError: a base image cannot be had.
+        BuildTimeout: the time limit was reached.
+        EngineGone: the engine stopped answering.
+        BuildError: the image cannot be built for another reason.
+    """
+    if tag is not None and not match_tag(tag):
+        raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
+    sent = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
+    parsed = dockerfiles.parse(sent.text, build_args)
+    final = parsed.target(target)
+    progress = steps.Progress(parsed, report)
+    parameters = {
+        "dockerfile": sent.dockerfile,
+        "t": tag,
+        "target": target and (final.name or target),
+        "buildargs": json.dumps(dict(build_args or {})),
+        "labels": json.dumps(dict(labels or {})),
+        "nocache": int(no_cache),
+        "pull": int(pull),
+    }
+    begin = time.monotonic()
+    image_id = None
+    with contextlib.closing(stream.run(engine, sent, parameters, timeout)) as lines:
+        for line in lines:
+            progress.tick()
+            if line is None:
+                continue
+            if line.get("id") == "moby.buildkit.trace":
+                progress.update(trace.decode(line["aux"]))
+            elif line.get("id") == "moby.image.id":
+                image_id = str(line["aux"]["ID"])
+            elif "error" in line:
+                raise failures.explain(str(line["error"]), progress.rows, parsed)
+    if image_id is None:
+        raise BuildError("the engine ended the build without naming an image", remedy="build again")
+    return Build(
+        image_id=image_id,
+        tag=tag,
+        seconds=time.monotonic() - begin,
+        steps=steps.steps_frame(progress.rows),
+        stages=steps.stages_frame(parsed, final),
+        warnings=tuple(progress.warnings),
+    )

@@ -1,0 +1,256 @@
+"""The build context: a folder as the tar stream that the engine builds from.
+
+The stream is always the same for the same files: sorted by name, owned by root, times in whole seconds. What
+decides over BuildKit's cache is the content, the name and the mode of the files that a COPY takes, not their times.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from layerlab.build import ignore
+from layerlab.errors import ContextError, DockerfileError
+
+MAX_BYTES: Final = 1_000_000_000
+MAX_FILES: Final = 100_000
+_CHUNK: Final = 1 << 18
+_NEAR_MISSES: Final = ("dockerfile", "dockerfile.txt", "dockerfile.dockerfile", "containerfile", "docker file")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, folder or symbolic link of a context.
+
+    Attributes:
+        name: Its path relative to the context, with slashes.
+        path: Where its content is read from.
+        status: What ``lstat`` says about it.
+    """
+
+    name: str
+    path: Path
+    status: os.stat_result
+
+    @property
+    def bytes(self) -> int:
+        """What it adds to the stream, without its header."""
+        return self.status.st_size if stat.S_ISREG(self.status.st_mode) else 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is sent to the engine.
+
+    Attributes:
+        folder: Where it comes from.
+        dockerfile: The name under which the Dockerfile is sent.
+        text: What the Dockerfile holds.
+        entries: Everything, folders before what is in them.
+    """
+
+    folder: Path
+    dockerfile: str
+    text: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def bytes(self) -> int:
+        """The files' contents together."""
+        return sum(entry.bytes for entry in self.entries)
+
+    @property
+    def files(self) -> int:
+        """How many regular files there are."""
+        return sum(stat.S_ISREG(entry.status.st_mode) for entry in self.entries)
+
+
+def collect(
+    folder: Path, dockerfile: str = "Dockerfile", *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
+) -> Context:
+    """Find out what belongs to a context.
+
+    ``<dockerfile>.dockerignore`` beside the Dockerfile is honoured, else ``.dockerignore`` in the folder. The
+    Dockerfile is sent even if it is ignored, since the engine has no other way to get it. Symbolic links are sent
+    as such and never followed; sockets, pipes and devices are left out.
+
+    Args:
+        folder: The context.
+        dockerfile: The Dockerfile's path, relative to the folder; one from elsewhere is sent as ``Dockerfile``.
+        max_bytes: The limit of the contents together.
+        max_files: The limit of the number of files, folders and links.
+
+    Raises:
+        DockerfileError: there is no such Dockerfile, or it cannot be read.
+        ContextError: the folder cannot be read or is over a limit.
+    """
+    if not folder.is_dir():
+        raise ContextError(f"there is no folder {folder}", remedy="name the folder that holds the Dockerfile")
+    path = folder / dockerfile
+    text = _read_dockerfile(path, folder)
+    own_rules = path.with_name(f"{path.name}.dockerignore")
+    rules_file = own_rules if own_rules.is_file() else folder / ".dockerignore"
+    rules = ignore.read(rules_file) if rules_file.is_file() else ()
+    entries = {entry.name: entry for entry in _walk(folder, rules, max_files)}
+    name = _name_within(path.parent.resolve() / path.name, folder)
+    if name is None:
+        name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"
+    entries[name] = Entry(name, path.resolve(), path.stat())
+    context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)))
+    if context.bytes > max_bytes:
+        raise _too_big(
+            context.entries, f"{context.bytes / 1e6:.0f} MB, and the limit is {max_bytes / 1e6:.0f} MB", by_bytes=True
+        )
+    return context
+
+
+def stream(context: Context) -> Iterator[bytes]:
+    """The context as a tar archive in GNU format, piece by piece.
+
+    Raises:
+        ContextError: a file cannot be read, or changed meanwhile.
+    """
+    for entry in context.entries:
+        yield _header(entry)
+        if stat.S_ISREG(entry.status.st_mode):
+            yield from _content(entry)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _read_dockerfile(path: Path, folder: Path) -> str:
+    if (
+        path.is_symlink()
+        and _name_within(path.parent.resolve() / path.name, folder)
+        and not _name_within(path.resolve(), folder)
+    ):
+        raise DockerfileError(
+            f"{path.name} in {folder} is a symbolic link that leads out of the folder",
+            remedy="put a file there, or name the file that it leads to",
+        )
+    try:
+        return path.read_bytes().decode("utf-8-sig", errors="replace")
+    except FileNotFoundError as error:
+        near = _near_miss(path)
+        if near:
+            raise DockerfileError(
+                f"there is no {path.name} in {folder}, but there is {near}",
+                remedy=f"rename it: mv {near} {path.name}",
+            ) from error
+        raise DockerfileError(
+            f"there is no {path.name} in {folder}", remedy="write one, or name the folder that holds it"
+        ) from error
+    except OSError as error:
+        raise DockerfileError(
+            f"{path.name} in {folder} cannot be read ({error.strerror})",
+            remedy="it must be a file that you may read",
+        ) from error
+
+
+def _near_miss(path: Path) -> str | None:
+    """A file beside the missing Dockerfile that is probably meant."""
+    wanted = path.name.lower()
+    candidates = {wanted, f"{wanted}.txt", *_NEAR_MISSES}
+    try:
+        return next((near.name for near in sorted(path.parent.iterdir()) if near.name.lower() in candidates), None)
+    except OSError:
+        return None
+
+
+def _name_within(path: Path, folder: Path) -> str | None:
+    """The path relative to the folder; None if it lies elsewhere."""
+    relative = os.path.relpath(path, folder.resolve())
+    return None if relative == os.pardir or relative.startswith(os.pardir + os.sep) else relative
+
+
+def _walk(folder: Path, rules: tuple[ignore.Pattern, ...], max_files: int) -> Iterator[Entry]:
+    found = []
+    for entry in _below(folder, "", rules, ()):
+        found.append(entry)
+        if len(found) > max_files:
+            raise _too_big(found, f"more than the limit of {max_files} files", by_bytes=False)
+    return iter(found)
+
+
+def _below(folder: Path, prefix: str, rules: tuple[ignore.Pattern, ...], above: tuple[bool, ...]) -> Iterator[Entry]:
+    try:
+        children = sorted(os.scandir(folder), key=lambda child: child.name)
+    except OSError as error:
+        raise ContextError(
+            f"the folder {prefix or folder} of the build context cannot be read ({error.strerror})",
+            remedy="correct its permissions, or name it in .dockerignore",
+        ) from error
+    for child in children:
+        name = prefix + child.name
+        ignored, hits = ignore.matches(rules, name, above)
+        is_folder = child.is_dir(follow_symlinks=False)
+        inside: Iterator[Entry] = iter(())
+        if is_folder and (not ignored or any(rule.keeps and rule.may_match_below(name) for rule in rules)):
+            inside = _below(Path(child.path), f"{name}/", rules, hits)
+        if ignored:  # a folder is there after all if something in it is
+            first = next(inside, None)
+            if first is None:
+                continue
+            yield Entry(name, Path(child.path), child.stat(follow_symlinks=False))
+            yield first
+        else:
+            status = child.stat(follow_symlinks=False)
+            if not (is_folder or stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+                continue
+            yield Entry(name, Path(child.path), status)
+        yield from inside
+
+
+def _too_big(entries: list[Entry] | tuple[Entry, ...], what: str, *, by_bytes: bool) -> ContextError:
+    """The error for a context over its limits, which names the folders that make it so."""
+    sizes: Counter[str] = Counter()
+    for entry in entries:
+        sizes[entry.name.partition("/")[0]] += entry.bytes if by_bytes else 1
+    biggest = ", ".join(
+        f"{name} ({size / 1e6:.0f} MB)" if by_bytes else f"{name} ({size} files)"
+        for name, size in sizes.most_common(3)
+    )
+    return ContextError(
+        f"the build context is too big: {what}; most is in {biggest}",
+        remedy="name what the build does not need in .dockerignore",
+    )
+
+
+def _header(entry: Entry) -> bytes:
+    mode = entry.status.st_mode
+    info = tarfile.TarInfo(entry.name)
+    info.mode = stat.S_IMODE(mode)
+    info.mtime = max(0, int(entry.status.st_mtime))
+    info.size = entry.bytes
+    if stat.S_ISDIR(mode):
+        info.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(mode):
+        info.type = tarfile.SYMTYPE
+        info.linkname = str(entry.path.readlink())
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def _content(entry: Entry) -> Iterator[bytes]:
+    left = entry.bytes
+    try:
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)  # in case a link has taken its place
+        with os.fdopen(descriptor, "rb") as file:
+            while left and (piece := file.read(min(left, _CHUNK))):
+                left -= len(piece)
+                yield piece
+    except OSError as error:
+        raise ContextError(
+            f"{entry.name} in the build context cannot be read ({error.strerror})",
+            remedy="correct its permissions, or name it in .dockerignore",
+        ) from error
+    if left:
+        raise ContextError(
+            f"{entry.name} in the build context changed while it was sent",
+            remedy="build again once nothing writes there, or name it in .dockerignore",
+        )
+    yield bytes(-entry.bytes % tarfile.BLOCKSIZE)

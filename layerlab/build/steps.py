@@ -1,0 +1,252 @@
+"""From BuildKit's vertices to a Dockerfile's steps: what ran, how long it took, what it printed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import pandas as pd
+
+from layerlab.build.logs import Log, plain
+from layerlab.build.trace import Status, Vertex, Warned
+from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.progress import Report, State, Step
+
+_STEP_NAME: Final = re.compile(
+    r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) +)?(?P<step>\d+)/(?P<total>\d+)\] (?:ONBUILD )?(?P<instruction>.*)", re.DOTALL
+)
+_UNNAMED: Final = re.compile(r"stage-(\d+)")
+_INTERNAL_TITLES: Final = {
+    "[internal] load remote build context": "receive the build context",
+    "copy /context /": "unpack the build context",
+    "exporting to image": "write the image",
+}
+_PATIENCE: Final = 0.5  # seconds after which BuildKit's own work is worth showing
+STEPS_DTYPES: Final = {
+    "stage": "str",
+    "step": "Int64",
+    "line": "Int64",
+    "instruction": "str",
+    "seconds": "float64",
+    "cached": "bool",
+    "log": "str",
+}
+
+
+@dataclass
+class Row:
+    """One step, or one piece of BuildKit's own work, with the vertices that do it.
+
+    Attributes:
+        key: What it is known by.
+        title: What is shown.
+        stage: The stage's name or index; empty for BuildKit's own work.
+        step: BuildKit's number of it within the stage.
+        instruction: Where it stands in the Dockerfile; None for BuildKit's own work and for what the base image
+            adds (ONBUILD).
+        text: The instruction on one line.
+        vertices: By their digest, as they stand now.
+        spans: When they ran, in the engine's seconds since 1970: the end by digest and beginning.
+        seen_at: When it was first seen running, on this machine's clock; the engine's may go differently.
+        transfers: Current and total bytes of what is pulled, by name.
+    """
+
+    key: str
+    title: str
+    stage: str = ""
+    step: int | None = None
+    instruction: Instruction | None = None
+    text: str = ""
+    vertices: dict[str, Vertex] = field(default_factory=dict)
+    spans: dict[tuple[str, float], float | None] = field(default_factory=dict)
+    log: Log = field(default_factory=Log)
+    seen_at: float | None = None
+    shown: bool = False
+    transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def is_step(self) -> bool:
+        """Whether the Dockerfile asks for it."""
+        return self.step is not None
+
+    @property
+    def state(self) -> State | None:
+        """How it stands; None before it starts."""
+        vertices = self.vertices.values()
+        if any(vertex.error for vertex in vertices):
+            return "failed"
+        if not self.spans:
+            return None
+        if any(end is None for end in self.spans.values()):
+            return "running"
+        return "cached" if all(vertex.cached for vertex in vertices) else "done"
+
+    @property
+    def seconds(self) -> float:
+        """How long its vertices ran; what ran at the same time counts once."""
+        total, reached = 0.0, 0.0
+        for (_, start), end in sorted(self.spans.items(), key=lambda span: span[0][1]):
+            if end is not None:
+                total += max(0.0, end - max(start, reached))
+                reached = max(reached, end)
+        return total
+
+    def update(self, vertex: Vertex) -> None:
+        """Take in how one of its vertices stands now."""
+        known = self.vertices.get(vertex.digest)
+        self.vertices[vertex.digest] = vertex if known is None or vertex.started or vertex.error else known
+        if vertex.started is not None:
+            self.spans[vertex.digest, vertex.started] = vertex.completed
+            if self.seen_at is None:
+                self.seen_at = time.monotonic()
+
+    def as_step(self) -> Step:
+        """It as it is reported."""
+        state = self.state or "running"
+        if state == "running":
+            seconds = time.monotonic() - self.seen_at if self.seen_at is not None else None
+        else:
+            seconds = self.seconds
+        return Step(self.key, self.title, state, seconds, self.log.last_line() or self._transferred())
+
+    def _transferred(self) -> str:
+        current = sum(done for done, _ in self.transfers.values())
+        total = sum(size for _, size in self.transfers.values())
+        return f"{current / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
+
+
+class Progress:
+    """Follows a build."""
+
+    def __init__(self, dockerfile: Dockerfile, report: Report) -> None:
+        self.warnings: list[Warned] = []
+        self._dockerfile = dockerfile
+        self._report = report
+        self._rows: dict[str, Row] = {}
+        self._by_digest: dict[str, Row] = {}
+
+    @property
+    def rows(self) -> list[Row]:
+        """Steps and BuildKit's own work, in the order in which they were announced."""
+        return list(self._rows.values())
+
+    def update(self, status: Status) -> None:
+        """Take in a message, and report what has changed."""
+        changed: dict[str, Row] = {}
+        for vertex in status.vertices:
+            row = self._row(vertex)
+            row.update(vertex)
+            changed[row.key] = row
+        for output in status.outputs:
+            if row := self._by_digest.get(output.vertex):
+                row.log.add(output.data)
+                changed[row.key] = row
+        for transfer in status.transfers:
+            if row := self._by_digest.get(transfer.vertex):
+                row.transfers[transfer.name] = (transfer.current, transfer.total)
+                changed[row.key] = row
+        self.warnings += status.warnings
+        for row in changed.values():
+            if row.shown or (row.is_step and row.state is not None):
+                self._show(row)
+
+    def tick(self) -> None:
+        """Report what BuildKit is busy with for a while already, though no instruction asks for it."""
+        for row in self._rows.values():
+            if (
+                row.state == "running"
+                and not row.shown
+                and row.seen_at is not None
+                and time.monotonic() - row.seen_at > _PATIENCE
+            ):
+                self._show(row)
+
+    def _show(self, row: Row) -> None:
+        row.shown = True
+        self._report(row.as_step())
+
+    def _row(self, vertex: Vertex) -> Row:
+        if vertex.digest in self._by_digest:
+            return self._by_digest[vertex.digest]
+        row = self._new_row(vertex)
+        self._by_digest[vertex.digest] = self._rows.setdefault(row.key, row)
+        return self._by_digest[vertex.digest]
+
+    def _new_row(self, vertex: Vertex) -> Row:
+        found = _STEP_NAME.fullmatch(vertex.name)
+        if not found:
+            title = _INTERNAL_TITLES.get(vertex.name, vertex.name.removeprefix("[internal] "))
+            return Row(key=vertex.digest, title=plain(title))
+        stage = self._stage(found["stage"])
+        step, text = int(found["step"]), " ".join(plain(found["instruction"]).split())
+        instruction = stage and _instruction(stage, step, text)
+        return Row(
+            key=f"{found['stage'] or ''} {step}",
+            title=" ".join(plain(vertex.name).split()),
+            stage=stage.label if stage else found["stage"] or "",
+            step=step,
+            instruction=instruction,
+            text=instruction.summary if instruction else text,
+        )
+
+    def _stage(self, name: str | None) -> Stage | None:
+        """The stage that BuildKit calls so; it gives the only stage no name."""
+        stages = self._dockerfile.stages
+        if name is None:
+            return stages[0]
+        if named := next((stage for stage in reversed(stages) if stage.name == name), None):
+            return named
+        number = _UNNAMED.fullmatch(name)
+        return stages[int(number[1])] if number and int(number[1]) < len(stages) else None
+
+
+def _instruction(stage: Stage, step: int, text: str) -> Instruction | None:
+    """The instruction that is this step.
+
+    The numbers agree unless the base image changes them (it brings ONBUILD instructions, or a WORKDIR that leads to
+    the root directory); then the text decides.
+    """
+    keyword = text.partition(" ")[0].upper()
+    same = [i for i in stage.instructions if i.keyword == keyword and i.step is not None]
+    numbered = [i for i in same if i.step == step]
+    written = [i for i in same if i.summary == text]
+    return next(iter([*(i for i in numbered if i in written), *written, *numbered]), None)
+
+
+def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """The DataFrame of steps (see `layerlab.build.Build`): those that ran, in the order of the Dockerfile."""
+    ran = sorted(
+        (row for row in rows if row.is_step and row.state is not None),
+        key=lambda row: (row.instruction.line if row.instruction else 0, row.step or 0),
+    )
+    records = [
+        {
+            "stage": row.stage,
+            "step": row.step,
+            "line": row.instruction.line if row.instruction else None,
+            "instruction": row.text,
+            "seconds": row.seconds,
+            "cached": row.state == "cached",
+            "log": row.log.text(),
+        }
+        for row in ran
+    ]
+    return pd.DataFrame(records, columns=list(STEPS_DTYPES)).astype(STEPS_DTYPES)
+
+
+def stages_frame(dockerfile: Dockerfile, target: Stage) -> pd.DataFrame:
+    """The DataFrame of stages (see `layerlab.build.Build`)."""
+    needed = dockerfile.needed(target)
+    return pd.DataFrame(
+        {
+            "stage": pd.Series([stage.label for stage in dockerfile.stages], dtype="str"),
+            "line": pd.Series([stage.line for stage in dockerfile.stages], dtype="int64"),
+            "base": pd.Series([stage.base for stage in dockerfile.stages], dtype="str"),
+            "uses": [tuple(used.label for used in dockerfile.dependencies(stage)) for stage in dockerfile.stages],
+            "ran": [stage in needed for stage in dockerfile.stages],
+            "final": [stage == target for stage in dockerfile.stages],
+        }
+    )

@@ -1,0 +1,147 @@
+"""The conversation with the engine about one build: ``POST /build?version=2`` and its answer, line by line.
+
+The Docker SDK has no BuildKit (docker-py issue 2230), but its client is a `requests` session that knows how to
+reach the engine, whatever the transport. The request runs in a thread of its own, so that a time limit, Ctrl-C and
+an engine that says nothing are all noticed at once. However it ends, nothing keeps running on the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import requests
+import urllib3
+
+from layerlab.build import context as contexts
+from layerlab.engine import Engine, gone
+from layerlab.errors import BuildTimeout, LabError
+
+PAUSE: Final = 0.5  # seconds between two looks at the clock
+_CANCEL_TIMEOUT: Final = 5.0  # seconds for the engine to end what it was told to end
+_END: Final = object()
+
+
+def run(
+    engine: Engine, context: contexts.Context, parameters: Mapping[str, Any], timeout: float | None
+) -> Iterator[dict[str, Any] | None]:
+    """Build, and give each line of the engine's answer; None where it has said nothing for `PAUSE` seconds.
+
+    Whoever stops listening, by an exception or by closing the iterator, ends the build on the engine too.
+
+    Args:
+        engine: Where to build.
+        context: What to send.
+        parameters: Of ``POST /build``, as the Engine API describes them.
+        timeout: The limit of the whole build in seconds; None for none.
+
+    Raises:
+        BuildTimeout: the limit was reached.
+        EngineGone: the connection broke.
+        ContextError: a file of the context could not be sent.
+    """
+    call = _Call(engine, context, {**parameters, "version": "2", "buildid": uuid.uuid4().hex})
+    limit = None if timeout is None else time.monotonic() + timeout
+    ended = False
+    call.start()
+    try:
+        while True:
+            if limit is not None and time.monotonic() >= limit:
+                raise BuildTimeout(
+                    f"the build took longer than its limit of {timeout:g} s and was stopped",
+                    remedy="raise the limit, or see which step is slow",
+                )
+            try:
+                item = call.lines.get(timeout=PAUSE)
+            except queue.Empty:
+                yield None
+                continue
+            if item is _END or isinstance(item, Exception):
+                ended = True
+            if item is _END:
+                return
+            if isinstance(item, LabError):
+                raise item
+            if isinstance(item, Exception):
+                raise gone(engine, item) from item
+            yield item
+    finally:
+        if not ended:
+            call.cancel()
+        call.close()
+
+
+class _Call:
+    """A request whose answer is read in a thread."""
+
+    def __init__(self, engine: Engine, context: contexts.Context, parameters: Mapping[str, Any]) -> None:
+        self.lines: queue.Queue[Any] = queue.Queue()
+        self._api = engine.client.api
+        self._url = f"{self._api.base_url}/v{self._api.api_version}/build"
+        self._context = context
+        self._parameters = parameters
+        self._response: requests.Response | None = None
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="layerlab-build", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Tell the engine to stop, and wait until it has."""
+        self._cancelled.set()
+        deadline = time.monotonic() + _CANCEL_TIMEOUT
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            # Again and again: a build whose request has just been sent is not known by its id yet.
+            with contextlib.suppress(requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+                self._api.post(
+                    f"{self._url}/cancel", params={"id": self._parameters["buildid"]}, timeout=_CANCEL_TIMEOUT
+                ).close()
+            self._thread.join(PAUSE)
+
+    def close(self) -> None:
+        if self._response is not None:
+            with contextlib.suppress(Exception):  # whatever is wrong with it, it is given up
+                self._response.raw.shutdown()  # closing alone does not wake a thread that reads
+            self._response.close()
+        self._thread.join(_CANCEL_TIMEOUT)
+
+    def _body(self) -> Iterator[bytes]:
+        for piece in contexts.stream(self._context):
+            if self._cancelled.is_set():
+                raise ConnectionAbortedError("cancelled")
+            yield piece
+
+    def _read(self) -> None:
+        try:
+            self._response = self._api.post(
+                self._url,
+                params=self._parameters,
+                data=self._body(),
+                headers={"Content-Type": "application/x-tar"},
+                stream=True,
+            )
+            if not self._response.ok:
+                self.lines.put({"error": _message(self._response)})
+                self.lines.put(_END)
+                return
+            for line in self._response.iter_lines(chunk_size=None):
+                if line:
+                    self.lines.put(json.loads(line))
+            self.lines.put(_END)
+        except Exception as error:  # it is raised again where the lines are read
+            self.lines.put(error)
+
+
+def _message(response: requests.Response) -> str:
+    """What the engine says where it refuses a request as a whole."""
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {response.status_code}"

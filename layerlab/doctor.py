@@ -1,0 +1,111 @@
+"""Looks at what the lab needs, and says what is here, what is missing and what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, Literal
+
+import docker.errors
+
+from layerlab import bases, workshop
+from layerlab.engine import Engine, connect
+from layerlab.engine_setup import is_debian, started_by_lab
+from layerlab.errors import EngineError, EngineNotFound
+from layerlab.serve import is_taken
+
+NEEDED_DISK: Final = 8e9  # bytes: bases 2.5 GB, both images 2.2 GB, build cache and room to work
+State = Literal["ok", "note", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: What it is.
+        state: ``ok``; ``note`` for what the lab can do without or gets by itself; ``missing`` for what stops it.
+        seen: What was found.
+        remedy: What to do about it; empty where nothing is to be done.
+    """
+
+    what: str
+    state: State
+    seen: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything; nothing is changed, and no registry is asked."""
+    findings = list(_machine())
+    try:
+        engine = connect()
+    except EngineNotFound as error:
+        can_install = os.name == "posix" and os.geteuid() == 0 and (is_debian() or shutil.which("dockerd"))
+        remedy = "./lab installs and starts one" if can_install else error.remedy
+        return [*findings, Finding("Docker engine", "note" if can_install else "missing", str(error), remedy)]
+    except EngineError as error:
+        return [*findings, Finding("Docker engine", "missing", str(error), error.remedy)]
+    return [*findings, *_engine(engine), *_images(engine)]
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("system", "ok", f"{platform.platform(terse=True)}, {platform.machine()}, {os.cpu_count()} cores")
+    yield Finding("Python", "ok", f"{platform.python_version()} in {sys.prefix}")
+    yield Finding("JupyterLab", "ok", version("jupyterlab"))
+    client = shutil.which("docker")
+    if client:
+        yield Finding("docker client", "ok", client)
+    else:
+        yield Finding(
+            "docker client",
+            "note",
+            "no `docker` command on the PATH",
+            "the notebooks do without; for the exercise's plain commands install docker-cli (or docker.io)",
+        )
+    if is_taken(5000, host=""):
+        yield Finding(
+            "port 5000", "note", "taken", "the lab takes free ports; `docker run -p 5000:5000` needs this one free"
+        )
+    else:
+        yield Finding("port 5000", "ok", "free for `docker run -p 5000:5000`")
+
+
+def _engine(engine: Engine) -> Iterator[Finding]:
+    by = ", started by the lab" if started_by_lab(engine) else ""
+    yield Finding("Docker engine", "ok", f"{engine.version} at {engine.endpoint} ({engine.source}{by})")
+    readable = engine.is_local and os.access(Path(engine.root_directory) / "overlay2", os.R_OK | os.X_OK)
+    how = "layers are read where they lie" if readable else "layers are read from `docker save`, which takes longer"
+    yield Finding("image store", "ok", f"{engine.storage_driver}: {how}")
+    if engine.is_local and Path(engine.root_directory).exists():
+        free = shutil.disk_usage(engine.root_directory).free
+        enough = free >= NEEDED_DISK
+        yield Finding(
+            "disk",
+            "ok" if enough else "note",
+            f"{free / 1e9:.0f} GB free for images",
+            ""
+            if enough
+            else f"about {NEEDED_DISK / 1e9:.0f} GB are needed: `docker system df` shows what takes room",
+        )
+
+
+def _images(engine: Engine) -> Iterator[Finding]:
+    for name in bases.BASES:
+        try:
+            image = engine.client.images.get(name)
+        except docker.errors.ImageNotFound:
+            yield Finding(name, "note", "not here yet", "./lab pulls it, or makes a stand-in if no registry answers")
+            continue
+        made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
+        yield Finding(name, "ok", f"{made}, {image.attrs['Size'] / 1e6:.0f} MB by the engine's count")
+    for recipe in workshop.RECIPES.values():
+        own = workshop.own_images(engine, recipe.name)
+        seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"
+        yield Finding(recipe.tag, "ok" if own else "note", seen, "" if own else f"./lab build {recipe.name}")

@@ -1,0 +1,281 @@
+"""Gets an engine where none runs: installs Docker on Debian and Ubuntu, starts it, and stops what it started.
+
+The engine is started where everybody expects it, by the service manager if there is one, else ``dockerd`` itself at
+its default socket: so the exercise's plain ``docker`` commands work in any terminal. It outlives the lab, on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from layerlab.engine import Engine, candidates, connect
+from layerlab.errors import EngineError, EngineNotFound
+from layerlab.locks import exclusive
+from layerlab.paths import state_directory
+from layerlab.progress import Report, Step, silent
+
+START_TIMEOUT: Final = 60  # seconds; a first start on a slow disk takes about ten
+STOP_TIMEOUT: Final = 30
+ENGINE_PACKAGES: Final = ("docker.io", "iptables", "ca-certificates")
+CLIENT_PACKAGES: Final = ("docker-cli", "docker-buildx")
+"""Packages of their own since Debian 13; before, docker.io holds the client."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """An engine that the lab started, as it remembers it.
+
+    Attributes:
+        process: The id of the engine's process.
+        process_start: When the kernel says that process began, in clock ticks after boot: ids are used again.
+        by: ``systemd`` or ``dockerd``.
+    """
+
+    process: int
+    process_start: int
+    by: str
+
+
+def ensure(*, report: Report = silent) -> Engine:
+    """The engine that is reachable, else one that is installed and started now.
+
+    Raises:
+        EngineNotFound: none answers and this user or this system does not let the lab start one.
+        EngineError: installing or starting failed; or what `layerlab.engine.connect` raises.
+    """
+    try:
+        return connect()
+    except EngineNotFound:
+        if any(candidate.chosen for candidate in candidates()) or os.name != "posix" or os.geteuid() != 0:
+            raise
+    wait = Step("lock", "wait for another ./lab that starts the engine", "running")
+    with exclusive("engine", waiting=lambda: report(wait)):
+        installs = not shutil.which("dockerd")
+        if installs:
+            install(report)
+        try:
+            engine = connect()
+        except EngineNotFound:
+            return start(report)
+        if installs:  # the package's own script has started it
+            _remember("systemd" if _has_systemd() else "dockerd", _engine_process())
+        return engine
+
+
+def install(report: Report = silent) -> None:
+    """Install Docker from the distribution's own packages.
+
+    Raises:
+        EngineNotFound: this is not a Debian or Ubuntu.
+        EngineError: the packages could not be installed.
+    """
+    if not is_debian():
+        raise EngineNotFound(
+            "no Docker engine answers, and the lab installs one only on Debian and Ubuntu",
+            remedy="install Docker as https://docs.docker.com/engine/install/ says, start it and repeat",
+        )
+    _apt_get(["update"], "look for Docker's packages", report)
+    clients = [name for name in CLIENT_PACKAGES if _is_available(name)] if not shutil.which("docker") else []
+    arguments = ["install", "--yes", "--no-install-recommends", *ENGINE_PACKAGES, *clients]
+    _apt_get(arguments, "install Docker", report)
+
+
+def is_debian(os_release: Path = Path("/etc/os-release")) -> bool:
+    """Whether this system is a Debian or descends from one."""
+    try:
+        lines = os_release.read_text().splitlines()
+    except OSError:
+        return False
+    ids = {
+        word
+        for line in lines
+        if line.startswith(("ID=", "ID_LIKE="))
+        for word in line.split("=")[1].strip('"').split()
+    }
+    return bool(ids & {"debian", "ubuntu"}) and shutil.which("apt-get") is not None
+
+
+def _is_available(package: str) -> bool:
+    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", package], capture_output=True, check=False)
+    return shown.returncode == 0 and bool(shown.stdout.strip())
+
+
+def _apt_get(arguments: list[str], title: str, report: Report) -> None:
+    command = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", *arguments]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    began = time.monotonic()
+    report(Step(title, title, "running", 0.0))
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101  # for the type checker
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            report(Step(title, title, "running", time.monotonic() - began, line.strip()))
+    seconds = time.monotonic() - began
+    if process.returncode:
+        report(Step(title, title, "failed", seconds))
+        wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
+        raise EngineError(
+            f"Docker could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
+            remedy="mend what it says (often the network, or another apt that runs), then repeat",
+        )
+    report(Step(title, title, "done", seconds))
+
+
+def start(report: Report = silent) -> Engine:
+    """Start the engine that is installed, and wait until it answers.
+
+    Raises:
+        EngineError: it did not start; the message has the end of its log.
+    """
+    title = "start the Docker engine"
+    began = time.monotonic()
+    report(Step(title, title, "running", 0.0))
+    log = Path("/var/log/layerlab-dockerd.log")
+    process: subprocess.Popen[bytes] | None = None
+    if _has_systemd():
+        by, why_not = "systemd", _start_by_systemd
+    else:
+        by = "dockerd"
+        process = _start_dockerd(log)
+
+        def why_not() -> str | None:
+            return _last_lines(log) if process is not None and process.poll() is not None else None
+
+    while time.monotonic() - began < START_TIMEOUT:
+        try:
+            engine = connect()
+        except EngineNotFound as error:
+            if problem := why_not():
+                report(Step(title, title, "failed", time.monotonic() - began))
+                raise EngineError(
+                    f"the Docker engine did not start: {problem}", remedy=f"see {log} and mend what it says"
+                ) from error
+            time.sleep(0.2)
+            report(Step(title, title, "running", time.monotonic() - began))
+            continue
+        _remember(by, process.pid if process else _engine_process())
+        report(Step(title, title, "done", time.monotonic() - began, f"version {engine.version}"))
+        return engine
+    report(Step(title, title, "failed", START_TIMEOUT))
+    raise EngineError(
+        f"the Docker engine did not answer within {START_TIMEOUT} s of its start",
+        remedy=f"see {log if by == 'dockerd' else 'journalctl -u docker'} and repeat",
+    )
+
+
+def _start_by_systemd() -> str | None:
+    done = subprocess.run(["systemctl", "start", "docker"], capture_output=True, text=True, check=False)
+    return done.stderr.strip() or "systemctl start docker failed" if done.returncode else None
+
+
+def _start_dockerd(log: Path) -> subprocess.Popen[bytes]:
+    """Start it detached: in a session of its own, and with no descriptor of ours, which callers would wait for."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            ["dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+        )
+
+
+def _last_lines(log: Path, count: int = 3) -> str:
+    try:
+        return " / ".join(log.read_text(errors="replace").strip().splitlines()[-count:])
+    except OSError as error:
+        return f"its log cannot be read ({error})"
+
+
+def _has_systemd() -> bool:
+    return Path("/run/systemd/system").exists()
+
+
+def _engine_process() -> int:
+    """The id that the engine itself has written down; 0 if there is none."""
+    try:
+        return int(Path("/var/run/docker.pid").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _note() -> Path:
+    return state_directory() / "engine.json"
+
+
+def _remember(by: str, process: int) -> None:
+    started = Started(process=process, process_start=_process_start(process), by=by)
+    _note().write_text(json.dumps(asdict(started)))
+
+
+def _process_start(process: int) -> int:
+    """When this process began, in clock ticks after boot; 0 if there is none (field 22 of proc_pid_stat(5))."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def started() -> Started | None:
+    """The engine that the lab started and that still runs, if there is one."""
+    try:
+        known = Started(**json.loads(_note().read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    runs = known.process_start and known.process_start == _process_start(known.process)
+    return known if runs else None
+
+
+def started_by_lab(engine: Engine) -> bool:
+    """Whether the lab started this engine."""
+    return engine.endpoint == "unix:///var/run/docker.sock" and started() is not None
+
+
+def stop(report: Report = silent, *, kill: Callable[[int, int], None] = os.kill) -> bool:
+    """Stop the engine that the lab started, and no other. Returns whether there was one.
+
+    Raises:
+        EngineError: it did not end in time.
+    """
+    known = started()
+    if known is None:
+        return False
+    title = "stop the Docker engine"
+    began = time.monotonic()
+    report(Step(title, title, "running", 0.0))
+    if known.by == "systemd":
+        subprocess.run(["systemctl", "stop", "docker.socket", "docker"], capture_output=True, check=False)
+    else:
+        kill(known.process, signal.SIGTERM)
+    while _process_start(known.process) == known.process_start and not _is_zombie(known.process):
+        if time.monotonic() - began > STOP_TIMEOUT:
+            raise EngineError(
+                f"the Docker engine (process {known.process}) did not end within {STOP_TIMEOUT} s",
+                remedy="stop its containers (docker ps) and repeat",
+            )
+        time.sleep(0.1)
+        report(Step(title, title, "running", time.monotonic() - began))
+    _note().unlink(missing_ok=True)
+    report(Step(title, title, "done", time.monotonic() - began))
+    return True
+
+
+def _is_zombie(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

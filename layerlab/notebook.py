@@ -1,0 +1,216 @@
+"""What a notebook imports, as ``from layerlab import notebook as lab``: a dozen names.
+
+Whatever takes long shows a widget while it works and ends in one printed line that is the same on every machine, so
+that the saved outputs can be compared.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import docker.errors
+import pandas as pd
+from IPython.display import HTML, display
+
+from layerlab import build as build_package
+from layerlab import cleaning, displays, engine_setup, plots, service, workshop
+from layerlab import compare as comparison
+from layerlab import doctor as doctor_module
+from layerlab.build import Build
+from layerlab.engine import Engine
+from layerlab.image import Image
+from layerlab.ownership import image_labels, mark_image, marker_tag
+from layerlab.paths import ROOT
+
+__all__ = [
+    "build",
+    "compare",
+    "doctor",
+    "engine",
+    "expect",
+    "experiment",
+    "look",
+    "owned",
+    "plots",
+    "run",
+    "setup",
+    "show",
+]
+
+
+@functools.cache
+def engine() -> Engine:
+    """The Docker engine that this notebook talks to; found (or started) once for each kernel.
+
+    Raises:
+        EngineError: none answers; see ``lab.doctor()``.
+    """
+    with displays.notebook("Docker engine") as report:
+        return engine_setup.ensure(report=report)
+
+
+def setup(*names: str) -> None:
+    """Get everything ready that a notebook needs: the engine, the base images, and these of the lab's images.
+
+    What is there already is used as it is, so this takes a second or two where ``./lab`` has run.
+
+    Args:
+        names: Which of the lab's images: ``single``, ``optimized``.
+    """
+    engine()
+    for name in names:
+        if not workshop.own_images(engine(), name):
+            build(name)
+    print("Ready:", ", ".join(["a Docker engine", *(workshop.recipe(name).tag for name in names)]))
+
+
+def build(name: str, *, no_cache: bool = False) -> Build:
+    """Build one of the lab's images, and show the steps while it goes on.
+
+    Args:
+        name: ``single`` or ``optimized``.
+        no_cache: Run every step again.
+
+    Returns:
+        What was built; ``.steps`` is a DataFrame with a row for each instruction that ran.
+    """
+    recipe = workshop.recipe(name)
+    with displays.notebook(f"{recipe.tag} from {recipe.dockerfile}") as report:
+        built = workshop.build_image(engine(), name, no_cache=no_cache, report=report)
+    print(f"{recipe.tag} is built from {recipe.dockerfile}: {len(built.steps)} steps")
+    return built
+
+
+def run(name: str, **options: Any) -> Any:
+    """Run an image of the service, hardened, in a ``with`` block; its container is removed at the end of the block.
+
+    Args:
+        name: ``single``, ``optimized``, or any image.
+        options: See `layerlab.service.run`.
+    """
+    return service.run(engine(), workshop.resolve(engine(), name), **options)
+
+
+def look(name: str) -> Image:
+    """Look into an image: ``.layers``, ``.files``, ``.packages`` and ``.waste`` are DataFrames.
+
+    Args:
+        name: ``single``, ``optimized``, or a name, an id, or a file written by ``docker save``.
+    """
+    return workshop.look(engine(), name)
+
+
+def compare(*names: str) -> pd.DataFrame:
+    """Compare images side by side; see `layerlab.compare.compare` for the columns."""
+    return comparison.compare([look(name) for name in names])
+
+
+def doctor() -> pd.DataFrame:
+    """What is here, what is missing and what to do: ``what``, ``state``, ``seen``, ``remedy``, all strings."""
+    return pd.DataFrame([vars(finding) for finding in doctor_module.examine()])
+
+
+def owned() -> pd.DataFrame:
+    """What the lab has made and ``./lab clean`` would remove: ``kind`` and ``name``, both strings."""
+    rows = [(thing.kind, thing.name) for thing in cleaning.inventory(engine())]
+    return pd.DataFrame(rows, columns=["kind", "name"], dtype="str")
+
+
+def expect(statements: Mapping[str, object]) -> None:
+    """Print a tick for each statement that holds, a cross for each that does not, and raise if there is one.
+
+    Raises:
+        AssertionError: names the statements that do not hold.
+
+    >>> expect({"two and two are four": 2 + 2 == 4})
+    ✓ two and two are four
+    """
+    wrong = [text for text, holds in statements.items() if not holds]
+    for text, holds in statements.items():
+        print("✓" if holds else "✗", text)
+    if wrong:
+        raise AssertionError(f"does not hold: {'; '.join(wrong)}")
+
+
+def show(path: str | Path, first: int = 1, last: int | None = None) -> None:
+    """Show a file of the repository, or these lines of it, with line numbers."""
+    display(HTML(_numbered((ROOT / path).read_text(encoding="utf-8"), first, last)))  # type: ignore[no-untyped-call]
+
+
+def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
+    rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
+    width = len(str(rows[-1][0])) if rows else 1
+    body = "\n".join(f'<span style="opacity:.6">{n:>{width}}</span>  {html.escape(line)}' for n, line in rows)
+    return f'<pre style="overflow-x:auto">{body}</pre>'
+
+
+@dataclass
+class Experiment:
+    """A copy of the service's build context that may be changed and built at will.
+
+    Attributes:
+        folder: The copy: ``app/``, ``requirements.txt``, ``.dockerignore`` and the Dockerfiles.
+        image_ids: What was built from it.
+    """
+
+    folder: Path
+    image_ids: set[str] = field(default_factory=set)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace the one place in a file of the copy that reads ``old``.
+
+        Raises:
+            ValueError: it is not there exactly once.
+        """
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise ValueError(f"{name} holds this text {text.count(old)} times, not once: {old!r}")
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the copy."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
+        """Build the copy; see `layerlab.build.build` for the options. The image is removed with the experiment."""
+        with displays.notebook(what or f"an experiment with {dockerfile}") as report:
+            labels = image_labels("experiment")
+            built = build_package.build(
+                engine(), self.folder, dockerfile=dockerfile, labels=labels, report=report, **options
+            )
+        mark_image(engine().client.images.get(built.image_id))
+        self.image_ids.add(built.image_id)
+        print(f"{what or dockerfile}: built in {len(built.steps)} steps")
+        return built
+
+
+COPIED: Final = ("app", "requirements.txt", ".dockerignore", "Dockerfile", "Dockerfile.single")
+
+
+@contextmanager
+def experiment() -> Iterator[Experiment]:
+    """A copy of the build context to try things out on; it and the images made from it go when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="layerlab-") as name:
+        folder = Path(name)
+        for item in COPIED:
+            source = ROOT / item
+            if source.is_dir():
+                shutil.copytree(source, folder / item, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, folder / item)
+        trial = Experiment(folder)
+        try:
+            yield trial
+        finally:
+            for image_id in trial.image_ids:
+                with suppress(docker.errors.APIError):
+                    engine().client.images.remove(marker_tag(image_id))

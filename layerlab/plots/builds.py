@@ -1,0 +1,1 @@
+"""Builds over time: what a change makes the builder do again."""

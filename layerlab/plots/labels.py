@@ -1,0 +1,188 @@
+"""Text that is drawn: made harmless, measured, shortened, and numbers with their units.
+
+Labels come from images and Dockerfiles that anybody may have written. Nothing in them is a formula, a line
+break or a direction mark to a picture, and none is longer than its place.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+import matplotlib as mpl
+from matplotlib.font_manager import FontProperties, get_font
+
+Face = Literal["plain", "bold", "mono"]
+
+# The files that matplotlib ships, by name: whatever fonts a machine has, the pictures are the same.
+FONT_FILES: Final[dict[Face, str]] = {
+    "plain": "DejaVuSans.ttf",
+    "bold": "DejaVuSans-Bold.ttf",
+    "mono": "DejaVuSansMono.ttf",
+}
+UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
+ELLIPSIS: Final = "…"
+LONGEST: Final = 4000  # characters of a label that are looked at
+
+
+@cache
+def font_file(face: Face) -> str:
+    """The path of the font in which this face is drawn."""
+    return str(Path(mpl.get_data_path()) / "fonts/ttf" / FONT_FILES[face])
+
+
+def font(face: Face, points: float) -> FontProperties:
+    """The font of this face in this size."""
+    return FontProperties(fname=font_file(face), size=points)
+
+
+@cache
+def _drawable(face: Face) -> frozenset[int]:
+    return frozenset(get_font(font_file(face)).get_charmap())
+
+
+def clean(text: object, face: Face = "plain") -> str:
+    """The text on one line, with a mark in place of whatever cannot or must not be drawn.
+
+    Control and direction characters, halves of surrogate pairs (bytes of a name that were not UTF-8) and
+    characters that the font lacks become U+FFFD; accents that stack on a letter are dropped.
+
+    >>> clean("apt-get update \\\\\\n    && rm")
+    'apt-get update \\\\ && rm'
+    """
+    one_line = " ".join(str(text)[:LONGEST].split())
+    composed = unicodedata.normalize("NFC", one_line.encode("utf-8", "replace").decode("utf-8"))
+    drawable = _drawable(face)
+    letters = []
+    for character in composed:
+        category = unicodedata.category(character)
+        if category in {"Mn", "Me"}:
+            continue
+        letters.append(character if ord(character) in drawable and category[0] != "C" else UNKNOWN)
+    return "".join(letters)
+
+
+def text_width(text: str, points: float, face: Face = "plain") -> float:
+    """How wide a cleaned text is, in inches."""
+    if not text:
+        return 0.0
+    measure = get_font(font_file(face))
+    measure.set_size(points, 72)
+    measure.set_text(text, 0.0)
+    return float(measure.get_width_height()[0]) / 64 / 72
+
+
+def shorten(text: str, width: float, points: float, face: Face = "plain") -> str:
+    """The cleaned text, cut in its middle where it is wider than so many inches.
+
+    Both ends are kept, as the beginning says what it is and the end often what makes it differ; a cut falls
+    between words where a word ends nearby.
+    """
+    if text_width(text, points, face) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the largest number of characters that fit
+        middle = (low + high + 1) // 2
+        if text_width(_cut(text, middle), points, face) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return _cut(text, low)
+
+
+def _cut(text: str, keep: int) -> str:
+    """So many characters of the text at most, a third of them from its end."""
+    head, tail = text[: keep - keep // 3], text[len(text) - keep // 3 :]
+    for reach in range(1, min(7, len(head))):
+        if head[-reach].isspace():
+            head = head[:-reach]
+            break
+    for reach in range(min(9, len(tail) - 1)):
+        if tail[reach].isspace() or tail[reach] == "/":
+            tail = tail[reach:]
+            break
+    return f"{head.rstrip()}{ELLIPSIS}{tail.lstrip()}"
+
+
+def wrap(text: str, width: float, points: float, face: Face = "plain") -> list[str]:
+    """The cleaned text on as many lines as it needs, each at most so many inches wide."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, points, face) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(shorten(word, width, points, face))
+    return lines
+
+
+def instruction(text: object) -> str:
+    """An instruction as an image's history has it, in the words of the Dockerfile.
+
+    >>> instruction("RUN |1 V=3 /bin/sh -c pip install flask # buildkit")
+    'RUN pip install flask'
+    >>> instruction("/bin/sh -c #(nop) COPY dir:0123456789abcdef0123456789abcdef in /app ")
+    'COPY dir:… in /app'
+    """
+    line = " ".join(str(text)[:LONGEST].replace("\\\n", " ").split())
+    line = line.removesuffix("# buildkit").rstrip()
+    line = re.sub(r"^/bin/sh -c #\(nop\) +", "", line)
+    line = re.sub(r"^(RUN )?(\|\d+ .*?)?/bin/sh -c ", "RUN ", line)
+    line = re.sub(r"\b(file|dir|multi):[0-9a-f]{16,}", rf"\1:{ELLIPSIS}", line)
+    return clean(line, "mono") or "(no instruction)"
+
+
+def megabytes(count: float) -> str:
+    """A number of bytes in MB (10^6), to the precision that an eye needs, without the unit.
+
+    >>> [megabytes(n) for n in (0, 310, 42_000, 5_240_000, 1_850_900_000, -120_000_000)]
+    ['0', '<0.01', '0.04', '5.2', '1851', '−120']
+    """
+    size = abs(count) / 1e6
+    if count == 0:
+        return "0"
+    if size < 0.01:
+        number = "<0.01"
+    elif size < 0.095:
+        number = f"{size:.2f}"
+    elif size < 9.95:
+        number = f"{size:.1f}"
+    else:
+        number = f"{size:.0f}"
+    if count > 0:
+        return number
+    return "−" + number if size >= 0.01 else "> −0.01"
+
+
+def seconds(duration: float) -> str:
+    """A duration with its unit.
+
+    >>> [seconds(s) for s in (0, 0.02, 0.4, 9.81, 72)]
+    ['0 s', '<0.1 s', '0.4 s', '9.8 s', '72 s']
+    """
+    if duration == 0:
+        return "0 s"
+    if duration < 0.05:
+        return "<0.1 s"
+    return f"{duration:.1f} s" if duration < 9.95 else f"{duration:.0f} s"
+
+
+def times(larger: float, smaller: float) -> str:
+    """How many times the smaller goes into the larger.
+
+    >>> times(1851, 262), times(1000, 10)
+    ('7.1 times', '100 times')
+    """
+    ratio = larger / smaller
+    return f"{ratio:.1f} times" if ratio < 9.95 else f"{ratio:.0f} times"
+
+
+def sentence_list(items: Iterable[str], limit: int = 8) -> str:
+    """The items as a list within a sentence, with the number of those left out."""
+    every = list(items)
+    shown, rest = every[:limit], len(every) - limit
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,236 @@
+"""The card on which a picture is drawn: a heading, columns of text, and axes for bars, measured in inches.
+
+Nothing here goes through pyplot or depends on rcParams: every colour, font and size is given, so that a
+learner's own settings or a backend leave the pictures as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from layerlab.plots.labels import Face, clean, font, shorten, text_width, wrap
+from layerlab.plots.style import (
+    CARD,
+    INK,
+    MUTED,
+    PIXELS_PER_INCH,
+    RULE,
+    SHARPNESS,
+    SMALL,
+    TEXT,
+    TITLE,
+    WIDTH,
+    Look,
+)
+
+MARGIN: Final = 0.28
+INSIDE: Final = WIDTH - 2 * MARGIN
+GAP: Final = 0.06  # between a bar and its label
+LINE: Final = 0.19  # from one line of text to the next
+
+Align = Literal["left", "center", "right"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A figure whose places are given in inches from its top left corner.
+
+    Attributes:
+        figure: The matplotlib figure.
+        height: Its height in inches; its width is always the same.
+        top: Where its heading ends.
+    """
+
+    figure: Figure
+    height: float
+    top: float
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        points: float = TEXT,
+        colour: str = INK,
+        face: Face = "plain",
+        align: Align = "left",
+        width: float = INSIDE,
+    ) -> None:
+        """Write one line, centred on y, shortened to a width."""
+        self.figure.text(
+            x,
+            self.height - y,
+            shorten(clean(text, face), width, points, face),
+            transform=self.figure.dpi_scale_trans,
+            fontproperties=font(face, points),
+            color=colour,
+            ha=align,
+            va="center_baseline",
+            parse_math=False,
+            usetex=False,
+        )
+
+    def axes(self, x: float, y: float, width: float, height: float, *, right: float, rows: float) -> Axes:
+        """Axes without a frame: from 0 to right, and so many rows from the top down."""
+        axes = self.figure.add_axes(
+            (x / WIDTH, 1 - (y + height) / self.height, width / WIDTH, height / self.height),
+            facecolor="none",
+            xlim=(0, right),
+            ylim=(rows, 0),
+            xscale="linear",
+            yscale="linear",
+        )
+        axes.set_axis_off()
+        return axes
+
+    def swatch(self, x: float, y: float, look: Look, *, width: float = 0.2, height: float = 0.13) -> None:
+        """A sample of a look, centred on y, its left edge at x."""
+        self.figure.add_artist(
+            Rectangle(
+                (x, self.height - y - height / 2),
+                width,
+                height,
+                transform=self.figure.dpi_scale_trans,
+                **filling(look),
+            )
+        )
+
+    def key(self, x: float, y: float, entries: list[tuple[Look, str]]) -> None:
+        """Samples of looks with their names, on one line."""
+        for look, name in entries:
+            self.swatch(x, y, look)
+            self.text(x + 0.26, y, name, points=SMALL, colour=MUTED)
+            x += 0.26 + text_width(clean(name), SMALL) + 0.24
+
+    def rule(self, y: float, x: float = MARGIN, width: float = INSIDE) -> None:
+        """A thin line across the card."""
+        self.figure.add_artist(
+            Rectangle(
+                (x, self.height - y), width, 0.008, transform=self.figure.dpi_scale_trans, color=RULE, lw=0
+            )
+        )
+
+
+def open_page(title: str, answer: str, body: float) -> Page:
+    """A new card with the question as its title, the answer below it, and so many inches for the rest."""
+    lines = wrap(clean(answer), INSIDE, TEXT)
+    top = 0.62 + LINE * len(lines) + 0.1
+    height = top + body + 0.12
+    figure = Figure(
+        figsize=(WIDTH, height),
+        dpi=PIXELS_PER_INCH * SHARPNESS,
+        facecolor="none",
+        edgecolor="none",
+        layout="none",
+    )
+    FigureCanvasAgg(figure)
+    figure.add_artist(
+        FancyBboxPatch(
+            (0.09, 0.09),
+            WIDTH - 0.18,
+            height - 0.18,
+            boxstyle="round,pad=0.08,rounding_size=0.1",
+            transform=figure.dpi_scale_trans,
+            facecolor=CARD,
+            edgecolor=RULE,
+            linewidth=0.8,
+            zorder=-10,
+        )
+    )
+    page = Page(figure, height, top)
+    page.text(MARGIN, 0.36, title, points=TITLE, face="bold")
+    for number, line in enumerate(lines):
+        page.text(MARGIN, 0.62 + LINE * (number + 0.15), line, colour=MUTED)
+    return page
+
+
+def filling(look: Look) -> dict[str, object]:
+    """The properties of a patch that is filled so."""
+    return {
+        "facecolor": look.fill,
+        "hatch": look.hatch or None,
+        "hatchcolor": look.hatch_colour,
+        "hatch_linewidth": 0.7,
+        "edgecolor": look.edge,
+        "linewidth": 0.6,
+    }
+
+
+def bar(axes: Axes, start: float, width: float, middle: float, height: float, look: Look, gid: str) -> None:
+    """A horizontal bar from start, so wide, around the middle of a row; nothing of no width.
+
+    What it stands for is kept as its gid, which is what the tests find it by.
+    """
+    if width:
+        place = (start, middle - height / 2)
+        axes.add_patch(Rectangle(place, width, height, gid=gid, zorder=2, **filling(look)))
+
+
+def note(
+    axes: Axes,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    points: float = TEXT,
+    colour: str = INK,
+    face: Face = "plain",
+    align: Align = "left",
+    shift: float = GAP,
+    backing: str | None = None,
+) -> None:
+    """A label at a place of the axes' data, moved to the right by so many inches.
+
+    Backing is a colour to put behind it where it stands on a hatched bar.
+    """
+    axes.annotate(
+        clean(text, face),
+        (x, y),
+        xytext=(shift * 72, 0),
+        textcoords="offset points",
+        fontproperties=font(face, points),
+        color=colour,
+        ha=align,
+        va="center_baseline",
+        zorder=4,
+        annotation_clip=False,
+        parse_math=False,
+        usetex=False,
+        bbox={"facecolor": backing, "edgecolor": "none", "pad": 1.2} if backing else None,
+    )
+
+
+def room_for_labels(largest: float, width: float, labels: list[str], face: Face = "plain") -> float:
+    """The right end of a scale on which the largest bar and the longest label beside it fit into a width."""
+    longest = max((text_width(label, TEXT, face) for label in labels), default=0.0) + 2 * GAP
+    return (largest or 1.0) * width / (width - longest)
+
+
+def scale(axes: Axes, largest: float, unit: Callable[[float], str], *, steps: int = 4) -> None:
+    """Thin lines behind the bars at round numbers, with the number and its unit below them."""
+    rows = axes.get_ylim()[0]
+    ticks = MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest or 1.0)
+    for tick in (float(t) for t in ticks if 0 <= t <= (largest or 1.0) * 1.0001):
+        axes.plot([tick, tick], [0, rows], color=RULE, linewidth=0.8, linestyle="-", marker="", zorder=0)
+        axes.annotate(
+            unit(tick),
+            (tick, rows),
+            xytext=(0, -4),
+            textcoords="offset points",
+            fontproperties=font("plain", SMALL),
+            color=MUTED,
+            ha="center",
+            va="top",
+            annotation_clip=False,
+            parse_math=False,
+            usetex=False,
+        )

@@ -1,0 +1,161 @@
+"""Serves JupyterLab on this machine only, with a token, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import requests
+
+from layerlab.cleaning import clean
+from layerlab.engine import Engine
+from layerlab.errors import LabError
+from layerlab.ownership import RUN_ID
+from layerlab.paths import ROOT, state_directory
+
+FIRST_PORT: Final = 8888
+START_TIMEOUT: Final = 60  # seconds
+FIRST_NOTEBOOK: Final = "notebooks/00-start.ipynb"
+
+
+def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None], open_browser: bool = True) -> int:
+    """Serve JupyterLab until Ctrl-C; its kernels, their containers and itself end with it.
+
+    Args:
+        engine: Passed on to the kernels and terminals as ``DOCKER_HOST``.
+        port: The port to listen on; None takes the first free one from 8888.
+        say: Told the URL, once the server answers.
+        open_browser: Whether to open the URL where there is a screen.
+
+    Returns:
+        The exit status: 0 when it was told to stop, else the server's own.
+
+    Raises:
+        LabError: the port is taken, or the server does not start.
+    """
+    port = free_port() if port is None else _checked(port)
+    token = secrets.token_urlsafe(24)
+    address = f"http://127.0.0.1:{port}"
+    log = state_directory() / "jupyterlab.log"
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches the lab alone, which ends the server in order.
+        server = subprocess.Popen(
+            _command(port),
+            env=_environment(engine, token),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_it_answers(server, address, token)
+        url = f"{address}/lab/tree/{FIRST_NOTEBOOK}?token={token}"
+        say(url)
+        if open_browser and _has_screen():
+            webbrowser.open(url)
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end(server)
+        with suppress(LabError):
+            clean(engine, run=RUN_ID)
+
+
+def _command(port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "jupyterlab"),
+        "--no-browser",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={ROOT}",
+        "--ServerApp.open_browser=False",
+        "--LabApp.collaborative=False",
+        # As root (in a container, on a fresh machine) Jupyter asks for this; it listens on 127.0.0.1 with a token.
+        *(["--allow-root"] if os.name == "posix" and os.geteuid() == 0 else []),
+    ]
+
+
+def _environment(engine: Engine, token: str) -> dict[str, str]:
+    own_programs = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    # The token goes by the environment: a command line can be read by every user of the machine.
+    return {
+        **os.environ,
+        "DOCKER_HOST": engine.endpoint,
+        "JUPYTER_TOKEN": token,
+        "LAB_RUN_ID": RUN_ID,
+        "PATH": own_programs,
+        "JUPYTERLAB_SETTINGS_DIR": os.environ.get("JUPYTERLAB_SETTINGS_DIR", str(state_directory() / "jupyterlab")),
+    }
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, token: str) -> None:
+    began = time.monotonic()
+    log = state_directory() / "jupyterlab.log"
+    while time.monotonic() - began < START_TIMEOUT:
+        if server.poll() is not None:
+            last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
+            raise LabError(f"JupyterLab ended with status {server.returncode}: {last}", remedy=f"see {log}")
+        with suppress(requests.RequestException):
+            answer = requests.get(f"{address}/api/status", headers={"Authorization": f"token {token}"}, timeout=2)
+            if answer.ok:
+                return
+        time.sleep(0.1)
+    raise LabError(f"JupyterLab did not answer within {START_TIMEOUT} s", remedy=f"see {log}")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server, which ends its kernels; what is left of its session after that is killed."""
+    if server.poll() is None:
+        server.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=15)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def free_port(first: int = FIRST_PORT) -> int:
+    """The first port from this one on that nobody listens on at 127.0.0.1.
+
+    Raises:
+        LabError: a hundred in a row are taken.
+    """
+    for port in range(first, first + 100):
+        if not is_taken(port):
+            return port
+    raise LabError(f"all ports from {first} to {first + 99} are taken", remedy="name a free one with --port")
+
+
+def is_taken(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something listens on this port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def _checked(port: int) -> int:
+    if is_taken(port):
+        raise LabError(
+            f"port {port} is taken by another program", remedy="leave --port out, and the first free one is taken"
+        )
+    return port
+
+
+def _has_screen() -> bool:
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,125 @@
+"""``./lab run``: the service in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import codecs
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Final, TextIO
+
+from layerlab.engine import Engine
+from layerlab.errors import PortInUse
+from layerlab.service.handle import Service
+from layerlab.service.launch import run
+from layerlab.service.talk import engine_errors, printable
+
+DEFAULT_PORT: Final = 5000
+STOP_TIMEOUT: Final = 10  # seconds from the stop signal to SIGKILL
+LONGEST_LINE: Final = 65536  # characters; a longer one is shown in pieces
+
+
+def run_foreground(
+    engine: Engine,
+    image: str,
+    *,
+    port: int | None = None,
+    on_ready: Callable[[Service], None],
+    output: TextIO,
+    hardened: bool = True,
+) -> int:
+    """Run an image of the service until Ctrl-C, SIGTERM or its own end, showing what it prints.
+
+    Args:
+        engine: Where it runs.
+        image: A name or an id.
+        port: Where to publish it. By default 5000, or a free port where that is taken, which is said.
+        on_ready: Called once, with the service that has answered.
+        output: Gets what the service prints, from its start to its end, without terminal escapes.
+        hardened: See `run`.
+
+    Returns:
+        0 if it was stopped here, its exit code if it ended by itself.
+
+    Raises:
+        PortInUse: the port that was asked for is taken.
+        LabError: see `run`.
+    """
+    serve = partial(_serve, engine, image, on_ready=on_ready, output=output, hardened=hardened)
+    with _sigterm_as_interrupt():
+        try:
+            return serve(port=DEFAULT_PORT if port is None else port)
+        except PortInUse as error:
+            if port is not None:
+                raise
+            print(f"{error}: a free port is used instead", file=output, flush=True)
+        return serve(port=None)
+
+
+def _serve(
+    engine: Engine,
+    image: str,
+    *,
+    port: int | None,
+    on_ready: Callable[[Service], None],
+    output: TextIO,
+    hardened: bool,
+) -> int:
+    # The container goes first, which ends the log, which ends the thread.
+    try:
+        with ThreadPoolExecutor(1) as pool, run(engine, image, port=port, hardened=hardened) as service:
+            on_ready(service)
+            showing = pool.submit(_show, service.log_stream(), output)
+            try:
+                showing.result()
+            except KeyboardInterrupt:
+                service.stop(STOP_TIMEOUT)
+                return 0
+            with engine_errors(engine, "waiting for its end"):
+                return int(engine.client.api.wait(service.container_id)["StatusCode"])
+    except KeyboardInterrupt:  # before it was ready, or a second time
+        return 0
+
+
+def _show(chunks: Iterable[bytes], output: TextIO) -> None:
+    for line in lines(chunks):
+        print(line, file=output, flush=True)
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a log that comes in pieces, fit to be shown.
+
+    A piece may end within a line, a character or an escape sequence.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    pending = ""
+    for chunk in chunks:
+        *whole, pending = (pending + decoder.decode(chunk)).split("\n")
+        for line in whole:
+            yield printable(line.rstrip("\r"))
+        if len(pending) > LONGEST_LINE:
+            yield printable(pending)
+            pending = ""
+    if pending := pending + decoder.decode(b"", final=True):
+        yield printable(pending)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, so that the container is removed; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

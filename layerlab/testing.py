@@ -1,0 +1,135 @@
+"""``./lab test``: the parts of the test run, one after the other, and one summary at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+from layerlab.errors import LabError
+from layerlab.paths import ROOT
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the test run.
+
+    Attributes:
+        name: What it is called in the summary.
+        commands: Run one after the other with this Python, each ``python -m ...``.
+        needs_engine: Whether it needs a Docker engine, and so everything prepared.
+    """
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    needs_engine: bool = False
+
+
+@dataclass
+class Outcome:
+    """How a part ended.
+
+    Attributes:
+        passed, failed: Counts of tests (of commands, where they are not tests).
+        seconds: How long it took.
+        why: What stopped it from running at all.
+    """
+
+    passed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    why: str = field(default="")
+
+
+PARTS: Final = (
+    Part(
+        "style and types",
+        (("ruff", "check", "--quiet"), ("ruff", "format", "--quiet", "--check"), ("mypy", "--no-error-summary")),
+    ),
+    Part("unit", (("pytest", "tests/unit"),)),
+    Part("engine", (("pytest", "tests/engine"),), needs_engine=True),
+    Part(
+        "notebooks",
+        (("pytest", "--nbval", "--nbval-sanitize-with", "tests/nbval.cfg", "--nbval-cell-timeout=300", "notebooks"),),
+        needs_engine=True,
+    ),
+)
+
+
+def run(parts: Sequence[Part], *, prepare: Callable[[], None], say: Callable[[str], None]) -> int:
+    """Run these parts; what cannot be run has failed. Returns 0 if everything passed, else 1.
+
+    Args:
+        parts: What to run, in this order.
+        prepare: Gets engine, bases and images ready; called once, before the first part that needs them.
+        say: Told what goes on, line by line.
+    """
+    outcomes: dict[str, Outcome] = {}
+    unprepared: str | None = None
+    prepared = False
+    for part in parts:
+        if part.needs_engine and not prepared and unprepared is None:
+            say("\n== preparing the engine, the bases and both images")
+            try:
+                prepare()
+                prepared = True
+            except LabError as error:
+                unprepared = error.one_line
+        say(f"\n== {part.name}")
+        if part.needs_engine and unprepared:
+            outcomes[part.name] = Outcome(failed=1, why=unprepared)
+            say(f"could not be run: {unprepared}")
+            continue
+        outcomes[part.name] = _run_part(part)
+    return _summarise(outcomes, say)
+
+
+def _run_part(part: Part) -> Outcome:
+    outcome = Outcome()
+    began = time.monotonic()
+    for command in part.commands:
+        with tempfile.TemporaryDirectory() as folder:
+            counts = Path(folder) / "counts.xml"
+            is_pytest = command[0] == "pytest"
+            extra = [f"--junit-xml={counts}", "--quiet", "--durations=5"] if is_pytest else []
+            environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+            done = subprocess.run(
+                [sys.executable, "-m", *command, *extra],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+            if is_pytest and counts.exists():
+                _count(counts, outcome)
+            if not is_pytest or not counts.exists() or (done.returncode and not outcome.failed):
+                outcome.passed += done.returncode == 0
+                outcome.failed += done.returncode != 0
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _count(junit: Path, outcome: Outcome) -> None:
+    """Add what pytest counted; a skipped test counts as failed, since nothing here is skipped on purpose."""
+    for suite in ElementTree.parse(junit).getroot().iter("testsuite"):  # noqa: S314  # pytest wrote it just now
+        wrong = sum(int(suite.get(kind, 0)) for kind in ("failures", "errors", "skipped"))
+        outcome.failed += wrong
+        outcome.passed += int(suite.get("tests", 0)) - wrong
+
+
+def _summarise(outcomes: dict[str, Outcome], say: Callable[[str], None]) -> int:
+    say("\n== summary")
+    for name, outcome in outcomes.items():
+        counts = outcome.why or f"{outcome.passed} passed, {outcome.failed} failed"
+        say(f"{'FAILED' if outcome.failed else 'passed'}  {name:<16} {outcome.seconds:6.1f} s  {counts}")
+    failed = sum(outcome.failed for outcome in outcomes.values())
+    passed = sum(outcome.passed for outcome in outcomes.values())
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return int(failed > 0)

@@ -1,0 +1,182 @@
+"""The lab's own images: which Dockerfile, under which tag, built, marked, and found again.
+
+They are known by their ids, not by their tags: a learner's plain ``docker build -t multi-stage-demo:optimized .``
+takes the tag over, and the lab still finds the image that it built itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import docker.errors
+from docker.models.images import Image as EngineImage
+
+from layerlab import bases, dockerfile, image
+from layerlab.build import Build, build
+from layerlab.engine import Engine
+from layerlab.errors import ImageNotFound, UsageError
+from layerlab.ownership import IMAGE_LABEL, image_labels, is_own_image, mark_image, marker_tag
+from layerlab.paths import ROOT, cache_directory
+from layerlab.progress import Report, silent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One of the images that the lab builds.
+
+    Attributes:
+        name: What the lab calls it, such as ``optimized``.
+        dockerfile: Its Dockerfile, in the repository's root.
+        tag: The tag under which it is found in ``docker images``.
+    """
+
+    name: str
+    dockerfile: str
+    tag: str
+
+    @property
+    def path(self) -> Path:
+        """Where its Dockerfile lies."""
+        return ROOT / self.dockerfile
+
+
+RECIPES: Final[Mapping[str, Recipe]] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("single", "Dockerfile.single", "multi-stage-demo:single"),
+        Recipe("optimized", "Dockerfile", "multi-stage-demo:optimized"),
+    )
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in RECIPES:
+        raise UsageError(
+            f"the lab has no image called {name!r}",
+            remedy=f"choose from {', '.join(RECIPES)}, or name an image or a file",
+        )
+    return RECIPES[name]
+
+
+def build_image(
+    engine: Engine,
+    name: str,
+    *,
+    no_cache: bool = False,
+    allow_stand_ins: bool | None = None,
+    report: Report = silent,
+) -> Build:
+    """Build one of the lab's images, tag it and mark it as the lab's own.
+
+    An earlier image of the same name that has lost its tag by this, and that nothing uses, is removed.
+
+    Raises:
+        UsageError: there is no such recipe.
+        BaseImageError, BuildError, EngineGone: see `layerlab.bases.ensure` and `layerlab.build.build`.
+    """
+    wanted = recipe(name)
+    bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
+    before = own_images(engine, name)
+    built = build(
+        engine,
+        ROOT,
+        dockerfile=wanted.dockerfile,
+        tag=wanted.tag,
+        labels=image_labels(name),
+        no_cache=no_cache,
+        report=report,
+    )
+    mark_image(engine.client.images.get(built.image_id))
+    _remember_seconds(name, built)
+    for earlier in before:
+        if earlier.id != built.image_id:
+            remove_superseded(engine, earlier)
+    return built
+
+
+def own_images(engine: Engine, name: str | None = None) -> list[EngineImage]:
+    """The images that the lab itself made (for this name, or all), the newest first."""
+    label = IMAGE_LABEL if name is None else f"{IMAGE_LABEL}={name}"
+    images = [found for found in engine.client.images.list(filters={"label": label}) if is_own_image(found)]
+    return sorted(images, key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
+
+
+def remove_superseded(engine: Engine, image: EngineImage) -> None:
+    """Remove an image of the lab's that only its marker still names; one that a container uses stays."""
+    image.reload()
+    if image.tags == [marker_tag(str(image.id))]:
+        with suppress(docker.errors.APIError):
+            engine.client.images.remove(image.tags[0])
+
+
+def find(engine: Engine, name: str) -> EngineImage:
+    """The lab's own image of this name, by its id.
+
+    Raises:
+        ImageNotFound: it has not been built on this engine.
+    """
+    wanted = recipe(name)
+    images = own_images(engine, name)
+    # The readable tag tells which of several is the newest build, as long as it still is the lab's own.
+    for found in images:
+        if wanted.tag in found.tags:
+            return found
+    if images:
+        return images[0]
+    raise ImageNotFound(f"the lab's image {name!r} has not been built yet", remedy=f"run ./lab build {name}")
+
+
+def resolve(engine: Engine, name: str) -> str:
+    """The id of the lab's image if this is a recipe's name, else the name as it is."""
+    return str(find(engine, name).id) if name in RECIPES else name
+
+
+def _seconds_file() -> Path:
+    return cache_directory() / "cold-build-seconds.json"
+
+
+def _all_seconds() -> dict[str, float]:
+    try:
+        known = json.loads(_seconds_file().read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _remember_seconds(name: str, built: Build) -> None:
+    """Remember how long an image took when all of it was built; a build from the cache says nothing about that."""
+    runs = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
+    if not runs["cached"].any():
+        _seconds_file().write_text(json.dumps({**_all_seconds(), name: round(built.seconds, 2)}))
+
+
+def cold_build_seconds(name: str) -> float | None:
+    """How long this recipe took when last all of it was built here, seconds; None where that was not seen."""
+    return _all_seconds().get(name)
+
+
+def look(engine: Engine | None, name: str) -> image.Image:
+    """Look at one of the lab's images, or at any other: a name, an id, or a file.
+
+    The layers of the lab's own images are tied to the lines of their Dockerfiles.
+
+    Raises:
+        ImageNotFound, ArchiveError, EngineGone: see `layerlab.image.read`.
+    """
+    if engine is None or name not in RECIPES:
+        return image.read(engine, name)
+    known = RECIPES[name]
+    parsed = dockerfile.parse(known.path.read_text(encoding="utf-8"))
+    looked = image.read(engine, resolve(engine, name), dockerfile=parsed)
+    return dataclasses.replace(looked, name=known.tag)

@@ -1,0 +1,78 @@
+"""What tests against a real engine share: the engine, a tiny base image, and tags that are removed afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker.errors
+import pytest
+
+from layerlab import engine as engines
+from layerlab.engine import Engine
+
+APPLETS = (
+    "cat cp dd echo env false grep head id kill ln ls mkdir mv printf ps rm rmdir seq sh sleep stat tail test touch "
+    "tr true wc yes"
+).split()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine that the user has; `layerlab.engine_setup` sees to it that there is one."""
+    found = engines.connect()
+    yield found
+    found.client.close()
+
+
+@pytest.fixture(scope="session")
+def busybox_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A base image of 2 MB with a shell, made from a static busybox, so that no test needs a registry."""
+    name = f"layerlab-test-{uuid.uuid4().hex[:12]}:busybox"
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(static_busybox(tmp_path_factory.mktemp("busybox")), arcname="bin/busybox")
+        for applet in APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        folder = tarfile.TarInfo("tmp")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(folder)
+    repository, tag = name.split(":")
+    engine.client.api.import_image_from_data(
+        archive.getvalue(), repository=repository, tag=tag, changes=["ENV PATH=/bin"]
+    )
+    yield name
+    engine.client.images.remove(name, force=True)
+
+
+@pytest.fixture
+def new_tag(engine: Engine) -> Iterator[Callable[[], str]]:
+    """Makes tags that nobody else has; the images that have them are removed after the test."""
+    tags: list[str] = []
+
+    def make() -> str:
+        tags.append(f"layerlab-test-{uuid.uuid4().hex[:12]}:latest")
+        return tags[-1]
+
+    yield make
+    for tag in tags:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            engine.client.images.remove(tag, force=True)
+
+
+def static_busybox(folder: Path) -> Path:
+    """A busybox that needs no library: the machine's own, or Debian's package unpacked in this folder."""
+    if (path := shutil.which("busybox")) and b"/ld-" not in Path(path).read_bytes()[:4096]:
+        return Path(path)
+    subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, check=True, capture_output=True)
+    (package,) = folder.glob("busybox-static*.deb")
+    subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
+    return next(path for path in folder.rglob("busybox") if path.is_file())

@@ -1,0 +1,112 @@
+"""Installing and starting an engine: what can be said without one. Bare machines are tried by hand and in CI."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from layerlab import engine_setup
+from layerlab.errors import EngineNotFound
+
+
+@pytest.fixture(autouse=True)
+def _state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """Some process that plays the engine's part."""
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as child:
+        yield child
+        child.kill()
+
+
+class TestIsDebian:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("ID=debian\n", True),
+            ('NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n', True),
+            ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True),
+            ("ID=fedora\n", False),
+            ('ID="rhel"\nID_LIKE="fedora"\n', False),
+            ("", False),
+        ],
+    )
+    def test_by_os_release(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
+        """Debian and its children are known by os-release, provided that they have apt-get."""
+        monkeypatch.setattr(engine_setup.shutil, "which", lambda name: f"/usr/bin/{name}")
+        (tmp_path / "os-release").write_text(text)
+
+        assert engine_setup.is_debian(tmp_path / "os-release") is expected
+
+    def test_a_system_without_os_release_is_none(self, tmp_path: Path) -> None:
+        """That is so on macOS."""
+        assert not engine_setup.is_debian(tmp_path / "missing")
+
+
+class TestStarted:
+    def test_a_running_engine_is_remembered(self, process: subprocess.Popen[bytes]) -> None:
+        """What was started is known again, by process id and start time."""
+        engine_setup._remember("dockerd", process.pid)
+
+        known = engine_setup.started()
+        assert known is not None
+        assert (known.process, known.by) == (process.pid, "dockerd")
+
+    def test_another_process_with_the_same_id_is_not_taken_for_it(
+        self, process: subprocess.Popen[bytes], tmp_path: Path
+    ) -> None:
+        """Process ids are used again; the start time tells."""
+        engine_setup._remember("dockerd", process.pid)
+        note = tmp_path / "layerlab/engine.json"
+        content = json.loads(note.read_text())
+        note.write_text(json.dumps({**content, "process_start": content["process_start"] - 1}))
+
+        assert engine_setup.started() is None
+
+    @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"process": "x"}', "not json"])
+    def test_a_damaged_note_is_no_engine(self, tmp_path: Path, content: str) -> None:
+        """A note that cannot be read means that the lab started nothing."""
+        (tmp_path / "layerlab").mkdir()
+        (tmp_path / "layerlab/engine.json").write_text(content)
+
+        assert engine_setup.started() is None
+
+
+class TestStop:
+    def test_only_what_the_lab_started_is_stopped(self) -> None:
+        """Without a note there is nothing to stop, and nothing is."""
+        assert engine_setup.stop(kill=lambda *_: pytest.fail("something was killed")) is False
+
+    def test_the_engine_is_told_to_end_and_waited_for(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGTERM lets an engine end its containers; the note goes with it."""
+        engine_setup._remember("dockerd", process.pid)
+
+        assert engine_setup.stop() is True
+        assert process.wait() == -signal.SIGTERM
+        assert engine_setup.started() is None
+
+
+class TestEnsure:
+    def test_without_root_nothing_is_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An ordinary user without an engine gets the error of the search, which says what to do."""
+        missing = EngineNotFound("none", remedy="start Docker")
+
+        def connect() -> None:
+            raise missing
+
+        monkeypatch.setattr(engine_setup, "connect", connect)
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(engine_setup, "install", lambda _: pytest.fail("installed something"))
+        with pytest.raises(EngineNotFound) as caught:
+            engine_setup.ensure()
+        assert caught.value is missing

@@ -1,0 +1,49 @@
+"""Tables in a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+from rich.console import Console
+
+from layerlab import tables
+
+
+def shown(frame: pd.DataFrame, **headings: str) -> str:
+    text = io.StringIO()
+    tables.show(Console(file=text, width=100), frame, title="A title", headings=headings)
+    return text.getvalue()
+
+
+class TestShow:
+    def test_values_stand_under_their_headings(self) -> None:
+        """Numbers have one decimal, missing values are a dash."""
+        frame = pd.DataFrame({"name": ["a", "b"], "size": [1234.56, None]})
+
+        assert shown(frame, name="image", size="MB").split() == [
+            "A",
+            "title",
+            "image",
+            "MB",
+            "a",
+            "1,234.6",
+            "b",
+            "–",
+        ]
+
+    def test_hostile_names_are_shown_and_not_obeyed(self) -> None:
+        """Escape codes, markup and broken bytes from an image's file names reach the terminal as plain text."""
+        name = "\x1b[31mred\x1b]0;title\x07[bold]x[/bold]\udcff\n"
+        text = shown(pd.DataFrame({"name": [name]}), name="file")
+
+        assert "\x1b" not in text
+        assert r"\x1b[31mred\x1b]0;title\x07[bold]x[/bold]\udcff\n" in text
+
+
+class TestMegabytes:
+    def test_a_megabyte_is_a_million_bytes(self) -> None:
+        """The lab's unit everywhere."""
+        frame = tables.megabytes(pd.DataFrame({"bytes": [2_500_000], "n": [1]}), ["bytes"])
+
+        assert frame.to_dict("list") == {"bytes": [2.5], "n": [1]}

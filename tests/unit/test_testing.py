@@ -1,0 +1,67 @@
+"""The test run itself: it must not be able to pass by mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from layerlab import testing
+from layerlab.errors import EngineNotFound
+
+
+def part(code: str, *, name: str = "some", needs_engine: bool = False) -> testing.Part:
+    return testing.Part(name, (("timeit", "-n1", "-r1", code),), needs_engine=needs_engine)
+
+
+def prepared() -> None:
+    """Nothing needs to be prepared here."""
+
+
+class TestRun:
+    def test_all_passing_is_status_0(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """The last line counts what passed."""
+        assert testing.run([part("pass")], prepare=prepared, say=lambda _: None) == 0
+        assert capfd.readouterr().out.endswith("1 passed, 0 failed\n")
+
+    def test_one_failing_command_is_status_1_and_the_rest_still_runs(self) -> None:
+        """A failure does not hide what comes after it."""
+        said: list[str] = []
+        parts = [part("1/0", name="wrong"), part("pass", name="right")]
+
+        assert testing.run(parts, prepare=prepared, say=said.append) == 1
+        assert any(line.startswith("FAILED  wrong") for line in said)
+        assert any(line.startswith("passed  right") for line in said)
+
+    def test_a_part_that_cannot_run_has_failed_and_says_why(self) -> None:
+        """Without an engine the engine's part fails; it is not skipped."""
+
+        def unprepared() -> None:
+            raise EngineNotFound("no engine", remedy="start Docker")
+
+        said: list[str] = []
+        status = testing.run([part("pass", needs_engine=True)], prepare=unprepared, say=said.append)
+
+        assert status == 1
+        assert any("no engine: start Docker" in line for line in said)
+
+    @pytest.mark.parametrize(
+        ("content", "passed", "failed"),
+        [
+            (
+                "import pytest\n"
+                "def test_a(): pass\ndef test_b(): pass\ndef test_c(): assert False\ndef test_d(): pytest.skip('x')\n",
+                2,
+                2,
+            ),
+            ("def no_test(): pass\n", 0, 1),
+            ("import nothing_of_this_name\n", 0, 1),
+        ],
+        ids=["pass, fail and skip", "no test", "broken"],
+    )
+    def test_counts_are_pytests_own(self, tmp_path: Path, content: str, passed: int, failed: int) -> None:
+        """A skipped test, a file without tests and one that does not import all count as failed."""
+        (tmp_path / "test_sample.py").write_text(content)
+
+        outcome = testing._run_part(testing.Part("sample", (("pytest", str(tmp_path), "-p", "no:cacheprovider"),)))
+        assert (outcome.passed, outcome.failed) == (passed, failed)
