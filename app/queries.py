@@ -37,7 +37,7 @@ def read(parameters: tuple[Parameter, ...]) -> tuple[dict[str, Any], bool]:
     Raises:
         ParameterError: see `parse`.
     """
-    values = parse(request.args, parameters)
+    values = parse(request.query_string, parameters)
     repeatable = values["seed"] is not None
     if not repeatable:
         # Not `random`: workers forked from one process would all go on from the same state.

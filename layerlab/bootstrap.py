@@ -58,9 +58,16 @@ def python() -> Path:
 
 
 def run(command: list[str], *, otherwise: str) -> None:
-    """Run a command; show what it printed, and end with this line, if it fails."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
+    """Run a command with a sign of life every few seconds; where it fails, end with this line."""
+    began = time.monotonic()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        while True:
+            try:
+                status = process.wait(timeout=3)
+                break
+            except subprocess.TimeoutExpired:
+                say(f"  still at it after {time.monotonic() - began:.0f} s")
+    if status:
         fail(otherwise)
 
 
@@ -116,8 +123,18 @@ def main(pins: str) -> None:
         uv_pins = ["--require-hashes", "-r", str(REQUIREMENTS / "uv.txt")]
         run([str(python()), "-m", "pip", "install", *quiet_pip, *uv_pins], otherwise=network)
         wanted = REQUIREMENTS / f"{pins}.txt"
-        say(f"bringing .venv to what requirements/{pins}.txt says")
-        uv = [str(VENV / "bin" / "uv"), "pip", "sync", "--require-hashes", "--python", str(python()), str(wanted)]
+        count = sum(line[:1].isalnum() for line in wanted.read_text().splitlines())
+        say(f"installing the {count} packages of requirements/{pins}.txt")
+        uv = [
+            str(VENV / "bin" / "uv"),
+            "pip",
+            "sync",
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            str(python()),
+            str(wanted),
+        ]
         run(uv, otherwise=network)
         # The lab and the service are imported from where they lie, by every kernel and test of this environment.
         packages = next((VENV / "lib").glob("python3*/site-packages"))

@@ -64,7 +64,9 @@ def inventory(engine: Engine, *, run: str | None = None, base_images: bool = Fal
         EngineGone: the engine stopped answering.
     """
     client = engine.client
-    only = {"label": CONTAINER_LABEL if run is None else f"{CONTAINER_LABEL}={run}"}
+    only: dict[str, str | list[str] | bool] = {
+        "label": CONTAINER_LABEL if run is None else f"{CONTAINER_LABEL}={run}"
+    }
     with _engine_stays(engine):
         own: list[Owned] = [
             Owned("container", str(container.name), container)

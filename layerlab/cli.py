@@ -18,7 +18,6 @@ import click
 import docker.errors
 import pandas as pd
 import requests
-from rich.console import Console
 
 from layerlab import bases, compare, displays, doctor, engine_setup, tables, workshop
 from layerlab.cleaning import clean
@@ -26,8 +25,8 @@ from layerlab.engine import Engine, connect
 from layerlab.errors import LabError, StepFailed
 from layerlab.serve import serve
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+out = tables.console(sys.stdout)
+err = tables.console(sys.stderr)
 
 stand_ins = click.option(
     "--stand-ins",
@@ -230,13 +229,21 @@ def _print_comparison(engine: Engine | None, names: Sequence[str]) -> None:
     frame = compare.compare(images)
     seconds = [workshop.cold_build_seconds(name) for name in names]
     frame["build_seconds"] = pd.Series(seconds, dtype="Float64").to_numpy()
-    frame = tables.megabytes(frame, ["bytes", "wasted_bytes"])
+    frame["share"] = [f"{ratio:.1%}" for ratio in frame["ratio"]]
     headings = {
-        "name": "image", "bytes": "MB", "wasted_bytes": "wasted MB", "layers": "layers", "files": "files",
-        "ratio": "of the largest", "build_seconds": "cold build s",
+        "name": "image", "bytes": "MB", "share": "share", "wasted_bytes": "wasted", "layers": "layers",
+        "files": "files", "build_seconds": "build s",
     }  # fmt: skip
     out.print()
-    tables.show(out, frame, title="Comparison (MB are 10^6 bytes, uncompressed)", headings=headings)
+    sizes = tables.megabytes(frame, ["bytes", "wasted_bytes"])
+    tables.show(
+        out,
+        sizes,
+        title="Comparison: MB (10^6 bytes) uncompressed, seconds of the build without a cache",
+        headings=headings,
+    )
+    if line := compare.in_words(images):
+        out.print(line, markup=False)
     if engine and any(bases.is_on_stand_ins(engine, image.id) for image in images):
         out.print("Built on stand-ins for the official base images, made from Debian packages: no registry answered.")
 

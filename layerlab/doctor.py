@@ -16,7 +16,7 @@ import docker.errors
 
 from layerlab import bases, workshop
 from layerlab.engine import Engine, connect
-from layerlab.engine_setup import is_debian, started_by_lab
+from layerlab.engine_setup import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.serve import is_taken
 
@@ -47,9 +47,12 @@ def examine() -> list[Finding]:
     try:
         engine = connect()
     except EngineNotFound as error:
-        can_install = os.name == "posix" and os.geteuid() == 0 and (is_debian() or shutil.which("dockerd"))
-        remedy = "./lab installs and starts one" if can_install else error.remedy
-        return [*findings, Finding("Docker engine", "note" if can_install else "missing", str(error), remedy)]
+        if can_start():
+            return [
+                *findings,
+                Finding("Docker engine", "note", "none runs", "./lab starts one, or installs it first"),
+            ]
+        return [*findings, Finding("Docker engine", "missing", str(error), error.remedy)]
     except EngineError as error:
         return [*findings, Finding("Docker engine", "missing", str(error), error.remedy)]
     return [*findings, *_engine(engine), *_images(engine)]

@@ -55,7 +55,7 @@ def ensure(*, report: Report = silent) -> Engine:
     try:
         return connect()
     except EngineNotFound:
-        if any(candidate.chosen for candidate in candidates()) or os.name != "posix" or os.geteuid() != 0:
+        if not can_start():
             raise
     wait = Step("lock", "wait for another ./lab that starts the engine", "running")
     with exclusive("engine", waiting=lambda: report(wait)):
@@ -69,6 +69,13 @@ def ensure(*, report: Report = silent) -> Engine:
         if installs:  # the package's own script has started it
             _remember("systemd" if _has_systemd() else "dockerd", _engine_process())
         return engine
+
+
+def can_start() -> bool:
+    """Whether the lab could start an engine here, or install one: as root, and unless the user named another."""
+    if os.name != "posix" or os.geteuid() != 0 or any(candidate.chosen for candidate in candidates()):
+        return False
+    return shutil.which("dockerd") is not None or is_debian()
 
 
 def install(report: Report = silent) -> None:

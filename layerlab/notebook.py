@@ -27,10 +27,12 @@ from layerlab import doctor as doctor_module
 from layerlab.build import Build
 from layerlab.engine import Engine
 from layerlab.image import Image
+from layerlab.notebook_tables import about, table
 from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
 
 __all__ = [
+    "about",
     "build",
     "compare",
     "doctor",
@@ -43,6 +45,7 @@ __all__ = [
     "run",
     "setup",
     "show",
+    "table",
 ]
 
 

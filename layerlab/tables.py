@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+
+def console(stream: TextIO) -> Console:
+    """A console for this stream: as wide as the terminal; a file or a pipe gets every line whole."""
+    width = None if stream.isatty() else 240
+    return Console(file=stream, width=width, highlight=False, soft_wrap=True)
 
 
 def show(console: Console, frame: pd.DataFrame, *, title: str, headings: Mapping[str, str]) -> None:

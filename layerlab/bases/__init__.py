@@ -1,0 +1,204 @@
+"""The base images: pulled where a registry answers, else stand-ins made from Debian's packages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import docker.errors
+import requests
+import urllib3
+from docker.models.images import Image
+
+from layerlab import engine_setup
+from layerlab.bases import registry, stand_ins
+from layerlab.bases.registry import NoRegistry
+from layerlab.bases.reporting import ongoing
+from layerlab.engine import Engine, gone
+from layerlab.errors import BaseImageError, EngineError, StandInError
+from layerlab.locks import exclusive
+from layerlab.ownership import BASE_PURPOSE, IMAGE_LABEL, mark_image, marker_tag
+from layerlab.progress import Report, silent
+
+__all__ = ["BASES", "TAGS", "Base", "ensure", "is_on_stand_ins", "own_bases"]
+
+BASES: Final = ("python:3.13-slim-trixie", "python:3.13-trixie")
+"""The images on which the lab's Dockerfiles build."""
+
+TAGS: Final = tuple(tag for tags in stand_ins.TAGS.values() for tag in tags)
+"""Every name that the lab may give to a base image."""
+
+ALLOW_VARIABLE: Final = "LAB_STAND_INS"
+
+Origin = Literal["registry", "here", "stand-in"]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image that is on the engine.
+
+    Attributes:
+        name: Its name, such as ``python:3.13-trixie``.
+        image_id: Its id, such as ``sha256:0123...``.
+        origin: ``registry`` if it was pulled just now, ``here`` if it was there already, ``stand-in`` if the lab
+            made it, now or earlier.
+    """
+
+    name: str
+    image_id: str
+    origin: Origin
+
+
+def ensure(
+    engine: Engine,
+    names: Iterable[str] = BASES,
+    *,
+    allow_stand_ins: bool | None = None,
+    report: Report = silent,
+) -> dict[str, Base]:
+    """See to it that these base images are on the engine, and return them by name.
+
+    One that is there is used as it is, and never replaced. Others are pulled. Where no registry can be connected to,
+    stand-ins are made, if that is allowed: they carry official names, so on an engine that the lab did not start the
+    user has to say so.
+
+    Args:
+        engine: Where they are needed.
+        names: Which.
+        allow_stand_ins: Whether stand-ins may be made; None leaves it to ``LAB_STAND_INS`` in the environment, and
+            else to whether the lab started this engine.
+        report: Is told of each step.
+
+    Raises:
+        RegistryRefused: a registry answered, and said no. No stand-in is made then.
+        StandInError: no registry can be reached, and stand-ins may not or cannot be made.
+        BaseImageError: an image cannot be had for another reason.
+        EngineGone: the engine stopped answering.
+    """
+    names = tuple(names)
+    with _answering(engine):
+        found = {name: base for name in names if (base := _here(engine, name))}
+        if missing := [name for name in names if name not in found]:
+            with _alone(report):
+                found |= _get(engine, missing, allow_stand_ins, report)
+    return {name: found[name] for name in names}
+
+
+def is_on_stand_ins(engine: Engine, image_id: str) -> bool:
+    """Whether an image of the engine is a stand-in, or was built FROM one; a mere ``COPY --from`` leaves no trace.
+
+    False for an image that the engine does not have.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    with _answering(engine), suppress(docker.errors.ImageNotFound):
+        return _is_stand_in(engine.client.images.get(image_id))
+    return False
+
+
+def own_bases(engine: Engine) -> list[Image]:
+    """The base images that the lab itself made or pulled: with its marker, and not built for another purpose.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    with _answering(engine):
+        images = engine.client.images.list()
+    return [
+        image
+        for image in images
+        if marker_tag(str(image.id)) in image.tags
+        and (IMAGE_LABEL not in image.labels or (image.labels[IMAGE_LABEL] == BASE_PURPOSE and _is_stand_in(image)))
+    ]
+
+
+@contextmanager
+def _answering(engine: Engine) -> Iterator[None]:
+    """Turn what the SDK raises into the lab's errors."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise EngineError(
+            f"the Docker engine did not do what it was asked for ({error.explanation or error})",
+            remedy="see `./lab doctor` and the engine's own log, then repeat",
+        ) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise gone(engine, error) from error
+
+
+@contextmanager
+def _alone(report: Report) -> Iterator[None]:
+    """One process at a time: the second one waits, and then finds what the first one got."""
+    title = "wait for another ./lab that gets the base images"
+    with ExitStack() as waited:
+
+        def wait() -> None:
+            waited.enter_context(ongoing(report, "bases", title))
+
+        with exclusive("bases", waiting=wait):
+            waited.close()
+            yield
+
+
+def _here(engine: Engine, name: str) -> Base | None:
+    try:
+        image = engine.client.images.get(name)
+    except docker.errors.ImageNotFound:
+        return None
+    return Base(name, str(image.id), "stand-in" if _is_stand_in(image) else "here")
+
+
+def _is_stand_in(image: Image) -> bool:
+    return stand_ins.LABEL in (image.labels or {})
+
+
+def _get(engine: Engine, names: list[str], allow: bool | None, report: Report) -> dict[str, Base]:
+    """Pull these images, or make stand-ins for them."""
+    found: dict[str, Base] = {}
+    unreachable: dict[str, NoRegistry] = {}
+    for name in names:
+        where = registry.registry_of(registry.source_of(name))
+        if base := _here(engine, name):  # another process was quicker
+            found[name] = base
+        elif where not in unreachable:
+            try:
+                found[name] = _pull(engine, name, report)
+            except NoRegistry as error:
+                unreachable[where] = error
+    missing = [name for name in names if name not in found]
+    if not missing:
+        return found
+    why = next(iter(unreachable.values()))
+    if any(base.origin == "registry" for base in found.values()):
+        # Half official, half stand-in: their Pythons would differ.
+        raise BaseImageError(str(why), remedy="its registry answered a moment ago: repeat") from why
+    _check_permission(engine, missing, allow, why)
+    stand_ins.make(engine, report)
+    return found | {name: base for name in missing if (base := _here(engine, name))}
+
+
+def _pull(engine: Engine, name: str, report: Report) -> Base:
+    before = {image.id for image in engine.client.images.list()}
+    image = registry.pull(engine, name, report=report)
+    if image.id not in before:
+        mark_image(image)
+    return Base(name, str(image.id), "registry")
+
+
+def _check_permission(engine: Engine, names: list[str], allow: bool | None, why: NoRegistry) -> None:
+    unknown = [name for name in names if name not in TAGS]
+    if unknown:
+        raise StandInError(f"{why}, and there is no stand-in for {', '.join(unknown)}", remedy=why.remedy) from why
+    if allow is None:
+        asked = os.environ.get(ALLOW_VARIABLE, "").lower()
+        allow = asked in {"1", "true", "yes"} or (not asked and engine_setup.started_by_lab(engine))
+    if not allow:
+        raise StandInError(
+            f"{why}, and the lab makes stand-ins from Debian's packages only if you say so: they would carry the"
+            f" official names ({', '.join(names)}) on an engine that is not the lab's",
+            remedy=f"go online, or repeat with --stand-ins or {ALLOW_VARIABLE}=1",
+        ) from why

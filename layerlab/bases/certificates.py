@@ -7,48 +7,50 @@ rest along by itself.
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-BUNDLES: Final = (
-    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Alpine, Arch
-    Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, Red Hat
-    Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
-)
+TRUSTED: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 PACKAGED: Final = Path("/usr/share/ca-certificates")
 
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"
 
 
-def own_certificates(
-    bundles: tuple[Path, ...] = BUNDLES, packaged: Path = PACKAGED
-) -> dict[str, str]:
+def own_certificates(trusted: Path = TRUSTED, packaged: Path = PACKAGED) -> dict[str, str]:
     """The PEM certificates that the machine's bundle holds and its package does not, by file name.
 
     The names are made of the certificates' fingerprints, so the same certificates always give the same files.
     Where the package's own files are not there to compare with, nothing is the machine's own for sure, and the
     answer is empty.
+
+    Args:
+        trusted: The bundle of all certificates that the machine trusts.
+        packaged: The folder in which the package keeps its own.
     """
-    known = {_fingerprint(pem) for file in sorted(packaged.rglob("*.crt")) for pem in _certificates(file)}
-    if not known:
+    known = {fingerprint for file in packaged.rglob("*.crt") for fingerprint in _certificates(file)}
+    if not known or not trusted.is_file():
         return {}
-    bundle = next((path for path in bundles if path.is_file()), None)
-    found = {_fingerprint(pem): pem for pem in _certificates(bundle)} if bundle else {}
-    return {f"layerlab-{print_[:16]}.crt": pem for print_, pem in sorted(found.items()) if print_ not in known}
+    return {
+        f"layerlab-{fingerprint[:16]}.crt": pem
+        for fingerprint, pem in sorted(_certificates(trusted).items())
+        if fingerprint not in known
+    }
 
 
-def _certificates(file: Path) -> Iterator[str]:
-    text = file.read_text(encoding="ascii", errors="replace")
-    for part in text.split(_BEGIN)[1:]:
+def _certificates(file: Path) -> dict[str, str]:
+    """The certificates in a file by the SHA-256 of what they encode; line breaks and comments do not count."""
+    found = {}
+    for part in file.read_text(encoding="ascii", errors="replace").split(_BEGIN)[1:]:
         body, end, _ = part.partition(_END)
-        if end:
-            yield f"{_BEGIN}{body}{_END}\n"
-
-
-def _fingerprint(pem: str) -> str:
-    """SHA-256 of the certificate itself: line breaks and comments around it do not count."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+        pem = f"{_BEGIN}{body}{_END}\n"
+        try:
+            der = ssl.PEM_cert_to_DER_cert(pem) if end else b""
+        except (binascii.Error, ValueError):  # damaged: whoever reads the bundle passes it over, too
+            continue
+        if der:
+            found[hashlib.sha256(der).hexdigest()] = pem
+    return found

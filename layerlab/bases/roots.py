@@ -14,6 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from layerlab.bases import host
+from layerlab.bases.certificates import own_certificates
+from layerlab.progress import Report
+
+SUITE: Final = "trixie"
+
 EPOCH: Final = 1754697600
 """2025-08-09, the day of trixie's release, in seconds since 1970. No file is newer: so the same packages make the
 same bytes, and whatever an engine has built on them before is found in its cache again."""
@@ -68,6 +74,34 @@ CONFIGURATION: Final[Mapping[str, tuple[int, str]]] = {
     "etc/apt/apt.conf.d/docker-gzip-indexes": (0o644, 'Acquire::GzipIndexes "true";\n'),
     "etc/apt/apt.conf.d/docker-no-languages": (0o644, 'Acquire::Languages "none";\n'),
 }
+
+
+def make(folder: Path, report: Report) -> Path:
+    """Make a minimal Debian in a tar in this folder, and return the tar's path.
+
+    Raises:
+        StandInError: mmdebstrap failed.
+    """
+    made, settings = folder / "made.tar", folder / "apt.conf"
+    settings.touch(mode=0o600)  # a proxy's address may hold a password
+    settings.write_text(host.apt_settings())
+    # No mirror is named: mmdebstrap knows Debian's own.
+    command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--dpkgopt=force-unsafe-io"]
+    command += [f"--aptopt={settings}", SUITE, str(made)]
+    environment = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder)}
+    host.run(command, f"make a minimal Debian ({SUITE})", report, environment)
+    return made
+
+
+def machine_files() -> dict[str, str]:
+    """Further files for the roots, because of the machine that they are made on: what it trusts, beyond Debian.
+
+    Debian's ca-certificates takes its part up when it is installed, with which pip, curl and git are served. uv
+    brings certificates of its own, and has to be told to use the system's.
+    """
+    files = {f"usr/local/share/ca-certificates/{name}": pem for name, pem in own_certificates().items()}
+    # In newer versions of uv this setting is called system-certs, which older ones refuse; all know this name.
+    return {**files, "etc/uv/uv.toml": "native-tls = true\n"} if files else {}
 
 
 def finish(made: Path, finished: Path, *, slim: bool, extra: Mapping[str, str]) -> None:
@@ -167,7 +201,7 @@ def _member(path: str, mode: int, data: bytes, kind: bytes) -> tarfile.TarInfo:
 
 def _dpkg_filters() -> str:
     excluded = "".join(f"path-exclude /{pattern}\n" for pattern in LEFT_OUT_OF_SLIM)
-    return f"# What the slim image leaves out, now and whenever a package is installed.\n{excluded}path-include /{KEPT_IN_SLIM}\n"
+    return f"# What the slim image leaves out, whatever is installed.\n{excluded}path-include /{KEPT_IN_SLIM}\n"
 
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:

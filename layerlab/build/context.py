@@ -20,6 +20,7 @@ from layerlab.errors import ContextError, DockerfileError
 
 MAX_BYTES: Final = 1_000_000_000
 MAX_FILES: Final = 100_000
+_MAX_DOCKERFILE: Final = 1_000_000
 _CHUNK: Final = 1 << 18
 _NEAR_MISSES: Final = ("dockerfile", "dockerfile.txt", "dockerfile.dockerfile", "containerfile", "docker file")
 
@@ -77,8 +78,9 @@ def collect(
     """Find out what belongs to a context.
 
     ``<dockerfile>.dockerignore`` beside the Dockerfile is honoured, else ``.dockerignore`` in the folder. The
-    Dockerfile is sent even if it is ignored, since the engine has no other way to get it. Symbolic links are sent
-    as such and never followed; sockets, pipes and devices are left out.
+    Dockerfile is sent even if it is ignored, since without a session the engine has no other way to get it: a COPY
+    of the whole context then takes it along, where ``docker build`` would not. Symbolic links are sent as such and
+    never followed; sockets, pipes and devices are left out.
 
     Args:
         folder: The context.
@@ -98,7 +100,7 @@ def collect(
     rules_file = own_rules if own_rules.is_file() else folder / ".dockerignore"
     rules = ignore.read(rules_file) if rules_file.is_file() else ()
     entries = {entry.name: entry for entry in _walk(folder, rules, max_files)}
-    name = _name_within(path.parent.resolve() / path.name, folder)
+    name = _name_within(path, folder)
     if name is None:
         name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"
     entries[name] = Entry(name, path.resolve(), path.stat())
@@ -124,31 +126,27 @@ def stream(context: Context) -> Iterator[bytes]:
 
 
 def _read_dockerfile(path: Path, folder: Path) -> str:
-    if (
-        path.is_symlink()
-        and _name_within(path.parent.resolve() / path.name, folder)
-        and not _name_within(path.resolve(), folder)
-    ):
+    if not path.exists():
+        near = _near_miss(path)
         raise DockerfileError(
-            f"{path.name} in {folder} is a symbolic link that leads out of the folder",
-            remedy="put a file there, or name the file that it leads to",
+            f"there is no {path.name} in {folder}" + (f", but there is {near}" if near else ""),
+            remedy=f"rename it: mv {near!r} {path.name}" if near else "write one, or name the folder that holds it",
+        )
+    if not path.is_file():
+        raise DockerfileError(f"{path.name} in {folder} is no file", remedy="put a file of that name there")
+    if _name_within(path, folder) and not _name_within(path.resolve(), folder):
+        raise DockerfileError(
+            f"{path.name} in {folder} is a symbolic link that leads out of the folder", remedy="put a file there"
+        )
+    if path.stat().st_size > _MAX_DOCKERFILE:
+        raise DockerfileError(
+            f"{path.name} in {folder} is over {_MAX_DOCKERFILE / 1e6:g} MB", remedy="see whether it is the right file"
         )
     try:
         return path.read_bytes().decode("utf-8-sig", errors="replace")
-    except FileNotFoundError as error:
-        near = _near_miss(path)
-        if near:
-            raise DockerfileError(
-                f"there is no {path.name} in {folder}, but there is {near}",
-                remedy=f"rename it: mv {near} {path.name}",
-            ) from error
-        raise DockerfileError(
-            f"there is no {path.name} in {folder}", remedy="write one, or name the folder that holds it"
-        ) from error
     except OSError as error:
         raise DockerfileError(
-            f"{path.name} in {folder} cannot be read ({error.strerror})",
-            remedy="it must be a file that you may read",
+            f"{path.name} in {folder} cannot be read ({error.strerror})", remedy="correct its permissions"
         ) from error
 
 
@@ -163,8 +161,8 @@ def _near_miss(path: Path) -> str | None:
 
 
 def _name_within(path: Path, folder: Path) -> str | None:
-    """The path relative to the folder; None if it lies elsewhere."""
-    relative = os.path.relpath(path, folder.resolve())
+    """The path relative to the folder, symbolic links on the way to it followed; None if it lies elsewhere."""
+    relative = os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
     return None if relative == os.pardir or relative.startswith(os.pardir + os.sep) else relative
 
 

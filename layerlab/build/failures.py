@@ -1,25 +1,33 @@
-"""Why a build failed, told so that one sees whose fault it is: the Dockerfile's, the network's, the engine's."""
+"""Why a build failed, told so that one sees whose fault it is: the Dockerfile's, the network's or the registry's."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
-from layerlab.build.logs import plain, tail
+from layerlab.build.logs import tail
 from layerlab.build.steps import Row
-from layerlab.dockerfile import Dockerfile
+from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
+from layerlab.text import plain, shorten
 
-_PARSE_ERROR: Final = re.compile(r"(?:dockerfile )?parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
+_PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
 _EXIT_CODE: Final = re.compile(r"exit code: (\d+)")
-_METADATA: Final = re.compile(r"load metadata for (\S+)")
+_IMAGE: Final = re.compile(r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)$")
+_NETWORK: Final = re.compile(
+    r"dial tcp|no such host|connection (?:refused|reset)|network is unreachable|timeout|x509|EOF$", re.IGNORECASE
+)
 _REFUSED: Final = re.compile(
-    r"pull access denied|unauthorized|forbidden|not found|manifest unknown|toomanyrequests|too many requests"
-    r"|unexpected status|authorization failed|does not exist",
+    r"denied|unauthorized|forbidden|not found|manifest unknown|too ?many ?requests|unexpected status|does not exist",
     re.IGNORECASE,
 )
 _CANCELLED: Final = re.compile(r"context canceled|cancell?ed", re.IGNORECASE)
+_NOISE: Final = re.compile(
+    r"failed to (?:solve|compute cache key|load cache key|create LLB definition|do request)"
+    r"(?: with frontend \S+)?: |rpc error: code = \w+ desc = "
+)
+_ENGINE_PATHS: Final = re.compile(r"/\S*/(?:overlay2/\w+/merged|snapshots/\d+/fs|buildkit-mount\w+)(?=/)")
 _REMEDIES: Final = {
     126: "the command is no program that this image can run: see its permissions and its first line",
     127: "the command is not there: install it in this stage, or check how it is spelled",
@@ -27,94 +35,103 @@ _REMEDIES: Final = {
 }
 
 
-def explain(message: str, rows: Iterable[Row], dockerfile: Dockerfile) -> LabError:
-    """The error to raise for a build that failed.
+def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabError:
+    """The error to raise for a build that failed; a note shows the place in the Dockerfile.
 
     Args:
         message: What the engine says.
         rows: What was done.
         dockerfile: What was built.
     """
+    error = _error(message, rows, dockerfile)
+    if isinstance(error, StepFailed | DockerfileError) and error.line:
+        error.add_note(dockerfile.excerpt(error.line))
+    return error
+
+
+def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabError:
     failed = [row for row in rows if row.state == "failed"]
-    culprit = next((row for row in failed if not _CANCELLED.search(_reason(row))), None)
+    # What runs beside a step that fails is cancelled; that is no cause.
+    culprit = next((row for row in failed if not _CANCELLED.search(row.error)), None)
     if culprit is None:
-        return _without_step(message)
-    reason = _reason(culprit)
-    if found := _METADATA.search(culprit.title):
-        return base_image_error(found[1], reason)
-    if culprit.text.upper().startswith("FROM ") and culprit.instruction:
-        return base_image_error(dockerfile.stages[culprit.instruction.stage or 0].base, reason)
-    return _step_failed(culprit, reason) if culprit.is_step else _without_step(message)
+        return _without_step(message, dockerfile)
+    if found := _IMAGE.search(culprit.title):
+        return base_image_error(found[1], culprit.error)
+    if culprit.is_step:
+        return _step_failed(culprit, culprit.error)
+    asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
+    return _step_failed(asking, culprit.error) if asking else _without_step(message, dockerfile)
 
 
 def base_image_error(name: str, reason: str) -> BaseImageError:
-    """The error for a base image that cannot be had: refused by a registry, or no registry was reached."""
-    name = name.removeprefix("docker.io/library/")
-    cause = _last_cause(reason)
-    if _REFUSED.search(reason) and "no such host" not in reason:
+    """The error for an image that cannot be had: a registry refuses it, or no registry was reached."""
+    name = name.partition("@")[0].removeprefix("docker.io/library/").removeprefix("docker.io/")
+    if _REFUSED.search(reason) and not _NETWORK.search(reason):
         return RegistryRefused(
-            f"the registry refuses the base image {name} ({cause})",
+            f"the registry refuses the image {name} ({_cause(reason)})",
             remedy="check its name and tag, and whether `docker pull` gets it",
         )
     return BaseImageError(
-        f"the base image {name} is not here, and the network does not reach its registry ({cause})",
-        remedy="see whether this machine is online, or get the image first: `docker pull` or `docker load`",
+        f"the image {name} is not here, and its registry cannot be reached over the network ({_cause(reason)})",
+        remedy="see whether the engine is online, or get the image first (`docker pull`, `docker load`)",
     )
-
-
-def _reason(row: Row) -> str:
-    return next((plain(vertex.error) for vertex in row.vertices.values() if vertex.error), "")
 
 
 def _step_failed(row: Row, reason: str) -> StepFailed:
-    log = row.log.text()
-    code = _EXIT_CODE.search(reason)
-    line = row.instruction.line if row.instruction else None
-    where = f"line {line} of the Dockerfile" if line else f"a step of the stage {row.stage}"
-    if code:
+    instruction = row.instruction
+    where = f"line {instruction.line} of the Dockerfile" if instruction else f"a step of the stage {row.stage}"
+    if code := _EXIT_CODE.search(reason):
         last = row.log.last_line()
-        what = f"{where} failed with exit code {code[1]}: {_short(row.text)}" + (
-            f" (it last said: {_short(last)})" if last else ""
-        )
+        what = f"{where} failed with exit code {code[1]}: {shorten(row.text, 100)}"
+        what += f" (it last said: {shorten(last, 100)})" if last else ""
         remedy = _REMEDIES.get(int(code[1]), "read the end of its log, correct the Dockerfile and build again")
     else:
-        what = f"{where} failed: {_short(row.text)} ({_short(_last_cause(reason))})"
-        remedy = "correct the Dockerfile and build again"
-        if row.text.startswith(("COPY", "ADD")) and "not found" in reason:
-            remedy = (
-                "check that it is spelled as in the folder or stage that it comes from, and .dockerignore keeps it"
-            )
-    return StepFailed(what, remedy=remedy, line=line, instruction=row.text, log=tail(log))
-
-
-def _without_step(message: str) -> BuildError:
-    message = plain(message)
-    if found := _PARSE_ERROR.search(message):
-        return DockerfileError(
-            f"line {found[1]} of the Dockerfile: {_short(found[2])}",
-            remedy="correct that line and save the file",
-            line=int(found[1]),
-        )
-    return BuildError(
-        f"the image cannot be built: {_short(_without_prefixes(message), 300)}", remedy="correct the Dockerfile"
+        what = f"{where} failed: {shorten(row.text, 100)} ({_cause(reason)})"
+        remedy = _remedy(row.text, reason)
+    return StepFailed(
+        what,
+        remedy=remedy,
+        line=instruction.line if instruction else None,
+        instruction=plain(instruction.text) if instruction else row.text,
+        log=tail(row.log.text()),
     )
 
 
-def _without_prefixes(message: str) -> str:
-    for prefix in (
-        "failed to solve with frontend dockerfile.v0: ",
-        "failed to solve: ",
-        "failed to create LLB definition: ",
-    ):
-        message = message.removeprefix(prefix)
-    return message
+def _remedy(instruction: str, reason: str) -> str:
+    if _NETWORK.search(reason):
+        return "the network is at fault, or the address is wrong: see whether the engine is online"
+    if instruction.startswith(("COPY", "ADD")) and re.search("not found|no such file", reason):
+        return "check how it is spelled, that it is where it is copied from, and that .dockerignore keeps it"
+    return "correct the Dockerfile and build again"
 
 
-def _last_cause(reason: str) -> str:
-    """Of a chain of causes, which Go writes as ``a: b: c``, the part that says most in short."""
-    return _short(_without_prefixes(reason).removeprefix("failed to compute cache key: "), 160)
+def _without_step(message: str, dockerfile: Dockerfile) -> BuildError:
+    message = plain(message)
+    if found := _PARSE_ERROR.search(message):
+        return _parse_error(int(found[1]), found[2], dockerfile)
+    if _CANCELLED.search(message):
+        return BuildError("the build was cancelled on the engine, not from here", remedy="build again")
+    if "LLB definition" in message or "dockerfile" in message.lower():
+        return DockerfileError(f"the Dockerfile cannot be built: {_cause(message)}", remedy="correct the Dockerfile")
+    return BuildError(
+        f"the image cannot be built: {_cause(message)}", remedy="see the engine's own log if this says too little"
+    )
 
 
-def _short(text: str, limit: int = 100) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _parse_error(line: int, why: str, dockerfile: Dockerfile) -> DockerfileError:
+    if any(instruction.heredocs and _covers(instruction, line) for instruction in dockerfile.instructions):
+        why, remedy = "this engine's builder knows no heredocs", "join the commands with && or update the engine"
+    elif "unknown flag" in why.lower():
+        remedy = "check how it is spelled; the builder of an old engine does not know every flag"
+    else:
+        remedy = "correct that line and save the file"
+    return DockerfileError(f"line {line} of the Dockerfile: {shorten(why, 100)}", remedy=remedy, line=line)
+
+
+def _covers(instruction: Instruction, line: int) -> bool:
+    return instruction.line <= line <= instruction.end_line
+
+
+def _cause(reason: str) -> str:
+    """A chain of causes, which Go writes as ``a: b: c``, without what says nothing to the reader."""
+    return shorten(_ENGINE_PATHS.sub("", _NOISE.sub("", reason)), 200)

@@ -16,6 +16,7 @@ from typing import Final
 from layerlab.errors import ContextError
 
 _WILDCARDS: Final = frozenset("*[]?^\\")
+_TOKEN: Final = re.compile(r"\*\*/?|\\.|\[\^?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -101,43 +102,53 @@ def matches(patterns: tuple[Pattern, ...], path: str, above: tuple[bool, ...]) -
 
 
 def _regex(glob: str) -> str:
-    """The regular expression that patternmatcher makes of a pattern."""
+    """The regular expression that patternmatcher makes of a pattern, made safe.
+
+    There ``**/`` is ``(.*/)?`` and ``*`` is ``[^/]*``. Of many in a row, Python would try every combination, and
+    a hostile pattern would never end. But all but the last may take the first place where what follows them fits
+    (an atomic group), since the next one makes up for what they leave.
+    """
     if glob.startswith("**") and not glob.startswith("**/") and _WILDCARDS.isdisjoint(glob[2:]):
         return ".*" + re.escape(glob[2:])  # only here does ** match a part of a name
-    result = ""
-    position = 0
-    while position < len(glob):
-        char = glob[position]
-        position += 1
-        if glob.startswith("**", position - 1):
-            position += 1
-            position += glob.startswith("/", position)
-            result += ".*" if position == len(glob) else "(?:.*/)?"
-        elif char == "*":
-            result += "[^/]*"
-        elif char == "?":
-            result += "[^/]"
-        elif char == "[":
-            end = _end_of_class(glob, position)
-            result += "[" + re.sub(r"([\[&~|])", r"\\\1", glob[position : end - 1]) + "]"
-            position = end
-        elif char == "\\":
-            if position == len(glob):
-                raise ValueError("nothing after \\")
-            result += re.escape(glob[position])
-            position += 1
-        else:
-            result += re.escape(char)
+    first, *others = _pieces(glob)
+    result = _piece(first)
+    for piece in others[:-1]:
+        if piece.endswith("/"):
+            result += f"(?>(?:.*?/)??{_piece(piece)})"
+        else:  # such as the middle of a**b**c: rare, and nothing may be left out
+            result += f"(?:.*/)?{_piece(piece)}"
+    if others:
+        result += f"(?:.*/)?{_piece(others[-1])}" if others[-1] else ".*"
+    if sum(not piece.endswith("/") for piece in others[:-1]) > 1:
+        raise ValueError("too many ** within names")
     return result
 
 
-def _end_of_class(glob: str, start: int) -> int:
-    """The position after the ``]`` that ends the character class whose text begins at `start`."""
-    position = start + glob.startswith("^", start)
-    if glob.startswith("]", position):
-        raise ValueError("empty [] ")
-    while position < len(glob):
-        if glob[position] == "]":
-            return position + 1
-        position += 2 if glob[position] == "\\" else 1
-    raise ValueError("[ without ]")
+def _pieces(glob: str) -> list[str]:
+    """What stands before, between and after the ``**`` and ``**/``."""
+    pieces = [""]
+    for token in _TOKEN.findall(glob):
+        if token.startswith("**"):
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    return pieces
+
+
+def _piece(glob: str) -> str:
+    """A pattern without ``**`` as a regular expression."""
+    chunks = [""]
+    for part in _TOKEN.findall(glob):
+        if part == "*":
+            chunks.append("")
+        elif part == "?":
+            chunks[-1] += "[^/]"
+        elif part.startswith("[") and len(part) > 2:
+            chunks[-1] += "[" + re.sub(r"([\[&~|])", r"\\\1", part[1:-1]) + "]"
+        elif part in {"[", "[]", "\\"}:
+            raise ValueError("an unfinished [ or \\")
+        else:
+            chunks[-1] += re.escape(part.removeprefix("\\") if len(part) > 1 else part)
+    first, *others = chunks
+    middle = "".join(f"(?>[^/]*?{chunk})" for chunk in others[:-1])
+    return first + middle + (f"[^/]*{others[-1]}" if others else "")

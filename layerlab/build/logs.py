@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from layerlab.text import plain
 
 HEAD: Final = 64_000  # bytes kept of the beginning of a log
 TAIL: Final = 64_000  # bytes kept of its end
-_ESCAPES: Final = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # OSC and the other strings: titles, links, clipboard
-    r"|\x1b[ -/]*[0-~]?"  # two characters, or a stray one
-    r"|\x9b[0-?]*[ -/]*[@-~]"  # CSI in one character
-)
-# Everything that moves a cursor, hides text or turns its direction around, but not line ends and tabs.
-_CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Log:
@@ -52,14 +45,6 @@ class Log:
         if surplus > 0:
             del self._tail[:surplus]
             self._dropped += surplus
-
-
-def plain(data: bytes | str) -> str:
-    """Text without terminal escape codes and control characters; of a line that overwrote itself, the last state."""
-    text = data if isinstance(data, str) else data.decode(errors="replace")
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return _CONTROLS.sub("", "\n".join(lines)).rstrip("\n")
 
 
 def tail(text: str, lines: int = 10) -> str:

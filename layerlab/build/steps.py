@@ -10,10 +10,11 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab.build.logs import Log, plain
+from layerlab.build.logs import Log
 from layerlab.build.trace import Status, Vertex, Warned
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.progress import Report, State, Step
+from layerlab.text import one_line, plain
 
 _STEP_NAME: Final = re.compile(
     r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) +)?(?P<step>\d+)/(?P<total>\d+)\] (?:ONBUILD )?(?P<instruction>.*)", re.DOTALL
@@ -71,6 +72,16 @@ class Row:
     def is_step(self) -> bool:
         """Whether the Dockerfile asks for it."""
         return self.step is not None
+
+    @property
+    def inputs(self) -> set[str]:
+        """The digests of the vertices that its own vertices need."""
+        return {digest for vertex in self.vertices.values() for digest in vertex.inputs}
+
+    @property
+    def error(self) -> str:
+        """Why it failed; empty if it did not."""
+        return next((plain(vertex.error) for vertex in self.vertices.values() if vertex.error), "")
 
     @property
     def state(self) -> State | None:
@@ -141,11 +152,13 @@ class Progress:
             row.update(vertex)
             changed[row.key] = row
         for output in status.outputs:
-            if row := self._by_digest.get(output.vertex):
+            if output.vertex in self._by_digest:
+                row = self._by_digest[output.vertex]
                 row.log.add(output.data)
                 changed[row.key] = row
         for transfer in status.transfers:
-            if row := self._by_digest.get(transfer.vertex):
+            if transfer.vertex in self._by_digest:
+                row = self._by_digest[transfer.vertex]
                 row.transfers[transfer.name] = (transfer.current, transfer.total)
                 changed[row.key] = row
         self.warnings += status.warnings
@@ -179,17 +192,17 @@ class Progress:
         found = _STEP_NAME.fullmatch(vertex.name)
         if not found:
             title = _INTERNAL_TITLES.get(vertex.name, vertex.name.removeprefix("[internal] "))
-            return Row(key=vertex.digest, title=plain(title))
+            return Row(key=vertex.digest, title=one_line(title))
         stage = self._stage(found["stage"])
-        step, text = int(found["step"]), " ".join(plain(found["instruction"]).split())
-        instruction = stage and _instruction(stage, step, text)
+        step, text = int(found["step"]), one_line(found["instruction"])
+        instruction = _instruction(stage, step, text) if stage else None
         return Row(
             key=f"{found['stage'] or ''} {step}",
-            title=" ".join(plain(vertex.name).split()),
+            title=one_line(vertex.name),
             stage=stage.label if stage else found["stage"] or "",
             step=step,
             instruction=instruction,
-            text=instruction.summary if instruction else text,
+            text=plain(instruction.summary) if instruction else text,
         )
 
     def _stage(self, name: str | None) -> Stage | None:

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 
 import requests
@@ -30,7 +30,7 @@ _END: Final = object()
 
 def run(
     engine: Engine, context: contexts.Context, parameters: Mapping[str, Any], timeout: float | None
-) -> Iterator[dict[str, Any] | None]:
+) -> Generator[dict[str, Any] | None]:
     """Build, and give each line of the engine's answer; None where it has said nothing for `PAUSE` seconds.
 
     Whoever stops listening, by an exception or by closing the iterator, ends the build on the engine too.

@@ -7,16 +7,15 @@ from typing import Final
 import pandas as pd
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import clean, megabytes, sentence_list
-from layerlab.plots.page import INSIDE, MARGIN, bar, note, open_page, room_for_labels, scale
+from layerlab.plots.labels import Face, megabytes, named, plural, sentence_list
+from layerlab.plots.page import INSIDE, MARGIN, Page, bar, baseline, note, open_page, room_for_labels
 from layerlab.plots.picture import Picture
-from layerlab.plots.style import CARD, MUTED, SMALL, TEXT, Look, part_look, part_order
+from layerlab.plots.style import INK, MUTED, PARTS, SMALL, known_part, part_order
 from layerlab.plots.tables import checked
 
-NAMES: Final = 2.0  # inches
+NAMES: Final = 2.1  # inches
 ROW: Final = 0.27
 MANY: Final = 5  # images that fit beside each other
-REST: Final = Look(CARD)
 PART_OF_MANAGER: Final = {"dpkg": "system", "python": "python packages"}
 
 
@@ -27,7 +26,7 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
         table: a row per image and owner: `image` str, `name` str (a package as `files.owner` or
             `packages.name` has it; empty for what no package owns), `bytes` int64, and `part` str as in
             `files.part`, or `manager` as in `packages`. Rows of the same owner are added up.
-        top: how many owners have a row of their own; the others are added up in one.
+        top: how many owners have a bar; the others are added up in one row below.
 
     Raises:
         UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or too many images.
@@ -35,43 +34,64 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
     question = "What is in the image?"
     if "part" not in table.columns and "manager" in table.columns:
         table = table.assign(part=table["manager"].astype("object").map(PART_OF_MANAGER).fillna("other"))
-    kinds = {"image": "text", "name": "text", "part": "text", "bytes": "number"}
-    rows = checked(table, "the table of owners", kinds)
+    rows = checked(table, "the table of owners", {"image": "text", "name": "text", "part": "text", "bytes": "number"})
+    rows["part"] = rows["part"].map(known_part)
     images = list(dict.fromkeys(rows["image"]))
     if len(images) > MANY:
         raise UsageError(f"{len(images)} images do not fit beside each other", remedy=f"draw at most {MANY}")
     rows["name"] = [_name(name, part) for name, part in zip(rows["name"], rows["part"], strict=True)]
-    every = rows.pivot_table(index=["name", "part"], columns="image", values="bytes", aggfunc="sum", fill_value=0.0)
-    every = every[images]
-    every = every.iloc[every.max(axis=1).argsort(kind="stable")[::-1]]
-    rest = every.iloc[top:]
-    data = every.iloc[:top].reset_index()
-    if len(rest):
-        data.loc[len(data)] = [f"{len(rest)} others", "", *rest.sum()]
-    totals = every.sum()
-    counts = (every > 0).sum()
-    answer = "; ".join(
-        f"{clean(image)}: {megabytes(totals[image])} MB of {counts[image]} owners" for image in images
-    ) + "."
-    page = open_page(question, answer, ROW * len(data) + 0.85)
-    heads, top_edge = page.top + 0.3, page.top + 0.48
-    present = sorted({part for part in data["part"] if part}, key=part_order)
-    page.key(MARGIN, page.top + 0.02, [(part_look(part), part) for part in present])
+    every = rows.groupby(["name", "part", "image"])["bytes"].sum().unstack("image", fill_value=0)[images]
+    every = every.iloc[every.max(axis=1).to_numpy().argsort(kind="stable")[::-1]]
+    shown, rest = every.iloc[: max(top, 1)].reset_index(), every.iloc[max(top, 1) :]
+    totals, counts = every.sum(), (every > 0).sum()
+    sums = [[f"{len(rest)} others", "", *rest.sum()]] if len(rest) else []
+    sums.append(["in all", "", *totals])
+    data = pd.concat([shown, pd.DataFrame(sums, columns=shown.columns)], ignore_index=True)
+    answer = "; ".join(f"{named(i)}: {megabytes(totals[i])} MB, {plural(counts[i], 'owner')}" for i in images) + "."
+    page = open_page(question, answer, ROW * (len(data) + 0.4) + 0.55)
+    top_edge = page.top + 0.48
+    parts = sorted(set(shown["part"]), key=part_order)
+    page.key(MARGIN, page.top + 0.02, [(PARTS[part], part) for part in parts])
+    page.text(MARGIN, page.top + 0.32, "in MB", points=SMALL, colour=MUTED)
+    page.rule(top_edge + ROW * (len(shown) + 0.2))
+    _column(page, MARGIN, top_edge, list(data["name"]), shown=len(shown), width=NAMES)
     width = (INSIDE - NAMES) / len(images)
-    largest = data[images].to_numpy().max() / 1e6
+    largest = shown[images].to_numpy().max() / 1e6
     labels = [megabytes(count) for image in images for count in data[image]]
-    for number, name in enumerate(data["name"]):
-        page.text(MARGIN, top_edge + ROW * (number + 0.5), name, points=SMALL, width=NAMES - 0.12)
     for column, image in enumerate(images):
         x = MARGIN + NAMES + column * width
-        page.text(x, heads, f"{clean(image, 'bold')}, MB", face="bold", width=width - 0.2)
-        across = width - 0.2
-        axes = page.axes(
-            x, top_edge, across, ROW * len(data), right=room_for_labels(largest, across, labels), rows=len(data)
-        )
-        scale(axes, largest, lambda tick: f"{tick:g}", steps=3)
-        for number, (part, count) in enumerate(zip(data["part"], data[image], strict=True)):
-            bar(axes, 0, count / 1e6, number + 0.5, 0.64, part_look(part) if part else REST, f"{image} {number}")
-            label = megabytes(count) if count else "–"
-            note(axes, count / 1e6, number + 0.5, label, points=SMALL, colour=TEXT_OF[bool(count)])
-    return Picture(question, page.figure, "", data)
+        page.text(x, page.top + 0.32, image, face="bold", width=width - 0.2)
+        right = room_for_labels(largest, width - 0.2, labels)
+        axes = page.axes(x, top_edge, width - 0.2, ROW * len(shown), right=right, rows=len(shown))
+        axes.set_gid(image)
+        baseline(axes)
+        for row, (name, part, count) in enumerate(shown[["name", "part", image]].itertuples(index=False)):
+            bar(axes, 0, count / 1e6, row + 0.5, PARTS[part], gid=name)
+            label, colour = (megabytes(count), INK) if count else ("–", MUTED)
+            note(axes, count / 1e6, row + 0.5, label, points=SMALL, colour=colour)
+        below = [""] * len(shown) + [megabytes(count) for count in data[image].iloc[len(shown) :]]
+        _column(page, x, top_edge, below, shown=len(shown), width=width - 0.2)
+    listed = " ".join(_largest(shown, image) for image in images)
+    return Picture(question, page.figure, f"Bars of what images hold, by owner. {answer} {listed}", data)
+
+
+def _name(owner: str, part: str) -> str:
+    """An owner without its manager, which its colour tells."""
+    return owner.removeprefix("dpkg:").removeprefix("python:") or f"{part} (no package)"
+
+
+def _column(page: Page, x: float, top: float, texts: list[str], *, shown: int, width: float) -> None:
+    """Texts in the rows, those after the owners that are shown below a gap, the last in bold."""
+    for row, text in enumerate(texts):
+        y = top + ROW * (row + 0.5 + (0.35 if row >= shown else 0))
+        face: Face = "bold" if row == len(texts) - 1 else "plain"
+        if text:
+            page.text(x, y, text, points=SMALL, face=face, width=width - 0.12)
+
+
+def _largest(shown: pd.DataFrame, image: str) -> str:
+    most = shown[shown[image] > 0].nlargest(5, image)
+    listed = sentence_list(
+        f"{named(name)} {megabytes(count)} MB" for name, count in zip(most["name"], most[image], strict=True)
+    )
+    return f"The largest in {named(image)}: {listed}."

@@ -7,15 +7,15 @@ from typing import Final
 import pandas as pd
 from matplotlib.axes import Axes
 
-from layerlab.plots.labels import clean, megabytes, sentence_list, text_width, times
-from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, bar, note, open_page, room_for_labels, scale
+from layerlab.plots.labels import clean, megabytes, named, sentence_list, text_width, times
+from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, bar, inches, note, open_page, room_for_labels, scale
 from layerlab.plots.picture import Picture
-from layerlab.plots.style import MUTED, SMALL, STORED, TEXT, ink_on, part_look, part_order
+from layerlab.plots.style import MUTED, PARTS, SMALL, STORED, TEXT, ink_on, known_part, part_order
 from layerlab.plots.tables import checked, numbers
 
 ROW: Final = 0.46
 LINE: Final = 0.22
-THICK: Final = 0.62  # of a row
+SHORT: Final = {"python packages": "packages"}  # where there is no room
 
 
 def sizes(table: pd.DataFrame) -> Picture:
@@ -34,8 +34,10 @@ def sizes(table: pd.DataFrame) -> Picture:
     page = open_page(question, answer, ROW * len(data) + 0.3)
     axes = _rows_of_images(page, names, totals)
     for row, total in enumerate(totals):
-        bar(axes, 0, total / 1e6, row + 0.5, THICK, STORED, "total")
-    return Picture(question, page.figure, f"Bar chart of image sizes. {_listed(names, totals)}. {answer}".strip(), data)
+        bar(axes, 0, total / 1e6, row + 0.5, STORED, gid="total")
+    return Picture(
+        question, page.figure, f"Bar chart of image sizes. {_listed(names, totals)}. {answer}".strip(), data
+    )
 
 
 def parts(table: pd.DataFrame) -> Picture:
@@ -43,7 +45,8 @@ def parts(table: pd.DataFrame) -> Picture:
 
     Args:
         table: a row per image (its index holds the names), a column per part, in bytes: the parts of
-            `files.part`, and others that the caller counts apart: `base`, `compilers`, `waste`.
+            `files.part`, and others that the caller counts apart: `base`,
+            `compilers`, `waste`. Those without a look of their own (`style.PARTS`) are added to `other`.
 
     Raises:
         UsageError: there are no rows, or numbers that cannot be drawn.
@@ -52,6 +55,7 @@ def parts(table: pd.DataFrame) -> Picture:
     checked(table.reset_index(), "the table of parts", {})
     columns = {str(part): numbers(table[part], f"the table of parts, column {part!r}") for part in table.columns}
     data = pd.DataFrame(columns, index=pd.Index([str(name) for name in table.index], name="image"))
+    data = data.T.groupby(known_part).sum().T
     data = data[[part for part in sorted(data.columns, key=part_order) if data[part].any()]]
     names, totals = list(data.index), list(data.sum(axis=1))
     answer = f"{_compared(names, totals)} {_gone(data, totals)}".strip()
@@ -60,13 +64,13 @@ def parts(table: pd.DataFrame) -> Picture:
     for row in range(len(data)):
         start = 0.0
         for part, count in data.iloc[row].items():
-            bar(axes, start, count / 1e6, row + 0.5, THICK, part_look(str(part)), str(part))
+            bar(axes, start, count / 1e6, row + 0.5, PARTS[str(part)], gid=str(part))
             _label_within(axes, str(part), start, count, row)
             start += count / 1e6
     _numbers_below(page, data, page.top + ROW * len(data) + 0.5)
     listed = "; ".join(
-        f"{clean(name)} {megabytes(total)} MB: "
-        + sentence_list(f"{clean(part)} {megabytes(count)}" for part, count in data.iloc[row].items() if count)
+        f"{named(name)} {megabytes(total)} MB: "
+        + sentence_list(f"{named(part)} {megabytes(count)}" for part, count in data.iloc[row].items() if count)
         for row, (name, total) in enumerate(zip(names, totals, strict=True))
     )
     return Picture(question, page.figure, f"Stacked bars, in MB. {listed}. {answer}".strip(), data)
@@ -89,7 +93,7 @@ def _rows_of_images(page: Page, names: list[str], totals: list[float]) -> Axes:
         right=room_for_labels(largest, width, labels, "bold"),
         rows=len(names),
     )
-    scale(axes, largest, lambda tick: f"{tick:g} MB")
+    scale(axes, largest, lambda tick: f"{tick:.10g} MB")
     for row, (name, total, label) in enumerate(zip(names, totals, labels, strict=True)):
         page.text(MARGIN, page.top + ROW * (row + 0.5), name, face="bold", width=left - 0.15)
         note(axes, total / 1e6, row + 0.5, label, face="bold")
@@ -98,10 +102,10 @@ def _rows_of_images(page: Page, names: list[str], totals: list[float]) -> Axes:
 
 def _label_within(axes: Axes, part: str, start: float, count: float, row: int) -> None:
     """Write a part's name and size on its bar, as much of it as fits."""
-    across = axes.get_position().width * axes.figure.get_figwidth() / axes.get_xlim()[1]
-    room = count / 1e6 * across - 2 * GAP
-    fill = part_look(part).fill
-    for label in (f"{clean(part)}  {megabytes(count)}", megabytes(count)):
+    room = count / 1e6 * inches(axes) - 2 * GAP
+    fill = PARTS[part].fill
+    short = SHORT.get(part, part)
+    for label in (f"{part} {megabytes(count)}", f"{short} {megabytes(count)}", megabytes(count)):
         if text_width(label, SMALL) < room:
             middle = start + count / 2e6
             note(
@@ -114,15 +118,20 @@ def _label_within(axes: Axes, part: str, start: float, count: float, row: int) -
 def _numbers_below(page: Page, data: pd.DataFrame, y: float) -> None:
     """A column per part with its look, its name and what each image holds of it: key and table in one."""
     left = _names_width(list(data.index))
-    wanted = [0.4 + text_width(clean(part), SMALL) for part in data.columns]
-    spare = (INSIDE - left - sum(wanted)) / max(len(wanted), 1)
+    room = INSIDE - left
+    for names in (list(data.columns), [SHORT.get(part, part) for part in data.columns]):
+        wanted = [0.4 + text_width(name, SMALL) for name in names]
+        if sum(wanted) <= room:
+            break
+    spare = max(room - sum(wanted), 0.0) / max(len(wanted), 1)
+    widest = _widest(wanted, room)
     page.text(MARGIN, y, "in MB", points=SMALL, colour=MUTED)
     page.rule(y + 0.13)
     x = MARGIN + left
-    for part, width in zip(data.columns, wanted, strict=True):
-        column = max(width + spare, 0.7)
-        page.swatch(x, y, part_look(part))
-        page.text(x + 0.26, y, part, points=SMALL, width=column - 0.36)
+    for part, name, width in zip(data.columns, names, wanted, strict=True):
+        column = min(width, widest) + spare
+        page.swatch(x, y, PARTS[part])
+        page.text(x + 0.26, y, name, points=SMALL, width=column - 0.36)
         for row, count in enumerate(data[part]):
             page.text(x + 0.26, y + LINE * (row + 1.1), megabytes(count), points=SMALL)
         x += column
@@ -130,15 +139,25 @@ def _numbers_below(page: Page, data: pd.DataFrame, y: float) -> None:
         page.text(MARGIN, y + LINE * (row + 1.1), name, points=SMALL, width=left - 0.15)
 
 
+def _widest(columns: list[float], room: float) -> float:
+    """The width to which the widest columns must be narrowed so that all fit into the room."""
+    for narrow, width in enumerate(sorted(columns)):
+        fair = room / (len(columns) - narrow)
+        if width > fair:
+            return fair
+        room -= width
+    return max(columns, default=0.0)
+
+
 def _listed(names: list[str], totals: list[float]) -> str:
-    return sentence_list(f"{clean(name)} {megabytes(total)} MB" for name, total in zip(names, totals, strict=True))
+    return sentence_list(f"{named(name)} {megabytes(total)} MB" for name, total in zip(names, totals, strict=True))
 
 
 def _gone(data: pd.DataFrame, totals: list[float]) -> str:
     """What the largest image has and the smallest does without, in a sentence; empty where that is nothing."""
     less = data.iloc[totals.index(max(totals))] - data.iloc[totals.index(min(totals))]
     most = less[less >= max(totals) / 50].sort_values(ascending=False)
-    listed = sentence_list((f"{clean(part)} {megabytes(count)} MB" for part, count in most.items()), 4)
+    listed = sentence_list((f"{named(part)} {megabytes(count)} MB" for part, count in most.items()), 4)
     return f"Saved: {listed}." if listed else ""
 
 
@@ -147,4 +166,4 @@ def _compared(names: list[str], totals: list[float]) -> str:
     large, small = totals.index(max(totals)), totals.index(min(totals))
     if totals[small] == totals[large] or totals[small] == 0:
         return ""
-    return f"{clean(names[small])} is {times(totals[large], totals[small])} smaller than {clean(names[large])}."
+    return f"{named(names[small])} is {times(totals[large], totals[small])} smaller than {named(names[large])}."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,7 +26,7 @@ FONT_FILES: Final[dict[Face, str]] = {
 }
 UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS: Final = "…"
-LONGEST: Final = 4000  # characters of a label that are looked at
+LONGEST: Final = 1000  # characters; a label that is longer is cut in its middle before it is measured
 
 
 @cache
@@ -46,16 +46,18 @@ def _drawable(face: Face) -> frozenset[int]:
 
 
 def clean(text: object, face: Face = "plain") -> str:
-    """The text on one line, with a mark in place of whatever cannot or must not be drawn.
+    r"""The text on one line, with a mark in place of whatever cannot or must not be drawn.
 
     Control and direction characters, halves of surrogate pairs (bytes of a name that were not UTF-8) and
     characters that the font lacks become U+FFFD; accents that stack on a letter are dropped.
 
-    >>> clean("apt-get update \\\\\\n    && rm")
-    'apt-get update \\\\ && rm'
+    >>> clean("apt-get update \\\n    && rm")
+    'apt-get update \\ && rm'
     """
-    one_line = " ".join(str(text)[:LONGEST].split())
-    composed = unicodedata.normalize("NFC", one_line.encode("utf-8", "replace").decode("utf-8"))
+    one_line = " ".join(str(text).split())
+    if len(one_line) > LONGEST:
+        one_line = _cut(one_line, LONGEST)
+    composed = unicodedata.normalize("NFC", one_line)
     drawable = _drawable(face)
     letters = []
     for character in composed:
@@ -66,6 +68,7 @@ def clean(text: object, face: Face = "plain") -> str:
     return "".join(letters)
 
 
+@lru_cache(4096)
 def text_width(text: str, points: float, face: Face = "plain") -> float:
     """How wide a cleaned text is, in inches."""
     if not text:
@@ -92,6 +95,27 @@ def shorten(text: str, width: float, points: float, face: Face = "plain") -> str
         else:
             high = middle - 1
     return _cut(text, low)
+
+
+def named(name: object) -> str:
+    """A name for a sentence: cleaned, and cut in its middle where it is long."""
+    cleaned = clean(name)
+    return cleaned if len(cleaned) <= 50 else _cut(cleaned, 50)
+
+
+def plural(count: int, thing: str) -> str:
+    """So many things.
+
+    >>> plural(1, "layer"), plural(12, "layer")
+    ('1 layer', '12 layers')
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def brief(text: object, characters: int = 90) -> str:
+    """An instruction for a sentence: cleaned, and cut in its middle where it is long."""
+    cleaned = instruction(text)
+    return cleaned if len(cleaned) <= characters else _cut(cleaned, characters)
 
 
 def _cut(text: str, keep: int) -> str:
@@ -128,7 +152,7 @@ def instruction(text: object) -> str:
     >>> instruction("/bin/sh -c #(nop) COPY dir:0123456789abcdef0123456789abcdef in /app ")
     'COPY dir:… in /app'
     """
-    line = " ".join(str(text)[:LONGEST].replace("\\\n", " ").split())
+    line = " ".join(str(text).replace("\\\n", " ").split())
     line = line.removesuffix("# buildkit").rstrip()
     line = re.sub(r"^/bin/sh -c #\(nop\) +", "", line)
     line = re.sub(r"^(RUN )?(\|\d+ .*?)?/bin/sh -c ", "RUN ", line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -114,9 +114,7 @@ class Page:
     def rule(self, y: float, x: float = MARGIN, width: float = INSIDE) -> None:
         """A thin line across the card."""
         self.figure.add_artist(
-            Rectangle(
-                (x, self.height - y), width, 0.008, transform=self.figure.dpi_scale_trans, color=RULE, lw=0
-            )
+            Rectangle((x, self.height - y), width, 0.008, transform=self.figure.dpi_scale_trans, color=RULE, lw=0)
         )
 
 
@@ -130,19 +128,19 @@ def open_page(title: str, answer: str, body: float) -> Page:
         dpi=PIXELS_PER_INCH * SHARPNESS,
         facecolor="none",
         edgecolor="none",
-        layout="none",
     )
+    figure.set_layout_engine("none")
     FigureCanvasAgg(figure)
     figure.add_artist(
         FancyBboxPatch(
-            (0.09, 0.09),
-            WIDTH - 0.18,
-            height - 0.18,
+            (0.085, 0.085),
+            WIDTH - 0.17,
+            height - 0.17,
             boxstyle="round,pad=0.08,rounding_size=0.1",
             transform=figure.dpi_scale_trans,
             facecolor=CARD,
             edgecolor=RULE,
-            linewidth=0.8,
+            linewidth=0.72,
             zorder=-10,
         )
     )
@@ -153,7 +151,7 @@ def open_page(title: str, answer: str, body: float) -> Page:
     return page
 
 
-def filling(look: Look) -> dict[str, object]:
+def filling(look: Look) -> dict[str, Any]:
     """The properties of a patch that is filled so."""
     return {
         "facecolor": look.fill,
@@ -165,14 +163,24 @@ def filling(look: Look) -> dict[str, object]:
     }
 
 
-def bar(axes: Axes, start: float, width: float, middle: float, height: float, look: Look, gid: str) -> None:
+def bar(axes: Axes, start: float, width: float, row: float, look: Look, *, gid: str, height: float = 0.62) -> None:
     """A horizontal bar from start, so wide, around the middle of a row; nothing of no width.
 
     What it stands for is kept as its gid, which is what the tests find it by.
     """
     if width:
-        place = (start, middle - height / 2)
+        place = (start, row - height / 2)
         axes.add_patch(Rectangle(place, width, height, gid=gid, zorder=2, **filling(look)))
+
+
+def line(axes: Axes, x: tuple[float, float], y: tuple[float, float], colour: str, width: float = 1.0) -> None:
+    """A straight line, behind the bars."""
+    axes.plot(x, y, color=colour, linewidth=width, linestyle="-", marker="", zorder=1)
+
+
+def inches(axes: Axes) -> float:
+    """How many inches one unit of the axes' scale takes."""
+    return float(axes.bbox.width) / (PIXELS_PER_INCH * SHARPNESS) / axes.get_xlim()[1]
 
 
 def note(
@@ -209,6 +217,11 @@ def note(
     )
 
 
+def baseline(axes: Axes) -> None:
+    """The line from which the bars start."""
+    line(axes, (0, 0), axes.get_ylim(), MUTED, 0.8)
+
+
 def room_for_labels(largest: float, width: float, labels: list[str], face: Face = "plain") -> float:
     """The right end of a scale on which the largest bar and the longest label beside it fit into a width."""
     longest = max((text_width(label, TEXT, face) for label in labels), default=0.0) + 2 * GAP
@@ -220,7 +233,7 @@ def scale(axes: Axes, largest: float, unit: Callable[[float], str], *, steps: in
     rows = axes.get_ylim()[0]
     ticks = MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest or 1.0)
     for tick in (float(t) for t in ticks if 0 <= t <= (largest or 1.0) * 1.0001):
-        axes.plot([tick, tick], [0, rows], color=RULE, linewidth=0.8, linestyle="-", marker="", zorder=0)
+        line(axes, (tick, tick), (0, rows), RULE, 0.8)
         axes.annotate(
             unit(tick),
             (tick, rows),

@@ -70,15 +70,14 @@ COPIED: Final = PARTS["python packages"]
 LEFT_BEHIND: Final = Look(CARD, "//", "#B5AF9C", MUTED)
 
 
-def part_look(part: str) -> Look:
-    """How a part of an image is filled; one that has no colour of its own looks like ``other``."""
-    return PARTS.get(part, PARTS["other"])
+def known_part(part: object) -> str:
+    """The part under which bytes are drawn: ``other`` for one that has no look of its own."""
+    return str(part) if str(part) in PARTS else "other"
 
 
 def part_order(part: str) -> int:
-    """The place of a part in a stack: parts without a colour of their own come just before waste."""
-    names = list(PARTS)
-    return names.index(part) if part in PARTS else names.index("other")
+    """The place of a part in a stack."""
+    return list(PARTS).index(part)
 
 
 def luminance(colour: str) -> float:

@@ -33,7 +33,7 @@ def checked(table: pd.DataFrame, what: str, columns: dict[str, str], *, signed: 
     for name, kind in columns.items():
         if kind == "line":
             lines = table[name] if name in table.columns else pd.Series(pd.NA, index=table.index)
-            drawn[name] = pd.array(pd.to_numeric(lines, errors="coerce"), dtype="Int64")
+            drawn[name] = pd.to_numeric(lines, errors="coerce").astype("Int64").array
         elif kind == "number":
             drawn[name] = numbers(table[name], f"{what}, column {name!r}", signed=name in signed)
         elif kind == "flag":

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from types import FrameType
 from typing import Final, TextIO
@@ -39,7 +39,7 @@ def run_foreground(
         image: A name or an id.
         port: Where to publish it. By default 5000, or a free port where that is taken, which is said.
         on_ready: Called once, with the service that has answered.
-        output: Gets what the service prints, from its start to its end, without terminal escapes.
+        output: Gets what the service prints, from its start to its end, without terminal escapes, and what we do.
         hardened: See `run`.
 
     Returns:
@@ -73,11 +73,13 @@ def _serve(
     try:
         with ThreadPoolExecutor(1) as pool, run(engine, image, port=port, hardened=hardened) as service:
             on_ready(service)
-            showing = pool.submit(_show, service.log_stream(), output)
+            showing = pool.submit(_show, service, output)
             try:
                 showing.result()
             except KeyboardInterrupt:
-                service.stop(STOP_TIMEOUT)
+                print("stopping it", file=output, flush=True)
+                if not service.stop(STOP_TIMEOUT).by_signal:
+                    print(f"it did not heed the stop signal: killed after {STOP_TIMEOUT} s", file=output, flush=True)
                 return 0
             with engine_errors(engine, "waiting for its end"):
                 return int(engine.client.api.wait(service.container_id)["StatusCode"])
@@ -85,9 +87,10 @@ def _serve(
         return 0
 
 
-def _show(chunks: Iterable[bytes], output: TextIO) -> None:
-    for line in lines(chunks):
-        print(line, file=output, flush=True)
+def _show(service: Service, output: TextIO) -> None:
+    with closing(service.log_stream()) as log:
+        for line in lines(log):
+            print(line, file=output, flush=True)
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from layerlab.errors import ServiceError, UsageError
 from layerlab.service.talk import engine_errors, explanation, how_it_ended, printable
 
 REQUEST_TIMEOUT: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the answer
+HEALTH_PAUSE: Final = 0.2  # seconds between two looks at its health
 ANSWER_LIMIT: Final = 50_000_000  # bytes of an answer; a longer one is refused
 PASSWD_LIMIT: Final = 1_000_000  # bytes; a larger /etc/passwd is not read
 SIGKILLED: Final = 128 + 9
@@ -100,10 +101,15 @@ class Service:
         with engine_errors(self.engine, "reading its logs"):
             return printable(self._container().logs().decode(errors="replace"))
 
-    def log_stream(self) -> Iterator[bytes]:
-        """What it prints, from its start until it ends, raw, as it comes."""
+    def log_stream(self) -> Generator[bytes]:
+        """What it prints, from its start until it ends, raw, as it comes; to be closed if not read to its end."""
         with engine_errors(self.engine, "reading its logs"):
-            yield from self._container().logs(stream=True, follow=True)
+            stream = self._container().logs(stream=True, follow=True)
+            try:
+                yield from stream
+            finally:
+                # The stream's own close() leaves the connection to the garbage collector.
+                stream._response.close()  # type: ignore[attr-defined]
 
     def processes(self) -> pd.DataFrame:
         """Its processes, as the engine's ``top`` sees them from outside: the image needs no ``ps``.
@@ -136,6 +142,13 @@ class Service:
         """What its HEALTHCHECK says: ``starting``, ``healthy`` or ``unhealthy``; None where the image has none."""
         status = self.inspect()["State"].get("Health", {}).get("Status", "none")
         return None if status == "none" else str(status)
+
+    def wait_for_health(self, timeout: float = 60.0) -> str | None:
+        """What its HEALTHCHECK says as soon as that is not ``starting``, or after this many seconds; see `health`."""
+        deadline = time.monotonic() + timeout
+        while (health := self.health()) == "starting" and time.monotonic() < deadline:
+            time.sleep(HEALTH_PAUSE)
+        return health
 
     def inspect(self) -> dict[str, Any]:
         """All that the engine knows of its container, as ``docker inspect`` prints it."""

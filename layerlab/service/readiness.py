@@ -16,7 +16,7 @@ from layerlab.service.talk import engine_errors, how_it_ended, last_lines
 
 PROBE: Final = "/status"
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two probes; each pause is 1.3 times the one before
-LOOK_EVERY: Final = 1.5  # seconds; what two looks in a row find wrong is not cured by waiting
+LOOK_EVERY: Final = 1.0  # seconds; what two looks in a row find wrong is not cured by waiting
 PROBE_TIMEOUT: Final = 5.0  # seconds
 
 Mistake = tuple[str, str]
@@ -130,12 +130,10 @@ def _wrong_socket(found: frozenset[Listener], port: int) -> Mistake | None:
             f"it listens on {here[0].address} port {port}, which only the container itself can reach",
             f"let it listen on all addresses: `gunicorn --bind 0.0.0.0:{port}`, `flask run --host 0.0.0.0`",
         )
-    ports = sorted({listener.port for listener in found})
-    listed = " and ".join(map(str, ports))
-    return (
-        f"it listens on port {listed}, not {port}",
-        f"let it listen on 0.0.0.0:{port}, or say the port that it uses (container_port={ports[0]})",
-    )
+    listed = " and ".join(str(number) for number in sorted({listener.port for listener in found}))
+    open_ports = sorted(listener.port for listener in found if not listener.is_loopback)
+    other = f", or say the port that it uses (container_port={open_ports[0]})" if open_ports else ""
+    return f"it listens on port {listed}, not {port}", f"let it listen on 0.0.0.0:{port}{other}"
 
 
 def _why_silent(engine: Engine, container: Container, status: int | None, port: int, wait: float) -> Mistake:

@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from layerlab.engine import Engine, gone
 from layerlab.errors import ServiceError
 
-SHOWN_LINES: Final = 10
+READ_LINES, SHOWN_LINES = 50, 6  # of the end of a log, in a message
 SHOWN_WIDTH: Final = 200  # characters of each of those lines
 # Those whose numbers are the same everywhere: the engine's machine may be another one.
 SIGNALS: Final = {
@@ -78,8 +78,19 @@ def printable(text: str) -> str:
 
 def last_lines(container: Container) -> str:
     """The end of what the container printed, short enough for a message; empty if it printed nothing."""
-    text = printable(container.logs(tail=SHOWN_LINES).decode(errors="replace"))
-    return "\n".join(line[:SHOWN_WIDTH] for line in text.strip().splitlines()[-SHOWN_LINES:])
+    return excerpt(printable(container.logs(tail=READ_LINES).decode(errors="replace")))
+
+
+def excerpt(log: str) -> str:
+    r"""The last lines of a log that tell something: the frames of a traceback, which are indented, do not.
+
+    >>> excerpt("Traceback (most recent call last):\n  File ...\nKeyError: 'PORT'\n")
+    "Traceback (most recent call last):\nKeyError: 'PORT'"
+    """
+    telling = [
+        line[:SHOWN_WIDTH].rstrip() for line in log.splitlines() if line.strip(" \t~^") and not line[0].isspace()
+    ]
+    return "\n".join(telling[-SHOWN_LINES:])
 
 
 def how_it_ended(state: Mapping[str, Any]) -> str:

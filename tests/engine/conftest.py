@@ -17,10 +17,10 @@ import pytest
 from layerlab import engine as engines
 from layerlab.engine import Engine
 
-APPLETS = (
-    "cat cp dd echo env false grep head id kill ln ls mkdir mv printf ps rm rmdir seq sh sleep stat tail test touch "
-    "tr true wc yes"
-).split()
+APPLETS = [
+    *("cat", "cp", "dd", "echo", "env", "false", "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mv", "printf"),
+    *("ps", "rm", "rmdir", "seq", "sh", "sleep", "stat", "tail", "test", "touch", "tr", "true", "wc", "yes"),
+]
 
 
 @pytest.fixture(scope="session")

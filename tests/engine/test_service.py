@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-import shutil
 import signal
 import socket
 import tarfile
@@ -14,48 +13,64 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from docker.models.containers import Container
 
 from layerlab import ownership
-from layerlab.engine import Engine, connect
+from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound, PortInUse, ServiceError, ServiceNotReady, UsageError
-from layerlab.service import foreground, run, run_foreground
+from layerlab.service import Service, foreground, launch, readiness, run, run_foreground
 
-SERVE = "httpd -f -p 5000 -h /www"
-POLITE = f"trap 'echo stopping; kill $!; exit 7' TERM; {SERVE} & echo started; wait"
+SERVE = "busybox httpd -f -p 5000 -h /www"
+POLITE = f"trap 'echo goodbye; kill $!; exit 7' TERM; {SERVE} & echo started; wait"
 """A first process that heeds SIGTERM. Alone, httpd would not: the kernel ignores it for a pid 1 without a handler."""
 
 MakeImage = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    found = connect()
-    yield found
-    found.client.close()
-
-
-@pytest.fixture(scope="module")
-def make_image(engine) -> Iterator[MakeImage]:
-    """Makes images of busybox alone, with these changes to their configuration; they go in the end."""
+def make_image(engine, busybox_image) -> Iterator[MakeImage]:
+    """Makes images of a web server, with these changes to their configuration; they are removed in the end."""
+    container = engine.client.containers.create(busybox_image, ["true"])
+    container.put_archive("/", _files())
     made = []
 
     def make(*changes: str) -> str:
-        tag = f"layerlab-test-service-{uuid.uuid4().hex[:12]}:latest"
-        engine.client.api.import_image_from_data(_root(), repository=tag.split(":")[0], changes=list(changes))
-        made.append(tag)
-        return tag
+        repository = f"layerlab-test-{uuid.uuid4().hex[:12]}"
+        container.commit(repository, "service", changes=list(changes))
+        made.append(f"{repository}:service")
+        return made[-1]
 
     yield make
-    for tag in made:
-        engine.client.images.remove(tag, force=True)
+    container.remove(v=True)
+    for image in made:
+        engine.client.images.remove(image, force=True)
 
 
 @pytest.fixture(scope="module")
 def image(make_image) -> str:
     """A service: GET /status answers 200. Its user is root, so that what it may not do is due to hardening."""
     return make_image(f'CMD ["sh", "-c", "exec {SERVE}"]')
+
+
+@pytest.fixture(scope="module")
+def service(engine, image):
+    with run(engine, image, memory="64m", cpus=0.5, pids=40) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def loaded(engine, image):
+    command = ["sh", "-c", f"dd if=/dev/zero of=/tmp/x bs=1000000 count=20; {SERVE} & wait"]
+    with run(engine, image, command=command, user="app", memory="128m") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def polite(make_image):
+    return make_image(f'CMD ["sh", "-c", "{POLITE}"]')
 
 
 @pytest.fixture
@@ -66,28 +81,18 @@ def name(engine) -> Iterator[str]:
     assert not containers(engine, chosen)
 
 
-def _root() -> bytes:
-    busybox = shutil.which("busybox")
-    assert busybox, "these tests need a static busybox: apt-get install busybox-static"
+def _files() -> bytes:
+    files = {
+        "etc/passwd": b"root:x:0:0::/:/bin/sh\napp:x:10001:10001::/:/bin/sh\n",
+        "www/status": b"fine\n",
+        "bin/orphan": b"#!/opt/venv/bin/python\n",
+    }
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive:
-
-        def add(path: str, content: bytes = b"", mode: int = 0o644, **attributes: object) -> None:
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for path, content in files.items():
             member = tarfile.TarInfo(path)
-            member.size, member.mode = len(content), mode
-            for attribute, value in attributes.items():
-                setattr(member, attribute, value)
+            member.size, member.mode = len(content), 0o755 if path.startswith("bin/") else 0o644
             archive.addfile(member, io.BytesIO(content))
-
-        for folder, mode in {"bin": 0o755, "etc": 0o755, "www": 0o755, "tmp": 0o1777}.items():
-            add(folder, mode=mode, type=tarfile.DIRTYPE)
-        with open(busybox, "rb") as program:  # noqa: PTH123
-            add("bin/busybox", program.read(), 0o755)
-        for applet in ("sh", "cat", "dd", "httpd", "sleep", "tail"):
-            add(f"bin/{applet}", type=tarfile.SYMTYPE, linkname="busybox")
-        add("bin/orphan", b"#!/opt/venv/bin/python\n", 0o755)
-        add("etc/passwd", b"root:x:0:0::/:/bin/sh\napp:x:10001:10001::/:/bin/sh\n")
-        add("www/status", b"fine\n")
     return stream.getvalue()
 
 
@@ -118,11 +123,6 @@ def process_status(engine: Engine, container_id: str) -> dict[str, str]:
 
 
 class TestHardened:
-    @pytest.fixture(scope="class")
-    def service(self, engine, image):
-        with run(engine, image, memory="64m", cpus=0.5, pids=40) as running:
-            yield running
-
     def test_capabilities(self, engine, service):
         """The kernel knows of no capability of the process, though it is root's, and lets it gain none."""
         status = process_status(engine, service.container_id)
@@ -162,7 +162,7 @@ class TestHardened:
 
         assert settings["MemorySwap"] == settings["Memory"]
         assert settings["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
-        assert not settings["Init"]
+        assert not settings.get("Init")
 
     def test_published_here_only(self, engine, service):
         """Its port is one that the engine chose, on 127.0.0.1 alone."""
@@ -188,7 +188,7 @@ class TestHardened:
         done = service.exec(["sh", "-c", "echo one; echo two >&2; exit 4"])
 
         assert (done.exit_code, sorted(done.output.split())) == (4, ["one", "two"])
-        assert service.exec(["cat", "/proc/self/status"], user=10001).output.count("\t10001\t10001") == 2
+        assert service.exec(["cat", "/proc/self/status"], user=10001).output.count("\t".join(["10001"] * 4)) == 2
         assert service.exec(["nope"]).exit_code == 127
         assert service.exec(["/www/status"]).exit_code == 126
 
@@ -217,9 +217,15 @@ class TestPlain:
 
     def test_options(self, engine, image, name):
         """Command, environment, user, name and the container's port are as asked."""
-        command = ["sh", "-c", 'echo "GREETING is $GREETING"; exec httpd -f -p 8080 -h /www']
+        command = ["sh", "-c", 'echo "GREETING is $GREETING"; exec busybox httpd -f -p 8080 -h /www']
         with run(
-            engine, image, command=command, environment={"GREETING": "héllo"}, user=10001, container_port=8080, name=name
+            engine,
+            image,
+            command=command,
+            environment={"GREETING": "héllo"},
+            user=10001,
+            container_port=8080,
+            name=name,
         ) as service:
             assert containers(engine, name) == [service.container_id]
             assert service.get("/status").ok
@@ -232,7 +238,7 @@ class TestPlain:
 
         with run(remote, image) as service:
             ports = engine.client.api.inspect_container(service.container_id)["NetworkSettings"]["Ports"]
-            assert ports["5000/tcp"][0]["HostIp"] == "0.0.0.0"
+            assert ports["5000/tcp"][0]["HostIp"] == "0.0.0.0"  # noqa: S104
             assert service.url.startswith("http://127.0.0.2:")
             assert service.get("/status").ok
 
@@ -241,7 +247,7 @@ class TestPlain:
 
         def serve(word: str) -> tuple[str, str]:
             # Not in the image's /www, which both share.
-            command = ["sh", "-c", f"echo {word} > /tmp/status; exec httpd -f -p 5000 -h /tmp"]
+            command = ["sh", "-c", f"echo {word} > /tmp/status; exec busybox httpd -f -p 5000 -h /tmp"]
             with run(engine, image, command=command) as service:
                 meet.wait(20)
                 return service.url, service.get("/status").text
@@ -255,16 +261,10 @@ class TestPlain:
 
 
 class TestProcessesAndMemory:
-    @pytest.fixture(scope="class")
-    def service(self, engine, image):
-        command = ["sh", "-c", f"dd if=/dev/zero of=/tmp/x bs=1000000 count=20; {SERVE} & wait"]
-        with run(engine, image, command=command, user="app", memory="128m") as running:
-            yield running
-
-    def test_processes(self, engine, service):
-        """All its processes are listed, with the engine's pid of the first, its user's uid and the image's name for it."""
-        first = engine.client.api.inspect_container(service.container_id)["State"]["Pid"]
-        table = service.processes().set_index("pid")
+    def test_processes(self, engine, loaded):
+        """All its processes are there, with the engine's pids, their user's uid and the image's name for it."""
+        first = engine.client.api.inspect_container(loaded.container_id)["State"]["Pid"]
+        table = loaded.processes().set_index("pid")
 
         assert len(table) == 2
         assert set(table["uid"]) == {10001}
@@ -272,12 +272,12 @@ class TestProcessesAndMemory:
         assert table.loc[first, "command"].startswith("sh -c dd if=/dev/zero")
         assert SERVE in set(table["command"])
 
-    def test_memory(self, engine, service):
+    def test_memory(self, engine, loaded):
         """A file of 20 MB in /tmp is memory in use, and the kernel's own count is not far off."""
-        used = service.memory_bytes()
+        used = loaded.memory_bytes()
         counted = kernel_says(
             engine,
-            service.container_id,
+            loaded.container_id,
             "/sys/fs/cgroup/memory/memory.usage_in_bytes",
             "/sys/fs/cgroup/memory.current",
         )
@@ -290,7 +290,7 @@ class TestProcessesAndMemory:
         with run(engine, image, command=["sh", "-c", POLITE]) as service:
             service.stop()
 
-            assert service.logs() == "started\nstopping\n"
+            assert service.logs() == "started\ngoodbye\n"
             with pytest.raises(ServiceError):
                 service.memory_bytes()
             with pytest.raises(ServiceError):
@@ -303,9 +303,7 @@ class TestProcessesAndMemory:
         image = make_image(f"CMD {SERVE}", "HEALTHCHECK --interval=1s CMD cat /www/status")
 
         with run(engine, image) as service:
-            deadline = time.monotonic() + 20
-            while service.health() == "starting" and time.monotonic() < deadline:
-                time.sleep(0.1)
+            assert service.wait_for_health() == "healthy"
             assert service.health() == "healthy"
 
 
@@ -358,19 +356,240 @@ class TestRemoved:
         with run(engine, image, name=name) as service:
             engine.client.api.remove_container(service.container_id, force=True)
 
-    def test_interrupted_while_waiting(self, engine, image, name):
+    def test_interrupted_while_waiting(self, engine, image, name, monkeypatch):
         """Ctrl-C while it is waited for leaves nothing behind."""
 
-        def interrupt() -> None:
-            deadline = time.monotonic() + 20
-            while not containers(engine, name) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            os.kill(os.getpid(), signal.SIGINT)
+        def interrupt(url: str, timeout: float) -> None:
+            assert containers(engine, name)
+            signal.raise_signal(signal.SIGINT)
 
-        with (
-            ThreadPoolExecutor(1) as pool,
-            pytest.raises(KeyboardInterrupt),
-            run(engine, image, command=["sleep", "60"], name=name),
-        ):
-            pytest.fail("it cannot be ready")  # pragma: no cover
-        del pool
+        monkeypatch.setattr(readiness, "_probe", interrupt)
+
+        with pytest.raises(KeyboardInterrupt), run(engine, image, name=name):
+            pass
+
+    def test_interrupted_while_created(self, engine, image, name, monkeypatch):
+        """Ctrl-C just before the engine's answer with the container's id arrives leaves nothing behind either."""
+        create = launch._create
+
+        def interrupt(*arguments: Any) -> Container:
+            created = create(*arguments)
+            assert containers(engine, name)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)  # by then the main thread has been interrupted
+            return created
+
+        monkeypatch.setattr(launch, "_create", interrupt)
+
+        with pytest.raises(KeyboardInterrupt), run(engine, image, name=name):
+            pass
+
+
+class TestNotReady:
+    @pytest.fixture(autouse=True)
+    def _look_often(self, monkeypatch):
+        monkeypatch.setattr(readiness, "LOOK_EVERY", 0.2)
+
+    def refusal(self, engine: Engine, image: str, *command: str, **options: object) -> ServiceNotReady:
+        """The error of a service that cannot be ready."""
+        with pytest.raises(ServiceNotReady) as caught, run(engine, image, command=command, **options):
+            pass
+        return caught.value
+
+    def test_ends(self, engine, image, name):
+        """A container that ends is told at once, with its exit code and what it printed."""
+        error = self.refusal(engine, image, "sh", "-c", "echo '\x1b[31mno module app'; exit 3", name=name, wait=600)
+
+        assert "ended with exit code 3 before the service answered" in str(error)
+        assert str(error).endswith("no module app")
+
+    def test_ends_well(self, engine, image, name):
+        """One that ends with 0 did its work and left: it should stay in the foreground."""
+        error = self.refusal(engine, image, "true", name=name, wait=600)
+
+        assert "exit code 0" in str(error)
+        assert "having printed nothing" in str(error)
+        assert "foreground" in error.remedy
+
+    def test_read_only(self, engine, image, name):
+        """Where our own hardening is the reason, the remedy says so."""
+        error = self.refusal(engine, image, "sh", "-c", "echo x > /www/x", name=name, wait=600)
+
+        assert "Read-only file system" in str(error)
+        assert "hardened=False" in error.remedy
+
+    def test_memory(self, engine, image, name):
+        """Where it needed too much memory, that is said, with the limit."""
+        error = self.refusal(engine, image, "tail", "/dev/zero", name=name, memory="16m", wait=600)
+
+        assert "more memory than its limit" in str(error)
+        assert "17 MB" in error.remedy
+
+    @pytest.mark.parametrize("command", ["nope", "/bin/nope", "/www/status"])
+    def test_no_program(self, engine, image, name, command):
+        """A command that is missing, or may not be executed, is named."""
+        error = self.refusal(engine, image, command, name=name, wait=600)
+
+        assert f'cannot be run: "{command}"' in str(error)
+        assert "final stage" in error.remedy
+
+    def test_no_interpreter(self, engine, image, name):
+        """A script whose interpreter stayed behind in the build stage is a common case, and is explained."""
+        error = self.refusal(engine, image, "orphan", name=name, wait=600)
+
+        assert "virtual environment" in error.remedy
+
+    def test_no_command(self, engine, busybox_image, name):
+        """So is an image without a command."""
+        with pytest.raises(ServiceNotReady, match="no command"), run(engine, busybox_image, name=name):
+            pass
+
+    def test_silent(self, engine, image, name):
+        """One that runs but listens nowhere gets its time, and then is told so."""
+        error = self.refusal(engine, image, "sleep", "60", name=name, wait=0.5)
+
+        assert "in 0.5 s: it runs, but listens on no port" in str(error)
+
+    @pytest.mark.parametrize(
+        ("address", "expected"),
+        [("127.0.0.1:5000", "127.0.0.1 port 5000, which only the container itself"), ("8000", "port 8000, not 5000")],
+    )
+    def test_listens_elsewhere(self, engine, image, name, address, expected):
+        """One that listens where nobody can reach it is told long before its time is over."""
+        error = self.refusal(engine, image, "busybox", "httpd", "-f", "-p", address, name=name, wait=600)
+
+        assert expected in str(error)
+        assert "0.0.0.0:5000" in error.remedy
+
+    def test_listens_elsewhere_remote(self, engine, image, name):
+        """So it is where the container's own ``cat`` has to tell, as on an engine of another machine."""
+        remote = dataclasses.replace(engine, is_local=False)
+        error = self.refusal(remote, image, "busybox", "httpd", "-f", "-p", "8000", name=name, wait=600)
+
+        assert "port 8000, not 5000" in str(error)
+
+    def test_wrong_answer(self, engine, image, name):
+        """So is one that answers, but not as the service."""
+        error = self.refusal(engine, image, "busybox", "httpd", "-f", "-p", "5000", "-h", "/tmp", name=name, wait=600)
+
+        assert "answers GET /status with 404" in str(error)
+
+
+class TestRefused:
+    def test_no_image(self, engine):
+        """An image that does not exist is named."""
+        with pytest.raises(ImageNotFound, match="layerlab-test-none"), run(engine, "layerlab-test-none:at-all"):
+            pass
+
+    def test_name_taken(self, engine, image, name):
+        """A name that another container has is refused, and that container stays."""
+        with run(engine, image, name=name) as service:
+            with pytest.raises(UsageError, match=name), run(engine, image, name=name):
+                pass
+            assert containers(engine, name) == [service.container_id]
+
+    @pytest.mark.parametrize("limit", [{"memory": "1k"}, {"cpus": 1e6}])
+    def test_limits(self, engine, image, name, limit):
+        """Limits that the engine does not take are refused in its own words."""
+        with pytest.raises(UsageError, match=r"(?i)memory|cpus"), run(engine, image, name=name, **limit):
+            pass
+
+    def test_port_of_a_container(self, engine, image, name):
+        """A port that a container has is refused with that container's name; it goes on, and nothing is left."""
+        with run(engine, image, name=f"{name}-first") as first:
+            port = int(first.url.rpartition(":")[2])
+            taken = pytest.raises(PortInUse, match=f"{port} is taken by the container '{name}-first'")
+            with taken, run(engine, image, port=port, name=name):
+                pass
+            assert first.get("/status").ok
+
+    def test_port_of_a_program(self, engine, image, name):
+        """So is one that another program has."""
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            port = holder.getsockname()[1]
+            taken = pytest.raises(PortInUse, match=f"{port} is taken by another program")
+            with taken, run(engine, image, port=port, name=name):
+                pass
+
+    def test_port_asked_for(self, engine, image):
+        """A free port that is asked for is used."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+
+        with run(engine, image, port=port) as service:
+            assert service.url == f"http://127.0.0.1:{port}"
+
+
+class TestForeground:
+    @pytest.fixture(autouse=True)
+    def _default_port(self, monkeypatch):
+        """Not 5000, which is the user's: one that another program has."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            monkeypatch.setattr(foreground, "DEFAULT_PORT", taken.getsockname()[1])
+            yield
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_stopped(self, engine, polite, number):
+        """Ctrl-C and SIGTERM end it in peace: its last words are shown, its container is gone."""
+        output, seen = io.StringIO(), []
+        before = signal.getsignal(signal.SIGTERM)
+
+        def press(service: Service) -> None:
+            seen.append(service)
+            threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
+
+        assert run_foreground(engine, polite, on_ready=press, output=output) == 0
+
+        assert output.getvalue().splitlines()[1:] == ["started", "stopping it", "goodbye"]
+        with pytest.raises(ServiceError, match="not there any more"):
+            seen[0].inspect()
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_deaf(self, engine, image, monkeypatch):
+        """A service that ignores the stop signal is killed, and that is said."""
+        monkeypatch.setattr(foreground, "STOP_TIMEOUT", 1)
+        output = io.StringIO()
+
+        run_foreground(
+            engine,
+            image,
+            on_ready=lambda service: threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start(),
+            output=output,
+        )
+
+        assert output.getvalue().splitlines()[-1] == "it did not heed the stop signal: killed after 1 s"
+
+    def test_default_port_taken(self, engine, polite):
+        """Where the default port is taken a free one is used, and that is said."""
+        output = io.StringIO()
+
+        run_foreground(engine, polite, on_ready=lambda service: service.stop(), output=output)
+
+        assert output.getvalue().startswith(
+            f"port {foreground.DEFAULT_PORT} is taken by another program: a free port"
+        )
+
+    def test_asked_port_taken(self, engine, polite):
+        """Where the port that was asked for is taken, no other is."""
+        with pytest.raises(PortInUse):
+            run_foreground(
+                engine, polite, port=foreground.DEFAULT_PORT, on_ready=lambda service: None, output=io.StringIO()
+            )
+
+    def test_own_end(self, engine, polite):
+        """If it ends by itself, its exit code is returned."""
+        assert run_foreground(engine, polite, on_ready=lambda service: service.stop(), output=io.StringIO()) == 7
+
+    def test_output_closed(self, engine, polite):
+        """When nobody reads on (``./lab run | head -1``) it ends, and its container is gone."""
+        seen = []
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        reading, writing = os.pipe()
+        os.close(reading)
+
+        with pytest.raises(BrokenPipeError), os.fdopen(writing, "w", buffering=1) as output:
+            run_foreground(engine, polite, port=port, on_ready=seen.append, output=output)
+
+        with pytest.raises(ServiceError, match="not there any more"):
+            seen[0].inspect()

@@ -57,12 +57,11 @@ def test_the_summary_is_what_adding_up_by_hand_gives(by: str, seed: int, rows: i
     units: dict[str, int] = defaultdict(int)
     cents: dict[str, int] = defaultdict(int)
     prices: dict[str, int] = defaultdict(int)
-    for row in table.to_dict("records"):
-        group, price = row[by], round(row["price"] * 100)
+    for group, count, price in zip(table[by], table["units"], table["price"], strict=True):
         orders[group] += 1
-        units[group] += row["units"]
-        prices[group] += price
-        cents[group] += price * row["units"]
+        units[group] += count
+        prices[group] += round(price * 100)
+        cents[group] += round(price * 100) * count
 
     result = data.summary(table, by).set_index(by)
 

@@ -11,7 +11,7 @@ schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app())
 
 
 @schema.parametrize()
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_service_does_what_its_description_says(case: schemathesis.Case) -> None:
     """Whatever is sent, right or wrong, is answered with a status, type and body that the description names."""
     case.call_and_validate()

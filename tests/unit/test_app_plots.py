@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,14 +26,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 def digests(seed: int) -> dict[str, str]:
     """A digest of each kind and format of plot with this seed."""
     return {
-        f"{kind}.{file_format}": hashlib.sha256(plots.draw(kind, seed, 320, file_format)).hexdigest()
+        f"{kind}.{file_format}": hashlib.sha256(plots.draw(kind, seed, 200, file_format)).hexdigest()
         for kind, file_format in product(plots.KINDS, plots.FORMATS)
     }
 
 
 @pytest.mark.parametrize("kind", plots.KINDS)
 @given(width=st.integers(LIMITS["minimum"], LIMITS["maximum"]), seed=st.integers(0, queries.MAX_SEED))
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=5)
 def test_a_png_has_the_size_that_was_asked_for(kind: str, width: int, seed: int) -> None:
     """It decodes without an error, to exactly as many pixels, and is not blank."""
     picture = Image.open(io.BytesIO(plots.draw(kind, seed, width, "png")))
@@ -41,7 +41,8 @@ def test_a_png_has_the_size_that_was_asked_for(kind: str, width: int, seed: int)
 
     assert picture.format == "PNG"
     assert picture.size == (width, width * 5 // 8)
-    assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 10
+    darkest, lightest = picture.convert("L").getextrema()  # type: ignore[misc]  # a pair, for one band
+    assert darkest < lightest
 
 
 def test_every_size_that_is_allowed_is_exact() -> None:
@@ -49,9 +50,7 @@ def test_every_size_that_is_allowed_is_exact() -> None:
     widths = range(LIMITS["minimum"], LIMITS["maximum"] + 1)
 
     assert all(int(width / plots.DPI * plots.DPI) == width for width in widths)
-    assert all(
-        int(plots.height_of(width) / plots.DPI * plots.DPI) == plots.height_of(width) for width in widths
-    )
+    assert all(int(plots.height_of(width) / plots.DPI * plots.DPI) == plots.height_of(width) for width in widths)
 
 
 @pytest.mark.parametrize("kind", plots.KINDS)
@@ -70,27 +69,33 @@ def test_an_svg_tells_no_time() -> None:
 
 def test_the_same_seed_gives_the_same_bytes_in_threads() -> None:
     """Drawn by eight threads at once, every picture is byte for byte the one drawn alone."""
-    seeds = range(6)
+    seeds = [1, 2, 3]
     alone = [digests(seed) for seed in seeds]
 
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(digests, [*seeds, *seeds]))
+        together = list(pool.map(digests, [*seeds, *seeds, *seeds]))
 
-    assert together == alone + alone
+    assert together == alone * 3
+
+
+PROGRAM = """
+import hashlib, json, sys
+from app import plots
+drawn = {
+    f"{kind}.{file_format}": hashlib.sha256(plots.draw(kind, 3, 200, file_format)).hexdigest()
+    for kind in plots.KINDS for file_format in plots.FORMATS
+}
+print(json.dumps([drawn, "matplotlib.pyplot" in sys.modules]))
+"""
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
-    """A new process, with hashes salted otherwise, draws the same bytes."""
-    program = f"from {__name__} import digests; import json; print(json.dumps(digests(3)))"
+    """A new process draws the same bytes, and never loads pyplot, whose registry threads would share."""
     root = Path(plots.__file__).parent.parent
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, check=True, timeout=120)
 
-    import json
-
-    assert json.loads(done.stdout) == digests(3)
+    assert json.loads(done.stdout) == [digests(3), False]
 
 
 def test_another_seed_gives_another_picture() -> None:
@@ -98,13 +103,3 @@ def test_another_seed_gives_another_picture() -> None:
     one, other = digests(1), digests(2)
 
     assert all(one[name] != other[name] for name in one)
-
-
-def test_pyplot_is_not_loaded() -> None:
-    """The registry of figures that threads would share is never even imported."""
-    program = "import app.wsgi, sys; app.wsgi.app.test_client().get('/plot'); print('matplotlib.pyplot' in sys.modules)"
-    root = Path(plots.__file__).parent.parent
-
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120)
-
-    assert done.stdout == "False\n", done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,9 @@ from layerlab.service.foreground import lines
 from layerlab.service.handle import fetch, process_table, used_bytes
 from layerlab.service.readiness import _mistake
 from layerlab.service.sockets import Listener, parse
-from layerlab.service.talk import how_it_ended, printable
+from layerlab.service.talk import excerpt, how_it_ended, printable
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # nothing is bound to it here
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 TAIL = " 00000000:00000000 00:00000000 00000000     0        0 39949 1 0000000000000000 100 0 0 10 0\n"
 
@@ -158,7 +160,7 @@ class TestListeners:
         """Listening IPv4 sockets are read from the kernel's table, in which 127.0.0.1 is 0100007F."""
         text = HEADER + "   0: 0100007F:1388 00000000:0000 0A" + TAIL + "   1: 00000000:1F40 00000000:0000 0A" + TAIL
 
-        assert parse(text) == {Listener(5000, "127.0.0.1"), Listener(8000, "0.0.0.0")}
+        assert parse(text) == {Listener(5000, "127.0.0.1"), Listener(8000, EVERYWHERE)}
 
     def test_ipv6(self):
         """So are IPv6 ones: four words of 32 bits, each in the machine's byte order."""
@@ -172,7 +174,7 @@ class TestListeners:
 
     @pytest.mark.parametrize(
         ("address", "expected"),
-        [("127.0.0.1", True), ("127.0.0.11", True), ("::1", True), ("::ffff:127.0.0.1", True), ("0.0.0.0", False)],
+        [("127.0.0.1", True), ("127.0.0.11", True), ("::1", True), ("::ffff:127.0.0.1", True), (EVERYWHERE, False)],
     )
     def test_loopback(self, address, expected):
         """Loopback addresses, which nothing outside reaches, are known in each of their forms."""
@@ -190,7 +192,7 @@ class TestMistake:
         [
             (404, None, "answers GET /status with 404"),
             (302, None, "answers GET /status with 302"),
-            (None, {Listener(8000, "0.0.0.0")}, "it listens on port 8000, not 5000"),
+            (None, {Listener(8000, EVERYWHERE)}, "it listens on port 8000, not 5000"),
             (None, {Listener(5000, "::1")}, "it listens on ::1 port 5000, which only the container itself can reach"),
         ],
     )
@@ -207,7 +209,7 @@ class TestMistake:
             (503, None),
             (None, None),
             (None, frozenset()),
-            (None, {Listener(5000, "0.0.0.0")}),
+            (None, {Listener(5000, EVERYWHERE)}),
             (None, {Listener(5000, "::"), Listener(9000, "127.0.0.1")}),
         ],
     )
@@ -219,12 +221,12 @@ class TestMistake:
 class TestProcessTable:
     def test_procps(self):
         """The columns are typed, rows are ordered by pid, users have the names that the image gives them."""
-        top = {"Titles": ["PID", "UID", "COMMAND"], "Processes": [["20", "10001", "worker"], ["9", "0", "master -x y"]]}
+        top = {"Titles": ["PID", "UID", "COMMAND"], "Processes": [["20", "10001", "worker"], ["9", "0", "main -x y"]]}
 
         table = process_table(top, {10001: "app"})
 
         assert table.to_dict("records") == [
-            {"pid": 9, "uid": 0, "user": "0", "command": "master -x y"},
+            {"pid": 9, "uid": 0, "user": "0", "command": "main -x y"},
             {"pid": 20, "uid": 10001, "user": "app", "command": "worker"},
         ]
         assert [str(t) for t in table.dtypes] == ["int64", "int64", "str", "str"]
@@ -262,7 +264,8 @@ class TestHowItEnded:
             ({"ExitCode": 3, "OOMKilled": False}, "ended with exit code 3"),
             ({"ExitCode": 143}, "ended by SIGTERM (exit code 143)"),
             ({"ExitCode": 255}, "ended with exit code 255"),
-            ({"ExitCode": 137, "OOMKilled": True}, "was killed for needing more memory than its limit (exit code 137)"),
+            ({"ExitCode": 137}, "ended by SIGKILL (exit code 137)"),
+            ({"ExitCode": 9, "OOMKilled": True}, "was killed for needing more memory than its limit (exit code 9)"),
         ],
     )
     def test_words(self, state, expected):
@@ -293,12 +296,26 @@ class TestPrintable:
         assert all(c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f") for c in printable(text))
 
 
+class TestExcerpt:
+    def test_traceback(self):
+        """A traceback's frames and markers are left out, its error is not; only the last lines are kept."""
+        frames = 'Traceback:\n  File "a.py", line 1\n    f()\n~~~^^\n' * 9
+        log = f"{frames}KeyError: 'PORT'\n\n[1] [ERROR] Worker failed to boot\n"
+
+        assert excerpt(log).splitlines()[-3:] == [
+            "Traceback:",
+            "KeyError: 'PORT'",
+            "[1] [ERROR] Worker failed to boot",
+        ]
+        assert len(excerpt(log).splitlines()) < 10
+
+
 class TestLines:
     @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))
     def test_pieces(self, log, cuts):
         """How a log is cut into pieces makes no difference to its lines."""
         edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
-        pieces = [log[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        pieces = [log[a:b] for a, b in itertools.pairwise(edges)]
 
         assert list(lines(pieces)) == list(lines([log]))
 

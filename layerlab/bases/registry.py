@@ -1,0 +1,194 @@
+"""Pulls an image, and tells a registry that says no from one that cannot be connected to.
+
+The engine gives both as text, in words of its own version, of its image store (the classic one or containerd's)
+and of Go's network library. `classify` knows them; everything else follows from its answer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Final, Literal
+
+import docker.errors
+from docker.models.images import Image
+from docker.utils import parse_repository_tag
+
+from layerlab.bases.reporting import Ongoing, ongoing
+from layerlab.engine import Engine
+from layerlab.errors import BaseImageError, RegistryRefused, UsageError
+from layerlab.progress import Report, silent
+from layerlab.text import shorten
+
+MIRROR_VARIABLE: Final = "LAB_REGISTRY"
+"""A registry, such as ``mirror.example:5000/docker``, from which official images are pulled instead of Docker Hub."""
+
+Failure = Literal["unreachable", "tls", "login", "missing", "rate", "server", "platform", "disk", "unknown"]
+
+# The first that matches decides. A status always comes with its number ("403 Forbidden") unless it is a proxy's
+# answer to CONNECT, of which Go's net/http keeps the words only (`Get "https://...": Forbidden`).
+_PATTERNS: Final[tuple[tuple[Failure, str], ...]] = (
+    ("disk", r"no space left on device|disk quota exceeded"),
+    ("unreachable", r"proxyconnect|\b(?:Get|Head|Post) \S+: (?:Forbidden|Bad Gateway|Service Unavailable"
+                    r"|Gateway Time-?out|Proxy Authentication Required|Method Not Allowed)\s*$"),
+    ("tls", r"\bx509: |\btls: |HTTP response to HTTPS client"),
+    ("rate", r"toomanyrequests|Too Many Requests|HTTP 429 |pull rate limit"),
+    ("platform", r"no matching manifest|no match for platform"),
+    ("server", r"\b5\d\d [A-Z][a-z]+|HTTP 5\d\d response"),
+    ("missing", r"manifest unknown|name unknown|manifest for \S+ not found|\b404 Not Found|HTTP 404 "
+                r"|: not found\s*$"),
+    ("login", r"\b401 Unauthorized|\b403 Forbidden|HTTP 40[13] response|unauthorized|denied|no basic auth credentials"
+              r"|authentication required|authorization failed|insufficient_scope|incorrect username or password"),
+    ("unreachable", r"dial (?:tcp|udp)|no such host|server misbehaving|name resolution|connection (?:refused|reset)"
+                    r"|no route to host|network is unreachable|time(?:d )?-?out|deadline exceeded|request canceled"
+                    r"|broken pipe|unexpected EOF|\bEOF\s*$"),
+)  # fmt: skip
+
+_REMEDIES: Final[dict[Failure, str]] = {
+    "tls": "if a proxy inspects TLS here, add its certificate to what the engine's machine trusts, restart the"
+    " engine and repeat",
+    "login": "check the name, and log in with `docker login` if its registry asks for that",
+    "missing": "check the name and tag, and LAB_REGISTRY if it is set",
+    "rate": "its pull limit is reached: log in with `docker login`, or wait some hours and repeat",
+    "server": "the registry has a problem of its own: repeat later",
+    "platform": "use an engine of a platform for which this image exists",
+    "disk": "the engine's disk is full: make room (`docker system df` shows what takes it) and repeat",
+    "unknown": "see whether `docker pull` gets it",
+}
+
+
+class NoRegistry(BaseImageError):
+    """No registry can be connected to."""
+
+
+def classify(message: str) -> Failure:
+    """Why an engine could not pull an image, from what it says.
+
+    ========== =====================================================================================
+    answer     meaning
+    ========== =====================================================================================
+    unreachable no connection: name resolution, refused, timeout, no route, a proxy in between
+    tls        something answered, but not with a certificate that the engine trusts
+    login      the registry wants a login, or lets this user not have the image (401, 403)
+    missing    the registry has no such image or tag (404)
+    rate       the registry's limit is reached (429)
+    server     the registry fails (5xx)
+    platform   the registry has the image, but not for this platform
+    disk       the engine's disk is full
+    unknown    anything else
+    ========== =====================================================================================
+
+    >>> classify('Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host')
+    'unreachable'
+    """
+    return next((kind for kind, pattern in _PATTERNS if re.search(pattern, message)), "unknown")
+
+
+def explain(name: str, message: str, *, began: bool = False) -> BaseImageError:
+    """The error to raise for a pull that failed.
+
+    Args:
+        name: The image's name.
+        message: What the engine says.
+        began: Whether the registry had already answered, and layers were on their way.
+    """
+    kind, cause = classify(message), shorten(message, 200)
+    if kind == "unreachable" and not began:
+        return NoRegistry(
+            f"no registry can be reached for {name} ({cause})",
+            remedy="see whether the engine's machine is online, or get the image from elsewhere with `docker load`",
+        )
+    if kind == "unreachable":
+        return BaseImageError(
+            f"the download of {name} broke off ({cause})", remedy="repeat: what has arrived is not loaded again"
+        )
+    if kind in {"login", "missing", "rate", "server", "platform"}:
+        return RegistryRefused(f"the registry does not give {name} ({cause})", remedy=_REMEDIES[kind])
+    return BaseImageError(f"{name} cannot be pulled ({cause})", remedy=_REMEDIES[kind])
+
+
+def registry_of(name: str) -> str:
+    """The registry that an image's name refers to.
+
+    >>> registry_of("python:3.13"), registry_of("ghcr.io/astral-sh/uv:latest")
+    ('docker.io', 'ghcr.io')
+    """
+    first, slash, _ = name.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
+
+
+def source_of(name: str) -> str:
+    """The name under which an image is pulled: its own, or where `MIRROR_VARIABLE` says so, the mirror's.
+
+    Raises:
+        UsageError: the variable's value cannot be a registry.
+    """
+    mirror = os.environ.get(MIRROR_VARIABLE, "").removesuffix("/")
+    if not mirror or registry_of(name) != "docker.io":
+        return name
+    if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", mirror):
+        raise UsageError(
+            f"{MIRROR_VARIABLE}={mirror} cannot be a registry",
+            remedy=f"give its host, port and path only, such as {MIRROR_VARIABLE}=mirror.example:5000/docker",
+        )
+    path = name.removeprefix("docker.io/")
+    return f"{mirror}/{path if '/' in path else f'library/{path}'}"
+
+
+def pull(engine: Engine, name: str, *, report: Report = silent) -> Image:
+    """Pull an image, through the mirror where one is set.
+
+    Raises:
+        NoRegistry: no registry can be connected to.
+        RegistryRefused: a registry answered, and said no.
+        BaseImageError: it cannot be had for another reason.
+        UsageError: the mirror that is set cannot be one.
+    """
+    source = source_of(name)
+    repository, tag = parse_repository_tag(source)
+    was_here = source != name and _exists(engine, source)
+    with ongoing(report, f"pull {name}", f"pull {name}") as step:
+        _pull(engine, source, repository, tag or "latest", step)
+    image = engine.client.images.get(source)
+    if source != name:
+        image.tag(*parse_repository_tag(name))
+        if not was_here:
+            engine.client.images.remove(source, noprune=True)
+        image.reload()
+    return image
+
+
+def _pull(engine: Engine, name: str, repository: str, tag: str, step: Ongoing) -> None:
+    layers: dict[str, tuple[int, int]] = {}
+    try:
+        for event in engine.client.api.pull(repository, tag=tag, stream=True, decode=True):
+            if "error" in event:
+                raise explain(name, str(event["error"]), began=bool(layers))
+            _note(event, layers)
+            total = sum(size for _, size in layers.values())
+            done = sum(current for current, _ in layers.values())
+            step.say(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else str(event.get("status", "")))
+    except docker.errors.APIError as error:
+        raise explain(name, str(error.explanation or error)) from error
+    except docker.errors.DockerException as error:  # a credential helper that does not work, say
+        raise explain(name, str(error)) from error
+
+
+def _note(event: dict[str, Any], layers: dict[str, tuple[int, int]]) -> None:
+    """Take in how far a layer is; its size is known once its download has begun."""
+    layer, status = str(event.get("id", "")), event.get("status")
+    detail = event.get("progressDetail") or {}
+    if status == "Pulling fs layer":
+        layers.setdefault(layer, (0, 0))
+    elif status == "Downloading" and "total" in detail:
+        layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
+    elif status in {"Download complete", "Pull complete"} and layer in layers:
+        layers[layer] = (layers[layer][1], layers[layer][1])
+
+
+def _exists(engine: Engine, name: str) -> bool:
+    try:
+        engine.client.images.get(name)
+    except docker.errors.ImageNotFound:
+        return False
+    return True

@@ -1,0 +1,11 @@
+"""A Dockerfile's instructions with their lines, stages and flags, read as BuildKit reads them.
+
+The rules are those of ``frontend/dockerfile/parser`` and ``dockerfile2llb`` of github.com/moby/buildkit: which
+lines belong together, what a heredoc is, which instruction gets which step number. Nothing is run and nothing is
+fetched: what depends on a base image (its ONBUILD instructions, its environment) is unknown here.
+"""
+
+from layerlab.dockerfile.model import Dockerfile, Heredoc, Instruction, Stage, copied_from
+from layerlab.dockerfile.reader import parse
+
+__all__ = ["Dockerfile", "Heredoc", "Instruction", "Stage", "copied_from", "parse"]

@@ -1,0 +1,186 @@
+"""What a Dockerfile says, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layerlab.errors import DockerfileError
+from layerlab.text import plain
+
+
+@dataclass(frozen=True)
+class Heredoc:
+    """A file written within the Dockerfile.
+
+    Attributes:
+        name: The word that ends it, without its quotes.
+        content: Its lines as they stand there, tabs included.
+        expands: Whether variables in it are replaced (its word was not quoted).
+        strips_tabs: Whether leading tabs are taken off (it began with ``<<-``).
+    """
+
+    name: str
+    content: str
+    expands: bool
+    strips_tabs: bool
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction of a Dockerfile.
+
+    Attributes:
+        line: The line on which it begins, counted from 1.
+        end_line: The line on which it ends, heredocs included.
+        keyword: In capitals, such as ``RUN``.
+        flags: Name and value of each flag in their order, such as ``("from", "build")``; a flag that is only
+            named, such as ``--link``, has an empty value.
+        value: Everything after keyword and flags, on one line.
+        arguments: The value's parts: the strings of a JSON form, else the words of ADD, COPY, EXPOSE, FROM,
+            VOLUME, ARG, ENV and LABEL (quotes kept), else the value itself; none if there is nothing.
+            For HEALTHCHECK, ``CMD`` or ``NONE`` comes first; for ``ENV name some words``, the name, then the rest.
+        is_json: Whether it has the JSON form, which docker calls exec form.
+        stage: The index of its stage; None before the first FROM.
+        step: The number that BuildKit gives it within its stage; None for one that makes no step.
+        heredocs: The heredocs that belong to it.
+        text: Its lines as they stand in the file.
+    """
+
+    line: int
+    end_line: int
+    keyword: str
+    flags: tuple[tuple[str, str], ...]
+    value: str
+    arguments: tuple[str, ...]
+    is_json: bool
+    stage: int | None
+    step: int | None
+    heredocs: tuple[Heredoc, ...]
+    text: str
+
+    def flag(self, name: str) -> str | None:
+        """The value of a flag, the last one's if it is repeated; None if it is not there."""
+        return next((value for key, value in reversed(self.flags) if key == name), None)
+
+    @property
+    def summary(self) -> str:
+        """The instruction on one line, spaces folded, heredocs left out."""
+        flags = (f"--{name}={value}" if value else f"--{name}" for name, value in self.flags)
+        return " ".join(" ".join([self.keyword, *flags, self.value]).split())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a Dockerfile.
+
+    Attributes:
+        index: Its number, counted from 0.
+        name: The name that ``AS`` gives it, in lower case as BuildKit has it; empty if it has none.
+        base: What it is FROM, the ARGs before the first FROM expanded.
+        line: The line of its FROM.
+        platform: What ``--platform`` says, expanded likewise; None if it says nothing.
+        instructions: Its instructions, FROM first.
+    """
+
+    index: int
+    name: str
+    base: str
+    line: int
+    platform: str | None
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def label(self) -> str:
+        """Its name, or its index where it has none."""
+        return self.name or str(self.index)
+
+
+@dataclass(frozen=True)
+class Dockerfile:
+    """What a Dockerfile says.
+
+    Attributes:
+        text: The file itself.
+        instructions: All of them in their order, those before the first FROM included.
+        stages: The stages in their order; at least one.
+    """
+
+    text: str
+    instructions: tuple[Instruction, ...]
+    stages: tuple[Stage, ...]
+
+    def find_stage(self, reference: str) -> Stage | None:
+        """The stage that a name, in any case, or an index stands for; None for anything else, such as an image."""
+        for stage in reversed(self.stages):  # of two stages with one name, BuildKit takes the later
+            if reference == str(stage.index) or (stage.name and reference.lower() == stage.name):
+                return stage
+        return None
+
+    def base_stage(self, stage: Stage) -> Stage | None:
+        """The earlier stage that this one is FROM; None if it is FROM an image or from scratch."""
+        earlier = reversed(self.stages[: stage.index])
+        return next((other for other in earlier if other.name and other.name == stage.base.lower()), None)
+
+    def dependencies(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages that this one takes something from: by FROM, ``COPY --from`` or ``RUN --mount=from=``."""
+        base = self.base_stage(stage)
+        found = {base.index: base} if base else {}
+        for instruction in stage.instructions:
+            for reference in copied_from(instruction):
+                source = self.find_stage(reference)
+                if source and source.index != stage.index:
+                    found[source.index] = source
+        return tuple(found[index] for index in sorted(found))
+
+    def target(self, name: str | None = None) -> Stage:
+        """The stage that is built: the one with this name or index, else the last.
+
+        Raises:
+            DockerfileError: there is no such stage.
+        """
+        if name is None:
+            return self.stages[-1]
+        stage = self.find_stage(name)
+        if stage is None:
+            known = ", ".join(other.label for other in self.stages)
+            raise DockerfileError(
+                f"the Dockerfile has no stage {name!r} (its stages: {known})",
+                remedy="name one of these, or none for the last",
+            )
+        return stage
+
+    def needed(self, target: Stage) -> tuple[Stage, ...]:
+        """The stages that BuildKit builds for this target: itself and all that it depends on."""
+        seen: dict[int, Stage] = {}
+        todo = [target]
+        while todo:
+            stage = todo.pop()
+            if stage.index not in seen:
+                seen[stage.index] = stage
+                todo.extend(self.dependencies(stage))
+        return tuple(seen[index] for index in sorted(seen))
+
+    def excerpt(self, line: int, context: int = 2) -> str:
+        """The lines around one line with their numbers, an arrow before that one."""
+        return excerpt(self.text, line, context)
+
+
+def copied_from(instruction: Instruction) -> tuple[str, ...]:
+    """The stages or images that an instruction reads from (``--from``, ``--mount``'s ``from``), as it names them."""
+    references = [value for name, value in instruction.flags if name == "from" and value]
+    for name, value in instruction.flags:
+        if name == "mount":
+            options = dict(option.partition("=")[::2] for option in value.split(","))
+            references += [options["from"]] if options.get("from") else []
+    return tuple(references)
+
+
+def excerpt(text: str, line: int, context: int = 2) -> str:
+    """The lines of a text around one line with their numbers, an arrow before that one."""
+    lines = text.split("\n")
+    first, last = max(1, line - context), min(len(lines), line + context)
+    width = len(str(last))
+    return "\n".join(
+        f"{'→' if number == line else ' '} {number:>{width}} │ {plain(lines[number - 1]).expandtabs(4)}".rstrip()
+        for number in range(first, last + 1)
+    )

@@ -1,0 +1,187 @@
+"""What was learnt about layers, kept between runs.
+
+An entry belongs to what was really read: its key says what that was (a directory of this engine with its inode and
+times, or the digest of the bytes that went by), and the entry repeats its whole key. A file that is damaged, was
+written by something else, or belongs to another key is as good as none, and is written anew. The files hold arrays
+and JSON, nothing that runs when it is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerlab.image.layer import KINDS, Claim, Layer
+from layerlab.paths import cache_directory
+
+FORMAT: Final = 1
+"""Part of every key: raise it when what a scan finds changes."""
+LARGEST_CACHE: Final = 200_000_000
+"""Bytes of all entries; beyond it those that were not used for longest are removed."""
+
+_ARRAYS: Final = ("kinds", "sizes", "modes", "uids", "gids", "inodes", "folders")
+_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+
+
+def key(*parts: object) -> str:
+    """The key of what these parts tell apart from everything else."""
+    return json.dumps([FORMAT, *parts])
+
+
+def load_layer(key: str) -> Layer | None:
+    """The layer that was stored under this key; None if there is none that can be used."""
+    try:
+        with np.load(_path(key), allow_pickle=False) as stored:
+            layer = _unpack({name: stored[name] for name in stored.files}, key)
+    except _UNREADABLE:
+        return None
+    _touch(key)
+    return layer
+
+
+def store_layer(key: str, layer: Layer) -> None:
+    """Keep a layer under this key. Where nothing can be written, nothing is kept."""
+    _write(key, lambda file: np.savez(file, allow_pickle=False, **_pack(layer, key)))
+
+
+def load_document(key: str) -> dict[str, Any] | None:
+    """The JSON object that was stored under this key; None if there is none that can be used."""
+    try:
+        with np.load(_path(key), allow_pickle=False) as stored:
+            described = json.loads(stored["described"].tobytes())
+        if described["key"] != key or not isinstance(described["document"], dict):
+            return None
+    except _UNREADABLE:
+        return None
+    _touch(key)
+    document: dict[str, Any] = described["document"]
+    return document
+
+
+def store_document(key: str, document: Mapping[str, Any]) -> None:
+    """Keep a JSON object under this key."""
+    text = json.dumps({"key": key, "document": document}).encode()
+    _write(key, lambda file: np.savez(file, allow_pickle=False, described=np.frombuffer(text, dtype=np.uint8)))
+
+
+def prune(largest: int = LARGEST_CACHE) -> None:
+    """Remove the entries that were not used for longest, until the rest have at most so many bytes."""
+    with contextlib.suppress(OSError), os.scandir(_folder()) as entries:
+        found = [(status.st_mtime, status.st_size, entry.path) for entry in entries if (status := entry.stat())]
+        total = 0
+        for _, size, path in sorted(found, reverse=True):
+            total += size
+            if total > largest:
+                os.unlink(path)  # noqa: PTH108
+
+
+def _folder() -> Path:
+    folder = cache_directory() / "layers"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
+
+
+def _path(key: str) -> Path:
+    return _folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.npz"
+
+
+def _touch(key: str) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(_path(key))
+
+
+def _write(key: str, write: Any) -> None:
+    """Write a file whole or not at all, whoever else writes it at the same time."""
+    temporary = None
+    try:
+        path = _path(key)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+            temporary = file.name
+            write(file)
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+
+
+def _pack(layer: Layer, key: str) -> dict[str, NDArray[Any]]:
+    described = {
+        "key": key,
+        "implied": layer.implied,
+        "borrowed": layer.borrowed,
+        "whiteouts": layer.whiteouts,
+        "opaques": layer.opaques,
+        "links": layer.links,
+        "claims": [[*claim[:4], len(claim.paths)] for claim in layer.claims],
+    }
+    claimed = [path for claim in layer.claims for path in claim.paths]
+    return {
+        "described": np.frombuffer(json.dumps(described).encode(), dtype=np.uint8),
+        "paths": _join(layer.paths),
+        "claimed": _join(claimed),
+        **{name: getattr(layer, name) for name in _ARRAYS},
+    }
+
+
+def _unpack(stored: Mapping[str, NDArray[Any]], key: str) -> Layer:
+    """A layer from what was stored.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is not what `_pack` makes of a layer with this key.
+    """
+    described = json.loads(stored["described"].tobytes())
+    if described["key"] != key:
+        raise ValueError("another key")
+    paths, claimed = _split(stored["paths"]), _split(stored["claimed"])
+    columns = {name: stored[name] for name in _ARRAYS}
+    count = len(paths)
+    for name, column in columns.items():
+        if column.shape != (count,) or column.dtype != (np.uint8 if name == "kinds" else np.int64):
+            raise ValueError("not the columns of a layer")
+    if count and not (
+        columns["kinds"].max() < len(KINDS)
+        and columns["sizes"].min() >= 0
+        and columns["inodes"].min() >= 0
+        and (columns["inodes"] <= np.arange(count)).all()
+        and columns["folders"].min() >= -1
+        and (columns["folders"] < np.arange(count)).all()
+    ):
+        raise ValueError("not the columns of a layer")
+    indexes = [*described["implied"], *(index for index, _ in described["borrowed"])]
+    if indexes and not 0 <= min(indexes) <= max(indexes) < count:
+        raise ValueError("not the entries of a layer")
+    claims, start = [], 0
+    for source, manager, name, version, length in described["claims"]:
+        claims.append(Claim(source, manager, name, version, claimed[start : start + length]))
+        start += length
+    return Layer(
+        paths=paths,
+        implied=tuple(described["implied"]),
+        borrowed=tuple((index, target) for index, target in described["borrowed"]),
+        whiteouts=tuple(described["whiteouts"]),
+        opaques=tuple(described["opaques"]),
+        links=described["links"],
+        claims=tuple(claims),
+        **columns,
+    )
+
+
+def _join(texts: Iterable[str]) -> NDArray[np.uint8]:
+    # No path has a null byte; each is followed by one, so that no paths differ from one empty path.
+    joined = "".join(f"{text}\0" for text in texts)
+    return np.frombuffer(joined.encode("utf-8", "surrogateescape"), dtype=np.uint8)
+
+
+def _split(joined: NDArray[np.uint8]) -> list[str]:
+    return joined.tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]

@@ -1,0 +1,91 @@
+"""What package managers write down about what they installed: dpkg's database, and wheels' RECORD files.
+
+* dpkg: ``/var/lib/dpkg/status`` (packages and versions) and ``info/PACKAGE.list`` (their paths), see dpkg(1);
+  in images without dpkg ``status.d/PACKAGE`` and ``status.d/PACKAGE.md5sums``, as distroless images have them.
+* Python: ``NAME-VERSION.dist-info/RECORD`` beside the packages, wherever that is; see
+  https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
+
+from __future__ import annotations
+
+import csv
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from layerlab.image.layer import Claim
+
+LARGEST_DATABASE: Final = 16_000_000
+"""Bytes of a database file that is still read; dpkg's own status file has about 1 MB."""
+LARGEST_TOTAL: Final = 64_000_000
+"""Bytes of all database files of one layer."""
+
+_STATUS: Final = "/var/lib/dpkg/status"
+_INFO: Final = "/var/lib/dpkg/info/"
+_STATUS_D: Final = "/var/lib/dpkg/status.d/"
+_RECORD: Final = ".dist-info/RECORD"
+
+
+def is_database(path: str) -> bool:
+    """Whether `read_databases` can use this file."""
+    return (
+        path.endswith(_RECORD)
+        or (path.startswith("/var/lib/dpkg/") and (path == _STATUS or path.startswith(_STATUS_D)))
+        or (path.endswith(".list") and path.startswith(_INFO))
+    )
+
+
+def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
+    """What these database files, by path, say. What cannot be understood in them is passed over."""
+    claims: list[Claim] = []
+    for source, content in sorted(texts.items()):
+        text = content.decode("utf-8", "surrogateescape")
+        if source.endswith(_RECORD):
+            claims.extend(_record(source, text))
+        elif source.endswith(".list"):
+            name = source.removeprefix(_INFO).removesuffix(".list").partition(":")[0]
+            claims.append(Claim(source, "dpkg", name, "", [p for p in text.split("\n") if p.startswith("/")]))
+        elif source.endswith(".md5sums"):
+            name = source.removeprefix(_STATUS_D).removesuffix(".md5sums")
+            claims.append(Claim(source, "dpkg", name, "", list(_md5sums(text))))
+        else:
+            claims.extend(Claim(source, "dpkg", name, version, []) for name, version in _paragraphs(text))
+    return claims
+
+
+def _paragraphs(text: str) -> Iterator[tuple[str, str]]:
+    """Names and versions of the installed packages of a control file (deb822)."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        fields = dict(re.findall(r"^(Package|Version|Status): *(.*?) *$", paragraph, re.MULTILINE))
+        if fields.get("Package") and fields.get("Status", "install ok installed").endswith(" installed"):
+            yield fields["Package"], fields.get("Version", "")
+
+
+def _md5sums(text: str) -> Iterator[str]:
+    for line in text.split("\n"):
+        _, separator, path = line.partition("  ")
+        if separator:
+            yield f"/{path.lstrip('/')}"
+
+
+def _record(source: str, text: str) -> Iterator[Claim]:
+    folder = source.removesuffix("/RECORD")
+    site, _, directory = folder.rpartition("/")
+    name, dash, version = directory.removesuffix(".dist-info").rpartition("-")
+    if not dash:
+        name, version = version, ""
+    name = re.sub(r"[-_.]+", "-", name).lower()
+    try:
+        rows = [row[0] for row in csv.reader(text.split("\n")) if row and row[0]]
+    except csv.Error:
+        return
+    yield Claim(source, "python", name, version, list(_absolute(site, rows)))
+
+
+def _absolute(site: str, rows: Iterable[str]) -> Iterator[str]:
+    for path in rows:
+        if path.startswith(("../", "/")) or "/../" in path:
+            yield posixpath.normpath(posixpath.join(site or "/", path))
+        else:
+            yield f"{site}/{path}"

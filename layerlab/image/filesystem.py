@@ -1,0 +1,212 @@
+"""The filesystem that a container sees, put together from layers, and what is stored but not seen.
+
+The rules are those of the OCI image specification (``layer.md``, "Applying Changesets"):
+
+* an entry replaces what the layers below have at its path; only two directories merge, with the upper one's
+  attributes. What is no directory hides all that was below that path;
+* a whiteout removes its path, and all below it, from the lower layers only: beside a directory of the same name in
+  the same layer, that directory's old content goes and its new content stays;
+* an opaque directory hides all that lower layers have in it. That holds at the root, too, where the kernel's
+  overlayfs would ignore the mark.
+
+Waste is counted by inode. An inode lives while one of its names is visible, whichever of them carried the data; it
+becomes waste in the layer that takes its last name away. That name says why:
+
+* ``overwritten``: that layer has something else at its path (also the same content: after a chmod);
+* ``deleted``: a whiteout removes it, or a directory above it;
+* ``hidden``: a directory above it was made opaque, or was replaced by what is no directory.
+
+Where one layer does several of these, the first that applies is the cause.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerlab.image.layer import DIRECTORY, FILE, Layer
+from layerlab.image.tar import damaged
+
+OVERWRITTEN, DELETED, HIDDEN = range(3)
+CAUSES: Final = ("overwritten", "deleted", "hidden")
+"""Why an inode is waste, in the order of the codes."""
+_MERGED: Final = 3  # a directory that a later layer has, too
+_NEVER: Final = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Filesystem:
+    """All entries of all layers, and what became of each.
+
+    The arrays have one element per entry: those of layer 0 in the order of their paths, then those of layer 1 ...
+
+    Attributes:
+        paths: Absolute paths.
+        layers: Indexes of the layers.
+        kinds, sizes, modes, uids, gids: As in `layer.Layer`.
+        inodes: Names of one inode share a number: the index of one of them.
+        folders: The index of the same layer's directory that an entry lies in; -1 for the root.
+        gone_by: The layer that took the entry away; -1 if it is visible.
+        causes: Why, see `CAUSES`; without meaning for visible entries and for directories that were merged.
+        starts: The index of each layer's first entry, and the number of all.
+        visible: The index of the visible entry at a path, or of one that was there last.
+    """
+
+    paths: list[str]
+    layers: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+    modes: NDArray[np.int64]
+    uids: NDArray[np.int64]
+    gids: NDArray[np.int64]
+    inodes: NDArray[np.int64]
+    folders: NDArray[np.int64]
+    gone_by: NDArray[np.int64]
+    causes: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    visible: dict[str, int]
+
+    def find(self, path: str) -> int | None:
+        """The index of the entry that a container sees at this path; None if there is none."""
+        index = self.visible.get(path)
+        return index if index is not None and self.gone_by[index] == _NEVER else None
+
+
+def merge(layers: Sequence[Layer]) -> Filesystem:
+    """Put layers together, the first one at the bottom.
+
+    Raises:
+        ArchiveError: a hard link leads to a path that no layer below has.
+    """
+    starts = np.concatenate([[0], np.cumsum([len(layer) for layer in layers], dtype=np.int64)]).astype(np.int64)
+    count = int(starts[-1])
+    counts = np.diff(starts)
+    folders = _column(layers, "folders")
+    merged = Filesystem(
+        paths=[path for layer in layers for path in layer.paths],
+        layers=np.repeat(np.arange(len(layers)), counts),
+        kinds=_column(layers, "kinds").astype(np.uint8),
+        sizes=_column(layers, "sizes"),
+        modes=_column(layers, "modes"),
+        uids=_column(layers, "uids"),
+        gids=_column(layers, "gids"),
+        inodes=_column(layers, "inodes") + np.repeat(starts[:-1], counts),
+        folders=np.where(folders < 0, -1, folders + np.repeat(starts[:-1], counts)),
+        gone_by=np.full(count, _NEVER, dtype=np.int64),
+        causes=np.zeros(count, dtype=np.uint8),
+        starts=starts,
+        visible={},
+    )
+    for number, layer in enumerate(layers):
+        _apply(merged, layers, number, layer)
+    return merged
+
+
+def _column(layers: Sequence[Layer], name: str) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *(getattr(layer, name) for layer in layers)]).astype(np.int64)
+
+
+def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Layer) -> None:
+    start = int(merged.starts[number])
+    _borrow(merged, layer, start)
+    both: NDArray[np.int64] = np.empty((2, 0), dtype=np.int64)
+    if merged.visible:
+        below = np.fromiter((merged.visible.get(path, -1) for path in layer.paths), np.int64, len(layer))
+        new = np.flatnonzero(below >= 0)
+        new = new[merged.gone_by[below[new]] == _NEVER]
+        old, new = below[new], new + start
+        directories = (merged.kinds[old] == DIRECTORY) & (merged.kinds[new] == DIRECTORY)
+        replaced = old[~directories]
+        _take_away(merged, replaced, number, OVERWRITTEN)
+        for index in replaced[merged.kinds[replaced] == DIRECTORY]:
+            _take_away_below(merged, layers, merged.paths[index], number, HIDDEN)
+        for path in layer.whiteouts:
+            index = merged.visible.get(path)
+            if index is not None and merged.gone_by[index] == _NEVER:
+                _take_away(merged, np.array([index]), number, DELETED)
+                if merged.kinds[index] == DIRECTORY:
+                    _take_away_below(merged, layers, path, number, DELETED)
+        for path in layer.opaques:
+            # Engines mark each directory that is new, and most have nothing below.
+            if path == "/" or merged.find(path) is not None:
+                _take_away_below(merged, layers, path, number, HIDDEN)
+        both = np.array([old[directories], new[directories]])
+        both = both[:, merged.gone_by[both[0]] == _NEVER]
+    merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
+    # A directory that no entry describes leaves the one below as it is.
+    unchanged = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
+    _take_away(merged, both[0][~unchanged], number, _MERGED)
+    _take_away(merged, both[1][unchanged], number, _MERGED)
+    for index in both[0][unchanged]:
+        pass
+
+
+def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:
+    """Make hard links to what the layers below have names of the same inodes."""
+    for index, target in layer.borrowed:
+        found = merged.find(target)
+        if found is None or merged.kinds[found] == DIRECTORY:
+            raise damaged(f"a hard link to {target!r}, which is no file in the layers below")
+        for column in (merged.kinds, merged.sizes, merged.modes, merged.uids, merged.gids, merged.inodes):
+            column[start + index] = column[found]
+
+
+def _take_away(merged: Filesystem, indexes: NDArray[np.int64], number: int, cause: int) -> None:
+    merged.gone_by[indexes] = number
+    merged.causes[indexes] = cause
+
+
+def _take_away_below(merged: Filesystem, layers: Sequence[Layer], path: str, number: int, cause: int) -> None:
+    """Take away all that the layers below have under a directory."""
+    prefix = "/" if path == "/" else f"{path}/"
+    for below in range(number):
+        # In sorted paths all that begin with the prefix are neighbours, and "0" is what follows "/".
+        first = bisect_left(layers[below].paths, prefix)
+        last = bisect_left(layers[below].paths, f"{prefix[:-1]}0", lo=first)
+        if first < last:
+            indexes = np.arange(merged.starts[below] + first, merged.starts[below] + last)
+            _take_away(merged, indexes[merged.gone_by[indexes] == _NEVER], number, cause)
+
+
+@dataclass(frozen=True, eq=False)
+class Inodes:
+    """The regular files' inodes, and which of their names stands for each.
+
+    Attributes:
+        live: Index of an inode's first visible name, for each inode that has one.
+        wasted: Index of an inode's name that was visible last, for each inode that has no visible one.
+    """
+
+    live: NDArray[np.int64]
+    wasted: NDArray[np.int64]
+
+
+def inodes(merged: Filesystem) -> Inodes:
+    """Which inodes live and which are waste."""
+    files = np.flatnonzero(merged.kinds == FILE)
+    count = len(merged.paths)
+    seen = files[merged.gone_by[files] == _NEVER]
+    first_live = _first(merged, seen, count)
+    lost = files[first_live[merged.inodes[files]] < 0]
+    last_gone = np.full(count, _NEVER, dtype=np.int64)
+    np.maximum.at(last_gone, merged.inodes[lost], merged.gone_by[lost])
+    lost = lost[merged.gone_by[lost] == last_gone[merged.inodes[lost]]]
+    first_lost = _first(merged, lost, count)
+    return Inodes(live=first_live[first_live >= 0], wasted=first_lost[first_lost >= 0])
+
+
+def _first(merged: Filesystem, indexes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """By inode, the first of these names in the order of the paths; -1 where there is none."""
+    first = np.full(count, -1, dtype=np.int64)
+    found = merged.inodes[indexes]
+    shared = np.bincount(found, minlength=count)[found] > 1
+    first[found[~shared]] = indexes[~shared]
+    # Names of one inode in several layers are not in the order of their paths.
+    for index in sorted(indexes[shared].tolist(), key=lambda i: (merged.paths[i], i), reverse=True):
+        first[merged.inodes[index]] = index
+    return first

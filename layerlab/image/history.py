@@ -1,0 +1,180 @@
+"""Which instruction made a layer: in the image's own history, and in the Dockerfile that it was built from.
+
+Engines write an instruction down in three ways: the classic builder as ``/bin/sh -c #(nop) COPY dir:6e1f in /app``
+or ``/bin/sh -c apt-get update``, BuildKit as ``COPY app app # buildkit`` or ``RUN /bin/sh -c apt-get update #
+buildkit``; build arguments come before the command as ``|1 VERSION=3``. See ``builder/dockerfile/dispatchers.go`` of
+github.com/moby/moby and ``frontend/dockerfile/dockerfile2llb/convert.go`` of github.com/moby/buildkit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from layerlab.dockerfile import Dockerfile, Instruction
+
+_NOP: Final = re.compile(r"/bin/sh -c #\(nop\)\s*")
+_RUN: Final = re.compile(r"(?:RUN\s+)?(?:\|\d+ (?P<arguments>.*?))?\s*/bin/sh -c (?P<command>.*)", re.DOTALL)
+_CLASSIC_COPY: Final = re.compile(r"(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
+_VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
+_LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of an image's history.
+
+    Attributes:
+        raw: ``created_by`` as it is.
+        layer: The index of the layer that it made; None if it made none.
+    """
+
+    raw: str
+    layer: int | None
+
+
+def entries(config: dict[str, Any], layer_count: int) -> list[Entry]:
+    """The history, from the first line; empty where it does not fit the layers."""
+    found = []
+    layer = 0
+    history = config.get("history")
+    for line in history if isinstance(history, list) else []:
+        if not isinstance(line, dict):
+            return []
+        empty = line.get("empty_layer") is True
+        found.append(Entry(str(line.get("created_by") or ""), None if empty else layer))
+        layer += not empty
+    return found if layer == layer_count else []
+
+
+def instruction(raw: str) -> str:
+    """A history's ``created_by`` in the words of a Dockerfile.
+
+    >>> instruction("/bin/sh -c #(nop) COPY dir:6e1f in /app ")
+    'COPY dir:6e1f in /app'
+    >>> instruction("RUN |1 V=3 /bin/sh -c pip install flask==$V # buildkit")
+    'RUN V=3 pip install flask==$V'
+    """
+    text = raw.strip().removesuffix("# buildkit").rstrip()
+    if found := _NOP.match(text):
+        return text[found.end() :]
+    if found := _RUN.fullmatch(text):
+        return " ".join(filter(None, ["RUN", found["arguments"], found["command"].strip()]))
+    return text
+
+
+def instructions(config: dict[str, Any], layer_count: int) -> list[str]:
+    """The instruction of each layer; empty where the history does not say."""
+    found = [""] * layer_count
+    for entry in entries(config, layer_count):
+        if entry.layer is not None:
+            found[entry.layer] = instruction(entry.raw)
+    return found
+
+
+def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | None) -> dict[int, Instruction]:
+    """The instructions of the Dockerfile that made layers, by layer.
+
+    The history is followed from its end, beside the final stage's instructions and those of the stages that it is
+    FROM. Where the two differ, the image was built from something else: no line is better than a wrong one, so
+    neither that layer nor any below it is tied. The base image's layers are tied to nothing.
+    """
+    if dockerfile is None:
+        return {}
+    found: dict[int, Instruction] = {}
+    written = list(_written(dockerfile))
+    for entry in reversed(entries(config, layer_count)):
+        keyword = _keyword(entry.raw)
+        if keyword not in _LAYERS:
+            if entry.layer is not None:
+                return found
+            continue
+        if not written:
+            break
+        candidate, shells = written.pop()
+        shells.add(" ".join(_strings((config.get("config") or {}).get("Shell"))) or "/bin/sh -c")
+        if candidate.keyword != keyword or not _same(entry.raw, candidate, shells):
+            break
+        if entry.layer is not None:
+            found[entry.layer] = candidate
+    return found
+
+
+def from_context(origins: dict[int, Instruction]) -> list[int]:
+    """The layers that hold what was copied from the build context."""
+    return [
+        layer
+        for layer, instruction in origins.items()
+        if instruction.keyword in {"COPY", "ADD"} and instruction.flag("from") is None
+    ]
+
+
+def _written(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, set[str]]]:
+    """The instructions that may make layers, from the first, each with the shells that may run it."""
+    stages = [dockerfile.stages[-1]]
+    while base := dockerfile.base_stage(stages[0]):
+        stages.insert(0, base)
+    shell = "/bin/sh -c"
+    for stage in stages:
+        for found in stage.instructions:
+            if found.keyword == "SHELL":
+                shell = " ".join(found.arguments)
+            elif found.keyword in _LAYERS:
+                yield found, {shell}
+
+
+def _keyword(raw: str) -> str:
+    first = instruction(raw).partition(" ")[0]
+    if first in _LAYERS or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):
+        return first
+    # The classic builder writes a RUN down as its command alone.
+    return "RUN" if raw.strip() else ""
+
+
+def _same(raw: str, candidate: Instruction, shells: set[str]) -> bool:
+    text = raw.strip().removesuffix("# buildkit")
+    if candidate.keyword == "RUN":
+        return _same_command(_squeeze(text).removeprefix("RUN "), candidate, shells)
+    text = _squeeze(_NOP.sub("", text, count=1)).removeprefix(f"{candidate.keyword} ")
+    if candidate.keyword == "WORKDIR":  # a relative one is written down as what it means
+        pattern = _pattern(candidate.value.strip("\"'").rstrip("/"), before="(.*/)?")
+        return pattern.fullmatch(text.rstrip("/")) is not None
+    if not candidate.arguments:
+        return False
+    if classic := _CLASSIC_COPY.fullmatch(text):
+        return _pattern(candidate.arguments[-1].rstrip("/")).fullmatch(classic[1].rstrip("/ ")) is not None
+    return _pattern(" ".join(candidate.arguments), before="(--[a-z]+=\\S+ )*").fullmatch(text) is not None
+
+
+def _same_command(text: str, candidate: Instruction, shells: set[str]) -> bool:
+    if candidate.is_json:
+        wanted = [" ".join(candidate.arguments)]
+    else:
+        bodies = [candidate.value]
+        if candidate.heredocs:
+            bodies.append("\n".join(heredoc.content for heredoc in candidate.heredocs))
+            bodies.append("\n".join([candidate.value, *(f"{h.content}{h.name}" for h in candidate.heredocs)]))
+        wanted = [f"{shell} {body}" for shell in shells for body in bodies]
+    for command in map(_squeeze, wanted):
+        if text == command:
+            return True
+        arguments = text.removesuffix(command)
+        if arguments != text and re.fullmatch(r"\|\d+ .* ", arguments) and not any(s in arguments for s in shells):
+            return True
+    return False
+
+
+def _pattern(text: str, before: str = "") -> re.Pattern[str]:
+    """What matches this text of a Dockerfile once its variables are replaced."""
+    literal = [re.escape(part) for part in _VARIABLE.split(_squeeze(text))]
+    return re.compile(before + ".*".join(literal))
+
+
+def _squeeze(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _strings(value: object) -> Sequence[str]:
+    return [str(part) for part in value] if isinstance(value, list) else []

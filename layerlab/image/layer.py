@@ -1,0 +1,139 @@
+"""One layer: what it adds or changes, and what it takes away.
+
+A layer is told by its entries alone, whatever it was read from, so two sources that hold the same layer give equal
+`Layer` objects. The words are those of the OCI image specification (``layer.md``): a *whiteout* removes one path of
+the layers below, an *opaque* directory removes all that they have in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILE, DIRECTORY, SYMLINK, DEVICE, FIFO = range(5)
+KINDS: Final = ("file", "directory", "symlink", "device", "fifo")
+"""The kinds of entries, in the order of their codes. Sockets are none: no archive of a layer can hold one."""
+
+
+class Claim(NamedTuple):
+    """What one file of a package manager's database says: that a package is installed, and which paths are its own.
+
+    Attributes:
+        source: The database file's own path. The claim holds where this very file is visible.
+        manager: ``dpkg`` or ``python``.
+        name: The package's name; a Python distribution's is normalised (PEP 503).
+        version: Its version; empty where this database file does not say.
+        paths: Absolute paths, as the database has them.
+    """
+
+    source: str
+    manager: str
+    name: str
+    version: str
+    paths: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What one layer holds.
+
+    The columns have one element per entry, in the order of their paths.
+
+    Attributes:
+        paths: Absolute paths, sorted by code point; names that are not UTF-8 hold surrogates. The root is left out.
+        kinds: Codes, see `KINDS`.
+        sizes: Bytes of a regular file (its apparent size, the same for each of its names), 0 for anything else.
+        modes: Permission bits with set-user-id, set-group-id and sticky bit.
+        uids, gids: Numeric owner and group.
+        inodes: Names of one inode share a number: the index of the first of them.
+        folders: Index of the directory that an entry lies in; -1 for the root.
+        implied: Indexes of directories that no entry describes, only the paths of entries below them.
+        borrowed: Index and target of each hard link to a path of the layers below.
+        whiteouts: Paths that are removed from the layers below, sorted.
+        opaques: Directories whose content of the layers below is removed, sorted; the root is ``/``.
+        links: Targets of the symbolic links in the root directory, such as ``/bin`` to ``usr/bin``.
+        claims: What the package databases in this layer say.
+    """
+
+    paths: list[str]
+    kinds: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+    modes: NDArray[np.int64]
+    uids: NDArray[np.int64]
+    gids: NDArray[np.int64]
+    inodes: NDArray[np.int64]
+    folders: NDArray[np.int64]
+    implied: tuple[int, ...] = ()
+    borrowed: tuple[tuple[int, str], ...] = ()
+    whiteouts: tuple[str, ...] = ()
+    opaques: tuple[str, ...] = ()
+    links: Mapping[str, str] | None = None
+    claims: tuple[Claim, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its regular files, each inode once."""
+        return int(self.sizes[self.inodes == np.arange(len(self))].sum())
+
+    @property
+    def files(self) -> int:
+        """How many names of regular files it has."""
+        return int((self.kinds == FILE).sum())
+
+
+def assemble(
+    paths: Sequence[str],
+    columns: Sequence[Sequence[int] | NDArray[np.int64]],
+    *,
+    implied: frozenset[str] | set[str] = frozenset(),
+    borrowed: Mapping[str, str] | None = None,
+    whiteouts: Sequence[str] = (),
+    opaques: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
+    claims: Sequence[Claim] = (),
+) -> Layer:
+    """A layer from entries in any order.
+
+    Args:
+        paths: Absolute paths, each once, with those of all the directories that they lie in.
+        columns: Kinds, sizes, modes, uids, gids and inodes, each as long as `paths`; inodes are any numbers that
+            are equal for the names of one inode and differ otherwise.
+        implied: Paths of the directories that no entry describes.
+        borrowed: Targets of hard links to the layers below, by path.
+        whiteouts: See `Layer`, as for the rest.
+        opaques: In any order.
+        links: Of the root directory.
+        claims: In any order.
+    """
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    at = np.array(order, dtype=np.int64)
+    kinds, sizes, modes, uids, gids, inodes = (np.asarray(column, dtype=np.int64)[at] for column in columns)
+    _, first, place = np.unique(inodes, return_index=True, return_inverse=True)
+    ordered = [paths[index] for index in order]
+    directories = {ordered[index]: index for index in np.flatnonzero(kinds == DIRECTORY).tolist()}
+    directories[""] = -1
+    special = implied | (borrowed or {}).keys()
+    index_of = {path: index for index, path in enumerate(ordered) if path in special} if special else {}
+    return Layer(
+        paths=ordered,
+        kinds=kinds.astype(np.uint8),
+        sizes=np.where(kinds == FILE, sizes, 0),
+        modes=modes,
+        uids=uids,
+        gids=gids,
+        inodes=first[place].astype(np.int64),
+        folders=np.array([directories[path[: path.rindex("/")]] for path in ordered], dtype=np.int64),
+        implied=tuple(sorted(index_of[path] for path in implied)),
+        borrowed=tuple(sorted((index_of[path], target) for path, target in (borrowed or {}).items())),
+        whiteouts=tuple(sorted(whiteouts)),
+        opaques=tuple(sorted(opaques)),
+        links=dict(links or {}),
+        claims=tuple(sorted(claims)),
+    )

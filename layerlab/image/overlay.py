@@ -1,0 +1,148 @@
+"""Layers as overlay2 keeps them: a directory for each, which holds what the layer adds or changes.
+
+How a directory says what it takes away is the kernel's format (``Documentation/filesystems/overlayfs.rst``): a
+character device 0/0 is a whiteout, the extended attribute ``trusted.overlay.opaque`` makes a directory opaque.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+import numpy as np
+
+from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
+from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
+
+_KINDS: Final = {
+    stat.S_IFREG: FILE,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFCHR: DEVICE,
+    stat.S_IFBLK: DEVICE,
+    stat.S_IFIFO: FIFO,
+}
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPAQUE: Final = "trusted.overlay.opaque"
+_REDIRECT: Final = "trusted.overlay.redirect"
+_CAP_SYS_ADMIN: Final = 21
+
+
+class UnusualLayerError(Exception):
+    """The directory holds something that only the kernel's overlayfs can put together."""
+
+
+def can_read() -> bool:
+    """Whether this process sees a layer's directory as the kernel does.
+
+    That takes root outside of any user namespace, with CAP_SYS_ADMIN: without it ``trusted.*`` attributes are not
+    refused but hidden, and an opaque directory looks like any other.
+    """
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as lines:  # noqa: PTH123
+            whole = [line.split() for line in lines] == [["0", "0", "4294967295"]]
+        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:  # noqa: PTH123
+            effective = next((line.split()[1] for line in lines if line.startswith("CapEff:")), "0")
+    except (OSError, ValueError, IndexError):
+        return False
+    return whole and os.geteuid() == 0 and bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def scan(directory: str) -> Layer:
+    """Walk the directory of one layer. No symbolic link is followed, and no file is opened but package databases.
+
+    Raises:
+        OSError: it cannot be read, or goes away meanwhile.
+        UnusualLayerError: it holds a renamed directory whose content lies elsewhere.
+    """
+    root = os.open(directory, _DIRECTORY)
+    try:
+        return _scan(root)
+    finally:
+        os.close(root)
+
+
+def _scan(root: int) -> Layer:
+    paths: list[str] = []
+    stats: list[os.stat_result] = []
+    opaques: list[str] = []
+    todo = [""]
+    # The loop over every file of an image: nothing in it but what each needs.
+    add_path, add_stat, add_folder = paths.append, stats.append, todo.append
+    while todo:
+        folder = todo.pop()
+        handle = os.open(f".{folder}", _DIRECTORY, dir_fd=root)
+        try:
+            attributes = os.listxattr(handle)
+            if attributes and _is_opaque(handle, attributes):
+                opaques.append(folder or "/")
+            with os.scandir(handle) as entries:
+                for entry in entries:
+                    path = f"{folder}/{entry.name}"
+                    add_path(path)
+                    add_stat(entry.stat(follow_symlinks=False))
+                    if entry.is_dir(follow_symlinks=False):
+                        add_folder(path)
+        finally:
+            os.close(handle)
+    return _layer(root, paths, stats, opaques)
+
+
+def _is_opaque(handle: int, attributes: list[str]) -> bool:
+    if _REDIRECT in attributes:
+        raise UnusualLayerError("a renamed directory")
+    if _OPAQUE not in attributes:
+        return False
+    if os.getxattr(handle, _OPAQUE) != b"y":
+        raise UnusualLayerError("whiteouts in extended attributes")
+    return True
+
+
+def _layer(root: int, paths: list[str], stats: list[os.stat_result], opaques: list[str]) -> Layer:
+    if not paths:
+        return assemble([], [[]] * 6, opaques=opaques)
+    # A stat_result is a tuple: mode, inode, device, links, uid, gid, size, and times.
+    columns = list(zip(*stats, strict=True))
+    modes, inodes, links, uids, gids, sizes = (np.array(columns[n], dtype=np.int64) for n in (0, 1, 3, 4, 5, 6))
+    formats = modes & 0o170000
+    kinds = np.full(len(paths), -1, dtype=np.int64)
+    for code, kind in _KINDS.items():
+        kinds[formats == code] = kind
+    whiteouts = [index for index in np.flatnonzero(formats == stat.S_IFCHR) if stats[index].st_rdev == 0]
+    whiteout_paths = [paths[index] for index in whiteouts]
+    kinds[whiteouts] = -1
+    if (kinds < 0).any():  # whiteouts and sockets are no entries
+        kept = np.flatnonzero(kinds >= 0)
+        paths = [paths[index] for index in kept]
+        modes, inodes, links, uids, gids, sizes, kinds = (
+            column[kept] for column in (modes, inodes, links, uids, gids, sizes, kinds)
+        )
+    # Only a file with several names can share its inode within the layer; numbers below zero are free for the rest.
+    single = (links == 1) | (kinds == DIRECTORY)
+    inodes = np.where(single, -1 - np.arange(len(paths)), inodes)
+    in_root = [paths[index] for index in np.flatnonzero(kinds == SYMLINK) if paths[index].count("/") == 1]
+    return assemble(
+        paths,
+        [kinds, sizes, modes & 0o7777, uids, gids, inodes],
+        whiteouts=whiteout_paths,
+        opaques=opaques,
+        links={path: os.readlink(f".{path}", dir_fd=root) for path in in_root},
+        claims=read_databases(_texts(root, paths)),
+    )
+
+
+def _texts(root: int, paths: list[str]) -> dict[str, bytes]:
+    """The package databases. The walk has seen each component of these paths, and none was a symbolic link."""
+    texts = {}
+    for path in filter(is_database, paths):
+        try:
+            handle = os.open(f".{path}", _FILE, dir_fd=root)
+        except OSError:  # a symbolic link or a socket of that name
+            continue
+        with open(handle, "rb") as file:  # noqa: PTH123
+            status = os.fstat(handle)
+            if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_DATABASE:
+                texts[path] = file.read(LARGEST_DATABASE)
+    return texts

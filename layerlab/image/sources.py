@@ -1,0 +1,238 @@
+"""Where an image's layers are read from: the engine's own directories, its export, or a file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import docker.errors
+import requests
+
+from layerlab.engine import Engine, gone
+from layerlab.errors import ImageNotFound
+from layerlab.image import archive, cache, overlay
+from layerlab.image.layer import Layer
+
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
+_PIECE: Final = 2**21
+_GONE: Final = (requests.RequestException, OSError)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image's layers, and where they come from.
+
+    Attributes:
+        id: The image's id as the engine has it; the digest of its config where it comes from a file.
+        config: The image's config (``application/vnd.oci.image.config.v1+json``).
+        layers: From the bottom.
+        diff_ids: Their digests as the config has them.
+        origin: ``directories``, ``export`` or ``file``.
+    """
+
+    id: str
+    config: dict[str, Any]
+    layers: list[Layer]
+    diff_ids: list[str]
+    origin: str
+
+
+def load(engine: Engine | None, name: str) -> Source:
+    """The layers of an image; what was seen before is taken from the cache.
+
+    Args:
+        engine: The engine that has the image; None if a file is meant.
+        name: A name, an id, or a file: an existing file, or the directory of an OCI layout, is read as such.
+
+    Raises:
+        ImageNotFound: neither a file nor an image has this name.
+        ArchiveError: the file is no image, or damaged.
+        EngineGone: the engine stopped answering.
+    """
+    if is_file(name):
+        return _from_file(Path(name))
+    if engine is None:
+        raise ImageNotFound(
+            f"there is no file {name!r}", remedy="check the path, or start Docker if an image of that name is meant"
+        )
+    found = _inspect(engine, name)
+    return _from_directories(engine, found) or _from_export(engine, found)
+
+
+def is_file(name: str) -> bool:
+    """Whether a name means a file (or the directory of an OCI layout) rather than an image on the engine."""
+    try:
+        path = Path(name)
+        return bool(name) and (path.is_file() or archive.is_layout(path))
+    except (OSError, ValueError):  # too long, or with a null byte: no name of a file
+        return False
+
+
+def _inspect(engine: Engine, name: str) -> dict[str, Any]:
+    # What is no reference must not become part of a URL.
+    if not _REFERENCE.fullmatch(name) or ".." in name:
+        raise _not_found(engine, name)
+    try:
+        found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
+    except docker.errors.ImageNotFound as error:
+        raise _not_found(engine, name) from error
+    except docker.errors.APIError as error:
+        if error.is_client_error():  # what the engine does not take for a reference
+            raise _not_found(engine, name) from error
+        raise gone(engine, error) from error
+    except _GONE as error:
+        raise gone(engine, error) from error
+    return found
+
+
+def _not_found(engine: Engine, name: str) -> ImageNotFound:
+    try:
+        known = sorted({tag for image in engine.client.api.images() for tag in image.get("RepoTags") or []})
+    except (docker.errors.APIError, *_GONE) as error:
+        return ImageNotFound(f"there is no image {name!r}", remedy=f"see `docker images` ({type(error).__name__})")
+    known = [tag for tag in known if tag != "<none>:<none>"]
+    repository = name.partition(":")[0]
+    near = [tag for tag in known if tag.partition(":")[0] == repository]
+    near += [tag for tag in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if tag not in near]
+    near += [tag for tag in known if tag.partition(":")[0].endswith(f"/{repository}") and tag not in near]
+    remedy = f"did you mean {' or '.join(near[:3])}?" if near else "see `docker images` for the images that there are"
+    return ImageNotFound(f"there is no image and no file {name!r}", remedy=remedy.rstrip("?"))
+
+
+def _from_directories(engine: Engine, found: dict[str, Any]) -> Source | None:
+    """The image from overlay2's directories; None where they cannot be read or might not tell all."""
+    directories = _directories(engine, found)
+    config = _stored_config(engine, found) if directories is not None else None
+    if directories is None or config is None:
+        return None
+    diff_ids = archive.diff_ids(config)
+    if len(diff_ids) != len(directories):
+        return None
+    try:
+        layers = [_directory(path, diff_id) for path, diff_id in zip(directories, diff_ids, strict=True)]
+    except (OSError, overlay.UnusualLayerError):
+        return None
+    cache.prune()
+    return Source(str(found["Id"]), config, layers, diff_ids, "directories")
+
+
+def _directories(engine: Engine, found: dict[str, Any]) -> list[str] | None:
+    """The directories of the layers, from the bottom.
+
+    They tell all only on this machine, and only with true owners: an engine with remapped users (whose data lie
+    under the numbers that it maps to) stores shifted ones.
+    """
+    driver = found.get("GraphDriver") or {}
+    remapped = re.fullmatch(r"\d+\.\d+", os.path.basename(engine.root_directory))  # noqa: PTH119
+    if (
+        engine.storage_driver != "overlay2"
+        or driver.get("Name") != "overlay2"
+        or not engine.is_local
+        or remapped
+        or not overlay.can_read()
+    ):
+        return None
+    data = driver.get("Data") or {}
+    above = [data["UpperDir"]] if data.get("UpperDir") else []
+    below = data["LowerDir"].split(":") if data.get("LowerDir") else []
+    return [*reversed(below), *above]
+
+
+def _stored_config(engine: Engine, found: dict[str, Any]) -> dict[str, Any] | None:
+    """The image's config as the engine keeps it: the API tells no history with its empty layers marked."""
+    algorithm, _, digest = str(found["Id"]).partition(":")
+    path = Path(engine.root_directory, "image", engine.storage_driver, "imagedb/content", algorithm, digest)
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if algorithm != "sha256" or hashlib.sha256(content).hexdigest() != digest:
+        return None
+    config = json.loads(content)
+    return config if isinstance(config, dict) else None
+
+
+def _directory(path: str, diff_id: str) -> Layer:
+    """One layer from its directory.
+
+    An engine never changes a layer's directory. Path, inode and times together name it: another engine at the same
+    place gives its directories other random names, and whatever is put there later has another time of change,
+    which cannot be set.
+    """
+    status = os.stat(path)  # noqa: PTH116
+    key = cache.key(
+        "overlay2", path, diff_id, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+    )  # fmt: skip
+    layer = cache.load_layer(key)
+    if layer is None:
+        layer = overlay.scan(path)
+        cache.store_layer(key, layer)
+    return layer
+
+
+def _from_export(engine: Engine, found: dict[str, Any]) -> Source:
+    """The image from ``docker save``'s stream, or from the cache if all its layers have been read before.
+
+    The engine has verified its layers' digests; those in the cache were computed from the bytes that were read.
+    """
+    identity = str(found["Id"])
+    config_key = cache.key("config", identity)
+    config = cache.load_document(config_key)
+    if config is not None and (layers := _read_before(archive.diff_ids(config))) is not None:
+        return Source(identity, config, layers, archive.diff_ids(config), "export")
+    try:
+        contents = archive.read_stream(_export(engine, identity))
+    except docker.errors.ImageNotFound as error:
+        raise _not_found(engine, identity) from error
+    except (docker.errors.APIError, *_GONE) as error:
+        raise gone(engine, error) from error
+    _remember(contents)
+    cache.store_document(config_key, contents.config)
+    cache.prune()
+    return Source(identity, contents.config, contents.layers, contents.diff_ids, "export")
+
+
+def _export(engine: Engine, identity: str) -> Iterator[bytes]:
+    pieces: Iterator[bytes] = engine.client.api.get_image(identity, chunk_size=_PIECE)
+    return pieces
+
+
+def _from_file(path: Path) -> Source:
+    """The image from a file; one that has not changed since it was last read is known by its inode and times."""
+    status = path.stat()
+    file_key = cache.key(
+        "file", str(path.resolve()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
+        status.st_ctime_ns,
+    )  # fmt: skip
+    one_file = path.is_file()  # a directory's times say nothing of the files in it
+    known = cache.load_document(file_key) if one_file else None
+    if known is not None and (layers := _read_before(archive.diff_ids(known["config"]))) is not None:
+        return Source(known["id"], known["config"], layers, archive.diff_ids(known["config"]), "file")
+    contents = archive.read_path(path)
+    _remember(contents)
+    if one_file:
+        cache.store_document(file_key, {"id": contents.id, "config": contents.config})
+    cache.prune()
+    return Source(contents.id, contents.config, contents.layers, contents.diff_ids, "file")
+
+
+def _read_before(diff_ids: list[str]) -> list[Layer] | None:
+    layers = []
+    for diff_id in diff_ids:
+        layer = cache.load_layer(cache.key("digest", diff_id))
+        if layer is None:
+            return None
+        layers.append(layer)
+    return layers
+
+
+def _remember(contents: archive.Contents) -> None:
+    for diff_id, layer in zip(contents.diff_ids, contents.layers, strict=True):
+        cache.store_layer(cache.key("digest", diff_id), layer)

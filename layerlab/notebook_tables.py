@@ -1,0 +1,96 @@
+"""Tables in a notebook, in which what differs from machine to machine is marked with ``≈``.
+
+The mark tells the reader which figures may differ, and the sanitiser of nbval (``tests/nbval.cfg``) which ones
+not to compare. So a saved output can be compared cell by cell, and only its measurements are left out.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Mapping
+
+import pandas as pd
+
+
+class Shown:
+    """A table as a notebook shows it: HTML, and plain text for those who read without a browser."""
+
+    def __init__(
+        self, frame: pd.DataFrame, caption: str, headings: Mapping[str, str], varies: Collection[str]
+    ) -> None:
+        self._caption = caption
+        self._headings = list(headings.values())
+        self._numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in headings]
+        self._rows = [
+            [_text(value, varies=column in varies) for column, value in zip(headings, row, strict=True)]
+            for row in frame[list(headings)].itertuples(index=False)
+        ]
+
+    def __repr__(self) -> str:
+        lines = [self._caption] if self._caption else []
+        return "\n".join([*lines, *(" | ".join(row) for row in [self._headings, *self._rows])])
+
+    def _repr_html_(self) -> str:
+        aligned = ["right" if numeric else "left" for numeric in self._numeric]
+        head = "".join(
+            f'<th scope="col" style="text-align:{side}">{html.escape(text)}</th>'
+            for side, text in zip(aligned, self._headings, strict=True)
+        )
+        rows = "\n".join(
+            "<tr>"
+            + "".join(
+                f'<td style="text-align:{side};vertical-align:top">{html.escape(text)}</td>'
+                for side, text in zip(aligned, row, strict=True)
+            )
+            + "</tr>"
+            for row in self._rows
+        )
+        caption = f"<caption>{html.escape(self._caption)}</caption>" if self._caption else ""
+        return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    headings: Mapping[str, str] | None = None,
+    varies: Collection[str] = (),
+    caption: str = "",
+) -> Shown:
+    """A table for a notebook.
+
+    Args:
+        frame: What to show.
+        headings: The columns to show and what to write above them; None for all, under their names.
+        varies: Columns whose values differ from machine to machine: shown with a ``≈`` before them.
+        caption: What the table is about.
+
+    >>> frame = pd.DataFrame({"image": ["a", "b"], "size": [1.25, 30.0]})
+    >>> table(frame, headings={"image": "image", "size": "MB"}, varies=["size"])
+    image | MB
+    a | ≈ 1.2
+    b | ≈ 30.0
+    """
+    return Shown(frame, caption, headings or {str(column): str(column) for column in frame.columns}, varies)
+
+
+def about(value: float, unit: str = "") -> str:
+    """A figure that differs from machine to machine, as text.
+
+    >>> about(261.9, "MB")
+    '≈ 261.9 MB'
+    """
+    return f"{_text(float(value), varies=True)} {unit}".strip()
+
+
+def _text(value: object, *, varies: bool) -> str:
+    if pd.isna(value):  # type: ignore[call-overload]
+        return "≈ –" if varies else "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        text = f"{value:,.1f}" if abs(value) >= 1 or value == 0 else f"{value:.2g}"
+    elif isinstance(value, int):
+        text = f"{value:,}"
+    else:
+        text = str(value)
+    return f"≈ {text}" if varies else text

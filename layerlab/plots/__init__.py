@@ -1,0 +1,26 @@
+"""Pictures, each of which answers one question about images or builds.
+
+==============  =======================================================================
+`sizes`         How large is each image?
+`parts`         Where did the megabytes go?
+`staircase`     Which line costs, and why does a later rm not help?
+`waste`         Which stored bytes can no container see, and why?
+`owners`        What is in the image?
+`rebuilds`      Why does the order of the lines matter?
+`dockerfile`    What should I edit?
+`flow`          What did the extra stage buy?
+==============  =======================================================================
+
+Each takes what it draws as a DataFrame, bytes in bytes (shown in MB, 10^6), and returns a `Picture`.
+"""
+
+from layerlab.plots.builds import rebuilds
+from layerlab.plots.contents import owners
+from layerlab.plots.images import parts, sizes
+from layerlab.plots.picture import Picture
+from layerlab.plots.source import dockerfile
+from layerlab.plots.stages import flow
+from layerlab.plots.stairs import staircase
+from layerlab.plots.wasted import waste
+
+__all__ = ["Picture", "dockerfile", "flow", "owners", "parts", "rebuilds", "sizes", "staircase", "waste"]

@@ -1,0 +1,117 @@
+"""The images of the Dockerfiles, built under tags of their own, and what is in their layers."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import docker.errors
+
+from layerlab import bases
+from layerlab.build import Build, build
+from layerlab.engine import Engine
+from layerlab.paths import ROOT
+
+ENDPOINTS = {
+    "/": "text/html; charset=utf-8",
+    "/status": "application/json",
+    "/info": "application/json",
+    "/plot": "image/png",
+    "/plot?format=svg": "image/svg+xml",
+    "/data": "application/json",
+    "/data?format=csv": "text/csv; charset=utf-8",
+    "/data/summary": "application/json",
+    "/openapi.json": "application/json",
+}
+"""What the service answers to, and with which type."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a layer."""
+
+    path: str
+    size: int
+    mode: int
+    uid: int
+    is_file: bool
+    is_link: bool
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image and what is in it.
+
+    Attributes:
+        build: How it was built.
+        config: Its configuration.
+        layers: The files of each layer, from the bottom, those that later layers hide included.
+        own: The layers that its own Dockerfile adds to its base.
+    """
+
+    build: Build
+    config: dict[str, Any]
+    layers: list[list[Entry]] = field(repr=False)
+    own: list[list[Entry]] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return self.build.image_id
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.size for layer in self.layers for entry in layer)
+
+    def paths(self, pattern: str, *, own: bool = False) -> set[str]:
+        """What matches, in any layer, or in any of its own."""
+        layers = self.own if own else self.layers
+        return {entry.path for layer in layers for entry in layer if re.search(pattern, entry.path)}
+
+
+@contextmanager
+def built(engine: Engine, name: str, base: str) -> Iterator[Built]:
+    """The image of this Dockerfile, under a tag of its own."""
+    bases.ensure(engine)
+    tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:latest"
+    result = build(engine, ROOT, dockerfile=name, tag=tag)
+    try:
+        image = engine.client.images.get(result.image_id)
+        layers = read_layers(engine, result.image_id)
+        below = len(engine.client.images.get(base).attrs["RootFS"]["Layers"])
+        yield Built(result, image.attrs["Config"], layers, layers[below:])
+    finally:
+        with suppress(docker.errors.ImageNotFound):
+            engine.client.images.remove(tag, force=True)
+
+
+def read_layers(engine: Engine, image_id: str) -> list[list[Entry]]:
+    """The files of each layer, straight from `docker save`, without the lab's own reader."""
+    with tempfile.TemporaryFile() as file:
+        for chunk in engine.client.images.get(image_id).save():
+            file.write(chunk)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as archive:
+            (manifest,) = json.load(extracted(archive, "manifest.json"))
+            return [entries(extracted(archive, name)) for name in manifest["Layers"]]
+
+
+def extracted(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    member = archive.getmember(name)
+    if member.issym():  # a layer that occurs twice
+        member = archive.getmember(str(PurePosixPath(name).parent / member.linkname).replace("/../", "/"))
+    file = archive.extractfile(member)
+    assert file is not None
+    return file
+
+
+def entries(layer: IO[bytes]) -> list[Entry]:
+    with tarfile.open(fileobj=layer) as archive:
+        return [Entry(f"/{m.name}", m.size, m.mode, m.uid, m.isfile(), m.issym() or m.islnk()) for m in archive]

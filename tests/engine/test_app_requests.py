@@ -1,0 +1,126 @@
+"""Generated requests against the running image: whatever is sent, and however many at once, it goes on serving."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import openapi
+from layerlab.engine import Engine
+from layerlab.service import Service, run
+from tests.engine.images import ENDPOINTS, built
+
+BOUNDED = settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+AT_ONCE = 8
+
+bytes_in_a_line = st.binary(max_size=40).map(lambda b: bytes(c for c in b if c not in b"\r\n \x00"))
+names = st.sampled_from([b"kind", b"seed", b"size", b"format", b"rows", b"by"])
+words = st.one_of(
+    st.sampled_from([b"walk", b"bars", b"png", b"svg", b"csv", b"json", b"city", b"1600", b"10000", b"%00", b"%ff"]),
+    st.integers().map(lambda n: str(n).encode()),
+    bytes_in_a_line,
+)
+queries = st.lists(st.tuples(st.one_of(names, bytes_in_a_line), words), max_size=4).map(
+    lambda pairs: b"&".join(b"=".join(pair) for pair in pairs)
+)
+paths = st.one_of(st.sampled_from([path.encode() for path in openapi.describe()["paths"]]), bytes_in_a_line)
+headers = st.dictionaries(
+    st.sampled_from([b"Accept", b"Cookie", b"If-None-Match", b"If-Modified-Since", b"Range", b"X-Forwarded-For"]),
+    bytes_in_a_line,
+    max_size=3,
+)
+methods = st.sampled_from([b"GET", b"GET", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT", b"TRACE", b"BREW"])
+
+
+@st.composite
+def raw_requests(draw: st.DrawFn) -> bytes:
+    """One request as it goes over the wire, well-formed or nearly."""
+    path, query = draw(paths), draw(queries)
+    lines = [
+        draw(methods) + b" /" + path.lstrip(b"/") + (b"?" + query if query else b"") + b" HTTP/1.1",
+        b"Host: " + draw(st.one_of(st.just(b"localhost"), bytes_in_a_line)),
+        b"Connection: close",
+        *(name + b": " + value for name, value in draw(headers).items()),
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def service(engine: Engine) -> Iterator[Service]:
+    with built(engine, "Dockerfile", "python:3.13-slim-trixie") as image, run(engine, image.id) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def schema(service: Service) -> schemathesis.BaseSchema:
+    return schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+
+
+described = schemathesis.pytest.from_fixture("schema")
+
+
+@described.parametrize()
+@settings(deadline=None, max_examples=10)
+def test_the_image_does_what_its_description_says(case: schemathesis.Case) -> None:
+    """Over HTTP, too, every generated request is answered as /openapi.json says."""
+    case.call_and_validate()
+
+
+@BOUNDED
+@given(batch=st.lists(raw_requests(), min_size=1, max_size=AT_ONCE))
+def test_no_bytes_on_the_wire_make_a_server_error(service: Service, batch: list[bytes]) -> None:
+    """Requests of any bytes, several at once, are answered or refused: never a 5xx, never silence."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        statuses = list(pool.map(lambda request: status_of(service, request), batch))
+
+    assert all(200 <= status < 500 for status in statuses), list(zip(batch, statuses, strict=True))
+
+
+def test_many_at_once_get_each_their_own(service: Service) -> None:
+    """Eight clients at once get byte for byte what one alone gets, from whichever worker and thread."""
+    urls = [f"{service.url}/plot?kind={kind}&seed={seed}&size=320" for kind in ("walk", "bars") for seed in range(4)]
+    urls += [f"{service.url}/data/summary?seed={seed}&rows=2000&by=product" for seed in range(4)]
+    alone = [get(url) for url in urls]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        together = list(pool.map(get, urls * 3))
+
+    assert together == alone * 3
+
+
+def test_it_still_serves_afterwards(service: Service) -> None:
+    """After all that, its first workers still live, and every address answers."""
+    assert {service.get(path).status_code for path in ENDPOINTS} == {200}
+    assert service.logs().count("Booting worker") == 2
+    assert "Traceback" not in service.logs()
+
+
+def get(url: str) -> bytes:
+    response = requests.get(url, timeout=30)
+    response.raise_for_status()
+    return response.content
+
+
+def status_of(service: Service, request: bytes) -> int:
+    """The status of the answer to these bytes."""
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(request)
+        answer = b""
+        while b"\r\n" not in answer:
+            received = connection.recv(65536)
+            assert received, f"no answer to {request!r}"
+            answer += received
+    version, status, _ = answer.split(b" ", 2)
+    assert version == b"HTTP/1.1"
+    return int(status)

@@ -1,0 +1,119 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from layerlab.engine import Engine
+from layerlab.paths import ROOT
+
+
+def lab(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(ROOT / "lab"), *arguments],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (["nonsense"], "--help"),
+            (["build", "nonsense"], "--help"),
+            (["--port", "0"], "--help"),
+            (["xray"], "--help"),
+            (["compare", "no-such-image:at-all"], "no-such-image"),
+            (["xray", "UPPER case!", "--json"], "UPPER"),
+            (["run", "no-such-image:at-all"], "no-such-image"),
+        ],
+    )
+    def test_one_clear_line_and_status_2(self, arguments: list[str], expected: str) -> None:
+        """What cannot be done says why and what to do, in one line, and prints nothing on stdout."""
+        done = lab(*arguments)
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("lab: ")
+        assert expected in done.stderr
+
+    @pytest.mark.parametrize("content", [b"", b"not an archive", b"\x1f\x8b broken gzip"])
+    def test_a_file_that_is_no_archive(self, tmp_path: Path, content: bytes) -> None:
+        """A file that is not what `docker save` writes is said to be so."""
+        path = tmp_path / "image.tar"
+        path.write_bytes(content)
+
+        done = lab("xray", str(path), "--json")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+    def test_an_archive_without_an_image(self, tmp_path: Path) -> None:
+        """Any old tar file is no image."""
+        path = tmp_path / "files.tar"
+        with tarfile.open(path, "w") as tar:
+            tar.add(ROOT / "requirements.txt", "requirements.txt")
+
+        assert lab("compare", str(path)).returncode == 2
+
+    def test_a_dead_engine(self) -> None:
+        """An engine that does not answer is named, and nothing else is started instead."""
+        done = lab("compare", DOCKER_HOST="tcp://127.0.0.1:9")
+
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "DOCKER_HOST" in done.stderr
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", ["", "build", "run", "compare", "xray", "clean", "doctor", "test"])
+    def test_every_command_explains_itself(self, command: str) -> None:
+        """--help says what it does and lists its options."""
+        done = lab(*command.split(), "--help")
+
+        assert done.returncode == 0
+        assert "--help" in done.stdout
+        assert len(done.stdout.splitlines()) > 5
+
+
+class TestCompare:
+    def test_the_document_is_the_one_that_was_promised(self, busybox_image: str) -> None:
+        """`compare --json` prints one JSON document with the fixed keys."""
+        done = lab("compare", busybox_image, "--json")
+
+        (image,) = json.loads(done.stdout)["images"]
+        assert done.returncode == 0
+        assert image["name"] == busybox_image
+        assert image["live_bytes"] + image["wasted_bytes"] == image["bytes"]
+        assert image["bytes"] == sum(layer["bytes"] for layer in image["layers"])
+
+    def test_two_images_beside_each_other(self, busybox_image: str) -> None:
+        """The table names each image, and is plain text when piped."""
+        done = lab("compare", busybox_image, busybox_image)
+
+        assert done.stdout.count(busybox_image) == 2
+        assert "\x1b" not in done.stdout
+
+
+class TestDoctor:
+    def test_it_sees_the_engine(self, engine: Engine) -> None:
+        """What doctor says of the engine is what the engine says of itself."""
+        findings = {finding["what"]: finding for finding in json.loads(lab("doctor", "--json").stdout)}
+
+        assert engine.version in findings["Docker engine"]["seen"]
+        assert findings["Docker engine"]["state"] == "ok"
+
+    def test_without_an_engine_it_says_what_to_do(self) -> None:
+        """A missing engine is status 1: doctor could do its work, and the answer is no."""
+        done = lab("doctor", "--json", DOCKER_HOST="tcp://127.0.0.1:9")
+        findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+        assert (done.returncode, findings["Docker engine"]["state"]) == (1, "missing")
+        assert "DOCKER_HOST" in findings["Docker engine"]["remedy"]

@@ -1,0 +1,339 @@
+"""What the tests of `layerlab.image` hold it against: archives written by Python's tarfile, and a naive merge.
+
+The merge is the OCI image specification's text word by word: a dict of paths to which each layer is applied, entry
+by entry. It is slow, and shares no code with the one that it judges.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+TYPES = {
+    "file": tarfile.REGTYPE,
+    "directory": tarfile.DIRTYPE,
+    "symlink": tarfile.SYMTYPE,
+    "device": tarfile.CHRTYPE,
+    "fifo": tarfile.FIFOTYPE,
+    "link": tarfile.LNKTYPE,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a layer's archive; a whiteout is a file of its special name."""
+
+    path: str
+    kind: str = "file"
+    content: bytes = b""
+    target: str = ""
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+def file(path: str, size: int = 0, **attributes: Any) -> Entry:
+    return Entry(path, content=b"x" * size, **attributes)
+
+
+def directory(path: str, **attributes: Any) -> Entry:
+    return Entry(path, "directory", **{"mode": 0o755, **attributes})
+
+
+def link(path: str, target: str) -> Entry:
+    return Entry(path, "link", target=target)
+
+
+def symlink(path: str, target: str) -> Entry:
+    return Entry(path, "symlink", target=target, mode=0o777)
+
+
+def whiteout(path: str) -> Entry:
+    folder, _, name = path.rpartition("/")
+    return Entry(f"{folder}/.wh.{name}" if folder else f".wh.{name}")
+
+
+def opaque(folder: str) -> Entry:
+    return Entry(f"{folder}/.wh..wh..opq" if folder else ".wh..wh..opq")
+
+
+def tar(entries: Iterable[Entry], format: int = tarfile.PAX_FORMAT) -> bytes:
+    """A layer's archive."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=format, errors="surrogateescape") as out:
+        for entry in entries:
+            info = tarfile.TarInfo(entry.path)
+            info.type, info.linkname, info.size = TYPES[entry.kind], entry.target, len(entry.content)
+            info.mode, info.uid, info.gid = entry.mode, entry.uid, entry.gid
+            out.addfile(info, io.BytesIO(entry.content))
+    return archive.getvalue()
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def image_config(layers: Sequence[bytes], history: Sequence[dict[str, Any]] = (), **config: Any) -> dict[str, Any]:
+    """An image's config for these uncompressed layers."""
+    return {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
+        "history": list(history),
+    }
+
+
+def pack(parts: Iterable[tuple[str, bytes]], links: Iterable[tuple[str, str]] = ()) -> bytes:
+    """An archive of these files and symbolic links."""
+    entries = [Entry(name, content=content) for name, content in parts]
+    return tar([*entries, *(symlink(path, target) for path, target in links)])
+
+
+def saved(layers: Sequence[bytes], config: dict[str, Any] | None = None) -> bytes:
+    """What ``docker save`` of Docker 20.10 writes: each different layer once, the others as links to it."""
+    described = json.dumps(config or image_config(layers)).encode()
+    config_name = f"{digest(described).removeprefix('sha256:')}.json"
+    first: dict[bytes, str] = {}
+    parts, links, names = [], [], []
+    for number, layer in enumerate(layers):
+        name = f"{number:064x}/layer.tar"
+        names.append(name)
+        if layer in first:
+            links.append((name, f"../{first[layer]}"))
+        else:
+            first[layer] = name
+            parts.append((name, layer))
+    manifest = [{"Config": config_name, "RepoTags": ["demo:1"], "Layers": names}]
+    return pack([*parts, (config_name, described), ("manifest.json", json.dumps(manifest).encode())], links)
+
+
+def oci_parts(layers: Sequence[bytes], config: dict[str, Any] | None = None) -> dict[str, bytes]:
+    """The files of an OCI layout whose layers are compressed."""
+    parts: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+
+    def add(content: bytes, media_type: str) -> dict[str, Any]:
+        parts[f"blobs/sha256/{digest(content).removeprefix('sha256:')}"] = content
+        kind = f"application/vnd.oci.image.{media_type}"
+        return {"mediaType": kind, "digest": digest(content), "size": len(content)}
+
+    manifest = {
+        "schemaVersion": 2,
+        "config": add(json.dumps(config or image_config(layers)).encode(), "config.v1+json"),
+        "layers": [add(gzip.compress(layer, mtime=0), "layer.v1.tar+gzip") for layer in layers],
+    }
+    attestation = {**manifest, "layers": []}
+    machines = [("unknown", attestation), ("linux", manifest)]
+    index = {
+        "schemaVersion": 2,
+        "manifests": [
+            {
+                **add(json.dumps(document).encode(), "manifest.v1+json"),
+                "platform": {"os": system, "architecture": "unknown" if system == "unknown" else "amd64"},
+            }
+            for system, document in machines
+        ],
+    }
+    top = {"schemaVersion": 2, "manifests": [add(json.dumps(index).encode(), "index.v1+json")]}
+    parts["index.json"] = json.dumps(top).encode()
+    return parts
+
+
+def write_layout(folder: Path, parts: dict[str, bytes]) -> None:
+    for name, content in parts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@dataclass
+class Seen:
+    """What is at a path of the merged filesystem."""
+
+    kind: str
+    inode: tuple[int, int]  # the layer that stores it, and a number within it
+    layer: int  # the layer whose entry this is
+    mode: int
+
+
+@dataclass
+class Naive:
+    """A merged filesystem and its waste, computed one path at a time."""
+
+    tree: dict[str, Seen] = field(default_factory=dict)
+    sizes: dict[tuple[int, int], int] = field(default_factory=dict)
+    wasted: dict[tuple[int, int], tuple[str, str, int]] = field(default_factory=dict)  # name, cause, by layer
+    layer_bytes: list[int] = field(default_factory=list)
+    running: list[int] = field(default_factory=list)
+
+    @property
+    def live(self) -> set[tuple[int, int]]:
+        return {seen.inode for seen in self.tree.values() if seen.kind == "file"}
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        number = len(self.layer_bytes)
+        before = dict(self.tree)
+        own = self._own(number, entries)
+        removed = {_taken(entry.path) for entry in entries if _is_whiteout(entry.path)}
+        opaques = {_folder(entry.path) for entry in entries if _is_opaque(entry.path)}
+        for path in before:
+            lies_in = set(_parents(path))
+            if {path, *lies_in} & removed or lies_in & opaques or (opaques & {""}):
+                del self.tree[path]
+        for path, (seen, is_implied) in own.items():
+            old = self.tree.get(path)
+            if old is not None and not (old.kind == seen.kind == "directory"):
+                for other in [other for other in self.tree if other == path or path in _parents(other)]:
+                    del self.tree[other]
+                old = None
+            if not (is_implied and old):
+                self.tree[path] = seen
+        for inode in {seen.inode for seen in before.values() if seen.kind == "file"} - self.live:
+            name = min(path for path, seen in before.items() if seen.inode == inode)
+            self.wasted[inode] = (name, _cause(name, own, removed), number)
+        self.layer_bytes.append(sum(size for (layer, _), size in self.sizes.items() if layer == number))
+        self.running.append(sum(self.sizes[inode] for inode in self.live))
+
+    def _own(self, number: int, entries: Sequence[Entry]) -> dict[str, tuple[Seen, bool]]:
+        """The layer's own entries, parents before children; the flag is set for directories without an entry."""
+        own: dict[str, tuple[Seen, bool]] = {}
+        links = []
+        for place, entry in enumerate(entries):
+            for parent in reversed(_parents(entry.path)):
+                own.setdefault(parent, (Seen("directory", (number, -place - 1), number, 0o755), True))
+            if _is_whiteout(entry.path) or _is_opaque(entry.path):
+                continue
+            if entry.kind == "link":
+                links.append(entry)
+                continue
+            inode = (number, place)
+            if entry.kind == "file":
+                self.sizes[inode] = len(entry.content)
+            own.pop(entry.path, None) if entry.kind != "directory" else None
+            own[entry.path] = (Seen(entry.kind, inode, number, entry.mode), False)
+        for entry in _in_order(links):
+            found = own[entry.target][0] if entry.target in own else self.tree[entry.target]
+            own[entry.path] = (Seen(found.kind, found.inode, number, found.mode), False)
+        return dict(sorted(own.items()))
+
+
+def merge(layers: Iterable[Sequence[Entry]]) -> Naive:
+    naive = Naive()
+    for entries in layers:
+        naive.apply(entries)
+    return naive
+
+
+def _in_order(links: list[Entry]) -> Iterator[Entry]:
+    """Hard links, each after the one that it leads to."""
+    waiting = list(links)
+    while waiting:
+        names = {entry.path for entry in waiting}
+        ready = [entry for entry in waiting if entry.target not in names]
+        yield from ready
+        waiting = [entry for entry in waiting if entry not in ready]
+
+
+def _cause(name: str, own: dict[str, tuple[Seen, bool]], removed: set[str]) -> str:
+    if name in own:
+        return "overwritten"
+    if any(parent in own and own[parent][0].kind != "directory" for parent in _parents(name)):
+        return "hidden"
+    return "deleted" if {name, *_parents(name)} & removed else "hidden"
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _is_opaque(path: str) -> bool:
+    return path.rpartition("/")[2] == ".wh..wh..opq"
+
+
+def _is_whiteout(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(".wh.") and not _is_opaque(path)
+
+
+def _taken(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{name.removeprefix('.wh.')}" if folder else name.removeprefix(".wh.")
+
+
+_NAMES = st.sampled_from(["a", "b", "c", "a-b", "a.b", "é"])  # "-" and "." sort before "/"
+_PATHS = st.lists(_NAMES, min_size=1, max_size=4).map("/".join)
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> list[list[Entry]]:
+    """Layers that an engine could have written, in any order of their entries."""
+    layers: list[list[Entry]] = []
+    naive = Naive()
+    for _ in range(draw(st.integers(1, 5))):
+        entries = _consistent(draw, naive)
+        naive.apply(entries)
+        layers.append(entries)
+    return layers
+
+
+def _consistent(draw: st.DrawFn, below: Naive) -> list[Entry]:
+    kinds: dict[str, str] = {}
+    entries: list[Entry] = []
+    # Known paths come up often: a layer that touches nothing of those below it is not worth much.
+    paths = st.one_of(_PATHS, st.sampled_from(sorted(below.tree))) if below.tree else _PATHS
+    for path in draw(st.lists(paths, max_size=10)):
+        kind = draw(st.sampled_from(["file", "file", "file", "directory", "symlink", "fifo", "link", "gone", "opaque"]))
+        if any(kinds.get(parent, "directory") != "directory" for parent in _parents(path)):
+            continue
+        if kind == "gone":
+            entries.append(whiteout(path))
+        elif kind == "opaque":
+            folder = draw(st.sampled_from([path, _folder(path)]))
+            if kinds.get(folder, "directory") != "directory":
+                continue
+            entries.append(opaque(folder))
+            kinds.update(dict.fromkeys([folder, *_parents(folder)] if folder else [], "directory"))
+        elif kinds.get(path) in ({None, "directory"} if kind == "directory" else {None}):
+            targets = [name for name, known in kinds.items() if known in {"file", "symlink", "link"}]
+            targets += [name for name, seen in below.tree.items() if seen.kind == "file" and name not in kinds]
+            mode = draw(st.sampled_from([0o600, 0o644, 0o755, 0o4755]))
+            if kind == "link" and targets:
+                target = draw(st.sampled_from(sorted(targets)))
+                if target == path:
+                    continue
+                entries.append(link(path, target))
+            elif kind == "directory":
+                entries.append(directory(path, mode=mode))
+            elif kind != "link":
+                size = draw(st.integers(0, 5)) if kind == "file" else 0
+                entries.append(Entry(path, kind, b"x" * size, target="a" if kind == "symlink" else "", mode=mode))
+            else:
+                continue
+            kinds[path] = kind
+        else:
+            continue
+        kinds.update(dict.fromkeys(_parents(path), "directory"))
+    return list(draw(st.permutations(_without_dangling_links(entries, kinds, below))))
+
+
+def _without_dangling_links(entries: list[Entry], kinds: dict[str, str], below: Naive) -> list[Entry]:
+    """The entries but for hard links that lead to directories, nowhere, or in a circle."""
+    links = [entry for entry in entries if entry.kind == "link"]
+    known = {path for path, kind in kinds.items() if kind not in {"link", "directory"}}
+    known |= {path for path, seen in below.tree.items() if seen.kind == "file" and path not in kinds}
+    while ready := [entry for entry in links if entry.target in known and entry.path not in known]:
+        known |= {entry.path for entry in ready}
+    return [entry for entry in entries if entry.kind != "link" or (entry.path in known and entry.target in known)]

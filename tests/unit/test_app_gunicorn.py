@@ -1,0 +1,108 @@
+"""The server's configuration, read by the server itself, and the server run with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gunicorn.app.wsgiapp import WSGIApplication
+
+import app
+
+ROOT = Path(app.__file__).parent.parent
+CONFIGURATION = ROOT / "app" / "gunicorn.conf.py"
+DOCKER_STOP = 10  # seconds between the signal and the kill
+
+
+@pytest.fixture
+def configuration(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(sys, "argv", ["gunicorn", "--config", str(CONFIGURATION), "app.wsgi:app"])
+    return WSGIApplication("%(prog)s").cfg
+
+
+def test_the_service_is_reachable_from_outside_its_container(configuration: Any) -> None:
+    """It listens on the port that everything relies on, on all interfaces."""
+    assert configuration.bind == ["0.0.0.0:5000"]
+
+
+def test_nothing_is_written_to_the_file_system(configuration: Any) -> None:
+    """No control socket in the home directory, heartbeats in memory, logs to stdout: a read-only root is enough."""
+    assert configuration.control_socket_disable is True
+    assert configuration.worker_tmp_dir == "/dev/shm"
+    assert configuration.accesslog == "-"
+
+
+def test_requests_under_way_end_before_docker_kills(configuration: Any) -> None:
+    """The grace that workers get is shorter than that of `docker stop`."""
+    assert configuration.graceful_timeout < DOCKER_STOP
+
+
+def test_the_number_of_workers_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WEB_CONCURRENCY is honoured, and so is the command line."""
+    monkeypatch.setattr(sys, "argv", ["gunicorn", "--config", str(CONFIGURATION), "app.wsgi:app"])
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    assert WSGIApplication("%(prog)s").cfg.workers == 3
+
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--workers", "5"])
+    assert WSGIApplication("%(prog)s").cfg.workers == 5
+
+
+@contextmanager
+def served(*options: str, workers: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Gunicorn with these options on a free port, from when it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "-m", "gunicorn", *options, "--bind", address, "app.wsgi:app"]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "WEB_CONCURRENCY": str(workers)},
+    )
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"http://{address}/status", timeout=10).close()
+                break
+            except OSError:
+                assert process.poll() is None, "gunicorn ended"
+                time.sleep(0.05)
+        yield process, f"http://{address}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_all_workers_count_together() -> None:
+    """Under this configuration the count covers all workers, and SIGTERM ends the server with status 0."""
+    with served("--config", str(CONFIGURATION), workers=2) as (process, url):
+        workers = {json.load(urllib.request.urlopen(f"{url}/info", timeout=10))["process_id"] for _ in range(40)}
+        status = json.load(urllib.request.urlopen(f"{url}/status", timeout=10))
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=DOCKER_STOP) == 0
+
+    assert process.pid not in workers
+    assert status["requests_served"] == 41
+    assert status["requests_counted_in"] == "all workers"
+
+
+def test_the_service_runs_without_the_configuration_too() -> None:
+    """With nothing but gunicorn's defaults each worker counts for itself, and says so."""
+    with served("--no-control-socket", workers=1) as (_, url):
+        status = json.load(urllib.request.urlopen(f"{url}/status", timeout=10))
+
+    assert status["requests_counted_in"] == "this process"

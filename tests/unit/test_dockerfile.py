@@ -1,0 +1,343 @@
+"""Dockerfiles: what BuildKit's own parser makes of the same texts was looked up once and is written down here."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerlab.dockerfile import Dockerfile, Heredoc, Instruction, copied_from, parse
+from layerlab.errors import DockerfileError
+
+
+def lines_of(text: str) -> list[tuple[str, int, int]]:
+    """Keyword, first and last line of each instruction."""
+    return [(i.keyword, i.line, i.end_line) for i in parse(text).instructions]
+
+
+def only(text: str) -> Instruction:
+    """The one instruction of a text, after a FROM."""
+    (_, instruction) = parse(f"FROM scratch\n{text}").instructions
+    return instruction
+
+
+class TestLines:
+    """Which lines make up an instruction."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("FROM a\nRUN b", [("FROM", 1, 1), ("RUN", 2, 2)]),
+            ("\n# c\n\nFROM a\n\nrun b\n", [("FROM", 4, 4), ("RUN", 6, 6)]),
+            ("FROM a\nRUN b \\\n  c\nRUN d", [("FROM", 1, 1), ("RUN", 2, 3), ("RUN", 4, 4)]),
+            ("FROM a\nRUN b \\\n  # c\n  d \\\n\n  e\nRUN f", [("FROM", 1, 1), ("RUN", 2, 6), ("RUN", 7, 7)]),
+            ("FROM a\nRUN b \\  \n  c", [("FROM", 1, 1), ("RUN", 2, 3)]),
+            ("FROM a\nRUN b \\\\\nRUN c", [("FROM", 1, 1), ("RUN", 2, 2), ("RUN", 3, 3)]),
+            ("FROM a\nRUN b \\\n# c\n# d\n", [("FROM", 1, 1), ("RUN", 2, 4)]),
+            ("FROM a\nRUN b \\", [("FROM", 1, 1), ("RUN", 2, 2)]),
+            ("FROM a\nRUN\\\n b", [("FROM", 1, 1), ("RUN", 2, 3)]),
+            ("\ufeffFROM a\r\nRUN b \\\r\n  c\r\n", [("FROM", 1, 1), ("RUN", 2, 3)]),
+            ("# escape=`\nFROM a\nRUN b `\n  c \\\nRUN d", [("FROM", 2, 2), ("RUN", 3, 4), ("RUN", 5, 5)]),
+            ("# syntax=x\n# escape=`\nFROM a `\n AS b", [("FROM", 3, 4)]),
+            ("# c\n# escape=`\nFROM a\nRUN b `\nRUN c", [("FROM", 3, 3), ("RUN", 4, 4), ("RUN", 5, 5)]),
+            ("FROM a\nCMD", [("FROM", 1, 1), ("CMD", 2, 2)]),
+            ("FROM a\nRUN <<E\nRUN x\nE\nRUN b", [("FROM", 1, 1), ("RUN", 2, 4), ("RUN", 5, 5)]),
+            ("FROM a\nCOPY <<A <<B /\na\nA\nb\nB\nRUN c", [("FROM", 1, 1), ("COPY", 2, 6), ("RUN", 7, 7)]),
+            ("FROM a\nRUN <<-E\n\tE\nRUN b", [("FROM", 1, 1), ("RUN", 2, 3), ("RUN", 4, 4)]),
+            ("FROM a\nRUN cat \\\n <<E\nx\nE", [("FROM", 1, 1), ("RUN", 2, 5)]),
+            ("FROM a\nONBUILD RUN <<E\nx\nE\nCMD x", [("FROM", 1, 1), ("ONBUILD", 2, 4), ("CMD", 5, 5)]),
+            ("FROM a\nENV X=<<E\nRUN b", [("FROM", 1, 1), ("ENV", 2, 2), ("RUN", 3, 3)]),
+            ("FROM a\nRUN echo $((1<<2))\nRUN b", [("FROM", 1, 1), ("RUN", 2, 2), ("RUN", 3, 3)]),
+            ("FROM a\nRUN cat <<<E\nRUN b", [("FROM", 1, 1), ("RUN", 2, 2), ("RUN", 3, 3)]),
+        ],
+    )
+    def test_lines(self, text: str, expected: list[tuple[str, int, int]]) -> None:
+        """Each instruction has the lines that BuildKit gives it."""
+        assert expected == lines_of(text)
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["", "\n", "# note\n", "  # escape=`\n", "\t\n"]),
+                st.sampled_from(["RUN one", "run one", "COPY a b", "ARG A=1", "CMD", '  CMD ["a"]', "USER x"]),
+                st.lists(st.sampled_from([" \\\n more", " \\\n\n more", "\\\n # note\n && more", "\\  \n\t\\\n x"])),
+                st.sampled_from(["\n", "\r\n", "  \n"]),
+            )
+        )
+    )
+    def test_whatever_stands_between_them(self, parts: list[tuple[str, str, list[str], str]]) -> None:
+        """Instructions are found where they were written, whatever comments, blanks and continuations there are."""
+        text, expected = "FROM a\n", [("FROM", 1, 1)]
+        for before, first, continued, end in parts:
+            text += before
+            begin = text.count("\n") + 1
+            text += first + "".join(continued)
+            expected.append((first.split()[0].upper(), begin, text.count("\n") + 1))
+            text += end
+
+        assert expected == lines_of(text)
+
+    def test_text(self) -> None:
+        """The text of an instruction is its lines as they stand, without Windows line ends."""
+        assert "RUN a \\\n  # b\n  c" == only("RUN a \\\r\n  # b\r\n  c\r\nx"[:-1]).text
+
+
+class TestParts:
+    """Flags, values, arguments."""
+
+    @pytest.mark.parametrize(
+        ("text", "value", "arguments", "is_json"),
+        [
+            ("RUN  a  \\\n  b", "a    b", ("a    b",), False),
+            ('RUN ["a", "b c"]', '["a", "b c"]', ("a", "b c"), True),
+            ("CMD []", "[]", (), True),
+            ("CMD", "", (), False),
+            ("CMD ['a']", "['a']", ("['a']",), False),
+            ('CMD ["a" "b"]', '["a" "b"]', ('["a" "b"]',), False),
+            ('ENTRYPOINT [ "a",\\\n "b" ]', '[ "a", "b" ]', ("a", "b"), True),
+            ("COPY a  b\tc/", "a  b\tc/", ("a", "b", "c/"), False),
+            ('COPY ["a b", "c/"]', '["a b", "c/"]', ("a b", "c/"), True),
+            ('ENV A=1 B=\'x y\' C="\\" z"', 'A=1 B=\'x y\' C="\\" z"', ("A=1", "B='x y'", 'C="\\" z"'), False),
+            ("ENV A some words", "A some words", ("A", "some words"), False),
+            ("LABEL a.b=c", "a.b=c", ("a.b=c",), False),
+            ("ARG A B=2", "A B=2", ("A", "B=2"), False),
+            ("HEALTHCHECK none", "none", ("NONE",), False),
+            ("HEALTHCHECK CMD curl x", "CMD curl x", ("CMD", "curl x"), False),
+            ('HEALTHCHECK CMD ["curl", "x"]', 'CMD ["curl", "x"]', ("CMD", "curl", "x"), True),
+            ("EXPOSE 80 443/tcp", "80 443/tcp", ("80", "443/tcp"), False),
+            ("WORKDIR /a b", "/a b", ("/a b",), False),
+            ("ONBUILD RUN a", "RUN a", ("RUN a",), False),
+        ],
+    )
+    def test_arguments(self, text: str, value: str, arguments: tuple[str, ...], is_json: bool) -> None:
+        """A value falls into the parts that BuildKit sees."""
+        instruction = only(text)
+
+        assert (value, arguments, is_json) == (instruction.value, instruction.arguments, instruction.is_json)
+
+    @pytest.mark.parametrize(
+        ("text", "flags", "value"),
+        [
+            ("COPY --from=a --chown=1:2 x y", (("from", "a"), ("chown", "1:2")), "x y"),
+            ("COPY --link x y", (("link", ""),), "x y"),
+            ("RUN --mount=type=cache,target=/x --network=none \\\n  a --b=c", None, "a --b=c"),
+            ("RUN -- --a", (), "--a"),
+            ("HEALTHCHECK --interval='5 s' CMD a", (("interval", "5 s"),), "CMD a"),
+            ("FROM --platform=linux/arm64 scratch", (("platform", "linux/arm64"),), "scratch"),
+        ],
+    )
+    def test_flags(self, text: str, flags: tuple[tuple[str, str], ...] | None, value: str) -> None:
+        """Flags stand before the value; what looks like one later is part of it."""
+        instruction = parse(f"FROM scratch\n{text}").instructions[-1]
+        if flags is None:
+            flags = (("mount", "type=cache,target=/x"), ("network", "none"))
+
+        assert (flags, value) == (instruction.flags, instruction.value)
+
+    def test_flag(self) -> None:
+        """A flag is asked for by its name; of a repeated one, the last counts."""
+        instruction = only("COPY --from=a --from=b x y")
+
+        assert ("b", None) == (instruction.flag("from"), instruction.flag("chown"))
+
+    def test_summary(self) -> None:
+        """An instruction is told on one line."""
+        assert (
+            "RUN --mount=type=bind,from=x a && b"
+            == only("RUN --mount=type=bind,from=x a \\\n   # c\n   && b").summary
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("RUN <<EOF\na\n\tb\nEOF", [Heredoc("EOF", "a\n\tb\n", expands=True, strips_tabs=False)]),
+            ("RUN <<'EOF'\n$a\nEOF", [Heredoc("EOF", "$a\n", expands=False, strips_tabs=False)]),
+            ('COPY <<"E F" /x\nE\nE F', [Heredoc("E F", "E\n", expands=False, strips_tabs=False)]),
+            ("COPY <<-A <<B /\n\ta\n\tA\nB", [Heredoc("A", "\ta\n", True, True), Heredoc("B", "", True, False)]),
+            ("RUN 3<<EOF\nEOF", [Heredoc("EOF", "", expands=True, strips_tabs=False)]),
+            ('RUN ["<<EOF"]', []),
+            ("RUN echo it's <<EOF", []),
+        ],
+    )
+    def test_heredocs(self, text: str, expected: list[Heredoc]) -> None:
+        """The files that are written within the Dockerfile belong to their instruction."""
+        assert expected == list(only(text).heredocs)
+
+
+class TestStages:
+    """Stages, their bases, and what they take from each other."""
+
+    def test_names(self) -> None:
+        """A stage is named by AS in any case, in small letters; one without a name is told by its index."""
+        stages = parse("FROM a AS Build\nFROM b as x_1\nfrom c").stages
+
+        assert [("build", "a"), ("x_1", "b"), ("2", "c")] == [(stage.label, stage.base) for stage in stages]
+
+    def test_instructions(self) -> None:
+        """Each instruction knows its stage; an ARG before the first FROM belongs to none."""
+        parsed = parse("ARG V=1\nFROM a\nRUN x\nFROM b\nCMD y")
+
+        assert [None, 0, 0, 1, 1] == [i.stage for i in parsed.instructions]
+        assert [["FROM", "RUN"], ["FROM", "CMD"]] == [[i.keyword for i in s.instructions] for s in parsed.stages]
+
+    @pytest.mark.parametrize(
+        ("args", "base", "expected"),
+        [
+            ("ARG V=3", "python:$V", "python:3"),
+            ("ARG V=3", "python:${V}-slim", "python:3-slim"),
+            ("ARG V='3.13' W=$V", "python:${W}", "python:3.13"),
+            ("ARG V", "python:${V:-3}", "python:3"),
+            ("ARG V=", "python:${V:-3}", "python:3"),
+            ("ARG V=", "python${V-:3}", "python"),
+            ("ARG V=1", "python${V:+-slim}", "python-slim"),
+            ("ARG V", "python${V:+-slim}", "python"),
+            ("ARG V", "python:${V:-${W:-3}}", "python:3"),
+            ("ARG GIVEN=1", "python:$GIVEN", "python:from-outside"),
+            ("ARG GIVEN", "python:$GIVEN", "python:from-outside"),
+            ("ARG V=1", "a-${TARGETARCH}", "a-${TARGETARCH}"),
+            ("ARG V=1", '"python:$V"', "python:1"),
+        ],
+    )
+    def test_base(self, args: str, base: str, expected: str) -> None:
+        """ARGs before the first FROM are replaced in it, and so are build arguments for them."""
+        assert expected == parse(f"{args}\nFROM {base}", {"GIVEN": "from-outside"}).stages[0].base
+
+    def test_args_of_a_stage(self) -> None:
+        """An ARG within a stage changes no FROM."""
+        assert "a:1" == parse("ARG V=1\nFROM x\nARG V=2\nFROM a:$V").stages[1].base
+
+    def test_platform(self) -> None:
+        """A platform is what the flag says, BuildKit's own ARGs left as they are."""
+        stages = parse("ARG P=linux/arm64\nFROM --platform=$P a\nFROM --platform=$BUILDPLATFORM a\nFROM a").stages
+
+        assert ["linux/arm64", "$BUILDPLATFORM", None] == [stage.platform for stage in stages]
+
+    GRAPH = """
+FROM a AS base
+FROM base AS build
+RUN --mount=type=bind,from=tools,target=/t --mount=type=cache,target=/c make
+FROM t AS tools
+FROM lonely AS unused
+COPY --from=0 /x /
+FROM Base
+COPY --from=BUILD /x /
+COPY --from=some/image:1 /y /
+COPY --from=2 /z /
+"""
+
+    def test_dependencies(self) -> None:
+        """A stage depends on those that it is FROM, copies from or mounts, by name in any case or by index."""
+        parsed = parse(self.GRAPH)
+
+        assert [[], ["base", "tools"], [], ["base"], ["base", "build", "tools"]] == [
+            [used.label for used in parsed.dependencies(stage)] for stage in parsed.stages
+        ]
+
+    @pytest.mark.parametrize(
+        ("target", "expected"),
+        [
+            (None, ["base", "build", "tools", "4"]),
+            ("unused", ["base", "unused"]),
+            ("TOOLS", ["tools"]),
+            ("1", ["base", "build", "tools"]),
+        ],
+    )
+    def test_needed(self, target: str | None, expected: list[str]) -> None:
+        """A target needs itself and all that it depends on, near and far, and nothing else."""
+        parsed = parse(self.GRAPH)
+
+        assert expected == [stage.label for stage in parsed.needed(parsed.target(target))]
+
+    def test_no_such_target(self) -> None:
+        """A target that is not there is refused, and those that are there are named."""
+        with pytest.raises(DockerfileError, match=r"no stage 'x' \(its stages: base, build, tools, unused, 4\)"):
+            parse(self.GRAPH).target("x")
+
+    def test_circles_end(self) -> None:
+        """Stages that need each other do not keep it busy for ever; BuildKit refuses them."""
+        parsed = parse("FROM x AS a\nCOPY --from=b / /\nFROM x AS b\nCOPY --from=a / /")
+
+        assert ["a", "b"] == [stage.label for stage in parsed.needed(parsed.target())]
+
+    def test_copied_from(self) -> None:
+        """What an instruction copies from is told as it says it, images included."""
+        assert ("some/image:1",) == copied_from(only("COPY --from=some/image:1 /y /"))
+
+
+class TestSteps:
+    """BuildKit's numbers; tests/engine/test_build.py compares them with a real engine's."""
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("FROM a\nRUN b\nENV C=1\nCOPY d e\nWORKDIR f\nADD g h\nCMD i", [1, 2, None, 3, 4, 5, None]),
+            ("FROM scratch\nCOPY a b", [None, 1]),
+            ("FROM x AS a\nRUN b\nFROM a\nRUN c", [1, 2, None, 1]),
+            ("FROM x\nWORKDIR /\nWORKDIR ..\nWORKDIR /a\nWORKDIR ..", [1, None, None, 2, None]),
+            ("ARG A\nFROM x", [None, 1]),
+        ],
+    )
+    def test_numbers(self, text: str, expected: list[int | None]) -> None:
+        """FROM an image, RUN, COPY, ADD and a WORKDIR that makes a directory count, nothing else."""
+        assert expected == [instruction.step for instruction in parse(text).instructions]
+
+
+class TestErrors:
+    """What is no Dockerfile."""
+
+    @pytest.mark.parametrize(
+        ("text", "message", "line"),
+        [
+            ("", "is empty", None),
+            ("\n# only this\n\n", "is empty", None),
+            ("FROM a\nRUNN b", r"line 2 .*unknown instruction RUNN \(did you mean RUN\?\)", 2),
+            ("FROM a\nRUN b\n&& c", "line 3 .*unknown instruction &&", 3),
+            ("RUN a\nFROM b", "line 1 .*RUN before the first FROM", 1),
+            ("ARG A=1\n", "line 1 .*there is no FROM", 1),
+            ("FROM", "line 1 .*FROM takes an image", 1),
+            ("FROM a b", "line 1 .*FROM takes an image", 1),
+            ("FROM a AS 1x", "line 1 .*'1x' cannot be the name", 1),
+            ("FROM $X", r"line 1 .*\$X is empty", 1),
+            ("FROM a\nRUN <<EOF\nb\n", "line 2 .*heredoc EOF never ends", 2),
+            ("FROM a\n\n\\\n\n", r"line 3 .*nothing but \\", 3),
+            ("# escape=x\nFROM a", "line 1 .*escape character", 1),
+            ("# escape=`\n# escape=`\nFROM a", "line 2 .*twice", 2),
+            ("FROM a\nENV A", "line 2 .*ENV takes a name and a value", 2),
+            ("FROM a\nLABEL a=b c", "line 2 .*LABEL takes pairs", 2),
+            ('FROM a\nCMD ["a", 1]', "line 2 .*must be strings", 2),
+        ],
+    )
+    def test_refused(self, text: str, message: str, line: int | None) -> None:
+        """What BuildKit would refuse too is refused with its line and a remedy."""
+        with pytest.raises(DockerfileError, match=message) as caught:
+            parse(text)
+
+        assert (line, True) == (caught.value.line, bool(caught.value.remedy))
+
+    def test_note(self) -> None:
+        """The error shows the place."""
+        with pytest.raises(DockerfileError) as caught:
+            parse("FROM a\nRUN b\nRUNN c\nRUN d\nRUN e\nRUN f")
+
+        assert ["  1 │ FROM a\n  2 │ RUN b\n→ 3 │ RUNN c\n  4 │ RUN d\n  5 │ RUN e"] == caught.value.__notes__
+
+    def test_harmless(self) -> None:
+        """A Dockerfile cannot send commands to the terminal through the error about it."""
+        with pytest.raises(DockerfileError) as caught:
+            parse("FROM a\n\x1b]0;title\x07\x1b[31mRUNN\x1b[0m c")
+
+        assert "\x1b" not in caught.value.one_line + caught.value.__notes__[0]
+
+    @given(st.text(alphabet="FROMRUN abx\\\n\r\t#='\"<-$`{}[],", max_size=60))
+    def test_anything(self, text: str) -> None:
+        """Whatever the text, there is a Dockerfile or a DockerfileError, and the lines are those of the text."""
+        try:
+            parsed = parse(text)
+        except DockerfileError:
+            return
+
+        assert isinstance(parsed, Dockerfile)
+        lines = text.split("\n")
+        for instruction in parsed.instructions:
+            assert lines[instruction.line - 1].lstrip().upper().startswith(instruction.keyword[0])
+            assert instruction.line <= instruction.end_line <= len(lines)

@@ -1,0 +1,208 @@
+"""The merged filesystem and the waste, against a naive merge of the same layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+
+from layerlab.errors import ArchiveError
+from layerlab.image import filesystem, frames, packages
+from layerlab.image.changeset import Budget, scan
+from layerlab.image.layer import Layer
+from tests.unit.image_truth import (
+    Entry,
+    directory,
+    file,
+    link,
+    merge,
+    opaque,
+    stacks,
+    symlink,
+    tar,
+    whiteout,
+)
+
+
+def scanned(stack: Sequence[Sequence[Entry]]) -> list[Layer]:
+    return [scan([tar(entries)], Budget())[0] for entries in stack]
+
+
+def tables(stack: Sequence[Sequence[Entry]]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The layers, files and waste of an image with these layers."""
+    layers = scanned(stack)
+    merged = filesystem.merge(layers)
+    inodes = filesystem.inodes(merged)
+    entries = frames.visible(merged)
+    owned = packages.ownership(merged, layers, entries)
+    parts = np.zeros(len(entries), dtype=np.int8)
+    texts, lines = [""] * len(layers), [None] * len(layers)
+    return (
+        frames.layers(merged, inodes, layers, diff_ids=texts, instructions=texts, lines=lines),
+        frames.files(merged, entries, inodes, owned, parts),
+        frames.waste(merged, inodes, lines),
+    )
+
+
+def waste_of(*stack: Sequence[Entry]) -> list[tuple[str, int, str, int]]:
+    """Path, bytes, cause and causing layer of each wasted inode."""
+    _, _, waste = tables(stack)
+    return list(waste[["path", "bytes", "cause", "by_layer"]].itertuples(index=False, name=None))
+
+
+class TestAgainstANaiveMerge:
+    @given(stacks())
+    @settings(max_examples=400, deadline=None)
+    def test_the_same_filesystem(self, stack: list[list[Entry]]) -> None:
+        """The same paths are visible, of the same kind, mode and layer."""
+        _, files, _ = tables(stack)
+
+        expected = [
+            (f"/{path}", seen.kind, seen.mode, seen.layer) for path, seen in sorted(merge(stack).tree.items())
+        ]
+        assert expected == list(files[["path", "kind", "mode", "layer"]].itertuples(index=False, name=None))
+
+    @given(stacks())
+    @settings(max_examples=400, deadline=None)
+    def test_the_same_waste(self, stack: list[list[Entry]]) -> None:
+        """The same inodes are waste, by the same name, for the same reason, in the same layer."""
+        _, _, waste = tables(stack)
+
+        naive = merge(stack)
+        expected = sorted(
+            (f"/{path}", naive.sizes[inode], inode[0], cause, number)
+            for inode, (path, cause, number) in naive.wasted.items()
+        )
+        columns = ["path", "bytes", "layer", "cause", "by_layer"]
+        assert expected == sorted(waste[columns].itertuples(index=False, name=None))
+
+    @given(stacks())
+    @settings(max_examples=400, deadline=None)
+    def test_every_byte_is_live_or_wasted(self, stack: list[list[Entry]]) -> None:
+        """Live and wasted bytes add up to what the layers store, in each layer and in all."""
+        layers, files, waste = tables(stack)
+
+        naive = merge(stack)
+        assert naive.layer_bytes == layers["bytes"].tolist()
+        assert (layers["bytes"] == layers["live_bytes"] + layers["wasted_bytes"]).all()
+        assert layers["live_bytes"].sum() == files["bytes"].sum() == sum(naive.sizes[inode] for inode in naive.live)
+        assert layers["wasted_bytes"].sum() == waste["bytes"].sum()
+
+    @given(stacks())
+    @settings(max_examples=400, deadline=None)
+    def test_the_running_size(self, stack: list[list[Entry]]) -> None:
+        """The running bytes of each layer are those of the filesystem that ends there; the changes lead to them."""
+        layers, _, _ = tables(stack)
+
+        assert merge(stack).running == layers["running_bytes"].tolist()
+        assert layers["running_bytes"].tolist() == layers["change_bytes"].cumsum().tolist()
+
+
+class TestWaste:
+    def test_a_deleted_directory(self) -> None:
+        """What a later layer deletes with its directory is waste, and so is not counted as live."""
+        assert waste_of([file("data/big", 5), file("keep", 1)], [whiteout("data")]) == [("/data/big", 5, "deleted", 1)]
+
+    def test_a_directory_made_opaque(self) -> None:
+        """What was in a directory that a later layer removed and made again is hidden."""
+        stack = [[file("d/old", 4)], [directory("d"), opaque("d"), file("d/new", 2)]]
+
+        assert waste_of(*stack) == [("/d/old", 4, "hidden", 1)]
+
+    def test_a_changed_mode(self) -> None:
+        """A chmod stores the file again: one copy is waste, the other is not."""
+        assert waste_of([file("f", 5)], [file("f", 5, mode=0o755)]) == [("/f", 5, "overwritten", 1)]
+
+    def test_a_file_that_grows(self) -> None:
+        """Only the old content of a file that grew is waste."""
+        assert waste_of([file("f", 1)], [file("f", 5000)]) == [("/f", 1, "overwritten", 1)]
+
+    def test_a_file_in_the_place_of_a_directory(self) -> None:
+        """What replaces a directory hides all that was in it."""
+        assert waste_of([file("d/e/f", 3)], [file("d", 1)]) == [("/d/e/f", 3, "hidden", 1)]
+
+    def test_a_directory_in_the_place_of_a_file(self) -> None:
+        """A directory, even one that only a path implies, overwrites the file of its name."""
+        assert waste_of([file("d", 3)], [file("d/f", 1)]) == [("/d", 3, "overwritten", 1)]
+
+    def test_the_first_layer_that_took_it_away_is_to_blame(self) -> None:
+        """A file that was overwritten and then deleted was wasted by what overwrote it."""
+        assert waste_of([file("f", 3)], [file("f", 2)], [whiteout("f")]) == [
+            ("/f", 3, "overwritten", 1),
+            ("/f", 2, "deleted", 2),
+        ]
+
+    def test_an_inode_lives_while_a_name_is_visible(self) -> None:
+        """Deleting the name that carried the data wastes nothing while a hard link is there."""
+        assert waste_of([file("a", 9), link("b", "a")], [whiteout("a")]) == []
+
+    def test_an_inode_is_wasted_with_its_last_name(self) -> None:
+        """The name that was visible last says why."""
+        stack = [[file("a", 9), link("d/b", "a")], [whiteout("a")], [whiteout("d")]]
+
+        assert waste_of(*stack) == [("/d/b", 9, "deleted", 2)]
+
+    def test_a_hard_link_to_a_layer_below_keeps_the_inode(self) -> None:
+        """Some builders write a hard link to a file that an earlier layer stores."""
+        stack = [[file("a", 9)], [link("b", "a"), whiteout("a")]]
+        layers, files, waste = tables(stack)
+
+        assert waste.empty
+        assert list(files[["path", "bytes", "layer"]].itertuples(index=False, name=None)) == [("/b", 9, 1)]
+        assert layers["live_bytes"].tolist() == [9, 0]
+
+    def test_empty_files_are_inodes_too(self) -> None:
+        """A deleted empty file is a row of waste with no bytes; links and directories are none."""
+        stack = [[file("d/f", 0), symlink("d/s", "f"), directory("d/e")], [whiteout("d")]]
+
+        assert waste_of(*stack) == [("/d/f", 0, "deleted", 1)]
+
+
+class TestWhatTheSpecificationSays:
+    def test_a_whiteout_beside_a_directory_of_its_name(self) -> None:
+        """The directory's content of the layers below goes, its content of the same layer stays."""
+        _, files, _ = tables([[file("d/old", 1)], [whiteout("d"), file("d/new", 1)]])
+
+        assert files["path"].tolist() == ["/d", "/d/new"]
+
+    def test_an_opaque_root(self) -> None:
+        """An opaque mark at the root hides all layers below (the kernel's overlayfs would ignore it)."""
+        _, files, _ = tables([[file("old", 1)], [opaque(""), file("new", 1)]])
+
+        assert files["path"].tolist() == ["/new"]
+
+    def test_the_upper_directory_counts(self) -> None:
+        """Merged directories have the upper one's attributes."""
+        _, files, _ = tables([[directory("d", mode=0o700)], [directory("d", mode=0o1777, uid=7)]])
+
+        assert files[["mode", "uid", "layer"]].to_numpy().tolist() == [[0o1777, 7, 1]]
+
+    def test_a_directory_without_an_entry_changes_nothing(self) -> None:
+        """A path below a directory that the layer does not describe leaves that directory as it was."""
+        _, files, _ = tables([[directory("tmp", mode=0o1777)], [file("tmp/f", 1)]])
+
+        assert files[["path", "mode", "layer"]].to_numpy().tolist() == [["/tmp", 0o1777, 0], ["/tmp/f", 0o644, 1]]
+
+    def test_names_that_begin_alike(self) -> None:
+        """Deleting a directory leaves its neighbours alone, whose names begin with its name."""
+        _, files, _ = tables([[file("a/x", 1), file("a-b", 1), file("a.b", 1), file("a0", 1)], [whiteout("a")]])
+
+        assert files["path"].tolist() == ["/a-b", "/a.b", "/a0"]
+
+
+def test_a_hard_link_to_nothing() -> None:
+    """A hard link to a path that no layer has is an error."""
+    layers = scanned([[file("a", 1)], [link("b", "nowhere")]])
+
+    with pytest.raises(ArchiveError, match="nowhere"):
+        filesystem.merge(layers)
+
+
+def test_no_layers() -> None:
+    """An image may have no layers at all."""
+    layers, files, waste = tables([])
+
+    assert (len(layers), len(files), len(waste)) == (0, 0, 0)

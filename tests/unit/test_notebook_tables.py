@@ -1,0 +1,61 @@
+"""Tables in a notebook, and the sanitiser that knows their mark."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from layerlab.notebook_tables import about, table
+from layerlab.paths import ROOT
+
+FRAME = pd.DataFrame({"name": ["<b>x</b>", "y"], "bytes": [1234.5, 0.004], "n": [1000, 2], "gone": [None, None]})
+
+
+def sanitised(text: str) -> str:
+    """The text as nbval compares it, by the patterns of tests/nbval.cfg."""
+    config = (ROOT / "tests/nbval.cfg").read_text(encoding="utf-8")
+    for pattern, replacement in re.findall(r"^regex: (.*)$\n^replace: (.*)$", config, flags=re.MULTILINE):
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+class TestTable:
+    def test_html_is_escaped(self) -> None:
+        """What an image's files are called is shown, not obeyed."""
+        shown = table(FRAME, headings={"name": "<i>name</i>"})._repr_html_()
+
+        assert "&lt;b&gt;x&lt;/b&gt;" in shown
+        assert "<i>" not in shown
+
+    def test_what_varies_is_left_out_of_the_comparison_and_nothing_else(self) -> None:
+        """Two machines' tables compare equal where only marked columns differ, and differ otherwise."""
+        other = FRAME.assign(bytes=[98_765.4, float("nan")])
+        headings = {"name": "name", "bytes": "MB", "n": "files"}
+
+        for view in (repr, lambda shown: shown._repr_html_()):
+            here = sanitised(view(table(FRAME, headings=headings, varies=["bytes"])))
+            there = sanitised(view(table(other, headings=headings, varies=["bytes"])))
+            assert here == there
+            assert here != sanitised(view(table(FRAME.assign(n=[1000, 3]), headings=headings, varies=["bytes"])))
+
+    def test_text_has_a_line_for_each_row(self) -> None:
+        """Without a browser the table still reads."""
+        assert repr(table(FRAME, headings={"n": "files", "gone": "gone"}, caption="All")) == (
+            "All\nfiles | gone\n1,000 | –\n2 | –"
+        )
+
+
+class TestAbout:
+    def test_figures_are_short_and_marked(self) -> None:
+        """One decimal from 1 on, two digits below."""
+        assert [about(261.94, "MB"), about(0.0456, "s"), about(1851), about(0)] == [
+            "≈ 261.9 MB",
+            "≈ 0.046 s",
+            "≈ 1,851.0",
+            "≈ 0.0",
+        ]
+
+    def test_the_sanitiser_knows_them_all(self) -> None:
+        """Any figure with the mark compares equal to any other."""
+        assert {sanitised(about(x, "s")) for x in (0.000012, 3.5, 12345.6, float("nan"))} == {"≈ N s"}
