@@ -21,7 +21,7 @@ TABLE_FORMAT: Final = Choice("format", "How the table is written.", "json", ("js
 PLOT: Final[tuple[Parameter, ...]] = (
     Choice("kind", "What is drawn.", "walk", tuple(plots.KINDS)),
     SEED,
-    Integer("size", "The width in pixels; the height is five eighths of it.", 640, 160, 1600),
+    Integer("size", "The width in pixels; the height is five eighths of it.", 640, 240, 1600),
     Choice("format", "The kind of file.", "png", plots.FORMATS),
 )
 DATA: Final[tuple[Parameter, ...]] = (ROWS, SEED, TABLE_FORMAT)

@@ -6,6 +6,8 @@ import sys
 
 try:
     from layerlab.cli import main
+except KeyboardInterrupt:  # while the packages are loaded, which takes a second
+    sys.exit(130)
 except ImportError as error:  # a package of .venv is missing or broken
     if (error.name or "").partition(".")[0] in {"layerlab", ""}:
         raise

@@ -90,10 +90,11 @@ def clean(engine: Engine, *, run: str | None = None, base_images: bool = False) 
         EngineGone: the engine stopped answering.
     """
     with _engine_stays(engine):
-        return [_remove(engine, owned) for owned in inventory(engine, run=run, base_images=base_images)]
+        return [remove(engine, owned) for owned in inventory(engine, run=run, base_images=base_images)]
 
 
-def _remove(engine: Engine, owned: Owned) -> Removal:
+def remove(engine: Engine, owned: Owned) -> Removal:
+    """Remove one thing of the lab's; what the user's own containers or tags hold on to stays."""
     try:
         if isinstance(owned.thing, Image):
             return Removal(owned.kind, owned.name, why_not=_remove_image(engine, owned.thing))

@@ -18,6 +18,7 @@ from layerlab import bases, workshop
 from layerlab.engine import Engine, connect
 from layerlab.engine_setup import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
+from layerlab.paths import ROOT
 from layerlab.serve import is_taken
 
 NEEDED_DISK: Final = 8e9  # bytes: bases 2.5 GB, both images 2.2 GB, build cache and room to work
@@ -60,7 +61,9 @@ def examine() -> list[Finding]:
 
 def _machine() -> Iterator[Finding]:
     yield Finding("system", "ok", f"{platform.platform(terse=True)}, {platform.machine()}, {os.cpu_count()} cores")
-    yield Finding("Python", "ok", f"{platform.python_version()} in {sys.prefix}")
+    prefix = Path(sys.prefix)
+    shown = prefix.relative_to(ROOT) if prefix.is_relative_to(ROOT) else prefix
+    yield Finding("Python", "ok", f"{platform.python_version()} in {shown}")
     yield Finding("JupyterLab", "ok", version("jupyterlab"))
     client = shutil.which("docker")
     if client:

@@ -50,6 +50,10 @@ class LabError(Exception):
         """What happened and what to do, on one line, for a terminal."""
         return " ".join(f"{self}: {self.remedy}.".split())
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook in place of a traceback: the reader can do something about it."""
+        return [f"{type(self).__name__}: {self}.", f"What to do: {self.remedy}."]
+
 
 class UsageError(LabError):
     """The command line or a function was given something that cannot be."""
@@ -125,6 +129,10 @@ class StepFailed(BuildError):
         self.line = line
         self.instruction = instruction
         self.log = log
+
+    def _render_traceback_(self) -> list[str]:
+        """The end of the step's log comes first, as in a terminal."""
+        return [*self.log.splitlines(), *super()._render_traceback_()]
 
 
 class BuildTimeout(BuildError):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +23,12 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from layerlab import build as build_package
-from layerlab import cleaning, displays, engine_setup, plots, service, workshop
+from layerlab import cleaning, displays, engine_setup, image, plots, service, workshop
 from layerlab import compare as comparison
+from layerlab import dockerfile as dockerfiles
 from layerlab import doctor as doctor_module
 from layerlab.build import Build
+from layerlab.build import context as contexts
 from layerlab.engine import Engine
 from layerlab.image import Image
 from layerlab.notebook_tables import about, table
@@ -42,6 +46,8 @@ __all__ = [
     "look",
     "owned",
     "plots",
+    "rebuilds",
+    "remove",
     "run",
     "setup",
     "show",
@@ -116,6 +122,22 @@ def compare(*names: str) -> pd.DataFrame:
     return comparison.compare([look(name) for name in names])
 
 
+def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
+    """The steps of several builds in one table, as `layerlab.plots.rebuilds` draws them.
+
+    FROM is left out: it only names an image that is there, so it is neither cached nor run again.
+
+    Args:
+        builds: What was changed before each build, and the build.
+
+    Returns:
+        A row per change and step: ``change`` str, then the columns of ``Build.steps``.
+    """
+    steps = pd.concat({change: built.steps for change, built in builds.items()}, names=["change", None])
+    steps = steps[~steps["instruction"].str.match(r"FROM\b", case=False)]
+    return steps.reset_index("change").reset_index(drop=True)
+
+
 def doctor() -> pd.DataFrame:
     """What is here, what is missing and what to do: ``what``, ``state``, ``seen``, ``remedy``, all strings."""
     return pd.DataFrame([vars(finding) for finding in doctor_module.examine()])
@@ -125,6 +147,17 @@ def owned() -> pd.DataFrame:
     """What the lab has made and ``./lab clean`` would remove: ``kind`` and ``name``, both strings."""
     rows = [(thing.kind, thing.name) for thing in cleaning.inventory(engine())]
     return pd.DataFrame(rows, columns=["kind", "name"], dtype="str")
+
+
+def remove(names: Collection[str]) -> pd.DataFrame:
+    """Remove those of the things that `owned` lists which have these names, and nothing else.
+
+    Returns:
+        A row per thing: ``kind``, ``name`` and ``why_not`` (why it is still there; empty when it is gone), all str.
+    """
+    chosen = [thing for thing in cleaning.inventory(engine()) if thing.name in names]
+    rows = [vars(cleaning.remove(engine(), thing)) for thing in chosen]
+    return pd.DataFrame(rows, columns=["kind", "name", "why_not"], dtype="str")
 
 
 def expect(statements: Mapping[str, object]) -> None:
@@ -143,9 +176,35 @@ def expect(statements: Mapping[str, object]) -> None:
         raise AssertionError(f"does not hold: {'; '.join(wrong)}")
 
 
-def show(path: str | Path, first: int = 1, last: int | None = None) -> None:
-    """Show a file of the repository, or these lines of it, with line numbers."""
-    display(HTML(_numbered((ROOT / path).read_text(encoding="utf-8"), first, last)))  # type: ignore[no-untyped-call]
+def show(path: str | Path, first: int = 1, last: int | None = None, *, holding: str | None = None) -> None:
+    """Show a file of the repository, or some lines of it, with line numbers.
+
+    Args:
+        path: The file, relative to the repository's root.
+        first: The first line to show, counted from 1.
+        last: The last one; the file's last if None.
+        holding: Show the paragraph (the lines from one empty line to the next) that holds this text instead.
+
+    Raises:
+        ValueError: the text does not stand in exactly one paragraph.
+    """
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if holding is not None:
+        first, last = _paragraph(text, holding)
+    display(HTML(_numbered(text, first, last)))  # type: ignore[no-untyped-call]
+
+
+def _paragraph(text: str, holding: str) -> tuple[int, int]:
+    """The first and the last line, counted from 1, of the one paragraph that holds this text."""
+    found = []
+    lines = enumerate(text.splitlines(), start=1)
+    for is_empty, group in itertools.groupby(lines, key=lambda line: not line[1].strip()):
+        numbered = list(group)
+        if not is_empty and holding in "\n".join(line for _, line in numbered):
+            found.append((numbered[0][0], numbered[-1][0]))
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} paragraphs hold this text, not one: {holding!r}")
+    return found[0]
 
 
 def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
@@ -182,6 +241,22 @@ class Experiment:
     def write(self, name: str, text: str) -> None:
         """Write a file of the copy."""
         (self.folder / name).write_text(text, encoding="utf-8")
+
+    def change(self, name: str) -> None:
+        """Append a comment to a file of the copy, another one each time: a change that no build has seen before."""
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(f"# changed for an experiment: {uuid.uuid4().hex}\n")
+
+    def context(self, dockerfile: str = "Dockerfile") -> pd.DataFrame:
+        """What a build from this Dockerfile sends to the engine: ``path`` str and ``bytes`` int64, a row per file."""
+        entries = contexts.collect(self.folder, dockerfile).entries
+        rows = [(entry.name, entry.bytes) for entry in entries if entry.path.is_file()]
+        return pd.DataFrame(rows, columns=["path", "bytes"]).astype({"path": "str", "bytes": "int64"})
+
+    def look(self, built: Build, dockerfile: str = "Dockerfile") -> Image:
+        """Look into an image that was built from this copy, its layers tied to the Dockerfile's lines."""
+        parsed = dockerfiles.parse((self.folder / dockerfile).read_text(encoding="utf-8"))
+        return image.read(engine(), built.image_id, dockerfile=parsed)
 
     def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
         """Build the copy; see `layerlab.build.build` for the options. The image is removed with the experiment."""

@@ -16,9 +16,16 @@ class Shown:
     """A table as a notebook shows it: HTML, and plain text for those who read without a browser."""
 
     def __init__(
-        self, frame: pd.DataFrame, caption: str, headings: Mapping[str, str], varies: Collection[str]
+        self,
+        frame: pd.DataFrame,
+        caption: str,
+        headings: Mapping[str, str],
+        varies: Collection[str],
+        *,
+        of_this_machine: bool = False,
     ) -> None:
         self._caption = caption
+        self._of_this_machine = of_this_machine
         self._headings = list(headings.values())
         self._numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in headings]
         self._rows = [
@@ -27,6 +34,8 @@ class Shown:
         ]
 
     def __repr__(self) -> str:
+        if self._of_this_machine:
+            return f"<Table: {self._caption}>"
         lines = [self._caption] if self._caption else []
         return "\n".join([*lines, *(" | ".join(row) for row in [self._headings, *self._rows])])
 
@@ -46,7 +55,8 @@ class Shown:
             for row in self._rows
         )
         caption = f"<caption>{html.escape(self._caption)}</caption>" if self._caption else ""
-        return f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
+        shown = f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
+        return f'<div class="of-this-machine">{shown}</div>' if self._of_this_machine else shown
 
 
 def table(
@@ -55,6 +65,7 @@ def table(
     headings: Mapping[str, str] | None = None,
     varies: Collection[str] = (),
     caption: str = "",
+    of_this_machine: bool = False,
 ) -> Shown:
     """A table for a notebook.
 
@@ -63,6 +74,7 @@ def table(
         headings: The columns to show and what to write above them; None for all, under their names.
         varies: Columns whose values differ from machine to machine: shown with a ``≈`` before them.
         caption: What the table is about.
+        of_this_machine: Whether everything in it, even the number of its rows, differs from machine to machine.
 
     >>> frame = pd.DataFrame({"image": ["a", "b"], "size": [1.25, 30.0]})
     >>> table(frame, headings={"image": "image", "size": "MB"}, varies=["size"])
@@ -70,7 +82,8 @@ def table(
     a | ≈ 1.2
     b | ≈ 30.0
     """
-    return Shown(frame, caption, headings or {str(column): str(column) for column in frame.columns}, varies)
+    headings = headings or {str(column): str(column) for column in frame.columns}
+    return Shown(frame, caption, headings, varies, of_this_machine=of_this_machine)
 
 
 def about(value: float, unit: str = "") -> str:

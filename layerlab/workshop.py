@@ -114,9 +114,9 @@ def own_images(engine: Engine, name: str | None = None) -> list[EngineImage]:
 
 def remove_superseded(engine: Engine, image: EngineImage) -> None:
     """Remove an image of the lab's that only its marker still names; one that a container uses stays."""
-    image.reload()
-    if image.tags == [marker_tag(str(image.id))]:
-        with suppress(docker.errors.APIError):
+    with suppress(docker.errors.APIError):  # somebody else has removed it, or uses it
+        image.reload()
+        if image.tags == [marker_tag(str(image.id))]:
             engine.client.images.remove(image.tags[0])
 
 

@@ -10,7 +10,7 @@ import os
 import stat
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from layerlab.errors import ContextError, DockerfileError
 MAX_BYTES: Final = 1_000_000_000
 MAX_FILES: Final = 100_000
 _MAX_DOCKERFILE: Final = 1_000_000
+_SENT: Final = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
 _CHUNK: Final = 1 << 18
 _NEAR_MISSES: Final = ("dockerfile", "dockerfile.txt", "dockerfile.dockerfile", "containerfile", "docker file")
 
@@ -99,7 +100,7 @@ def collect(
     own_rules = path.with_name(f"{path.name}.dockerignore")
     rules_file = own_rules if own_rules.is_file() else folder / ".dockerignore"
     rules = ignore.read(rules_file) if rules_file.is_file() else ()
-    entries = {entry.name: entry for entry in _walk(folder, rules, max_files)}
+    entries = _walk(folder, rules, max_files)
     name = _name_within(path, folder)
     if name is None:
         name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"
@@ -166,51 +167,44 @@ def _name_within(path: Path, folder: Path) -> str | None:
     return None if relative == os.pardir or relative.startswith(os.pardir + os.sep) else relative
 
 
-def _walk(folder: Path, rules: tuple[ignore.Pattern, ...], max_files: int) -> Iterator[Entry]:
-    found = []
-    for entry in _below(folder, "", rules, ()):
-        found.append(entry)
-        if len(found) > max_files:
-            raise _too_big(found, f"more than the limit of {max_files} files", by_bytes=False)
-    return iter(found)
+def _walk(folder: Path, rules: tuple[ignore.Pattern, ...], max_files: int) -> dict[str, Entry]:
+    """Everything that is not ignored, by name, and the ignored folders that such things lie in."""
+    found: dict[str, Entry] = {}
+    todo: list[tuple[str, Path, tuple[bool, ...], tuple[Entry, ...]]] = [("", folder, (), ())]
+    while todo:
+        prefix, path, above, ignored_folders = todo.pop()
+        for entry in _children(path, prefix):
+            ignored, hits = ignore.matches(rules, entry.name, above)
+            is_folder = stat.S_ISDIR(entry.status.st_mode)
+            if is_folder and not ignored:
+                todo.append((f"{entry.name}/", entry.path, hits, ()))
+            elif is_folder and any(rule.keeps and rule.may_match_below(entry.name) for rule in rules):
+                todo.append((f"{entry.name}/", entry.path, hits, (*ignored_folders, entry)))
+            if not ignored and stat.S_IFMT(entry.status.st_mode) in _SENT:
+                found |= {each.name: each for each in (*ignored_folders, entry)}
+            if len(found) > max_files:
+                raise _too_big(found.values(), f"more than the limit of {max_files} files", by_bytes=False)
+    return found
 
 
-def _below(folder: Path, prefix: str, rules: tuple[ignore.Pattern, ...], above: tuple[bool, ...]) -> Iterator[Entry]:
+def _children(path: Path, prefix: str) -> list[Entry]:
     try:
-        children = sorted(os.scandir(folder), key=lambda child: child.name)
+        with os.scandir(path) as children:
+            return [Entry(prefix + each.name, Path(each.path), each.stat(follow_symlinks=False)) for each in children]
     except OSError as error:
         raise ContextError(
-            f"the folder {prefix or folder} of the build context cannot be read ({error.strerror})",
+            f"the folder {prefix or path} of the build context cannot be read ({error.strerror})",
             remedy="correct its permissions, or name it in .dockerignore",
         ) from error
-    for child in children:
-        name = prefix + child.name
-        ignored, hits = ignore.matches(rules, name, above)
-        is_folder = child.is_dir(follow_symlinks=False)
-        inside: Iterator[Entry] = iter(())
-        if is_folder and (not ignored or any(rule.keeps and rule.may_match_below(name) for rule in rules)):
-            inside = _below(Path(child.path), f"{name}/", rules, hits)
-        if ignored:  # a folder is there after all if something in it is
-            first = next(inside, None)
-            if first is None:
-                continue
-            yield Entry(name, Path(child.path), child.stat(follow_symlinks=False))
-            yield first
-        else:
-            status = child.stat(follow_symlinks=False)
-            if not (is_folder or stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-                continue
-            yield Entry(name, Path(child.path), status)
-        yield from inside
 
 
-def _too_big(entries: list[Entry] | tuple[Entry, ...], what: str, *, by_bytes: bool) -> ContextError:
+def _too_big(entries: Iterable[Entry], what: str, *, by_bytes: bool) -> ContextError:
     """The error for a context over its limits, which names the folders that make it so."""
     sizes: Counter[str] = Counter()
     for entry in entries:
         sizes[entry.name.partition("/")[0]] += entry.bytes if by_bytes else 1
     biggest = ", ".join(
-        f"{name} ({size / 1e6:.0f} MB)" if by_bytes else f"{name} ({size} files)"
+        f"{name} ({size / 1e6:.0f} MB)" if by_bytes else f"{name} ({size} file{'s' * (size != 1)})"
         for name, size in sizes.most_common(3)
     )
     return ContextError(

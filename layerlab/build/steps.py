@@ -45,6 +45,7 @@ class Row:
         key: What it is known by.
         title: What is shown.
         stage: The stage's name or index; empty for BuildKit's own work.
+        stage_index: Its index, -1 for BuildKit's own work.
         step: BuildKit's number of it within the stage.
         instruction: Where it stands in the Dockerfile; None for BuildKit's own work and for what the base image
             adds (ONBUILD).
@@ -58,6 +59,7 @@ class Row:
     key: str
     title: str
     stage: str = ""
+    stage_index: int = -1
     step: int | None = None
     instruction: Instruction | None = None
     text: str = ""
@@ -200,6 +202,7 @@ class Progress:
             key=f"{found['stage'] or ''} {step}",
             title=one_line(vertex.name),
             stage=stage.label if stage else found["stage"] or "",
+            stage_index=stage.index if stage else len(self._dockerfile.stages),
             step=step,
             instruction=instruction,
             text=plain(instruction.summary) if instruction else text,
@@ -233,7 +236,7 @@ def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
     """The DataFrame of steps (see `layerlab.build.Build`): those that ran, in the order of the Dockerfile."""
     ran = sorted(
         (row for row in rows if row.is_step and row.state is not None),
-        key=lambda row: (row.instruction.line if row.instruction else 0, row.step or 0),
+        key=lambda row: (row.stage_index, row.step or 0),
     )
     records = [
         {

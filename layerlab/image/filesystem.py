@@ -143,7 +143,7 @@ def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Laye
     _take_away(merged, both[0][~unchanged], number, _MERGED)
     _take_away(merged, both[1][unchanged], number, _MERGED)
     for index in both[0][unchanged]:
-        pass
+        merged.visible[merged.paths[index]] = int(index)
 
 
 def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import brief, instruction, named, seconds, sentence_list, text_width
+from layerlab.plots.labels import brief, gist, named, seconds, sentence_list, text_width
 from layerlab.plots.page import GAP, INSIDE, MARGIN, bar, inches, note, open_page, scale
 from layerlab.plots.picture import Picture
 from layerlab.plots.style import CACHED, CODE, MUTED, RAN, SMALL, ink_on
@@ -18,14 +18,16 @@ STAGES: Final = 0.85  # inches
 INSTRUCTIONS: Final = 2.65
 ROW: Final = 0.29
 MANY: Final = 5  # builds that fit beside each other
+NOTHING: Final = 0.05  # seconds that a FROM may take whose base image is here already
 HOLLOW: Final = 0.15  # inches of a step that took no time
 
 
 def rebuilds(table: pd.DataFrame) -> Picture:
     """Why does the order of the lines matter? The same build after each change, its steps over time.
 
-    A step that was taken from the cache is hollow. Steps follow each other as the Dockerfile has them; stages
-    that BuildKit worked on at the same time are drawn one after the other, so a build's end is its work.
+    A step that was taken from the cache is hollow, and so is a FROM that had nothing to fetch. Steps follow each
+    other as the Dockerfile has them; stages that BuildKit worked on at the same time are drawn one after the
+    other, so where a build ends is the sum of its work.
 
     Args:
         table: a row per change and step: `change` str (what was changed before this build), and as in
@@ -42,6 +44,7 @@ def rebuilds(table: pd.DataFrame) -> Picture:
     changes = list(dict.fromkeys(data["change"]))
     if len(changes) > MANY:
         raise UsageError(f"{len(changes)} builds do not fit beside each other", remedy=f"draw at most {MANY}")
+    data["cached"] |= data["instruction"].str.startswith("FROM ") & (data["seconds"] < NOTHING)
     # The same instruction may stand twice in a stage: its n-th occurrence is one step in every build.
     data["nth"] = data.groupby(["change", "stage", "instruction"]).cumcount()
     data["spent"] = data["seconds"].where(~data["cached"], 0.0)
@@ -64,8 +67,10 @@ def rebuilds(table: pd.DataFrame) -> Picture:
     for (stage, text, _), row in steps.items():
         y = top + ROW * (row + 0.5)
         if stage != above:
-            page.text(MARGIN, y, stage, points=SMALL, colour=MUTED, width=STAGES - 0.1)
-        page.text(MARGIN + STAGES, y, instruction(text), points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
+            name = f"stage {stage}" if stage.isdigit() else stage
+            page.text(MARGIN, y, name, points=SMALL, colour=MUTED, width=STAGES - 0.1)
+        label = gist(text, INSTRUCTIONS - 0.12, CODE)
+        page.text(MARGIN + STAGES, y, label, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
         above = stage
     width = (INSIDE - STAGES - INSTRUCTIONS) / len(changes)
     longest = builds["spent"].max()

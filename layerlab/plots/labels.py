@@ -160,6 +160,32 @@ def instruction(text: object) -> str:
     return clean(line, "mono") or "(no instruction)"
 
 
+# What nearly every RUN has in common, and what therefore tells least about this one.
+BOILERPLATE: Final = (
+    (r"^RUN (?:[A-Za-z_]\w*=\S* )+", f"RUN {ELLIPSIS}"),
+    (r"\bset -[a-z]+(?: -?o pipefail)? ?(?:;|&&) ?", ""),
+    (r"\bapt-get (?:-\S+ )*update ?(?:;|&&) ?", ELLIPSIS),
+    (r"(?<=\bapt-get install)(?: --?[A-Za-z][\w-]*)+ (?=[^-])", ELLIPSIS),
+    (r" ?(?:;|&&) ?(?:apt-get (?:dist-)?(?:clean|autoremove)[^;&]*|rm -rf /var/lib/apt/lists/\S*)", ELLIPSIS),
+)
+
+
+def gist(text: object, width: float, points: float) -> str:
+    """An instruction in a fixed-width font, in so many inches: what it shares with others is left out first.
+
+    >>> gist("RUN set -eux; apt-get update; apt-get install -y git; apt-get dist-clean", 2.5, 8.2)
+    'RUN …apt-get install…git…'
+    """
+    short = instruction(text)
+    for pattern, instead in BOILERPLATE:
+        if text_width(short, points, "mono") > width:
+            short = re.sub(f"{ELLIPSIS}(?: ?{ELLIPSIS})+", ELLIPSIS, re.sub(pattern, instead, short))
+    words = short.split(" ")
+    while short.endswith(ELLIPSIS) and len(words) > 2 and text_width(" ".join(words), points, "mono") > width:
+        words = [*words[:-2], words[-2] + ELLIPSIS]
+    return shorten(" ".join(words), width, points, "mono")
+
+
 def megabytes(count: float) -> str:
     """A number of bytes in MB (10^6), to the precision that an eye needs, without the unit.
 

@@ -23,10 +23,11 @@ class Picture:
     """What each function of `layerlab.plots` returns; a notebook shows it by itself.
 
     JupyterLab's image renderer (4.6) gives a picture no alternative text, whatever an output's metadata say,
-    and HTML with an ``<img alt>`` would be shown by GitHub's viewer only where it lets data URLs through. So
-    a notebook gets two outputs: the picture as ``image/png``, which shows everywhere (with ``alt`` in its
-    metadata, for nbconvert), and the same in words below it, folded. The text form is the question alone
-    and holds no number, since nbval compares it.
+    and HTML with an ``<img alt>`` would depend on every viewer letting data URLs through. So a notebook gets
+    two outputs: the picture as ``image/png``, which shows everywhere (with ``alt`` in its metadata, which
+    nbconvert's classic page uses), and the same in words below it, folded. The text form is the question
+    alone and holds no number, since nbval compares it; the words are one HTML element on one line, of the
+    class ``picture-in-words``, which nbval's sanitiser can leave out.
 
     Attributes:
         question: The question that it answers; the same on every machine.

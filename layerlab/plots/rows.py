@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab.plots.labels import instruction, named
+from layerlab.plots.labels import gist, named
 from layerlab.plots.page import MARGIN, Page
 from layerlab.plots.style import CODE, MUTED, SMALL
 
@@ -25,7 +25,7 @@ def row_height(rows: int) -> float:
 def instructions(page: Page, layers: pd.DataFrame, top: float) -> None:
     """Before each row, the first of which begins at top, the Dockerfile's line and the instruction.
 
-    Layers below the first one whose line is known came with the base image.
+    Layers below the first one whose line is known came with the base image, given the Dockerfile that made them.
     """
     known = layers["line"].notna().to_numpy()
     base = int(known.argmax()) if known.any() else 0
@@ -34,7 +34,8 @@ def instructions(page: Page, layers: pd.DataFrame, top: float) -> None:
         y = top + height * (row + 0.5)
         place = "base" if row < base else str(line) if known[row] else ""
         page.text(MARGIN + LINES - 0.14, y, place, points=SMALL, colour=MUTED, align="right")
-        page.text(MARGIN + LINES, y, instruction(text), points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
+        label = gist(text, INSTRUCTIONS - 0.12, CODE)
+        page.text(MARGIN + LINES, y, label, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
 
 
 def place(line: object, layer: float) -> str:

@@ -12,7 +12,7 @@ from layerlab.errors import UsageError
 from layerlab.plots.labels import brief, megabytes, seconds, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, Page, bar, baseline, note, open_page, room_for_labels
 from layerlab.plots.picture import Picture
-from layerlab.plots.style import CODE, INK, MUTED, RAN, SMALL, STORED, Look
+from layerlab.plots.style import CODE, MUTED, RAN, SMALL, STORED, Look
 from layerlab.plots.tables import checked
 
 NUMBERS: Final = 0.36  # inches for the lines' numbers
@@ -42,6 +42,8 @@ MEASURES: Final = (
 def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
     """What should I edit? The Dockerfile with a bar of bytes and one of seconds beside each line.
 
+    Comments and blank lines are left out, unless they cost something.
+
     Args:
         text: the Dockerfile.
         costs: a row per line that costs something: `line` Int64, and `bytes` (what the line's layer stores),
@@ -49,14 +51,10 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
 
     Raises:
         UsageError: the table lacks a column, numbers that cannot be drawn, a line that the Dockerfile does not
-            have, or the Dockerfile is empty or longer than `MOST_LINES`.
+            have, or the Dockerfile says nothing or more than `MOST_LINES` lines.
     """
     question = "What should I edit?"
     lines = text.expandtabs(4).rstrip().split("\n")
-    if not text.strip() or len(lines) > MOST_LINES:
-        raise UsageError(
-            f"a Dockerfile of {len(lines)} lines cannot be drawn", remedy=f"draw one of 1 to {MOST_LINES} lines"
-        )
     measures = [m for m in MEASURES if m.column in costs.columns] or [MEASURES[0]]
     columns = [m.column for m in measures]
     known = costs.assign(**{name: costs[name].fillna(0) for name in columns if name in costs.columns})
@@ -66,10 +64,18 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
         raise UsageError(
             "the table of costs names a line that the Dockerfile does not have", remedy="pass both of the same build"
         )
+    costly = set(data["line"])
+    shown = [n for n, line in enumerate(lines, 1) if (line.strip() and line.lstrip()[0] != "#") or n in costly]
+    if not 0 < len(shown) <= MOST_LINES:
+        raise UsageError(
+            f"a Dockerfile with {len(shown)} lines of instructions cannot be drawn",
+            remedy=f"draw one with 1 to {MOST_LINES}",
+        )
+    row = {line: place for place, line in enumerate(shown)}
     answer = " ".join(filter(None, (_dearest(data, measure) for measure in measures)))
-    page = open_page(question, answer, ROW * len(lines) + 0.4)
+    page = open_page(question, answer, ROW * len(shown) + 0.4)
     top = page.top + 0.22
-    _source(page, lines, top)
+    _source(page, {line: lines[line - 1] for line in shown}, top)
     width = (INSIDE - NUMBERS - SOURCE) / len(measures)
     for column, measure in enumerate(measures):
         x = MARGIN + NUMBERS + SOURCE + column * width
@@ -77,28 +83,27 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
         labels = [measure.written(cost) for cost in data[measure.column]]
         largest = data[measure.column].max() if len(data) else 0.0
         right = room_for_labels(largest, width - 0.15, labels)
-        axes = page.axes(x, top, width - 0.15, ROW * len(lines), right=right, rows=len(lines))
+        axes = page.axes(x, top, width - 0.15, ROW * len(shown), right=right, rows=len(shown))
         axes.set_gid(measure.column)
         baseline(axes)
         for line, cost, label in zip(data["line"], data[measure.column], labels, strict=True):
             if cost:
-                bar(axes, 0, cost, line - 0.5, measure.look, gid=f"line {line}")
-                note(axes, cost, line - 0.5, label, points=SMALL)
+                bar(axes, 0, cost, row[line] + 0.5, measure.look, gid=f"line {line}")
+                note(axes, cost, row[line] + 0.5, label, points=SMALL)
     alt = f"A Dockerfile of {len(lines)} lines with bars beside them. " + " ".join(
         f"{measure.heading}: {_listed(data, measure, lines)}." for measure in measures
     )
     return Picture(question, page.figure, f"{alt} {answer}".strip(), data)
 
 
-def _source(page: Page, lines: list[str], top: float) -> None:
+def _source(page: Page, lines: dict[int, str], top: float) -> None:
     em = text_width("m", CODE, "mono")
-    for number, line in enumerate(lines):
-        y = top + ROW * (number + 0.5)
-        page.text(MARGIN + NUMBERS - 0.14, y, str(number + 1), points=SMALL - 0.5, colour=MUTED, align="right")
+    for row, (number, line) in enumerate(lines.items()):
+        y = top + ROW * (row + 0.5)
+        page.text(MARGIN + NUMBERS - 0.14, y, str(number), points=SMALL - 0.5, colour=MUTED, align="right")
         indent = min((len(line) - len(line.lstrip())) * em, SOURCE / 2)
-        colour = MUTED if line.lstrip().startswith("#") else INK
         width = SOURCE - indent - 0.15
-        page.text(MARGIN + NUMBERS + indent, y, line, points=CODE, face="mono", colour=colour, width=width)
+        page.text(MARGIN + NUMBERS + indent, y, line, points=CODE, face="mono", width=width)
 
 
 def _dearest(data: pd.DataFrame, measure: _Measure) -> str:

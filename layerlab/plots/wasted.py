@@ -7,14 +7,14 @@ from typing import Final
 import pandas as pd
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import megabytes, sentence_list, text_width
+from layerlab.plots.labels import ELLIPSIS, megabytes, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, bar, baseline, note, open_page, room_for_labels, scale
 from layerlab.plots.picture import Picture
 from layerlab.plots.rows import COLUMNS, LEFT, instructions, of, place, row_height
 from layerlab.plots.style import CAUSES, LIVE, MUTED, SMALL
 from layerlab.plots.tables import checked
 
-REASONS: Final = 2.35  # inches for what is said about a layer's waste
+REASONS: Final = 2.5  # inches for what is said about a layer's waste
 BY: Final = ["layer", "cause", "by_layer", "by_line"]
 
 
@@ -104,9 +104,9 @@ def _because(reasons: pd.DataFrame, width: float) -> str:
     for shown in range(len(texts), 0, -1):
         rest = reasons["bytes"].iloc[shown:].sum()
         text = ", ".join(texts[:shown]) + (f", {megabytes(rest)} more" if rest else "")
-        if shown == 1 or text_width(text, SMALL) <= width:
+        if text_width(text, SMALL) <= width:
             return text
-    return ""
+    return f"{texts[0]}, {ELLIPSIS}" if len(texts) > 1 else "".join(texts)
 
 
 def _in_words(layers: pd.DataFrame, reasons: pd.DataFrame) -> str:

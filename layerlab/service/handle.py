@@ -140,8 +140,8 @@ class Service:
 
     def health(self) -> str | None:
         """What its HEALTHCHECK says: ``starting``, ``healthy`` or ``unhealthy``; None where the image has none."""
-        status = self.inspect()["State"].get("Health", {}).get("Status", "none")
-        return None if status == "none" else str(status)
+        health = self.inspect()["State"].get("Health") or {}
+        return None if health.get("Status", "none") == "none" else str(health["Status"])
 
     def wait_for_health(self, timeout: float = 60.0) -> str | None:
         """What its HEALTHCHECK says as soon as that is not ``starting``, or after this many seconds; see `health`."""

@@ -48,52 +48,43 @@ class Entry:
 
 @dataclass(frozen=True)
 class Built:
-    """An image and what is in it.
+    """An image of one of the Dockerfiles.
 
     Attributes:
         build: How it was built.
         config: Its configuration.
-        layers: The files of each layer, from the bottom, those that later layers hide included.
-        own: The layers that its own Dockerfile adds to its base.
+        history: What the engine says of each instruction, the last first.
     """
 
     build: Build
     config: dict[str, Any]
-    layers: list[list[Entry]] = field(repr=False)
-    own: list[list[Entry]] = field(repr=False)
+    history: list[dict[str, Any]] = field(repr=False)
 
     @property
     def id(self) -> str:
         return self.build.image_id
 
-    @property
-    def bytes(self) -> int:
-        return sum(entry.size for layer in self.layers for entry in layer)
-
-    def paths(self, pattern: str, *, own: bool = False) -> set[str]:
-        """What matches, in any layer, or in any of its own."""
-        layers = self.own if own else self.layers
-        return {entry.path for layer in layers for entry in layer if re.search(pattern, entry.path)}
+    def stored_by(self, pattern: str) -> int:
+        """The bytes of the layer of the last instruction that matches."""
+        return next(int(step["Size"]) for step in self.history if re.search(pattern, step["CreatedBy"]))
 
 
 @contextmanager
-def built(engine: Engine, name: str, base: str) -> Iterator[Built]:
+def built(engine: Engine, name: str) -> Iterator[Built]:
     """The image of this Dockerfile, under a tag of its own."""
     bases.ensure(engine)
     tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:latest"
     result = build(engine, ROOT, dockerfile=name, tag=tag)
     try:
         image = engine.client.images.get(result.image_id)
-        layers = read_layers(engine, result.image_id)
-        below = len(engine.client.images.get(base).attrs["RootFS"]["Layers"])
-        yield Built(result, image.attrs["Config"], layers, layers[below:])
+        yield Built(result, image.attrs["Config"], image.history())
     finally:
         with suppress(docker.errors.ImageNotFound):
             engine.client.images.remove(tag, force=True)
 
 
 def read_layers(engine: Engine, image_id: str) -> list[list[Entry]]:
-    """The files of each layer, straight from `docker save`, without the lab's own reader."""
+    """The files of each layer, from the bottom: straight from `docker save`, without the lab's own reader."""
     with tempfile.TemporaryFile() as file:
         for chunk in engine.client.images.get(image_id).save():
             file.write(chunk)

@@ -8,12 +8,13 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 import pytest
+from docker.models.images import Image
 
 from layerlab import bases, dockerfile
 from layerlab.build import build
@@ -29,14 +30,27 @@ LIMIT_ON_OFFICIAL_BASE = 290_000_000  # which is up to 10 MB larger
 
 @pytest.fixture(scope="module")
 def optimized(engine: Engine) -> Iterator[Built]:
-    with built(engine, "Dockerfile", "python:3.13-slim-trixie") as image:
+    with built(engine, "Dockerfile") as image:
         yield image
 
 
 @pytest.fixture(scope="module")
 def single(engine: Engine) -> Iterator[Built]:
-    with built(engine, "Dockerfile.single", "python:3.13-trixie") as image:
+    with built(engine, "Dockerfile.single") as image:
         yield image
+
+
+@pytest.fixture(scope="module")
+def layers(engine: Engine, optimized: Built) -> list[list[Entry]]:
+    """The files of each of its layers, those that later layers hide included."""
+    return read_layers(engine, optimized.id)
+
+
+@pytest.fixture(scope="module")
+def added(engine: Engine, layers: list[list[Entry]]) -> list[Entry]:
+    """What the layers hold that the Dockerfile adds to its base."""
+    below = len(engine.client.images.get("python:3.13-slim-trixie").attrs["RootFS"]["Layers"])
+    return [entry for layer in layers[below:] for entry in layer]
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +68,27 @@ def run_python(engine: Engine, image: str, program: str, python: str = "python")
 
 class TestOptimized:
     def test_it_is_small(
-        self, engine: Engine, optimized: Built, record_property: Callable[[str, object], None]
+        self,
+        engine: Engine,
+        optimized: Built,
+        layers: list[list[Entry]],
+        added: list[Entry],
+        record_property: Callable[[str, object], None],
     ) -> None:
         """All its layers together are within the limit, and so is what the Dockerfile adds to its base."""
-        record_property("megabytes", optimized.bytes / 1e6)
-        on_stand_ins = bases.is_on_stand_ins(engine, optimized.id)
+        total = sum(entry.size for layer in layers for entry in layer)
+        record_property("megabytes", total / 1e6)
 
-        assert optimized.bytes <= (LIMIT_ON_STAND_INS if on_stand_ins else LIMIT_ON_OFFICIAL_BASE)
-        assert sum(entry.size for layer in optimized.own for entry in layer) <= 160_000_000
+        assert total <= (
+            LIMIT_ON_STAND_INS if bases.is_on_stand_ins(engine, optimized.id) else LIMIT_ON_OFFICIAL_BASE
+        )
+        assert sum(entry.size for entry in added) <= 160_000_000
 
     def test_it_is_less_than_a_quarter_of_the_other(self, optimized: Built, single: Built) -> None:
         """The single-stage image, which answers the same, weighs more than four times as much."""
-        assert 4 * optimized.bytes < single.bytes
+        weights = [sum(step["Size"] for step in image.history) for image in (optimized, single)]
+
+        assert 4 * weights[0] < weights[1]
 
     def test_its_configuration_is_that_of_production(self, optimized: Built) -> None:
         """A numeric user other than root, the server itself as process 1, a health check without a shell."""
@@ -85,32 +108,34 @@ class TestOptimized:
             "org.opencontainers.image.version",
         }
 
-    def test_nothing_that_only_builds_is_shipped(self, optimized: Built) -> None:
+    def test_nothing_that_only_builds_is_shipped(self, layers: list[list[Entry]], added: list[Entry]) -> None:
         """No compiler, no linker, no index of packages, no cache of downloads, in no layer."""
-        assert not optimized.paths(r"/bin/(.*-)?(gcc|g\+\+|cc|c\+\+|ld|as|make|strip)(-\d+)?$")
-        assert not optimized.paths(r"^/var/lib/apt/lists/.*_Packages|^/var/cache/apt/.*\.(deb|bin)$")
-        assert not optimized.paths(r"/\.cache/|\.whl$|/requirements\.txt$|/pip/|/tests/|\.(a|c|h|pyx|pyi)$", own=True)
+        everything = [entry for layer in layers for entry in layer]
 
-    def test_the_service_cannot_change_itself(self, optimized: Built) -> None:
+        assert matching(everything, r"/bin/(.*-)?(gcc|g\+\+|cc|c\+\+|ld|as|make|strip)(-\d+)?$") == []
+        assert matching(everything, r"^/var/lib/apt/lists/.*_Packages|^/var/cache/apt/.*\.(deb|bin)$") == []
+        assert matching(added, r"/\.cache/|\.whl$|/requirements\.txt$|/pip/|/tests/|\.(a|c|h|pyx|pyi)$") == []
+
+    def test_the_service_cannot_change_itself(self, added: list[Entry]) -> None:
         """All that the Dockerfile adds belongs to root, and nobody else may write to it or become root by it."""
-        added = [entry for layer in optimized.own for entry in layer]
-
         assert [entry.path for entry in added if entry.uid != 0] == []
         assert [e.path for e in added if e.mode & 0o022 and not e.is_link and not e.mode & STICKY] == []
         assert [entry.path for entry in added if entry.mode & 0o6000] == []
 
-    def test_no_licence_is_trimmed(self, optimized: Built, single: Built) -> None:
-        """Each licence file that pip installs for the single-stage image is here too, and Debian's are."""
-        pattern = r"/site-packages/(.*/(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)$"
-        wanted, here = (
-            {re.search(pattern, path)[1] for path in image.paths(pattern) if "/venv/" in path}  # type: ignore[index]
-            for image in (single, optimized)
+    def test_no_licence_is_trimmed(
+        self, engine: Engine, single: Built, layers: list[list[Entry]], added: list[Entry]
+    ) -> None:
+        """Each licence file that pip installs in the single-stage image is here too, and Debian's are."""
+        pattern = r"/venv/lib/python[\d.]+/site-packages/(.*/(LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)$"
+        program = (
+            "import json, pathlib; print(json.dumps([str(path) for path in pathlib.Path('/app/venv').rglob('*')]))"
         )
-        pip_brings = {path for path in wanted if path.startswith("pip")}
+        wanted = {match[1] for path in run_python(engine, single.id, program) if (match := re.search(pattern, path))}
+        here = {match[1] for entry in added if (match := re.search(pattern, entry.path))}
 
         assert len(here) > 20
-        assert wanted - pip_brings - here == set()
-        assert optimized.paths("^/usr/share/doc/[^/]+/copyright$")
+        assert {path for path in wanted - here if not path.startswith("pip")} == set()
+        assert matching(layers[0], "^/usr/share/doc/[^/]+/copyright$")
 
     def test_bytecode_is_there_for_all_that_is_imported(self, engine: Engine, optimized: Built) -> None:
         """The service starts without compiling a library: whatever module it loads has its bytecode."""
@@ -138,7 +163,7 @@ for path in site.rglob("*"):
 imported = []
 real, sys.stdout = sys.stdout, open(os.devnull, "w")
 for name in sorted(names):
-    if name.endswith("__main__") or "tk" in name or name.partition(".")[0] in {"pip", "pylab"}:
+    if name.endswith("__main__") or "tk" in name.lower() or name.partition(".")[0] in {"pip", "pylab"}:
         continue
     try:
         importlib.import_module(name)
@@ -242,31 +267,30 @@ print(json.dumps([
 
         assert (stopped.by_signal, stopped.exit_code) == (True, 0)
 
-    def test_a_change_of_the_code_repeats_one_step(self, engine: Engine, tmp_path: Path) -> None:
+    def test_a_change_of_the_code_repeats_one_step(
+        self, engine: Engine, tmp_path: Path, new_tag: Callable[[], str]
+    ) -> None:
         """After a change of the app, all but the last COPY comes from the cache."""
         shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("Dockerfile", "requirements.txt"):
             shutil.copy(ROOT / name, tmp_path)
-        build(engine, tmp_path)
+        build(engine, tmp_path, tag=new_tag())
         with (tmp_path / "app" / "routes.py").open("a") as file:
             file.write(f"# {uuid.uuid4()}\n")
 
-        again = build(engine, tmp_path).steps
+        again = build(engine, tmp_path, tag=new_tag()).steps
 
         ran = again[~again["cached"] & ~again["instruction"].str.startswith("FROM")]
         assert list(ran["instruction"]) == ["COPY app app"]
         assert again["cached"].sum() >= 6
 
-    def test_the_classic_builder_makes_the_same(self, engine: Engine, optimized: Built) -> None:
+    def test_the_classic_builder_makes_the_same(
+        self, engine: Engine, optimized: Built, layers: list[list[Entry]]
+    ) -> None:
         """What a docker client without BuildKit builds has the same configuration and the same files."""
-        tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:classic"
-        try:
-            image, _ = engine.client.images.build(path=str(ROOT), tag=tag, rm=True)
-            layers = read_layers(engine, str(image.id))
+        with built_by_the_classic_builder(engine) as image:
+            classic = read_layers(engine, str(image.id))
             config = image.attrs["Config"]
-        finally:
-            with suppress(docker.errors.ImageNotFound):
-                engine.client.images.remove(tag, force=True)
 
         keys = (
             "User",
@@ -280,12 +304,35 @@ print(json.dumps([
             "Labels",
         )
         assert {key: config[key] for key in keys} == {key: optimized.config[key] for key in keys}
-        assert files_of(layers[-1]) == files_of(optimized.layers[-1])
-        assert files_of(layers[-2]) == files_of(optimized.layers[-2]) or len(layers) != len(optimized.layers)
+        assert files_of(classic) == files_of(layers)
 
 
-def files_of(layer: list[Entry]) -> set[str]:
-    return {entry.path for entry in layer if entry.is_file}
+@contextmanager
+def built_by_the_classic_builder(engine: Engine) -> Iterator[Image]:
+    """The optimised image without BuildKit, from nothing, so that all that it leaves is this test's."""
+    tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:classic"
+    seen: list[str] = []
+    try:
+        image, log = engine.client.images.build(path=str(ROOT), tag=tag, rm=True, nocache=True)
+        text = "".join(str(line.get("stream", "")) for line in log)
+        seen = re.findall(r"^ ---> ([0-9a-f]{12})$", text, re.MULTILINE)
+        yield image
+    finally:
+        with suppress(docker.errors.ImageNotFound):
+            engine.client.images.remove(tag, force=True)
+        # The classic builder leaves the build stage behind, without a name.
+        for step in reversed(seen):
+            with suppress(docker.errors.ImageNotFound):
+                if not engine.client.images.get(step).tags:
+                    engine.client.images.remove(step)
+
+
+def matching(entries: list[Entry], pattern: str) -> list[str]:
+    return [entry.path for entry in entries if re.search(pattern, entry.path)]
+
+
+def files_of(layers: list[list[Entry]]) -> set[str]:
+    return {entry.path for layer in layers for entry in layer if entry.is_file}
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.single"])

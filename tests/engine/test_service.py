@@ -266,11 +266,11 @@ class TestProcessesAndMemory:
         first = engine.client.api.inspect_container(loaded.container_id)["State"]["Pid"]
         table = loaded.processes().set_index("pid")
 
-        assert len(table) == 2
+        # httpd has a process for each connection, which may not be gone yet.
+        assert set(table["command"]) == {table.loc[first, "command"], SERVE}
+        assert table.loc[first, "command"].startswith("sh -c dd if=/dev/zero")
         assert set(table["uid"]) == {10001}
         assert set(table["user"]) == {"app"}
-        assert table.loc[first, "command"].startswith("sh -c dd if=/dev/zero")
-        assert SERVE in set(table["command"])
 
     def test_memory(self, engine, loaded):
         """A file of 20 MB in /tmp is memory in use, and the kernel's own count is not far off."""

@@ -24,7 +24,7 @@ PARAMETERS: dict[str, tuple[Parameter, ...]] = {
     "/data/summary": queries.SUMMARY,
 }
 NAMES = sorted({parameter.name for parameters in PARAMETERS.values() for parameter in parameters})
-CHOICES = ["walk", "bars", "png", "svg", "json", "csv", "city", "product", "7", "160", "1600", "0", "-1", "1e3"]
+CHOICES = ["walk", "bars", "png", "svg", "json", "csv", "city", "product", "7", "240", "1600", "0", "-1", "1e3"]
 client = create_app().test_client()
 
 values = st.one_of(st.sampled_from(CHOICES), st.integers().map(str), st.text(max_size=20))

@@ -187,7 +187,7 @@ class TestRegistryOf:
         ],
     )
     def test_the_first_part_of_the_name(self, name: str, where: str) -> None:
-        """A registry is named by a first part with a dot or a colon, as the docker client has it; else it is the Hub."""
+        """A registry is a first part with a dot or a colon, as the docker client has it; else it is the Hub."""
         assert registry.registry_of(name) == where
 
 

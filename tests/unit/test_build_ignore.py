@@ -62,7 +62,7 @@ class TestRules:
     @pytest.mark.parametrize("rules", ["a\n[b", "a\n!", "a\nb\\", "a\n[]x]", "a\n**a**b**c**d"])
     def test_no_pattern(self, rules: str) -> None:
         """A line that is no pattern is named."""
-        with pytest.raises(ContextError, match="line 2 of .dockerignore is no pattern"):
+        with pytest.raises(ContextError, match=r"line 2 of \.dockerignore is no pattern"):
             parse(rules)
 
     @given(

@@ -51,18 +51,18 @@ class TestLog:
         log = Log()
         log.add(b"first\n\x1b[32msec\x1b[0mond\n  \n")
 
-        assert "second" == log.last_line()
+        assert log.last_line() == "second"
 
     def test_last_line_of_nothing(self) -> None:
         """A log without a line has an empty one."""
-        assert "" == Log().last_line()
+        assert Log().last_line() == ""
 
     def test_last_line_of_progress(self) -> None:
         """Of a bar that overwrites itself, the newest line is its last state."""
         log = Log()
         log.add(b"10%\r20%\r30%")
 
-        assert "30%" == log.last_line()
+        assert log.last_line() == "30%"
 
 
 class TestTail:
@@ -70,4 +70,4 @@ class TestTail:
 
     def test_tail(self) -> None:
         """As many lines as asked for, from the end."""
-        assert "b\nc" == tail("a\nb\nc", 2)
+        assert tail("a\nb\nc", 2) == "b\nc"

@@ -63,42 +63,32 @@ class TestDecode:
         """A recorded failure names its step, its input, its times and its exit code."""
         (vertex,) = decode(RECORDED_FAILURE).vertices
 
-        assert (STEP, "[2/2] RUN echo recorded message $RANDOM; exit 3") == (vertex.digest, vertex.name)
-        assert ("sha256:ea4c2b12a49634401ea5a33ed3e206a06ef7ae8f0f4753e8e7826214e68949ad",) == vertex.inputs
+        assert (vertex.digest, vertex.name) == (STEP, "[2/2] RUN echo recorded message $RANDOM; exit 3")
+        assert vertex.inputs == ("sha256:ea4c2b12a49634401ea5a33ed3e206a06ef7ae8f0f4753e8e7826214e68949ad",)
         assert vertex.error.endswith("exit code: 3")
         assert pytest.approx(0.245, abs=0.001) == (vertex.completed or 0) - (vertex.started or 0)
 
     @given(
-        digest=st.text(),
+        texts=st.tuples(st.text(), st.text(), st.text()),
         inputs=st.lists(st.text(), max_size=3),
-        name=st.text(),
         cached=st.booleans(),
-        started=st.none() | st.integers(0, 2**60),
-        completed=st.none() | st.integers(0, 2**60),
-        error=st.text(),
+        times=st.tuples(st.none() | st.integers(0, 2**60), st.none() | st.integers(0, 2**60)),
     )
     def test_vertex(
-        self,
-        digest: str,
-        inputs: list[str],
-        name: str,
-        cached: bool,
-        started: int | None,
-        completed: int | None,
-        error: str,
+        self, texts: tuple[str, str, str], inputs: list[str], cached: bool, times: tuple[int | None, int | None]
     ) -> None:
         """Whatever a vertex holds arrives; times to the microsecond, and None where there is none."""
+        digest, name, error = texts
         message = field(1, digest) + b"".join(field(2, each) for each in inputs) + field(3, name)
-        message += field(4, int(cached)) + (field(5, timestamp(started)) if started is not None else b"")
-        message += (field(6, timestamp(completed)) if completed is not None else b"") + field(7, error)
-        message += field(8, b"a progress group, which newer engines add")
+        message += field(4, int(cached)) + field(7, error) + field(8, b"a progress group, which newer engines add")
+        for number, time in zip((5, 6), times, strict=True):
+            message += field(number, timestamp(time)) if time is not None else b""
 
         (vertex,) = decode(aux(field(1, message))).vertices
 
-        expected = Vertex(digest, tuple(inputs), name, cached, vertex.started, vertex.completed, error)
-        assert expected == vertex
-        for given_time, seen in ((started, vertex.started), (completed, vertex.completed)):
-            assert seen is None if given_time is None else seen == pytest.approx(given_time / 1e9, abs=1e-6)
+        assert vertex == Vertex(digest, tuple(inputs), name, cached, vertex.started, vertex.completed, error)
+        for time, seen in zip(times, (vertex.started, vertex.completed), strict=True):
+            assert seen is None if time is None else seen == pytest.approx(time / 1e9, abs=1e-6)
 
     def test_transfer(self) -> None:
         """A transfer tells how far it is, and whether it has ended."""
@@ -124,7 +114,7 @@ class TestDecode:
         """Text that is not UTF-8, which a Dockerfile may hold, loses its bad bytes but not the message."""
         (vertex,) = decode(aux(field(1, field(3, b"[1/1] RUN caf\xe9")))).vertices
 
-        assert "[1/1] RUN caf�" == vertex.name
+        assert vertex.name == "[1/1] RUN caf�"
 
     def test_fields_of_the_future(self) -> None:
         """Fields that are not known are passed over."""

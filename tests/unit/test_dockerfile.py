@@ -79,7 +79,7 @@ class TestLines:
 
     def test_text(self) -> None:
         """The text of an instruction is its lines as they stand, without Windows line ends."""
-        assert "RUN a \\\n  # b\n  c" == only("RUN a \\\r\n  # b\r\n  c\r\nx"[:-1]).text
+        assert only("RUN a \\\r\n  # b\r\n  c\r\nx"[:-1]).text == "RUN a \\\n  # b\n  c"
 
 
 class TestParts:
@@ -138,13 +138,13 @@ class TestParts:
         """A flag is asked for by its name; of a repeated one, the last counts."""
         instruction = only("COPY --from=a --from=b x y")
 
-        assert ("b", None) == (instruction.flag("from"), instruction.flag("chown"))
+        assert (instruction.flag("from"), instruction.flag("chown")) == ("b", None)
 
     def test_summary(self) -> None:
         """An instruction is told on one line."""
         assert (
-            "RUN --mount=type=bind,from=x a && b"
-            == only("RUN --mount=type=bind,from=x a \\\n   # c\n   && b").summary
+            only("RUN --mount=type=bind,from=x a \\\n   # c\n   && b").summary
+            == "RUN --mount=type=bind,from=x a && b"
         )
 
     @pytest.mark.parametrize(
@@ -171,14 +171,14 @@ class TestStages:
         """A stage is named by AS in any case, in small letters; one without a name is told by its index."""
         stages = parse("FROM a AS Build\nFROM b as x_1\nfrom c").stages
 
-        assert [("build", "a"), ("x_1", "b"), ("2", "c")] == [(stage.label, stage.base) for stage in stages]
+        assert [(stage.label, stage.base) for stage in stages] == [("build", "a"), ("x_1", "b"), ("2", "c")]
 
     def test_instructions(self) -> None:
         """Each instruction knows its stage; an ARG before the first FROM belongs to none."""
         parsed = parse("ARG V=1\nFROM a\nRUN x\nFROM b\nCMD y")
 
-        assert [None, 0, 0, 1, 1] == [i.stage for i in parsed.instructions]
-        assert [["FROM", "RUN"], ["FROM", "CMD"]] == [[i.keyword for i in s.instructions] for s in parsed.stages]
+        assert [i.stage for i in parsed.instructions] == [None, 0, 0, 1, 1]
+        assert [[i.keyword for i in s.instructions] for s in parsed.stages] == [["FROM", "RUN"], ["FROM", "CMD"]]
 
     @pytest.mark.parametrize(
         ("args", "base", "expected"),
@@ -204,13 +204,13 @@ class TestStages:
 
     def test_args_of_a_stage(self) -> None:
         """An ARG within a stage changes no FROM."""
-        assert "a:1" == parse("ARG V=1\nFROM x\nARG V=2\nFROM a:$V").stages[1].base
+        assert parse("ARG V=1\nFROM x\nARG V=2\nFROM a:$V").stages[1].base == "a:1"
 
     def test_platform(self) -> None:
         """A platform is what the flag says, BuildKit's own ARGs left as they are."""
         stages = parse("ARG P=linux/arm64\nFROM --platform=$P a\nFROM --platform=$BUILDPLATFORM a\nFROM a").stages
 
-        assert ["linux/arm64", "$BUILDPLATFORM", None] == [stage.platform for stage in stages]
+        assert [stage.platform for stage in stages] == ["linux/arm64", "$BUILDPLATFORM", None]
 
     GRAPH = """
 FROM a AS base
@@ -229,8 +229,12 @@ COPY --from=2 /z /
         """A stage depends on those that it is FROM, copies from or mounts, by name in any case or by index."""
         parsed = parse(self.GRAPH)
 
-        assert [[], ["base", "tools"], [], ["base"], ["base", "build", "tools"]] == [
-            [used.label for used in parsed.dependencies(stage)] for stage in parsed.stages
+        assert [[used.label for used in parsed.dependencies(stage)] for stage in parsed.stages] == [
+            [],
+            ["base", "tools"],
+            [],
+            ["base"],
+            ["base", "build", "tools"],
         ]
 
     @pytest.mark.parametrize(
@@ -257,11 +261,11 @@ COPY --from=2 /z /
         """Stages that need each other do not keep it busy for ever; BuildKit refuses them."""
         parsed = parse("FROM x AS a\nCOPY --from=b / /\nFROM x AS b\nCOPY --from=a / /")
 
-        assert ["a", "b"] == [stage.label for stage in parsed.needed(parsed.target())]
+        assert [stage.label for stage in parsed.needed(parsed.target())] == ["a", "b"]
 
     def test_copied_from(self) -> None:
         """What an instruction copies from is told as it says it, images included."""
-        assert ("some/image:1",) == copied_from(only("COPY --from=some/image:1 /y /"))
+        assert copied_from(only("COPY --from=some/image:1 /y /")) == ("some/image:1",)
 
 
 class TestSteps:
@@ -319,7 +323,7 @@ class TestErrors:
         with pytest.raises(DockerfileError) as caught:
             parse("FROM a\nRUN b\nRUNN c\nRUN d\nRUN e\nRUN f")
 
-        assert ["  1 │ FROM a\n  2 │ RUN b\n→ 3 │ RUNN c\n  4 │ RUN d\n  5 │ RUN e"] == caught.value.__notes__
+        assert caught.value.__notes__ == ["  1 │ FROM a\n  2 │ RUN b\n→ 3 │ RUNN c\n  4 │ RUN d\n  5 │ RUN e"]
 
     def test_harmless(self) -> None:
         """A Dockerfile cannot send commands to the terminal through the error about it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import itertools
 from collections.abc import Callable
@@ -88,7 +89,7 @@ SINGLE = layers_table(
         ("RUN apt-get install -y build-essential gcc g++ make curl vim git libffi-dev", 13, 412, 411),
         ("RUN pip install --upgrade pip", 16, 14.5, 3.2),
         ("RUN pip install -r requirements.txt", 18, 415, 414),
-        ("RUN rm -rf /var/lib/apt/lists/* /root/.cache && apt-get clean", 20, 0, -157.4),
+        ("RUN rm -rf /var/lib/apt/lists/* /tmp/pip && apt-get clean", 20, 0, -157.4),
     ]
 )
 WASTE = pd.DataFrame(
@@ -389,7 +390,7 @@ class TestStaircase:
         """It says which line takes away how much and stores nothing, and what is wasted."""
         alt = plots.staircase(SINGLE, "single").alt
 
-        assert "line 20, RUN rm -rf /var/lib/apt/lists/* /root/.cache && apt-get clean, stores 0 MB" in alt
+        assert "line 20, RUN rm -rf /var/lib/apt/lists/* /tmp/pip && apt-get clean, stores 0 MB" in alt
         assert "takes away 157 MB" in alt
         assert "Waste: 171 MB" in alt
 
@@ -571,6 +572,16 @@ class TestRebuilds:
         assert strings(picture).count("RUN true") == 2
         assert [widths(picture, "ran", n) for n in (0, 1)] == [[1, 2], [1, 2]]
 
+    def test_a_base_that_is_here_is_not_run_again(self) -> None:
+        """BuildKit takes no FROM from the cache; one that had nothing to fetch is hollow all the same."""
+        table = pd.DataFrame(
+            {"change": "x", "stage": ["0", "1"], "instruction": ["FROM a", "FROM b"], "seconds": [0.0003, 9.0]}
+        )
+        picture = plots.rebuilds(table.assign(cached=False))
+
+        assert [bar.get_gid() for bar in bars(picture)] == ["cached", "ran"]
+        assert {"stage 0", "stage 1", "1 of 2 steps, 9.0 s"} <= set(strings(picture))
+
     def test_hollow_boxes_stay_within_their_build(self) -> None:
         """A cached step after all others is drawn whole."""
         table = pd.DataFrame(
@@ -591,15 +602,16 @@ class TestDockerfile:
             {round(bar.get_y() + 0.31 + 0.5): bar.get_width() for bar in bars(picture, n)} for n in (0, 1)
         )
 
-        assert stored == {2: 130 * MB, 3: 45 * MB, 6: 20_000}
-        assert built == {3: 4.2, 6: 0.1}
+        assert stored == {1: 130 * MB, 2: 45 * MB, 4: 20_000}
+        assert built == {2: 4.2, 4: 0.1}
 
-    def test_the_whole_file_is_there(self) -> None:
-        """Every line is drawn with its number, indented as it is."""
+    def test_every_instruction_is_there(self) -> None:
+        """Every line of an instruction is drawn with its number and its indentation; comments are left out."""
         shown = texts(plots.dockerfile(DOCKERFILE, COSTS).figure)
         starts = {text.get_text(): text.get_window_extent().x0 for text in shown}
 
-        assert {"1", "6", "COPY app app", "# syntax is not needed"} <= set(starts)
+        assert {"2", "3", "4", "6", "FROM python:3.13-slim-trixie", "COPY app app"} <= set(starts)
+        assert not {"1", "5", "# syntax is not needed"} & set(starts)
         assert starts["&& apt-get install -y gcc"] > starts["RUN apt-get update \\"]
 
     def test_the_dearest_lines_are_named(self) -> None:
@@ -610,9 +622,14 @@ class TestDockerfile:
 
     @pytest.mark.parametrize(
         ("text", "line", "message"),
-        [("", 1, "cannot be drawn"), ("FROM a\n" * 151, 1, "151 lines"), ("FROM a", 2, "does not have")],
+        [
+            ("", 2, "does not have"),
+            ("# nothing\n\n", pd.NA, "0 lines of instructions"),
+            ("FROM a\n" * 151, 1, "151 lines"),
+            ("FROM a", 2, "does not have"),
+        ],
     )
-    def test_what_does_not_fit_is_refused(self, text: str, line: int, message: str) -> None:
+    def test_what_does_not_fit_is_refused(self, text: str, line: object, message: str) -> None:
         """An empty Dockerfile, an endless one and a line that it lacks are said, not drawn."""
         with pytest.raises(UsageError, match=message):
             plots.dockerfile(text, pd.DataFrame({"line": [line], "bytes": [1]}))
@@ -900,6 +917,24 @@ class TestLabels:
         for character in labels.clean(text):
             assert character.isprintable()
             assert not 0xD800 <= ord(character) <= 0xDFFF
+
+    def test_boilerplate_goes_first(self) -> None:
+        """What most instructions share is left out first, and only for want of room."""
+        text = (
+            "RUN A=1 B=2 set -eux;     apt-get update;     apt-get install -y --no-install-recommends git mercurial;"
+            "     apt-get dist-clean"
+        )
+
+        assert labels.gist(text, 3.0, 8.2) == "RUN …apt-get install…git mercurial…"
+        assert labels.gist(text, 2.3, 8.2) == "RUN …apt-get install…git…"
+        assert labels.gist(text, 9.0, 8.2) == labels.instruction(text)
+        assert labels.gist(
+            "RUN apt-get update && apt-get install -y vim && rm -rf /var/lib/apt/lists/*", 2.8, 8.2
+        ) == ("RUN …apt-get install…vim…")
+
+    def test_examples_hold(self) -> None:
+        """The examples in the docstrings give what they show."""
+        assert doctest.testmod(labels).failed == 0
 
     def test_both_ends_are_kept(self) -> None:
         """A long instruction keeps its beginning and its end."""

@@ -34,7 +34,7 @@ class TestPlain:
 
     @given(st.text(alphabet=st.sampled_from("\x1b[]0;1m\x07\\\r\n\t\x9b\x00ab\u202e~P")))
     def test_nothing_is_left(self, text: str) -> None:
-        """Of whatever text, only visible characters, tabs and line ends are left, and doing it twice changes nothing."""
+        """Only visible characters, tabs and line ends are left; doing it twice changes nothing more."""
         result = plain(text)
 
         assert all(char.isprintable() or char in "\t\n" for char in result)

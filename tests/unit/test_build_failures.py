@@ -1,0 +1,196 @@
+"""Why a build failed: the messages are those of Engine 20.10 and 28."""
+
+from __future__ import annotations
+
+import pytest
+
+from layerlab.build.failures import explain
+from layerlab.build.steps import Progress
+from layerlab.build.trace import Output, Status, Vertex
+from layerlab.dockerfile import parse
+from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
+
+DOCKERFILE = """\
+FROM python:3.13 AS build
+RUN make \\
+    all
+COPY x y
+ADD http://localhost:1/x /x
+RUN <<EOF
+echo
+EOF
+"""
+NO_HOST = (
+    'failed to do request: Head "https://registry-1.docker.io/v2/library/x/manifests/1": '
+    "dial tcp: lookup registry-1.docker.io: no such host"
+)
+DENIED = "pull access denied, repository does not exist or may require authorization: server message: denied"
+
+
+def failed(name: str, error: str, digest: str = "a") -> Vertex:
+    """A vertex that failed."""
+    return Vertex(digest, (), name, False, 1.0, 2.0, error)
+
+
+def error_of(message: str, *vertices: Vertex, log: bytes = b"") -> LabError:
+    """The error for a build of these vertices, the first of which printed a log."""
+    parsed = parse(DOCKERFILE)
+    progress = Progress(parsed, lambda step: None)
+    progress.update(Status(vertices=vertices, outputs=(Output("a", log),) if log else ()))
+    return explain(message, progress.rows, parsed)
+
+
+class TestSteps:
+    """A step failed."""
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "executor failed running [/bin/sh -c make all]: exit code: 2",
+            'process "/bin/sh -c make     all" did not complete successfully: exit code: 2',
+        ],
+    )
+    def test_exit_code(self, message: str) -> None:
+        """The error says line, exit code, command and last words; the log and the place are with it."""
+        error = error_of(
+            message, failed("[2/5] RUN make     all", message), log=b"a\nb\n\x1b[31mmake: *** no rule\x1b[0m\n"
+        )
+
+        assert isinstance(error, StepFailed)
+        assert str(error) == (
+            "line 2 of the Dockerfile failed with exit code 2: RUN make all (it last said: make: *** no rule)"
+        )
+        assert (error.line, error.instruction, error.log) == (2, "RUN make \\\n    all", "a\nb\nmake: *** no rule")
+        assert "→ 2 │ RUN make \\" in error.__notes__[0]
+
+    @pytest.mark.parametrize(("code", "remedy"), [(126, "program"), (127, "install it"), (137, "memory"), (1, "log")])
+    def test_remedies(self, code: int, remedy: str) -> None:
+        """Exit codes that everybody meets have remedies of their own."""
+        message = f"executor failed running [x]: exit code: {code}"
+
+        assert remedy in error_of(message, failed("[2/5] RUN make", message)).remedy
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            'failed to compute cache key: "/x" not found: not found',
+            "lstat /var/lib/docker/overlay2/30b2bc/merged/x: no such file or directory",
+            "failed to calculate checksum of ref 0::abc: lstat /var/lib/docker/tmp/buildkit-mount123/x: no such file",
+        ],
+    )
+    def test_missing_file(self, message: str) -> None:
+        """A file that is not there is named as the Dockerfile sees it, with .dockerignore in the remedy."""
+        error = error_of(message, failed("[3/5] COPY x y", message))
+
+        assert isinstance(error, StepFailed)
+        assert str(error).startswith("line 4 of the Dockerfile failed: COPY x y (")
+        assert "/x" in str(error)
+        assert "/var/lib" not in str(error)
+        assert ".dockerignore" in error.remedy
+
+    def test_download(self) -> None:
+        """Where BuildKit's own work for a step fails, the step is named, and the network where it is at fault."""
+        asking = Vertex("step", ("a",), "[4/5] ADD http://localhost:1/x /x", False, None, None, "")
+        message = 'Get "http://localhost:1/x": dial tcp 127.0.0.1:1: connect: connection refused'
+
+        error = error_of(message, failed("http://localhost:1/x", message), asking)
+
+        assert isinstance(error, StepFailed)
+        assert (error.line, "network" in error.remedy) == (5, True)
+
+    def test_what_was_cancelled_is_no_cause(self) -> None:
+        """Of two steps side by side, the one that failed is named, not the one that was stopped for it."""
+        error = error_of(
+            "exit code: 4",
+            failed("[3/5] COPY x y", "context canceled", digest="b"),
+            failed("[2/5] RUN make", "executor failed running [x]: exit code: 4"),
+        )
+
+        assert isinstance(error, StepFailed)
+        assert error.line == 2
+
+    def test_short(self) -> None:
+        """However long command and last words are, the sentence stays readable."""
+        message = f"executor failed running [{'x' * 5000}]: exit code: 1"
+
+        assert len(str(error_of(message, failed(f"[9/9] RUN {'y ' * 5000}", message), log=b"z" * 5000))) < 400
+
+
+class TestImages:
+    """An image cannot be had."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "[internal] load metadata for docker.io/library/python:3.13",
+            "[1/5] FROM docker.io/library/python:3.13@sha256:0123",
+            "FROM docker.io/library/python:3.13",
+            "resolve image config for docker-image://docker.io/library/python:3.13",
+        ],
+    )
+    def test_network(self, name: str) -> None:
+        """Without a network it is the network's fault, whichever vertex tells."""
+        error = error_of(f"failed to solve: {NO_HOST}", failed(name, NO_HOST))
+
+        assert (type(error), "the image python:3.13 is not here" in str(error)) == (BaseImageError, True)
+        assert "network" in str(error)
+
+    @pytest.mark.parametrize(
+        "reason",
+        [DENIED, "docker.io/library/python:3.99: not found", "unexpected status: 500", "toomanyrequests: slow down"],
+    )
+    def test_refused(self, reason: str) -> None:
+        """A registry that answers and says no is told from a network that does not reach it."""
+        error = error_of(reason, failed("[internal] load metadata for docker.io/library/python:3.99", reason))
+
+        assert (type(error), "refuses the image python:3.99" in str(error)) == (RegistryRefused, True)
+
+
+class TestDockerfile:
+    """The Dockerfile is wrong."""
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "failed to solve with frontend dockerfile.v0: failed to create LLB definition: "
+            "dockerfile parse error line 4: Unknown flag: nope",
+            "dockerfile parse error on line 4: unknown flag: --nope",
+        ],
+    )
+    def test_parse_error(self, message: str) -> None:
+        """A line that BuildKit refuses is named and shown."""
+        error = error_of(message)
+
+        assert isinstance(error, DockerfileError)
+        assert str(error).startswith("line 4 of the Dockerfile: ")
+        assert (error.line, "→ 4 │ COPY x y" in error.__notes__[0]) == (4, True)
+        assert "old engine" in error.remedy
+
+    def test_heredoc(self) -> None:
+        """An engine that takes a heredoc's lines for instructions knows no heredocs; the error says so."""
+        error = error_of("dockerfile parse error line 7: unknown instruction: ECHO")
+
+        assert "knows no heredocs" in str(error)
+
+    def test_as_a_whole(self) -> None:
+        """What has no line is told without one."""
+        error = error_of("failed to solve with frontend dockerfile.v0: failed to create LLB definition: circular")
+
+        assert isinstance(error, DockerfileError)
+        assert str(error) == "the Dockerfile cannot be built: circular"
+
+
+class TestOther:
+    """Neither a step nor the Dockerfile."""
+
+    def test_cancelled(self) -> None:
+        """A build that somebody else stopped is told so."""
+        assert "cancelled on the engine" in str(
+            error_of("context canceled", failed("[2/5] RUN make", "context canceled"))
+        )
+
+    def test_unknown(self) -> None:
+        """Whatever else the engine says is passed on, without escape codes."""
+        error = error_of("no space \x1b[31mleft on device")
+
+        assert (type(error), str(error)) == (BuildError, "the image cannot be built: no space left on device")

@@ -1,0 +1,263 @@
+"""From BuildKit's vertices to a Dockerfile's steps."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerlab.build import steps
+from layerlab.build.steps import Progress, Row
+from layerlab.build.trace import Output, Status, Transfer, Vertex, Warned
+from layerlab.dockerfile import parse
+from layerlab.progress import Step
+
+DOCKERFILE = """\
+FROM python:3.13 AS Build
+WORKDIR /src
+COPY app \\
+     app
+RUN make "$X"
+
+FROM other AS unused
+RUN nothing
+
+FROM scratch
+COPY --from=build /src /src
+"""
+
+
+def vertex(
+    name: str,
+    started: float | None = None,
+    completed: float | None = None,
+    *,
+    digest: str = "",
+    cached: bool = False,
+    error: str = "",
+    inputs: tuple[str, ...] = (),
+) -> Vertex:
+    """A vertex that is known by its name unless a digest is given."""
+    return Vertex(digest or name, inputs, name, cached, started, completed, error)
+
+
+def follow(*messages: Status, text: str = DOCKERFILE) -> tuple[Progress, list[Step]]:
+    """What comes of some messages: the progress and what was reported."""
+    reported: list[Step] = []
+    progress = Progress(parse(text), reported.append)
+    for message in messages:
+        progress.update(message)
+    return progress, reported
+
+
+def frame_of(*vertices: Vertex, text: str = DOCKERFILE) -> pd.DataFrame:
+    """The DataFrame of steps after these vertices."""
+    return steps.steps_frame(follow(Status(vertices=vertices), text=text)[0].rows)
+
+
+class TestFrame:
+    """The DataFrame of steps."""
+
+    def test_rows(self) -> None:
+        """Each step has its stage, number, line and instruction, in the Dockerfile's order, whatever came first."""
+        frame = frame_of(
+            vertex("[internal] load remote build context", 1, 2),
+            vertex("[stage-2 1/1] COPY --from=build /src /src", 7, 8),
+            vertex('[build 4/4] RUN make "value of X"', 4, 6),
+            vertex("[build 1/4] FROM docker.io/library/python:3.13@sha256:0", 1, 1, cached=True),
+            vertex("[build 2/4] WORKDIR /src", 2, 2.5),
+            vertex("[build 3/4] COPY app      app", 3, 4),
+            vertex("exporting to image", 8, 9),
+        )
+
+        expected = pd.DataFrame(
+            {
+                "stage": ["build", "build", "build", "build", "2"],
+                "step": [1, 2, 3, 4, 1],
+                "line": [1, 2, 3, 5, 11],
+                "instruction": [
+                    "FROM python:3.13 AS Build",
+                    "WORKDIR /src",
+                    "COPY app app",
+                    'RUN make "$X"',
+                    "COPY --from=build /src /src",
+                ],
+                "seconds": [0.0, 0.5, 1.0, 2.0, 1.0],
+                "cached": [True, False, False, False, False],
+                "log": [""] * 5,
+            }
+        ).astype(steps.STEPS_DTYPES)
+        pd.testing.assert_frame_equal(frame, expected)
+
+    def test_nothing_ran(self) -> None:
+        """Without a step there are the same columns and types, and no rows."""
+        frame = frame_of()
+
+        assert (len(frame), dict(frame.dtypes.astype(str))) == (0, steps.STEPS_DTYPES)
+
+    def test_announced_only(self) -> None:
+        """A step that was announced but never began is no row."""
+        assert frame_of(vertex("[build 2/4] WORKDIR /src")).empty
+
+    def test_the_only_stage(self) -> None:
+        """BuildKit names no stage if there is but one; it has its name or index all the same."""
+        named = frame_of(vertex("[2/2] RUN a", 1, 2), text="FROM x AS one\nRUN a")
+        unnamed = frame_of(vertex("[2/2] RUN a", 1, 2), text="FROM x\nRUN a")
+
+        assert (list(named.stage), list(unnamed.stage)) == (["one"], ["0"])
+
+    def test_more_than_nine(self) -> None:
+        """BuildKit sets numbers of one digit further to the right where there are ten or more."""
+        frame = frame_of(vertex("[build  3/10] COPY app app", 1, 2))
+
+        assert list(frame.line) == [3]
+
+    def test_a_platform(self) -> None:
+        """The platform before a stage's name, which newer engines add, is no part of the name."""
+        assert list(frame_of(vertex("[linux/arm64 build 4/4] RUN make", 1, 2)).line) == [5]
+
+    def test_several_vertices(self) -> None:
+        """The vertices of one instruction are one row; it is cached only if all of them are."""
+        name = "[build 3/4] COPY app app"
+        frame = frame_of(
+            vertex(name, 1, 2, digest="a", cached=True),
+            vertex(name, 3, 5, digest="b"),
+            vertex(name, 4, 6, digest="c"),
+        )
+
+        assert list(frame.seconds) == [4.0]
+        assert list(frame.cached) == [False]
+
+    def test_from_the_base_image(self) -> None:
+        """What the base image adds (ONBUILD) has no line, and shifts the numbers of the rest, whose text decides then."""
+        frame = frame_of(
+            vertex("[build 1/5] FROM docker.io/library/python:3.13", 1, 2),
+            vertex("[build 2/5] ONBUILD RUN prepare", 1, 2),
+            vertex("[build 3/5] WORKDIR /src", 2, 3),
+            vertex('[build 5/5] RUN make "$X"', 3, 4),
+        )
+
+        assert list(frame.instruction) == ["FROM python:3.13 AS Build", "RUN prepare", "WORKDIR /src", 'RUN make "$X"']
+        assert list(frame.line.fillna(0)) == [1, 0, 2, 5]
+
+    def test_log(self) -> None:
+        """What a step prints is its log, without escape codes; what nobody asked for is dropped."""
+        name = "[build 4/4] RUN make"
+        progress, _ = follow(
+            Status(vertices=(vertex(name, 1),)),
+            Status(outputs=(Output(name, b"one\n\x1b[1mt"), Output("unknown", b"x"), Output(name, b"wo\n"))),
+        )
+
+        assert list(steps.steps_frame(progress.rows).log) == ["one\ntwo"]
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 50), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1])),
+            max_size=6,
+        )
+    )
+    def test_seconds(self, spans: list[tuple[int, int]]) -> None:
+        """Seconds in which several vertices of a step run count once: as many as the naive count of covered ones."""
+        row = Row("key", "title")
+        for number, (start, end) in enumerate(spans):
+            row.update(vertex("x", start, end, digest=str(number)))
+
+        assert row.seconds == len({second for start, end in spans for second in range(start, end)})
+
+    def test_again(self) -> None:
+        """A vertex that runs a second time (a retry) counts both times; the same report twice counts once."""
+        row = Row("key", "title")
+        for start, end in ((1, None), (1, 3), (1, 3), (5, None), (5, 6)):
+            row.update(vertex("x", start, end))
+
+        assert row.seconds == 3
+
+
+class TestStages:
+    """The DataFrame of stages."""
+
+    def test_stages(self) -> None:
+        """Each stage tells what it uses, whether the target needs it, and whether it is the target."""
+        parsed = parse(DOCKERFILE)
+
+        frame = steps.stages_frame(parsed, parsed.target())
+
+        assert frame.to_dict("list") == {
+            "stage": ["build", "unused", "2"],
+            "line": [1, 7, 10],
+            "base": ["python:3.13", "other", "scratch"],
+            "uses": [(), (), ("build",)],
+            "ran": [True, False, True],
+            "final": [False, False, True],
+        }
+        assert [str(dtype) for dtype in frame.dtypes] == ["str", "int64", "str", "object", "bool", "bool"]
+
+
+class TestReports:
+    """What is reported meanwhile."""
+
+    def test_a_step(self) -> None:
+        """A step is reported when it begins, when it prints, and when it ends."""
+        name = "[build 4/4] RUN make"
+        _, reported = follow(
+            Status(vertices=(vertex(name),)),
+            Status(vertices=(vertex(name, 10),)),
+            Status(outputs=(Output(name, b"compiling\n"),)),
+            Status(vertices=(vertex(name, 10, 12.5),)),
+        )
+
+        assert [(step.key, step.title, step.state, step.detail) for step in reported] == [
+            ("build 4", name, "running", ""),
+            ("build 4", name, "running", "compiling"),
+            ("build 4", name, "done", "compiling"),
+        ]
+        assert reported[-1].seconds == 2.5
+
+    @pytest.mark.parametrize(("cached", "error", "state"), [(True, "", "cached"), (False, "exit code: 1", "failed")])
+    def test_outcomes(self, cached: bool, error: str, state: str) -> None:
+        """A step that was there already, and one that failed, are told apart."""
+        _, reported = follow(Status(vertices=(vertex("[build 4/4] RUN make", 1, 2, cached=cached, error=error),)))
+
+        assert [step.state for step in reported] == [state]
+
+    def test_transfers(self) -> None:
+        """What is pulled tells how far it is."""
+        name = "[build 1/4] FROM docker.io/library/python:3.13"
+        _, reported = follow(
+            Status(vertices=(vertex(name, 1),)),
+            Status(
+                transfers=(Transfer(name, "a", 2_000_000, 10_000_000, False), Transfer(name, "b", 0, 500_000, False))
+            ),
+        )
+
+        assert reported[-1].detail == "2.0 of 10.5 MB"
+
+    def test_own_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """BuildKit's own work is shown, in plain words, only if it takes a while."""
+        progress, reported = follow(Status(vertices=(vertex("exporting to image", 1),)))
+        progress.tick()
+        at_once = list(reported)
+        monkeypatch.setattr(steps, "_PATIENCE", 0.0)
+        progress.tick()
+        progress.tick()
+        progress.update(Status(vertices=(vertex("exporting to image", 1, 3),)))
+
+        assert at_once == []
+        assert [(step.title, step.state) for step in reported] == [
+            ("write the image", "running"),
+            ("write the image", "done"),
+        ]
+
+    def test_harmless(self) -> None:
+        """A title has one line and no escape codes, whatever the Dockerfile holds."""
+        _, reported = follow(Status(vertices=(vertex("[build 4/4] RUN \x1b[2J<<EOF\nmake\nEOF", 1),)))
+
+        assert reported[0].title == "[build 4/4] RUN <<EOF make EOF"
+
+    def test_warnings(self) -> None:
+        """Warnings are kept in the order in which they come."""
+        first, second = Warned("a", "", "", 1), Warned("b", "", "", None)
+        progress, _ = follow(Status(warnings=(first,)), Status(warnings=(second,)))
+
+        assert progress.warnings == [first, second]
