@@ -79,5 +79,5 @@ STOPSIGNAL SIGTERM
 CMD ["gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"]
 
 # Last, since it changes most often: after a change of the code, only this step runs again.
-# (Compiling these few files takes 20 ms at start; a step that does it would cost more at each build.)
+# (Compiling these few files takes some 10 ms at start; a step that does it would cost far more at each build.)
 COPY app app

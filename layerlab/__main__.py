@@ -11,9 +11,9 @@ except KeyboardInterrupt:  # while the packages are loaded, which takes a second
 except ImportError as error:  # a package of .venv is missing or broken
     if (error.name or "").partition(".")[0] in {"layerlab", ""}:
         raise
-    from layerlab.bootstrap import VENV
+    from layerlab.bootstrap import condemn
 
-    (VENV / "made-for").unlink(missing_ok=True)
+    condemn()
     print(f"lab: .venv is damaged ({error}): repeat the command, and it is mended first", file=sys.stderr)
     sys.exit(2)
 

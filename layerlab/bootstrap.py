@@ -73,10 +73,16 @@ def run(command: list[str], *, otherwise: str) -> None:
 
 def is_sound() -> bool:
     """Whether the virtual environment starts, has pip, and stands where it was made."""
-    if not python().exists() or made_for() not in {"", str(ROOT)}:
+    if not python().exists() or (VENV / "damaged").exists() or made_for() not in {"", str(ROOT)}:
         return False
     probe = [str(python()), "-c", "import pip, sys; sys.exit(sys.version_info < (3, 11))"]
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def condemn() -> None:
+    """Say that the virtual environment is damaged: the next ``./lab`` makes it anew."""
+    (VENV / "damaged").touch()
+    (VENV / "made-for").unlink(missing_ok=True)
 
 
 def made_for() -> str:

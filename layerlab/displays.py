@@ -37,8 +37,9 @@ _SIGNS: Final[dict[State, str]] = {"running": "▸", "done": "✓", "cached": "=
 _STYLES: Final[dict[State, str]] = {"running": "yellow", "done": "cyan", "cached": "dim", "failed": "bold red"}
 # Okabe and Ito's colours, which everybody can tell apart; they show on white and on black.
 _COLOURS: Final[dict[State, str]] = {
-    "running": "#e69f00", "done": "#0072b2", "cached": "transparent", "failed": "#d55e00"
+    "running": "#e69f00", "done": "#0072b2", "cached": "none", "failed": "#d55e00"
 }  # fmt: skip
+_CUT: Final = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 _WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 
 
@@ -350,22 +351,21 @@ def _html(board: Board, summary: str) -> str:
 
 
 def _html_row(line: Line, longest: float) -> str:
-    step = line.step
-    one = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap;"
-    width = 0.0 if step.state == "cached" else 100 * min(1.0, line.seconds / longest)
-    detail = (
-        f'<div style="{one}opacity:.7;font-size:85%">{html.escape(step.detail)}</div>'
-        if step.detail and step.state in {"running", "failed"}
-        else ""
+    step, title = line.step, html.escape(line.step.title)
+    detail = f'<div style="{_CUT};opacity:.7;font-size:85%">{html.escape(step.detail)}</div>' if step.detail else ""
+    bar = (
+        f'<div style="width:{100 * min(1.0, line.seconds / longest):.1f}%;height:.7em;box-sizing:border-box;'
+        f'border:1px solid;background:{_COLOURS[step.state]}"></div>'
     )
-    return (
-        f'<tr><td title="{step.state}">{_SIGNS[step.state]}</td><td style="text-align:right">{line.number}</td>'
-        f'<td style="{one}padding:0 .7em;font-family:monospace" title="{html.escape(step.title)}">'
-        f"{html.escape(step.title)}{detail}</td>"
-        f'<td><div style="height:.7em;width:{width:.1f}%;box-sizing:border-box;border:1px solid;'
-        f'background:{_COLOURS[step.state]}"></div></td>'
-        f'<td style="text-align:right">{line.outcome}</td></tr>'
+    cells = (
+        f'<td title="{step.state}">{_SIGNS[step.state]}</td>',
+        f'<td style="text-align:right">{line.number}</td>',
+        f'<td style="{_CUT};padding:0 .7em;font-family:monospace" title="{title}">{title}',
+        detail if step.state in {"running", "failed"} else "",
+        f"</td><td>{bar if step.state != 'cached' else ''}</td>",
+        f'<td style="text-align:right">{line.outcome}</td>',
     )
+    return f'<tr style="vertical-align:top">{"".join(cells)}</tr>'
 
 
 def _in_kernel() -> bool:

@@ -59,8 +59,16 @@ def examine() -> list[Finding]:
     return [*findings, *_engine(engine), *_images(engine)]
 
 
+def _system() -> str:
+    """The operating system's name and version."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:  # not a Linux
+        return platform.platform(terse=True)
+
+
 def _machine() -> Iterator[Finding]:
-    yield Finding("system", "ok", f"{platform.platform(terse=True)}, {platform.machine()}, {os.cpu_count()} cores")
+    yield Finding("system", "ok", f"{_system()}, {platform.machine()}, {os.cpu_count()} cores")
     prefix = Path(sys.prefix)
     shown = prefix.relative_to(ROOT) if prefix.is_relative_to(ROOT) else prefix
     yield Finding("Python", "ok", f"{platform.python_version()} in {shown}")

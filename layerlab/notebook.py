@@ -11,6 +11,7 @@ import html
 import itertools
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ from layerlab.image import Image
 from layerlab.notebook_tables import about, table
 from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
+from layerlab.progress import Step
+from layerlab.service import Service
 
 __all__ = [
     "about",
@@ -52,7 +55,11 @@ __all__ = [
     "setup",
     "show",
     "table",
+    "wait_for_health",
 ]
+
+
+HEALTH_PAUSE: Final = 0.2  # seconds between two looks at a service's health
 
 
 @functools.cache
@@ -106,6 +113,27 @@ def run(name: str, **options: Any) -> Any:
         options: See `layerlab.service.run`.
     """
     return service.run(engine(), workshop.resolve(engine(), name), **options)
+
+
+def wait_for_health(service: Service, wanted: str, timeout: float = 60.0) -> str | None:
+    """Wait until a service's HEALTHCHECK says this, showing how long that takes.
+
+    Args:
+        service: What runs.
+        wanted: ``healthy`` or ``unhealthy``.
+        timeout: Seconds after which not to wait any longer.
+
+    Returns:
+        What it says in the end.
+    """
+    title = f"until the health check says {wanted}"
+    began = time.monotonic()
+    with displays.notebook("waiting") as report:
+        report(Step(wanted, title, "running"))
+        while (health := service.health()) != wanted and time.monotonic() - began < timeout:
+            time.sleep(HEALTH_PAUSE)
+        report(Step(wanted, title, "done" if health == wanted else "failed", time.monotonic() - began))
+    return health
 
 
 def look(name: str) -> Image:
@@ -211,7 +239,7 @@ def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
     rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
     width = len(str(rows[-1][0])) if rows else 1
     body = "\n".join(f'<span style="opacity:.6">{n:>{width}}</span>  {html.escape(line)}' for n, line in rows)
-    return f'<pre style="overflow-x:auto">{body}</pre>'
+    return f'<pre style="overflow-x:auto;white-space:pre;font-family:monospace;font-size:85%">{body}</pre>'
 
 
 @dataclass

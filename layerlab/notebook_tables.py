@@ -101,7 +101,7 @@ def _text(value: object, *, varies: bool) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        text = f"{value:,.1f}" if abs(value) >= 1 or value == 0 else f"{value:.2g}"
+        text = f"{value:.2g}" if 0.0005 <= abs(value) < 1 else f"{value:,.1f}"  # and 0.0 for next to nothing
     elif isinstance(value, int):
         text = f"{value:,}"
     else:

@@ -36,7 +36,7 @@ _PATTERNS: Final[tuple[tuple[Failure, str], ...]] = (
     ("platform", r"no matching manifest|no match for platform"),
     ("server", r"\b5\d\d [A-Z][a-z]+|HTTP 5\d\d response"),
     ("missing", r"manifest unknown|name unknown|manifest for \S+ not found|\b404 Not Found|HTTP 404 "
-                r"|: not found\s*$"),
+                r"|: not found\s*$|^unknown:\s*(?:<|$)"),  # the last: a page in the place of a registry's answer
     ("login", r"\b401 Unauthorized|\b403 Forbidden|HTTP 40[13] response|unauthorized|denied|no basic auth credentials"
               r"|authentication required|authorization failed|insufficient_scope|incorrect username or password"),
     ("unreachable", r"dial (?:tcp|udp)|no such host|server misbehaving|name resolution|connection (?:refused|reset)"

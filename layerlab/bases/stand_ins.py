@@ -192,11 +192,16 @@ def _mark(engine: Engine, image_id: str, undo: ExitStack) -> None:
 
 
 def _tag(engine: Engine, image_id: str, names: tuple[str, ...]) -> None:
+    """Give an image its names where they are free; one that gets none is of no use, and goes."""
+    image = engine.client.images.get(image_id)
     for name in names:
         try:
             engine.client.images.get(name)
         except docker.errors.ImageNotFound:
-            engine.client.images.get(image_id).tag(*parse_repository_tag(name))
+            image.tag(*parse_repository_tag(name))
+    image.reload()
+    if image.tags == [marker_tag(image_id)]:
+        _remove(engine, image.tags[0])
 
 
 def _remove(engine: Engine, image: str) -> None:

@@ -17,7 +17,7 @@ from layerlab.progress import Report, State, Step
 from layerlab.text import one_line, plain
 
 _STEP_NAME: Final = re.compile(
-    r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) +)?(?P<step>\d+)/(?P<total>\d+)\] (?:ONBUILD )?(?P<instruction>.*)", re.DOTALL
+    r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) )? *(?P<step>\d+)/\d+\] (?:ONBUILD )?(?P<instruction>.*)", re.DOTALL
 )
 _UNNAMED: Final = re.compile(r"stage-(\d+)")
 _INTERNAL_TITLES: Final = {

@@ -177,7 +177,7 @@ def copied_from(instruction: Instruction) -> tuple[str, ...]:
 
 def excerpt(text: str, line: int, context: int = 2) -> str:
     """The lines of a text around one line with their numbers, an arrow before that one."""
-    lines = text.split("\n")
+    lines = text.removesuffix("\n").split("\n")
     first, last = max(1, line - context), min(len(lines), line + context)
     width = len(str(last))
     return "\n".join(

@@ -41,7 +41,7 @@ def key(*parts: object) -> str:
 def load_layer(key: str) -> Layer | None:
     """The layer that was stored under this key; None if there is none that can be used."""
     try:
-        with np.load(_path(key), allow_pickle=False) as stored:
+        with _path(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             layer = _unpack({name: stored[name] for name in stored.files}, key)
     except _UNREADABLE:
         return None
@@ -57,7 +57,7 @@ def store_layer(key: str, layer: Layer) -> None:
 def load_document(key: str) -> dict[str, Any] | None:
     """The JSON object that was stored under this key; None if there is none that can be used."""
     try:
-        with np.load(_path(key), allow_pickle=False) as stored:
+        with _path(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             described = json.loads(stored["described"].tobytes())
         if described["key"] != key or not isinstance(described["document"], dict):
             return None

@@ -116,7 +116,9 @@ class _Entries:
             return
         self.count += 1
         kind = _KINDS[member.kind]
-        self._put(path, (kind, member.apparent_size, member.mode, member.uid, member.gid, self.count))
+        # Archives give symbolic links any mode; on Linux each has this one.
+        mode = 0o777 if kind == SYMLINK else member.mode
+        self._put(path, (kind, member.apparent_size, mode, member.uid, member.gid, self.count))
         if kind == SYMLINK and not folder and len(member.link) <= LONGEST_NAME:
             self.links[path] = member.link
         if kind == FILE and is_database(path) and member.size <= LARGEST_DATABASE:

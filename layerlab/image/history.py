@@ -20,6 +20,12 @@ _RUN: Final = re.compile(r"(?:RUN\s+)?(?:\|\d+ (?P<arguments>.*?))?\s*/bin/sh -c
 _CLASSIC_COPY: Final = re.compile(r"(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+_CONFIG: Final = frozenset(
+    {
+        *("ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER"),
+        *("ONBUILD", "SHELL", "STOPSIGNAL", "USER", "VOLUME"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,8 @@ def _written(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, set[str]]]:
 
 def _keyword(raw: str) -> str:
     first = instruction(raw).partition(" ")[0]
-    if first in _LAYERS or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):
+    # BuildKit ends only those entries with its name that make a layer.
+    if first in _LAYERS | _CONFIG or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):
         return first
     # The classic builder writes a RUN down as its command alone.
     return "RUN" if raw.strip() else ""

@@ -7,7 +7,9 @@ character device 0/0 is a whiteout, the extended attribute ``trusted.overlay.opa
 from __future__ import annotations
 
 import os
+import re
 import stat
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -41,13 +43,17 @@ def can_read() -> bool:
     refused but hidden, and an opaque directory looks like any other.
     """
     try:
-        with open("/proc/self/uid_map", encoding="ascii") as lines:  # noqa: PTH123
-            whole = [line.split() for line in lines] == [["0", "0", "4294967295"]]
-        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:  # noqa: PTH123
-            effective = next((line.split()[1] for line in lines if line.startswith("CapEff:")), "0")
-    except (OSError, ValueError, IndexError):
+        users = Path("/proc/self/uid_map").read_text(encoding="ascii")
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:  # not Linux
         return False
-    return whole and os.geteuid() == 0 and bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
+    capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return (
+        os.geteuid() == 0
+        and users.split() == ["0", "0", "4294967295"]
+        and capabilities is not None
+        and bool(int(capabilities[1], 16) >> _CAP_SYS_ADMIN & 1)
+    )
 
 
 def scan(directory: str) -> Layer:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -188,7 +188,8 @@ def _from_export(engine: Engine, found: dict[str, Any]) -> Source:
     if config is not None and (layers := _read_before(archive.diff_ids(config))) is not None:
         return Source(identity, config, layers, archive.diff_ids(config), "export")
     try:
-        contents = archive.read_stream(_export(engine, identity))
+        with closing(engine.client.api.get_image(identity, chunk_size=_PIECE)) as pieces:
+            contents = archive.read_stream(pieces)
     except docker.errors.ImageNotFound as error:
         raise _not_found(engine, identity) from error
     except (docker.errors.APIError, *_GONE) as error:
@@ -197,11 +198,6 @@ def _from_export(engine: Engine, found: dict[str, Any]) -> Source:
     cache.store_document(config_key, contents.config)
     cache.prune()
     return Source(identity, contents.config, contents.layers, contents.diff_ids, "export")
-
-
-def _export(engine: Engine, identity: str) -> Iterator[bytes]:
-    pieces: Iterator[bytes] = engine.client.api.get_image(identity, chunk_size=_PIECE)
-    return pieces
 
 
 def _from_file(path: Path) -> Source:

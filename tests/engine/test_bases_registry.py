@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import json
 import shutil
 import socket
 import subprocess
@@ -67,17 +68,28 @@ def address(registry_program: Path, tmp_path_factory: pytest.TempPathFactory) ->
             process.terminate()
 
 
+# How a registry says no (the OCI distribution specification's error codes), and how a server that is none does.
+REFUSALS = {401: "UNAUTHORIZED", 403: "DENIED", 404: "MANIFEST_UNKNOWN", 429: "TOOMANYREQUESTS", 503: "UNAVAILABLE"}
+PAGE = "<html><head><title>No</title></head></html>"
+
+
 @pytest.fixture
-def refusing() -> Iterator[Callable[[int], str]]:
-    """Starts a registry that answers everything with one status; gives its address."""
+def refusing() -> Iterator[Callable[..., str]]:
+    """Starts a registry that answers everything with one status, and with a page if asked to; gives its address."""
     servers: list[http.server.ThreadingHTTPServer] = []
 
-    def start(status: int) -> str:
+    def start(status: int, *, page: bool = False) -> str:
+        error = {"errors": [{"code": REFUSALS[status], "message": "not for you"}]}
+        body = (PAGE if page else json.dumps(error)).encode()
+
         class Refuse(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Type", "text/html" if page else "application/json")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
             do_HEAD = do_GET  # noqa: N815
 
@@ -147,14 +159,16 @@ class TestPull:
         assert "name and tag" in caught.value.remedy
 
     @pytest.mark.parametrize(
-        ("status", "remedy"), [(401, "docker login"), (403, "docker login"), (429, "wait"), (503, "later")]
+        ("status", "remedy"),
+        [(401, "docker login"), (403, "docker login"), (404, "name and tag"), (429, "wait"), (503, "later")],
     )
+    @pytest.mark.parametrize("page", [False, True], ids=["as a registry", "with a page"])
     def test_a_registry_that_refuses(
-        self, engine: Engine, refusing: Callable[[int], str], status: int, remedy: str
+        self, engine: Engine, refusing: Callable[..., str], *, status: int, remedy: str, page: bool
     ) -> None:
         """Each way to refuse has its own remedy, in the words of this very engine."""
         with pytest.raises(RegistryRefused) as caught:
-            registry.pull(engine, f"{refusing(status)}/library/python:3.13")
+            registry.pull(engine, f"{refusing(status, page=page)}/library/python:3.13")
 
         assert remedy in caught.value.remedy
 
@@ -218,7 +232,7 @@ class TestEnsure:
     def test_a_refusal_makes_no_stand_ins(
         self,
         engine: Engine,
-        refusing: Callable[[int], str],
+        refusing: Callable[..., str],
         made: list[str],
         status: int,
         monkeypatch: pytest.MonkeyPatch,

@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
+
+from layerlab.image.layer import Layer
 
 TYPES = {
     "file": tarfile.REGTYPE,
@@ -153,6 +156,17 @@ def write_layout(folder: Path, parts: dict[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+def differences(one: Layer, other: Layer | None) -> list[str]:
+    """The attributes in which two layers differ."""
+    return [name for name in vars(one) if not _equal(getattr(one, name), getattr(other, name, None))]
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    return type(one) is type(other) and bool(one == other)
 
 
 @dataclass
@@ -319,8 +333,9 @@ def _entry(draw: st.DrawFn, path: str, targets: list[str]) -> Entry:
         return opaque(draw(st.sampled_from([path, _folder(path)])))
     if kind == "link":
         return link(path, draw(st.sampled_from(targets)))
-    content = b"x" * draw(st.integers(0, 5)) if kind == "file" else b""
-    return Entry(path, kind, content, target="a" if kind == "symlink" else "", mode=mode)
+    if kind == "symlink":
+        return symlink(path, "a")
+    return Entry(path, kind, b"x" * draw(st.integers(0, 5)) if kind == "file" else b"", mode=mode)
 
 
 def _without_dangling_links(entries: list[Entry], kinds: dict[str, str], below: Naive) -> list[Entry]:

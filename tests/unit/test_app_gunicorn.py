@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -27,8 +28,16 @@ DOCKER_STOP = 10  # seconds between the signal and the kill
 
 @pytest.fixture
 def configuration(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(sys, "argv", ["gunicorn", "--config", str(CONFIGURATION), "app.wsgi:app"])
-    return WSGIApplication("%(prog)s").cfg
+    return read(monkeypatch)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, *options: str) -> Any:
+    """The settings as gunicorn reads them."""
+    monkeypatch.setattr(sys, "argv", ["gunicorn", "--config", str(CONFIGURATION), *options, "app.wsgi:app"])
+    try:
+        return WSGIApplication("%(prog)s").cfg
+    finally:
+        gc.enable()  # which the file turns off, for a server's start
 
 
 def test_the_service_is_reachable_from_outside_its_container(configuration: Any) -> None:
@@ -50,12 +59,24 @@ def test_requests_under_way_end_before_docker_kills(configuration: Any) -> None:
 
 def test_the_number_of_workers_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """WEB_CONCURRENCY is honoured, and so is the command line."""
-    monkeypatch.setattr(sys, "argv", ["gunicorn", "--config", str(CONFIGURATION), "app.wsgi:app"])
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
-    assert WSGIApplication("%(prog)s").cfg.workers == 3
 
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--workers", "5"])
-    assert WSGIApplication("%(prog)s").cfg.workers == 5
+    assert read(monkeypatch).workers == 3
+    assert read(monkeypatch, "--workers", "5").workers == 5
+
+
+def test_workers_collect_garbage_but_leave_shared_memory_alone(configuration: Any) -> None:
+    """Before workers are forked, the collector is on again, and what was loaded is out of its reach."""
+    gc.disable()
+
+    try:
+        configuration.when_ready(None)
+
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 @contextmanager

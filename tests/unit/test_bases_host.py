@@ -84,15 +84,20 @@ class TestRun:
             "wait"
         )
         code = (
-            "import sys\nfrom layerlab.bases import host\nfrom layerlab.progress import silent\n"
+            "import signal, sys\nfrom layerlab.bases import host\nfrom layerlab.progress import silent\n"
+            # whoever runs the tests in the background has it ignored
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "try:\n    host.run(['sh', '-c', sys.argv[1]], 'a script', silent, {})\n"
             "except KeyboardInterrupt:\n    sys.exit(42)\n"
         )
         with subprocess.Popen([sys.executable, "-c", code, script], start_new_session=True) as process:
-            child = int(await_file(tmp_path / "child"))
-            was_alive = lives(child)
-            process.send_signal(signal.SIGINT)
-            status = process.wait(30)
+            try:
+                child = int(await_file(tmp_path / "child"))
+                was_alive = lives(child)
+                process.send_signal(signal.SIGINT)
+                status = process.wait(60)
+            finally:
+                process.kill()
 
         assert was_alive
         assert status == 42

@@ -67,6 +67,8 @@ REFUSED = {
         f"{RESOLVE}docker.io/library/python:3.99: not found",
         f"{RESOLVE}unexpected status from HEAD request to {MANIFEST}: 404 Not Found",
         "error parsing HTTP 404 response body: unexpected end of JSON input: \"\"",
+        "unknown: <html><head><title>404 Not here</title></head></html>",
+        "unknown: ",
     ],
     "rate": [
         "toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating and "
