@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 import docker.errors
-import requests
 from docker.models.containers import Container
 from docker.models.images import Image
 from docker.models.networks import Network
 from docker.models.volumes import Volume
 
 from layerlab import bases, workshop
-from layerlab.engine import Engine, gone
+from layerlab.engine import Engine, answering
 from layerlab.ownership import BASE_PURPOSE, CONTAINER_LABEL, IMAGE_LABEL, is_own_container, marker_tag
 
 OWN_TAGS: Final = frozenset({*(recipe.tag for recipe in workshop.RECIPES.values()), *bases.TAGS})
@@ -67,7 +64,7 @@ def inventory(engine: Engine, *, run: str | None = None, base_images: bool = Fal
     only: dict[str, str | list[str] | bool] = {
         "label": CONTAINER_LABEL if run is None else f"{CONTAINER_LABEL}={run}"
     }
-    with _engine_stays(engine):
+    with answering(engine):
         own: list[Owned] = [
             Owned("container", str(container.name), container)
             for container in client.containers.list(all=True, filters=only, ignore_removed=True)
@@ -89,7 +86,7 @@ def clean(engine: Engine, *, run: str | None = None, base_images: bool = False) 
     Raises:
         EngineGone: the engine stopped answering.
     """
-    with _engine_stays(engine):
+    with answering(engine):
         return [remove(engine, owned) for owned in inventory(engine, run=run, base_images=base_images)]
 
 
@@ -137,11 +134,3 @@ def _labels_of_image(container: Container) -> dict[str, str]:
         return dict(container.image.labels or {}) if container.image else {}
     except docker.errors.APIError:
         return {}  # its image is gone; the label that it has, it then has by itself
-
-
-@contextmanager
-def _engine_stays(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except requests.RequestException as error:
-        raise gone(engine, error) from error

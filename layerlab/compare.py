@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from layerlab.image import Image
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WASTE = "waste"
 """The column of `parts` that holds what no container can see."""
@@ -21,18 +22,21 @@ def compare(images: Sequence[Image]) -> pd.DataFrame:
         int64 (names of regular files that a container sees), `layers` int64, `packages` int64 (of dpkg and Python),
         `ratio` float64 (its bytes as a share of the largest image's; 1 where that has none).
     """
+    import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image, and `document` needs none
+
     table = pd.DataFrame(
         {
             "name": pd.array([image.name for image in images], dtype="str"),
             "id": pd.array([image.id for image in images], dtype="str"),
-            "bytes": _whole_numbers([image.total_bytes for image in images]),
-            "live_bytes": _whole_numbers([image.live_bytes for image in images]),
-            "wasted_bytes": _whole_numbers([image.wasted_bytes for image in images]),
-            "files": _whole_numbers([_file_count(image) for image in images]),
-            "layers": _whole_numbers([len(image.layers) for image in images]),
-            "packages": _whole_numbers([len(image.packages) for image in images]),
+            "bytes": [image.total_bytes for image in images],
+            "live_bytes": [image.live_bytes for image in images],
+            "wasted_bytes": [image.wasted_bytes for image in images],
+            "files": [image.content.file_count for image in images],
+            "layers": [len(image.content.layers) for image in images],
+            "packages": [len(image.content.ownership.packages) for image in images],
         }
     )
+    table = table.astype(dict.fromkeys(table.columns[2:], "int64"))  # also where there are no rows
     table["ratio"] = (table["bytes"] / table["bytes"].max()).fillna(1.0)
     return table
 
@@ -44,6 +48,8 @@ def parts(images: Sequence[Image]) -> pd.DataFrame:
         A row per image, its name in the index; a column per part of `Image.files`, and `WASTE`; all int64, in bytes.
         A row's sum is the image's total.
     """
+    import pandas as pd  # noqa: PLC0415
+
     rows = [
         {
             **image.files.groupby("part", observed=False)["bytes"].sum().to_dict(),
@@ -70,24 +76,16 @@ def document(images: Sequence[Image]) -> dict[str, Any]:
 
 
 def _described(image: Image) -> dict[str, Any]:
-    columns = image.layers[["index", "bytes", "instruction"]].itertuples(index=False, name=None)
+    content = image.content
     return {
         "name": image.name,
         "id": image.id,
         "bytes": image.total_bytes,
         "live_bytes": image.live_bytes,
         "wasted_bytes": image.wasted_bytes,
-        "files": _file_count(image),
+        "files": content.file_count,
         "layers": [
-            {"index": int(index), "bytes": int(size), "instruction": str(instruction)}
-            for index, size, instruction in columns
+            {"index": index, "bytes": size, "instruction": instruction}
+            for index, (size, instruction) in enumerate(zip(content.layer_bytes, content.instructions, strict=True))
         ],
     }
-
-
-def _file_count(image: Image) -> int:
-    return int((image.files["kind"] == "file").sum())
-
-
-def _whole_numbers(values: Sequence[int]) -> pd.Series[int]:
-    return pd.Series(values, dtype="int64")

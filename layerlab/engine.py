@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,8 +18,9 @@ from urllib.parse import urlsplit
 
 import docker
 import requests
+import urllib3
 from docker.context import ContextAPI
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 
 from layerlab.errors import EngineDenied, EngineError, EngineGone, EngineNotFound, EngineTooOld
@@ -234,3 +236,22 @@ def gone(engine: Engine, error: Exception) -> EngineGone:
         f"the Docker engine at {engine.endpoint} stopped answering ({type(error).__name__})",
         remedy="see `./lab doctor`, start the engine again and repeat the command",
     )
+
+
+@contextmanager
+def answering(engine: Engine) -> Iterator[None]:
+    """Turn what the SDK raises in this block into the lab's errors.
+
+    Raises:
+        EngineError: the engine answered, and said no.
+        EngineGone: the engine stopped answering.
+    """
+    try:
+        yield
+    except APIError as error:  # first: the SDK derives it from requests' exception
+        raise EngineError(
+            f"the Docker engine did not do what it was asked for ({error.explanation or error})",
+            remedy="see `./lab doctor` and the engine's own log, then repeat",
+        ) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise gone(engine, error) from error

@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,7 @@ from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.progress import Step
 from layerlab.service import Service
+from layerlab.service.handle import HEALTH_PAUSE
 
 __all__ = [
     "about",
@@ -57,9 +58,6 @@ __all__ = [
     "table",
     "wait_for_health",
 ]
-
-
-HEALTH_PAUSE: Final = 0.2  # seconds between two looks at a service's health
 
 
 @functools.cache
@@ -105,7 +103,7 @@ def build(name: str, *, no_cache: bool = False) -> Build:
     return built
 
 
-def run(name: str, **options: Any) -> Any:
+def run(name: str, /, **options: Any) -> AbstractContextManager[Service]:
     """Run an image of the service, hardened, in a ``with`` block; its container is removed at the end of the block.
 
     Args:

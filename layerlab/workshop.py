@@ -19,7 +19,7 @@ from docker.models.images import Image as EngineImage
 
 from layerlab import bases, dockerfile, image
 from layerlab.build import Build, build
-from layerlab.engine import Engine
+from layerlab.engine import Engine, answering
 from layerlab.errors import ImageNotFound, UsageError
 from layerlab.ownership import IMAGE_LABEL, image_labels, is_own_image, mark_image, marker_tag
 from layerlab.paths import ROOT, cache_directory
@@ -108,8 +108,14 @@ def build_image(
 def own_images(engine: Engine, name: str | None = None) -> list[EngineImage]:
     """The images that the lab itself made (for this name, or all), the newest first."""
     label = IMAGE_LABEL if name is None else f"{IMAGE_LABEL}={name}"
-    images = [found for found in engine.client.images.list(filters={"label": label}) if is_own_image(found)]
-    return sorted(images, key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
+    found = []
+    with answering(engine):
+        # One request for all: images.list() asks for each by itself, and fails if one goes away meanwhile.
+        for summary in engine.client.api.images(filters={"label": label}):
+            with suppress(docker.errors.ImageNotFound):
+                found.append(engine.client.images.get(summary["Id"]))
+    own = [one for one in found if is_own_image(one)]
+    return sorted(own, key=lambda one: str(one.attrs.get("Created", "")), reverse=True)
 
 
 def remove_superseded(engine: Engine, image: EngineImage) -> None:

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import docker.errors
-import requests
-import urllib3
 from docker.models.images import Image
 
 from layerlab import engine_setup
 from layerlab.bases import registry, stand_ins
 from layerlab.bases.registry import NoRegistry
 from layerlab.bases.reporting import ongoing
-from layerlab.engine import Engine, gone
-from layerlab.errors import BaseImageError, EngineError, StandInError
+from layerlab.engine import Engine, answering
+from layerlab.errors import BaseImageError, StandInError
 from layerlab.locks import exclusive
 from layerlab.ownership import BASE_PURPOSE, IMAGE_LABEL, mark_image, marker_tag
 from layerlab.progress import Report, silent
@@ -79,7 +77,7 @@ def ensure(
         EngineGone: the engine stopped answering.
     """
     names = tuple(names)
-    with _answering(engine):
+    with answering(engine):
         found = {name: base for name in names if (base := _here(engine, name))}
         if missing := [name for name in names if name not in found]:
             with _alone(report):
@@ -95,7 +93,7 @@ def is_on_stand_ins(engine: Engine, image_id: str) -> bool:
     Raises:
         EngineGone: the engine stopped answering.
     """
-    with _answering(engine), suppress(docker.errors.ImageNotFound):
+    with answering(engine), suppress(docker.errors.ImageNotFound):
         return _is_stand_in(engine.client.images.get(image_id))
     return False
 
@@ -107,7 +105,7 @@ def own_bases(engine: Engine) -> list[Image]:
         EngineGone: the engine stopped answering.
     """
     own = []
-    with _answering(engine):
+    with answering(engine):
         # One request for all of them: images.list() asks for each by itself, and fails if one goes away meanwhile.
         for summary in engine.client.api.images():
             labels = summary.get("Labels") or {}
@@ -117,20 +115,6 @@ def own_bases(engine: Engine) -> list[Image]:
                 with suppress(docker.errors.ImageNotFound):
                     own.append(engine.client.images.get(summary["Id"]))
     return own
-
-
-@contextmanager
-def _answering(engine: Engine) -> Iterator[None]:
-    """Turn what the SDK raises into the lab's errors."""
-    try:
-        yield
-    except docker.errors.APIError as error:
-        raise EngineError(
-            f"the Docker engine did not do what it was asked for ({error.explanation or error})",
-            remedy="see `./lab doctor` and the engine's own log, then repeat",
-        ) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise gone(engine, error) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from layerlab.build import context as contexts
 from layerlab.build import failures, steps, stream, trace
 from layerlab.build.trace import Warned
 from layerlab.engine import Engine
-from layerlab.errors import BuildError, UsageError
+from layerlab.errors import BuildError, EngineTooOld, UsageError
 from layerlab.progress import Report, silent
 
 __all__ = ["Build", "Warned", "build"]
@@ -82,7 +83,7 @@ def build(
         context: The folder that is the build context; ``.dockerignore`` is honoured.
         dockerfile: The Dockerfile's path, relative to the context.
         tag: The tag that the image gets.
-        target: The stage to build, by name or index; the last if None.
+        target: The stage to build, by its name or index, though it needs a name; the last if None.
         build_args: Values for the Dockerfile's ARGs.
         labels: Labels for the image.
         no_cache: Whether to run every step, even those whose results are there.
@@ -94,24 +95,31 @@ def build(
 
     Raises:
         UsageError: the tag or the target cannot be.
-        DockerfileError: the Dockerfile is missing, empty or wrong.
+        DockerfileError: the Dockerfile is missing, empty or wrong, or has no such target.
         ContextError: the context cannot be read or is over a limit.
         StepFailed: a step failed.
         BaseImageError: a base image cannot be had.
         BuildTimeout: the time limit was reached.
         EngineGone: the engine stopped answering.
+        EngineTooOld: the engine cannot build from a tar stream.
         BuildError: the image cannot be built for another reason.
     """
+    _check_store(engine)
     if tag is not None and not match_tag(tag):
         raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
     sent = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
     parsed = dockerfiles.parse(sent.text, build_args)
     final = parsed.target(target)
+    if not final.name and final != parsed.stages[-1]:
+        raise UsageError(
+            f"stage {final.index} of the Dockerfile has no name, and BuildKit finds a target by its name alone",
+            remedy="give it one: FROM ... AS name",
+        )
     progress = steps.Progress(parsed, report)
     parameters = {
         "dockerfile": sent.dockerfile,
         "t": tag,
-        "target": target and (final.name or target),
+        "target": final.name if final != parsed.stages[-1] else None,
         "buildargs": json.dumps(dict(build_args or {})),
         "labels": json.dumps(dict(labels or {})),
         "nocache": int(no_cache),
@@ -140,3 +148,13 @@ def build(
         stages=steps.stages_frame(parsed, final),
         warnings=tuple(progress.warnings),
     )
+
+
+def _check_store(engine: Engine) -> None:
+    """Refuse an engine that loses the context of a build: moby issue 47717, mended in 27.5."""
+    version = tuple(int(number) for number in re.findall(r"\d+", engine.version)[:2])
+    if engine.has_containerd_store and version < (27, 5):
+        raise EngineTooOld(
+            f"Docker Engine {engine.version} cannot build from a tar stream while containerd stores its images",
+            remedy="update Docker to 27.5 or newer, or turn its containerd image store off",
+        )

@@ -25,7 +25,7 @@ _REFUSED: Final = re.compile(
 _CANCELLED: Final = re.compile(r"context canceled|cancell?ed", re.IGNORECASE)
 _NOISE: Final = re.compile(
     r"failed to (?:solve|compute cache key|load cache key|create LLB definition|do request)"
-    r"(?: with frontend \S+)?: |rpc error: code = \w+ desc = "
+    r"(?: with frontend \S+)?: |failed to calculate checksum of ref \S+: |rpc error: code = \w+ desc = "
 )
 _ENGINE_PATHS: Final = re.compile(r"/\S*/(?:overlay2/\w+/merged|snapshots/\d+/fs|buildkit-mount\w+)(?=/)")
 _REMEDIES: Final = {
@@ -54,13 +54,13 @@ def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErro
     # What runs beside a step that fails is cancelled; that is no cause.
     culprit = next((row for row in failed if not _CANCELLED.search(row.error)), None)
     if culprit is None:
-        return _without_step(message, dockerfile)
+        return _without_step(message, rows, dockerfile)
     if found := _IMAGE.search(culprit.title):
         return base_image_error(found[1], culprit.error)
     if culprit.is_step:
         return _step_failed(culprit, culprit.error)
     asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
-    return _step_failed(asking, culprit.error) if asking else _without_step(message, dockerfile)
+    return _step_failed(asking, culprit.error) if asking else _without_step(message, rows, dockerfile)
 
 
 def base_image_error(name: str, reason: str) -> BaseImageError:
@@ -105,13 +105,13 @@ def _remedy(instruction: str, reason: str) -> str:
     return "correct the Dockerfile and build again"
 
 
-def _without_step(message: str, dockerfile: Dockerfile) -> BuildError:
+def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> BuildError:
     message = plain(message)
     if found := _PARSE_ERROR.search(message):
         return _parse_error(int(found[1]), found[2], dockerfile)
     if _CANCELLED.search(message):
         return BuildError("the build was cancelled on the engine, not from here", remedy="build again")
-    if "LLB definition" in message or "dockerfile" in message.lower():
+    if not any(row.is_step for row in rows):  # BuildKit got the Dockerfile, and could make no steps of it
         return DockerfileError(f"the Dockerfile cannot be built: {_cause(message)}", remedy="correct the Dockerfile")
     return BuildError(
         f"the image cannot be built: {_cause(message)}", remedy="see the engine's own log if this says too little"

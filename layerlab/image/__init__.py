@@ -7,14 +7,17 @@ its layer. So an image has the same size on every engine, whatever the engine it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
-from layerlab.image import filesystem, frames, history, packages, sources
+from layerlab.image import sources
+from layerlab.image.content import Content, put_together
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Image", "read"]
 
@@ -25,6 +28,8 @@ class Image:
 
     Always: ``live_bytes + wasted_bytes == total_bytes``; ``total_bytes == layers.bytes.sum()``;
     ``live_bytes == files.bytes.sum()``; ``wasted_bytes == waste.bytes.sum()``.
+
+    The tables are made when they are first asked for: importing pandas takes longer than looking at an image.
 
     Attributes:
         name: As it was asked for.
@@ -50,18 +55,56 @@ class Image:
             (dpkg, python), `files` int64 (names of regular files that it owns), `bytes` int64. The same Python
             distribution in two places has two rows.
         config: The image's config, as the OCI image specification has it.
+        content: What the tables are made of.
     """
 
     name: str
     id: str
-    total_bytes: int
-    live_bytes: int
-    wasted_bytes: int
-    layers: pd.DataFrame
-    files: pd.DataFrame
-    waste: pd.DataFrame
-    packages: pd.DataFrame
-    config: dict[str, Any]
+    config: dict[str, Any] = field(repr=False)
+    content: Content = field(repr=False)
+
+    @property
+    def total_bytes(self) -> int:
+        """What its layers store."""
+        return sum(self.content.layer_bytes)
+
+    @property
+    def live_bytes(self) -> int:
+        """What a container can see."""
+        return self.content.live_bytes
+
+    @property
+    def wasted_bytes(self) -> int:
+        """What no container can see."""
+        return self.content.wasted_bytes
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """A row per layer."""
+        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+
+        return frames.layers(self.content)
+
+    @cached_property
+    def files(self) -> pd.DataFrame:
+        """A row per path of the merged filesystem."""
+        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+
+        return frames.files(self.content)
+
+    @cached_property
+    def waste(self) -> pd.DataFrame:
+        """A row per inode that no container can see."""
+        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+
+        return frames.waste(self.content)
+
+    @cached_property
+    def packages(self) -> pd.DataFrame:
+        """A row per installed package."""
+        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+
+        return frames.packages(self.content)
 
 
 def read(engine: Engine | None, name: str, *, dockerfile: Dockerfile | None = None) -> Image:
@@ -81,39 +124,9 @@ def read(engine: Engine | None, name: str, *, dockerfile: Dockerfile | None = No
         EngineGone: the engine stopped answering.
     """
     source = sources.load(engine, name)
-    count = len(source.layers)
-    merged = filesystem.merge(source.layers)
-    inodes = filesystem.inodes(merged)
-    entries = frames.visible(merged)
-    origins = history.origins(source.config, count, dockerfile)
-    lines = [origins[index].line if index in origins else None for index in range(count)]
-    owned = packages.ownership(merged, source.layers, entries)
-    part_codes = packages.parts(
-        merged,
-        entries,
-        owned,
-        working_directory=str((source.config.get("config") or {}).get("WorkingDir") or ""),
-        from_context=history.from_context(origins),
-    )
-    files = frames.files(merged, entries, inodes, owned, part_codes)
-    waste = frames.waste(merged, inodes, lines)
-    layers = frames.layers(
-        merged,
-        inodes,
-        source.layers,
-        diff_ids=source.diff_ids,
-        instructions=history.instructions(source.config, count),
-        lines=lines,
-    )
     return Image(
         name=name,
         id=source.id,
-        total_bytes=int(layers["bytes"].sum()),
-        live_bytes=int(files["bytes"].sum()),
-        wasted_bytes=int(waste["bytes"].sum()),
-        layers=layers,
-        files=files,
-        waste=waste,
-        packages=frames.packages(merged, entries, inodes, owned),
         config=source.config,
+        content=put_together(source.layers, source.config, source.diff_ids, dockerfile),
     )

@@ -36,7 +36,8 @@ OVERWRITTEN, DELETED, HIDDEN = range(3)
 CAUSES: Final = ("overwritten", "deleted", "hidden")
 """Why an inode is waste, in the order of the codes."""
 _MERGED: Final = 3  # a directory that a later layer has, too
-_NEVER: Final = -1
+NEVER: Final = -1
+"""In place of the layer that took an entry away, where none did."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class Filesystem:
     def find(self, path: str) -> int | None:
         """The index of the entry that a container sees at this path; None if there is none."""
         index = self.visible.get(path)
-        return index if index is not None and self.gone_by[index] == _NEVER else None
+        return index if index is not None and self.gone_by[index] == NEVER else None
 
 
 def merge(layers: Sequence[Layer]) -> Filesystem:
@@ -97,7 +98,7 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
         gids=_column(layers, "gids"),
         inodes=_column(layers, "inodes") + np.repeat(starts[:-1], counts),
         folders=np.where(folders < 0, -1, folders + np.repeat(starts[:-1], counts)),
-        gone_by=np.full(count, _NEVER, dtype=np.int64),
+        gone_by=np.full(count, NEVER, dtype=np.int64),
         causes=np.zeros(count, dtype=np.uint8),
         starts=starts,
         visible={},
@@ -118,7 +119,7 @@ def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Laye
     if merged.visible:
         below = np.fromiter((merged.visible.get(path, -1) for path in layer.paths), np.int64, len(layer))
         new = np.flatnonzero(below >= 0)
-        new = new[merged.gone_by[below[new]] == _NEVER]
+        new = new[merged.gone_by[below[new]] == NEVER]
         old, new = below[new], new + start
         directories = (merged.kinds[old] == DIRECTORY) & (merged.kinds[new] == DIRECTORY)
         replaced = old[~directories]
@@ -127,7 +128,7 @@ def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Laye
             _take_away_below(merged, layers, merged.paths[index], number, HIDDEN)
         for path in layer.whiteouts:
             index = merged.visible.get(path)
-            if index is not None and merged.gone_by[index] == _NEVER:
+            if index is not None and merged.gone_by[index] == NEVER:
                 _take_away(merged, np.array([index]), number, DELETED)
                 if merged.kinds[index] == DIRECTORY:
                     _take_away_below(merged, layers, path, number, DELETED)
@@ -136,7 +137,7 @@ def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Laye
             if path == "/" or merged.find(path) is not None:
                 _take_away_below(merged, layers, path, number, HIDDEN)
         both = np.array([old[directories], new[directories]])
-        both = both[:, merged.gone_by[both[0]] == _NEVER]
+        both = both[:, merged.gone_by[both[0]] == NEVER]
     merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
     # A directory that no entry describes leaves the one below as it is.
     unchanged = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
@@ -170,7 +171,7 @@ def _take_away_below(merged: Filesystem, layers: Sequence[Layer], path: str, num
         last = bisect_left(layers[below].paths, f"{prefix[:-1]}0", lo=first)
         if first < last:
             indexes = np.arange(merged.starts[below] + first, merged.starts[below] + last)
-            _take_away(merged, indexes[merged.gone_by[indexes] == _NEVER], number, cause)
+            _take_away(merged, indexes[merged.gone_by[indexes] == NEVER], number, cause)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,10 +191,10 @@ def inodes(merged: Filesystem) -> Inodes:
     """Which inodes live and which are waste."""
     files = np.flatnonzero(merged.kinds == FILE)
     count = len(merged.paths)
-    seen = files[merged.gone_by[files] == _NEVER]
+    seen = files[merged.gone_by[files] == NEVER]
     first_live = _first(merged, seen, count)
     lost = files[first_live[merged.inodes[files]] < 0]
-    last_gone = np.full(count, _NEVER, dtype=np.int64)
+    last_gone = np.full(count, NEVER, dtype=np.int64)
     np.maximum.at(last_gone, merged.inodes[lost], merged.gone_by[lost])
     lost = lost[merged.gone_by[lost] == last_gone[merged.inodes[lost]]]
     first_lost = _first(merged, lost, count)

@@ -9,52 +9,65 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from layerlab.image.filesystem import CAUSES, Filesystem, Inodes
-from layerlab.image.layer import FILE, KINDS, Layer
-from layerlab.image.packages import MANAGERS, PARTS, Ownership
+from layerlab.image.content import Content
+from layerlab.image.filesystem import CAUSES
+from layerlab.image.layer import FILE, KINDS
+from layerlab.image.packages import MANAGERS, PARTS
 
 
-def visible(merged: Filesystem) -> NDArray[np.int64]:
-    """Indexes of the entries that a container sees, in the order of their paths."""
-    indexes = np.flatnonzero(merged.gone_by < 0).tolist()
-    indexes.sort(key=merged.paths.__getitem__)
-    return np.array(indexes, dtype=np.int64)
-
-
-def files(
-    merged: Filesystem,
-    entries: NDArray[np.int64],
-    inodes: Inodes,
-    ownership: Ownership,
-    parts: NDArray[np.int8],
-) -> pd.DataFrame:
-    """The merged filesystem."""
-    owners = np.array([*(package.owner for package in ownership.packages), ""], dtype=object)
+def layers(content: Content) -> pd.DataFrame:
+    """The layers, from the bottom."""
+    merged, inodes = content.merged, content.inodes
+    count = len(content.layers)
+    live = _sums(_stored_in(content, inodes.live), merged.sizes[inodes.live], count)
+    wasted = _sums(_stored_in(content, inodes.wasted), merged.sizes[inodes.wasted], count)
+    change = live + wasted - _sums(merged.gone_by[inodes.wasted], merged.sizes[inodes.wasted], count)
     return pd.DataFrame(
         {
-            "path": _texts([merged.paths[index] for index in entries.tolist()]),
-            "kind": _categories(merged.kinds[entries], KINDS),
-            "bytes": _live_sizes(merged, inodes)[entries],
-            "layer": merged.layers[entries],
-            "mode": merged.modes[entries],
-            "uid": merged.uids[entries],
-            "gid": merged.gids[entries],
-            "owner": pd.array(owners[ownership.owners], dtype="str"),
-            "part": _categories(parts, PARTS),
+            "index": np.arange(count),
+            "instruction": _texts(content.instructions),
+            "line": pd.array(content.lines, dtype="Int64"),
+            "bytes": np.array(content.layer_bytes, dtype=np.int64),
+            "live_bytes": live,
+            "wasted_bytes": wasted,
+            "change_bytes": change,
+            "running_bytes": np.cumsum(change, dtype=np.int64),
+            "files": np.array([layer.files for layer in content.layers], dtype=np.int64),
+            "diff_id": _texts(content.diff_ids),
         }
     )
 
 
-def waste(merged: Filesystem, inodes: Inodes, lines: Sequence[int | None]) -> pd.DataFrame:
+def files(content: Content) -> pd.DataFrame:
+    """The merged filesystem."""
+    merged, entries = content.merged, content.visible
+    owners = np.array([*(package.owner for package in content.ownership.packages), ""], dtype=object)
+    return pd.DataFrame(
+        {
+            "path": _texts([merged.paths[index] for index in entries.tolist()]),
+            "kind": _categories(merged.kinds[entries], KINDS),
+            "bytes": _live_sizes(content)[entries],
+            "layer": merged.layers[entries],
+            "mode": merged.modes[entries],
+            "uid": merged.uids[entries],
+            "gid": merged.gids[entries],
+            "owner": pd.array(owners[content.ownership.owners], dtype="str"),
+            "part": _categories(content.parts, PARTS),
+        }
+    )
+
+
+def waste(content: Content) -> pd.DataFrame:
     """What is stored and not seen."""
-    wasted = inodes.wasted
+    merged, lines = content.merged, content.lines
+    wasted = content.inodes.wasted
     wasted = wasted[np.argsort(-merged.sizes[wasted], kind="stable")]
     by_layer = merged.gone_by[wasted]
     return pd.DataFrame(
         {
             "path": _texts([merged.paths[index] for index in wasted.tolist()]),
             "bytes": merged.sizes[wasted],
-            "layer": _stored_in(merged, wasted),
+            "layer": _stored_in(content, wasted),
             "cause": _categories(merged.causes[wasted], CAUSES),
             "by_layer": by_layer,
             "by_line": pd.array([lines[layer] for layer in by_layer.tolist()], dtype="Int64"),
@@ -62,62 +75,31 @@ def waste(merged: Filesystem, inodes: Inodes, lines: Sequence[int | None]) -> pd
     )
 
 
-def layers(
-    merged: Filesystem,
-    inodes: Inodes,
-    layers: Sequence[Layer],
-    *,
-    diff_ids: Sequence[str],
-    instructions: Sequence[str],
-    lines: Sequence[int | None],
-) -> pd.DataFrame:
-    """The layers, from the bottom."""
-    count = len(layers)
-    live = _sums(_stored_in(merged, inodes.live), merged.sizes[inodes.live], count)
-    wasted = _sums(_stored_in(merged, inodes.wasted), merged.sizes[inodes.wasted], count)
-    change = live + wasted - _sums(merged.gone_by[inodes.wasted], merged.sizes[inodes.wasted], count)
-    return pd.DataFrame(
-        {
-            "index": np.arange(count),
-            "instruction": _texts(instructions),
-            "line": pd.array(list(lines), dtype="Int64"),
-            "bytes": np.array([layer.bytes for layer in layers], dtype=np.int64),
-            "live_bytes": live,
-            "wasted_bytes": wasted,
-            "change_bytes": change,
-            "running_bytes": np.cumsum(change, dtype=np.int64),
-            "files": np.array([layer.files for layer in layers], dtype=np.int64),
-            "diff_id": _texts(diff_ids),
-        }
-    )
-
-
-def packages(merged: Filesystem, entries: NDArray[np.int64], inodes: Inodes, ownership: Ownership) -> pd.DataFrame:
+def packages(content: Content) -> pd.DataFrame:
     """The installed packages and what is theirs."""
-    count = len(ownership.packages)
-    owned = ownership.owners >= 0
-    mine, owners = entries[owned], ownership.owners[owned]
+    installed, owners = content.ownership.packages, content.ownership.owners
+    mine, owners = content.visible[owners >= 0], owners[owners >= 0]
     return pd.DataFrame(
         {
-            "name": _texts([package.name for package in ownership.packages]),
-            "version": _texts([package.version for package in ownership.packages]),
-            "manager": pd.Categorical([package.manager for package in ownership.packages], list(MANAGERS)),
-            "files": _sums(owners, (merged.kinds[mine] == FILE).astype(np.int64), count),
-            "bytes": _sums(owners, _live_sizes(merged, inodes)[mine], count),
+            "name": _texts([package.name for package in installed]),
+            "version": _texts([package.version for package in installed]),
+            "manager": pd.Categorical([package.manager for package in installed], list(MANAGERS)),
+            "files": _sums(owners, (content.merged.kinds[mine] == FILE).astype(np.int64), len(installed)),
+            "bytes": _sums(owners, _live_sizes(content)[mine], len(installed)),
         }
     )
 
 
-def _live_sizes(merged: Filesystem, inodes: Inodes) -> NDArray[np.int64]:
+def _live_sizes(content: Content) -> NDArray[np.int64]:
     """Bytes by entry: an inode's first visible name has them all."""
-    sizes = np.zeros(len(merged.paths), dtype=np.int64)
-    sizes[inodes.live] = merged.sizes[inodes.live]
+    sizes = np.zeros_like(content.merged.sizes)
+    sizes[content.inodes.live] = content.merged.sizes[content.inodes.live]
     return sizes
 
 
-def _stored_in(merged: Filesystem, names: NDArray[np.int64]) -> NDArray[np.int64]:
+def _stored_in(content: Content, names: NDArray[np.int64]) -> NDArray[np.int64]:
     """The layers that hold the data of the inodes with these names."""
-    return merged.layers[merged.inodes[names]]
+    return content.merged.layers[content.merged.inodes[names]]
 
 
 def _sums(groups: NDArray[np.int64], values: NDArray[np.int64], count: int) -> NDArray[np.int64]:

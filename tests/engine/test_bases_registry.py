@@ -19,7 +19,7 @@ import requests
 from layerlab import bases
 from layerlab.bases import registry, stand_ins
 from layerlab.engine import Engine
-from layerlab.errors import BaseImageError, RegistryRefused, StandInError
+from layerlab.errors import BaseImageError, RegistryRefused, StandInError, UsageError
 from layerlab.ownership import marker_tag
 from layerlab.progress import Report, Step
 
@@ -312,5 +312,5 @@ class TestEnsure:
         """What is wrong with LAB_REGISTRY is said before anything is pulled."""
         monkeypatch.setenv("LAB_REGISTRY", "https://mirror.example")
 
-        with pytest.raises(Exception, match="cannot be a registry"):
+        with pytest.raises(UsageError, match="cannot be a registry"):
             bases.ensure(engine, [f"layerlab-test-{uuid.uuid4().hex[:12]}:1"])

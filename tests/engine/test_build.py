@@ -16,7 +16,6 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -292,7 +291,9 @@ class TestErrors:
             build(engine, tmp_path)
 
         error = caught.value
-        assert str(error).startswith("line 3 of the Dockerfile failed with exit code 127: RUN echo before >&2 && nosuch")
+        assert str(error).startswith(
+            "line 3 of the Dockerfile failed with exit code 127: RUN echo before >&2 && nosuch"
+        )
         assert (error.line, error.instruction) == (3, "RUN echo before >&2 \\\n  && nosuch --option")
         assert error.log == "before\n/bin/sh: nosuch: not found"
         assert "→ 3 │ RUN echo before >&2 \\" in error.__notes__[0]
@@ -353,24 +354,24 @@ class TestErrors:
 
         assert not isinstance(caught.value, RegistryRefused)
 
-    def test_refused(self, engine: Engine, tmp_path: Path) -> None:
+    def test_refused(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
         """A registry that has no such image is told from one that cannot be reached."""
-
-        class Registry(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200 if self.path == "/v2/" else 404)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            do_HEAD = do_GET  # noqa: N815
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        with served(ThreadingHTTPServer(("127.0.0.1", 0), Registry)) as port:
-            write(tmp_path, f"FROM localhost:{port}/nothing:1\n")
-            with pytest.raises(RegistryRefused, match=f"refuses the image localhost:{port}/nothing:1"):
+        tag, port = new_tag(), free_port()
+        serve = f'CMD ["busybox", "httpd", "-f", "-p", "127.0.0.1:{port}", "-h", "/www"]'
+        build(
+            engine,
+            write(tmp_path, f"FROM {busybox_image}\nRUN mkdir -p /www/v2; touch /www/v2/index.html\n{serve}\n"),
+            tag=tag,
+        )
+        # On the engine's own machine, wherever that is, and under an address that needs no certificate there.
+        registry = engine.client.containers.run(tag, detach=True, network_mode="host")
+        try:
+            assert until(lambda: registry.exec_run(f"busybox wget -O- http://127.0.0.1:{port}/v2/").exit_code == 0)
+            write(tmp_path, f"FROM 127.0.0.1:{port}/nothing:1\n")
+            with pytest.raises(RegistryRefused, match=f"refuses the image 127.0.0.1:{port}/nothing:1"):
                 build(engine, tmp_path)
+        finally:
+            registry.remove(force=True)
 
 
 class TestEnd:
@@ -456,17 +457,10 @@ class TestEnd:
                 build(through, write(tmp_path, "FROM scratch\n"))
 
 
-@contextlib.contextmanager
-def served(server: ThreadingHTTPServer) -> Iterator[int]:
-    """Let a server answer; gives its port."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def free_port() -> int:
+    """A port that nobody listens on here."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -196,7 +197,8 @@ class TestWaste:
         parsed = dockerfiles.parse(CHANGES.format(base=busybox_image))
         looked = image.read(engine, changed, dockerfile=parsed)
 
-        expected = [0, *(found.line for found in parsed.instructions[1:])]
+        # The classic builder makes no layer of a RUN that changes nothing.
+        expected = [0, *(found.line for found in parsed.instructions[1:] if found.value != "true")]
         assert looked.layers["line"].fillna(0).tolist() == expected
         assert set(looked.waste["by_line"]) == {expected[3]}
 
@@ -246,7 +248,7 @@ class TestSources:
             monkeypatch.setattr(overlay, "scan", None)
         assert len(image.read(engine, busybox_image).layers) == 1
 
-    def test_in_a_process_of_its_own(self, engine: Engine, changed: str, tmp_path: Path) -> None:
+    def test_ways_to_name_an_image(self, engine: Engine, changed: str, tmp_path: Path) -> None:
         """Names, short ids and long ids mean the same image."""
         found = engine.client.images.get(changed)
 

@@ -230,9 +230,10 @@ print(json.dumps([
         """Each request leaves a line in the log, and no library finds fault with its surroundings."""
         service.get("/data?rows=12")
 
-        logs = service.logs()
-
-        assert '"GET /data?rows=12 HTTP/1.1" 200' in logs
+        deadline = time.monotonic() + 10  # the line is written after the answer
+        while '"GET /data?rows=12 HTTP/1.1" 200' not in (logs := service.logs()):
+            assert time.monotonic() < deadline, logs
+            time.sleep(0.1)
         assert not re.search(r"warn|error|traceback|writable", logs, re.IGNORECASE)
 
     def test_it_runs_as_anybody(self, engine: Engine, optimized: Built) -> None:

@@ -75,6 +75,7 @@ class TestSteps:
         [
             'failed to compute cache key: "/x" not found: not found',
             "lstat /var/lib/docker/overlay2/30b2bc/merged/x: no such file or directory",
+            'failed to calculate checksum of ref 3f8-0::t2f: "/x": not found',
             "failed to calculate checksum of ref 0::abc: lstat /var/lib/docker/tmp/buildkit-mount123/x: no such file",
         ],
     )
@@ -172,9 +173,12 @@ class TestDockerfile:
 
         assert "knows no heredocs" in str(error)
 
-    def test_as_a_whole(self) -> None:
+    @pytest.mark.parametrize(
+        "prefix", ["failed to solve with frontend dockerfile.v0: failed to create LLB definition: ", ""]
+    )
+    def test_as_a_whole(self, prefix: str) -> None:
         """What has no line is told without one."""
-        error = error_of("failed to solve with frontend dockerfile.v0: failed to create LLB definition: circular")
+        error = error_of(f"{prefix}circular", Vertex("a", (), "copy /context /", False, 1.0, 2.0, ""))
 
         assert isinstance(error, DockerfileError)
         assert str(error) == "the Dockerfile cannot be built: circular"
@@ -191,6 +195,6 @@ class TestOther:
 
     def test_unknown(self) -> None:
         """Whatever else the engine says is passed on, without escape codes."""
-        error = error_of("no space \x1b[31mleft on device")
+        error = error_of("no space \x1b[31mleft on device", Vertex("a", (), "[2/5] RUN make", False, 1.0, 2.0, ""))
 
         assert (type(error), str(error)) == (BuildError, "the image cannot be built: no space left on device")

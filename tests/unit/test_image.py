@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -155,6 +158,18 @@ class TestTables:
         assert looked.files["path"].tolist() == ["/café"]
         assert looked.waste["path"].tolist() == ["/caf\\xe9"]
         assert looked.waste.to_csv().encode()
+
+
+class TestWithoutPandas:
+    def test_a_look_imports_none(self, archive: str) -> None:
+        """Looking at an image and describing it as JSON does not wait for pandas, which takes longer than both."""
+        code = (
+            "import json, sys; from layerlab import compare, image; "
+            "print(json.dumps(compare.document([image.read(None, sys.argv[1])]))); sys.exit('pandas' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, archive], capture_output=True, text=True, check=True)
+
+        assert json.loads(done.stdout)["images"][0]["bytes"] == image.read(None, archive).total_bytes
 
 
 class TestInvariants:

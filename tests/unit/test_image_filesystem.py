@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 
 from layerlab.errors import ArchiveError
-from layerlab.image import filesystem, frames, packages
+from layerlab.image import filesystem, frames
 from layerlab.image.changeset import Budget, scan
+from layerlab.image.content import put_together
 from layerlab.image.layer import Layer
 from tests.unit.image_truth import (
     Entry,
@@ -33,18 +33,8 @@ def scanned(stack: Sequence[Sequence[Entry]]) -> list[Layer]:
 
 def tables(stack: Sequence[Sequence[Entry]]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The layers, files and waste of an image with these layers."""
-    layers = scanned(stack)
-    merged = filesystem.merge(layers)
-    inodes = filesystem.inodes(merged)
-    entries = frames.visible(merged)
-    owned = packages.ownership(merged, layers, entries)
-    parts = np.zeros(len(entries), dtype=np.int8)
-    texts, lines = [""] * len(layers), [None] * len(layers)
-    return (
-        frames.layers(merged, inodes, layers, diff_ids=texts, instructions=texts, lines=lines),
-        frames.files(merged, entries, inodes, owned, parts),
-        frames.waste(merged, inodes, lines),
-    )
+    content = put_together(scanned(stack), {}, [""] * len(stack))
+    return frames.layers(content), frames.files(content), frames.waste(content)
 
 
 def rows(table: pd.DataFrame, *columns: str) -> list[tuple[object, ...]]:

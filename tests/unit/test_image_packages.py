@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from layerlab.image import filesystem, frames, packages
+from layerlab.image import frames, packages
 from layerlab.image.changeset import Budget, scan
+from layerlab.image.content import put_together
 from tests.unit.image_truth import Entry, directory, file, link, symlink, tar, whiteout
 
 SITE = "usr/local/lib/python3.13/site-packages"
@@ -39,16 +40,18 @@ class Looked:
         self, *stack: Sequence[Entry], working_directory: str = "", from_context: Sequence[int] = ()
     ) -> None:
         layers = [scan([tar(entries)], Budget())[0] for entries in stack]
-        merged = filesystem.merge(layers)
-        entries = frames.visible(merged)
-        owned = packages.ownership(merged, layers, entries)
-        parts = packages.parts(merged, entries, owned, working_directory=working_directory, from_context=from_context)
-        inodes = filesystem.inodes(merged)
-        files = frames.files(merged, entries, inodes, owned, parts)
+        content = put_together(layers, {"config": {"WorkingDir": working_directory}}, [""] * len(layers))
+        copied = packages.parts(
+            content.merged,
+            content.visible,
+            content.ownership,
+            working_directory=working_directory,
+            from_context=from_context,
+        )
+        files = frames.files(content)
         self.owner = dict(zip(files["path"], files["owner"], strict=True))
-        self.part = dict(zip(files["path"], files["part"], strict=True))
-        table = frames.packages(merged, entries, inodes, owned)
-        self.packages = list(table.itertuples(index=False, name=None))
+        self.part = dict(zip(files["path"], (packages.PARTS[code] for code in copied), strict=True))
+        self.packages = list(frames.packages(content).itertuples(index=False, name=None))
 
 
 class TestDpkg:

@@ -45,14 +45,31 @@ class TestTable:
             "All\nfiles | gone\n1,000 | –\n2 | –"
         )
 
+    def test_a_table_about_the_machine_is_left_out_as_a_whole(self) -> None:
+        """Not even the number of its rows is compared; a reader sees all of it."""
+        here = table(FRAME, caption="What is here", of_this_machine=True)
+        there = table(FRAME.head(1), caption="What is here", of_this_machine=True)
+
+        assert repr(here) == repr(there) == "<Table: What is here>"
+        assert sanitised(here._repr_html_()) == sanitised(there._repr_html_()) == "OF THIS MACHINE"
+        assert here._repr_html_().count("<tr>") == 1 + len(FRAME)
+
+    def test_a_figure_below_zero_is_left_out_like_others(self) -> None:
+        """What a layer takes away is measured, too."""
+        shown = [repr(table(pd.DataFrame({"MB": [value]}), varies=["MB"])) for value in (-21.7, 3.5)]
+
+        assert shown[0].endswith("≈ -21.7")
+        assert sanitised(shown[0]) == sanitised(shown[1])
+
 
 class TestAbout:
     def test_figures_are_short_and_marked(self) -> None:
-        """One decimal from 1 on, two digits below."""
-        assert [about(261.94, "MB"), about(0.0456, "s"), about(1851), about(0)] == [
+        """One decimal from 1 on, two digits below; next to nothing is 0."""
+        assert [about(261.94, "MB"), about(0.0456, "s"), about(1851), about(0), about(6.6e-5)] == [
             "≈ 261.9 MB",
             "≈ 0.046 s",
             "≈ 1,851.0",
+            "≈ 0.0",
             "≈ 0.0",
         ]
 

@@ -50,7 +50,10 @@ class TestRun:
         [
             (
                 "import pytest\n"
-                "def test_a(): pass\ndef test_b(): pass\ndef test_c(): assert False\ndef test_d(): pytest.skip('x')\n",
+                "def test_a(): pass\n"
+                "def test_b(): pass\n"
+                "def test_c(): assert False\n"
+                "def test_d(): pytest.skip('x')\n",
                 2,
                 2,
             ),

@@ -1,0 +1,116 @@
+"""An image's layers put together: all that its tables are made of, with nothing that takes long to import.
+
+What a caller does not ask for is not worked out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.image import filesystem, history, packages
+from layerlab.image.filesystem import NEVER, Filesystem, Inodes
+from layerlab.image.layer import FILE, Layer
+from layerlab.image.packages import Ownership
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What an image holds.
+
+    Attributes:
+        config: Its config.
+        layers: From the bottom.
+        diff_ids: Their digests.
+        merged: All their entries, and what became of each.
+        inodes: Which of the files' inodes live.
+        instructions: What made each layer, in the words of its history.
+        origins: The instructions of the Dockerfile that made layers, by layer, where they are known.
+    """
+
+    config: dict[str, Any]
+    layers: list[Layer]
+    diff_ids: list[str]
+    merged: Filesystem
+    inodes: Inodes
+    instructions: list[str]
+    origins: dict[int, Instruction]
+
+    @property
+    def lines(self) -> list[int | None]:
+        """The line of each layer, where it is known."""
+        return [self.origins[index].line if index in self.origins else None for index in range(len(self.layers))]
+
+    @cached_property
+    def layer_bytes(self) -> list[int]:
+        """The bytes that each layer stores."""
+        return [layer.bytes for layer in self.layers]
+
+    @property
+    def live_bytes(self) -> int:
+        """The bytes of all inodes that a container sees."""
+        return int(self.merged.sizes[self.inodes.live].sum())
+
+    @property
+    def wasted_bytes(self) -> int:
+        """The bytes of all inodes that no container sees."""
+        return int(self.merged.sizes[self.inodes.wasted].sum())
+
+    @property
+    def file_count(self) -> int:
+        """How many names of regular files a container sees."""
+        return int(((self.merged.gone_by == NEVER) & (self.merged.kinds == FILE)).sum())
+
+    @cached_property
+    def visible(self) -> NDArray[np.int64]:
+        """Indexes of the entries that a container sees, in the order of their paths."""
+        indexes = np.flatnonzero(self.merged.gone_by == NEVER).tolist()
+        indexes.sort(key=self.merged.paths.__getitem__)
+        return np.array(indexes, dtype=np.int64)
+
+    @cached_property
+    def ownership(self) -> Ownership:
+        """The packages, and who owns each of the visible entries."""
+        return packages.ownership(self.merged, self.layers, self.visible)
+
+    @cached_property
+    def parts(self) -> NDArray[np.int8]:
+        """What each of the visible entries is there for."""
+        return packages.parts(
+            self.merged,
+            self.visible,
+            self.ownership,
+            working_directory=str((self.config.get("config") or {}).get("WorkingDir") or ""),
+            from_context=history.from_context(self.origins),
+        )
+
+
+def put_together(
+    layers: list[Layer], config: dict[str, Any], diff_ids: list[str], dockerfile: Dockerfile | None = None
+) -> Content:
+    """Merge an image's layers.
+
+    Args:
+        layers: From the bottom.
+        config: The image's config.
+        diff_ids: The layers' digests.
+        dockerfile: What it was built from, if that is known.
+
+    Raises:
+        ArchiveError: a hard link leads to a path that no layer below has.
+    """
+    merged = filesystem.merge(layers)
+    return Content(
+        config=config,
+        layers=layers,
+        diff_ids=diff_ids,
+        merged=merged,
+        inodes=filesystem.inodes(merged),
+        instructions=history.instructions(config, len(layers)),
+        origins=history.origins(config, len(layers), dockerfile),
+    )

@@ -1,0 +1,178 @@
+"""What a notebook imports, as far as it needs no engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from layerlab import notebook as lab
+from layerlab.build import Build
+from layerlab.paths import ROOT
+
+TEXT = "# first\nFROM a\n\n# (1) <second>\nRUN b\n   \nRUN c\n\n\n# (10) third\nRUN d"
+
+
+class TestExpect:
+    def test_each_statement_gets_a_tick(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What holds is printed in its order; any true value counts, such as one of numpy's."""
+        lab.expect({"one": True, "two": pd.Series([1, 2]).gt(0).all()})
+
+        assert capsys.readouterr().out == "✓ one\n✓ two\n"
+
+    def test_what_does_not_hold_raises_after_all_are_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A cell fails with the names of the wrong statements, and shows the others too."""
+        with pytest.raises(AssertionError, match=r"^does not hold: one; three$"):
+            lab.expect({"one": False, "two": True, "three": None})
+
+        assert capsys.readouterr().out == "✗ one\n✓ two\n✗ three\n"
+
+
+class TestShow:
+    def test_lines_have_their_numbers(self) -> None:
+        """Numbers are those of the file, aligned; what a file holds is shown, not obeyed."""
+        shown = lab._numbered(TEXT, 4, 10)
+        plain = [line.replace('<span style="opacity:.6">', "").replace("</span>", "") for line in shown.splitlines()]
+
+        assert plain[0].endswith("> 4  # (1) &lt;second&gt;")
+        assert plain[1:3] == [" 5  RUN b", " 6     "]
+        assert plain[-1] == "10  # (10) third</pre>"
+
+    def test_a_whole_file_is_shown_by_default(self) -> None:
+        """From its first to its last line."""
+        assert lab._numbered(TEXT).count("</span>") == len(TEXT.splitlines())
+
+    @pytest.mark.parametrize(
+        ("holding", "lines"), [("first", (1, 2)), ("(1)", (4, 5)), ("RUN c", (7, 7)), ("(10)", (10, 11))]
+    )
+    def test_a_paragraph_is_found_by_what_it_holds(self, holding: str, lines: tuple[int, int]) -> None:
+        """It reaches from one empty line to the next, whether these hold spaces or not."""
+        assert lab._paragraph(TEXT, holding) == lines
+
+    @pytest.mark.parametrize(("holding", "count"), [("RUN", 3), ("nothing like it", 0)])
+    def test_a_text_that_does_not_name_one_paragraph_is_an_error(self, holding: str, count: int) -> None:
+        """A notebook cannot show the wrong part of a file that was edited since."""
+        with pytest.raises(ValueError, match=f"^{count} paragraphs hold this text"):
+            lab._paragraph(TEXT, holding)
+
+
+class TestExperiment:
+    @pytest.fixture
+    def trial(self) -> Iterator[lab.Experiment]:
+        with lab.experiment() as trial:
+            yield trial
+
+    def test_it_is_a_copy_of_what_the_images_are_built_from(self, trial: lab.Experiment) -> None:
+        """Every file that a build would send is there, and nothing that Python left beside the code."""
+        copied = {path.relative_to(trial.folder) for path in trial.folder.rglob("*") if path.is_file()}
+        app = {path.relative_to(ROOT) for path in (ROOT / "app").rglob("*") if path.is_file()}
+
+        assert {path for path in copied if path.parts[0] == "app"} == {
+            path for path in app if "__pycache__" not in path.parts
+        }
+        assert {str(path) for path in copied if path.parts[0] != "app"} == {
+            ".dockerignore",
+            "Dockerfile",
+            "Dockerfile.single",
+            "requirements.txt",
+        }
+
+    def test_it_goes_when_the_block_ends_however_that_is(self) -> None:
+        """An error in the block leaves no folder behind."""
+        folders: list[Path] = []
+
+        def fail() -> None:
+            with lab.experiment() as trial:
+                folders.append(trial.folder)
+                assert trial.folder.is_dir()
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fail()
+        assert not folders[0].exists()
+
+    def test_an_edit_replaces_the_one_place(self, trial: lab.Experiment) -> None:
+        """The copy is changed, the repository is not."""
+        before = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+        trial.edit("Dockerfile", "EXPOSE 5000", "EXPOSE 5001")
+
+        changed = (trial.folder / "Dockerfile").read_text(encoding="utf-8")
+        assert changed == before.replace("EXPOSE 5000", "EXPOSE 5001") != before
+        assert (ROOT / "Dockerfile").read_text(encoding="utf-8") == before
+
+    @pytest.mark.parametrize(("old", "count"), [("RUN ", r"[2-9]"), ("no such line", "0")])
+    def test_an_edit_that_is_not_clear_is_an_error(self, trial: lab.Experiment, old: str, count: str) -> None:
+        """A text that is not there once would make an experiment of something else."""
+        with pytest.raises(ValueError, match=f"^Dockerfile holds this text {count} times, not once"):
+            trial.edit("Dockerfile", old, "")
+
+    def test_no_change_is_like_another(self, trial: lab.Experiment) -> None:
+        """Each one is new to the build cache, adds one comment and leaves the rest as it is."""
+        path = trial.folder / "app/wsgi.py"
+        before = path.read_text(encoding="utf-8")
+
+        trial.change("app/wsgi.py")
+        trial.change("app/wsgi.py")
+
+        added = path.read_text(encoding="utf-8").removeprefix(before).splitlines()
+        assert len(set(added)) == 2
+        assert all(line.startswith("# ") for line in added)
+
+    def test_the_context_is_what_dockerignore_lets_through(self, trial: lab.Experiment) -> None:
+        """A stray file stays out of the table as it stays out of the build."""
+        trial.write("secrets.txt", "not for an image")
+
+        context = trial.context()
+
+        assert "secrets.txt" not in set(context["path"])
+        assert {"requirements.txt", "app/wsgi.py"} <= set(context["path"])
+        assert context.set_index("path")["bytes"]["app/wsgi.py"] == (ROOT / "app/wsgi.py").stat().st_size
+
+
+class TestRebuilds:
+    def test_steps_of_all_builds_stand_in_one_table(self) -> None:
+        """Each row says which change it belongs to; FROM, which is never run, is left out."""
+        steps = pd.DataFrame({"instruction": ["FROM x AS y", "RUN fromage"], "cached": [False, True]})
+        builds = {change: Build("sha256:0", None, 1.0, steps, pd.DataFrame(), ()) for change in ("nothing", "app")}
+
+        table = lab.rebuilds(builds)
+
+        assert table.to_dict("list") == {
+            "change": ["nothing", "app"],
+            "instruction": ["RUN fromage", "RUN fromage"],
+            "cached": [True, True],
+        }
+
+
+class TestErrors:
+    def shown(self, error: str, folder: Path) -> str:
+        """What IPython shows where code raises this error of the lab's."""
+        code = f"from layerlab import errors; raise errors.{error}"
+        command = [sys.executable, "-m", "IPython", "--quick", "--HistoryManager.enabled=False", "-c", code]
+        environment = {**os.environ, "IPYTHONDIR": str(folder), "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+        assert ended.returncode == 1
+        return ended.stdout
+
+    def test_what_the_reader_can_mend_is_said_without_a_traceback(self, tmp_path: Path) -> None:
+        """A notebook shows what happened and what to do, and the cell has failed all the same."""
+        error = "ImageNotFound('there is no image x', remedy='see `docker images`')"
+
+        shown = self.shown(error, tmp_path)
+
+        assert shown == "ImageNotFound: there is no image x.\nWhat to do: see `docker images`.\n"
+
+    def test_a_failed_step_shows_the_end_of_its_log(self, tmp_path: Path) -> None:
+        """What the command printed comes before what the lab says about it."""
+        error = "StepFailed('line 3 failed', remedy='mend it', line=3, instruction='RUN x', log='a\\nx: not found')"
+
+        shown = self.shown(error, tmp_path)
+
+        assert shown == "a\nx: not found\nStepFailed: line 3 failed.\nWhat to do: mend it.\n"
