@@ -2,10 +2,10 @@
 
     python -m benchmarks.analysis multi-stage-demo:single
 
-A first look has an empty cache, a second look the one that the first has filled. `tables` is `layerlab.image.read` with
-its four DataFrames, in a Python that has everything imported; `process` is one from its start to the JSON document that
-it prints. dive (https://github.com/wagoodman/dive) writes what it finds as JSON, too. It reads what ``docker save``
-writes, so it can never be faster than that.
+A first look has an empty cache, a second look the one that the first has filled. `tables` is `layerlab.image.read`
+with its four DataFrames, in a Python that has everything imported; `process` is a process from its start to the JSON
+document that it prints. dive (https://github.com/wagoodman/dive) writes what it finds as JSON, too. It reads what
+``docker save`` writes, so it can never be faster than that.
 """
 
 from __future__ import annotations

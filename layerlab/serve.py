@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -12,6 +13,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import requests
@@ -46,6 +48,7 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
     token = secrets.token_urlsafe(24)
     address = f"http://127.0.0.1:{port}"
     log = state_directory() / "jupyterlab.log"
+    _quieten()
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches the lab alone, which ends the server in order.
         server = subprocess.Popen(
@@ -87,6 +90,14 @@ def _command(port: int) -> list[str]:
     ]
 
 
+def _quieten() -> None:
+    """Keep JupyterLab from asking for news from the network, unless the user's own settings say otherwise."""
+    overrides = Path(sys.prefix) / "share/jupyter/lab/settings/overrides.json"
+    overrides.parent.mkdir(parents=True, exist_ok=True)
+    news = {"fetchNews": "false", "checkForUpdates": False}
+    overrides.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": news}, indent=2))
+
+
 def _environment(engine: Engine, token: str) -> dict[str, str]:
     own_programs = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     # The token goes by the environment: a command line can be read by every user of the machine.
@@ -96,7 +107,8 @@ def _environment(engine: Engine, token: str) -> dict[str, str]:
         "JUPYTER_TOKEN": token,
         "LAB_RUN_ID": RUN_ID,
         "PATH": own_programs,
-        "JUPYTERLAB_SETTINGS_DIR": os.environ.get("JUPYTERLAB_SETTINGS_DIR", str(state_directory() / "jupyterlab")),
+        # The user's own layouts know other folders' files; the user's settings (theme, shortcuts) hold here too.
+        "JUPYTERLAB_WORKSPACES_DIR": str(state_directory() / "workspaces"),
     }
 
 

@@ -39,7 +39,7 @@ class Build:
             * ``line`` Int64: the line on which the instruction begins; missing for what a base image adds
             * ``instruction`` str: the instruction on one line
             * ``seconds`` float64: how long it ran
-            * ``cached`` bool: whether its result was there already
+            * ``cached`` bool: whether its result was there already; of a FROM, whether nothing was pulled
             * ``log`` str: what it printed, without terminal escape codes; of a long log the middle is left out
 
             Two stages that begin alike (the same FROM, the same RUN after it) share these steps: BuildKit runs
@@ -120,7 +120,7 @@ def build(
         "dockerfile": sent.dockerfile,
         "t": tag,
         "target": final.name if final != parsed.stages[-1] else None,
-        "buildargs": json.dumps(dict(build_args or {})),
+        "buildargs": json.dumps({**_proxies(engine), **(build_args or {})}),
         "labels": json.dumps(dict(labels or {})),
         "nocache": int(no_cache),
         "pull": int(pull),
@@ -137,7 +137,9 @@ def build(
             elif line.get("id") == "moby.image.id":
                 image_id = str(line["aux"]["ID"])
             elif "error" in line:
+                progress.finish()
                 raise failures.explain(str(line["error"]), progress.rows, parsed)
+    progress.finish()
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
     return Build(
@@ -148,6 +150,11 @@ def build(
         stages=steps.stages_frame(parsed, final),
         warnings=tuple(progress.warnings),
     )
+
+
+def _proxies(engine: Engine) -> dict[str, str]:
+    """The proxies of the docker configuration, as `docker build` passes them on; BuildKit stores them nowhere."""
+    return dict(engine.client.api._proxy_configs.get_environment())  # type: ignore[attr-defined]
 
 
 def _check_store(engine: Engine) -> None:

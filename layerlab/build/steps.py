@@ -76,6 +76,11 @@ class Row:
         return self.step is not None
 
     @property
+    def is_from(self) -> bool:
+        """Whether it is a FROM."""
+        return self.is_step and self.text.upper().startswith("FROM ")
+
+    @property
     def inputs(self) -> set[str]:
         """The digests of the vertices that its own vertices need."""
         return {digest for vertex in self.vertices.values() for digest in vertex.inputs}
@@ -95,6 +100,9 @@ class Row:
             return None
         if any(end is None for end in self.spans.values()):
             return "running"
+        if self.is_from:
+            # Old engines call no FROM cached; what matters is whether anything was pulled.
+            return "done" if any(size for _, size in self.transfers.values()) else "cached"
         return "cached" if all(vertex.cached for vertex in vertices) else "done"
 
     @property
@@ -140,6 +148,7 @@ class Progress:
         self._report = report
         self._rows: dict[str, Row] = {}
         self._by_digest: dict[str, Row] = {}
+        self._held: dict[str, Row] = {}
 
     @property
     def rows(self) -> list[Row]:
@@ -165,8 +174,28 @@ class Progress:
                 changed[row.key] = row
         self.warnings += status.warnings
         for row in changed.values():
-            if row.shown or (row.is_step and row.state is not None):
-                self._show(row)
+            if row.state is not None and (row.shown or row.is_step):
+                self._release(row)
+                if row.is_from and row.state != "running":
+                    self._held[row.key] = row
+                else:
+                    self._show(row)
+
+    def finish(self) -> None:
+        """Report what was held back; nothing will change any more."""
+        for row in self._held.values():
+            self._show(row)
+        self._held.clear()
+
+    def _release(self, row: Row) -> None:
+        """Report the FROMs that this row needs.
+
+        BuildKit calls a FROM completed as soon as it knows the image, and lets it run again to pull it. So its end
+        is told only when something that needs it begins.
+        """
+        for key, held in list(self._held.items()):
+            if row.inputs & held.vertices.keys():
+                self._show(self._held.pop(key))
 
     def tick(self) -> None:
         """Report what BuildKit is busy with for a while already, though no instruction asks for it."""

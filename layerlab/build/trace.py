@@ -34,7 +34,6 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
     "VertexStatus": {
         "ID": (1, "bytes"),
         "vertex": (2, "bytes"),
-        "name": (3, "bytes"),
         "current": (4, "int64"),
         "total": (5, "int64"),
         "completed": (8, "Timestamp"),
@@ -160,7 +159,7 @@ def decode(aux: str) -> Status:
         transfers=tuple(
             Transfer(
                 vertex=_text(status.vertex),
-                name=_text(status.name or status.ID),
+                name=_text(status.ID),
                 current=status.current,
                 total=status.total,
                 completed=status.HasField("completed"),

@@ -122,6 +122,7 @@ def read(engine: Engine | None, name: str, *, dockerfile: Dockerfile | None = No
         ImageNotFound: there is no such image; the remedy names similar ones.
         ArchiveError: the file is no image, or is damaged, or hostile.
         EngineGone: the engine stopped answering.
+        EngineError: the engine failed.
     """
     source = sources.load(engine, name)
     return Image(

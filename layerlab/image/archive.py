@@ -24,7 +24,10 @@ from layerlab.image.changeset import Budget, absolute, scan
 from layerlab.image.layer import Layer
 from layerlab.image.tar import BLOCK, Stream, damaged, gunzip, is_tar, members
 
-LARGEST_JSON: Final = 16_000_000
+LARGEST_JSON: Final = 4_000_000
+"""Bytes of a description that is still read. Attestations, which list an image's software, are larger: not needed."""
+LARGEST_TOTAL: Final = 64_000_000
+"""Bytes of all descriptions."""
 MOST_PARTS: Final = 10_000
 MOST_LAYERS: Final = 500
 
@@ -71,9 +74,9 @@ class _Parts:
         start = stream.peek(min(size, BLOCK))[:size]
         if is_tar(start) or not size:
             self.layers[name] = scan(stream.pieces(size), self.budget)
-        elif start.lstrip()[:1] in {b"{", b"["}:
+        elif start.lstrip()[:1] in {b"{", b"["} and size <= LARGEST_JSON:
             self.document_bytes += size
-            if self.document_bytes > LARGEST_JSON:
+            if self.document_bytes > LARGEST_TOTAL:
                 raise damaged("its descriptions are larger than those of any image")
             self.documents[name] = stream.read(size)
         elif start.startswith(_ZSTD):

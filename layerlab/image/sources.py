@@ -16,7 +16,7 @@ import docker.errors
 import requests
 
 from layerlab.engine import Engine, gone
-from layerlab.errors import ImageNotFound
+from layerlab.errors import EngineError, ImageNotFound
 from layerlab.image import archive, cache, overlay
 from layerlab.image.layer import Layer
 
@@ -55,6 +55,7 @@ def load(engine: Engine | None, name: str) -> Source:
         ImageNotFound: neither a file nor an image has this name.
         ArchiveError: the file is no image, or damaged.
         EngineGone: the engine stopped answering.
+        EngineError: the engine failed.
     """
     if is_file(name):
         return _from_file(Path(name))
@@ -86,10 +87,20 @@ def _inspect(engine: Engine, name: str) -> dict[str, Any]:
     except docker.errors.APIError as error:
         if error.is_client_error():  # what the engine does not take for a reference
             raise _not_found(engine, name) from error
-        raise gone(engine, error) from error
+        raise _failed(engine, error) from error
     except _GONE as error:
-        raise gone(engine, error) from error
+        raise _failed(engine, error) from error
     return found
+
+
+def _failed(engine: Engine, error: Exception) -> EngineError:
+    """The error for an engine that says it cannot, or says nothing any more."""
+    if isinstance(error, docker.errors.APIError):
+        return EngineError(
+            f"the Docker engine at {engine.endpoint} failed ({error.explanation or error})",
+            remedy="see its log (`journalctl --unit docker`) and repeat the command",
+        )
+    return gone(engine, error)
 
 
 def _not_found(engine: Engine, name: str) -> ImageNotFound:
@@ -193,7 +204,7 @@ def _from_export(engine: Engine, found: dict[str, Any]) -> Source:
     except docker.errors.ImageNotFound as error:
         raise _not_found(engine, identity) from error
     except (docker.errors.APIError, *_GONE) as error:
-        raise gone(engine, error) from error
+        raise _failed(engine, error) from error
     _remember(contents)
     cache.store_document(config_key, contents.config)
     cache.prune()

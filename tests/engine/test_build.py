@@ -139,7 +139,7 @@ class TestBuild:
         assert list(first.steps.log) == ["", "", f"{secret}\nbold"]
         assert 1.0 <= first.steps.seconds[2] <= first.seconds
         assert list(first.steps.cached[1:]) == [False, False]
-        assert list(second.steps.cached[1:]) == [True, True]
+        assert list(second.steps.cached) == [True, True, True]
         assert list(second.steps.line) == [1, 2, 3]
         assert second.image_id == first.image_id
 
@@ -154,8 +154,8 @@ class TestBuild:
         changed = build(engine, tmp_path, tag=new_tag())
         forced = build(engine, tmp_path, tag=new_tag(), no_cache=True)
 
-        assert list(touched.steps.cached[1:]) == [True, True, True, True]
-        assert list(changed.steps.cached[1:]) == [True, True, False, False]
+        assert list(touched.steps.cached) == [True] * 5
+        assert list(changed.steps.cached) == [True, True, True, False, False]
         assert list(forced.steps.cached[1:]) == [False, False, False, False]
 
     def test_stages(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:

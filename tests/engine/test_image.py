@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 import tarfile
 import uuid
@@ -238,6 +239,20 @@ class TestSources:
         second = image.read(engine, changed)
 
         pd.testing.assert_frame_equal(first.files, second.files)
+
+    def test_directories_that_cannot_be_walked(
+        self, engine: Engine, changed: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a directory holds what only the kernel can put together, the export is read."""
+        expected = image.read(engine, changed)
+
+        def unusual(_: str) -> None:
+            raise overlay.UnusualLayerError("a renamed directory")
+
+        monkeypatch.setattr(overlay, "scan", unusual)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(Path(os.environ["XDG_CACHE_HOME"]) / "another"))
+        assert sources.load(engine, changed).origin == "export"
+        pd.testing.assert_frame_equal(expected.waste, image.read(engine, changed).waste)
 
     def test_layers_that_other_images_share(
         self, engine: Engine, changed: str, busybox_image: str, monkeypatch: pytest.MonkeyPatch

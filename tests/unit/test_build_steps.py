@@ -222,6 +222,38 @@ class TestReports:
 
         assert [step.state for step in reported] == [state]
 
+    @pytest.mark.parametrize(("size", "state"), [(None, "cached"), (0, "cached"), (10, "done")])
+    def test_from(self, size: int | None, state: str) -> None:
+        """A FROM is cached if nothing was pulled for it, whatever the engine calls it."""
+        name = "[build 1/4] FROM docker.io/library/python:3.13"
+        pulled = () if size is None else (Transfer(name, "a", 0, size, completed=True),)
+        progress, reported = follow(
+            Status(vertices=(vertex(name, 1),), transfers=pulled),
+            Status(vertices=(vertex(name, 1, 2),)),
+        )
+        progress.finish()
+
+        assert [step.state for step in reported] == ["running", state]
+
+    def test_from_comes_first(self) -> None:
+        """BuildKit calls a FROM completed before it pulls; its end is told once, when the next step begins."""
+        name, following = "[build 1/4] FROM docker.io/library/python:3.13", "[build 2/4] WORKDIR /src"
+        progress, reported = follow(
+            Status(vertices=(vertex(name, 1, 2, cached=True),)),
+            Status(vertices=(vertex(name, 1, 2),)),
+            Status(vertices=(vertex(name, 3),), transfers=(Transfer(name, "a", 5, 10, completed=False),)),
+            Status(vertices=(vertex(name, 3, 4),)),
+            Status(vertices=(vertex(following, inputs=(name,)),)),
+            Status(vertices=(vertex(following, 5, inputs=(name,)),)),
+        )
+        progress.finish()
+
+        assert [(step.key, step.state) for step in reported] == [
+            ("build 1", "running"),
+            ("build 1", "done"),
+            ("build 2", "running"),
+        ]
+
     def test_transfers(self) -> None:
         """What is pulled tells how far it is."""
         name = "[build 1/4] FROM docker.io/library/python:3.13"

@@ -71,7 +71,7 @@ def playing(player: Player) -> Iterator[Engine]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     endpoint = f"tcp://127.0.0.1:{server.server_address[1]}"
-    client = docker.DockerClient(base_url=endpoint, version="1.41")
+    client = docker.DockerClient(base_url=endpoint, version="1.41", timeout=60)
     client.api.timeout = None  # type: ignore[assignment]
     try:
         yield Engine(client, endpoint, "the test", "20.10", "1.41", "overlay2", "/", "127.0.0.1", is_local=True)
@@ -165,6 +165,21 @@ class TestBuild:
         assert json.loads(player.parameters["labels"][0]) == {"l": "1"}
         assert json.loads(player.parameters["buildargs"][0]) == {"A": "&"}
         assert (built.image_id, built.tag, len(built.steps)) == ("sha256:1", "a:b", 0)
+
+    def test_proxies(
+        self, context: contexts.Context, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """The proxies of the user's docker configuration reach the build, unless a build argument says otherwise."""
+        folder = tmp_path_factory.mktemp("docker")
+        proxies = {"default": {"httpProxy": "http://proxy:3128", "noProxy": "localhost"}}
+        (folder / "config.json").write_text(json.dumps({"proxies": proxies}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+        player = Player(b'{"id": "moby.image.id", "aux": {"ID": "sha256:1"}}\n')
+        with playing(player) as engine:
+            build(engine, context.folder, build_args={"NO_PROXY": "mine"})
+
+        given = json.loads(player.parameters["buildargs"][0])
+        assert (given["HTTP_PROXY"], given["NO_PROXY"]) == ("http://proxy:3128", "mine")
 
     def test_nameless_target(self, context: contexts.Context) -> None:
         """A stage without a name is no target for BuildKit, unless it is the last, which needs none."""

@@ -104,6 +104,13 @@ class TestForms:
         """``docker save | gzip`` is read as well."""
         assert paths(archive.read_stream([gzip.compress(saved(LAYERS))])) == [["/a", "/b"], [], ["/c"]]
 
+    def test_large_attestations(self) -> None:
+        """A list of an image's software may be larger than any description of an image; it is passed over."""
+        manifest, parts = described(LAYERS)
+        parts |= {"sbom.json": b"{" + b" " * 5_000_000, "manifest.json": json.dumps([manifest]).encode()}
+
+        assert paths(archive.read_stream([pack(parts.items())])) == [["/a", "/b"], [], ["/c"]]
+
     def test_a_file_whose_name_begins_like_json(self) -> None:
         """A layer is known by its format, whatever its first entry is called."""
         assert paths(archive.read_stream([saved([tar([file("{template}")])])])) == [["/{template}"]]
@@ -165,7 +172,7 @@ class TestRefused:
             (lambda _, parts: parts.update({"config.json": b"{}"}), "not those"),
             (lambda _, parts: parts.update({"config.json": b'{"rootfs": {"diff_ids": [1]}}'}), "does not name"),
             (lambda _, parts: parts.update({"config.json": b'{"rootfs": 1}'}), "not those"),
-            (lambda _, parts: parts.update({"x.json": b"{" + b" " * 16_000_000}), "larger"),
+            (lambda _, parts: parts.update({f"{n}.json": b"{" + b" " * 3_900_000 for n in range(17)}), "larger"),
             (lambda _, parts: parts.update({f"part{number}": b"" for number in range(10_000)}), "more parts"),
         ],
     )

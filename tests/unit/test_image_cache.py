@@ -126,6 +126,15 @@ class TestLayers:
 
         assert list(folder.iterdir()) == []
 
+    def test_where_nothing_can_be_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A cache that cannot be there is as good as an empty one."""
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+        cache.store_layer("key", a_layer())
+        cache.prune()
+
+        assert cache.load_layer("key") is None
+
 
 class TestDocuments:
     def test_come_back(self) -> None:

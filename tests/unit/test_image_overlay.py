@@ -79,6 +79,36 @@ class TestScan:
 
             assert overlay.scan(str(tmp_path)).paths == ["/file"]
 
+    @pytest.mark.parametrize(
+        ("attributes", "opaques"),
+        [
+            ({}, ()),
+            ({"trusted.overlay.opaque": b"y"}, ("/", "/sub")),
+            ({"trusted.overlay.origin": b"...", "trusted.overlay.impure": b"y"}, ()),
+            ({"user.overlay.opaque": b"y"}, ()),
+        ],
+    )
+    def test_opaque_directories(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, bytes], opaques: tuple[str, ...]
+    ) -> None:
+        """A directory is opaque where the kernel's attribute says so, the root too."""
+        (tmp_path / "sub").mkdir()
+        monkeypatch.setattr(os, "listxattr", lambda _: list(attributes))
+        monkeypatch.setattr(os, "getxattr", lambda _, name: attributes[name])
+
+        assert overlay.scan(str(tmp_path)).opaques == opaques
+
+    @pytest.mark.parametrize("attributes", [{"trusted.overlay.redirect": b"/x"}, {"trusted.overlay.opaque": b"x"}])
+    def test_what_only_the_kernel_can_put_together(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, bytes]
+    ) -> None:
+        """Renamed directories, and whiteouts in attributes, are said to be unusual rather than misread."""
+        monkeypatch.setattr(os, "listxattr", lambda _: list(attributes))
+        monkeypatch.setattr(os, "getxattr", lambda _, name: attributes[name])
+
+        with pytest.raises(overlay.UnusualLayerError):
+            overlay.scan(str(tmp_path))
+
     def test_nothing(self, tmp_path: Path) -> None:
         """A layer's directory may be empty."""
         assert len(overlay.scan(str(tmp_path))) == 0

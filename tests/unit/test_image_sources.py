@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import json
 import shutil
@@ -11,15 +12,15 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 import docker
 import pytest
 
 from layerlab.engine import Engine
-from layerlab.errors import ArchiveError, EngineGone, ImageNotFound
-from layerlab.image import archive, sources
+from layerlab.errors import ArchiveError, EngineError, EngineGone, ImageNotFound
+from layerlab.image import archive, overlay, sources
 from tests.unit.image_truth import digest, file, image_config, oci_parts, saved, tar, whiteout, write_layout
 
 LAYERS = [tar([file("a", 5), file("b", 3)]), tar([whiteout("a")])]
@@ -35,6 +36,7 @@ class FakeEngine:
     export: bytes = b""
     breaks_off: bool = False
     hangs_up: bool = False
+    fails: str = ""
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -64,6 +66,8 @@ def fake() -> Iterator[FakeEngine]:
             name = unquote(wanted).removeprefix("/images/").rpartition("/")[0]
             if fake.hangs_up:
                 self.close_connection = True
+            elif fake.fails and wanted.endswith(fake.fails):
+                self.answer(500, {"message": "no space left on device"})
             elif wanted == "/images/json":
                 self.answer(200, [{"RepoTags": [tag]} for tag in fake.images])
             elif wanted.endswith("/json") and name in fake.images:
@@ -95,6 +99,9 @@ def fake() -> Iterator[FakeEngine]:
 
     class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Clients that go away are part of the tests."""
 
     server = Server(path, Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -166,6 +173,40 @@ class TestExport:
             sources.load(with_image.engine, "demo:1")
 
 
+class TestDirectories:
+    DATA: ClassVar = {"UpperDir": "/l/2/diff", "LowerDir": "/l/1/diff:/l/0/diff", "MergedDir": "/l/2/merged"}
+
+    def test_are_named_from_the_bottom(self, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The engine names the uppermost directory first, and no lower ones of an image with one layer."""
+        monkeypatch.setattr(overlay, "can_read", lambda: True)
+        upper = {"UpperDir": "/l/0/diff"}
+
+        assert [
+            sources._directories(fake.engine, {"GraphDriver": {"Name": "overlay2", "Data": data}})
+            for data in (self.DATA, upper, None)
+        ] == [["/l/0/diff", "/l/1/diff", "/l/2/diff"], ["/l/0/diff"], []]
+
+    @pytest.mark.parametrize(
+        ("changes", "may_read"),
+        [
+            ({}, False),
+            ({"is_local": False}, True),
+            ({"storage_driver": "overlayfs"}, True),
+            ({"storage_driver": "btrfs"}, True),
+            ({"root_directory": "/var/lib/docker/165536.165536"}, True),
+        ],
+        ids=["no rights", "another machine", "containerd", "another driver", "remapped users"],
+    )
+    def test_are_read_only_where_they_tell_all(
+        self, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], may_read: bool
+    ) -> None:
+        """Directories of another machine or driver, or with shifted owners, are left alone."""
+        monkeypatch.setattr(overlay, "can_read", lambda: may_read)
+        engine = dataclasses.replace(fake.engine, **changes)
+
+        assert sources._directories(engine, {"GraphDriver": {"Name": "overlay2", "Data": self.DATA}}) is None
+
+
 class TestNames:
     @pytest.mark.parametrize(
         ("name", "near"),
@@ -222,6 +263,14 @@ class TestNames:
 
         with pytest.raises(EngineGone):
             sources.load(fake.engine, "demo:1")
+
+    @pytest.mark.parametrize("what", ["/json", "/get"])
+    def test_an_engine_that_fails(self, with_image: FakeEngine, what: str) -> None:
+        """An engine that answers with an error is quoted."""
+        with_image.fails = what
+
+        with pytest.raises(EngineError, match="no space left on device"):
+            sources.load(with_image.engine, "demo:1")
 
     def test_no_engine(self) -> None:
         """Without an engine only files can be looked at."""

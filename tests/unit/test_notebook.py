@@ -176,3 +176,32 @@ class TestErrors:
         shown = self.shown(error, tmp_path)
 
         assert shown == "a\nx: not found\nStepFailed: line 3 failed.\nWhat to do: mend it.\n"
+
+
+class Patient:
+    """Stands in for a service whose health check says one thing after the other, and then the last for ever."""
+
+    def __init__(self, *says: str) -> None:
+        self._says = list(says)
+
+    def health(self) -> str:
+        return self._says.pop(0) if len(self._says) > 1 else self._says[0]
+
+
+class TestWaitForHealth:
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lab, "HEALTH_PAUSE", 0.0)
+
+    def test_it_passes_over_what_is_not_wanted(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A check that was healthy turns, and comes back; nothing is written to standard output."""
+        service = Patient("starting", "healthy", "unhealthy", "unhealthy", "healthy")
+
+        said = [lab.wait_for_health(service, wanted) for wanted in ("unhealthy", "healthy")]  # type: ignore[arg-type]
+
+        assert said == ["unhealthy", "healthy"]
+        assert capsys.readouterr().out == ""
+
+    def test_it_does_not_wait_for_ever(self) -> None:
+        """When the time is over, it tells what the check says, which is not what was wanted."""
+        assert lab.wait_for_health(Patient("starting"), "healthy", timeout=0) == "starting"  # type: ignore[arg-type]

@@ -159,11 +159,11 @@ class TestForm:
             assert linked.is_relative_to(ROOT)
 
     def test_links_say_where_they_go(self, path: Path) -> None:
-        """A link to a notebook is called by its number or its title; none is called "here"."""
+        """A link to a notebook says its number; none is called "here"."""
         for text, target in local_links(read(path)):
             assert text.lower() not in {"", "here", "this", "link", "click here"}
             if target.endswith(".ipynb"):
-                assert text.removeprefix("notebook ") in {target[:2], title(read(FOLDER / target))}
+                assert target[:2] in text
 
     def test_no_cell_is_left_out_of_the_comparison(self, path: Path) -> None:
         """No cell carries a mark of nbval's, neither as a comment nor as a tag, so every one is compared."""
