@@ -1,4 +1,4 @@
-"""The commands. They read options, call the modules that do the work, and print; no logic of their own.
+"""The command line: which command is where, and what becomes of errors. The commands are in ``layerlab.commands``.
 
 Exit status: 0 done; 1 the answer is no; 2 it could not be done, with one line on stderr and nothing on stdout.
 """
@@ -6,41 +6,51 @@ Exit status: 0 done; 1 the answer is no; 2 it could not be done, with one line o
 from __future__ import annotations
 
 import errno
-import json
 import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Final
 
 import click
 import docker.errors
-import pandas as pd
 import requests
 
-from layerlab import bases, compare, displays, doctor, engine_setup, tables, workshop
-from layerlab.cleaning import clean
-from layerlab.engine import Engine, connect
+from layerlab.commands.common import err, stand_ins
 from layerlab.errors import LabError, StepFailed
-from layerlab.serve import serve
+from layerlab.terminal import printable
 
-out = tables.console(sys.stdout)
-err = tables.console(sys.stderr)
+COMMANDS: Final[Mapping[str, str]] = {
+    "build": "making:build",
+    "run": "making:run",
+    "compare": "looking:compare_command",
+    "xray": "looking:xray",
+    "clean": "upkeep:clean_command",
+    "doctor": "upkeep:doctor_command",
+    "test": "upkeep:test_command",
+}
+"""Where each command is: the module in ``layerlab.commands``, and its name there."""
 
-stand_ins = click.option(
-    "--stand-ins",
-    is_flag=True,
-    default=None,
-    help="Where no registry answers, make stand-ins for the base images although the lab did not start this engine.",
-)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # click's
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # click's
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"layerlab.commands.{module}"), name)
+        return command
 
 
 settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(invoke_without_command=True, context_settings=settings)
+@click.group(cls=Commands, invoke_without_command=True, context_settings=settings)
 @click.option("--serve/--no-serve", "serves", default=True, help="Serve JupyterLab at the end (the default).")
 @click.option("--port", type=click.IntRange(1, 65535), help="JupyterLab's port  [default: a free one from 8888]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser where there is a screen (the default).")
@@ -54,198 +64,10 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
     """
     if context.invoked_subcommand:
         return 0
-    engine = _engine()
-    for name in workshop.RECIPES:
-        _build(engine, name, stand_ins=stand_ins)
-    _print_comparison(engine, list(workshop.RECIPES))
-    if not serves:
-        return 0
-
-    def say(url: str) -> None:
-        out.print(f"\nJupyterLab is at  {url}", style="bold")
-        out.print("Ctrl-C here ends it.")
-
-    return serve(engine, port=port, say=say, open_browser=browser)
-
-
-@cli.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(workshop.RECIPES)))
-@click.option("--no-cache", is_flag=True, help="Run every step again.")
-@stand_ins
-def build(names: tuple[str, ...], no_cache: bool, stand_ins: bool | None) -> int:
-    """Build the lab's images (all of them, or those named), showing each step."""
-    engine = _engine()
-    for name in names or tuple(workshop.RECIPES):
-        _build(engine, name, no_cache=no_cache, stand_ins=stand_ins)
-    return 0
-
-
-@cli.command()
-@click.argument("image", default="optimized")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1  [default: 5000, or a free one]")
-def run(image: str, port: int | None) -> int:
-    """Run IMAGE (one of the lab's, or any other of the service) in the foreground; Ctrl-C stops and removes it."""
-    from layerlab import service  # noqa: PLC0415  # only this command needs it
-
-    engine = _engine()
-
-    def ready(running: service.Service) -> None:
-        err.print(f"{image} answers at {running.url} after {running.seconds_to_first_answer:.1f} s; Ctrl-C stops it")
-
-    return service.run_foreground(
-        engine, workshop.resolve(engine, image), port=port, on_ready=ready, output=sys.stdout
+    status: int = import_module("layerlab.commands.making").start(
+        serves=serves, port=port, browser=browser, stand_ins=stand_ins
     )
-
-
-@cli.command("compare")
-@click.argument("images", nargs=-1)
-@as_json
-def compare_command(images: tuple[str, ...], as_json: bool) -> int:
-    """Compare IMAGES: names, ids, files written by `docker save`, or the lab's own single and optimized."""
-    engine = _engine(needed=not images or not all(map(_is_file, images)))
-    names = list(images or workshop.RECIPES)
-    if as_json:
-        print(json.dumps(compare.document([workshop.look(engine, name) for name in names]), indent=2))
-    else:
-        _print_comparison(engine, names)
-    return 0
-
-
-@cli.command()
-@click.argument("image")
-@as_json
-def xray(image: str, as_json: bool) -> int:
-    """Show the layers of IMAGE, what each adds and wastes, and whose the bytes are."""
-    engine = _engine(needed=not _is_file(image))
-    looked = workshop.look(engine, image)
-    if as_json:
-        print(json.dumps(compare.document([looked]), indent=2))
-        return 0
-    layers = tables.megabytes(looked.layers, ["bytes", "live_bytes", "wasted_bytes"])
-    layers["instruction"] = layers["instruction"].str.slice(0, 70)
-    headings = {
-        "index": "layer", "bytes": "MB", "live_bytes": "live MB", "wasted_bytes": "wasted MB", "files": "files",
-        "line": "line", "instruction": "instruction",
-    }  # fmt: skip
-    tables.show(out, layers, title=f"Layers of {tables.printable(image)}", headings=headings)
-    parts = looked.files.groupby("part", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
-    parts = tables.megabytes(parts, ["sum"]).sort_values("sum", ascending=False)
-    out.print()
-    tables.show(out, parts, title="What is live", headings={"part": "part", "sum": "MB", "count": "files"})
-    largest = tables.megabytes(looked.packages.nlargest(12, "bytes"), ["bytes"])
-    headings = {"name": "package", "version": "version", "manager": "manager", "bytes": "MB", "files": "files"}
-    out.print()
-    tables.show(out, largest, title="The largest packages", headings=headings)
-    waste = looked.waste.groupby("cause", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
-    out.print()
-    if waste.empty:
-        out.print("Nothing is wasted: every byte that is stored can be seen in a container.")
-    else:
-        headings = {"cause": "cause", "sum": "MB", "count": "files"}
-        tables.show(out, tables.megabytes(waste, ["sum"]), title="What no container can see", headings=headings)
-    return 0
-
-
-@cli.command("clean")
-@click.option("--bases", "base_images", is_flag=True, help="Remove the base images that the lab pulled or made, too.")
-@click.option("--engine", "stops_engine", is_flag=True, help="Stop the Docker engine, if the lab started it.")
-def clean_command(base_images: bool, stops_engine: bool) -> int:
-    """Remove the containers, images, volumes and networks that the lab made, and nothing else."""
-    engine = connect()  # an engine is not started only to be cleaned
-    removals = clean(engine, base_images=base_images)
-    for removal in removals:
-        state = f"kept: {removal.why_not}" if removal.why_not else "removed"
-        out.print(f"{removal.kind} {removal.name}: {state}", markup=False)
-    if not removals:
-        out.print("There was nothing of the lab's to remove.")
-    if stops_engine:
-        with displays.terminal("Docker engine") as report:
-            stopped = engine_setup.stop(report)
-        out.print("The engine is stopped." if stopped else "The engine was not started by the lab: it goes on.")
-    return 0
-
-
-@cli.command("doctor")
-@as_json
-def doctor_command(as_json: bool) -> int:
-    """Tell what is here, what is missing, and what to do. Changes nothing."""
-    findings = doctor.examine()
-    missing = any(finding.state == "missing" for finding in findings)
-    if as_json:
-        print(json.dumps([vars(finding) for finding in findings], indent=2))
-        return int(missing)
-    for finding in findings:
-        sign = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "missing": "[red]✗[/]"}[finding.state]
-        out.print(sign, end=" ")
-        out.print(f"{finding.what}: {finding.seen}", markup=False)
-        if finding.remedy:
-            out.print(f"    → {finding.remedy}", markup=False)
-    return int(missing)
-
-
-@cli.command("test")
-@click.option("--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks).")
-@click.option("--no-notebooks", is_flag=True, help="Leave out the notebooks.")
-@stand_ins
-def test_command(no_engine: bool, no_notebooks: bool, stand_ins: bool | None) -> int:
-    """Pass all the tests: style and types, then unit tests, then a real engine, then every notebook."""
-    from layerlab import testing  # noqa: PLC0415  # only this command needs it
-
-    parts = [
-        part
-        for part in testing.PARTS
-        if not (part.needs_engine and no_engine) and not (part.name == "notebooks" and no_notebooks)
-    ]
-
-    def prepare() -> None:
-        engine = _engine()
-        for name in workshop.RECIPES:
-            _build(engine, name, stand_ins=stand_ins)
-
-    return testing.run(parts, prepare=prepare, say=err.print)
-
-
-def _is_file(name: str) -> bool:
-    """Whether this names an archive or a layout on disk rather than an image on the engine."""
-    return name not in workshop.RECIPES and Path(name).exists()
-
-
-def _engine(*, needed: bool = True) -> Any:
-    """The engine; None where none is needed and none answers."""
-    if not needed:
-        return None
-    with displays.terminal("Docker engine") as report:
-        return engine_setup.ensure(report=report)
-
-
-def _build(engine: Engine, name: str, *, no_cache: bool = False, stand_ins: bool | None) -> None:
-    recipe = workshop.recipe(name)
-    with displays.terminal(f"{recipe.tag} from {recipe.dockerfile}") as report:
-        workshop.build_image(engine, name, no_cache=no_cache, allow_stand_ins=stand_ins, report=report)
-
-
-def _print_comparison(engine: Engine | None, names: Sequence[str]) -> None:
-    images = [workshop.look(engine, name) for name in names]
-    frame = compare.compare(images)
-    seconds = [workshop.cold_build_seconds(name) for name in names]
-    frame["build_seconds"] = pd.Series(seconds, dtype="Float64").to_numpy()
-    frame["share"] = [f"{ratio:.1%}" for ratio in frame["ratio"]]
-    headings = {
-        "name": "image", "bytes": "MB", "share": "share", "wasted_bytes": "wasted", "layers": "layers",
-        "files": "files", "build_seconds": "build s",
-    }  # fmt: skip
-    out.print()
-    sizes = tables.megabytes(frame, ["bytes", "wasted_bytes"])
-    tables.show(
-        out,
-        sizes,
-        title="Comparison: MB (10^6 bytes) uncompressed, seconds of the build without a cache",
-        headings=headings,
-    )
-    if line := compare.in_words(images):
-        out.print(line, markup=False)
-    if engine and any(bases.is_on_stand_ins(engine, image.id) for image in images):
-        out.print("Built on stand-ins for the official base images, made from Debian packages: no registry answered.")
+    return status
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -283,5 +105,5 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
 
 
 def _fail(line: str) -> int:
-    err.print(f"lab: {tables.printable(' '.join(line.split()))}", markup=False)
+    err.print(f"lab: {printable(' '.join(line.split()))}", markup=False)
     return 2

@@ -24,7 +24,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from layerlab import build as build_package
-from layerlab import cleaning, displays, engine_setup, image, plots, service, workshop
+from layerlab import cleaning, displays, engine_setup, image, making, plots, service, workshop
 from layerlab import compare as comparison
 from layerlab import dockerfile as dockerfiles
 from layerlab import doctor as doctor_module
@@ -98,7 +98,7 @@ def build(name: str, *, no_cache: bool = False) -> Build:
     """
     recipe = workshop.recipe(name)
     with displays.notebook(f"{recipe.tag} from {recipe.dockerfile}") as report:
-        built = workshop.build_image(engine(), name, no_cache=no_cache, report=report)
+        built = making.build_image(engine(), name, no_cache=no_cache, report=report)
     print(f"{recipe.tag} is built from {recipe.dockerfile}: {len(built.steps)} steps")
     return built
 
@@ -237,7 +237,7 @@ def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
     rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
     width = len(str(rows[-1][0])) if rows else 1
     body = "\n".join(f'<span style="opacity:.6">{n:>{width}}</span>  {html.escape(line)}' for n, line in rows)
-    return f'<pre style="overflow-x:auto;white-space:pre;font-family:monospace;font-size:85%">{body}</pre>'
+    return f'<pre style="overflow-x:auto;white-space:pre;font-family:monospace;font-size:90%">{body}</pre>'
 
 
 @dataclass

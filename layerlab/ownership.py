@@ -24,6 +24,9 @@ IMAGE_LABEL: Final = "layerlab.image"
 BASE_PURPOSE: Final = "base"
 """The value of `IMAGE_LABEL` on base images, which ``clean`` keeps unless it is told otherwise."""
 
+STAND_IN_LABEL: Final = "layerlab.stand-in"
+"""On base images that the lab made itself; what is built FROM them inherits it, and so can be told, too."""
+
 CONTAINER_LABEL: Final = "layerlab.container"
 """On containers, volumes and networks; its value is the run that made it."""
 

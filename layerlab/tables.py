@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TextIO
 
 import pandas as pd
 from rich.console import Console
@@ -11,11 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-
-def console(stream: TextIO) -> Console:
-    """A console for this stream: as wide as the terminal; a file or a pipe gets every line whole."""
-    width = None if stream.isatty() else 240
-    return Console(file=stream, width=width, highlight=False, soft_wrap=True)
+from layerlab.terminal import printable
 
 
 def show(console: Console, frame: pd.DataFrame, *, title: str, headings: Mapping[str, str]) -> None:
@@ -42,11 +37,6 @@ def _number(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return str(value)
-
-
-def printable(text: str) -> str:
-    """The text with every control character (escape codes among them) and broken byte shown instead of sent."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def megabytes(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The lab's own images: which Dockerfile, under which tag, built, marked, and found again.
+"""The lab's own images: which Dockerfile, under which tag, and how they are found again.
 
 They are known by their ids, not by their tags: a learner's plain ``docker build -t multi-stage-demo:optimized .``
 takes the tag over, and the lab still finds the image that it built itself.
@@ -17,13 +17,11 @@ from typing import Final
 import docker.errors
 from docker.models.images import Image as EngineImage
 
-from layerlab import bases, dockerfile, image
-from layerlab.build import Build, build
+from layerlab import dockerfile, image
 from layerlab.engine import Engine, answering
 from layerlab.errors import ImageNotFound, UsageError
-from layerlab.ownership import IMAGE_LABEL, image_labels, is_own_image, mark_image, marker_tag
+from layerlab.ownership import IMAGE_LABEL, is_own_image
 from layerlab.paths import ROOT, cache_directory
-from layerlab.progress import Report, silent
 
 
 @dataclass(frozen=True)
@@ -69,42 +67,6 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def build_image(
-    engine: Engine,
-    name: str,
-    *,
-    no_cache: bool = False,
-    allow_stand_ins: bool | None = None,
-    report: Report = silent,
-) -> Build:
-    """Build one of the lab's images, tag it and mark it as the lab's own.
-
-    An earlier image of the same name that has lost its tag by this, and that nothing uses, is removed.
-
-    Raises:
-        UsageError: there is no such recipe.
-        BaseImageError, BuildError, EngineGone: see `layerlab.bases.ensure` and `layerlab.build.build`.
-    """
-    wanted = recipe(name)
-    bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
-    before = own_images(engine, name)
-    built = build(
-        engine,
-        ROOT,
-        dockerfile=wanted.dockerfile,
-        tag=wanted.tag,
-        labels=image_labels(name),
-        no_cache=no_cache,
-        report=report,
-    )
-    mark_image(engine.client.images.get(built.image_id))
-    _remember_seconds(name, built)
-    for earlier in before:
-        if earlier.id != built.image_id:
-            remove_superseded(engine, earlier)
-    return built
-
-
 def own_images(engine: Engine, name: str | None = None) -> list[EngineImage]:
     """The images that the lab itself made (for this name, or all), the newest first."""
     label = IMAGE_LABEL if name is None else f"{IMAGE_LABEL}={name}"
@@ -116,14 +78,6 @@ def own_images(engine: Engine, name: str | None = None) -> list[EngineImage]:
                 found.append(engine.client.images.get(summary["Id"]))
     own = [one for one in found if is_own_image(one)]
     return sorted(own, key=lambda one: str(one.attrs.get("Created", "")), reverse=True)
-
-
-def remove_superseded(engine: Engine, image: EngineImage) -> None:
-    """Remove an image of the lab's that only its marker still names; one that a container uses stays."""
-    with suppress(docker.errors.APIError):  # somebody else has removed it, or uses it
-        image.reload()
-        if image.tags == [marker_tag(str(image.id))]:
-            engine.client.images.remove(image.tags[0])
 
 
 def find(engine: Engine, name: str) -> EngineImage:
@@ -148,28 +102,23 @@ def resolve(engine: Engine, name: str) -> str:
     return str(find(engine, name).id) if name in RECIPES else name
 
 
-def _seconds_file() -> Path:
+def seconds_file() -> Path:
+    """Where it is remembered how long builds took."""
     return cache_directory() / "cold-build-seconds.json"
 
 
-def _all_seconds() -> dict[str, float]:
+def all_seconds() -> dict[str, float]:
+    """How long each recipe took when last all of it was built here, seconds, by its name."""
     try:
-        known = json.loads(_seconds_file().read_text())
+        known = json.loads(seconds_file().read_text())
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 
 
-def _remember_seconds(name: str, built: Build) -> None:
-    """Remember how long an image took when all of it was built; a build from the cache says nothing about that."""
-    runs = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
-    if not runs["cached"].any():
-        _seconds_file().write_text(json.dumps({**_all_seconds(), name: round(built.seconds, 2)}))
-
-
 def cold_build_seconds(name: str) -> float | None:
     """How long this recipe took when last all of it was built here, seconds; None where that was not seen."""
-    return _all_seconds().get(name)
+    return all_seconds().get(name)
 
 
 def look(engine: Engine | None, name: str) -> image.Image:

@@ -18,7 +18,7 @@ from layerlab.bases.reporting import ongoing
 from layerlab.engine import Engine, answering
 from layerlab.errors import BaseImageError, StandInError
 from layerlab.locks import exclusive
-from layerlab.ownership import BASE_PURPOSE, IMAGE_LABEL, mark_image, marker_tag
+from layerlab.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, mark_image, marker_tag
 from layerlab.progress import Report, silent
 
 __all__ = ["BASES", "TAGS", "Base", "ensure", "is_on_stand_ins", "own_bases"]
@@ -109,7 +109,7 @@ def own_bases(engine: Engine) -> list[Image]:
         # One request for all of them: images.list() asks for each by itself, and fails if one goes away meanwhile.
         for summary in engine.client.api.images():
             labels = summary.get("Labels") or {}
-            made = labels.get(IMAGE_LABEL) == BASE_PURPOSE and stand_ins.LABEL in labels
+            made = labels.get(IMAGE_LABEL) == BASE_PURPOSE and STAND_IN_LABEL in labels
             is_base = made or IMAGE_LABEL not in labels
             if is_base and marker_tag(summary["Id"]) in (summary.get("RepoTags") or []):
                 with suppress(docker.errors.ImageNotFound):
@@ -140,7 +140,7 @@ def _here(engine: Engine, name: str) -> Base | None:
 
 
 def _is_stand_in(image: Image) -> bool:
-    return stand_ins.LABEL in (image.labels or {})
+    return STAND_IN_LABEL in (image.labels or {})
 
 
 def _get(engine: Engine, names: list[str], allow: bool | None, report: Report) -> dict[str, Base]:

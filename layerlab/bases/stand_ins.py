@@ -26,11 +26,8 @@ from layerlab.bases.reporting import Ongoing, ongoing
 from layerlab.build import build
 from layerlab.engine import Engine
 from layerlab.errors import BuildError, StepFailed
-from layerlab.ownership import BASE_PURPOSE, container_labels, image_labels, mark_image, marker_tag
+from layerlab.ownership import BASE_PURPOSE, STAND_IN_LABEL, container_labels, image_labels, mark_image, marker_tag
 from layerlab.progress import Report, Step
-
-LABEL: Final = "layerlab.stand-in"
-"""On every stand-in; its value is the image that it stands in for. What is built on one inherits it, on purpose."""
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "debian": ("debian:trixie",),
@@ -151,7 +148,7 @@ def _build(
             context,
             target=target,
             build_args=arguments,
-            labels={LABEL: name, **image_labels(BASE_PURPOSE)},
+            labels={STAND_IN_LABEL: name, **image_labels(BASE_PURPOSE)},
             report=lambda shown: step.say(_doing(shown)) if shown.state == "running" else None,
             max_context_bytes=_MAX_CONTEXT,
         ).image_id

@@ -11,11 +11,10 @@ import pytest
 from docker.models.images import Image
 
 from layerlab import bases
-from layerlab.bases import stand_ins
 from layerlab.bases.certificates import own_certificates
 from layerlab.build import build
 from layerlab.engine import Engine
-from layerlab.ownership import container_labels
+from layerlab.ownership import STAND_IN_LABEL, container_labels
 
 SLIM, FULL = bases.BASES
 BOTH = pytest.mark.parametrize("name", bases.BASES)
@@ -278,7 +277,7 @@ class TestStandIns:
         image = look(engine, name)
 
         assert images[name].image_id == image.id
-        assert (images[name].origin == "stand-in") == (image.labels.get(stand_ins.LABEL) == name)
+        assert (images[name].origin == "stand-in") == (image.labels.get(STAND_IN_LABEL) == name)
         assert bases.is_on_stand_ins(engine, str(image.id)) == (images[name].origin == "stand-in")
 
     def test_found_again(self, engine: Engine, images: dict[str, bases.Base]) -> None:

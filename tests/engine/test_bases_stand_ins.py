@@ -15,7 +15,7 @@ from layerlab.bases import stand_ins
 from layerlab.bases.reporting import ongoing
 from layerlab.engine import Engine
 from layerlab.errors import StandInError
-from layerlab.ownership import marker_tag
+from layerlab.ownership import STAND_IN_LABEL, marker_tag
 from layerlab.progress import Step, silent
 
 
@@ -50,7 +50,7 @@ class TestBuild:
         """A stand-in says what it stands in for; without the lab's marker it is not the lab's yet."""
         image = new_image()
 
-        assert image.labels[stand_ins.LABEL] == "example:1"
+        assert image.labels[STAND_IN_LABEL] == "example:1"
         assert bases.is_on_stand_ins(engine, str(image.id))
         assert image.id not in {own.id for own in bases.own_bases(engine)}
 

@@ -1,0 +1,30 @@
+"""What the commands share: consoles, options, the engine."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from layerlab import displays, engine_setup
+from layerlab.terminal import console
+
+out = console(sys.stdout)
+err = console(sys.stderr)
+
+stand_ins = click.option(
+    "--stand-ins",
+    is_flag=True,
+    default=None,
+    help="Where no registry answers, make stand-ins for the base images although the lab did not start this engine.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+
+def find_engine(*, needed: bool = True) -> Any:
+    """The engine; None where none is needed and none answers."""
+    if not needed:
+        return None
+    with displays.terminal("Docker engine") as report:
+        return engine_setup.ensure(report=report)

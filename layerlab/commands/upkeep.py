@@ -1,0 +1,79 @@
+"""The commands that look after the lab: clean, doctor and test."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from layerlab import displays, doctor, engine_setup, testing, workshop
+from layerlab.cleaning import clean
+from layerlab.commands.common import as_json, err, find_engine, out, stand_ins
+from layerlab.commands.making import build_with_progress
+from layerlab.engine import connect
+
+
+@click.command("clean")
+@click.option("--bases", "base_images", is_flag=True, help="Remove the base images that the lab pulled or made, too.")
+@click.option("--engine", "stops_engine", is_flag=True, help="Stop the Docker engine, if the lab started it.")
+def clean_command(base_images: bool, stops_engine: bool) -> int:
+    """Remove what the lab made, nothing else.
+
+    Containers, images, volumes and networks, as far as the lab made them. The build cache stays.
+    """
+    engine = connect()  # an engine is not started only to be cleaned
+    removals = clean(engine, base_images=base_images)
+    for removal in removals:
+        state = f"kept: {removal.why_not}" if removal.why_not else "removed"
+        out.print(f"{removal.kind} {removal.name}: {state}", markup=False)
+    if not removals:
+        out.print("There was nothing of the lab's to remove.")
+    if stops_engine:
+        with displays.terminal("Docker engine") as report:
+            stopped = engine_setup.stop(report)
+        out.print("The engine is stopped." if stopped else "The engine was not started by the lab: it goes on.")
+    return 0
+
+
+@click.command("doctor")
+@as_json
+def doctor_command(as_json: bool) -> int:
+    """Tell what is here and what is missing.
+
+    And what to do about it. Changes nothing.
+    """
+    findings = doctor.examine()
+    missing = any(finding.state == "missing" for finding in findings)
+    if as_json:
+        print(json.dumps([vars(finding) for finding in findings], indent=2))
+        return int(missing)
+    for finding in findings:
+        sign = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "missing": "[red]✗[/]"}[finding.state]
+        out.print(sign, end=" ")
+        out.print(f"{finding.what}: {finding.seen}", markup=False)
+        if finding.remedy:
+            out.print(f"    → {finding.remedy}", markup=False)
+    return int(missing)
+
+
+@click.command("test")
+@click.option("--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks).")
+@click.option("--no-notebooks", is_flag=True, help="Leave out the notebooks.")
+@stand_ins
+def test_command(no_engine: bool, no_notebooks: bool, stand_ins: bool | None) -> int:
+    """Pass all the tests.
+
+    Style and types, then unit tests, then a real engine, then every notebook; one summary at the end.
+    """
+    parts = [
+        part
+        for part in testing.PARTS
+        if not (part.needs_engine and no_engine) and not (part.name == "notebooks" and no_notebooks)
+    ]
+
+    def prepare() -> None:
+        engine = find_engine()
+        for name in workshop.RECIPES:
+            build_with_progress(engine, name, stand_ins=stand_ins)
+
+    return testing.run(parts, prepare=prepare, say=err.print)

@@ -1,0 +1,67 @@
+"""Builds the lab's own images, tags them, and marks them as the lab's."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import docker.errors
+from docker.models.images import Image
+
+from layerlab import bases, workshop
+from layerlab.build import Build, build
+from layerlab.engine import Engine
+from layerlab.ownership import image_labels, mark_image, marker_tag
+from layerlab.paths import ROOT
+from layerlab.progress import Report, silent
+
+
+def build_image(
+    engine: Engine,
+    name: str,
+    *,
+    no_cache: bool = False,
+    allow_stand_ins: bool | None = None,
+    report: Report = silent,
+) -> Build:
+    """Build one of the lab's images, tag it and mark it as the lab's own.
+
+    An earlier image of the same name that has lost its tag by this, and that nothing uses, is removed.
+
+    Raises:
+        UsageError: there is no such recipe.
+        BaseImageError, BuildError, EngineGone: see `layerlab.bases.ensure` and `layerlab.build.build`.
+    """
+    wanted = workshop.recipe(name)
+    bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
+    before = workshop.own_images(engine, name)
+    built = build(
+        engine,
+        ROOT,
+        dockerfile=wanted.dockerfile,
+        tag=wanted.tag,
+        labels=image_labels(name),
+        no_cache=no_cache,
+        report=report,
+    )
+    mark_image(engine.client.images.get(built.image_id))
+    _remember_seconds(name, built)
+    for earlier in before:
+        if earlier.id != built.image_id:
+            remove_superseded(engine, earlier)
+    return built
+
+
+def remove_superseded(engine: Engine, image: Image) -> None:
+    """Remove an image of the lab's that only its marker still names; one that a container uses stays."""
+    with suppress(docker.errors.APIError):  # somebody else has removed it, or uses it
+        image.reload()
+        if image.tags == [marker_tag(str(image.id))]:
+            engine.client.images.remove(image.tags[0])
+
+
+def _remember_seconds(name: str, built: Build) -> None:
+    """Remember how long an image took when all of it was built; a build from the cache says nothing about that."""
+    runs = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
+    if not runs["cached"].any():
+        workshop.seconds_file().write_text(json.dumps({**workshop.all_seconds(), name: round(built.seconds, 2)}))
