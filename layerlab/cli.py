@@ -20,6 +20,7 @@ import requests
 from layerlab.commands.common import err, stand_ins
 from layerlab.errors import LabError, StepFailed
 from layerlab.terminal import printable
+from layerlab.text import plain
 
 COMMANDS: Final[Mapping[str, str]] = {
     "build": "making:build",
@@ -87,11 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except (KeyboardInterrupt, click.Abort):
         err.print("\nlab: interrupted; what it had started is ended")
         return 130
-    except StepFailed as error:
-        err.print(error.log, markup=False)
-        return _fail(error.one_line)
     except LabError as error:
-        return _fail(error.one_line)
+        log = [error.log] if isinstance(error, StepFailed) else []
+        return _fail(error.one_line, *log, *getattr(error, "__notes__", []))
     except (docker.errors.DockerException, requests.RequestException) as error:
         return _fail(f"the Docker engine did not do what it was asked ({error}): see ./lab doctor and repeat")
     except BrokenPipeError:
@@ -104,6 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     return result if isinstance(result, int) else 0
 
 
-def _fail(line: str) -> int:
+def _fail(line: str, *evidence: str) -> int:
+    """Say what went wrong: the evidence (a place in a Dockerfile, the end of a log), and last the one line."""
+    for text in evidence:
+        err.print(plain(text), markup=False)
     err.print(f"lab: {printable(' '.join(line.split()))}", markup=False)
     return 2

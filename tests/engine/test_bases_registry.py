@@ -116,7 +116,7 @@ def published(engine: Engine, address: str, busybox_image: str, tmp_path: Path) 
     name = f"layerlab-test-{uuid.uuid4().hex[:12]}:3.13"
     pushed = f"{address}/library/{name}"
     (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nLABEL test={uuid.uuid4().hex}\n")
-    image, _ = engine.client.images.build(path=str(tmp_path), tag=pushed)
+    image, _ = engine.client.images.build(path=str(tmp_path), tag=pushed, rm=True, forcerm=True)
     lines = list(engine.client.images.push(pushed, stream=True, decode=True))
     assert not [line for line in lines if "error" in line]
     engine.client.images.remove(pushed)
