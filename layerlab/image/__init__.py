@@ -47,7 +47,8 @@ class Image:
             (absolute; bytes that are not UTF-8 as ``\xff``), `kind` category (file, directory, symlink, device,
             fifo), `bytes` int64 (of a regular file; 0 for a further name of an inode), `layer` int64, `mode` int64
             (permission bits), `uid` int64, `gid` int64, `owner` str (``dpkg:gcc-14``, ``python:pandas``, or empty),
-            `part` category (app, python packages, interpreter, system, other).
+            `part` category (app, python packages, interpreter, system, compilers,
+            other).
         waste: A row per regular file's inode that no container can see, empty ones too, the largest first: `path`
             str (the name that was visible last), `bytes` int64, `layer` int64 (that stores it), `cause` category
             (overwritten, deleted, hidden), `by_layer` int64 (that took its last name away), `by_line` Int64.

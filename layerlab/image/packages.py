@@ -10,11 +10,13 @@ A *part* is what a file is there for. The first rule that fits decides:
 1. ``python packages``: a Python distribution owns it, or it lies in a site-packages or dist-packages directory;
 2. ``interpreter``: CPython wherever it is (``lib/python3.13``, ``include/python3.13``, ``bin/python3``,
    ``libpython3.13.so``), unless dpkg owns it under another name than ``python3...`` or ``libpython3...``;
-3. ``system``: dpkg owns it;
-4. ``app``: it lies in ``/app`` or in the image's working directory (unless that is one that every image has), or
+3. ``compilers``: dpkg owns it by a package that building needs and running does not: compilers, ``make`` and their
+   like, and every ``-dev`` package with its headers and static libraries;
+4. ``system``: dpkg owns it otherwise;
+5. ``app``: it lies in ``/app`` or in the image's working directory (unless that is one that every image has), or
    an instruction of the Dockerfile copied it from the build context;
-5. ``system``: it lies in a directory of the distribution: ``/etc``, ``/usr`` (but not ``/usr/local``), ``/var`` ...
-6. ``other``.
+6. ``system``: it lies in a directory of the distribution: ``/etc``, ``/usr`` (but not ``/usr/local``), ``/var`` ...
+7. ``other``.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from numpy.typing import NDArray
 from layerlab.image.filesystem import Filesystem
 from layerlab.image.layer import DIRECTORY, Claim, Layer
 
-APP, PYTHON_PACKAGES, INTERPRETER, SYSTEM, OTHER = range(5)
-PARTS: Final = ("app", "python packages", "interpreter", "system", "other")
+APP, PYTHON_PACKAGES, INTERPRETER, SYSTEM, COMPILERS, OTHER = range(6)
+PARTS: Final = ("app", "python packages", "interpreter", "system", "compilers", "other")
 """What files are there for, in the order of the codes."""
 MANAGERS: Final = ("dpkg", "python")
 
@@ -40,6 +42,10 @@ _SITE: Final = re.compile(r"/(site|dist)-packages(/|$)")
 _PYTHON_FOLDER: Final = re.compile(r"/(lib|include)/python3[\w.]*(/|$)")
 _PYTHON_NAME: Final = re.compile(r"((lib)?python|pydoc|idle|2to3)[-.\d]*t?([-.](so|a|config|embed|pc|gdb)\b.*)?")
 _PYTHON_PACKAGE: Final = re.compile(r"(lib)?python3[\d.]*(-minimal|-stdlib|-dev|-venv|-distutils|-lib2to3)?(t64)?")
+_BUILD_PACKAGE: Final = re.compile(
+    r"(gcc|g\+\+|cpp|gfortran|clang|llvm|lld|rustc|cargo|golang|binutils|libbinutils|make|cmake|ninja-build|autoconf|"
+    r"automake|libtool|m4|patch|pkgconf|pkg-config|build-essential)(-(?!.*\bbase$).*)?|.*-dev(-bin)?"
+)
 _NAMED_FOLDERS: Final = ("/bin", "/lib", "/lib64", "/pkgconfig", "/man/man1", "-linux-gnu")
 _SYSTEM: Final = frozenset(
     ["bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "media", "mnt", "proc", "run", "sbin", "sys", "usr", "var"]
@@ -205,7 +211,9 @@ def parts(
 def _part_of_package(package: Package) -> int:
     if package.manager == "python":
         return PYTHON_PACKAGES
-    return INTERPRETER if _PYTHON_PACKAGE.fullmatch(package.name) else SYSTEM
+    if _PYTHON_PACKAGE.fullmatch(package.name):
+        return INTERPRETER
+    return COMPILERS if _BUILD_PACKAGE.fullmatch(package.name) else SYSTEM
 
 
 def _part_of_folder(folder: str, app_folders: Sequence[str]) -> int:

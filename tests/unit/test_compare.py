@@ -101,9 +101,13 @@ class TestParts:
 
         assert table.to_dict("index") == {
             "large.tar": {
-                "app": 700, "python packages": 200, "interpreter": 0, "system": 0, "other": 0, "waste": 100,
+                "app": 700, "python packages": 200, "interpreter": 0, "system": 0, "compilers": 0, "other": 0,
+                "waste": 100,
             },
-            "small.tar": {"app": 100, "python packages": 0, "interpreter": 0, "system": 0, "other": 0, "waste": 0},
+            "small.tar": {
+                "app": 100, "python packages": 0, "interpreter": 0, "system": 0, "compilers": 0, "other": 0,
+                "waste": 0,
+            },
         }  # fmt: skip
         assert table.sum(axis=1).tolist() == [looked.total_bytes for looked in images]
         assert {str(dtype) for dtype in table.dtypes} == {"int64"}

@@ -137,7 +137,7 @@ class TestTables:
 
         assert list(looked.files["kind"].cat.categories) == ["file", "directory", "symlink", "device", "fifo"]
         assert list(looked.files["part"].cat.categories) == [
-            "app", "python packages", "interpreter", "system", "other",
+            "app", "python packages", "interpreter", "system", "compilers", "other",
         ]  # fmt: skip
         assert list(looked.waste["cause"].cat.categories) == ["overwritten", "deleted", "hidden"]
         assert list(looked.packages["manager"].cat.categories) == ["dpkg", "python"]

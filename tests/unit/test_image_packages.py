@@ -236,6 +236,32 @@ class TestParts:
         }
 
     @pytest.mark.parametrize(
+        ("package", "part"),
+        [
+            ("gcc-14", "compilers"),
+            ("g++-14-x86-64-linux-gnu", "compilers"),
+            ("gfortran", "compilers"),
+            ("cpp-14", "compilers"),
+            ("binutils-common", "compilers"),
+            ("make", "compilers"),
+            ("libssl-dev", "compilers"),
+            ("libc-dev-bin", "compilers"),
+            ("linux-libc-dev", "compilers"),
+            ("libpython3.13-dev", "interpreter"),
+            ("gcc-14-base", "system"),
+            ("libgcc-s1", "system"),
+            ("makedev", "system"),
+            ("git", "system"),
+            ("libgomp1", "system"),
+        ],
+    )
+    def test_what_only_building_needs(self, package: str, part: str) -> None:
+        """Compilers, make and -dev packages are told apart from what a running system uses."""
+        looked = Looked([dpkg_list(package, "/usr/share/thing"), file("usr/share/thing", 1)])
+
+        assert looked.part["/usr/share/thing"] == part
+
+    @pytest.mark.parametrize(
         ("working_directory", "path", "part"),
         [
             ("/srv/service", "srv/service/x.py", "app"),
