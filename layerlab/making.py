@@ -11,7 +11,7 @@ from docker.models.images import Image
 from layerlab import bases, workshop
 from layerlab.build import Build, build
 from layerlab.engine import Engine
-from layerlab.ownership import image_labels, mark_image, marker_tag
+from layerlab.ownership import image_labels, is_own_image, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.progress import Report, silent
 
@@ -26,6 +26,9 @@ def build_image(
 ) -> Build:
     """Build one of the lab's images, tag it and mark it as the lab's own.
 
+    A readable tag that somebody else's image has by now (a learner's plain ``docker build`` gave it) stays where it
+    is: the lab finds its own image without.
+
     An earlier image of the same name that has lost its tag by this, and that nothing uses, is removed.
 
     Raises:
@@ -39,7 +42,7 @@ def build_image(
         engine,
         ROOT,
         dockerfile=wanted.dockerfile,
-        tag=wanted.tag,
+        tag=None if _is_taken(engine, wanted.tag) else wanted.tag,
         labels=image_labels(name),
         no_cache=no_cache,
         report=report,
@@ -50,6 +53,14 @@ def build_image(
         if earlier.id != built.image_id:
             remove_superseded(engine, earlier)
     return built
+
+
+def _is_taken(engine: Engine, tag: str) -> bool:
+    """Whether an image that is not the lab's has this tag."""
+    try:
+        return not is_own_image(engine.client.images.get(tag))
+    except docker.errors.ImageNotFound:
+        return False
 
 
 def remove_superseded(engine: Engine, image: Image) -> None:
