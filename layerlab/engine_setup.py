@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,12 @@ STOP_TIMEOUT: Final = 30
 ENGINE_PACKAGES: Final = ("docker.io", "iptables", "ca-certificates")
 CLIENT_PACKAGES: Final = ("docker-cli", "docker-buildx")
 """Packages of their own since Debian 13; before, docker.io holds the client."""
+
+PROCESS_NOTES: Final[Mapping[str, Path]] = {
+    "dockerd": Path("/var/run/docker.pid"),
+    "containerd": Path("/var/run/docker/containerd/containerd.pid"),
+}
+"""Where the engine, and the containerd that it starts, write down their process ids."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,7 @@ def start(report: Report = silent) -> Engine:
         by, why_not = "systemd", _start_by_systemd
     else:
         by = "dockerd"
+        remove_stale()
         process = _start_dockerd(log)
 
         def why_not() -> str | None:
@@ -192,6 +199,21 @@ def _start_by_systemd() -> str | None:
     return done.stderr.strip() or "systemctl start docker failed" if done.returncode else None
 
 
+def remove_stale(notes: Mapping[str, Path] = PROCESS_NOTES) -> None:
+    """Remove process ids that an engine which was killed has left, and that other programs have by now.
+
+    The engine takes any living process with that id for itself (or for its containerd), and does not start.
+    """
+    for program, note in notes.items():
+        try:
+            process = int(note.read_text())
+            name = Path(f"/proc/{process}/comm").read_text().strip()
+        except (OSError, ValueError):
+            continue  # no note, or no such process: the engine deals with that itself
+        if name != program:
+            note.unlink(missing_ok=True)
+
+
 def _start_dockerd(log: Path) -> subprocess.Popen[bytes]:
     """Start it detached: in a session of its own, and with no descriptor of ours, which callers would wait for."""
     with log.open("ab") as output:
@@ -214,7 +236,7 @@ def _has_systemd() -> bool:
 def _engine_process() -> int:
     """The id that the engine itself has written down; 0 if there is none."""
     try:
-        return int(Path("/var/run/docker.pid").read_text())
+        return int(PROCESS_NOTES["dockerd"].read_text())
     except (OSError, ValueError):
         return 0
 

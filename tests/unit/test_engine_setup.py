@@ -96,6 +96,28 @@ class TestStop:
         assert engine_setup.started() is None
 
 
+class TestRemoveStale:
+    def test_an_id_that_another_program_has_is_removed(
+        self, process: subprocess.Popen[bytes], tmp_path: Path
+    ) -> None:
+        """An engine that was killed left its id, and something else runs under it now."""
+        note = tmp_path / "docker.pid"
+        note.write_text(f"{process.pid}\n")
+
+        engine_setup.remove_stale({"dockerd": note})
+        assert not note.exists()
+
+    def test_the_id_of_a_program_that_runs_stays(self, process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+        """A living engine's note is its own business, and so is a note that nobody can read."""
+        note, empty = tmp_path / "docker.pid", tmp_path / "empty.pid"
+        note.write_text(str(process.pid))
+        empty.write_text("")
+        name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+
+        engine_setup.remove_stale({name: note, "containerd": empty, "other": tmp_path / "missing.pid"})
+        assert (note.exists(), empty.exists()) == (True, True)
+
+
 class TestEnsure:
     def test_without_root_nothing_is_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An ordinary user without an engine gets the error of the search, which says what to do."""
