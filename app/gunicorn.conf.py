@@ -22,7 +22,7 @@ worker_class = "gthread"
 threads = 4
 
 # Load the application once and fork: workers share the memory of pandas and Matplotlib until they write to it
-# (a quarter less with two), start at once, and an application that cannot be imported ends the container.
+# (a third less with two), start at once, and an application that cannot be imported ends the container.
 preload_app = True
 
 # Nothing is garbage while modules load, and looking for it takes a tenth of the start. What is loaded then is set

@@ -74,15 +74,15 @@ def engine() -> Engine:
 def setup(*names: str) -> None:
     """Get everything ready that a notebook needs: the engine, the base images, and these of the lab's images.
 
-    What is there already is used as it is, so this takes a second or two where ``./lab`` has run.
+    Images are built from what their Dockerfiles say now. Where ``./lab`` has run, all steps come from the build
+    cache, which takes a second or two.
 
     Args:
         names: Which of the lab's images: ``single``, ``optimized``.
     """
     engine()
     for name in names:
-        if not workshop.own_images(engine(), name):
-            build(name)
+        _built(name)
     print("Ready:", ", ".join(["a Docker engine", *(workshop.recipe(name).tag for name in names)]))
 
 
@@ -97,10 +97,15 @@ def build(name: str, *, no_cache: bool = False) -> Build:
         What was built; ``.steps`` is a DataFrame with a row for each instruction that ran.
     """
     recipe = workshop.recipe(name)
-    with displays.notebook(f"{recipe.tag} from {recipe.dockerfile}") as report:
-        built = making.build_image(engine(), name, no_cache=no_cache, report=report)
+    built = _built(name, no_cache=no_cache)
     print(f"{recipe.tag} is built from {recipe.dockerfile}: {len(built.steps)} steps")
     return built
+
+
+def _built(name: str, *, no_cache: bool = False) -> Build:
+    recipe = workshop.recipe(name)
+    with displays.notebook(f"{recipe.tag} from {recipe.dockerfile}") as report:
+        return making.build_image(engine(), name, no_cache=no_cache, report=report)
 
 
 def run(name: str, /, **options: Any) -> AbstractContextManager[Service]:

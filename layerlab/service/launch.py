@@ -160,7 +160,7 @@ def _cannot_create(error: APIError, image: str) -> LabError:
             f"there is no image {image!r}",
             remedy="build it first (`./lab build`), or choose one from `docker images`",
         )
-    if "No command specified" in text:
+    if "no command specified" in text.lower():  # engines differ in the first letter
         return ServiceNotReady(
             f"{image} says no command to run", remedy='end its Dockerfile with a CMD, as in CMD ["gunicorn", ...]'
         )
