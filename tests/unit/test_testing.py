@@ -62,9 +62,14 @@ class TestRun:
         ],
         ids=["pass, fail and skip", "no test", "broken"],
     )
-    def test_counts_are_pytests_own(self, tmp_path: Path, content: str, passed: int, failed: int) -> None:
+    def test_counts_are_pytests_own(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, passed: int, failed: int
+    ) -> None:
         """A skipped test, a file without tests and one that does not import all count as failed."""
         (tmp_path / "test_sample.py").write_text(content)
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # plugins take longer to load than these tests
 
-        outcome = testing._run_part(testing.Part("sample", (("pytest", str(tmp_path), "-p", "no:cacheprovider"),)))
+        outcome = testing._run_part(
+            testing.Part("sample", (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),))
+        )
         assert (outcome.passed, outcome.failed) == (passed, failed)
