@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+import struct
 import subprocess
 import tarfile
 import uuid
@@ -70,9 +71,19 @@ def new_tag(engine: Engine) -> Iterator[Callable[[], str]]:
 
 def static_busybox(folder: Path) -> Path:
     """A busybox that needs no library: the machine's own, or Debian's package unpacked in this folder."""
-    if (path := shutil.which("busybox")) and b"/ld-" not in Path(path).read_bytes()[:4096]:
+    if (path := shutil.which("busybox")) and is_static(Path(path)):
         return Path(path)
     subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, check=True, capture_output=True)
     (package,) = folder.glob("busybox-static*.deb")
     subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
-    return next(path for path in folder.rglob("busybox") if path.is_file())
+    return next(path for path in folder.rglob("busybox") if path.is_file() and is_static(path))
+
+
+def is_static(program: Path) -> bool:
+    """Whether a 64-bit ELF program names no interpreter (PT_INTERP, elf(5)), and so needs no library."""
+    content = program.read_bytes()
+    if content[:6] != b"\x7fELF\x02\x01":
+        return False
+    (headers,) = struct.unpack_from("<Q", content, 32)
+    size, count = struct.unpack_from("<HH", content, 54)
+    return all(struct.unpack_from("<I", content, headers + n * size)[0] != 3 for n in range(count))
