@@ -48,18 +48,18 @@ class Outcome:
     why: str = field(default="")
 
 
+BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once, and they run in their order
+NBVAL: Final = ("--nbval", "--nbval-sanitize-with=tests/nbval.cfg", "--nbval-cell-timeout=300")
 PARTS: Final = (
     Part(
         "style and types",
         (("ruff", "check", "--quiet"), ("ruff", "format", "--quiet", "--check"), ("mypy", "--no-error-summary")),
     ),
-    Part("unit", (("pytest", "tests/unit"),)),
-    Part("engine", (("pytest", "tests/engine"),), needs_engine=True),
-    Part(
-        "notebooks",
-        (("pytest", "--nbval", "--nbval-sanitize-with", "tests/nbval.cfg", "--nbval-cell-timeout=300", "notebooks"),),
-        needs_engine=True,
-    ),
+    Part("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
+    # More of them than cores, since they mostly wait for the engine. Files with few tests are not the quick ones:
+    # put last, as xdist would put them, they would run alone.
+    Part("engine", (("pytest", "tests/engine", *BY_FILE, "-n=3", "--no-loadscope-reorder"),), needs_engine=True),
+    Part("notebooks", (("pytest", "notebooks", *NBVAL, *BY_FILE, "-n=2"),), needs_engine=True),
 )
 
 

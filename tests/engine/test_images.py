@@ -8,13 +8,11 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 import pytest
-from docker.models.images import Image
 
 from layerlab import bases, dockerfile
 from layerlab.build import build
@@ -285,55 +283,9 @@ print(json.dumps([
         assert list(ran["instruction"]) == ["COPY app app"]
         assert again["cached"].sum() >= 6
 
-    def test_the_classic_builder_makes_the_same(
-        self, engine: Engine, optimized: Built, layers: list[list[Entry]]
-    ) -> None:
-        """What a docker client without BuildKit builds has the same configuration and the same files."""
-        with built_by_the_classic_builder(engine) as image:
-            classic = read_layers(engine, str(image.id))
-            config = image.attrs["Config"]
-
-        keys = (
-            "User",
-            "Env",
-            "Cmd",
-            "Entrypoint",
-            "WorkingDir",
-            "Healthcheck",
-            "StopSignal",
-            "ExposedPorts",
-            "Labels",
-        )
-        assert {key: config[key] for key in keys} == {key: optimized.config[key] for key in keys}
-        assert files_of(classic) == files_of(layers)
-
-
-@contextmanager
-def built_by_the_classic_builder(engine: Engine) -> Iterator[Image]:
-    """The optimised image without BuildKit, from nothing, so that all that it leaves is this test's."""
-    tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:classic"
-    seen: list[str] = []
-    try:
-        image, log = engine.client.images.build(path=str(ROOT), tag=tag, rm=True, nocache=True)
-        text = "".join(str(line.get("stream", "")) for line in log)
-        seen = re.findall(r"^ ---> ([0-9a-f]{12})$", text, re.MULTILINE)
-        yield image
-    finally:
-        with suppress(docker.errors.ImageNotFound):
-            engine.client.images.remove(tag, force=True)
-        # The classic builder leaves the build stage behind, without a name.
-        for step in reversed(seen):
-            with suppress(docker.errors.ImageNotFound):
-                if not engine.client.images.get(step).tags:
-                    engine.client.images.remove(step)
-
 
 def matching(entries: list[Entry], pattern: str) -> list[str]:
     return [entry.path for entry in entries if re.search(pattern, entry.path)]
-
-
-def files_of(layers: list[list[Entry]]) -> set[str]:
-    return {entry.path for layer in layers for entry in layer if entry.is_file}
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.single"])

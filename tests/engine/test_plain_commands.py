@@ -9,15 +9,18 @@ import re
 import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 
 import docker.errors
 import pytest
+from docker.models.images import Image
 
 from layerlab.engine import Engine
 from layerlab.ownership import is_own_image
 from layerlab.paths import ROOT
 from layerlab.serve import is_taken
+from tests.engine.images import Built, Entry, built, read_layers
 
 NAME, TAG = "multi-stage-container", "multi-stage-demo:optimized"
 
@@ -106,3 +109,59 @@ def wait_for_the_service() -> None:
             return
         time.sleep(0.2)
     pytest.fail("the service did not answer within 15 s")
+
+
+@pytest.fixture
+def optimized(engine: Engine) -> Iterator[Built]:
+    with built(engine, "Dockerfile") as image:
+        yield image
+
+
+class TestClassicBuilder:
+    def test_the_classic_builder_makes_the_same(self, engine: Engine, optimized: Built) -> None:
+        """What a docker client without BuildKit builds has the same configuration and the same files.
+
+        Here, and not among the tests of the image: what is cleaned up must not be in the cache of another
+        classic build that runs meanwhile.
+        """
+        with built_by_the_classic_builder(engine) as image:
+            classic = read_layers(engine, str(image.id))
+            config = image.attrs["Config"]
+
+        keys = (
+            "User",
+            "Env",
+            "Cmd",
+            "Entrypoint",
+            "WorkingDir",
+            "Healthcheck",
+            "StopSignal",
+            "ExposedPorts",
+            "Labels",
+        )
+        assert {key: config[key] for key in keys} == {key: optimized.config[key] for key in keys}
+        assert files_of(classic) == files_of(read_layers(engine, optimized.id))
+
+
+@contextlib.contextmanager
+def built_by_the_classic_builder(engine: Engine) -> Iterator[Image]:
+    """The optimised image without BuildKit, from nothing, so that all that it leaves is this test's."""
+    tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:classic"
+    seen: list[str] = []
+    try:
+        image, log = engine.client.images.build(path=str(ROOT), tag=tag, rm=True, nocache=True)
+        text = "".join(str(line.get("stream", "")) for line in log)
+        seen = re.findall(r"^ ---> ([0-9a-f]{12})$", text, re.MULTILINE)
+        yield image
+    finally:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            engine.client.images.remove(tag, force=True)
+        # The classic builder leaves the build stage behind, without a name.
+        for step in reversed(seen):
+            with contextlib.suppress(docker.errors.ImageNotFound):
+                if not engine.client.images.get(step).tags:
+                    engine.client.images.remove(step)
+
+
+def files_of(layers: list[list[Entry]]) -> set[str]:
+    return {entry.path for layer in layers for entry in layer if entry.is_file}
