@@ -50,6 +50,15 @@ INFO: Final = _object(
     group_id=INTEGER,
     container=TEXT,
 )
+# What is told only where psycopg2 is installed.
+INFO["properties"] |= {
+    "libpq": {
+        "description": "The version of PostgreSQL's client library; null where psycopg2 cannot be loaded.",
+        "type": ["string", "null"],
+    },
+    "libpq_error": {"description": "Why it cannot be loaded.", "type": "string"},
+}
+INFO["dependentRequired"] = {"libpq_error": ["libpq"]}
 ORDER: Final = _object(
     day={"type": "string", "format": "date"}, city=CITY, product=PRODUCT, units=INTEGER, price=NUMBER
 )

@@ -27,6 +27,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "run": "making:run",
     "compare": "looking:compare_command",
     "xray": "looking:xray",
+    "new": "exercise:new",
+    "check": "checking:check_command",
     "clean": "upkeep:clean_command",
     "doctor": "upkeep:doctor_command",
     "test": "upkeep:test_command",

@@ -15,6 +15,7 @@ from typing import Final, Literal
 import docker.errors
 
 from layerlab import bases, workshop
+from layerlab.checker import limits
 from layerlab.engine import Engine, connect
 from layerlab.engine_setup import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
@@ -108,6 +109,14 @@ def _engine(engine: Engine) -> Iterator[Finding]:
             if enough
             else f"about {NEEDED_DISK / 1e9:.0f} GB are needed: `docker system df` shows what takes room",
         )
+
+    held = limits.what_holds(engine)
+    yield Finding(
+        "builds of checks",
+        "ok" if held.is_limited else "note",
+        held.sentence,
+        "" if held.is_limited else "check Dockerfiles of people whom you trust, or run the lab in a virtual machine",
+    )
 
 
 def _images(engine: Engine) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What a notebook imports, as ``from layerlab import notebook as lab``: a dozen names.
+"""What a notebook imports, as ``from layerlab import notebook as lab``.
 
 Whatever takes long shows a widget while it works and ends in one printed line that is the same on every machine, so
 that the saved outputs can be compared.
@@ -30,8 +30,11 @@ from layerlab import dockerfile as dockerfiles
 from layerlab import doctor as doctor_module
 from layerlab.build import Build
 from layerlab.build import context as contexts
+from layerlab.checker.model import Verdict
+from layerlab.checker.panel import Panel
 from layerlab.engine import Engine
 from layerlab.image import Image
+from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
 from layerlab.notebook_tables import about, table
 from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
@@ -42,16 +45,21 @@ from layerlab.service.handle import HEALTH_PAUSE
 __all__ = [
     "about",
     "build",
+    "check",
     "compare",
     "doctor",
     "engine",
     "expect",
     "experiment",
+    "findings",
     "look",
+    "new",
     "owned",
+    "panel",
     "plots",
     "rebuilds",
     "remove",
+    "results",
     "run",
     "setup",
     "show",
@@ -167,6 +175,23 @@ def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
     steps = pd.concat({change: built.steps for change, built in builds.items()}, names=["change", None])
     steps = steps[~steps["instruction"].str.match(r"FROM\b", case=False)]
     return steps.reset_index("change").reset_index(drop=True)
+
+
+def check(folder: str | Path) -> Verdict:
+    """Check a solution of the exercise, and show the steps while it goes on.
+
+    Args:
+        folder: A workspace; relative to the repository's root, as for ``./lab check``.
+
+    Returns:
+        What the checker says; see `results` and `findings`.
+    """
+    return check_folder(engine(), folder)
+
+
+def panel(folder: str | Path) -> Panel:
+    """A live panel of a workspace: it checks now, and again whenever a file is saved, until its ``close()``."""
+    return panel_for(engine(), folder)
 
 
 def doctor() -> pd.DataFrame:

@@ -7,7 +7,7 @@ Whoever works (a build, the making of a base image, the installation of an engin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal["running", "done", "cached", "failed"]
@@ -23,6 +23,9 @@ class Step:
         state: How it stands.
         seconds: How long it has taken so far, or took in all; None while it is unknown.
         detail: The newest line that it printed, or how far it is.
+        stage: Of a build's step, the stage's name or index; empty for anything else.
+        line: Of a build's step, the line of its instruction; None for anything else, and for what a base image adds.
+        from_cache: Of a build's step, whether it only fetches a result that is there already.
     """
 
     key: str
@@ -30,6 +33,9 @@ class Step:
     state: State
     seconds: float | None = None
     detail: str = ""
+    stage: str = field(default="", compare=False)
+    line: int | None = field(default=None, compare=False)
+    from_cache: bool = field(default=False, compare=False)
 
 
 Report = Callable[[Step], None]

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Build:
 
 def build(
     engine: Engine,
-    context: Path,
+    context: Path | contexts.Context,
     *,
     dockerfile: str = "Dockerfile",
     tag: str | None = None,
@@ -71,6 +71,7 @@ def build(
     pull: bool = False,
     timeout: float | None = None,
     report: Report = silent,
+    watch: Callable[[], None] = lambda: None,
     max_context_bytes: int = contexts.MAX_BYTES,
     max_context_files: int = contexts.MAX_FILES,
 ) -> Build:
@@ -80,8 +81,9 @@ def build(
 
     Args:
         engine: Where to build; it may be on another machine.
-        context: The folder that is the build context; ``.dockerignore`` is honoured.
-        dockerfile: The Dockerfile's path, relative to the context.
+        context: The folder that is the build context; ``.dockerignore`` is honoured. Or a context that has been
+            collected already, which is sent as it is.
+        dockerfile: The Dockerfile's path, relative to the folder.
         tag: The tag that the image gets.
         target: The stage to build, by its name or index, though it needs a name; the last if None.
         build_args: Values for the Dockerfile's ARGs.
@@ -90,6 +92,7 @@ def build(
         pull: Whether to look for a newer base image even if there is one.
         timeout: The limit of the whole build in seconds.
         report: Is told of each step whenever it changes.
+        watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
         max_context_bytes: The limit of the context's size in bytes.
         max_context_files: The limit of its files, folders and links.
 
@@ -107,7 +110,9 @@ def build(
     _check_store(engine)
     if tag is not None and not match_tag(tag):
         raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
-    sent = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
+    if isinstance(context, Path):
+        context = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
+    sent = context
     parsed = dockerfiles.parse(sent.text, build_args)
     final = parsed.target(target)
     if not final.name and final != parsed.stages[-1]:
@@ -129,6 +134,7 @@ def build(
     image_id = None
     with contextlib.closing(stream.run(engine, sent, parameters, timeout)) as lines:
         for line in lines:
+            watch()
             progress.tick()
             if line is None:
                 continue

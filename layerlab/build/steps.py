@@ -131,7 +131,16 @@ class Row:
             seconds = time.monotonic() - self.seen_at if self.seen_at is not None else None
         else:
             seconds = self.seconds
-        return Step(self.key, self.title, state, seconds, self.log.last_line() or self._transferred())
+        return Step(
+            self.key,
+            self.title,
+            state,
+            seconds,
+            self.log.last_line() or self._transferred(),
+            stage=self.stage,
+            line=self.instruction.line if self.instruction else None,
+            from_cache=all(vertex.cached for vertex in self.vertices.values()),
+        )
 
     def _transferred(self) -> str:
         current = sum(done for done, _ in self.transfers.values())

@@ -7,6 +7,7 @@ import json
 import click
 
 from layerlab import displays, doctor, engine_setup, testing, workshop
+from layerlab.checker import leftovers
 from layerlab.cleaning import clean
 from layerlab.commands.common import as_json, err, find_engine, out, stand_ins
 from layerlab.commands.making import build_with_progress
@@ -23,6 +24,7 @@ def clean_command(base_images: bool, stops_engine: bool) -> int:
     """
     engine = connect()  # an engine is not started only to be cleaned
     removals = clean(engine, base_images=base_images)
+    leftovers.sweep(engine)
     for removal in removals:
         state = f"kept: {removal.why_not}" if removal.why_not else "removed"
         out.print(f"{removal.kind} {removal.name}: {state}", markup=False)

@@ -8,7 +8,10 @@ from typing import Final
 
 SPACE: Final = r"[\t\v\f\r ]"  # what BuildKit takes for space within a line
 _CLOSED_QUOTES: Final = re.compile(r"""(?:\\.?|'[^']*'|"(?:\\.|[^"\\])*"|[^'"\\])*""", re.DOTALL)
-_VARIABLE: Final = re.compile(r"\{(\w+)(?:(:?[-+?])(.*))?\}|(\w+)", re.DOTALL)
+_VARIABLE: Final = re.compile(r"\{(\w+)(?:(:?[-+?])(.*))?\}", re.DOTALL)
+_NAME: Final = re.compile(r"(\w+)()()")  # with the same groups
+_BRACE: Final = re.compile(r"[{}]")
+_DEEPEST: Final = 50  # defaults within defaults
 # Set by BuildKit itself, from platforms that only the engine knows; they stay as they are written.
 _PLATFORM_ARGS: Final = frozenset(
     f"{where}{what}" for where in ("BUILD", "TARGET") for what in ("PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION")
@@ -36,40 +39,46 @@ def quotes_are_closed(text: str) -> bool:
     return _CLOSED_QUOTES.fullmatch(text) is not None
 
 
-def expand(text: str, values: Mapping[str, str]) -> str:
+def expand(text: str, values: Mapping[str, str], depth: int = 0) -> str:
     """Replace ``$X``, ``${X}``, ``${X:-default}``, ``${X:+other}`` and their forms without colon.
 
-    A variable without a value becomes nothing; those that BuildKit sets itself (TARGETARCH ...) stay as they are.
+    A variable without a value becomes nothing; those that BuildKit sets itself (TARGETARCH ...) stay as they are,
+    and so does what is nested more deeply than anybody would write it.
     """
-    result = ""
+    if depth > _DEEPEST:
+        return text
+    ends = _ends_of_braces(text)
+    result = []
     position = 0
     while (start := text.find("$", position)) >= 0:
-        result += text[position:start]
-        end = _end_of_braces(text, start + 1)
-        found = _VARIABLE.fullmatch(text, start + 1, end) if end else _VARIABLE.match(text, start + 1)
-        result += _replacement(found, values) if found else "$"
+        result.append(text[position:start])
+        end = ends.get(start + 1)
+        found = _VARIABLE.fullmatch(text, start + 1, end) if end else _NAME.match(text, start + 1)
+        result.append(_replacement(found, values, depth) if found else "$")
         position = found.end() if found else start + 1
-    return result + text[position:]
+    return "".join([*result, text[position:]])
 
 
-def _replacement(found: re.Match[str], values: Mapping[str, str]) -> str:
-    name, operator, other = found[1] or found[4], found[2] or "", found[3] or ""
+def _replacement(found: re.Match[str], values: Mapping[str, str], depth: int) -> str:
+    name, operator, other = found[1], found[2] or "", found[3] or ""
     value = values.get(name)
     if value is None and name in _PLATFORM_ARGS and not operator:
         return f"${found[0]}"
     is_set = bool(value) if operator.startswith(":") else value is not None
     if operator.endswith("-") and not is_set:
-        return expand(other, values)
+        return expand(other, values, depth + 1)
     if operator.endswith("+"):
-        return expand(other, values) if is_set else ""
+        return expand(other, values, depth + 1) if is_set else ""
     return value or ""
 
 
-def _end_of_braces(text: str, start: int) -> int | None:
-    """Where the braces that open at `start` end, those within them counted; None if there are none."""
-    depth = 0
-    for position in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return position + 1 if position > start else None
-    return None
+def _ends_of_braces(text: str) -> dict[int, int]:
+    """Where each pair of braces ends, by where it begins; those that never close are left out."""
+    ends = {}
+    opened = []
+    for found in _BRACE.finditer(text):
+        if found[0] == "{":
+            opened.append(found.start())
+        elif opened:
+            ends[opened.pop()] = found.end()
+    return ends

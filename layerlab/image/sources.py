@@ -67,6 +67,17 @@ def load(engine: Engine | None, name: str) -> Source:
     return _from_directories(engine, found) or _from_export(engine, found)
 
 
+def directories(engine: Engine, name: str) -> list[str] | None:
+    """The directories of an image's layers on this machine, from the bottom; None where they cannot be read.
+
+    Raises:
+        ImageNotFound: there is no such image.
+        EngineGone: the engine stopped answering.
+        EngineError: the engine failed.
+    """
+    return _directories(engine, _inspect(engine, name))
+
+
 def is_file(name: str) -> bool:
     """Whether a name means a file (or the directory of an OCI layout) rather than an image on the engine."""
     try:

@@ -9,11 +9,13 @@
 `rebuilds`      Why does the order of the lines matter?
 `dockerfile`    What should I edit?
 `flow`          What did the extra stage buy?
+`beside`        How do your layers compare?
 ==============  =======================================================================
 
 Each takes what it draws as a DataFrame, bytes in bytes (shown in MB, 10^6), and returns a `Picture`.
 """
 
+from layerlab.plots.beside import beside
 from layerlab.plots.builds import rebuilds
 from layerlab.plots.contents import owners
 from layerlab.plots.images import parts, sizes
@@ -23,4 +25,15 @@ from layerlab.plots.stages import flow
 from layerlab.plots.stairs import staircase
 from layerlab.plots.wasted import waste
 
-__all__ = ["Picture", "dockerfile", "flow", "owners", "parts", "rebuilds", "sizes", "staircase", "waste"]
+__all__ = [
+    "Picture",
+    "beside",
+    "dockerfile",
+    "flow",
+    "owners",
+    "parts",
+    "rebuilds",
+    "sizes",
+    "staircase",
+    "waste",
+]

@@ -32,7 +32,7 @@ def sizes(table: pd.DataFrame) -> Picture:
     names, totals = list(data["name"]), list(data["bytes"])
     answer = _compared(names, totals)
     page = open_page(question, answer, ROW * len(data) + 0.3)
-    axes = _rows_of_images(page, names, totals)
+    axes = rows_of_images(page, names, totals, page.top)
     for row, total in enumerate(totals):
         bar(axes, 0, total / 1e6, row + 0.5, STORED, gid="total")
     return Picture(
@@ -60,7 +60,7 @@ def parts(table: pd.DataFrame) -> Picture:
     names, totals = list(data.index), list(data.sum(axis=1))
     answer = f"{_compared(names, totals)} {_gone(data, totals)}".strip()
     page = open_page(question, answer, (ROW + LINE) * len(data) + 0.75)
-    axes = _rows_of_images(page, names, totals)
+    axes = rows_of_images(page, names, totals, page.top)
     for row in range(len(data)):
         start = 0.0
         for part, count in data.iloc[row].items():
@@ -80,14 +80,14 @@ def _names_width(names: list[str]) -> float:
     return min(max(text_width(clean(name, "bold"), TEXT, "bold") for name in names) + 0.2, 2.2)
 
 
-def _rows_of_images(page: Page, names: list[str], totals: list[float]) -> Axes:
-    """Axes with a row per image: its name to the left, its size where its bar will end."""
+def rows_of_images(page: Page, names: list[str], totals: list[float], top: float) -> Axes:
+    """Axes with a row per image from top down: its name to the left, its size where its bar will end."""
     left = _names_width(names)
     labels = [f"{megabytes(total)} MB" for total in totals]
     largest, width = max(totals) / 1e6, INSIDE - left
     axes = page.axes(
         MARGIN + left,
-        page.top,
+        top,
         width,
         ROW * len(names),
         right=room_for_labels(largest, width, labels, "bold"),
@@ -95,7 +95,7 @@ def _rows_of_images(page: Page, names: list[str], totals: list[float]) -> Axes:
     )
     scale(axes, largest, lambda tick: f"{tick:.10g} MB")
     for row, (name, total, label) in enumerate(zip(names, totals, labels, strict=True)):
-        page.text(MARGIN, page.top + ROW * (row + 0.5), name, face="bold", width=left - 0.15)
+        page.text(MARGIN, top + ROW * (row + 0.5), name, face="bold", width=left - 0.15)
         note(axes, total / 1e6, row + 0.5, label, face="bold")
     return axes
 

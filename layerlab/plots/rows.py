@@ -23,12 +23,8 @@ def row_height(rows: int) -> float:
 
 
 def instructions(page: Page, layers: pd.DataFrame, top: float) -> None:
-    """Before each row, the first of which begins at top, the Dockerfile's line and the instruction.
-
-    Layers below the first one whose line is known came with the base image, given the Dockerfile that made them.
-    """
-    known = layers["line"].notna().to_numpy()
-    base = int(known.argmax()) if known.any() else 0
+    """Before each row, the first of which begins at top, the Dockerfile's line and the instruction."""
+    known, base = layers["line"].notna().to_numpy(), base_layers(layers)
     height = row_height(len(layers))
     for row, (line, text) in enumerate(zip(layers["line"], layers["instruction"], strict=True)):
         y = top + height * (row + 0.5)
@@ -36,6 +32,15 @@ def instructions(page: Page, layers: pd.DataFrame, top: float) -> None:
         page.text(MARGIN + LINES - 0.14, y, place, points=SMALL, colour=MUTED, align="right")
         label = gist(text, INSTRUCTIONS - 0.12, CODE)
         page.text(MARGIN + LINES, y, label, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
+
+
+def base_layers(layers: pd.DataFrame) -> int:
+    """How many layers came with the base image, given the Dockerfile that made the others.
+
+    They are those below the first one whose line is known; none where no line is.
+    """
+    known = layers["line"].notna().to_numpy()
+    return int(known.argmax()) if known.any() else 0
 
 
 def place(line: object, layer: float) -> str:

@@ -73,6 +73,51 @@ def run(
         ServiceNotReady: it could not be started, ended, or did not answer; says why.
         EngineGone: the engine does not answer any more.
     """
+    with created(
+        engine,
+        image,
+        command=command,
+        port=port,
+        environment=environment,
+        hardened=hardened,
+        memory=memory,
+        cpus=cpus,
+        pids=pids,
+        user=user,
+        container_port=container_port,
+        name=name,
+    ) as container:
+        started = time.perf_counter()
+        _start(engine, container, image, port)
+        url = address(engine, container, container_port)
+        if url is None:
+            if not container.attrs["State"]["Running"]:
+                raise ended(engine, container)
+            raise ServiceError("the engine has published no port", remedy="see `./lab doctor` and the engine's log")
+        seconds = wait_until_ready(engine, container, url, port=container_port, started=started, wait=wait)
+        yield Service(engine, url, str(container.id), seconds)
+
+
+@contextmanager
+def created(
+    engine: Engine,
+    image: str,
+    *,
+    command: str | Sequence[str] | None = None,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    hardened: bool = True,
+    memory: str = "512m",
+    cpus: float = 1.0,
+    pids: int = 256,
+    user: str | int | None = None,
+    container_port: int = CONTAINER_PORT,
+    name: str | None = None,
+) -> Iterator[Container]:
+    """A container that has been created but not started, and is removed in the end, whatever happens.
+
+    Args and errors: see `run`.
+    """
     options: dict[str, Any] = {
         "command": command if command is None or isinstance(command, str) else list(command),
         "environment": dict(environment or {}),
@@ -87,11 +132,7 @@ def run(
         **(_hardening() if hardened else {}),
     }
     with _container(engine, image, options) as container:
-        started = time.perf_counter()
-        _start(engine, container, image, port)
-        url = _url(engine, container, container_port)
-        seconds = wait_until_ready(engine, container, url, port=container_port, started=started, wait=wait)
-        yield Service(engine, url, str(container.id), seconds)
+        yield container
 
 
 def _hardening() -> dict[str, Any]:
@@ -212,13 +253,14 @@ def _bind_address(engine: Engine) -> str:
     return "127.0.0.1" if _is_this_machine(engine) else "0.0.0.0"  # noqa: S104  # else it could not be reached
 
 
-def _url(engine: Engine, container: Container, container_port: int) -> str:
-    """Where the service is reached; the engine has chosen the port if none was asked for."""
+def address(engine: Engine, container: Container, container_port: int = CONTAINER_PORT) -> str | None:
+    """Where a started container's service is reached (the engine has chosen the port if none was asked for).
+
+    None where nothing is published, as of a container that has ended.
+    """
     published = container.attrs["NetworkSettings"]["Ports"].get(f"{container_port}/tcp")
     if not published:
-        if not container.attrs["State"]["Running"]:
-            raise ended(engine, container)
-        raise ServiceError("the engine has published no port", remedy="see `./lab doctor` and the engine's log")
+        return None
     host = "127.0.0.1" if _is_this_machine(engine) else engine.host
     return f"http://{f'[{host}]' if ':' in host else host}:{published[0]['HostPort']}"
 

@@ -17,11 +17,27 @@ import pytest
 
 from layerlab import engine as engines
 from layerlab.engine import Engine
+from tests.engine.solution_report import VERDICT, summary
 
 APPLETS = [
     *("cat", "cp", "dd", "echo", "env", "false", "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mv", "printf"),
     *("ps", "rm", "rmdir", "seq", "sh", "sleep", "stat", "tail", "test", "touch", "tr", "true", "wc", "yes"),
 ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many labelled solutions were judged wrongly, and which; every process's reports arrive here."""
+    verdicts = {
+        report.nodeid.partition("[")[2].removesuffix("]"): str(said)
+        for key in ("passed", "failed")
+        for report in terminalreporter.stats.get(key, [])
+        for name, said in report.user_properties
+        if name == VERDICT
+    }
+    if verdicts:
+        terminalreporter.section("solutions")
+        for line in summary(verdicts):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from layerlab.checker import limits
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 
@@ -73,7 +74,7 @@ class TestBadInput:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", ["", "build", "run", "compare", "xray", "clean", "doctor", "test"])
+    @pytest.mark.parametrize("command", ["", "build", "run", "compare", "xray", "new", "clean", "doctor", "test"])
     def test_every_command_explains_itself(self, command: str) -> None:
         """--help says what it does and lists its options."""
         done = lab(*command.split(), "--help")
@@ -109,6 +110,13 @@ class TestDoctor:
 
         assert engine.version in findings["Docker engine"]["seen"]
         assert findings["Docker engine"]["state"] == "ok"
+
+    def test_it_says_whether_builds_are_limited(self, engine: Engine) -> None:
+        """Whether a check's builds are limited is said as it is: with the limits, or with what stands against it."""
+        (finding,) = (one for one in json.loads(lab("doctor", "--json").stdout) if one["what"] == "builds of checks")
+        held = limits.what_holds(engine)
+
+        assert (finding["state"] == "ok", finding["seen"]) == (held.is_limited, held.sentence)
 
     def test_without_an_engine_it_says_what_to_do(self) -> None:
         """A missing engine is status 1: doctor could do its work, and the answer is no."""

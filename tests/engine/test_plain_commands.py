@@ -1,4 +1,4 @@
-"""The exercise's commands work as the README gives them, with the plain ``docker`` client."""
+"""The exercise's commands work as the READMEs give them, with the plain ``docker`` client."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker.errors
 import pytest
 from docker.models.images import Image
 
+from layerlab import exercise
 from layerlab.engine import Engine
 from layerlab.ownership import is_own_image
 from layerlab.paths import ROOT
@@ -25,10 +27,9 @@ from tests.engine.images import Built, Entry, built, read_layers
 NAME, TAG = "multi-stage-container", "multi-stage-demo:optimized"
 
 
-def readme_commands() -> list[str]:
-    """The commands of README.md's section on the plain commands, in their order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## The exercise's plain commands")[2].partition("\n## ")[0]
+def readme_commands(readme: Path, heading: str, until: str = "\n## ") -> list[str]:
+    """The commands below this heading of a README, in their order."""
+    section = readme.read_text(encoding="utf-8").partition(heading)[2].partition(until)[0]
     return re.findall(r"^(?:docker|curl) .*$", section, flags=re.MULTILINE)
 
 
@@ -61,8 +62,7 @@ def _free_names(engine: Engine) -> Iterator[None]:
 class TestPlainCommands:
     def test_they_work_as_written(self, engine: Engine) -> None:
         """Build, run, curl, images, stop, rm and rmi, one after the other, in the repository's root."""
-        assert shutil.which("docker"), "the docker client is missing: install docker-cli (or docker.io)"
-        commands = readme_commands()
+        commands = readme_commands(ROOT / "README.md", "## The exercise's plain commands")
         assert [" ".join(c.split()[:2]) for c in commands] == [
             "docker build",
             "docker run",
@@ -74,23 +74,45 @@ class TestPlainCommands:
             "docker rmi",
         ]
 
-        answers: dict[str, str] = {}
-        for command in commands:
-            if command.startswith("curl"):
-                wait_for_the_service()
-            answers[command] = shell(command, engine)
+        answers = type_in(commands, ROOT, engine)
 
         status, info = (json.loads(text) for command, text in answers.items() if command.startswith("curl"))
         assert status["status"] == "ok"
         assert info["user_id"] != 0
         assert TAG.partition(":")[2] in next(text for c, text in answers.items() if c.startswith("docker images"))
 
+    def test_they_work_in_a_workspace(self, engine: Engine, tmp_path: Path) -> None:
+        """The commands to test and to clean up, with the starter as it is and in a folder far from the repository."""
+        folder = exercise.make(tmp_path / "mine").folder
+        test = readme_commands(folder / "README.md", "## Test it", until="Before the next attempt")
+        compare = readme_commands(folder / "README.md", "## Compare it")
+        clean = readme_commands(folder / "README.md", "## Clean up")
+        assert (len(test), len(compare), len(clean)) == (4, 2, 3)
 
-def shell(command: str, engine: Engine) -> str:
+        # The build of Dockerfile.single is left out: it takes long, and other tests build that file.
+        answers = type_in([*test, *compare[1:], *clean], folder, engine)
+
+        status, info = (json.loads(text) for command, text in answers.items() if command.startswith("curl"))
+        assert (status["status"], info["user_id"]) == ("ok", 0)
+        assert TAG.partition(":")[2] in answers[compare[1]]
+
+
+def type_in(commands: list[str], folder: Path, engine: Engine) -> dict[str, str]:
+    """Type these commands one after the other; returns what each prints."""
+    assert shutil.which("docker"), "the docker client is missing: install docker-cli (or docker.io)"
+    answers: dict[str, str] = {}
+    for command in commands:
+        if command.startswith("curl"):
+            wait_for_the_service()
+        answers[command] = shell(command, folder, engine)
+    return answers
+
+
+def shell(command: str, folder: Path, engine: Engine) -> str:
     """Run a line of the README as a user types it, in a shell; it must succeed."""
     environment = {**os.environ, "DOCKER_HOST": engine.endpoint}
     done = subprocess.run(
-        ["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        ["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

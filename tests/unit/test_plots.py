@@ -108,6 +108,16 @@ WASTE = pd.DataFrame(
 CLEAN = layers_table([("FROM base", None, 130, 130), ("COPY --from=build /venv /venv", 21, 132, 132)])
 
 
+def beside_table(wasted: float = 0.1) -> pd.DataFrame:
+    """Three images' layers in one table; of those of the first two, this share is waste."""
+    images = {"your image": (SINGLE, wasted), "single": (SINGLE, wasted), "optimized": (CLEAN, 0.0)}
+    tables = [
+        layers.assign(image=image, wasted_bytes=(layers["bytes"] * share).astype("int64"))
+        for image, (layers, share) in images.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
 def owners_table() -> pd.DataFrame:
     rows = [
         ("single", "dpkg:gcc-14", "compilers", 210 * MB),
@@ -179,6 +189,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "rebuilds": lambda: plots.rebuilds(rebuilds_table()),
     "dockerfile": lambda: plots.dockerfile(DOCKERFILE, COSTS),
     "flow": lambda: plots.flow(FLOW),
+    "beside": lambda: plots.beside(beside_table()),
 }
 
 
@@ -237,6 +248,10 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
         "a hostile Dockerfile": lambda: plots.dockerfile(source, costs),
         "a Dockerfile of 150 lines": lambda: plots.dockerfile("RUN true\n" * 150, costs[["line", "bytes"]]),
         "everything copied": lambda: plots.flow(flows, HOSTILE[3], HOSTILE[0]),
+        "40 layers beside 5 images": lambda: plots.beside(
+            pd.concat([layers.assign(image=name, wasted_bytes=layers["bytes"] // 2) for name in names[:6]])
+        ),
+        "1 empty layer beside nothing": lambda: plots.beside(lines.assign(image="", wasted_bytes=0)),
         "nothing copied": lambda: plots.flow(FLOW[FLOW["fate"] == "own"]),
     }
 
@@ -661,6 +676,70 @@ class TestFlow:
         """Bytes that are neither copied, left behind nor the image's own have no place."""
         with pytest.raises(UsageError, match="unknown fate 'lost'"):
             plots.flow(FLOW.assign(fate="lost"))
+
+
+class TestBeside:
+    def test_a_stack_of_layers_for_each_image(self) -> None:
+        """The layers of an image stand end to end up to its size, each as long as what it stores."""
+        table = beside_table()
+        rows: dict[float, list[Rectangle]] = {}
+        for bar in bars(plots.beside(table)):
+            rows.setdefault(bar.get_y(), []).append(bar)
+
+        totals = table.groupby("image", sort=False)["bytes"].sum()
+        for (_, stack), total in zip(sorted(rows.items()), totals, strict=True):
+            ends = np.cumsum([0.0, *(bar.get_width() for bar in stack)])
+            np.testing.assert_allclose([bar.get_x() for bar in stack], ends[:-1], atol=1e-9)
+            assert ends[-1] * MB == pytest.approx(total)
+
+    def test_base_own_and_waste_are_told_apart(self) -> None:
+        """What came with the base, what the Dockerfile's lines store and what nobody sees add up to the image."""
+        table = beside_table(wasted=0.25)
+        picture = plots.beside(table[table["image"] == "your image"])
+        base, own, waste = (sum(widths(picture, gid)) for gid in ("base", "own", "waste"))
+        is_base = SINGLE["line"].isna()
+
+        assert base == pytest.approx(SINGLE.loc[is_base, "bytes"].sum() / MB * 0.75)
+        assert own == pytest.approx(SINGLE.loc[~is_base, "bytes"].sum() / MB * 0.75)
+        assert waste == pytest.approx(SINGLE["bytes"].sum() / MB * 0.25)
+
+    def test_the_first_image_is_listed_line_by_line(self) -> None:
+        """Each of its layers has a bar of its own with the line and the number; other images have none."""
+        picture = plots.beside(beside_table())
+        listed = [bar for bar in bars(picture, axes=1) if "layer" in str(bar.get_gid())]
+
+        for row, stored in enumerate(SINGLE["bytes"] / MB):
+            pieces = [bar.get_width() for bar in listed if str(bar.get_gid()).endswith(f"layer {row}")]
+            assert sum(pieces) == pytest.approx(stored)
+        assert {"7", "9", "12", "13", "16", "18", "20", "base"} <= set(strings(picture))
+        assert not [text for text in strings(picture) if "/venv" in text]
+
+    @pytest.mark.parametrize(
+        ("sizes", "answer"),
+        [
+            ((100, 1000, 50), "a is 10 times smaller than b, 2.0 times larger than c."),
+            ((100, 100, 100), "a is as large as b, as large as c."),
+            ((100, 0), ""),
+            ((100,), ""),
+        ],
+    )
+    def test_the_answer_compares_the_first_with_each_other(self, sizes: tuple[int, ...], answer: str) -> None:
+        """By how many times, in which direction; nothing where there is nothing to compare with."""
+        rows = [(name, 0, "COPY x", 2, size * MB, 0) for name, size in zip("abc", sizes, strict=False)]
+        columns = ["image", "index", "instruction", "line", "bytes", "wasted_bytes"]
+        picture = plots.beside(pd.DataFrame(rows, columns=columns))
+
+        assert picture.alt.endswith(answer)
+        assert not answer or answer in strings(picture)
+
+    def test_the_alternative_text_says_what_is_large(self) -> None:
+        """Sizes, the base's share, the waste and the largest lines of each image."""
+        alt = plots.beside(beside_table()).alt
+
+        assert "your image 1767 MB in 10 layers, of which the base image's 904 MB" in alt
+        assert "seen by no container 177 MB" in alt
+        assert "line 18 (RUN pip install -r requirements.txt) 415 MB" in alt
+        assert "optimized 262 MB in 2 layers" in alt
 
 
 class TestTables:

@@ -1,0 +1,69 @@
+"""The Dockerfile as it is built for a check: what the engine cannot do is worked around, and no line moves."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from layerlab.dockerfile import Dockerfile, Stage
+
+_DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+_OFFICIAL: Final = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
+
+
+def frontend(text: str) -> tuple[int, str] | None:
+    """The line of ``# syntax=`` and the image that it names; None if there is none."""
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _DIRECTIVE.fullmatch(line.strip())
+        if not found:
+            return None
+        if found[1].lower() == "syntax":
+            return number, found[2]
+    return None
+
+
+def is_official(image: str) -> bool:
+    """Whether a frontend is Docker's own, of which the engine has one built in.
+
+    >>> is_official("docker/dockerfile:1"), is_official("example/dockerfile:1")
+    (True, False)
+    """
+    return _OFFICIAL.fullmatch(image) is not None
+
+
+def without_frontend(text: str) -> str:
+    r"""The text without ``# syntax=``. The directives after it move up, and a comment takes the place of the last.
+
+    >>> without_frontend("# syntax=docker/dockerfile:1\n# escape=`\nFROM a")
+    '# escape=`\n#\nFROM a'
+    """
+    found = frontend(text)
+    if found is None:
+        return text
+    lines = text.split("\n")
+    last = next(number for number, line in enumerate(lines) if not _DIRECTIVE.fullmatch(line.strip()))  # a FROM
+    return "\n".join([*lines[: found[0] - 1], *lines[found[0] : last], "#", *lines[last:]])
+
+
+def with_names(text: str, dockerfile: Dockerfile) -> str:
+    """The text with a name for each stage that has none, since BuildKit finds a target by its name alone."""
+    lines = text.split("\n")
+    for stage in dockerfile.stages:
+        if not stage.name:
+            start = stage.instructions[0]
+            last = next(
+                number
+                for number in range(start.end_line - 1, start.line - 2, -1)
+                if number == start.line - 1 or not re.match(r"\s*(?:#|$)", lines[number])
+            )
+            line = lines[last].rstrip()
+            lines[last] = f"{line} AS {_name(stage, dockerfile)}{lines[last][len(line) :]}"
+    return "\n".join(lines)
+
+
+def _name(stage: Stage, dockerfile: Dockerfile) -> str:
+    """A name that nothing in the Dockerfile uses."""
+    name = f"layerlab-stage-{stage.index}"
+    while name in dockerfile.text.lower():
+        name += "-"
+    return name

@@ -1,0 +1,395 @@
+"""Builds a workspace for a check: the final image, each other stage that ran, and again after a change of the app.
+
+What is built is a private copy: the context's files as they were when the check began, and the Dockerfile as
+`adapted` makes it. Whatever goes wrong is no exception but a `Trouble` that says whose fault it is.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import docker.errors
+import requests
+
+from layerlab import bases
+from layerlab import dockerfile as dockerfiles
+from layerlab.bases import registry
+from layerlab.build import Build, build
+from layerlab.build import context as contexts
+from layerlab.checker import adapted, troubles
+from layerlab.checker.evidence import RanStep, Rebuild, Trouble
+from layerlab.checker.leftovers import removing_images, scratch_folder
+from layerlab.checker.workspace import Workspace
+from layerlab.dockerfile import Dockerfile, Instruction, Stage, copied_from
+from layerlab.engine import Engine, answering, gone
+from layerlab.errors import BaseImageError, LabError
+from layerlab.progress import Report, Step, silent
+from layerlab.text import one_line, plain
+
+__all__ = ["SENT_NAME", "Outcome", "Prepared", "build_final", "build_stage", "prepare", "rebuild", "removing_images"]
+
+FINAL_TIMEOUT: Final = 600.0  # seconds
+STAGE_TIMEOUT: Final = 120.0
+REBUILD_TIMEOUT: Final = 300.0
+MAX_DISK: Final = 10_000_000_000  # bytes of the engine's disk that a build may take
+MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
+SENT_NAME: Final = ".layerlab-dockerfile"
+"""The Dockerfile's name in the context where ``.dockerignore`` names it: the engine's API has no other way to get
+it, so ``COPY . .`` ships it where `docker build` would not. Whoever looks at the image has to pass over it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A private copy of a workspace, ready to be built.
+
+    Attributes:
+        dockerfile: The learner's; lines and labels that are told are those of it.
+        context: What is sent to the engine.
+        adapted: What is sent as Dockerfile, parsed.
+        labels: For the images.
+        scratch: A folder for what is made on the way.
+    """
+
+    dockerfile: Dockerfile
+    context: contexts.Context = field(repr=False)
+    adapted: Dockerfile = field(repr=False)
+    labels: Mapping[str, str]
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the build.
+
+    Attributes:
+        image_id: Of the final image; None if there is none.
+        ran: The steps that came to their end, in the order of the Dockerfile.
+        ran_stages: The labels of the stages that were run.
+        seconds: How long it took.
+        trouble: Why there is no image.
+    """
+
+    image_id: str | None
+    ran: tuple[RanStep, ...] = ()
+    ran_stages: tuple[str, ...] = ()
+    seconds: float = 0.0
+    trouble: Trouble | None = None
+
+
+@contextmanager
+def prepare(engine: Engine, workspace: Workspace, labels: Mapping[str, str]) -> Iterator[Prepared]:
+    """A private copy of a workspace that has no trouble; it is gone after the block.
+
+    Args:
+        engine: Where it will be built.
+        workspace: What to copy.
+        labels: For the images, from `removing_images`.
+
+    Raises:
+        ValueError: the workspace has a trouble that keeps it from being built.
+        OSError: there is no room for the copy.
+    """
+    if workspace.dockerfile is None or workspace.sent is None:
+        raise ValueError("there is nothing to build")
+    with scratch_folder(labels) as scratch:
+        text = adapted.with_names(workspace.text, workspace.dockerfile)
+        if (found := adapted.frontend(text)) and adapted.is_official(found[1]) and not _can_be_had(engine, found[1]):
+            text = adapted.without_frontend(text)
+        name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
+        entries = {
+            entry.name: _copied(entry, scratch / str(number))
+            for number, entry in enumerate(workspace.sent.entries)
+            if entry.name != workspace.dockerfile_name
+        }
+        mode = next(e.status.st_mode for e in workspace.sent.entries if e.name == workspace.sent.dockerfile)
+        entries[name] = _written(name, scratch / "Dockerfile", text.encode(), mode)
+        context = contexts.Context(scratch, name, text, tuple(entries[key] for key in sorted(entries)))
+        yield Prepared(workspace.dockerfile, context, dockerfiles.parse(text), labels, scratch)
+
+
+def build_final(
+    engine: Engine, prepared: Prepared, report: Report = silent, *, timeout: float = FINAL_TIMEOUT
+) -> Outcome:
+    """Build the final image; the lab's own bases are got first, if any is missing."""
+    if trouble := _ensure_bases(engine, prepared.dockerfile, report):
+        return Outcome(None, trouble=trouble)
+    recorder = _Recorder(prepared, report)
+    try:
+        built = _build(engine, prepared, recorder, timeout)
+    except _DiskFull:
+        return Outcome(None, recorder.ran(), recorder.stages(), trouble=_disk_full(recorder.running()))
+    except LabError as error:
+        trouble = troubles.explain(error, prepared.dockerfile, recorder.running())
+        return Outcome(None, recorder.ran(), recorder.stages(), trouble=trouble)
+    labels = tuple(prepared.dockerfile.stages[i].label for i, ran in enumerate(built.stages.ran) if ran)
+    return Outcome(built.image_id, recorder.ran(), labels, built.seconds)
+
+
+def build_stage(
+    engine: Engine,
+    prepared: Prepared,
+    stage: Stage,
+    report: Report = silent,
+    *,
+    timeout: float = STAGE_TIMEOUT,
+) -> str:
+    """The id of the image of one stage, whose steps are in the builder's cache by now.
+
+    Raises:
+        LabError: it cannot be built.
+    """
+    recorder = _Recorder(prepared, report)
+    target = prepared.adapted.stages[stage.index].label
+    return _build(engine, prepared, recorder, timeout, target=target).image_id
+
+
+def rebuild(
+    engine: Engine,
+    prepared: Prepared,
+    installs_python: Callable[[int], bool],
+    report: Report = silent,
+    *,
+    timeout: float = REBUILD_TIMEOUT,
+) -> Rebuild:
+    """Build again after a comment line was appended to every ``app/**/*.py``.
+
+    Args:
+        engine: Where to build.
+        prepared: What to build.
+        installs_python: Whether the RUN on this line installs Python packages. The build is stopped once such a RUN
+            has begun and its result is not in the cache: that is all that is asked, and it would take long. It is
+            bound to begin when an earlier step of its stage is run again, so the build is stopped then already.
+        report: Is told of each step.
+        timeout: The limit in seconds.
+    """
+
+    def look(step: Step) -> None:
+        again = step.state in {"running", "done", "failed"} and not step.from_cache and not _is_from(step)
+        if again and step.line is not None and (install := _installs_from(prepared, step.line, installs_python)):
+            seen.append(
+                RanStep(prepared.dockerfile.stages[install.stage or 0].label, install.line, _told(install), False)
+            )
+            raise _Seen
+
+    seen: list[RanStep] = []
+    recorder = _Recorder(prepared, report, look)
+    try:
+        _build(engine, replace(prepared, context=_changed(prepared)), recorder, timeout)
+    except _Seen:
+        lines = {step.line for step in seen}
+        return Rebuild((*(step for step in recorder.ran(and_running=True) if step.line not in lines), *seen))
+    except _DiskFull:
+        return Rebuild(recorder.ran(), _disk_full(recorder.running()))
+    except LabError as error:
+        return Rebuild(recorder.ran(), troubles.explain(error, prepared.dockerfile, recorder.running()))
+    return Rebuild(recorder.ran())
+
+
+def _installs_from(prepared: Prepared, line: int, installs_python: Callable[[int], bool]) -> Instruction | None:
+    """The first RUN of a stage that installs Python packages, at or after the step on this line.
+
+    A RUN that is not in the cache leaves every later step of its stage without one; so does a COPY.
+    """
+    stages = prepared.dockerfile.stages
+    here = next((each for each in prepared.dockerfile.instructions if each.line == line), None)
+    if here is None or here.stage is None:
+        return None
+    later = (each for each in stages[here.stage].instructions if each.line >= line and each.keyword == "RUN")
+    return next((each for each in later if installs_python(each.line)), None)
+
+
+def _told(instruction: Instruction) -> str:
+    return plain(instruction.summary)
+
+
+def _is_from(step: Step) -> bool:
+    return step.title.partition("] ")[2].upper().startswith("FROM")
+
+
+class _Seen(Exception):
+    """A RUN that installs Python packages has begun, or is bound to."""
+
+
+class _DiskFull(Exception):
+    """A build takes too much of the engine's disk."""
+
+
+class _Recorder:
+    """Remembers the steps of a build as they are reported, under the learner's labels and lines."""
+
+    def __init__(self, prepared: Prepared, report: Report, look: Report = silent) -> None:
+        self._stages = {stage.label: stage.index for stage in prepared.adapted.stages}
+        self._dockerfile = prepared.dockerfile
+        self._report = report
+        self._look = look
+        self._steps: dict[str, Step] = {}
+
+    def __call__(self, step: Step) -> None:
+        if step.stage:
+            self._steps[step.key] = step
+        self._report(step)
+        self._look(step)
+
+    def ran(self, *, and_running: bool = False) -> tuple[RanStep, ...]:
+        """The steps that came to their end, in the order of the Dockerfile; those that run last, if asked for."""
+        ended = [step for step in self._steps.values() if step.state in {"done", "cached"}]
+        steps = sorted(ended, key=self._position)
+        if and_running:
+            steps += [step for step in self._steps.values() if step.state in {"running", "failed"}]
+            steps.sort(key=lambda step: step.state not in {"done", "cached"})
+        return tuple(
+            RanStep(self._label(step), step.line, self._instruction(step), cached=step.state == "cached")
+            for step in steps
+        )
+
+    def stages(self) -> tuple[str, ...]:
+        """The labels of the stages of which a step began."""
+        begun = {self._stages[step.stage] for step in self._steps.values() if step.stage in self._stages}
+        return tuple(self._dockerfile.stages[index].label for index in sorted(begun))
+
+    def running(self) -> int | None:
+        """The line of the step that runs."""
+        lines = [step.line for step in self._steps.values() if step.state == "running" and not step.from_cache]
+        return next((line for line in reversed(lines) if line is not None), None)
+
+    def _position(self, step: Step) -> tuple[int, int]:
+        return self._stages.get(step.stage, len(self._stages)), int(step.key.rpartition(" ")[2])
+
+    def _label(self, step: Step) -> str:
+        index = self._stages.get(step.stage)
+        return step.stage if index is None else self._dockerfile.stages[index].label
+
+    def _instruction(self, step: Step) -> str:
+        written = next((i.summary for i in self._dockerfile.instructions if i.line == step.line), None)
+        return plain(written) if written else one_line(step.title.partition("] ")[2])
+
+
+def _build(
+    engine: Engine, prepared: Prepared, recorder: _Recorder, timeout: float, target: str | None = None
+) -> Build:
+    return build(
+        engine,
+        prepared.context,
+        target=target,
+        labels=prepared.labels,
+        timeout=timeout,
+        report=recorder,
+        watch=_disk_guard(engine),
+    )
+
+
+def _disk_guard(engine: Engine) -> Callable[[], None]:
+    """Ends a build that fills the engine's disk, where that disk can be seen."""
+    root = Path(engine.root_directory)
+    if not engine.is_local or not root.is_dir():
+        return lambda: None
+    free = shutil.disk_usage(root).free
+    least = max(free - MAX_DISK, min(free, MIN_DISK) // 2)
+
+    def guard() -> None:
+        if shutil.disk_usage(root).free < least:
+            raise _DiskFull
+
+    return guard
+
+
+def _disk_full(line: int | None) -> Trouble:
+    where = f" while line {line} was running" if line else ""
+    return Trouble(
+        "limit",
+        f"The build was stopped{where}: it took more of the engine's disk than a check may ({MAX_DISK / 1e9:g} GB,"
+        " or all that is left). What to do: see what that step writes.",
+        line,
+    )
+
+
+def _can_be_had(engine: Engine, name: str) -> bool:
+    """Whether the engine has an image or its registry says anything about it; only silence is a no."""
+    try:
+        with answering(engine):
+            engine.client.images.get(name)
+    except LabError:
+        pass
+    else:
+        return True
+    try:
+        engine.client.api.inspect_distribution(name)  # type: ignore[no-untyped-call]
+    except docker.errors.APIError as error:
+        return registry.classify(str(error.explanation or error)) != "unreachable"
+    except requests.RequestException as error:
+        raise gone(engine, error) from error
+    return True
+
+
+def _ensure_bases(engine: Engine, dockerfile: Dockerfile, report: Report) -> Trouble | None:
+    """Get those of the lab's own bases that the build needs and that are missing."""
+    wanted = set()
+    for stage in dockerfile.needed(dockerfile.target()):
+        for name in (stage.base, *(name for i in stage.instructions for name in copied_from(i))):
+            short = name.removeprefix("docker.io/").removeprefix("library/")
+            if short in bases.TAGS:
+                wanted.add(short)
+    try:
+        bases.ensure(engine, sorted(wanted), report=report)
+    except BaseImageError as error:
+        return troubles.base_missing(error, dockerfile)
+    except LabError as error:
+        return troubles.explain(error, dockerfile, None)
+    return None
+
+
+def _copied(entry: contexts.Entry, target: Path) -> contexts.Entry:
+    """An entry whose content is a copy's; one that cannot be read is left as it is, and fails when it is sent."""
+    mode = entry.status.st_mode
+    if stat.S_ISLNK(mode):
+        target.symlink_to(entry.path.readlink())
+        return replace(entry, path=target)
+    if not stat.S_ISREG(mode):
+        return entry
+    try:
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return entry
+    with os.fdopen(descriptor, "rb") as source, target.open("wb") as copy:
+        left = contexts.MAX_BYTES
+        while left > 0 and (piece := source.read(min(left, 1 << 20))):
+            left -= len(piece)
+            copy.write(piece)
+    return _written(entry.name, target, None, mode)
+
+
+def _written(name: str, path: Path, content: bytes | None, mode: int) -> contexts.Entry:
+    """An entry for a file of ours, with the mode that it has in the workspace."""
+    if content is not None:
+        path.write_bytes(content)
+    path.chmod(stat.S_IMODE(mode) | stat.S_IRUSR)
+    return contexts.Entry(name, path, _with_mode(path.lstat(), mode))
+
+
+def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
+    return os.stat_result((mode, *status[1:]))
+
+
+def _changed(prepared: Prepared) -> contexts.Context:
+    """The context with a comment appended to every ``app/**/*.py``, such as no build has seen before."""
+    folder = Path(tempfile.mkdtemp(dir=prepared.scratch))
+    note = f"# {secrets.token_hex(16)}\n".encode()
+    entries = []
+    for number, entry in enumerate(prepared.context.entries):
+        is_app = entry.name.startswith("app/") and entry.name.endswith(".py")
+        if is_app and stat.S_ISREG(entry.status.st_mode):
+            content = entry.path.read_bytes()
+            content += b"" if content.endswith(b"\n") or not content else b"\n"
+            entries.append(_written(entry.name, folder / str(number), content + note, entry.status.st_mode))
+        else:
+            entries.append(entry)
+    return replace(prepared.context, entries=tuple(entries))

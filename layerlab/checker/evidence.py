@@ -1,0 +1,360 @@
+"""All that the tasks judge by: plain data about a Dockerfile, its builds, its image and its running container.
+
+It is gathered from an engine by ``gather``; the tasks are pure functions of it, and tests can write it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from layerlab.dockerfile import Dockerfile
+
+Fault = Literal["dockerfile", "workspace", "engine", "network", "limit"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why evidence is missing, and whose fault it is.
+
+    Attributes:
+        fault: Whose: the Dockerfile, another file of the workspace, the engine, the network, or a limit of ours.
+        message: What happened, one or two sentences with what to do.
+        line: The line of the Dockerfile that it is about, if there is one.
+    """
+
+    fault: Fault
+    message: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of an image.
+
+    Attributes:
+        index: From the bottom, 0 first.
+        stage: The label of the stage whose instruction made it; None for a layer of the external base image.
+        line: The line of that instruction; None for a base layer (or where it is not known).
+        instruction: The instruction on one line.
+        bytes: Of its regular files.
+    """
+
+    index: int
+    stage: str | None
+    line: int | None
+    instruction: str
+    bytes: int
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it came with the external base image."""
+        return self.stage is None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the content of a file came from, through all the copies.
+
+    Attributes:
+        kind: ``base`` an external base image (or ``COPY --from`` an image), ``context`` the build context, ``made``
+            an instruction (RUN, mostly) made it, ``unknown`` could not be told.
+        stage: The stage in which that happened (for ``context``: that copied it from there).
+        line: Of that instruction.
+        through: The labels of the stages that it was taken from by ``COPY --from`` on its way, the last first; empty
+            if it never left its stage. Where the final stage is FROM another, its layers keep that stage's label
+            and no copy is involved.
+    """
+
+    kind: Literal["base", "context", "made", "unknown"]
+    stage: str | None = None
+    line: int | None = None
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class File:
+    """An entry of a layer.
+
+    Attributes:
+        path: Absolute.
+        kind: What it is.
+        bytes: Of a regular file; 0 for a further name of an inode, and for anything else.
+        mode: Permission bits with set-user-id (0o4000), set-group-id and sticky bit (0o1000).
+        uid, gid: Owner.
+        layer: The index of its layer.
+        visible: Whether a container of the image sees this very entry.
+    """
+
+    path: str
+    kind: Literal["file", "directory", "symlink", "device", "fifo"]
+    bytes: int
+    mode: int
+    uid: int
+    gid: int
+    layer: int
+    visible: bool
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Bytes that a layer above the base stores although the image had them already.
+
+    Attributes:
+        path: What is stored again.
+        bytes: Its size.
+        layer: The layer that stores it again.
+        of: The path that had the same content (the same path after a chown or chmod; another after a second copy).
+        of_layer: Its layer.
+    """
+
+    path: str
+    bytes: int
+    layer: int
+    of: str
+    of_layer: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image: of the final stage, or of another that BuildKit ran.
+
+    Attributes:
+        stage: The stage's label.
+        config: The image's config (``config`` within the image config: User, Env, Cmd ...).
+        base_config: The same of the external base image; empty for scratch.
+        history: ``created_by`` of each history entry, those of the base image left out.
+        layers: From the bottom.
+        files: The entries of its layers above the external base, layer by layer, those that a container does not see
+            included; whiteouts are none.
+        base_files: The visible entries of the external base, by path.
+        total_bytes: Of all layers, the base's included.
+        copies: See `Copy`; only of the final image, only files of 1 kB or more.
+        origins: Of files, by (layer, path); ask `origin`.
+        contents: Reads a visible or hidden file of a layer above the base, or a visible one of the base, up to 1 MB:
+            by layer (None: the visible one) and path. None if there is no such file.
+        links: What a symbolic link says that it leads to; asked like `contents`.
+        base_image_files: What the external base shows by itself, by path: also what a layer above replaces or removes
+            (whose entries here are not `File.visible`).
+        system_installs: Of its layers above the external base.
+    """
+
+    stage: str
+    config: Mapping[str, Any]
+    base_config: Mapping[str, Any]
+    history: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    files: tuple[File, ...]
+    base_files: Mapping[str, File]
+    total_bytes: int
+    copies: tuple[Copy, ...] = ()
+    origins: Callable[[File], Origin] = lambda _: Origin("unknown")
+    contents: Callable[[int | None, str], bytes | None] = lambda _layer, _path: None
+    links: Callable[[int | None, str], str | None] = lambda _layer, _path: None
+    base_image_files: Mapping[str, File] = field(default_factory=dict)
+    system_installs: tuple[SystemInstall, ...] = ()
+
+    @cached_property
+    def visible(self) -> dict[str, File]:
+        """What a container sees, by path; the base's entries included."""
+        above = {file.path: file for file in self.files if file.visible}
+        return {**self.base_files, **above}
+
+
+@dataclass(frozen=True)
+class SystemInstall:
+    """A RUN that changed which system packages a stage has (from the package database in its layer).
+
+    Attributes:
+        stage: The stage's label.
+        line: Of the RUN.
+        packages: The names of those that it added, sorted.
+        manager: ``dpkg`` or ``apk``.
+    """
+
+    stage: str
+    line: int
+    packages: tuple[str, ...]
+    manager: str = "dpkg"
+
+
+@dataclass(frozen=True)
+class RanStep:
+    """An instruction that BuildKit ran.
+
+    Attributes:
+        stage: The stage's label.
+        line: Of the instruction; None for what a base image adds (ONBUILD).
+        instruction: On one line.
+        cached: Whether its result was there already.
+    """
+
+    stage: str
+    line: int | None
+    instruction: str
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """A build after a comment line was appended to every ``app/**/*.py``.
+
+    Attributes:
+        steps: What BuildKit went through. It is stopped early once a RUN that installs Python packages has begun,
+            which then is the last one here that is not cached.
+        trouble: Why it did not get to its end, if it did not and was not stopped on purpose.
+    """
+
+    steps: tuple[RanStep, ...]
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A Python distribution, as the service's own interpreter finds it (or as the image's files show it).
+
+    Attributes:
+        name: Normalised (PEP 503).
+        version: Its version.
+        location: Absolute path of its ``.dist-info`` directory, links resolved.
+    """
+
+    name: str
+    version: str
+    location: str
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The Python that runs the service, asked within its container.
+
+    Attributes:
+        executable: ``sys.executable``.
+        prefix: ``sys.prefix``.
+        path: ``sys.path`` as the server's process has it.
+        distributions: Those that it finds, by normalised name, the first on the path only.
+    """
+
+    executable: str
+    prefix: str
+    path: tuple[str, ...]
+    distributions: Mapping[str, Distribution]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of the running container: its user id, and its command line."""
+
+    uid: int
+    user: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service answered.
+
+    Attributes:
+        status: The HTTP status; None if no answer came.
+        server: The ``Server`` header, empty if there is none; ``http.server, as X`` where Python's own server, on
+            which development servers are built, answers and calls itself X (other than Werkzeug or WSGIServer).
+        document: The JSON object, if it is one.
+    """
+
+    status: int | None
+    server: str = ""
+    document: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How the container ended on ``docker stop``.
+
+    Attributes:
+        seconds: How long it took.
+        exit_code: Of process 1.
+        killed: Whether the engine had to send SIGKILL (or the image asks for SIGKILL as its stop signal).
+        signal: The stop signal that was sent.
+    """
+
+    seconds: float
+    exit_code: int
+    killed: bool
+    signal: str = "SIGTERM"
+
+
+@dataclass(frozen=True)
+class Running:
+    """The container, run as a learner would start it.
+
+    Attributes:
+        up: Whether a process stayed up to be looked at.
+        processes: While it ran (several looks, taken together).
+        status, info: The answers of these endpoints on port 5000, from outside.
+        seconds: From its start until `/status` answered 200; None if it did not within 30 s.
+        debugger: Whether Werkzeug's debugger or its console answered.
+        interpreter: None where it could not be asked.
+        stop: None if it was not up.
+        logs: The end of what it printed, plain.
+        trouble: Why it did not start or did not answer.
+        hardened: Whether it also answers with a read-only root and without capabilities; None if that was not tried.
+        hardened_why: What happened in that run, if it did not answer.
+    """
+
+    up: bool
+    processes: tuple[Process, ...] = ()
+    status: Answer = Answer(None)
+    info: Answer = Answer(None)
+    seconds: float | None = None
+    debugger: bool = False
+    interpreter: Interpreter | None = None
+    stop: Stop | None = None
+    logs: str = ""
+    trouble: Trouble | None = None
+    hardened: bool | None = None
+    hardened_why: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything. What could not be had is None, and `trouble` or the part's own trouble says why.
+
+    Attributes:
+        dockerfile_name: The file's name in the workspace.
+        dockerfile: Parsed; None if it is empty or does not parse.
+        context: Files of the build context as BuildKit got it (after ``.dockerignore``), by path relative to it, with
+            their contents up to 1 MB (longer ones cut).
+        workspace: The same of the workspace without regard to ``.dockerignore`` (at most 2,000 files).
+        requirements: The pins of ``requirements.txt`` in the workspace, version by normalised name.
+        ran: The steps of the build, those that failed or did not begin left out.
+        ran_stages: Labels of the stages that BuildKit ran.
+        image_id: Of the image; None if the build failed.
+        image: The final image; None if there is none.
+        stages: The pictures of the other stages that ran, by label.
+        system_installs: Of all stages that ran.
+        rebuild, running: None if there is no image.
+        single_bytes: ``total_bytes`` of the lab's single-stage image of the same level.
+        trouble: Why the build did not get to its end.
+        level: Of the exercise: 1, or 2 (requirements.txt pins psycopg2).
+        is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
+    """
+
+    dockerfile_name: str = "Dockerfile"
+    dockerfile: Dockerfile | None = None
+    context: Mapping[str, bytes] = field(default_factory=dict)
+    workspace: Mapping[str, bytes] = field(default_factory=dict)
+    requirements: Mapping[str, str] = field(default_factory=dict)
+    ran: tuple[RanStep, ...] = ()
+    ran_stages: tuple[str, ...] = ()
+    image_id: str | None = None
+    image: Picture | None = None
+    stages: Mapping[str, Picture] = field(default_factory=dict)
+    system_installs: tuple[SystemInstall, ...] = ()
+    rebuild: Rebuild | None = None
+    running: Running | None = None
+    single_bytes: int | None = None
+    trouble: Trouble | None = None
+    level: int = 1
+    is_worked_example: bool = False

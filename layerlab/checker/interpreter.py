@@ -1,0 +1,139 @@
+"""Asks the Python that runs a container's service what it is and what it finds; see ``probe`` for what is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import requests
+import urllib3
+from docker.errors import DockerException
+from docker.types import CancellableStream
+
+from layerlab.checker import probe
+from layerlab.checker.evidence import Distribution, Interpreter
+from layerlab.engine import Engine
+from layerlab.text import plain
+
+TIMEOUT: Final = 10.0  # seconds, all attempts together
+OUTPUT_LIMIT: Final = 1_000_000  # bytes
+_ATTEMPTS: Final = 12
+_PYTHON: Final = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)*t?)?")
+# Where images have a Python that nothing in their processes names. The bare names are looked for in PATH.
+_USUAL: Final = (
+    "python3",
+    "python",
+    "/usr/local/bin/python3",
+    "/usr/bin/python3",
+    "/opt/venv/bin/python",
+    "/venv/bin/python",
+    "/app/.venv/bin/python",
+)
+_ENGINE_ERRORS: Final = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+def candidates(commands: Sequence[str]) -> Iterator[str]:
+    """Interpreters to try in a container whose processes have these command lines, the likeliest first, each once.
+
+    Any of the image's own will do to look for the service's process, and then becomes that process's Python.
+    """
+    seen = set()
+    for candidate in (*_named(commands), *_USUAL):
+        if candidate not in seen:
+            seen.add(candidate)
+            yield candidate
+
+
+def _named(commands: Sequence[str]) -> Iterator[str]:
+    words = [command.split()[:8] for command in commands]
+    for line in words:
+        yield from (word for word in line if is_python(word))
+    # Beside a program with another name, such as uwsgi.
+    for line in words:
+        for word in line[:4]:
+            if word.startswith("/") and PurePosixPath(word).parent.name == "bin" and not is_python(word):
+                yield str(PurePosixPath(word).with_name("python3"))
+
+
+def is_python(word: str) -> bool:
+    """Whether this is the name or the path of a Python."""
+    return bool(_PYTHON.fullmatch(PurePosixPath(word).name))
+
+
+def ask(engine: Engine, container_id: str, commands: Sequence[str], user: str) -> Interpreter | None:
+    """What the service's Python says of itself; None if none could be asked.
+
+    Args:
+        engine: Where the container runs.
+        container_id: The container.
+        commands: The command lines of its processes, the server's first.
+        user: Who asks, as ``uid:gid``: that of the server's process, since the kernel shows a process's
+            environment to its own user alone. The image's user if empty.
+    """
+    text = Path(probe.__file__).read_text(encoding="utf-8")
+    deadline = time.monotonic() + TIMEOUT
+    for python, _ in zip(candidates(commands), range(_ATTEMPTS), strict=False):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        mark = secrets.token_hex(16)
+        output = _output(engine, container_id, probe.command(python, text, mark), user, left)
+        if found := understood(output, mark):
+            return found
+    return None
+
+
+def understood(output: bytes, mark: str) -> Interpreter | None:
+    """What the probe printed behind this mark; None if that is not there, or not what it prints."""
+    for line in output.decode(errors="replace").splitlines():
+        if line.startswith(mark):
+            with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                return _interpreter(json.loads(line[len(mark) :]))
+    return None
+
+
+def _interpreter(document: Mapping[str, Any]) -> Interpreter:
+    distributions = {
+        plain(name): Distribution(plain(name), plain(version), plain(location))
+        for name, (version, location) in document["distributions"].items()
+    }
+    path = tuple(plain(entry) for entry in document["path"])
+    return Interpreter(plain(document["executable"]), plain(document["prefix"]), path, distributions)
+
+
+def _output(engine: Engine, container_id: str, command: Sequence[str], user: str, seconds: float) -> bytes:
+    """What a command prints in the container, within this time; nothing if it cannot be run."""
+    api = engine.client.api
+    try:
+        made = api.exec_create(container_id, list(command), stderr=False, user=user)
+        stream = api.exec_start(made["Id"], stream=True)
+    except _ENGINE_ERRORS:
+        return b""
+    output = bytearray()
+    reader = threading.Thread(target=_read, args=(stream, output), daemon=True)
+    reader.start()
+    reader.join(seconds)
+    if reader.is_alive():  # it ends with the container at the latest
+        with suppress(*_ENGINE_ERRORS):
+            stream.close()
+        reader.join(1.0)
+    return bytes(output)
+
+
+def _read(stream: CancellableStream[bytes], output: bytearray) -> None:
+    try:
+        with suppress(*_ENGINE_ERRORS):
+            for chunk in stream:
+                output += chunk
+                if len(output) > OUTPUT_LIMIT:
+                    break
+    finally:
+        # The stream's own close() leaves the connection to the garbage collector.
+        stream._response.close()  # type: ignore[attr-defined]

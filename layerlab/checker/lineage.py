@@ -1,0 +1,214 @@
+"""Which stage and line made each layer of an image, told from the Dockerfile that it was just built from.
+
+BuildKit writes a line of history for each instruction, in the order in which it applies them: those of the external
+base image come first, then what that image's ONBUILD asks for, then those of the stages that are FROM one another.
+So the last lines belong to the Dockerfile's instructions one by one, whatever their variables and shells have made of
+their words. (``layerlab.image.history`` compares the words, since it must cope with any image.)
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import docker.errors
+import requests
+
+from layerlab import build
+from layerlab import dockerfile as dockerfiles
+from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.engine import Engine, gone
+from layerlab.errors import EngineGone, LabError
+from layerlab.image import history
+from layerlab.image.content import Content
+from layerlab.image.history import Entry
+from layerlab.ownership import IMAGE_LABEL
+
+_LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+_TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
+
+
+@dataclass(frozen=True)
+class Step:
+    """An instruction that may make a layer.
+
+    Attributes:
+        stage: The stage that it belongs to.
+        line: Its line; for what a base asks for by ONBUILD, that of FROM.
+        instruction: The instruction; None if only its words in the history are known.
+        workdir: The folder that its relative paths start from; None if that depends on a variable.
+    """
+
+    stage: Stage
+    line: int
+    instruction: Instruction | None
+    workdir: str | None
+
+
+@dataclass(frozen=True)
+class Base:
+    """The external base image of a stage.
+
+    Attributes:
+        config: Its ``config``; empty for scratch, or if the engine has no image of this name.
+        diff_ids: Of its layers.
+        history: How many lines its history has; None if that is not known.
+    """
+
+    config: dict[str, Any]
+    diff_ids: tuple[str, ...]
+    history: int | None
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What an image's layers come from.
+
+    Attributes:
+        stages: Those that are FROM one another, the one that is FROM the external base first.
+        base_layers: How many layers come with that base.
+        base_config: The ``config`` of that base.
+        history: ``created_by`` of the lines of history that are not the base's.
+        steps: What made the layers above, by layer; where it is not known there is none.
+    """
+
+    stages: tuple[Stage, ...]
+    base_layers: int
+    base_config: dict[str, Any]
+    history: tuple[str, ...]
+    steps: dict[int, Step]
+
+
+def trace(engine: Engine, content: Content, dockerfile: Dockerfile, stage: Stage) -> Lineage:
+    """Tie an image's layers to the Dockerfile that this stage of it was built from.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    stages = [stage]
+    while below := dockerfile.base_stage(stages[0]):
+        stages.insert(0, below)
+    base = _external_base(engine, content, stages[0])
+    entries = history.entries(content.config, len(content.layers))
+    written = list(_written(stages, base))
+    if base.history is not None:
+        above = entries[base.history :] if len(entries) >= base.history else []
+        tied = _align([entry for entry in above if _keyword(entry) in _LAYERS], written, stages[0])
+        base_layers = len(base.diff_ids)
+    else:
+        tied = _align([entry for entry in entries if _keyword(entry) in _LAYERS], written, None)
+        first = next((entry for entry, _ in tied), None)
+        above = entries[next((i for i, entry in enumerate(entries) if entry is first), len(entries)) :]
+        base_layers = min((entry.layer for entry in above if entry.layer is not None), default=len(content.layers))
+    steps = {entry.layer: step for entry, step in tied if entry.layer is not None and entry.layer >= base_layers}
+    return Lineage(tuple(stages), base_layers, base.config, tuple(entry.raw for entry in above), steps)
+
+
+def _external_base(engine: Engine, content: Content, stage: Stage) -> Base:
+    """The base that this stage is FROM, if it is what the image stands on."""
+    if stage.base == "scratch":
+        return Base({}, (), 0)
+    # What is no reference must not become part of a URL.
+    if _REFERENCE.fullmatch(stage.base) and ".." not in stage.base:
+        for look in (_inspected, _built):
+            found = look(engine, stage)
+            if found and tuple(content.diff_ids[: len(found.diff_ids)]) == found.diff_ids:
+                return found
+    return Base({}, (), None)
+
+
+def _inspected(engine: Engine, stage: Stage) -> Base | None:
+    return _described(engine, stage.base)
+
+
+def _described(engine: Engine, name: str) -> Base | None:
+    """An image that the engine has; None if it has none of this name."""
+    try:
+        found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
+        lines = len(engine.client.api.history(found["Id"]))  # type: ignore[no-untyped-call]
+    except docker.errors.APIError:
+        return None
+    except requests.RequestException as error:
+        raise gone(engine, error) from error
+    return Base(found.get("Config") or {}, tuple((found.get("RootFS") or {}).get("Layers") or ()), lines)
+
+
+def _built(engine: Engine, stage: Stage) -> Base | None:
+    """A base that only BuildKit has, which keeps what it pulls to itself: an image of nothing else tells of it."""
+    platform = f"--platform={stage.platform} " if stage.platform else ""
+    mark = uuid.uuid4().hex  # makes it an image that nobody else has, and so can be removed
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "Dockerfile").write_text(f"FROM {platform}{stage.base}\n", encoding="utf-8")
+            made = build.build(engine, Path(folder), labels={IMAGE_LABEL: mark}, timeout=_TIME_LIMIT)
+    except EngineGone:
+        raise
+    except LabError:  # it cannot be had any more
+        return None
+    try:
+        found = _described(engine, made.image_id)
+    finally:
+        with suppress(docker.errors.APIError, requests.RequestException):
+            engine.client.images.remove(made.image_id)
+    if found is not None and (labels := found.config.get("Labels")):
+        found.config["Labels"] = {name: value for name, value in labels.items() if value != mark}
+    return found
+
+
+def _written(stages: Sequence[Stage], base: Base) -> Iterator[Step]:
+    """The instructions that may make layers, in the order in which BuildKit applies them."""
+    workdir: str | None = str(base.config.get("WorkingDir") or "/")
+    asked = [_parsed(text) for text in base.config.get("OnBuild") or []]
+    for stage in stages:
+        triggers = [(found, stage.line) for found in asked if found]
+        own = [(found, found.line) for found in stage.instructions]
+        for found, line in [*triggers, *own]:
+            if found.keyword == "WORKDIR":
+                workdir = _join(workdir, found.value.strip().strip("\"'"))
+            if found.keyword in _LAYERS:
+                yield Step(stage, line, found, workdir)
+        asked = [_parsed(found.value) for found in stage.instructions if found.keyword == "ONBUILD"]
+
+
+def _join(folder: str | None, path: str) -> str | None:
+    if "$" in path or (folder is None and not path.startswith("/")):
+        return None
+    return posixpath.normpath(posixpath.join(folder or "/", path))
+
+
+def _parsed(text: str) -> Instruction | None:
+    """An instruction that stands alone."""
+    try:
+        return dockerfiles.parse(f"FROM scratch\n{text}\n").instructions[-1]
+    except LabError:
+        return None
+
+
+def _keyword(entry: Entry) -> str:
+    return history.instruction(entry.raw).partition(" ")[0].upper()
+
+
+def _align(entries: list[Entry], written: list[Step], asked_by: Stage | None) -> list[tuple[Entry, Step]]:
+    """Lines of history, from the first, with what stands in the Dockerfile.
+
+    They are gone through from the end. What is left over above a known base, the base's ONBUILD has asked for.
+    """
+    tied: list[tuple[Entry, Step]] = []
+    left = list(written)
+    for entry in reversed(entries):
+        while left and left[-1].instruction and left[-1].instruction.keyword != _keyword(entry):
+            left.pop()  # an instruction that has left no line
+        if left:
+            tied.append((entry, left.pop()))
+        elif asked_by is not None:
+            instruction = _parsed(history.instruction(entry.raw))
+            tied.append((entry, Step(asked_by, asked_by.line, instruction, None)))
+    return tied[::-1]

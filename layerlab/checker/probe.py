@@ -1,0 +1,271 @@
+"""Asks, from inside a container, which Python serves port 5000 and which distributions that Python finds.
+
+This file is the script itself: its text is handed to an interpreter of the image (see `command`), so it must run
+on any Python from 3.8 on with the standard library alone, and imports nothing of the lab. It trusts no name and no
+variable that the image gives: the process is the one that holds the listening socket, as the kernel's /proc tells.
+It goes in two steps: ``find`` looks for the process with whatever Python there is, and becomes that process's own
+Python, with its environment and working directory; ``tell`` then prints what that one finds, behind a random mark,
+since a ``sitecustomize`` may print as well.
+"""
+# pathlib takes longer to load than all of this:
+# ruff: noqa: PTH109, PTH115, PTH118, PTH119, PTH120, PTH123, PTH208
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+
+SECONDS = 8  # then the kernel ends it, whatever the image's Python does
+PORT = 5000
+LISTENING = "0A"  # TCP_LISTEN in the kernel's include/net/tcp_states.h
+PYTHON = re.compile(r"(python|pypy)(\d+(\.\d+)*t?)?$")
+PATH_FLAGS = "IEsSP"  # of the interpreter's options those that change where it looks for modules
+CURRENT_FIRST = ("gunicorn", "uvicorn", "flask", "uwsgi", "waitress", "hypercorn", "granian")
+MOST = 2_000  # distributions
+# Only the standard library may be imported from here on: a module of the learner's may be called json.
+BOOT = """import sys
+known_path = sys.path[:]
+sys.path[:] = [p for p in known_path if p.startswith(sys.base_prefix + "/lib") and "packages" not in p] or known_path
+exec(sys.argv[1])"""
+
+
+def command(python: str, text: str, mark: str) -> list[str]:
+    """What to run in the container: this Python, free of variables and site packages, with this file's text."""
+    return [python, "-I", "-S", "-B", "-c", BOOT, text, mark, "find"]
+
+
+def read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1_000_000)
+    except OSError:
+        return b""
+
+
+def link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def entries(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
+def arguments(pid: int) -> list[str]:
+    """The command line of a process."""
+    return [os.fsdecode(word) for word in read(f"/proc/{pid}/cmdline").split(b"\0")[:-1]]
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment that a process was started with; empty if it may not be read or was written over."""
+    pairs = [entry.split(b"=", 1) for entry in read(f"/proc/{pid}/environ").split(b"\0") if b"=" in entry]
+    found = {os.fsdecode(name): os.fsdecode(value) for name, value in pairs if name}
+    return found if "PATH" in found else {}
+
+
+def parent(pid: int) -> int:
+    """The parent's number: 0 for process 1, and for what was started in the container from outside."""
+    match = re.search(rb"^PPid:\s*(\d+)", read(f"/proc/{pid}/status"), re.MULTILINE)
+    return int(match.group(1)) if match else 0
+
+
+def listening() -> set[str]:
+    """The sockets that wait for connections on the service's port, as /proc/*/fd names them."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in read(f"/proc/net/{table}").decode(errors="replace").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == PORT:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def is_python(path: str) -> bool:
+    return bool(PYTHON.match(os.path.basename(path)))
+
+
+def choose() -> int:
+    """The process whose Python is asked for: of those that run Python, the first that serves, else the first."""
+    sockets = listening()
+    ranked = []
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        if pid != 1 and not parent(pid):
+            continue  # a health check, or ourselves
+        words = arguments(pid)
+        runs = is_python(link(f"/proc/{pid}/exe")) or bool(words and is_python(words[0]))
+        embeds = b"libpython" in read(f"/proc/{pid}/maps")  # as uWSGI does
+        serves = any(link(f"/proc/{pid}/fd/{number}") in sockets for number in entries(f"/proc/{pid}/fd"))
+        ranked.append((not (serves and (runs or embeds)), not runs, not embeds, not serves, pid))
+    return min(ranked)[-1] if ranked else 1
+
+
+def option(words: list[str], *names: str) -> str:
+    """The value of an option on a command line, the last one if it is there twice; empty if it is not."""
+    found = ""
+    for at, word in enumerate(words):
+        for name in names:
+            if word == name and at + 1 < len(words):
+                found = words[at + 1]
+            elif name.startswith("--") and word.startswith(name + "="):
+                found = word[len(name) + 1 :]
+    return found
+
+
+def interpreters(words: list[str], executable: str, variables: dict[str, str]) -> Iterator[str]:
+    """Where the Python of a process may be, the likeliest first.
+
+    Named as it was called wherever possible: that of a virtual environment is a link to another, and only the
+    name tells which environment it is.
+    """
+    path = variables.get("PATH") or os.defpath
+
+    def same(name: str) -> Iterator[str]:
+        found = shutil.which(name, path=path)
+        if found and (not is_python(executable) or os.path.realpath(found) == os.path.realpath(executable)):
+            yield found
+
+    for word in words[:4]:
+        if is_python(word):
+            yield from same(word)
+    home = option(words, "-H", "--home", "--virtualenv", "--venv", "--pyhome") or variables.get("VIRTUAL_ENV")
+    if home:
+        yield from same(os.path.join(home, "bin", "python"))
+    program = shutil.which(words[0], path=path) if words else None
+    if program and not is_python(program):
+        yield from same(os.path.join(os.path.dirname(program), "python3"))
+    # A process that has written over its command line: the one in PATH that is the same program.
+    yield from same("python3")
+    yield from same("python")
+    if is_python(executable):
+        yield executable
+
+
+def own_options(words: list[str]) -> tuple[list[str], str]:
+    """The interpreter's options of a command line that change its path, and the script that it runs if any."""
+    if not words or not is_python(words[0]):
+        return [], ""
+    kept: list[str] = []
+    rest = words[1:]
+    while rest and rest[0].startswith("-") and len(rest[0]) > 1:
+        word = rest.pop(0)
+        letters = word[1:]
+        if "m" in letters or "c" in letters:
+            return kept, ""
+        if letters in ("X", "W"):
+            rest = rest[1:]
+        elif letters[0] not in "XW-":
+            kept += [f"-{letter}" for letter in letters if letter in PATH_FLAGS]
+    return kept, rest[0] if rest else ""
+
+
+def first_on_path(words: list[str], variables: dict[str, str], directory: str) -> list[str]:
+    """What a server puts before everything else on ``sys.path``, the first first."""
+    words = words + variables.get("GUNICORN_CMD_ARGS", "").split()
+    wanted = [entry.strip() for entry in option(words, "--pythonpath", "--python-path", "--pp").split(",")]
+    wanted.append(option(words, "--chdir", "--app-dir"))
+    names = [os.path.basename(word) for word in words[:4]]
+    if "-m" in words[:6] or any(name.startswith(CURRENT_FIRST) for name in names):
+        wanted.append(directory)
+    _, script = own_options(words)
+    if script:
+        wanted.append(os.path.dirname(os.path.realpath(os.path.join(directory, script))))
+    full = [os.path.normpath(os.path.join(directory, entry)) for entry in wanted if entry]
+    return list(dict.fromkeys(full))
+
+
+def loaded_from(pid: int) -> list[str]:
+    """The folders of those distributions whose compiled modules a process has loaded."""
+    lines = read(f"/proc/{pid}/maps").decode(errors="replace").splitlines()
+    modules = dict.fromkeys("/" + line.partition("/")[2] for line in lines if ".so" in line)
+    found: dict[str, bool] = {}
+    for module in modules:
+        above = os.path.dirname(module)
+        while above != "/" and above not in found:
+            found[above] = any(name.endswith((".dist-info", ".egg-info")) for name in entries(above))
+            if found[above]:
+                break
+            above = os.path.dirname(above)
+    return [folder for folder, holds in found.items() if holds]
+
+
+def find(text: str, mark: str) -> None:
+    """Become the Python of the service's process, in its place, and tell."""
+    signal.alarm(SECONDS)  # outlives execve
+    pid = choose()
+    words = arguments(pid)
+    variables = environment(pid) or dict(os.environ)
+    directory = link(f"/proc/{pid}/cwd") or os.getcwd()
+    known = json.dumps({"first": first_on_path(words, variables, directory), "roots": loaded_from(pid)})
+    try:
+        os.chdir(directory)
+    except OSError:
+        os.chdir("/")
+    options, _ = own_options(words)
+    for python in interpreters(words, link(f"/proc/{pid}/exe"), variables):
+        try:
+            os.execve(python, [python, *options, "-B", "-c", BOOT, text, mark, "tell", known], variables)  # noqa: S606
+        except (OSError, ValueError):
+            continue  # the next one
+
+
+def distributions(path: list[str]) -> dict[str, tuple[str, str]]:
+    """The version and the place of the distributions on this path, by normalised name, the first of each only."""
+    from importlib import metadata  # noqa: PLC0415  # only the second step needs it
+
+    found: dict[str, tuple[str, str]] = {}
+    for one in metadata.distributions(path=path):
+        try:
+            name, version = one.metadata["Name"], one.version
+        except Exception:  # noqa: S112  # a damaged one is none
+            continue
+        place = str(getattr(one, "_path", ""))
+        if name and version and len(found) < MOST:
+            normalised = re.sub(r"[-_.]+", "-", name).lower()
+            found.setdefault(normalised, (version, os.path.realpath(place) if place else ""))
+    return found
+
+
+def whole_path(path: list[str], first: list[str], roots: list[str]) -> list[str]:
+    """``sys.path`` as the service has it.
+
+    The kernel tells from where a process has really loaded modules: also from what a configuration file or its
+    own code has put on the path, which no variable and no option tells.
+    """
+    whole = first + [entry for entry in path if entry and entry not in first]
+    present = {os.path.realpath(entry) for entry in whole}
+    return [root for root in roots if os.path.realpath(root) not in present] + whole
+
+
+def tell(path: list[str], mark: str, known: str) -> None:
+    """Print what this Python finds on this path, on a line of its own behind the mark."""
+    given = json.loads(known)
+    whole = whole_path(path, given["first"], given["roots"])
+    document = {
+        "executable": sys.executable,
+        "prefix": sys.prefix,
+        "path": whole,
+        "distributions": distributions(whole),
+    }
+    print("\n" + mark + json.dumps(document), flush=True)
+
+
+def main(path: list[str]) -> None:
+    text, mark, step = sys.argv[1:4]
+    if step == "find":
+        find(text, mark)
+    else:
+        tell(path, mark, sys.argv[4])
+
+
+if __name__ == "__main__":
+    main(globals().get("known_path", sys.path))

@@ -1,0 +1,127 @@
+"""The command that says how far a solution of the exercise is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import click
+
+from layerlab import checker, displays, image, workshop
+from layerlab.checker import history, show, watching, words
+from layerlab.checker.model import Verdict
+from layerlab.checker.workspace import NAME, open_workspace
+from layerlab.commands.common import as_json, err, find_engine, out
+from layerlab.engine import Engine
+from layerlab.errors import ImageNotFound, LabError
+from layerlab.terminal import printable
+
+NO_DOCUMENT: Final = 2
+
+
+def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    """The tasks that were named."""
+    numbers = [words.task_number(value) for value in values]
+    for value, number in zip(values, numbers, strict=True):
+        if number is None:
+            raise click.BadParameter(f"there is no task {value!r}; choose from 1 to 7", context, parameter)
+    return tuple(number for number in numbers if number is not None)
+
+
+@click.command("check")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@as_json
+@click.option("--watch", is_flag=True, help="Check again whenever a file is saved, until Ctrl-C.")
+@click.option(
+    "--hint",
+    "hints",
+    metavar="TASK",
+    multiple=True,
+    callback=_tasks,
+    help="One more hint for this task, by its number; may be repeated.",
+)
+def check_command(folder: Path, as_json: bool, watch: bool, hints: tuple[int, ...]) -> int:
+    """Check a solution of the exercise.
+
+    DIR is a workspace made by `./lab new`. Builds its Dockerfile, looks into the image and runs it; all of that is
+    removed afterwards. Exit status: 0 if all seven tasks pass, 1 if not, 2 if nothing could be checked.
+    """
+    if not (folder / NAME).exists():
+        open_workspace(folder)  # says what is missing, before an engine is looked for or even installed
+    engine = find_engine()
+    if not watch:
+        return _check(engine, folder, as_json=as_json, hints=hints)
+    return _watch(engine, folder, as_json=as_json, hints=hints)
+
+
+def _watch(engine: Engine, folder: Path, *, as_json: bool, hints: tuple[int, ...]) -> int:
+    """Check, wait for a change, and so on; returns the status of the last check."""
+    seen = watching.look(folder)
+    status = _check(engine, folder, as_json=as_json, hints=hints, one_line=True)
+    try:
+        while True:
+            err.print(
+                f"\nWaiting for a change of {watching.WATCHED} in {printable(str(folder))}; Ctrl-C ends it.",
+                markup=False,
+            )
+            watching.wait_for_change(folder, seen)
+            seen = watching.look(folder)
+            try:
+                status = _check(engine, folder, as_json=as_json, one_line=True)
+            except LabError as error:  # such as a Dockerfile that has been renamed: the next change may mend it
+                err.print(f"lab: {printable(error.one_line)}", markup=False)
+                status = NO_DOCUMENT
+    except KeyboardInterrupt:
+        err.print()
+        return status
+
+
+def _check(
+    engine: Engine, folder: Path, *, as_json: bool, hints: tuple[int, ...] = (), one_line: bool = False
+) -> int:
+    """Check once and print what came of it; returns 0 if all seven tasks pass, else 1."""
+    images: list[image.Image] = []
+    with displays.terminal(f"checking {folder}") as report:
+        verdict = checker.check(engine, folder, report=report, on_image=images.append)
+    changes = history.changes(history.recall(folder), verdict)
+    history.remember(folder, verdict)
+    for number in hints:
+        history.reveal(folder, verdict.tasks[number - 1])
+    passed = all(task.status == "pass" for task in verdict.tasks)
+    if as_json:
+        print(json.dumps(verdict.document(), indent=None if one_line else 2), flush=True)
+        return 0 if passed else 1
+    show.print_verdict(
+        out,
+        verdict,
+        name=str(folder),
+        source=show.source_of(folder),
+        memory=history.recall(folder),
+        changes=changes,
+    )
+    _say_what_has_no_hint(verdict, hints)
+    if passed and images:
+        _compare(engine, dataclasses.replace(images[-1], name=folder.resolve().name))
+    return 0 if passed else 1
+
+
+def _say_what_has_no_hint(verdict: Verdict, hints: tuple[int, ...]) -> None:
+    for number in sorted(set(hints)):
+        if not verdict.tasks[number - 1].findings:
+            out.print(f"Task {number} needs no hint: nothing was found about it.", markup=False)
+
+
+def _compare(engine: Engine, mine: image.Image) -> None:
+    """Print a solution's size beside those of the lab's own images, as far as they are here."""
+    images, names = [mine], [""]
+    for name in workshop.RECIPES:
+        try:
+            images.append(workshop.look(engine, name))
+            names.append(name)
+        except ImageNotFound:
+            continue
+    if len(images) > 1:
+        import_module("layerlab.commands.printing").print_comparison(images, names)

@@ -1,0 +1,41 @@
+"""The command that makes a workspace for the exercise."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from layerlab import exercise
+from layerlab.commands.common import out
+from layerlab.paths import ROOT
+from layerlab.terminal import printable
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--level",
+    type=click.IntRange(min(exercise.LEVELS), max(exercise.LEVELS)),
+    default=exercise.LEVELS[0],
+    show_default=True,
+    help="2: a package has to be compiled.",
+)
+def new(folder: Path, level: int) -> int:
+    """Make a workspace for the exercise.
+
+    DIR is a new folder, or an empty one; nothing is ever overwritten. It gets a Dockerfile that works badly, with
+    seven TODOs, and everything that is needed to make it a good one.
+    """
+    made = exercise.make(folder, level=level)
+    named = shlex.quote(printable(str(made.folder)))
+    lab = "./lab" if Path.cwd() == ROOT else shlex.quote(str(ROOT / "lab"))
+    out.print(f"{named} is ready: the exercise, level {made.level}", markup=False, soft_wrap=True)
+    width = max(map(len, exercise.CONTENTS))
+    for name, purpose in exercise.CONTENTS.items():
+        out.print(f"  {name:<{width}}  {purpose}", markup=False, soft_wrap=True)
+    out.print("Next:")
+    out.print(f"  cd {named}, read README.md, edit Dockerfile", markup=False, soft_wrap=True)
+    out.print(f"  {lab} check {named}  says how far it is; --watch: whenever you save", markup=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,167 @@
+"""Makes a workspace for the exercise: a folder with all that a learner needs, in which the plain commands work."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from layerlab.errors import UsageError
+from layerlab.paths import ROOT
+from layerlab.text import shorten
+
+LEVELS: Final = (1, 2)
+"""1 is the exercise; 2 the same, where a package has to be compiled."""
+
+CONTENTS: Final[Mapping[str, str]] = {
+    "Dockerfile": "the starter: it builds and runs, and has TODO 1 to 7",
+    "Dockerfile.single": "the same service in one stage, to compare with",
+    "README.md": "the tasks; how to test, compare, check and clean up",
+    "app": "the service",
+    "requirements.txt": "its Python packages, pinned",
+}
+"""What a workspace holds, and what each is for. No ``.dockerignore``: to write one is part of a good answer."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace that was made.
+
+    Attributes:
+        folder: Where it is, as it was asked for.
+        level: Of the exercise.
+    """
+
+    folder: Path
+    level: int
+
+
+def make(folder: Path, *, level: int = 1) -> Workspace:
+    """Make a workspace: all of it, or nothing.
+
+    Args:
+        folder: A new folder beside others that exist, or an empty one.
+        level: See `LEVELS`.
+
+    Raises:
+        UsageError: there is something in its place, its parent does not exist, or it cannot be written.
+    """
+    if level not in LEVELS:
+        raise UsageError(f"the exercise has no level {level}", remedy=f"choose from {', '.join(map(str, LEVELS))}")
+    files = _files(level)
+    try:
+        is_there = _refuse_what_is_there(folder)
+        # A new folder appears at once with all that is in it. One that exists stays the one it is: it may be where a
+        # shell is, or a mount.
+        scratch = (folder if is_there else folder.parent) / f".lab-new-{uuid.uuid4().hex[:12]}"
+        _make(folder, scratch, files, is_there=is_there)
+    except OSError as error:
+        raise UsageError(
+            f"the workspace {_shown(folder)} cannot be made ({error.strerror or error})",
+            remedy="choose a folder where you may write, such as one in your home directory",
+        ) from None
+    return Workspace(folder, level)
+
+
+def _refuse_what_is_there(folder: Path) -> bool:
+    """Whether there is an empty folder; anything else in its place is refused by name."""
+    if folder.is_symlink():
+        raise UsageError(
+            f"{_shown(folder)} is a symbolic link to {_shown(folder.readlink())}",
+            remedy="name the folder itself, or another one",
+        )
+    if folder.is_dir():
+        if names := sorted(path.name for path in folder.iterdir()):
+            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+            held = ", ".join(shorten(name, 60) for name in names[:4])
+            raise UsageError(
+                f"the folder {_shown(folder)} is not empty (it holds {held}{more}), and nothing is overwritten",
+                remedy="name a new folder, or an empty one",
+            )
+        return True
+    if folder.exists():
+        raise UsageError(
+            f"{_shown(folder)} is a file, and nothing is overwritten", remedy="name a new folder, or an empty one"
+        )
+    if not folder.parent.is_dir():
+        raise UsageError(
+            f"{_shown(folder)} has no place: there is no folder {_shown(folder.parent)}",
+            remedy="make that folder first, or name another one",
+        )
+    return False
+
+
+def _make(folder: Path, scratch: Path, files: Mapping[str, bytes], *, is_there: bool) -> None:
+    """Write everything to the scratch folder and move it into place; on an error or Ctrl-C, leave nothing."""
+    moved: list[Path] = []
+    try:
+        _write(scratch, files)
+        if is_there:
+            for entry in sorted(scratch.iterdir()):
+                moved.append(folder / entry.name)
+                entry.rename(moved[-1])
+            scratch.rmdir()
+        else:
+            scratch.rename(folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        for path in moved:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a new folder.
+
+    Their modes are the usual ones, whatever the umask and the modes in the repository: a service that is not root
+    has to be able to read what COPY takes from here, and the learner to change it.
+    """
+    _make_folder(folder)
+    for name, content in files.items():
+        path = folder / name
+        for parent in reversed(path.relative_to(folder).parents[:-1]):
+            if not (folder / parent).is_dir():
+                _make_folder(folder / parent)
+        path.write_bytes(content)
+        path.chmod(0o644)
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o755)
+
+
+def _files(level: int) -> dict[str, bytes]:
+    """The contents of a workspace, by path relative to it."""
+    exercise = ROOT / "exercise"
+    readme = (exercise / "README.md").read_bytes()
+    if level == 1:
+        recipes, shared = exercise, ROOT
+    else:
+        recipes = shared = exercise / f"level-{level}"
+        readme = (recipes / "README.md").read_bytes() + b"\n" + readme
+    return {
+        "Dockerfile": (recipes / "Dockerfile").read_bytes(),
+        "Dockerfile.single": (shared / "Dockerfile.single").read_bytes(),
+        "README.md": readme,
+        "requirements.txt": (shared / "requirements.txt").read_bytes(),
+        **{path.relative_to(ROOT).as_posix(): path.read_bytes() for path in _app()},
+    }
+
+
+def _app() -> Iterator[Path]:
+    """The service's files, without what Python and editors leave beside them."""
+    for path in sorted((ROOT / "app").rglob("*")):
+        names = path.relative_to(ROOT).parts
+        if path.is_file() and not any(name.startswith(".") or name == "__pycache__" for name in names):
+            yield path
+
+
+def _shown(path: Path) -> str:
+    return shorten(str(path), 200)

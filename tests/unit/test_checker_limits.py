@@ -1,0 +1,136 @@
+"""The builder's limits, on a copy of the kernel's files: set, shared, put back, taken over from a killed check."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from layerlab.checker import limits
+from layerlab.checker.limits import _release, _start_of, _take, _wanted
+
+BEFORE_V1 = {
+    "memory/docker/buildkit/memory.limit_in_bytes": "9223372036854771712",
+    "memory/docker/buildkit/memory.memsw.limit_in_bytes": "9223372036854771712",
+    "pids/docker/buildkit/pids.max": "max",
+    "cpu/docker/buildkit/cpu.cfs_quota_us": "-1",
+}
+BEFORE_V2 = {
+    "docker/buildkit/memory.swap.max": "max",
+    "docker/buildkit/memory.max": "max",
+    "docker/buildkit/pids.max": "max",
+    "docker/buildkit/cpu.max": "max 100000",
+}
+
+
+@pytest.fixture(params=["v1", "v2"])
+def cgroups(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """The files of a machine with cgroups of this version, and what is in those that matter."""
+    before = BEFORE_V1 if request.param == "v1" else BEFORE_V2
+    root = tmp_path / "cgroup"
+    for name, value in before.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(value)
+    if request.param == "v1":
+        for controller in ("memory", "pids", "cpu"):
+            (root / controller / "cgroup.procs").touch()
+        (root / "memory/memory.memsw.limit_in_bytes").touch()
+    else:
+        (root / "cgroup.controllers").write_text("cpu memory pids")
+    return root, before
+
+
+def holder(name: str, process: int) -> str:
+    """How a check is noted whose process is this one."""
+    return f"{name} {process} {_start_of(process)}"
+
+
+def values(root: Path, before: dict[str, str]) -> dict[str, str]:
+    """What is in the files now."""
+    return {name: (root / name).read_text() for name in before}
+
+
+class TestLimits:
+    def test_set_and_put_back(self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+        """Memory with swap, processes and CPU are limited; afterwards all is as before, and nothing is noted."""
+        root, before = cgroups
+        note, me = tmp_path / "note.json", holder("a", os.getpid())
+
+        _take(me, _wanted(root, 2_000_000_000, 1024), note)
+        limited = values(root, before)
+        _release(me, note)
+
+        assert not set(limited.values()) & set(before.values())
+        assert {"2000000000", "1024"} <= set(limited.values())
+        assert values(root, before) == before
+        assert not note.exists()
+
+    def test_two_checks(self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+        """Two checks have the room of two, and there are limits until the last one ends, whichever that is."""
+        root, before = cgroups
+        note, first, second = tmp_path / "note.json", holder("a", os.getpid()), holder("b", os.getpid())
+
+        _take(first, _wanted(root, 10, 20), note)
+        _take(second, _wanted(root, 10, 20), note)
+        limited = values(root, before)
+        _release(first, note)
+        still = values(root, before)
+        _release(second, note)
+
+        assert still == limited != before
+        assert {"20", "40"} <= set(limited.values())
+        assert values(root, before) == before
+
+    def test_after_a_kill(self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+        """A check that was killed left its limits; the next one puts back what was there before that one."""
+        root, before = cgroups
+        note = tmp_path / "note.json"
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            _take(holder("killed", process.pid), _wanted(root, 10, 20), note)
+            process.kill()
+        me = holder("b", os.getpid())
+
+        _take(me, _wanted(root, 11, 21), note)
+        limited = values(root, before)
+        _release(me, note)
+
+        assert {"11", "21"} <= set(limited.values())
+        assert values(root, before) == before
+
+    def test_a_kernel_that_refuses(
+        self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """If one limit cannot be set, those that were are put back."""
+        root, before = cgroups
+        write_text = Path.write_text
+
+        def refuse(path: Path, text: str, *args: object) -> int:
+            if path.name == "pids.max" and text == "20":
+                raise OSError(16, "Device or resource busy")
+            return write_text(path, text)
+
+        monkeypatch.setattr(Path, "write_text", refuse)
+
+        with pytest.raises(OSError, match="busy"):
+            _take(holder("a", os.getpid()), _wanted(root, 10, 20), tmp_path / "note.json")
+
+        assert values(root, before) == before
+        assert not (tmp_path / "note.json").exists()
+
+    def test_before_the_first_build(self, tmp_path: Path) -> None:
+        """Where the engine has built nothing yet, its cgroup is made, below the one that it makes itself."""
+        root = tmp_path / "cgroup"
+        for controller in ("memory", "pids", "cpu"):
+            (root / controller).mkdir(parents=True)
+            (root / controller / "cgroup.procs").touch()
+
+        _take(holder("a", os.getpid()), _wanted(root, 10, 20), tmp_path / "note.json")
+
+        assert all((root / controller / "docker/buildkit").is_dir() for controller in ("memory", "pids", "cpu"))
+
+    def test_elsewhere(self, tmp_path: Path) -> None:
+        """Where there are no such files, nothing is limited."""
+        assert _wanted(tmp_path, limits.MEMORY, limits.PROCESSES) == {}

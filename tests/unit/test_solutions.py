@@ -1,0 +1,98 @@
+"""The labelled solutions are well-formed, differ in what they probe, and cover every task."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from layerlab import dockerfile
+from layerlab.errors import DockerfileError
+from layerlab.paths import ROOT
+from tests.engine import solutions
+
+FOLDERS = solutions.folders("right", "wrong", "cheat")
+TASKS = set(range(1, 8))
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return Path(request.param)
+
+
+def test_there_are_many_and_no_two_probe_the_same() -> None:
+    """At least 60 solutions differ in what they probe, and all of them are collected."""
+    probes = Counter(solutions.read(folder).probes for folder in FOLDERS)
+    assert sorted(FOLDERS) == sorted(path.parent for path in solutions.SOLUTIONS.glob("*/expected.toml"))
+    assert len(probes) >= 60
+    assert not [probe for probe, count in probes.items() if count > 1]
+
+
+def test_no_two_have_the_same_files() -> None:
+    """No solution is a copy of another one under another name."""
+    contents = Counter(
+        tuple(sorted((str(path.relative_to(folder)), path.read_bytes()) for path in files(folder)))
+        for folder in FOLDERS
+    )
+    assert max(contents.values()) == 1
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_each_task_is_failed_in_several_ways(task: int) -> None:
+    """For each task there are at least five solutions that fail it, and one that fails nothing else."""
+    failing = [read for read in map(solutions.read, FOLDERS) if read.statuses[task] == {"fail"}]
+    alone = [read for read in failing if [t for t, status in read.statuses.items() if status == {"fail"}] == [task]]
+    assert len(failing) >= 5
+    assert alone
+
+
+def test_what_is_expected_is_well_formed(folder: Path) -> None:
+    """Each task is in exactly one list, only known keys are used, and the mechanism is named on one line."""
+    said = solutions.document(folder)
+    assert set(said) <= {"probes", "level", "finding", *solutions.ALLOWED}
+    assert {"probes", "pass", "fail", "unknown"} <= set(said)
+    assert sorted(task for key in solutions.ALLOWED for task in said.get(key, [])) == sorted(TASKS)
+    assert said["probes"].strip() == said["probes"] != ""
+    assert "\n" not in said["probes"]
+    assert said.get("level", 1) in {1, 2}
+
+
+def test_its_name_says_what_it_is(folder: Path) -> None:
+    """A right one passes everything; a wrong one and a cheat do not."""
+    kind = folder.name.split("-")[0]
+    assert (set(solutions.document(folder)["pass"]) == TASKS) == (kind == "right")
+
+
+def test_its_findings_are_on_instructions(folder: Path) -> None:
+    """Each expected finding is of a task that does not pass, on a line where an instruction begins."""
+    read = solutions.read(folder)
+    lines = (folder / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    for task, line in read.findings:
+        assert "pass" not in read.statuses[task]
+        assert lines[line - 1].strip()
+        assert not lines[line - 1].startswith((" ", "#")) or lines[line - 1].startswith("# syntax=")
+
+
+def test_its_dockerfile_is_one(folder: Path) -> None:
+    """The Dockerfile parses, unless no task can pass for that very reason."""
+    text = (folder / "Dockerfile").read_text(encoding="utf-8")
+    try:
+        stages = dockerfile.parse(text).stages
+    except DockerfileError:
+        assert not solutions.document(folder)["pass"]
+    else:
+        assert stages
+
+
+def test_it_holds_nothing_but_its_workspace(folder: Path) -> None:
+    """The files are few and small, and none is a link or names this machine."""
+    assert len(files(folder)) <= 8
+    for path in files(folder):
+        assert not path.is_symlink()
+        assert path.stat().st_size < 5_000
+        assert str(ROOT) not in path.read_text(encoding="utf-8")
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if not path.is_dir()]
