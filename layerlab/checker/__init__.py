@@ -57,7 +57,14 @@ _WORKED_EXAMPLE: Final = Finding(
 )
 
 
-def check(engine: Engine, folder: Path, *, report: Report = silent, on_image: OnImage | None = None) -> Verdict:
+def check(
+    engine: Engine,
+    folder: Path,
+    *,
+    report: Report = silent,
+    on_image: OnImage | None = None,
+    hardened: bool = True,
+) -> Verdict:
     """Judge the Dockerfile in a folder.
 
     It is built and run on the engine, under limits; nothing of that is left, however it ends.
@@ -67,13 +74,14 @@ def check(engine: Engine, folder: Path, *, report: Report = silent, on_image: On
         folder: The workspace.
         report: Is told of each step.
         on_image: Is given the learner's image (`layerlab.image.Image`) before it is removed.
+        hardened: Whether to try a hardened run as well, which is for advice only.
 
     Raises:
         UsageError: there is no such folder, or no Dockerfile in it.
         EngineGone: the engine stopped answering.
     """
     began = time.monotonic()
-    evidence = gather(engine, open_workspace(folder), report, on_image)
+    evidence = gather(engine, open_workspace(folder), report, on_image, hardened=hardened)
     return replace(judge(evidence), seconds=time.monotonic() - began)
 
 

@@ -7,8 +7,10 @@ at what runs, ``diagnosis`` says why it does not answer.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from docker.errors import APIError
@@ -130,7 +132,9 @@ class _Run:
             status = replace(status, server=unmasked(status.server, asking.is_http_server(url)))
         trouble = None if waited.seconds is not None else self._why_silent(waited)
         self.tell("stopping it")
+        handles_signal = self._handles_stop_signal()
         stop = self._stop()
+        waits_in_vain = waited.status is None and waited.waited >= self.wait and not waited.found
         return Running(
             up=bool(seen),
             processes=self._named(seen),
@@ -142,6 +146,7 @@ class _Run:
             stop=stop,
             logs=self._logs(),
             trouble=trouble,
+            hurried=waits_in_vain or bool(stop and stop.killed and handles_signal),
         )
 
     def _start(self) -> Trouble | None:
@@ -246,6 +251,24 @@ class _Run:
         seconds = time.perf_counter() - begun
         code = int(self.container.attrs["State"]["ExitCode"])
         return Stop(seconds, code, killed, signal_name(signal))
+
+    def _handles_stop_signal(self) -> bool:
+        """Whether process 1 has a handler for the stop signal, as far as the kernel tells us; proc(5), SigCgt.
+
+        Without one, the signal does nothing to it, however long one waits.
+        """
+        name = signal_name(str(self.container.attrs["Config"].get("StopSignal") or "SIGTERM"))
+        number = next((number for number, known in SIGNALS.items() if known == name), 0)
+        pid = int(self.container.attrs["State"]["Pid"])
+        if not self.engine.is_local or not number or not pid:
+            return True
+        try:
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        except OSError:
+            return True
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        inside = re.search(r"^NSpid:.*\s1$", status, re.MULTILINE)  # of a container, not of another machine's engine
+        return not (caught and inside) or bool(int(caught[1], 16) >> (number - 1) & 1)
 
     def _kill(self, signal: str) -> bool:
         """Send a signal to its first process; False if it has ended."""

@@ -301,6 +301,7 @@ class Running:
         trouble: Why it did not start or did not answer.
         hardened: Whether it also answers with a read-only root and without capabilities; None if that was not tried.
         hardened_why: What happened in that run, if it did not answer.
+        hurried: Whether it did not answer or end in time in a way that a machine with too much to do may explain.
     """
 
     up: bool
@@ -315,6 +316,7 @@ class Running:
     trouble: Trouble | None = None
     hardened: bool | None = None
     hardened_why: str = ""
+    hurried: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,14 @@ OnImage = Callable[[image.Image], None]
 _AT_ONCE: Final = 5  # the container, the hardened one, the rebuild, the pictures, the single-stage image
 
 
-def gather(engine: Engine, workspace: Workspace, report: Report, on_image: OnImage | None = None) -> Evidence:
+def gather(
+    engine: Engine,
+    workspace: Workspace,
+    report: Report,
+    on_image: OnImage | None = None,
+    *,
+    hardened: bool = True,
+) -> Evidence:
     """All that can be found out about a workspace; nothing of it is left on the engine.
 
     Args:
@@ -35,6 +42,7 @@ def gather(engine: Engine, workspace: Workspace, report: Report, on_image: OnIma
         workspace: The learner's folder.
         report: Is told of each step.
         on_image: Is given the learner's image before it is removed.
+        hardened: Whether to try a hardened run as well, which is for advice only.
 
     Raises:
         EngineGone: the engine stopped answering.
@@ -62,7 +70,8 @@ def gather(engine: Engine, workspace: Workspace, report: Report, on_image: OnIma
         if outcome.image_id is None:
             return evidence
         evidence = replace(evidence, image_id=outcome.image_id)
-        return _look(_Work(engine, workspace, prepared, outcome, relay), evidence, workspace.dockerfile, on_image)
+        work = _Work(engine, workspace, prepared, outcome, relay, hardened)
+        return _look(work, evidence, workspace.dockerfile, on_image)
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ class _Work:
     prepared: Prepared
     outcome: Outcome
     relay: _Relay
+    hardened: bool
 
 
 @contextmanager
@@ -109,15 +119,15 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
     image_id = str(work.outcome.image_id)
     with _side_by_side(work.relay) as pool:
         ran = pool.submit(container.observe, work.engine, image_id, report=work.relay)
-        hardened = pool.submit(container.observe_hardened, work.engine, image_id, wait=_HARDENED_WAIT)
+        hardened = pool.submit(_observe_hardened, work, image_id)
         again = pool.submit(_rebuild, work, dockerfile)
         taken = pool.submit(_pictures, work, dockerfile)
         single = pool.submit(single_bytes, work.engine, work.workspace.level, report=work.relay)
         stages, final = taken.result()
         size, why_no_size = _or_trouble(single)
         rebuilt, running = again.result(), _with_hardened(ran.result(), hardened)
-    if _ran_out_of_time(running) and _is_busy():
-        # What went on beside it may have been what it waited for.
+    if running.hurried and _is_busy():
+        # What went on beside it may be why it was late.
         running = replace(
             container.observe(work.engine, image_id, report=work.relay),
             hardened=running.hardened,
@@ -177,15 +187,15 @@ def _picture(
     return replace(taken, files=tuple(file for file in taken.files if not file.path.endswith(f"/{builds.SENT_NAME}")))
 
 
-def _with_hardened(running: Running, hardened: Future[tuple[bool, str]]) -> Running:
+def _observe_hardened(work: _Work, image_id: str) -> tuple[bool | None, str]:
+    if not work.hardened:
+        return None, ""
+    return container.observe_hardened(work.engine, image_id, wait=_HARDENED_WAIT)
+
+
+def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) -> Running:
     answers, why = hardened.result()
     return replace(running, hardened=answers, hardened_why=why)
-
-
-def _ran_out_of_time(running: Running) -> bool:
-    """Whether the service was too slow, in answering or in ending."""
-    was_killed = running.stop is not None and running.stop.killed
-    return running.up and (running.seconds is None or running.info.status is None or was_killed)
 
 
 def _is_busy() -> bool:
