@@ -50,8 +50,12 @@ def print_verdict(
     for task in verdict.tasks:
         heading = f"{words.SIGNS[task.status]} {task.id} {words.TITLES[task.id]}: {words.STATUSES[task.status]}"
         _print(console, heading, style=STYLES[task.status])
+        before: Finding | None = None
         for finding in task.findings:
-            _print_finding(console, finding, source, same_as=told_before(task, finding))
+            is_there = before is not None and (before.file, before.line) == (finding.file, finding.line)
+            lines = "" if is_there else excerpt_of(finding, source)
+            _print_finding(console, finding, lines, same_as=told_before(task, finding))
+            before = finding
             for number, hint in enumerate(memory.shown(task, finding), start=1):
                 _print(console, f"Hint {number} of {words.HINTS}: {hint}", indent=_INDENT, style="italic")
     console.print()
@@ -102,16 +106,15 @@ def excerpt_of(finding: Finding, source: Callable[[str], str | None]) -> str:
     return excerpt(text, finding.line, context=1)
 
 
-def _print_finding(
-    console: Console, finding: Finding, source: Callable[[str], str | None], *, same_as: int | None
-) -> None:
+def _print_finding(console: Console, finding: Finding, lines: str, *, same_as: int | None) -> None:
+    """Print a finding; `lines` are those of the file, empty where they have just been shown."""
     place = words.place(finding)
     heading = f"{place + ': ' if place else ''}{finding.level}"
     if same_as is not None:
         _print(console, f"{heading}, the same as for task {same_as}", indent=_INDENT)
         return
     _print(console, heading, indent=_INDENT, style="bold")
-    for line in excerpt_of(finding, source).splitlines():
+    for line in lines.splitlines():
         _print_cut(console, line, indent=_INDENT)
     _print(console, finding.message, indent=_INDENT)
 

@@ -87,6 +87,7 @@ class _Tracer:
         self._earlier = {(copy.layer, copy.path): (copy.of_layer, copy.of) for copy in picture.copies}
         self._files = {(file.layer, file.path): file for file in picture.files}
         self._installs: dict[int, tuple[PythonInstall, ...]] = {}
+        self._taken: dict[tuple[int, str], bool] = {}
 
     def source(self, distribution: Distribution) -> Source:
         """Where most bytes of a distribution come from; bytecode and notes of the installation left out."""
@@ -115,10 +116,17 @@ class _Tracer:
             return Source(BUILD_STAGE)
         if origin.kind == "made":
             instruction = places.instruction_at(self._evidence, origin.line)
-            if instruction and self._takes_from_a_stage(instruction, distribution):
+            if instruction and self._is_taken(instruction, distribution):
                 return Source(BUILD_STAGE)
             return Source("final", origin.line)
         return Source(origin.kind, self._picture.layers[file.layer].line)
+
+    def _is_taken(self, instruction: Instruction, distribution: Distribution) -> bool:
+        """`_takes_from_a_stage`, asked once for all the files of a distribution."""
+        key = (instruction.line, distribution.location)
+        if key not in self._taken:
+            self._taken[key] = self._takes_from_a_stage(instruction, distribution)
+        return self._taken[key]
 
     def _takes_from_a_stage(self, instruction: Instruction, distribution: Distribution) -> bool:
         """Whether a RUN of the final stage installs what a build stage made, without asking an index."""

@@ -259,8 +259,8 @@ def _caches(evidence: Evidence, image: Picture) -> Iterator[Finding]:
             "" if any(file.visible for file in files) else " A later line removes it, but this layer still stores it."
         )
         message = (
-            f"{tool}'s cache ships in {folder}: {common.megabytes(size)} in {len(files)} files, for "
-            f"installations that never come.{gone}"
+            f"{tool}'s cache ships in {folder} ({common.megabytes(size)}; files: {len(files)}), for installations "
+            f"that never come.{gone}"
         )
         yield common.finding(evidence, "error", message, _CACHE_HINTS, layer.line)
 

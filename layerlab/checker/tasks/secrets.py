@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from layerlab.checker.evidence import Evidence, File, Picture
 from layerlab.checker.tasks import places
-from layerlab.checker.tasks.common import line_of
+from layerlab.checker.tasks.common import line_of, package_folders
 from layerlab.dockerfile import Instruction
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -181,8 +181,9 @@ def _after_shell(text: str) -> str:
 
 
 def _files(picture: Picture) -> Iterator[Secret]:
+    packages = package_folders(picture)
     for file in picture.files:
-        if file.kind != "file" or not file.bytes:
+        if file.kind != "file" or not file.bytes or file.path.startswith(packages):
             continue
         what = _kind_of_file(picture, file)
         if what:
