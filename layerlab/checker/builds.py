@@ -40,6 +40,7 @@ __all__ = ["SENT_NAME", "Outcome", "Prepared", "build_final", "build_stage", "pr
 FINAL_TIMEOUT: Final = 600.0  # seconds
 STAGE_TIMEOUT: Final = 120.0
 REBUILD_TIMEOUT: Final = 300.0
+_SURELY_RUNS: Final = 0.3  # seconds
 MAX_DISK: Final = 10_000_000_000  # bytes of the engine's disk that a build may take
 MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
 SENT_NAME: Final = ".layerlab-dockerfile"
@@ -173,7 +174,9 @@ def rebuild(
     """
 
     def look(step: Step) -> None:
-        again = step.state in {"running", "done", "failed"} and not step.from_cache and not _is_from(step)
+        # What has only just begun may turn out to be in the cache, where another build goes on beside this one.
+        runs = step.state == "running" and (step.seconds or 0.0) > _SURELY_RUNS
+        again = (runs or step.state in {"done", "failed"}) and not step.from_cache and not _is_from(step)
         if again and step.line is not None and (install := _installs_from(prepared, step.line, installs_python)):
             seen.append(
                 RanStep(prepared.dockerfile.stages[install.stage or 0].label, install.line, _told(install), False)

@@ -24,7 +24,7 @@ from layerlab.progress import Report, Step
 
 _HARDENED_WAIT: Final = 10.0  # seconds; it is advice only
 OnImage = Callable[[image.Image], None]
-_AT_ONCE: Final = 5  # the container, the hardened one, the rebuild, the pictures, the single-stage image
+_AT_ONCE: Final = 4  # the container, the hardened one, further builds, the single-stage image
 
 
 def gather(
@@ -120,12 +120,11 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
     with _side_by_side(work.relay) as pool:
         ran = pool.submit(container.observe, work.engine, image_id, report=work.relay)
         hardened = pool.submit(_observe_hardened, work, image_id)
-        again = pool.submit(_rebuild, work, dockerfile)
-        taken = pool.submit(_pictures, work, dockerfile)
+        built = pool.submit(_build_more, work, dockerfile)
         single = pool.submit(single_bytes, work.engine, work.workspace.level, report=work.relay)
-        stages, final = taken.result()
+        stages, final, rebuilt = built.result()
         size, why_no_size = _or_trouble(single)
-        rebuilt, running = again.result(), _with_hardened(ran.result(), hardened)
+        running = _with_hardened(ran.result(), hardened)
     if running.hurried and _is_busy():
         # What went on beside it may be why it was late.
         running = replace(
@@ -145,6 +144,12 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         single_bytes=size,
         trouble=why_no_size,
     )
+
+
+def _build_more(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Picture], Picture, Rebuild]:
+    """The pictures, and the rebuild after them: at the same time, builds of the same steps blur what was cached."""
+    stages, final = _pictures(work, dockerfile)
+    return stages, final, _rebuild(work, dockerfile)
 
 
 def _rebuild(work: _Work, dockerfile: Dockerfile) -> Rebuild:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -261,11 +262,12 @@ class TestNothingIsLeft:
                 outcome = builds.build_final(engine, copy)
                 builds.build_stage(engine, copy, copy.dockerfile.stages[0])
                 while_building = images_of(engine, labels)
-            cached.append([step.cached for step in outcome.ran])
+            runs = [step for step in outcome.ran if step.instruction.startswith("RUN")]
+            cached.append([step.cached for step in runs])
 
             assert (len(while_building), images_of(engine, labels)) == (2, [])
             assert not copy.scratch.exists()
-        assert cached == [[True, False, False], [True, True, True]]
+        assert cached == [[False, False], [True, True]]
 
     def test_a_tag_of_the_users(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """An image that somebody has given a tag meanwhile stays."""
@@ -319,11 +321,21 @@ class TestNothingIsLeft:
 
         with pytest.raises(KeyboardInterrupt), prepared(engine, tmp_path) as (copy, _):
             builds.build_final(engine, copy, interrupt)
-        processes = engine.client.containers.run(busybox_image, ["ps"], pid_mode="host", remove=True).decode()
 
-        assert command not in processes
+        assert _is_gone(engine, busybox_image, command)
         assert images_of(engine, dict(copy.labels)) == []
         assert not (state_directory() / f"check-{copy.labels[LABEL]}.lock").exists()
+
+
+def _is_gone(engine: Engine, image: str, command: str, patience: float = 10.0) -> bool:
+    """Whether no process of the engine's machine runs this command, or does so no longer after a while."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        processes = engine.client.containers.run(image, ["ps"], pid_mode="host", remove=True).decode()
+        if command not in processes:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def _is_offline(engine: Engine) -> bool:
