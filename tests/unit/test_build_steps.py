@@ -222,6 +222,15 @@ class TestReports:
 
         assert [step.state for step in reported] == [state]
 
+    @pytest.mark.parametrize(
+        ("instruction", "seconds", "state"),
+        [("RUN make", 0.00002, "cached"), ("RUN make", 0.02, "done"), ("COPY app app", 0.00002, "done")],
+    )
+    def test_a_run_that_took_no_time(self, instruction: str, seconds: float, state: str) -> None:
+        """A RUN that ends within microseconds was not run: another build had its result in hand (Engine 26)."""
+        _, reported = follow(Status(vertices=(vertex(f"[build 4/4] {instruction}", 1, 1 + seconds),)))
+        assert [step.state for step in reported][-1] == state
+
     @pytest.mark.parametrize(("size", "state"), [(None, "cached"), (0, "cached"), (10, "done")])
     def test_from(self, size: int | None, state: str) -> None:
         """A FROM is cached if nothing was pulled for it, whatever the engine calls it."""
