@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import docker.errors
 import pytest
 
 from layerlab import build, dockerfile
@@ -16,7 +18,7 @@ from layerlab.checker.evidence import File, Origin, Picture, SystemInstall
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.image import overlay
-from layerlab.ownership import CONTAINER_LABEL, IMAGE_LABEL, RUN_ID
+from layerlab.ownership import CONTAINER_LABEL, RUN_ID
 
 APP = "".join(f"print({number})\n" for number in range(200))
 DOCKERFILE = """\
@@ -308,14 +310,23 @@ def test_the_config_of_a_base_that_only_buildkit_has(
 ) -> None:
     """What the engine cannot say of a base, a build of nothing but this base does, and leaves no image."""
     monkeypatch.setattr(lineage, "_inspected", lambda _engine, _stage: None)
-    before = {image.id for image in engine.client.images.list(filters={"label": IMAGE_LABEL})}
+    made: list[str] = []
+    really_build = build.build
+
+    def noted(engine: Engine, context: Path, **options: Any) -> build.Build:
+        result = really_build(engine, context, **options)
+        made.append(result.image_id)
+        return result
+
+    monkeypatch.setattr(build, "build", noted)
     picture = pictures.take(engine, built.ids["first"], built.dockerfile, built.dockerfile.stages[0], {})
-    after = {image.id for image in engine.client.images.list(filters={"label": IMAGE_LABEL})}
     labels = engine.client.images.get(busybox_image).labels
     assert picture.base_config["Env"] == ["PATH=/bin"]
     assert (picture.base_config.get("Labels") or {}) == labels
     assert len(picture.history) == len(built.dockerfile.stages[0].instructions) - 1
-    assert not after - before
+    (only,) = made
+    with pytest.raises(docker.errors.ImageNotFound):
+        engine.client.images.get(only)
 
 
 def test_system_installs_are_read_from_the_databases(
