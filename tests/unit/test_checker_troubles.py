@@ -47,6 +47,7 @@ class TestSteps:
             ("/bin/sh: 1: Cannot fork", "limit"),
             ("sh: can't fork: Resource temporarily unavailable", "limit"),
             ("make: killed by nobody, just wrong", "dockerfile"),
+            ("no active sessions", "dockerfile"),
         ],
     )
     def test_log(self, log: str, fault: str) -> None:

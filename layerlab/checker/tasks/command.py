@@ -22,6 +22,11 @@ _DEVELOPMENT_COMMAND: Final = re.compile(
 # The app's own __main__ starts Flask's server, unless the learner has changed it: the answers tell then.
 _APP_AS_PROGRAM: Final = re.compile(r"python[\d.]*\s.*-m\s+app(?:\.__main__)?(?:\s|$)")
 _WARNING: Final = re.compile(r"This is a development server|\* Serving Flask app|\* Debugger PIN")
+# Servers that take a signal for something else than most do.
+_DEAF: Final = {
+    "waitress": "waitress as process 1 ignores {signal}; a small init as process 1 would pass it on.",
+    "uwsgi": "uWSGI takes {signal} for a reload, unless its setting die-on-term says otherwise.",
+}
 _NOT_THE_LEARNERS: Final = frozenset({"engine", "network"})
 
 _WHY_NOT: Final = "It is made for trying things out: it is slow, not hardened, and says so itself."
@@ -98,10 +103,25 @@ def _silent(evidence: Evidence, running: Running) -> Finding:
         message = "The service did not answer /status on port 5000 within 30 s."
     else:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
+    message += _lost_command(evidence)
     if not _started(evidence):
         message += " The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started."
     message += " Whoever runs the image gives it no arguments: it has to start the service by itself."
     return finding(evidence, "error", message, _ANSWER_HINTS, line)
+
+
+def _lost_command(evidence: Evidence) -> str:
+    """Why the command is another than the Dockerfile seems to say: a sentence, or nothing."""
+    entry, command = places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")
+    for each in (entry, command):
+        if each and not each.is_json and each.value.lstrip().startswith("["):
+            return (
+                f" Line {each.line} looks like a JSON array and is none (JSON has double quotes), so a shell takes "
+                "it as a command."
+            )
+    if entry and command and entry.line > command.line and entry.stage != command.stage:
+        return f" ENTRYPOINT on line {entry.line} drops the CMD of line {command.line}, which is another stage's."
+    return ""
 
 
 def _wrong(path: str, answer: Answer) -> str:
@@ -170,12 +190,11 @@ def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: St
             f"and passes no {stop.signal} on."
         )
         return why, shell.line
-    if any("waitress" in process.command for process in running.processes) or "waitress" in running.status.server:
-        why = (
-            f"waitress as process 1 ignores {stop.signal}. It ends on SIGINT, which the image may ask for as its "
-            "stop signal; or a small init as process 1 starts it and passes signals on."
+    if server := _special(running):
+        what = _DEAF[server].format(signal=stop.signal)
+        return f"{what} It ends on SIGINT, which the image may ask for as its stop signal.", _line_of(
+            signal or command or entry
         )
-        return why, _line_of(signal or command or entry)
     script = _script(picture, entry or command)
     if script and not re.search(r"^\s*(?:exec|trap)\b|[;&|]\s*exec\b", script, re.MULTILINE):
         line = _line_of(entry or command)
@@ -192,6 +211,14 @@ def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: St
         return why, signal.line
     why = f"process 1 did not end on {stop.signal}: it ignores the signal, or does not pass it on to the server."
     return why, _line(evidence)
+
+
+def _special(running: Running) -> str | None:
+    """The one of these servers that runs."""
+    words = [word.rpartition("/")[2] for process in running.processes for word in process.command.split()[:3]]
+    return next(
+        (name for name in _DEAF if any(word.startswith(name) for word in (*words, running.status.server))), None
+    )
 
 
 def _line_of(instruction: Instruction | None) -> int | None:

@@ -82,6 +82,11 @@ def megabytes(count: int) -> str:
     return f"{value:.1f} MB" if value >= 0.05 else f"{count / 1e3:.0f} kB" if count >= 500 else f"{count} bytes"
 
 
+def counted(number: int, thing: str) -> str:
+    """Such as ``1 package`` or ``3 packages``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def listed(names: list[str] | tuple[str, ...], limit: int = 3) -> str:
     """The first few of some names, and how many there are besides."""
     shown = ", ".join(shorten(name, 80) for name in names[:limit])

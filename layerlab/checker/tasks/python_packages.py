@@ -144,7 +144,8 @@ def _missing(evidence: Evidence, image: Picture, visible: Mapping[str, File], li
     )
     if other:
         message = (
-            f"{len(other)} packages have another version than {REQUIREMENTS} pins: {common.listed(other)}. "
+            f"{common.counted(len(other), 'package')} with another version than {REQUIREMENTS} pins: "
+            f"{common.listed(other)}. "
             "What was tested is not what runs."
         )
         yield common.finding(evidence, "error", message, _FILE_HINTS, line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -192,9 +193,20 @@ def _mounted(place: _Place, run: Instruction, name: str) -> bool | None:
             origin = place.reader.dockerfile.find_stage(options["from"])
             if origin and (is_file or _is_it(place.at_the_end_of(origin), base)):
                 return _is_it(place.at_the_end_of(origin), posixpath.basename(found))
-        elif is_file or (inside and found in context):
+        elif is_file:
             return _is_same(place.reader.evidence, found)
+        elif inside and (below := _below(context, source, base)):
+            return any(_is_same(place.reader.evidence, each) for each in below)
     return None
+
+
+def _below(context: Mapping[str, bytes], folder: str, base: str) -> list[str]:
+    """The files of this name in a folder of the context; those in folders below it only where it has none itself."""
+    inside = posixpath.join(folder, base) if folder else base
+    if inside in context:
+        return [inside]
+    start = f"{folder}/" if folder else ""
+    return [path for path in context if path.startswith(start) and path.endswith(f"/{base}")]
 
 
 def _copied(place: _Place, copy: Instruction, base: str) -> bool | None:
@@ -236,5 +248,5 @@ def _copied_from_context(evidence: Evidence, path: str, base: str, *, renamed: b
         matches = [each for each in context if fnmatch.fnmatch(each, path)]
         named = [each for each in matches if renamed or posixpath.basename(each) == base]
         return any(_is_same(evidence, each) for each in named) if named else None
-    inside = posixpath.join(path, base) if path else base
-    return _is_same(evidence, inside) if inside in context else None
+    below = _below(context, path, base)
+    return any(_is_same(evidence, each) for each in below) if below else None

@@ -76,7 +76,9 @@ def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterat
     told = places.last(evidence, "USER")
     started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
     line: int | None
-    message = f"{len(as_root)} of {len(running.processes)} processes run as root (UID 0): {names}."
+    total = len(running.processes)
+    who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
+    message = f"{who} as root (UID 0): {names}."
     name = user.partition(":")[0]
     if told and name not in {"", "0", "root"} and name in _names_of_root(picture):
         message += (
@@ -89,6 +91,11 @@ def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterat
     elif told:
         message += f" That is what line {told.line} says."
         line = told.line
+    elif started and len(as_root) < total:
+        message += (
+            f" No USER says otherwise, and what line {started.line} starts gives up root for a part of them only."
+        )
+        line = started.line
     else:
         message += " No USER says otherwise."
         line = places.from_line(evidence)

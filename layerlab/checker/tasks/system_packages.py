@@ -162,8 +162,12 @@ def _recommends(each: _Installing) -> str:
     asked = {name for command in each.before if command.verb == "install" for name in command.packages}
     more = len(each.packages) - len(asked)
     added = f" {len(each.packages)} packages came for the {len(asked)} that it names." if more > 0 else ""
+    installs = [command for command in each.before if command.verb == "install"]
+    careless = [command for command in installs if not command.no_recommends]
+    # Where others of the same RUN do better, it matters which is meant.
+    what = f" {common.listed(careless[0].packages)}" if len(careless) < len(installs) else ""
     return (
-        f"apt installs here without --no-install-recommends, so packages come along that nothing needs.{added} "
+        f"apt installs{what} here without --no-install-recommends, so packages come along that nothing needs.{added} "
         "They cost time, space and security updates."
     )
 
@@ -249,8 +253,8 @@ def _unread(evidence: Evidence, each: _Installing) -> Iterator[Finding]:
         and not _configured(evidence, each)
     ):
         message = (
-            f"This RUN brings {len(each.packages)} system packages ({names}), and it is not to be seen that "
-            "recommended ones are left out; say so in the command."
+            f"This RUN brings {common.counted(len(each.packages), 'system package')} ({names}), and it is not to be "
+            "seen that recommended ones are left out; say so in the command."
         )
         yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, each.run.line)
 
