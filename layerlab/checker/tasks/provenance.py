@@ -122,7 +122,8 @@ class _Tracer:
 
     def _of_file(self, file: File, distribution: Distribution) -> Source:
         seen: set[tuple[int, str]] = set()
-        while (key := (file.layer, file.path)) in self._earlier and key not in seen:  # stored again: chown, chmod, cp
+        # Stored again by the final stage itself: chown, chmod, cp.
+        while (key := (file.layer, file.path)) in self._earlier and key not in seen and not self._is_built(file):
             seen.add(key)
             earlier = self._files.get(self._earlier[key])
             if earlier is None:
@@ -130,15 +131,20 @@ class _Tracer:
             file = earlier
         if file.path in self._picture.base_files and self._picture.layers[file.layer].is_base:
             return Source("base")
-        origin = self._picture.origins(file)
-        if origin.kind == "made" and origin.stage != self._picture.stage:
+        if self._is_built(file):
             return Source(BUILD_STAGE)
+        origin = self._picture.origins(file)
         if origin.kind == "made":
             instruction = places.instruction_at(self._evidence, origin.line)
             if instruction and self._is_taken(instruction, distribution):
                 return Source(BUILD_STAGE)
             return Source("final", origin.line)
         return Source(origin.kind, self._picture.layers[file.layer].line)
+
+    def _is_built(self, file: File) -> bool:
+        """Whether a stage other than the final one made this very file."""
+        origin = self._picture.origins(file)
+        return origin.kind == "made" and origin.stage != self._picture.stage
 
     def asks_an_index(self, line: int | None) -> bool:
         """Whether an instruction installs distributions by their names, not a project that lies there."""
