@@ -99,6 +99,7 @@ def prepare(engine: Engine, workspace: Workspace, labels: Mapping[str, str]) -> 
         raise ValueError("there is nothing to build")
     with scratch_folder(labels) as scratch:
         text = adapted.with_names(workspace.text, workspace.dockerfile)
+        text = adapted.without_secrets(text, workspace.dockerfile)
         if (found := adapted.frontend(text)) and adapted.is_official(found[1]) and not _can_be_had(engine, found[1]):
             text = adapted.without_frontend(text)
         name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -125,7 +124,7 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         stages, final, rebuilt = built.result()
         size, why_no_size = _or_trouble(single)
         running = _with_hardened(ran.result(), hardened)
-    if running.hurried and _is_busy():
+    if running.hurried and container.is_busy():
         # What went on beside it may be why it was late.
         running = replace(
             container.observe(work.engine, image_id, report=work.relay),
@@ -201,11 +200,6 @@ def _observe_hardened(work: _Work, image_id: str) -> tuple[bool | None, str]:
 def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) -> Running:
     answers, why = hardened.result()
     return replace(running, hardened=answers, hardened_why=why)
-
-
-def _is_busy() -> bool:
-    """Whether this machine has more to do than it has processors for."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def _or_trouble(single: Future[int]) -> tuple[int | None, Trouble | None]:

@@ -97,6 +97,13 @@ def _step_failed(error: StepFailed) -> Trouble:
             " What to do: see why this step needs so much.",
             error.line,
         )
+    if "no active sessions" in said:
+        return Trouble(
+            "dockerfile",
+            f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here."
+            " What to do: do without, or let the step also work without it (no `required`).",
+            error.line,
+        )
     if _NETWORK.search(said):
         return Trouble(
             "network",

@@ -147,7 +147,8 @@ def _debugger(evidence: Evidence, running: Running) -> Iterator[Finding]:
 
 def _stop(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
     stop = running.stop
-    if stop is None or not stop.killed:
+    still_loading = running.seconds is None and running.hurried
+    if stop is None or not stop.killed or still_loading:  # what has not begun to serve need not end yet
         return
     why, line = _why_killed(evidence, picture, running, stop)
     message = (
@@ -183,6 +184,12 @@ def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: St
             f"replaced by it (`exec`), and passes no {stop.signal} on."
         )
         return why, line
+    if signal and stop.signal != "SIGTERM":
+        why = (
+            f"line {signal.line} asks for {stop.signal}, which does not end process 1: most servers take it for "
+            "something else, or ignore it."
+        )
+        return why, signal.line
     why = f"process 1 did not end on {stop.signal}: it ignores the signal, or does not pass it on to the server."
     return why, _line(evidence)
 

@@ -20,6 +20,7 @@ BYTES: Final = "notebooks/05-where-the-bytes-are.ipynb"
 CACHE: Final = "notebooks/06-the-build-cache.ipynb"
 PRODUCTION: Final = "notebooks/07-production.ipynb"
 
+SMALLEST_BUNDLE: Final = 100_000  # bytes
 _PACKAGE_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
 _PYTHON_CACHE: Final = re.compile(
     r"(?P<folder>.*/\.cache/(?:pip|uv)"
@@ -214,6 +215,15 @@ def package_files(
         below = (f"{module}/", f"{distribution.location}/")
         paths = [path for path in seen if path.startswith(below) or path == f"{module}.py"]
     return tuple(seen[path] for path in paths if path in seen and seen[path].kind == "file")
+
+
+def bundles(evidence: Evidence, visible: Mapping[str, File]) -> tuple[File, ...]:
+    """Large files that a process or the image's command names: programs, and packages in one file such as a .pex."""
+    running, config = evidence.running, evidence.image.config if evidence.image else {}
+    words = {word for process in running.processes for word in process.command.split()[:20]} if running else set()
+    words |= {str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()}
+    found = (visible.get(word) for word in sorted(words))
+    return tuple(file for file in found if file and file.kind == "file" and file.bytes > SMALLEST_BUNDLE)
 
 
 def app_folders(evidence: Evidence) -> tuple[str, ...]:

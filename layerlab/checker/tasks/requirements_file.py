@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
 from layerlab.checker.evidence import Evidence
-from layerlab.checker.shell import Command, commands, python_install
+from layerlab.checker.shell import Command, PythonInstall, commands, python_install
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 
 REQUIREMENTS: Final = "requirements.txt"
 _DEEPEST: Final = 8  # stages from which it was copied on
+_LONGEST: Final = 100_000  # bytes of such a file that are read
+_INCLUDE: Final = re.compile(
+    r"^[ \t]*(?:-[rc][ \t=]*|--(?:requirement|constraint)(?:[ \t]+|=))(\S+)[ \t]*(?:#.*)?\r?$", re.MULTILINE
+)
 _BUNDLERS: Final = frozenset({"pex", "shiv"})
 
 
@@ -23,17 +28,24 @@ class Reader:
     def __init__(self, evidence: Evidence, dockerfile: Dockerfile) -> None:
         self.evidence = evidence
         self.dockerfile = dockerfile
-        self._read: dict[int, tuple[Command, ...]] = {}
+        self._read: dict[tuple[int, str], tuple[Command, ...]] = {}
 
     def commands(self, run: Instruction) -> tuple[Command, ...]:
         """The commands of a RUN."""
-        if run.line not in self._read:
-            self._read[run.line] = commands(self.dockerfile, run, self.evidence.context)
-        return self._read[run.line]
+        key = (run.line, run.value)  # what ONBUILD asks for has the line of FROM
+        if key not in self._read:
+            self._read[key] = commands(self.dockerfile, run, self.evidence.context)
+        return self._read[key]
+
+    def names_requirements(self, run: Instruction) -> bool:
+        """Whether a RUN hands an installer a file of that name, whatever the file is."""
+        installs = [install for command in self.commands(run) if (install := python_install(command))]
+        named = [name for install in installs for name in (*install.requirements, *install.constraints)]
+        return any(posixpath.basename(name) == REQUIREMENTS for name in named)
 
     def uses_requirements(self, stage: Stage, run: Instruction) -> bool:
         """Whether a RUN installs (or makes or fetches wheels) by the context's requirements.txt."""
-        place = _Place(self, stage, run.line)
+        place = self._place(stage, run)
         understood = False
         for command in self.commands(run):
             install = python_install(command)
@@ -47,6 +59,14 @@ class Reader:
             if any(_is_project_that_reads_it(self.evidence, name) for name in projects):
                 return True
         return not understood and _mentions_it(self.evidence, self.commands(run))
+
+    def is_by_requirements(self, stage: Stage, run: Instruction, install: PythonInstall) -> bool:
+        """Whether one installation of a RUN is by the context's requirements.txt."""
+        place = self._place(stage, run)
+        return any(_is_it(place, name, run) for name in (*install.requirements, *install.constraints))
+
+    def _place(self, stage: Stage, run: Instruction) -> _Place:
+        return _Place(self, stage, run.line + (run in stage.triggered))
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ def _is_it(place: _Place, name: str, run: Instruction | None = None) -> bool:
             return answer
     below: Stage | None = place.stage
     while below is not None:
-        for each in reversed(below.instructions):
+        for each in reversed((*below.triggered, *below.instructions)):
             answer = None
             if each.line < place.before and each.keyword == "RUN":
                 answer = _written(replace(place, stage=below), each, base)
@@ -111,17 +131,23 @@ def _is_it(place: _Place, name: str, run: Instruction | None = None) -> bool:
     return False
 
 
-def _is_same(evidence: Evidence, path: str) -> bool:
+def _is_same(evidence: Evidence, path: str, depth: int = 0) -> bool:
     """Whether a file of the context is requirements.txt, or says the same, or includes it."""
     known = {**evidence.workspace, **evidence.context}
     original, other = known.get(REQUIREMENTS), evidence.context.get(path)
     if path == REQUIREMENTS:
         return True
-    if original is None or other is None:
+    if original is None or other is None or depth > _DEEPEST:
         return False
-    lines = [line.split() for line in other.decode(errors="replace").splitlines()]
-    includes = any(words[:1] in (["-r"], ["--requirement"]) and words[1:] == [REQUIREMENTS] for words in lines)
-    return other.split() == original.split() or includes
+    text = other[:_LONGEST].decode(errors="replace")
+    included = [found[1].strip("\"'") for found in _INCLUDE.finditer(text)]
+    beside = [posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in included]
+    # Where the image has both in one folder, the name alone is how one finds the other.
+    return (
+        other.split() == original.split()
+        or REQUIREMENTS in included
+        or any(_is_same(evidence, name, depth + 1) for name in beside if name != path)
+    )
 
 
 def _written(place: _Place, run: Instruction, base: str) -> bool | None:

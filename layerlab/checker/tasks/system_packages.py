@@ -74,7 +74,8 @@ def judge(evidence: Evidence) -> Result:
     stages = [stage for stage in dockerfile.needed(dockerfile.target()) if _ran(evidence, stage)]
     findings: list[Finding] = []
     for stage in stages:
-        installing = [found for run in stage.instructions if (found := _installing(evidence, stage, run))]
+        runs = (*stage.triggered, *stage.instructions)
+        installing = [found for run in runs if (found := _installing(evidence, stage, run))]
         findings += _too_many(evidence, installing)
         for each in installing:
             findings += _flaws(evidence, each)
@@ -96,7 +97,7 @@ def _installing(evidence: Evidence, stage: Stage, run: Instruction) -> _Installi
     told = [each for each in read if each]
     last = max((index for index, each in enumerate(told) if each.verb == "install"), default=-1)
     seen = [each for each in evidence.system_installs if each.stage == stage.label and each.line == run.line]
-    if last < 0 and not seen:
+    if last < 0 and (not seen or run in stage.triggered):  # all that ONBUILD asks for has one line, that of FROM
         return None
     packages = tuple(name for each in seen for name in each.packages)
     return _Installing(stage, run, tuple(told[: last + 1]), packages, last >= 0)
