@@ -31,6 +31,7 @@ from layerlab.terminal import console
 
 PARTS: Final[dict[str, str]] = {
     "sizes": "image sizes",
+    "builds": "builds: cold, after a change of the app, after a change of the requirements",
     "analysis": "a look into an image, beside dive's",
     "checking": "a check of a solution",
 }
@@ -47,8 +48,8 @@ PARTS: Final[dict[str, str]] = {
 def run(parts: tuple[str, ...], repeat: int, as_json: bool, into_readme: bool) -> int:
     """Measure the lab beside what one would otherwise use, and print a table.
 
-    PARTs are sizes, analysis, checking; all of them by default, which takes some minutes. What is made is removed
-    again; the build cache that is there is neither used for what is called cold, nor emptied.
+    PARTs are sizes, builds, analysis, checking; all of them by default, which takes some minutes. What is made is
+    removed again; the build cache that is there is neither used for what is called cold, nor emptied.
     """
     if into_readme and parts:
         raise click.UsageError("--readme wants all parts: leave the names out")
