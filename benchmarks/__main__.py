@@ -22,7 +22,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import readme
+from benchmarks import programs, readme
 from benchmarks.rows import Row, Setting
 from layerlab import bases, displays, engine_setup, making, workshop
 from layerlab.engine import Engine
@@ -32,13 +32,18 @@ from layerlab.terminal import console
 PARTS: Final[dict[str, str]] = {
     "sizes": "image sizes",
     "builds": "builds: cold, after a change of the app, after a change of the requirements",
+    "service": "first answer, requests per second, memory",
     "analysis": "a look into an image, beside dive's",
     "checking": "a check of a solution",
+    "start": "from ./lab to JupyterLab",
 }
 """The modules of this package that have rows, in their order, and what they are about."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\n".join(["\b", "Parts:", *(f"  {name:<9}  {about}" for name, about in PARTS.items())]),
+)
 @click.argument("parts", nargs=-1, metavar="[PART]...", type=click.Choice(list(PARTS)))
 @click.option(
     "--repeat", type=click.IntRange(1, 50), default=3, show_default=True, help="How often quick things run."
@@ -48,17 +53,21 @@ PARTS: Final[dict[str, str]] = {
 def run(parts: tuple[str, ...], repeat: int, as_json: bool, into_readme: bool) -> int:
     """Measure the lab beside what one would otherwise use, and print a table.
 
-    PARTs are sizes, builds, analysis, checking; all of them by default, which takes some minutes. What is made is
-    removed again; the build cache that is there is neither used for what is called cold, nor emptied.
+    All the parts, or those that are named. What is made is removed again; the build cache that is there is neither
+    used for what is called cold, nor emptied.
     """
     if into_readme and parts:
         raise click.UsageError("--readme wants all parts: leave the names out")
+    chosen = parts or tuple(PARTS)
+    for part in chosen:  # before anything is measured
+        for program in getattr(import_module(f"benchmarks.{part}"), "PROGRAMS", ()):
+            programs.find(program)
     with displays.terminal("the engine and both images") as report:
         engine = engine_setup.ensure(report=report)
         for name in workshop.RECIPES:
             making.build_image(engine, name, report=report)
     machine = describe(engine)
-    measured = {part: measure(part, engine, repeat) for part in parts or PARTS}
+    measured = {part: measure(part, engine, repeat) for part in chosen}
     if as_json:
         rows = [{"part": part, **asdict(row)} for part, found in measured.items() for row in found]
         print(json.dumps({"machine": machine, "rows": rows}, indent=2))

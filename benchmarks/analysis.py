@@ -21,6 +21,7 @@ from benchmarks import programs
 from benchmarks.rows import Row, Setting
 from layerlab import workshop
 
+PROGRAMS: Final = ("docker", "dive")
 _TABLES: Final = """
 import sys, time
 from layerlab import engine, image
@@ -41,12 +42,11 @@ print(json.dumps(compare.document([image.read(engine.connect(), sys.argv[1])])))
 def rows(setting: Setting) -> Iterator[Row]:
     """First and second looks beside dive, and a first look beside ``docker save``."""
     name = str(workshop.find(setting.engine, "single").id)
-    docker = programs.find("docker", "install the docker client")
-    dive = programs.find("dive", "install requirements/test.txt, as ./lab test does")
-    environment = {**os.environ, "DOCKER_HOST": setting.engine.endpoint}
-    save = setting.once("docker save", lambda: programs.quietly([docker, "save", name], env=environment))
-    dive_document = str(setting.folder / "dive.json")
-    dives = setting.once("dive", lambda: programs.quietly([dive, name, "--json", dive_document], env=environment))
+    environment = {"DOCKER_HOST": setting.engine.endpoint}
+    save_command = [programs.find("docker"), "save", name]
+    dive_command = [programs.find("dive"), name, "--json", str(setting.folder / "dive.json")]
+    save = setting.once("docker save", lambda: programs.run(save_command, environment))
+    dives = setting.once("dive", lambda: programs.run(dive_command, environment))
     looks = _looks(setting, name)
     image = "the single-stage image"
     yield Row(f"{image}: layers, files, waste, packages as tables, first look", looks[0], "s", "dive", dives)

@@ -7,9 +7,10 @@ what these leave in the cache can be told from what is the user's, and is remove
 
 from __future__ import annotations
 
+import functools
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -104,19 +105,31 @@ def _removed_afterwards(setting: Setting, mark: str) -> Iterator[list[str]]:
             for image_id in images:
                 with suppress(docker.errors.ImageNotFound):
                     setting.engine.client.images.remove(image_id, force=True)
-            for record in reversed(cache_records(setting.engine, mark)):
+            for record in cache_records(setting.engine, mark):
                 with suppress(docker.errors.APIError):  # an engine that cannot: the record stays, as any build's does
                     api.prune_builds(filters={"id": record}, all=True)
 
 
 def cache_records(engine: Engine, mark: str) -> list[str]:
-    """The ids of the records of the build cache that come of a step with this mark, parents before children."""
-    records: list[dict[str, Any]] = engine.client.api.df().get("BuildCache") or []
-    found = [record["ID"] for record in records if mark in (record.get("Description") or "")]
-    for parent in found:  # grows while it is gone through
-        found += [
-            record["ID"]
-            for record in records
-            if record["ID"] not in found and parent in (record.get("Parents") or [record.get("Parent")])
-        ]
-    return found
+    """The ids of the records of the build cache that come of a step with this mark, children before their parents."""
+    return family(engine.client.api.df().get("BuildCache") or [], mark)
+
+
+def family(records: Sequence[Mapping[str, Any]], mark: str) -> list[str]:
+    """Those of an engine's records whose description has this mark, and all that stand on them; the youngest first.
+
+    >>> records = [{"ID": "c", "Parent": "b"}, {"ID": "b", "Parent": "a", "Description": "RUN x && : mark"}]
+    >>> family([*records, {"ID": "a"}, {"ID": "d", "Parent": "c"}, {"ID": "e", "Parent": "a"}], "mark")
+    ['d', 'c', 'b']
+    """
+    # Engines from 23 on name several parents, earlier ones one.
+    parents = {record["ID"]: record.get("Parents") or [record.get("Parent")] for record in records}
+
+    @functools.cache
+    def line(one: str) -> tuple[int, bool]:
+        """How many ancestors are in the longest line above it, and whether it or one of them has the mark."""
+        above = [line(parent) for parent in parents[one] if parent in parents]
+        return 1 + max((depth for depth, _ in above), default=0), one in marked_ones or any(own for _, own in above)
+
+    marked_ones = {record["ID"] for record in records if mark in (record.get("Description") or "")}
+    return sorted((one for one in parents if line(one)[1]), key=lambda one: -line(one)[0])
