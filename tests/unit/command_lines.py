@@ -27,6 +27,8 @@ def parse(words: Sequence[str]) -> None:
 
 def explains(words: Sequence[str]) -> str | None:
     """Why a line is not understood; None if it is. A missing argument is fine: prose says ``./lab check``."""
+    if words[1:2] == ["COMMAND"]:  # any of them
+        words = words[:1]
     try:
         parse([word for word in words if word not in {"--help", "-h"}])
     except click.MissingParameter:
