@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker import contents as reading
-from layerlab.checker.contents import Contents
-from tests.unit.checker_images import contents, layer
+from layerlab.image import contents as reading
+from layerlab.image.contents import Contents
+from tests.unit.image_folders import contents, layer
 
 
 @pytest.fixture(autouse=True)
