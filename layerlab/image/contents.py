@@ -9,33 +9,32 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from bisect import bisect_left
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
 
-import docker.errors
 import numpy as np
-import requests
 
-from layerlab.engine import Engine, gone
+from layerlab.engine import Engine
 from layerlab.errors import ArchiveError
-from layerlab.image import Image, cache, sources
-from layerlab.image.changeset import absolute
+from layerlab.image import Image, cache, elf, exported, sources
 from layerlab.image.content import Content
 from layerlab.image.layer import FILE, SYMLINK
-from layerlab.image.tar import BLOCK, Hashed, Member, Stream, gunzip, is_tar, members
-from layerlab.ownership import container_labels
 
 LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""
 
 _PIECE: Final = 2**20
+_IN_MEMORY: Final = 2**24
+_LARGEST_PROGRAM: Final = 2**30
+"""Bytes of a program that is copied out of an archive to be looked at."""
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_GZIP: Final = b"\x1f\x8b"
 _Found = TypeVar("_Found")
+_Known = TypeVar("_Known", str, int)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +44,17 @@ class Contents:
     Entries are named as in `layerlab.image.filesystem.Filesystem`: by layer and path, or by index.
 
     Attributes:
-        engine: That has the image.
+        engine: That has the image; None if it comes from a file.
         image: The image.
         directories: Those of its layers, from the bottom; None where they cannot be read.
+        file: What the image was read from, if that was a file (or an OCI layout's directory).
     """
 
-    engine: Engine
+    engine: Engine | None
     image: Image
     directories: tuple[str, ...] | None
-    _digests: dict[int, dict[int, str]] = field(default_factory=dict, repr=False)  # by layer, by index within it
+    file: Path | None = None
+    _learnt: dict[tuple[str, int], dict[int, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def content(self) -> Content:
@@ -62,13 +63,7 @@ class Contents:
 
     def index(self, layer: int | None, path: str) -> int | None:
         """The index of a layer's entry at this path, or of the visible one (None); None if there is none."""
-        if layer is None:
-            return self.content.merged.find(path)
-        if not 0 <= layer < len(self.content.layers):
-            return None
-        paths = self.content.layers[layer].paths
-        at = bisect_left(paths, path)
-        return int(self.content.merged.starts[layer]) + at if at < len(paths) and paths[at] == path else None
+        return self.content.index(layer, path)
 
     def read(self, layer: int | None, path: str, limit: int = LARGEST) -> bytes | None:
         """The first bytes of a regular file; None if there is no such file, or if it cannot be read.
@@ -85,10 +80,15 @@ class Contents:
                     return file.read(limit)
             except OSError:
                 return None
-        if self.content.merged.find(path) != index:
-            return None
-        return self._from_container(
-            path, lambda member, stream: _first(stream.pieces(member.size), limit) if _is_plain(member) else None
+        if self.engine is None or self.content.merged.find(path) != index:
+            return self.read_all([index], limit).get(index) if self.engine is None else None
+        return exported.from_container(
+            self.engine,
+            self.image.id,
+            path,
+            lambda member, stream: (
+                exported.first(stream.pieces(member.size), limit) if exported.is_plain(member) else None
+            ),
         )
 
     def target(self, layer: int | None, path: str) -> str | None:
@@ -106,102 +106,130 @@ class Contents:
                     return os.readlink(name, dir_fd=folder)
             except OSError:
                 return None
-        if self.content.merged.find(path) != index:
+        if self.engine is None or self.content.merged.find(path) != index:
             return None
-        return self._from_container(path, lambda member, _: member.link if member.kind == "2" else None)
+        return exported.from_container(
+            self.engine, self.image.id, path, lambda member, _: member.link if member.kind == "2" else None
+        )
 
     def read_all(self, indexes: Iterable[int], limit: int) -> dict[int, bytes]:
         """The first bytes of several files, hidden ones too; those that cannot be read are left out."""
         if self.directories is None:
-            return self._from_export(indexes, lambda pieces: _first(pieces, limit))
-        merged = self.content.merged
-        read = {index: self.read(int(merged.layers[index]), merged.paths[index], limit) for index in indexes}
-        return {index: content for index, content in read.items() if content is not None}
+            return self._from_export(indexes, lambda pieces: exported.first(pieces, limit))
+        return self._from_directories(indexes, lambda file, _: file.read(limit))
 
     def digests(self, indexes: Iterable[int]) -> dict[int, str]:
         """Digests by which the contents of files can be told apart; of what cannot be read there is none.
 
         They are kept between runs, so nothing is read twice.
         """
+        return self._learn("contents", indexes, self._compute_digests)
+
+    def debug_bytes(self, indexes: Iterable[int]) -> dict[int, int]:
+        """How many bytes of these files ``strip`` would take out, see `elf`; what cannot be read is left out.
+
+        They are kept between runs, so nothing is read twice.
+        """
+        return self._learn("debug symbols", indexes, self._compute_debug_bytes)
+
+    def _learn(
+        self, what: str, indexes: Iterable[int], compute: Callable[[list[int]], dict[int, _Known]]
+    ) -> dict[int, _Known]:
+        """What is known about files, or is computed and remembered."""
         merged = self.content.merged
         wanted: dict[int, list[int]] = {}
         for index in indexes:
             wanted.setdefault(int(merged.layers[index]), []).append(index)
-        found: dict[int, str] = {}
+        found: dict[int, _Known] = {}
         missing: list[int] = []
         for layer, asked in wanted.items():
-            known, start = self._known_digests(layer), int(merged.starts[layer])
+            known, start = self._known(what, layer), int(merged.starts[layer])
             for index in asked:
                 if index - start in known:
                     found[index] = known[index - start]
                 else:
                     missing.append(index)
         if missing:
-            new = self._compute(missing)
+            new = compute(missing)
             found |= new
-            self._remember(new)
+            self._remember(what, new)
         return found
 
-    def _compute(self, indexes: list[int]) -> dict[int, str]:
+    def _compute_digests(self, indexes: list[int]) -> dict[int, str]:
         if self.directories is None:
             return self._from_export(indexes, _digest)
-        new = {}
-        for index in indexes:
-            with suppress(OSError), os.fdopen(self._open(index), "rb", buffering=0) as file:
-                new[index] = _digest(iter(lambda file=file: file.read(_PIECE), b""))  # type: ignore[misc]
-        return new
+        return self._from_directories(
+            indexes, lambda file, _: _digest(iter(lambda: file.read(_PIECE), b"")), buffering=0
+        )
 
-    def _key(self, layer: int) -> str:
+    def _compute_debug_bytes(self, indexes: list[int]) -> dict[int, int]:
+        if self.directories is None:
+            return self._from_export(indexes, _debug_bytes)
+        return self._from_directories(indexes, elf.debug_bytes)
+
+    def _key(self, what: str, layer: int) -> str:
         """Of what is kept about a layer: where it lies, as `sources` names it, or the digest of what was read."""
         diff_id = self.content.diff_ids[layer]
         if self.directories is None:
-            return cache.key("contents", diff_id)
+            return cache.key(what, diff_id)
         path = self.directories[layer]
         status = os.stat(path)  # noqa: PTH116
-        return cache.key(
-            "contents", path, diff_id, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
-        )
+        return cache.key(what, path, diff_id, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
-    def _known_digests(self, layer: int) -> dict[int, str]:
-        if layer not in self._digests:
-            known: dict[int, str] = {}
+    def _known(self, what: str, layer: int) -> dict[int, Any]:
+        if (what, layer) not in self._learnt:
+            known: dict[int, Any] = {}
             with suppress(OSError, ValueError, KeyError, TypeError):
-                document = cache.load_document(self._key(layer)) or {"indexes": [], "digests": []}
-                known = dict(zip(map(int, document["indexes"]), map(str, document["digests"]), strict=True))
-            self._digests[layer] = known
-        return self._digests[layer]
+                document = cache.load_document(self._key(what, layer)) or {"indexes": [], "known": []}
+                kind: type = int if what == "debug symbols" else str
+                known = dict(zip(map(int, document["indexes"]), map(kind, document["known"]), strict=True))
+            self._learnt[what, layer] = known
+        return self._learnt[what, layer]
 
-    def _remember(self, new: Mapping[int, str]) -> None:
+    def _remember(self, what: str, new: Mapping[int, str] | Mapping[int, int]) -> None:
         merged = self.content.merged
         changed = set()
-        for index, digest in new.items():
+        for index, value in new.items():
             layer = int(merged.layers[index])
-            self._known_digests(layer)[index - int(merged.starts[layer])] = digest
+            self._known(what, layer)[index - int(merged.starts[layer])] = value
             changed.add(layer)
         for layer in changed:
-            known = self._digests[layer]
+            known = self._learnt[what, layer]
             with suppress(OSError):
-                cache.store_document(self._key(layer), {"indexes": list(known), "digests": list(known.values())})
+                cache.store_document(self._key(what, layer), {"indexes": list(known), "known": list(known.values())})
 
     # -- the engine's directories
 
-    @contextmanager
-    def _folder(self, index: int) -> Iterator[tuple[int, str]]:
-        """Open the folder of an entry in its layer's directory, no matter what that holds; with the entry's name.
+    def _open_folder(self, layer: int, folder: str) -> int:
+        """Open a folder in its layer's directory, no matter what that holds.
 
         Raises:
             OSError: there is none.
         """
-        merged = self.content.merged
-        *folders, name = merged.paths[index].strip("/").split("/")
-        if self.directories is None or ".." in {*folders, name}:
-            raise FileNotFoundError(index)
-        at = os.open(self.directories[int(merged.layers[index])], _DIRECTORY)
+        folders = folder.strip("/").split("/") if folder.strip("/") else []
+        if self.directories is None or ".." in folders:
+            raise FileNotFoundError(folder)
+        at = os.open(self.directories[layer], _DIRECTORY)
         try:
-            for folder in folders:
-                below = os.open(folder, _DIRECTORY, dir_fd=at)
+            for name in folders:
+                below = os.open(name, _DIRECTORY, dir_fd=at)
                 os.close(at)
                 at = below
+        except OSError:
+            os.close(at)
+            raise
+        return at
+
+    @contextmanager
+    def _folder(self, index: int) -> Iterator[tuple[int, str]]:
+        """Open the folder of an entry; with the entry's name.
+
+        Raises:
+            OSError: there is none.
+        """
+        folder, _, name = self.content.merged.paths[index].rpartition("/")
+        at = self._open_folder(int(self.content.merged.layers[index]), folder)
+        try:
             yield at, name
         finally:
             os.close(at)
@@ -213,59 +241,47 @@ class Contents:
             OSError: there is none.
         """
         with self._folder(index) as (folder, name):
-            handle = os.open(name, _FILE, dir_fd=folder)
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise FileNotFoundError(index)
-        return handle
+            return _open_file(folder, name)
 
-    # -- what the engine sends
+    def _from_directories(
+        self, indexes: Iterable[int], use: Callable[[IO[bytes], int], _Found], buffering: int = -1
+    ) -> dict[int, _Found]:
+        """What `use` makes of these files and their sizes."""
+        merged = self.content.merged
+        by_folder: dict[tuple[int, str], list[int]] = {}
+        for index in indexes:
+            by_folder.setdefault((int(merged.layers[index]), merged.paths[index].rpartition("/")[0]), []).append(
+                index
+            )
+        found = {}
+        for (layer, folder), inside in by_folder.items():
+            with suppress(OSError):
+                at = self._open_folder(layer, folder)
+                try:
+                    for index in inside:
+                        with suppress(OSError):
+                            handle = _open_file(at, merged.paths[index].rpartition("/")[2])
+                            with os.fdopen(handle, "rb", buffering) as file:
+                                found[index] = use(file, os.fstat(handle).st_size)
+                finally:
+                    os.close(at)
+        return found
 
-    def _from_container(self, path: str, use: Callable[[Member, Stream], _Found | None]) -> _Found | None:
-        """What `use` makes of a visible entry, as a container that is never started holds it."""
-        api = self.engine.client.api
-        container = None
-        try:
-            path.encode()
-            created: dict[str, Any] = api.create_container(self.image.id, ["none"], labels=container_labels())
-            container = str(created["Id"])
-            pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
-            with closing(pieces):
-                stream = Stream(pieces)
-                for member in members(stream):
-                    return use(member, stream)
-        except (docker.errors.APIError, ArchiveError, UnicodeEncodeError):
-            return None
-        except requests.RequestException as error:
-            raise gone(self.engine, error) from error
-        finally:
-            if container is not None:
-                with suppress(docker.errors.APIError, requests.RequestException):
-                    api.remove_container(container, v=True, force=True)
-        return None
+    # -- what the engine sends, or a file holds
 
     def _from_export(self, indexes: Iterable[int], use: Callable[[Iterator[bytes]], _Found]) -> dict[int, _Found]:
-        """What `use` makes of these files, in one pass over what ``docker save`` sends.
-
-        Layers come in any order and are known by the digest of what was read.
-        """
+        """What `use` makes of these files, in one pass over an archive; nothing if there is none."""
         names = self._names(indexes)
-        paths = {path for wanted in names.values() for path in wanted}
-        found: dict[int, _Found] = {}
         try:
-            with closing(self.engine.client.api.get_image(self.image.id, chunk_size=_PIECE)) as sent:
-                stream = Stream(sent)
-                for member in members(stream):
-                    if _is_plain(member) and member.size:
-                        diff_id, read = _layer(stream, member.size, paths, use)
-                        for path, index in names.get(diff_id, {}).items():
-                            if path in read:
-                                found.setdefault(index, read[path])
-        except (docker.errors.APIError, ArchiveError):
-            return {}
-        except requests.RequestException as error:
-            raise gone(self.engine, error) from error
-        return found
+            if self.file is not None:
+                with exported.of_file(self.file) as parts:
+                    return exported.collect(parts, names, use)
+            if self.engine is not None:
+                with exported.of_engine(self.engine, self.image.id) as parts:
+                    return exported.collect(parts, names, use)
+        except (ArchiveError, OSError):
+            pass
+        return {}
 
     def _names(self, indexes: Iterable[int]) -> dict[str, dict[str, int]]:
         """By layer digest, all names of these files' inodes: an archive stores the data with any one of them."""
@@ -280,41 +296,35 @@ class Contents:
         return names
 
 
-def of(engine: Engine, image: Image) -> Contents:
-    """The files of an image that this engine has.
+def of(engine: Engine | None, image: Image) -> Contents:
+    """The files of an image that this engine has, or that was read from a file.
 
     Raises:
         ImageNotFound: it has none of that id.
         EngineGone: the engine stopped answering.
     """
+    if sources.is_file(image.name):
+        return Contents(None, image, None, Path(image.name))
+    if engine is None:
+        return Contents(None, image, None)
     found = sources.directories(engine, image.id)
     usable = found is not None and len(found) == len(image.content.layers)
     return Contents(engine, image, tuple(found) if found is not None and usable else None)
 
 
-def _layer(
-    stream: Stream, size: int, paths: set[str], use: Callable[[Iterator[bytes]], _Found]
-) -> tuple[str, dict[str, _Found]]:
-    """A part of an export, if it is a layer: its digest, and what `use` makes of the files with these paths."""
-    start = stream.peek(min(size, BLOCK))[:size]
-    if is_tar(start):
-        hashed = Hashed(stream.pieces(size))
-    elif start.startswith(_GZIP):
-        hashed = Hashed(gunzip(stream.pieces(size)))
-    else:
-        return "", {}
-    inner = Stream(hashed)
-    found = {}
-    for member in members(inner):
-        if _is_plain(member) and (path := absolute(member.name)) in paths:
-            found[path] = use(inner.pieces(member.size))
-    inner.drain()
-    return hashed.digest, found
+def _open_file(folder: int, name: str) -> int:
+    """Open a regular file.
 
-
-def _is_plain(member: Member) -> bool:
-    """Whether the bytes that follow are those of a regular file; those of a sparse one are not all there."""
-    return member.kind == "0" and member.size == member.apparent_size
+    Raises:
+        OSError: there is none.
+    """
+    if name in {"", ".", ".."}:
+        raise FileNotFoundError(name)
+    handle = os.open(name, _FILE, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(name)
+    return handle
 
 
 def _digest(pieces: Iterable[bytes]) -> str:
@@ -324,11 +334,15 @@ def _digest(pieces: Iterable[bytes]) -> str:
     return found.hexdigest()
 
 
-def _first(pieces: Iterable[bytes], limit: int) -> bytes:
-    """The first bytes; the rest is left where it is."""
-    found = b""
-    for piece in pieces:
-        found += piece[: limit - len(found)]
-        if len(found) >= limit:
-            break
-    return found
+def _debug_bytes(pieces: Iterator[bytes]) -> int:
+    """The same as `elf.debug_bytes`, for a file that comes in pieces."""
+    start = next(pieces, b"")
+    if not start.startswith(elf.MAGIC):
+        return 0
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        size = file.write(start)
+        for piece in pieces:
+            size += file.write(piece)
+            if size > _LARGEST_PROGRAM:
+                return 0
+        return elf.debug_bytes(file, size)

@@ -91,5 +91,5 @@ def test_digests_are_remembered(two: Contents, monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: object) -> int:
         raise AssertionError("opened a file")
 
-    monkeypatch.setattr(Contents, "_open", refuse)
+    monkeypatch.setattr(reading, "_open_file", refuse)
     assert again.digests([index]) == first
