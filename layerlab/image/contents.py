@@ -132,6 +132,11 @@ class Contents:
         """
         return self._learn("debug symbols", indexes, self._compute_debug_bytes)
 
+    def needed(self, indexes: Iterable[int]) -> dict[int, tuple[str, ...]]:
+        """The shared libraries that programs and libraries ask for; of what cannot be read there is nothing."""
+        found = self._learn("needed libraries", indexes, self._compute_needed)
+        return {index: tuple(filter(None, names.split("\0"))) for index, names in found.items()}
+
     def _learn(
         self, what: str, indexes: Iterable[int], compute: Callable[[list[int]], dict[int, _Known]]
     ) -> dict[int, _Known]:
@@ -164,8 +169,13 @@ class Contents:
 
     def _compute_debug_bytes(self, indexes: list[int]) -> dict[int, int]:
         if self.directories is None:
-            return self._from_export(indexes, _debug_bytes)
+            return self._from_export(indexes, lambda pieces: _as_file(pieces, elf.debug_bytes, 0))
         return self._from_directories(indexes, elf.debug_bytes)
+
+    def _compute_needed(self, indexes: list[int]) -> dict[int, str]:
+        if self.directories is None:
+            return self._from_export(indexes, lambda pieces: _as_file(pieces, elf.needed_libraries, ""))
+        return self._from_directories(indexes, elf.needed_libraries)
 
     def _key(self, what: str, layer: int) -> str:
         """Of what is kept about a layer: where it lies, as `sources` names it, or the digest of what was read."""
@@ -334,15 +344,15 @@ def _digest(pieces: Iterable[bytes]) -> str:
     return found.hexdigest()
 
 
-def _debug_bytes(pieces: Iterator[bytes]) -> int:
-    """The same as `elf.debug_bytes`, for a file that comes in pieces."""
+def _as_file(pieces: Iterator[bytes], use: Callable[[IO[bytes], int], _Known], otherwise: _Known) -> _Known:
+    """What `use` makes of a program that comes in pieces."""
     start = next(pieces, b"")
     if not start.startswith(elf.MAGIC):
-        return 0
+        return otherwise
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         size = file.write(start)
         for piece in pieces:
             size += file.write(piece)
             if size > _LARGEST_PROGRAM:
-                return 0
-        return elf.debug_bytes(file, size)
+                return otherwise
+        return use(file, size)

@@ -11,6 +11,7 @@ from typing import IO, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
+from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 MAGIC: Final = b"\x7fELF"
@@ -52,3 +53,25 @@ def debug_bytes(file: IO[bytes], size: int) -> int:
     except (ELFError, ConstructError, ValueError, KeyError, TypeError, OverflowError, AttributeError, OSError):
         return 0
     return min(found, size)
+
+
+def needed_libraries(file: IO[bytes], size: int) -> str:
+    """The names of the shared libraries that a program or library asks for (DT_NEEDED), separated by null bytes.
+
+    Args:
+        file: Can be sought in.
+        size: Its bytes.
+    """
+    file.seek(0)
+    if size < len(MAGIC) or file.read(len(MAGIC)) != MAGIC:
+        return ""
+    try:
+        elf = ELFFile(file)
+        if not 0 < elf.num_sections() <= _MOST_SECTIONS:
+            return ""
+        section = elf.get_section_by_name(".dynamic")
+        if not isinstance(section, DynamicSection) or (section.num_tags() or 0) > _MOST_SECTIONS:
+            return ""
+        return "\0".join(str(getattr(tag, "needed", "")) for tag in section.iter_tags("DT_NEEDED"))
+    except (ELFError, ConstructError, ValueError, KeyError, TypeError, OverflowError, AttributeError, OSError):
+        return ""

@@ -144,10 +144,10 @@ def stages(image: Image, traced: Origins, final: Stage, built: Mapping[str, Orig
         A row per stage of the Dockerfile: `stage` str, `line` int64, `base` str, `role` category: ``final``, ``from``
         (the final stage is FROM it), ``copied`` (files of it are in the final image), ``mounted`` (a RUN mounts it,
         and nothing of it is there unchanged: what became of it cannot be known), ``nothing`` (it is built and
-        contributes nothing), ``not built`` (no stage that counts takes anything from it); `base_bytes` int64 (live bytes of the
-        external base image), `own_bytes` int64 (other live bytes of the stage's image), `used_bytes` int64 (of both:
-        what has come to the final image), `left_bytes` int64 (the rest: left behind), `final_bytes` int64 (bytes of
-        the final image that were made in this stage, or that came from its base or to it from the context).
+        contributes nothing), ``not built`` (no stage that counts takes anything from it); `base_bytes` int64 (live
+        bytes of the external base image), `own_bytes` int64 (other live bytes of the stage's image), `used_bytes`
+        int64 (of both: what has come to the final image), `left_bytes` int64 (the rest: left behind), `final_bytes`
+        int64 (bytes of the final image that were made here, or came from its base, or to it from the context).
         Always: `base_bytes + own_bytes == used_bytes + left_bytes` (nothing of the final stage is left behind); the
         `final_bytes` of all rows, and those of files of unknown origin, are the image's live bytes.
     """

@@ -73,8 +73,8 @@ def trace(trials: Trials, image: Image, source: Source) -> Trace:
             label = adapted.stages[stage.index].label
             built = trials.build(context, adapted, target=label, build_args=source.build_args)
             looked = images.read(trials.engine, built.image_id)
-            traced[stage.label] = _origins(trials, looked, parsed, stage, traced, files)
-    origins = _origins(trials, image, parsed, final, traced, files)
+            traced[stage.label] = _origins(trials, looked, parsed, stage, traced, files=files)
+    origins = _origins(trials, image, parsed, final, traced, files=files)
     return Trace(source, image, final, origins, traced)
 
 
@@ -84,6 +84,7 @@ def _origins(
     dockerfile: Dockerfile,
     stage: Stage,
     others: Mapping[str, Origins],
+    *,
     files: ContextFiles,
 ) -> Origins:
     contents = reading.of(trials.engine, image)
