@@ -17,7 +17,7 @@ import click
 import docker.errors
 import requests
 
-from layerlab.commands.common import err, stand_ins
+from layerlab.commands.common import err, examples, stand_ins
 from layerlab.errors import LabError, StepFailed
 from layerlab.terminal import printable
 from layerlab.text import plain
@@ -53,7 +53,12 @@ class Commands(click.Group):
 settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=Commands, invoke_without_command=True, context_settings=settings)
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings=settings,
+    epilog=examples("./lab", "./lab --no-serve", "./lab --port 9000 --no-browser"),
+)
 @click.option("--serve/--no-serve", "serves", default=True, help="Serve JupyterLab at the end (the default).")
 @click.option("--port", type=click.IntRange(1, 65535), help="JupyterLab's port  [default: a free one from 8888]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser where there is a screen (the default).")

@@ -17,7 +17,8 @@ LabError
 │   └── BuildTimeout          the time limit was reached; the engine was told to stop
 ├── ImageError            an image cannot be looked at
 │   ├── ImageNotFound         no image and no file has that name
-│   └── ArchiveError          the archive is damaged, hostile or of an unknown kind
+│   ├── ArchiveError          the archive is damaged, hostile or of an unknown kind
+│   └── OtherDockerfile       it was not built from this Dockerfile and this folder
 └── ServiceError          a container of the service
     ├── ServiceNotReady       it did not answer in time, or ended
     └── PortInUse             the port that was asked for is taken
@@ -149,6 +150,10 @@ class ImageNotFound(ImageError):
 
 class ArchiveError(ImageError):
     """The archive is damaged, hostile or of an unknown kind."""
+
+
+class OtherDockerfile(ImageError):
+    """An image was not built from this Dockerfile and this folder."""
 
 
 class ServiceError(LabError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
-from layerlab.checker import builds, container, pictures, shell
+from layerlab.checker import builds, container, pictures, rebuilding, shell
 from layerlab.checker.builds import Outcome, Prepared
 from layerlab.checker.evidence import Evidence, Fault, Picture, Rebuild, Running, Trouble
 from layerlab.checker.limits import limited_builder
@@ -160,7 +160,7 @@ def _rebuild(work: _Work, dockerfile: Dockerfile) -> Rebuild:
     def told(step: Step) -> None:
         work.relay(replace(step, key=f"again {step.key}", title=f"after a change of the app: {step.title}"))
 
-    return builds.rebuild(work.engine, work.prepared, installs_python, told)
+    return rebuilding.rebuild(work.engine, work.prepared, installs_python, told)
 
 
 def _pictures(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Picture], Picture]:

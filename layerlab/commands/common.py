@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from layerlab import displays, engine_setup
 from layerlab.terminal import console
+
+EXAMPLES: Final = "Examples:"
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines that somebody may type as they are.
+
+    >>> examples("./lab doctor").splitlines()[1:]
+    ['Examples:', '  ./lab doctor']
+    """
+    # The backspace is click's sign for a paragraph whose lines are not to be joined.
+    return "\b\n" + "\n".join([EXAMPLES, *(f"  {line}" for line in lines)])
+
 
 out = console(sys.stdout)
 err = console(sys.stderr)

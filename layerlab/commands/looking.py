@@ -10,10 +10,12 @@ from types import ModuleType
 import click
 
 from layerlab import compare, workshop
-from layerlab.commands.common import as_json, find_engine
+from layerlab.commands.common import as_json, examples, find_engine
 
 
-@click.command("compare")
+@click.command(
+    "compare", epilog=examples("./lab compare", "./lab compare single optimized python:3.13-slim-trixie --json")
+)
 @click.argument("images", nargs=-1)
 @as_json
 def compare_command(images: tuple[str, ...], as_json: bool) -> int:
@@ -30,7 +32,7 @@ def compare_command(images: tuple[str, ...], as_json: bool) -> int:
     return 0
 
 
-@click.command()
+@click.command(epilog=examples("./lab xray optimized", "./lab xray python:3.13-trixie --json"))
 @click.argument("image")
 @as_json
 def xray(image: str, as_json: bool) -> int:

@@ -9,12 +9,12 @@ import click
 from layerlab import displays, doctor, engine_setup, testing, workshop
 from layerlab.checker import leftovers
 from layerlab.cleaning import clean
-from layerlab.commands.common import as_json, err, find_engine, out, stand_ins
+from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.commands.making import build_with_progress
 from layerlab.engine import connect
 
 
-@click.command("clean")
+@click.command("clean", epilog=examples("./lab clean", "./lab clean --bases --engine"))
 @click.option("--bases", "base_images", is_flag=True, help="Remove the base images that the lab pulled or made, too.")
 @click.option("--engine", "stops_engine", is_flag=True, help="Stop the Docker engine, if the lab started it.")
 def clean_command(base_images: bool, stops_engine: bool) -> int:
@@ -37,7 +37,7 @@ def clean_command(base_images: bool, stops_engine: bool) -> int:
     return 0
 
 
-@click.command("doctor")
+@click.command("doctor", epilog=examples("./lab doctor", "./lab doctor --json"))
 @as_json
 def doctor_command(as_json: bool) -> int:
     """Tell what is here and what is missing.
@@ -58,7 +58,7 @@ def doctor_command(as_json: bool) -> int:
     return int(missing)
 
 
-@click.command("test")
+@click.command("test", epilog=examples("./lab test", "./lab test --no-engine"))
 @click.option("--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks).")
 @click.option("--no-notebooks", is_flag=True, help="Leave out the notebooks.")
 @stand_ins

@@ -53,7 +53,7 @@ class Image:
             str (the name that was visible last), `bytes` int64, `layer` int64 (that stores it), `cause` category
             (overwritten, deleted, hidden), `by_layer` int64 (that took its last name away), `by_line` Int64.
         packages: A row per installed package, by manager and name: `name` str, `version` str, `manager` category
-            (dpkg, python), `files` int64 (names of regular files that it owns), `bytes` int64. The same Python
+            (apk, dpkg, python), `files` int64 (names of regular files that it owns), `bytes` int64. The same Python
             distribution in two places has two rows.
         config: The image's config, as the OCI image specification has it.
         content: What the tables are made of.

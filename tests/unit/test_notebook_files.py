@@ -151,13 +151,6 @@ class TestForm:
         assert last.cell_type == "markdown"
         assert local_links(nbformat.v4.new_notebook(cells=[last]))
 
-    def test_links_lead_to_files_that_exist(self, path: Path) -> None:
-        """No link of the prose to a file of the repository is dead, nor leads out of it."""
-        for text, target in local_links(read(path)):
-            linked = (FOLDER / target).resolve()
-            assert linked.exists(), f"[{text}]({target})"
-            assert linked.is_relative_to(ROOT)
-
     def test_links_say_where_they_go(self, path: Path) -> None:
         """A link to a notebook says its number; none is called "here"."""
         for text, target in local_links(read(path)):

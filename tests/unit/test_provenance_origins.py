@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from layerlab import dockerfile
-from layerlab.checker.evidence import File, Picture
-from layerlab.checker.origins import Names, common_suffix, sources
+from layerlab.image.layer import FILE, SYMLINK
+from layerlab.provenance.origins import Names, common_suffix, sources
+from tests.unit.image_folders import contents, layer
 
 
-def picture(*files: tuple[str, int], base: tuple[tuple[str, int], ...] = ()) -> Picture:
-    """A stage that has these files, by path and size."""
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of each test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def file(path: str, size: int, layer: int) -> File:
-        return File(path, "file", size, 0o644, 0, 0, layer, visible=True)
 
-    return Picture(
-        stage="build", config={}, base_config={}, history=(), layers=(), total_bytes=0,
-        files=tuple(file(path, size, 1) for path, size in files),
-        base_files={path: file(path, size, 0) for path, size in base},
-    )  # fmt: skip
+def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> Names:
+    """Of a stage that has these files, by path and size, above those of its base."""
+    layers = [
+        layer(folder / name, {path: bytes(size) for path, size in sizes.items()})
+        for name, sizes in (("base", base), ("own", files))
+    ]
+    return Names(contents(layers).content.merged)
 
 
 @pytest.mark.parametrize(
@@ -58,27 +63,25 @@ def test_what_cannot_be_told_has_no_source(copy: str, workdir: str | None, path:
     assert list(sources(path, instruction, workdir)) == []
 
 
-def test_the_longest_common_ending_wins() -> None:
+def test_the_longest_common_ending_wins(tmp_path: Path) -> None:
     """Of entries with the same name and size, the one whose folders are the same is the likeliest."""
-    names = Names(
-        picture(
-            ("/a/flask/__init__.py", 10), ("/a/numpy/__init__.py", 10), ("/b/numpy/__init__.py", 11),
-            base=(("/usr/numpy/__init__.py", 10),),
-        )
-    )  # fmt: skip
-    best = names.like("/srv/numpy/__init__.py", "file", 10)
+    own = {"/a/flask/__init__.py": 10, "/a/numpy/__init__.py": 10, "/b/numpy/__init__.py": 11}
+    found = names(tmp_path, own, {"/usr/numpy/__init__.py": 10})
+    paths = found.merged.paths
+    best = found.like("/srv/numpy/__init__.py", FILE, 10)
     assert best is not None
-    assert best.path == "/a/numpy/__init__.py"
-    within = names.like("/srv/numpy/__init__.py", "file", 10, "/usr")
+    assert paths[best] == "/a/numpy/__init__.py"
+    within = found.like("/srv/numpy/__init__.py", FILE, 10, "/usr")
     assert within is not None
-    assert within.path == "/usr/numpy/__init__.py"
-    assert names.like("/srv/numpy/__init__.py", "file", 12) is None
-    assert names.like("/srv/numpy/__init__.py", "symlink", 0) is None
+    assert paths[within] == "/usr/numpy/__init__.py"
+    assert found.like("/srv/numpy/__init__.py", FILE, 12) is None
+    assert found.like("/srv/numpy/__init__.py", SYMLINK, 0) is None
     assert common_suffix("/x/y", "/z") == 0
 
 
-def test_entries_above_the_base_come_first() -> None:
+def test_entries_above_the_base_come_first(tmp_path: Path) -> None:
     """A stage shows what it has made rather than what its base has at that path."""
-    names = Names(picture(("/tool", 5), base=(("/tool", 4), ("/base", 3))))
-    found = {path: names.at(path) for path in ("/tool", "/base", "/none")}
-    assert {path: file and file.bytes for path, file in found.items()} == {"/tool": 5, "/base": 3, "/none": None}
+    found = names(tmp_path, {"/tool": 5}, {"/tool": 4, "/base": 3})
+    indexes = {path: found.at(path) for path in ("/tool", "/base", "/none")}
+    sizes = {path: None if index is None else found.merged.sizes[index] for path, index in indexes.items()}
+    assert sizes == {"/tool": 5, "/base": 3, "/none": None}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from layerlab.checker import copies
-from layerlab.checker.contents import LARGEST, Contents
-from layerlab.checker.evidence import File, Origin, Picture
-from layerlab.checker.lineage import Lineage, Step
+import numpy as np
+
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.image.layer import DIRECTORY, FILE, KINDS, SYMLINK
+from layerlab.image.contents import LARGEST, Contents
+from layerlab.image.filesystem import NEVER, Filesystem
+from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
+from layerlab.provenance import copies
+from layerlab.provenance.lineage import Lineage, Step
+from layerlab.provenance.model import Origin
 
 _WILDCARDS: Final = frozenset("*?[")
 _TELLING: Final = 100
@@ -21,61 +24,69 @@ _TELLING: Final = 100
 
 
 class Names:
-    """Finds entries in the picture of a stage that something is taken from."""
+    """Finds what a container sees of a stage that something is taken from: indexes of entries."""
 
-    def __init__(self, picture: Picture) -> None:
-        self.picture = picture
-        self._above = {file.path: file for file in picture.files if file.visible}
+    def __init__(self, merged: Filesystem) -> None:
+        self.merged = merged
 
-    def at(self, path: str) -> File | None:
+    def at(self, path: str) -> int | None:
         """What a container of that stage sees at this path."""
-        return self._above.get(path) or self.picture.base_files.get(path)
+        return self.merged.find(path)
 
-    def like(self, path: str, kind: str, size: int, source: str = "/") -> File | None:
+    def like(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
         """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
         prefix = f"{source.rstrip('/')}/"
+        paths = self.merged.paths
         found = [
-            file
-            for file in self._by_name.get((posixpath.basename(path), kind, size if kind == "file" else 0), ())
-            if file.path == source or file.path.startswith(prefix)
+            index
+            for index in self._by_name.get((posixpath.basename(path), kind, size if kind == FILE else 0), ())
+            if paths[index] == source or paths[index].startswith(prefix)
         ]
-        return max(found, key=lambda file: (common_suffix(file.path, path), file.layer), default=None)
+        layers = self.merged.layers
+        return max(found, key=lambda index: (common_suffix(paths[index], path), layers[index]), default=None)
 
     @cached_property
-    def _by_name(self) -> dict[tuple[str, str, int], list[File]]:
+    def _by_name(self) -> dict[tuple[str, int, int], list[int]]:
         """Visible entries by name, kind and size."""
-        names: dict[tuple[str, str, int], list[File]] = {}
-        for file in self.picture.visible.values():
-            names.setdefault((posixpath.basename(file.path), file.kind, file.bytes), []).append(file)
+        names: dict[tuple[str, int, int], list[int]] = {}
+        merged = self.merged
+        visible = np.flatnonzero(merged.gone_by == NEVER)
+        columns = (visible.tolist(), merged.kinds[visible].tolist(), merged.sizes[visible].tolist())
+        for index, kind, size in zip(*columns, strict=True):
+            key = (posixpath.basename(merged.paths[index]), kind, size if kind == FILE else 0)
+            names.setdefault(key, []).append(index)
         return names
 
 
 @dataclass(frozen=True, eq=False)
 class Origins:
-    """Tells origins of one image's files; called with a file.
+    """Tells where the files of one image came from.
 
     Attributes:
         contents: The image's files.
         lineage: What made its layers.
         dockerfile: That it was built from.
-        others: The pictures of other stages, by label.
+        others: The same of other stages, by label.
         context: The build context, by path relative to it; files of 1 MB or more may be cut.
+        context_sizes: The sizes of its files, if they are known without reading them.
     """
 
     contents: Contents
     lineage: Lineage
     dockerfile: Dockerfile
-    others: Mapping[str, Picture]
+    others: Mapping[str, Origins]
     context: Mapping[str, bytes]
+    context_sizes: Mapping[str, int] | None = None
     _names: dict[str, Names] = field(default_factory=dict, repr=False)
     _known: dict[int, Origin] = field(default_factory=dict, repr=False)
 
-    def __call__(self, file: File) -> Origin:
-        """Where the content of this file came from."""
-        index = self.contents.index(file.layer, file.path)
-        return Origin("unknown") if index is None else self._of(index)
+    def at(self, layer: int, path: str) -> Origin:
+        """Where the content of the entry that a layer has at this path came from."""
+        index = self.contents.index(layer, path)
+        return Origin("unknown") if index is None else self.of(index)
 
-    def _of(self, index: int) -> Origin:
+    def of(self, index: int) -> Origin:
+        """Where the content of an entry came from."""
         if index not in self._known:
             self._known[index] = self._find(index)
         return self._known[index]
@@ -84,9 +95,9 @@ class Origins:
         layer = int(self.contents.content.merged.layers[index])
         if layer < self.lineage.base_layers:
             first = self.lineage.stages[0]
-            return Origin("base", first.label, first.line)
+            return Origin("base", first.label, first.line, entry=index, image=first.base)
         if (folder := self._folder_before(index, layer)) is not None:
-            return self._of(folder)
+            return self.of(folder)
         step = self.lineage.steps.get(layer)
         if step is None or step.instruction is None:
             return Origin("unknown", step.stage.label if step else None, step.line if step else None)
@@ -94,7 +105,7 @@ class Origins:
             return self._copied(index, step, step.instruction)
         if step.instruction.keyword == "RUN":
             return self._ran(index, step, step.instruction)
-        return Origin("made", step.stage.label, step.line)
+        return Origin("made", step.stage.label, step.line, entry=index)
 
     def _folder_before(self, index: int, layer: int) -> int | None:
         """The folder that lower layers have here: an instruction that puts something into it stores it again."""
@@ -106,36 +117,52 @@ class Origins:
 
     def _copied(self, index: int, step: Step, instruction: Instruction) -> Origin:
         reference = instruction.flag("from")
-        if not reference:
-            return Origin("context", step.stage.label, step.line)
-        source = self.dockerfile.find_stage(reference)
-        if source is None:
-            return Origin("base", step.stage.label, step.line)
         merged = self.contents.content.merged
-        path, kind, size = merged.paths[index], KINDS[merged.kinds[index]], int(merged.sizes[index])
-        names = self._names_in(source.label)
+        path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
+        if not reference:
+            source = self._in_context(path, instruction, step.workdir)
+            return Origin("context", step.stage.label, step.line, entry=index, source=source)
+        stage = self.dockerfile.find_stage(reference)
+        if stage is None:
+            source = next(sources(path, instruction, step.workdir), "")
+            return Origin("base", step.stage.label, step.line, image=reference, source=source)
+        names = self._names_in(stage.label)
         if names is None:
-            return Origin("unknown", step.stage.label, step.line, (source.label,))
+            return Origin("unknown", step.stage.label, step.line, (stage.label,))
         found = _copied_from(names, path, kind, size, step)
-        if found is None and kind != "directory":
+        if found is None and kind != DIRECTORY:
             found = names.like(path, kind, size)
         if found is not None:
-            return _through(source.label, names.picture.origins(found))
-        if kind == "directory":  # COPY makes the folders that lead to its destination itself
-            return Origin("made", step.stage.label, step.line)
-        return Origin("unknown", step.stage.label, step.line, (source.label,))
+            return self._through(stage.label, found)
+        if kind == DIRECTORY:  # COPY makes the folders that lead to its destination itself
+            return Origin("made", step.stage.label, step.line, entry=index)
+        return Origin("unknown", step.stage.label, step.line, (stage.label,))
+
+    def _in_context(self, path: str, instruction: Instruction, workdir: str | None) -> str:
+        """The file of the build context that was copied to this path; empty where that cannot be told."""
+        for source in sources(path, instruction, workdir):
+            if source.lstrip("/") in self.context:
+                return source.lstrip("/")
+        written = [posixpath.normpath(argument.strip("\"'")).lstrip("/") for argument in instruction.arguments[:-1]]
+        named = [source for source in written if source in self.context]  # an archive, or under a new name
+        return named[0] if len(named) == 1 else ""
+
+    def _through(self, label: str, index: int) -> Origin:
+        """The origin of what was taken from a stage's entry."""
+        origin = self.others[label].of(index)
+        return replace(origin, through=(label, *origin.through), hops=(index, *origin.hops))
 
     def _ran(self, index: int, step: Step, instruction: Instruction) -> Origin:
         merged = self.contents.content.merged
         if (earlier := self._unchanged.get(index)) is not None:
-            return self._of(earlier)
+            return self.of(earlier)
         if merged.kinds[index] == SYMLINK and (link := self._link_before(index)) is not None:
-            return self._of(link)
+            return self.of(link)
         if (mounted := self._mounted(index, instruction)) is not None:
             return mounted
-        if merged.kinds[index] == FILE and merged.sizes[index] > 0 and self._is_of_context(index):
-            return Origin("context", step.stage.label, step.line)
-        return Origin("made", step.stage.label, step.line)
+        if merged.kinds[index] == FILE and merged.sizes[index] > 0 and (source := self._same_in_context(index)):
+            return Origin("context", step.stage.label, step.line, entry=index, source=source)
+        return Origin("made", step.stage.label, step.line, entry=index)
 
     def _link_before(self, index: int) -> int | None:
         """The symbolic link of a lower layer that leads to the same place; changing its owner stores it again."""
@@ -158,49 +185,56 @@ class Origins:
     def _mounted(self, index: int, instruction: Instruction) -> Origin | None:
         """The origin of an entry that a RUN has copied from a stage that it mounts; None if it has not."""
         merged = self.contents.content.merged
-        path, kind, size = merged.paths[index], KINDS[merged.kinds[index]], int(merged.sizes[index])
-        for reference, folder in _mounts(instruction):
+        path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
+        for reference, folder in mounts(instruction):
             stage = self.dockerfile.find_stage(reference)
             names = self._names_in(stage.label) if stage else None
             found = names.like(path, kind, size, folder) if names else None
-            if stage and names and found and self._is_same(index, names.picture, found):
-                return _through(stage.label, names.picture.origins(found))
+            if stage and found is not None and self._is_same(index, self.others[stage.label].contents, found):
+                return self._through(stage.label, found)
         return None
 
-    def _is_same(self, index: int, picture: Picture, file: File) -> bool:
+    def _is_same(self, index: int, others: Contents, found: int) -> bool:
         """Whether an entry of this name, kind and size elsewhere is the same: by its place, or its bytes."""
         merged = self.contents.content.merged
         path, size = merged.paths[index], int(merged.sizes[index])
-        if common_suffix(path, file.path) > 2 or size > LARGEST:
+        other = others.content.merged.paths[found]
+        if common_suffix(path, other) > 2 or size > LARGEST:
             return True
         if size < _TELLING:
             return False
         own = self.contents.read(int(merged.layers[index]), path)
-        return own is not None and own == picture.contents(None, file.path)
+        return own is not None and own == others.read(None, other)
 
-    def _is_of_context(self, index: int) -> bool:
-        """Whether a file of the build context has the same bytes, and the same name if it is short."""
+    def _same_in_context(self, index: int) -> str:
+        """A file of the build context with the same bytes, and the same name if it is short; empty if none is."""
         merged = self.contents.content.merged
         path, size = merged.paths[index], int(merged.sizes[index])
+        if not 0 < size < LARGEST:
+            return ""
         alike = [
-            content
-            for name, content in self._context_files.get(size, ())
-            if size >= _TELLING or name == posixpath.basename(path)
+            name
+            for name in self._context_files.get(size, ())
+            if size >= _TELLING or posixpath.basename(name) == posixpath.basename(path)
         ]
-        return bool(alike) and self.contents.read(int(merged.layers[index]), path) in alike
+        if not alike:
+            return ""
+        content = self.contents.read(int(merged.layers[index]), path)
+        return next((name for name in alike if self.context[name] == content), "")
 
     @cached_property
-    def _context_files(self) -> dict[int, list[tuple[str, bytes]]]:
-        """Names and bytes of the build context's files, by size."""
-        found: dict[int, list[tuple[str, bytes]]] = {}
-        for path, content in self.context.items():
-            if 0 < len(content) < LARGEST:
-                found.setdefault(len(content), []).append((posixpath.basename(path), content))
+    def _context_files(self) -> dict[int, list[str]]:
+        """The build context's files, by size."""
+        found: dict[int, list[str]] = {}
+        sizes = self.context_sizes
+        for name in self.context:
+            size = len(self.context[name]) if sizes is None else sizes[name]
+            found.setdefault(size, []).append(name)
         return found
 
     def _names_in(self, label: str) -> Names | None:
         if label not in self._names and label in self.others:
-            self._names[label] = Names(self.others[label])
+            self._names[label] = Names(self.others[label].contents.content.merged)
         return self._names.get(label)
 
 
@@ -241,36 +275,31 @@ def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterato
         yield posixpath.normpath(posixpath.join(folder, relative))
 
 
-def _copied_from(names: Names, path: str, kind: str, size: int, step: Step) -> File | None:
-    instruction = step.instruction
+def _copied_from(names: Names, path: str, kind: int, size: int, step: Step) -> int | None:
+    instruction, merged = step.instruction, names.merged
     if instruction is None:
         return None
     for source in sources(path, instruction, step.workdir):
         found = names.at(source)
-        # A further name of an inode says that it has no bytes of its own.
-        if found is not None and found.kind == kind and (kind != "file" or found.bytes in {size, 0}):
+        if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
             return found
-    if kind != "file":
+    if kind != FILE:
         return None
     # One file under a new name, in a place that cannot be told.
     for argument in instruction.arguments[:-1]:
         found = names.at(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
-        if found is not None and found.kind == "file" and found.bytes == size:
+        if found is not None and merged.kinds[found] == FILE and merged.sizes[found] == size:
             return found
     return None
 
 
-def _mounts(instruction: Instruction) -> Iterator[tuple[str, str]]:
+def mounts(instruction: Instruction) -> Iterator[tuple[str, str]]:
     """The stages or images whose files a RUN mounts, each with the folder of theirs that it mounts."""
     for name, value in instruction.flags:
         options = dict(option.partition("=")[::2] for option in value.split(",")) if name == "mount" else {}
         if options.get("from") and options.get("type", "bind") in {"bind", "cache"}:
             folder = options.get("source") or options.get("src") or "/"
             yield options["from"], "/" if "$" in folder else posixpath.normpath(f"/{folder.lstrip('/')}")
-
-
-def _through(label: str, origin: Origin) -> Origin:
-    return Origin(origin.kind, origin.stage, origin.line, (label, *origin.through))
 
 
 def _keyword(step: Step) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker import contents as reading
-from layerlab.checker.contents import Contents
-from tests.unit.checker_images import contents, layer
+from layerlab.image import contents as reading
+from layerlab.image.contents import Contents
+from tests.unit.image_folders import contents, layer
 
 
 @pytest.fixture(autouse=True)
@@ -91,5 +91,5 @@ def test_digests_are_remembered(two: Contents, monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: object) -> int:
         raise AssertionError("opened a file")
 
-    monkeypatch.setattr(Contents, "_open", refuse)
+    monkeypatch.setattr(reading, "_open_file", refuse)
     assert again.digests([index]) == first

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlab.checker.contents import Contents
-from layerlab.checker.evidence import Copy
+from layerlab.image.contents import Contents
 from layerlab.image.filesystem import OVERWRITTEN, Filesystem
 from layerlab.image.layer import FILE
+from layerlab.provenance.model import Copy
 
 SMALLEST: Final = 1_000
 """Bytes of a file that is looked at."""

@@ -1,4 +1,4 @@
-"""Images made of folders, so that what the checker reads of layers can be tested without an engine."""
+"""Images made of folders, so that what is read of layers can be tested without an engine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from layerlab.checker.contents import Contents
 from layerlab.engine import Engine
 from layerlab.image import Image, overlay
 from layerlab.image.content import put_together
+from layerlab.image.contents import Contents
 
 
 def layer(folder: Path, files: dict[str, bytes]) -> Path:

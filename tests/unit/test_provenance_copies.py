@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker import copies
-from layerlab.checker.evidence import Copy
-from tests.unit.checker_images import contents, layer
+from layerlab.provenance import copies
+from layerlab.provenance.model import Copy
+from tests.unit.image_folders import contents, layer
 
 KB = b"0123456789" * 100
 MB = os.urandom(1_000_000)
