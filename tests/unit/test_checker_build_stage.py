@@ -25,7 +25,8 @@ def test_a_stage_whose_packages_run_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["build", "builder", "base", "deps", "wheels", "venv", "compile", "python-deps", "test-tools"]
+    "name",
+    ["build", "builder", "base", "deps", "wheels", "venv", "compile", "python-deps", "test-tools", "imagebase"],
 )
 def test_names_that_say_something(name: str) -> None:
     """Usual names of build stages are descriptive."""
@@ -34,7 +35,10 @@ def test_names_that_say_something(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a", "b1", "py3", "stage", "stage1", "stage-2", "foo", "tmp", "xxx", "xxxx", "my-stage", "temp_stage"],
+    [
+        *("", "a", "b1", "py3", "stage", "stage1", "stage-2", "foo", "tmp", "xxx", "xxxx", "my-stage", "temp_stage"),
+        *("firststage", "testimage1", "anything" * 1000),
+    ],
 )
 def test_names_that_say_nothing(name: str) -> None:
     """Short names and placeholders, numbered or not, are none."""

@@ -24,6 +24,9 @@ _PLACEHOLDERS: Final = """
     stageone stagetwo step stuff temp temporary test testing tests third thing three tmp todo two unknown
     unnamed untitled whatever world xxx xyz yyy zzz my the and
 """
+_LONGEST: Final = 40  # characters of a part of a name that are read: more might be read in very many ways
+_MADE_OF_PLACEHOLDERS: Final = re.compile(f"(?:{'|'.join(_PLACEHOLDERS.split())})+")
+"""One of them, or several joined, such as ``firststage``."""
 _FILES_LOOKED_AT: Final = 60  # of a distribution: all of one come by the same way
 
 
@@ -144,7 +147,9 @@ def is_descriptive(name: str) -> bool:
     """Whether a stage's name has three letters or more and says something."""
     parts = [part for part in re.split(r"[-_.\d]+", name.lower()) if part]
     meaningful = [
-        part for part in parts if len(part) > 1 and part not in _PLACEHOLDERS.split() and len(set(part)) > 1
+        part
+        for part in parts
+        if len(part) > 1 and not _MADE_OF_PLACEHOLDERS.fullmatch(part[:_LONGEST]) and len(set(part)) > 1
     ]
     return sum(character.isalpha() for character in name) >= 3 and bool(meaningful)
 
