@@ -22,10 +22,13 @@ import requests
 from layerlab.engine import Engine, gone
 from layerlab.errors import ArchiveError
 from layerlab.image import Image, cache, sources
+from layerlab.image.budget import Budget
 from layerlab.image.changeset import absolute
+from layerlab.image.compression import expanded, recognised
 from layerlab.image.content import Content
 from layerlab.image.layer import FILE, SYMLINK
-from layerlab.image.tar import BLOCK, Hashed, Member, Stream, gunzip, is_tar, members
+from layerlab.image.stream import Hashed, Stream
+from layerlab.image.tar import BLOCK, Member, is_tar, members
 from layerlab.ownership import container_labels
 
 LARGEST: Final = 1_000_000
@@ -34,7 +37,6 @@ LARGEST: Final = 1_000_000
 _PIECE: Final = 2**20
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_GZIP: Final = b"\x1f\x8b"
 _Found = TypeVar("_Found")
 
 
@@ -299,8 +301,8 @@ def _layer(
     start = stream.peek(min(size, BLOCK))[:size]
     if is_tar(start):
         hashed = Hashed(stream.pieces(size))
-    elif start.startswith(_GZIP):
-        hashed = Hashed(gunzip(stream.pieces(size)))
+    elif known := recognised(start):
+        hashed = Hashed(expanded(stream.pieces(size), known, Budget()))
     else:
         return "", {}
     inner = Stream(hashed)

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.image.layer import DIRECTORY, FILE, Layer
-from layerlab.image.tar import damaged
+from layerlab.image.stream import damaged
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
 CAUSES: Final = ("overwritten", "deleted", "hidden")
