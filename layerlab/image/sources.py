@@ -69,7 +69,7 @@ def load(engine: Engine | None, name: str, *, platform: Platform | None = None, 
             return _from_file(Path(name), platform, watch)
         if engine is None:
             raise ImageNotFound(
-                f"there is no file {name!r}",
+                f"there is no file {name!r}{_folder(name)}",
                 remedy="check the path, or start Docker if an image of that name is meant",
             )
         found = _inspect(engine, name)
