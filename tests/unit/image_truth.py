@@ -102,7 +102,7 @@ def pack(parts: Iterable[tuple[str, bytes]], links: Iterable[tuple[str, str]] = 
     return tar([*entries, *(symlink(path, target) for path, target in links)])
 
 
-def saved(layers: Sequence[bytes], config: dict[str, Any] | None = None) -> bytes:
+def saved(layers: Sequence[bytes], config: dict[str, Any] | None = None, tag: str = "demo:1") -> bytes:
     """What ``docker save`` of Docker 20.10 writes: each different layer once, the others as links to it."""
     described = json.dumps(config or image_config(layers)).encode()
     config_name = f"{digest(described).removeprefix('sha256:')}.json"
@@ -116,7 +116,7 @@ def saved(layers: Sequence[bytes], config: dict[str, Any] | None = None) -> byte
         else:
             first[layer] = name
             parts.append((name, layer))
-    manifest = [{"Config": config_name, "RepoTags": ["demo:1"], "Layers": names}]
+    manifest = [{"Config": config_name, "RepoTags": [tag], "Layers": names}]
     return pack([*parts, (config_name, described), ("manifest.json", json.dumps(manifest).encode())], links)
 
 
