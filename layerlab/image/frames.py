@@ -44,7 +44,7 @@ def files(content: Content) -> pd.DataFrame:
     owners = np.array([*(package.owner for package in content.ownership.packages), ""], dtype=object)
     return pd.DataFrame(
         {
-            "path": _texts([merged.paths[index] for index in entries.tolist()]),
+            "path": _texts(_paths(content, entries)),
             "kind": _categories(merged.kinds[entries], KINDS),
             "bytes": _live_sizes(content)[entries],
             "layer": merged.layers[entries],
@@ -53,7 +53,8 @@ def files(content: Content) -> pd.DataFrame:
             "gid": merged.gids[entries],
             "owner": pd.array(owners[content.ownership.owners], dtype="str"),
             "part": _categories(content.parts, PARTS),
-        }
+        },
+        copy=False,  # half a million rows need not be there twice
     )
 
 
@@ -65,7 +66,7 @@ def waste(content: Content) -> pd.DataFrame:
     by_layer = merged.gone_by[wasted]
     return pd.DataFrame(
         {
-            "path": _texts([merged.paths[index] for index in wasted.tolist()]),
+            "path": _texts(_paths(content, wasted)),
             "bytes": merged.sizes[wasted],
             "layer": _stored_in(content, wasted),
             "cause": _categories(merged.causes[wasted], CAUSES),
@@ -88,6 +89,11 @@ def packages(content: Content) -> pd.DataFrame:
             "bytes": _sums(owners, _live_sizes(content)[mine], len(installed)),
         }
     )
+
+
+def _paths(content: Content, entries: NDArray[np.int64]) -> list[str]:
+    # The buffer makes one number at a time, where `tolist` would make half a million.
+    return list(map(content.merged.paths.__getitem__, entries.data))
 
 
 def _live_sizes(content: Content) -> NDArray[np.int64]:
@@ -115,8 +121,12 @@ def _categories(codes: NDArray[Any], names: Sequence[str]) -> pd.Categorical[str
 
 def _texts(texts: Sequence[str]) -> pd.api.extensions.ExtensionArray:
     """A column of text; bytes that are not UTF-8 are shown as escapes."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        texts = [text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for text in texts]
-    return pd.array(np.array([*texts, None], dtype=object)[:-1], dtype="str")
+    if not all(map(str.isascii, texts)):
+        texts = [text if text.isascii() else _shown(text) for text in texts]
+    column = np.empty(len(texts), dtype=object)
+    column[:] = texts
+    return pd.array(column, dtype="str")
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
