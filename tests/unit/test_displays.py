@@ -329,7 +329,7 @@ class TestHtml:
         html = displays._html(board, "")
 
         assert re.findall(r"width:([\d.]+)%;height", html) == ["100.0", "25.0"]
-        assert [title for title in Texts(html).titles if title in displays._SIGNS] == ["done", "failed", "cached"]
+        assert [title for title in Texts(html).titles if title in displays.SIGNS] == ["done", "failed", "cached"]
 
 
 class TestNotebook:
