@@ -22,7 +22,7 @@ from layerlab.xray.advising import advise, together
 from layerlab.xray.proof import Proof, prove
 from layerlab.xray.source import Source
 from layerlab.xray.tracing import trace
-from layerlab.xray.trials import trials
+from layerlab.xray.trials import trial_builds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def examine(
         raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
     from layerlab.provenance import frames  # noqa: PLC0415  # imports pandas
 
-    with trials(engine, report) as place:
+    with trial_builds(engine, report) as place:
         traced = trace(place, image, source)
         contents = reading.of(engine, image)
         rows = causes.rows(image.content, contents if read_contents else None, report)
