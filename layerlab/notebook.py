@@ -36,6 +36,7 @@ from layerlab.engine import Engine
 from layerlab.image import Image
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
 from layerlab.notebook_tables import about, table
+from layerlab.notebook_xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
 from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.progress import Step
@@ -44,7 +45,9 @@ from layerlab.service.handle import HEALTH_PAUSE
 
 __all__ = [
     "about",
+    "advice",
     "build",
+    "causes",
     "check",
     "compare",
     "doctor",
@@ -52,17 +55,21 @@ __all__ = [
     "expect",
     "experiment",
     "findings",
+    "lines",
     "look",
     "new",
+    "origins",
     "owned",
     "panel",
     "plots",
+    "prove",
     "rebuilds",
     "remove",
     "results",
     "run",
     "setup",
     "show",
+    "stages",
     "table",
     "wait_for_health",
 ]
@@ -159,6 +166,82 @@ def look(name: str) -> Image:
 def compare(*names: str) -> pd.DataFrame:
     """Compare images side by side; see `layerlab.compare.compare` for the columns."""
     return comparison.compare([look(name) for name in names])
+
+
+def causes(image: Image) -> pd.DataFrame:
+    """What an image could do without, by cause, layer and line: facts first, then judgements.
+
+    Files are read where that takes to compare them; see `layerlab.causes.causes` for the columns.
+    """
+    return causes_of(engine(), image)
+
+
+def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """Where each file of an image came from: stage and line, base or context; a row per row of ``image.files``.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: What it was built from, with its folder as context; the lab's own images need none. Where nobody
+            knows it, a file's layer and line of history are all that is told.
+
+    Returns:
+        See `layerlab.provenance.frames.origins` for the columns.
+    """
+    return origins_of(engine(), image, dockerfile)
+
+
+def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What each stage has contributed to an image, and what it left behind.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        See `layerlab.provenance.frames.stages` for the columns.
+    """
+    return stages_of(engine(), image, dockerfile)
+
+
+def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What each line of the Dockerfile, in whatever stage, has brought to an image.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        See `layerlab.provenance.frames.lines` for the columns.
+    """
+    return lines_of(engine(), image, dockerfile)
+
+
+def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What to change in an image's Dockerfile, and what that would save, the most bytes first.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        `title` str, `why` str, `line` Int64, `bytes` int64 (a prediction), `mechanical` bool (whether `prove` can
+        make the edit). Several may save the same bytes.
+    """
+    return advice_of(engine(), image, dockerfile)
+
+
+def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """Make the edits of `advice` that a program can make, build each, and all together, and measure.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        `title` str, `line` Int64, `predicted` int64, `measured` Int64 (bytes), `error` float64 (a share of what was
+        measured), `trouble` str (why it could not be built).
+    """
+    return proofs_of(engine(), image, dockerfile)
 
 
 def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:

@@ -102,6 +102,17 @@ def resolve(engine: Engine, name: str) -> str:
     return str(find(engine, name).id) if name in RECIPES else name
 
 
+def recipe_of(engine: Engine, name: str) -> Recipe | None:
+    """The recipe of an image that the lab itself has made, by whatever name it is asked for; None for any other."""
+    if name in RECIPES:
+        return RECIPES[name]
+    with answering(engine), suppress(docker.errors.APIError):
+        found = engine.client.images.get(name)
+        if is_own_image(found):
+            return RECIPES.get(str((found.labels or {}).get(IMAGE_LABEL)))
+    return None
+
+
 def seconds_file() -> Path:
     """Where it is remembered how long builds took."""
     return cache_directory() / "cold-build-seconds.json"

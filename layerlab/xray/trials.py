@@ -77,7 +77,7 @@ class Trials:
 
 
 @contextmanager
-def trials(engine: Engine, report: Report = silent) -> Iterator[Trials]:
+def trial_builds(engine: Engine, report: Report = silent) -> Iterator[Trials]:
     """A place for trial builds; all images that are built in this block are removed at its end."""
     with removing_images(engine) as labels, limited_builder(engine), scratch_folder(labels) as scratch:
         yield Trials(engine, labels, scratch, report)
