@@ -58,18 +58,19 @@ def doctor_command(as_json: bool) -> int:
     return int(missing)
 
 
-@click.command("test", epilog=examples("./lab test", "./lab test --no-engine"))
+@click.command("test", epilog=examples("./lab test", "./lab test --fast", "./lab test --no-engine"))
+@click.option("--fast", is_flag=True, help="An answer within a minute: style, types, and a choice of the tests.")
 @click.option("--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks).")
 @click.option("--no-notebooks", is_flag=True, help="Leave out the notebooks.")
 @stand_ins
-def test_command(no_engine: bool, no_notebooks: bool, stand_ins: bool | None) -> int:
+def test_command(fast: bool, no_engine: bool, no_notebooks: bool, stand_ins: bool | None) -> int:
     """Pass all the tests.
 
     Style and types, then unit tests, then a real engine, then every notebook; one summary at the end.
     """
     parts = [
         part
-        for part in testing.PARTS
+        for part in (testing.FAST if fast else testing.PARTS)
         if not (part.needs_engine and no_engine) and not (part.name == "notebooks" and no_notebooks)
     ]
 

@@ -870,6 +870,7 @@ class TestPicture:
         assert "&lt;img src=x" in words
         assert "\n" not in words
 
+    @pytest.mark.slow
     def test_nbconvert_shows_the_alternative_text(self) -> None:
         """A page made from a notebook has it as the picture's alt."""
         exporter = pytest.importorskip("nbconvert").HTMLExporter(template_name="classic")
