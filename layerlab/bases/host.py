@@ -70,7 +70,7 @@ def install(report: Report) -> None:
     """
     if shutil.which("mmdebstrap") and shutil.which("mount") and KEYRING.is_file():
         return
-    apt_get = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0"]
+    apt_get = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", "--option=DPkg::Lock::Timeout=120"]
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     run([*apt_get, "update"], "look for mmdebstrap", report, environment)
     arguments = ["install", "--yes", "--no-install-recommends", *PACKAGES]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,8 @@ def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
         known = _remembered()
         size = known.pop(key, None) or (_own(engine) if level == 1 else None) or _measured(engine, folder, report)
         latest = [*known.items(), (key, size)][-_MOST:]
-        _file().write_text(json.dumps(dict(latest)))
+        with suppress(OSError):  # a cache that cannot be written: it is measured again next time
+            _file().write_text(json.dumps(dict(latest)))
         return size
 
 
@@ -75,6 +77,7 @@ def _file() -> Path:
 def _remembered() -> dict[str, int]:
     try:
         known = json.loads(_file().read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known if isinstance(known, dict) else {}
+    known = known if isinstance(known, dict) else {}
+    return {key: size for key, size in known.items() if type(size) is int and size > 0}
