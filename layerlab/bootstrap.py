@@ -106,7 +106,8 @@ def made_for() -> str:
 
 def create() -> None:
     """Make an empty virtual environment in place of a missing or broken one."""
-    if VENV.is_symlink() or (VENV.exists() and not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir())):
+    is_ours = (VENV / "pyvenv.cfg").exists() or (VENV / "damaged").exists() or made_for() == str(ROOT)
+    if VENV.is_symlink() or (VENV.exists() and not is_ours and any(VENV.iterdir())):
         fail(f"{VENV} is not a virtual environment of the lab's: move it away and repeat")
     install_ensurepip_if_missing()
     try:

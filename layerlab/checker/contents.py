@@ -26,7 +26,7 @@ from layerlab.image.changeset import absolute
 from layerlab.image.content import Content
 from layerlab.image.layer import FILE, SYMLINK
 from layerlab.image.tar import BLOCK, Hashed, Member, Stream, gunzip, is_tar, members
-from layerlab.ownership import container_labels
+from layerlab.runs import labels
 
 LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""
@@ -227,7 +227,7 @@ class Contents:
         container = None
         try:
             path.encode()
-            created: dict[str, Any] = api.create_container(self.image.id, ["none"], labels=container_labels())
+            created: dict[str, Any] = api.create_container(self.image.id, ["none"], labels=labels(self.engine))
             container = str(created["Id"])
             pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
             with closing(pieces):

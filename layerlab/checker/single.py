@@ -11,10 +11,10 @@ from typing import Final
 
 from layerlab import bases, exercise, image, workshop
 from layerlab.build import build
+from layerlab.checker.leftovers import removing_images
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.locks import exclusive
-from layerlab.ownership import image_labels
 from layerlab.paths import cache_directory
 from layerlab.progress import Report, silent
 
@@ -53,11 +53,9 @@ def _own(engine: Engine) -> int | None:
 
 
 def _measured(engine: Engine, folder: Path, report: Report) -> int:
-    built = build(engine, folder, dockerfile=_NAME, labels=image_labels("check"), report=report)
-    try:
+    with removing_images(engine) as labels:
+        built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report)
         return image.read(engine, built.image_id).total_bytes
-    finally:
-        engine.client.images.remove(built.image_id, force=True)
 
 
 def _key(engine: Engine, folder: Path) -> str:

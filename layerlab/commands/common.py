@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from layerlab import displays, engine_setup
+from layerlab import displays, engine_setup, runs
 from layerlab.terminal import console
 
 out = console(sys.stdout)
@@ -27,4 +27,6 @@ def find_engine(*, needed: bool = True) -> Any:
     if not needed:
         return None
     with displays.terminal("Docker engine") as report:
-        return engine_setup.ensure(report=report)
+        engine = engine_setup.ensure(report=report)
+    runs.sweep(engine)  # what a run that was killed has left
+    return engine

@@ -16,7 +16,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 from docker.utils import parse_bytes
 
-from layerlab import ownership
+from layerlab import runs
 from layerlab.engine import Engine, disk_full, gone, is_disk_full
 from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, ServiceNotReady, UsageError
 from layerlab.service.handle import Service
@@ -123,7 +123,7 @@ def created(
         "environment": dict(environment or {}),
         "user": None if user is None else str(user),
         "name": name,
-        "labels": ownership.container_labels(),
+        "labels": runs.labels(engine),
         "ports": {
             f"{_checked(container_port)}/tcp": (_bind_address(engine), None if port is None else _checked(port))
         },
