@@ -137,6 +137,8 @@ def install_ensurepip_if_missing() -> None:
 def main(pins: str) -> None:
     began = time.monotonic()
     with one_at_a_time():
+        # uv's cache shares its files with what was installed from it, and so their damage.
+        is_damaged = (VENV / "damaged").exists()
         if not is_sound():
             say("making .venv")
             create()
@@ -160,6 +162,7 @@ def main(pins: str) -> None:
             "sync",
             "--quiet",
             "--require-hashes",
+            *(["--no-cache"] if is_damaged else []),
             "--python",
             str(python()),
             str(wanted),
