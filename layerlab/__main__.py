@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Final
 
 _LOADER: Final = "<frozen importlib"
@@ -35,6 +35,8 @@ def is_damage(error: Exception) -> bool:
         return error.name.partition(".")[0] != "layerlab"
     if isinstance(error, SyntaxError) and error.filename:
         return _is_package(error.filename)
+    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):  # an empty file, say
+        return _is_package(error.obj.__file__ or "")
     frames = list(_frames(error.__traceback__))
     return frames[-1][0].startswith(_LOADER) or any(name == "<module>" and _is_package(file) for file, name in frames)
 
