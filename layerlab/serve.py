@@ -60,12 +60,14 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
         say(url)
         if open_browser and _has_screen():
             webbrowser.open(url)
-        if status := server.wait():
+        status = server.wait()
+    except KeyboardInterrupt:
+        return 0
+    else:
+        if status:
             raise LabError(
                 f"JupyterLab ended by itself with status {status}", remedy=f"see {_log()}, and start it again: ./lab"
             )
-        return 0
-    except KeyboardInterrupt:
         return 0
     finally:
         _end(server)
