@@ -63,8 +63,12 @@ def ensure(*, report: Report = silent) -> Engine:
     except EngineNotFound:
         if not can_start():
             raise
-    wait = Step("lock", "wait for another ./lab that starts the engine", "running")
-    with exclusive("engine", waiting=lambda: report(wait)):
+
+    def wait(holder: str) -> None:
+        title = f"wait for another ./lab that starts the engine{holder and f' ({holder})'}"
+        report(Step("lock", title, "running"))
+
+    with exclusive("engine", waiting=wait):
         installs = not shutil.which("dockerd")
         if installs:
             install(report)
@@ -123,7 +127,8 @@ def _is_available(package: str) -> bool:
 
 
 def _apt_get(arguments: list[str], title: str, report: Report) -> None:
-    command = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", *arguments]
+    # Another apt that runs (one of an earlier ./lab that was killed, or the system's own) is waited for.
+    command = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", "--option=DPkg::Lock::Timeout=120", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     began = time.monotonic()
     report(Step(title, title, "running", 0.0))

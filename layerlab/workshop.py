@@ -122,9 +122,10 @@ def all_seconds() -> dict[str, float]:
     """How long each recipe took when last all of it was built here, seconds, by its name."""
     try:
         known = json.loads(seconds_file().read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known if isinstance(known, dict) else {}
+    known = known if isinstance(known, dict) else {}
+    return {name: float(seconds) for name, seconds in known.items() if isinstance(seconds, int | float)}
 
 
 def cold_build_seconds(name: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from layerlab import displays, engine_setup
+from layerlab import displays, engine_setup, runs
 from layerlab.terminal import console
 
 EXAMPLES: Final = "Examples:"
@@ -40,4 +40,6 @@ def find_engine(*, needed: bool = True) -> Any:
     if not needed:
         return None
     with displays.terminal("Docker engine") as report:
-        return engine_setup.ensure(report=report)
+        engine = engine_setup.ensure(report=report)
+    runs.sweep(engine)  # what a run that was killed has left
+    return engine

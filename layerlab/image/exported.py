@@ -16,7 +16,7 @@ from layerlab.engine import Engine, gone
 from layerlab.errors import ArchiveError
 from layerlab.image.changeset import absolute
 from layerlab.image.tar import BLOCK, Hashed, Member, Stream, gunzip, is_tar, members
-from layerlab.ownership import container_labels
+from layerlab.runs import labels
 
 _PIECE: Final = 2**20
 _GZIP: Final = b"\x1f\x8b"
@@ -125,7 +125,7 @@ def from_container(
     container = None
     try:
         path.encode()
-        created: dict[str, Any] = api.create_container(image_id, ["none"], labels=container_labels())
+        created: dict[str, Any] = api.create_container(image_id, ["none"], labels=labels(engine))
         container = str(created["Id"])
         pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
         with closing(pieces):
