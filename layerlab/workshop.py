@@ -22,6 +22,7 @@ from layerlab.engine import Engine, answering
 from layerlab.errors import ImageNotFound, UsageError
 from layerlab.ownership import IMAGE_LABEL, is_own_image
 from layerlab.paths import ROOT, cache_directory
+from layerlab.progress import Report, silent
 
 
 @dataclass(frozen=True)
@@ -133,17 +134,23 @@ def cold_build_seconds(name: str) -> float | None:
     return all_seconds().get(name)
 
 
-def look(engine: Engine | None, name: str) -> image.Image:
+def look(engine: Engine | None, name: str, *, platform: str | None = None, report: Report = silent) -> image.Image:
     """Look at one of the lab's images, or at any other: a name, an id, or a file.
 
     The layers of the lab's own images are tied to the lines of their Dockerfiles.
 
+    Args:
+        engine: The engine that has it; None if a file is meant.
+        name: The image.
+        platform: See `layerlab.image.read`.
+        report: Told how far it is, if it takes long.
+
     Raises:
-        ImageNotFound, ArchiveError, EngineGone: see `layerlab.image.read`.
+        ImageNotFound, ArchiveError, UsageError, EngineGone: see `layerlab.image.read`.
     """
     if engine is None or name not in RECIPES:
-        return image.read(engine, name)
+        return image.read(engine, name, platform=platform, report=report)
     known = RECIPES[name]
     parsed = dockerfile.parse(known.path.read_text(encoding="utf-8"))
-    looked = image.read(engine, resolve(engine, name), dockerfile=parsed)
+    looked = image.read(engine, resolve(engine, name), dockerfile=parsed, platform=platform, report=report)
     return dataclasses.replace(looked, name=known.tag)

@@ -33,6 +33,12 @@ stand_ins = click.option(
     help="Where no registry answers, make stand-ins for the base images although the lab did not start this engine.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+platform = click.option(
+    "--platform",
+    metavar="OS/ARCH",
+    help="Which image to take where there is one for each of several platforms, such as linux/arm64.  "
+    "[default: this machine's]",
+)
 
 
 def find_engine(*, needed: bool = True) -> Any:

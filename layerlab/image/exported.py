@@ -14,12 +14,14 @@ import requests
 
 from layerlab.engine import Engine, gone
 from layerlab.errors import ArchiveError
+from layerlab.image.budget import Budget
 from layerlab.image.changeset import absolute
-from layerlab.image.tar import BLOCK, Hashed, Member, Stream, gunzip, is_tar, members
+from layerlab.image.compression import expanded, recognised
+from layerlab.image.stream import Hashed, Stream
+from layerlab.image.tar import BLOCK, Member, is_tar, members
 from layerlab.runs import labels
 
 _PIECE: Final = 2**20
-_GZIP: Final = b"\x1f\x8b"
 _Found = TypeVar("_Found")
 
 Parts = Iterator[tuple[int, Stream]]
@@ -50,7 +52,8 @@ def of_file(path: Path) -> Iterator[Parts]:
         return
     with path.open("rb") as file:
         stream = Stream(iter(lambda: file.read(_PIECE), b""))
-        yield _parts(Stream(gunzip(stream.rest())) if stream.peek(2) == _GZIP else stream)
+        known = recognised(stream.peek(BLOCK))
+        yield _parts(Stream(expanded(stream.rest(), known, Budget())) if known else stream)
 
 
 def _parts(stream: Stream) -> Parts:
@@ -98,8 +101,8 @@ def _layer(
     start = stream.peek(min(size, BLOCK))[:size]
     if is_tar(start):
         hashed = Hashed(stream.pieces(size))
-    elif start.startswith(_GZIP):
-        hashed = Hashed(gunzip(stream.pieces(size)))
+    elif known := recognised(start):
+        hashed = Hashed(expanded(stream.pieces(size), known, Budget()))
     else:
         return "", {}
     inner = Stream(hashed)

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.image.layer import DIRECTORY, FILE, Layer
-from layerlab.image.tar import damaged
+from layerlab.image.stream import damaged
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
 CAUSES: Final = ("overwritten", "deleted", "hidden")
@@ -103,8 +103,9 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
         starts=starts,
         visible={},
     )
+    deeper = np.full(count, -1, dtype=np.int32)
     for number, layer in enumerate(layers):
-        _apply(merged, layers, number, layer)
+        _apply(merged, deeper, number, layer)
     return merged
 
 
@@ -112,7 +113,12 @@ def _column(layers: Sequence[Layer], name: str) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *(getattr(layer, name) for layer in layers)]).astype(np.int64)
 
 
-def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Layer) -> None:
+def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: Layer) -> None:
+    """Put the next layer on top.
+
+    `deeper` leads from each directory that is visible to its entries in the other layers, and so to all that lies in
+    it: a whiteout costs as much as it takes away, however many layers there are.
+    """
     start = int(merged.starts[number])
     _borrow(merged, layer, start)
     both: NDArray[np.int64] = np.empty((2, 0), dtype=np.int64)
@@ -124,27 +130,33 @@ def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Laye
         directories = (merged.kinds[old] == DIRECTORY) & (merged.kinds[new] == DIRECTORY)
         replaced = old[~directories]
         _take_away(merged, replaced, number, OVERWRITTEN)
-        for index in replaced[merged.kinds[replaced] == DIRECTORY]:
-            _take_away_below(merged, layers, merged.paths[index], number, HIDDEN)
+        for index in replaced[merged.kinds[replaced] == DIRECTORY].tolist():
+            _take_away_below(merged, deeper, index, number, HIDDEN)
         for path in layer.whiteouts:
-            index = merged.visible.get(path)
-            if index is not None and merged.gone_by[index] == NEVER:
-                _take_away(merged, np.array([index]), number, DELETED)
-                if merged.kinds[index] == DIRECTORY:
-                    _take_away_below(merged, layers, path, number, DELETED)
+            found = merged.find(path)
+            if found is not None:
+                _take_away(merged, np.array([found]), number, DELETED)
+                if merged.kinds[found] == DIRECTORY:
+                    _take_away_below(merged, deeper, found, number, DELETED)
         for path in layer.opaques:
             # Engines mark each directory that is new, and most have nothing below.
-            if path == "/" or merged.find(path) is not None:
-                _take_away_below(merged, layers, path, number, HIDDEN)
+            if path == "/":
+                _take_away_range(merged, 0, start, number, HIDDEN)
+            elif (found := merged.find(path)) is not None:
+                _take_away_below(merged, deeper, found, number, HIDDEN)
         both = np.array([old[directories], new[directories]])
         both = both[:, merged.gone_by[both[0]] == NEVER]
     merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
     # A directory that no entry describes leaves the one below as it is.
-    unchanged = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
-    _take_away(merged, both[0][~unchanged], number, _MERGED)
-    _take_away(merged, both[1][unchanged], number, _MERGED)
-    for index in both[0][unchanged]:
-        merged.visible[merged.paths[index]] = int(index)
+    implied = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
+    changed, unchanged = both[:, ~implied], both[:, implied]
+    _take_away(merged, changed[0], number, _MERGED)
+    deeper[changed[1]] = changed[0]
+    _take_away(merged, unchanged[1], number, _MERGED)
+    deeper[unchanged[1]] = deeper[unchanged[0]]
+    deeper[unchanged[0]] = unchanged[1]
+    for index in unchanged[0].tolist():
+        merged.visible[merged.paths[index]] = index
 
 
 def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:
@@ -162,16 +174,25 @@ def _take_away(merged: Filesystem, indexes: NDArray[np.int64], number: int, caus
     merged.causes[indexes] = cause
 
 
-def _take_away_below(merged: Filesystem, layers: Sequence[Layer], path: str, number: int, cause: int) -> None:
-    """Take away all that the layers below have under a directory."""
-    prefix = "/" if path == "/" else f"{path}/"
-    for below in range(number):
-        # In sorted paths all that begin with the prefix are neighbours, and "0" is what follows "/".
-        first = bisect_left(layers[below].paths, prefix)
-        last = bisect_left(layers[below].paths, f"{prefix[:-1]}0", lo=first)
-        if first < last:
-            indexes = np.arange(merged.starts[below] + first, merged.starts[below] + last)
-            _take_away(merged, indexes[merged.gone_by[indexes] == NEVER], number, cause)
+def _take_away_below(merged: Filesystem, deeper: NDArray[np.int32], index: int, number: int, cause: int) -> None:
+    """Take away all that the layers so far have in a directory, which is visible, or was until now."""
+    path = merged.paths[index]
+    entry = index
+    while entry >= 0:
+        layer = merged.layers[entry]
+        # In sorted paths all that begin with "PATH/" are neighbours, and "0" is what follows "/".
+        low, high = int(merged.starts[layer]), int(merged.starts[layer + 1])
+        first = bisect_left(merged.paths, f"{path}/", low, high)
+        last = bisect_left(merged.paths, f"{path}0", first, high)
+        _take_away_range(merged, first, last, number, cause)
+        entry = int(deeper[entry])
+    deeper[index] = -1
+
+
+def _take_away_range(merged: Filesystem, first: int, last: int, number: int, cause: int) -> None:
+    """Take away these entries, as far as they are visible."""
+    if first < last:
+        _take_away(merged, first + np.flatnonzero(merged.gone_by[first:last] == NEVER), number, cause)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,8 @@ character device 0/0 is a whiteout, the extended attribute ``trusted.overlay.opa
 
 from __future__ import annotations
 
+import base64
+import gzip
 import os
 import re
 import stat
@@ -30,6 +32,9 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE: Final = "trusted.overlay.opaque"
 _REDIRECT: Final = "trusted.overlay.redirect"
 _CAP_SYS_ADMIN: Final = 21
+_WHITEOUT: Final = re.compile(rb'"name":"((?:[^"]*/)?\.wh\.(?!\.wh\.)[^"/]*)"')
+_RAW_NAME: Final = re.compile(rb'"name_raw":"([^"]*)"')
+_BLOCK: Final = 2**22
 
 
 class UnusualLayerError(Exception):
@@ -68,6 +73,31 @@ def scan(directory: str) -> Layer:
         return _scan(root)
     finally:
         os.close(root)
+
+
+def count_whiteouts(archive: Path) -> int:
+    """How many whiteouts the archive had that a layer was unpacked from.
+
+    Where an archive has a whiteout beside a directory of that name, unpacking puts the directory in the whiteout's
+    place: the kernel then shows what the layers below have in it, which the OCI image specification says is gone. The
+    directory alone does not tell. What the engine keeps to write the archive anew (``tar-split``: JSON objects, one a
+    line, of which those of type 1 name an entry) does.
+
+    Args:
+        archive: The engine's ``tar-split.json.gz`` of the layer.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    names: set[bytes] = set()
+    with gzip.open(archive) as lines:
+        for block in iter(lambda: lines.read(_BLOCK) + lines.readline(), b""):
+            if b".wh." in block:
+                names.update(_WHITEOUT.findall(block))
+            if b'"name_raw"' in block:  # of a name that is not UTF-8
+                raw = map(base64.b64decode, _RAW_NAME.findall(block))
+                names.update(name for name in raw if _WHITEOUT.search(b'"name":"%s"' % name))
+    return len(names)
 
 
 def _scan(root: int) -> Layer:
