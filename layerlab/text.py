@@ -35,3 +35,12 @@ def shorten(text: str, limit: int) -> str:
     """The text on one line, with … for what is beyond the limit."""
     text = one_line(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def as_utf8(text: str) -> str:
+    r"""The text with bytes that are no UTF-8 (which Python keeps as lone surrogates) as escapes such as ``\xff``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text

@@ -15,18 +15,25 @@ from layerlab.commands.common import as_json, find_engine
 
 @click.command("compare")
 @click.argument("images", nargs=-1)
+@click.option("--layers", is_flag=True, help="Also show how the layers differ.")
+@click.option("--paths", is_flag=True, help="Also show the largest paths that differ; with --json all of them.")
 @as_json
-def compare_command(images: tuple[str, ...], as_json: bool) -> int:
+def compare_command(images: tuple[str, ...], layers: bool, paths: bool, as_json: bool) -> int:
     """Compare images side by side.
+
+    First their sizes, then where the difference is (by part, by folder, by package), then what their configurations
+    say differently. Of more than two images, each is compared with the first.
 
     IMAGES are names, ids, or files written by `docker save`; without any, the lab's own two.
     """
     engine = find_engine(needed=not images or not all(map(_is_file, images)))
     names = list(images or workshop.RECIPES)
+    looked = [workshop.look(engine, name) for name in names]
     if as_json:
-        print(json.dumps(compare.document([workshop.look(engine, name) for name in names]), indent=2))
+        print(json.dumps(compare.document(looked, differences=True, paths=paths), indent=2))
     else:
-        _printing().print_comparison([workshop.look(engine, name) for name in names], names)
+        _printing().print_comparison(looked, names)
+        import_module("layerlab.commands.differences").print_differences(looked, layers=layers, paths=paths)
     return 0
 
 
