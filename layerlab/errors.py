@@ -18,9 +18,10 @@ LabError
 ├── ImageError            an image cannot be looked at
 │   ├── ImageNotFound         no image and no file has that name
 │   └── ArchiveError          the archive is damaged, hostile or of an unknown kind
-└── ServiceError          a container of the service
-    ├── ServiceNotReady       it did not answer in time, or ended
-    └── PortInUse             the port that was asked for is taken
+├── ServiceError          a container of the service
+│   ├── ServiceNotReady       it did not answer in time, or ended
+│   └── PortInUse             the port that was asked for is taken
+└── BrowserNotFound       no Chromium for the tests, and none could be installed
 
 Each says what happened and why (``str(error)``) and what to do next (``error.remedy``)::
 
@@ -161,3 +162,7 @@ class ServiceNotReady(ServiceError):
 
 class PortInUse(ServiceError):
     """The port that was asked for is taken."""
+
+
+class BrowserNotFound(LabError):
+    """There is no Chromium for the tests, and none could be installed."""
