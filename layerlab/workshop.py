@@ -18,8 +18,9 @@ import docker.errors
 from docker.models.images import Image as EngineImage
 
 from layerlab import dockerfile, image
+from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine, answering
-from layerlab.errors import ImageNotFound, UsageError
+from layerlab.errors import DockerfileError, ImageNotFound, UsageError
 from layerlab.ownership import IMAGE_LABEL, is_own_image
 from layerlab.paths import ROOT, cache_directory
 
@@ -121,17 +122,39 @@ def cold_build_seconds(name: str) -> float | None:
     return all_seconds().get(name)
 
 
-def look(engine: Engine | None, name: str) -> image.Image:
+def recipe_of(name: str) -> Recipe | None:
+    """The recipe that goes by this name or this tag."""
+    return next((known for known in RECIPES.values() if name in {known.name, known.tag}), None)
+
+
+def read_dockerfile(path: Path) -> Dockerfile:
+    """Read a Dockerfile.
+
+    Raises:
+        DockerfileError: there is none, or it cannot be read or does not parse.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error.strerror})"
+        raise DockerfileError(f"{path} {why}", remedy="name the Dockerfile that the image was built from") from error
+    return dockerfile.parse(text)
+
+
+def look(engine: Engine | None, name: str, *, built_from: Dockerfile | None = None) -> image.Image:
     """Look at one of the lab's images, or at any other: a name, an id, or a file.
 
-    The layers of the lab's own images are tied to the lines of their Dockerfiles.
+    Args:
+        engine: The engine that has it; None if `name` is a file.
+        name: A recipe's name, or any image.
+        built_from: The Dockerfile whose lines its layers are tied to; the lab's own images bring theirs.
 
     Raises:
         ImageNotFound, ArchiveError, EngineGone: see `layerlab.image.read`.
     """
     if engine is None or name not in RECIPES:
-        return image.read(engine, name)
+        return image.read(engine, name, dockerfile=built_from)
     known = RECIPES[name]
-    parsed = dockerfile.parse(known.path.read_text(encoding="utf-8"))
+    parsed = built_from or read_dockerfile(known.path)
     looked = image.read(engine, resolve(engine, name), dockerfile=parsed)
     return dataclasses.replace(looked, name=known.tag)

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 
-from layerlab import compare, workshop
-from layerlab.commands.common import as_json, find_engine
+from layerlab import budget, compare, workshop
+from layerlab.budget import Amount
+from layerlab.commands.common import as_json, err, find_engine
+from layerlab.errors import UsageError
+from layerlab.terminal import printable
+
+
+class AmountType(click.ParamType[Amount]):
+    """An amount on the command line; what cannot be one is a usage error."""
+
+    def __init__(self, name: str, read: Callable[[str], Amount]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Amount:
+        """Called by click."""
+        if isinstance(value, Amount):
+            return value
+        try:
+            return self._read(str(value))
+        except UsageError as error:
+            self.fail(f"{error}: {error.remedy}", param, ctx)
 
 
 @click.command("compare")
@@ -39,20 +61,52 @@ def compare_command(images: tuple[str, ...], layers: bool, paths: bool, as_json:
 
 @click.command()
 @click.argument("image")
+@click.option(
+    "--dockerfile", type=click.Path(path_type=Path), help="What IMAGE was built from: ties layers to lines."
+)
+@click.option("--html", type=click.Path(path_type=Path), help="Write all of it to this HTML file instead.")
+@click.option("--max-size", type=AmountType("size", budget.size), help="Status 1 if it stores more, such as 300MB.")
+@click.option(
+    "--max-waste",
+    type=AmountType("size or share", budget.size_or_share),
+    help="Status 1 if more than this is stored but seen by no container, such as 5% or 10MB.",
+)
+@click.option("--no-root", is_flag=True, help="Status 1 if a container of it starts as root.")
 @as_json
-def xray(image: str, as_json: bool) -> int:
+def xray(  # noqa: PLR0917  # click calls it by names
+    image: str,
+    dockerfile: Path | None,
+    html: Path | None,
+    max_size: Amount | None,
+    max_waste: Amount | None,
+    no_root: bool,
+    as_json: bool,
+) -> int:
     """Show what is in an image.
 
     Its layers, what each stores and wastes, and whose the bytes are. IMAGE is a name, an id, or a file written by
-    `docker save`.
+    `docker save`. Sizes are of files without compression; MB are 10^6 bytes.
+
+    With limits, the status is 1 where one is broken, and a line on stderr says which: docs/ci.md.
     """
+    built_from = workshop.read_dockerfile(dockerfile) if dockerfile else None
     engine = find_engine(needed=not _is_file(image))
-    looked = workshop.look(engine, image)
+    looked = workshop.look(engine, image, built_from=built_from)
+    checks = budget.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
+    if html:
+        recipe = workshop.recipe_of(image)
+        path = dockerfile or (recipe.path if recipe else None)
+        import_module("layerlab.commands.reporting").write_report(html, looked, path, checks)
     if as_json:
-        print(json.dumps(compare.document([looked]), indent=2))
-    else:
+        document = compare.document([looked])
+        if checks:
+            document["limits"] = [check.document() for check in checks]
+        print(json.dumps(document, indent=2))
+    elif not html:
         _printing().print_image(looked)
-    return 0
+    for line in budget.broken(checks):
+        err.print(f"lab: {printable(line)}", markup=False)
+    return int(any(not check.ok for check in checks))
 
 
 def _printing() -> ModuleType:

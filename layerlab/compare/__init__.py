@@ -13,13 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from layerlab.compare.difference import Difference
 from layerlab.compare.groups import WASTE
-from layerlab.compare.settings import settings as _settings
+from layerlab.compare.settings import settings as all_settings
 from layerlab.image import Image
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["WASTE", "Difference", "column_names", "compare", "document", "in_words", "parts", "settings"]
+__all__ = [
+    "WASTE",
+    "Difference",
+    "all_settings",
+    "column_names",
+    "compare",
+    "document",
+    "in_words",
+    "parts",
+    "settings",
+]
 
 
 def compare(images: Sequence[Image]) -> pd.DataFrame:
@@ -81,7 +91,7 @@ def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415
 
-    found = [one for one in _settings(images) if every or one.differs]
+    found = [one for one in all_settings(images) if every or one.differs]
     columns = {
         name: pd.array([one.values[number] for one in found], dtype="str")
         for number, name in enumerate(column_names(images))

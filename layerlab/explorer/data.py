@@ -26,7 +26,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
@@ -43,67 +42,64 @@ from layerlab.image.packages import PARTS
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
 from layerlab.terminal import printable
+from layerlab.text import as_utf8
 
 FORMAT: Final = 1
 MOST: Final = 120_000
 """Entries that are sent; beyond it, the smallest files of a folder become one row."""
+NAME: Final = "Dockerfile"
 _NOBODY: Final = "no package"
 
 
-@dataclass(frozen=True)
-class Source:
-    """The text beside the tree.
-
-    Attributes:
-        name: The Dockerfile's name; empty for an image's history.
-        text: The Dockerfile; empty for an image's history.
-        dockerfile: The same, parsed; None for an image's history.
-    """
-
-    name: str = ""
-    text: str = ""
-    dockerfile: Dockerfile | None = None
-
-
-def packed(image: Image, source: Source | None = None, *, most: int = MOST) -> bytes:
-    """All that the explorer shows, deflated."""
-    text = json.dumps(document(image, source, most=most), ensure_ascii=True, separators=(",", ":"))
+def packed(image: Image, dockerfile: Dockerfile | None = None, *, name: str = NAME, most: int = MOST) -> bytes:
+    """All that the explorer shows, deflated; see `document`."""
+    described = document(image, dockerfile, name=name, most=most)
+    text = json.dumps(described, ensure_ascii=True, separators=(",", ":"))
     return zlib.compress(text.encode("ascii"), 9)
 
 
-def document(image: Image, source: Source | None = None, *, most: int = MOST) -> dict[str, Any]:
+def document(
+    image: Image, dockerfile: Dockerfile | None = None, *, name: str = NAME, most: int = MOST
+) -> dict[str, Any]:
     """All that the explorer shows, as plain data.
 
     Args:
         image: The image.
-        source: What it was built from, if that is known.
+        dockerfile: What it was built from, if that is known. Where none of the layers fits it, the image's history
+            stands in its place.
+        name: What the Dockerfile is called.
         most: How many entries to send; beyond it, small files are put together.
     """
     content = image.content
-    found = origins(image, source.dockerfile if source else None, source.text if source else "")
+    known = dockerfile if content.origins else None
+    found = origins(image, known)
     paths, columns = thinned(content.merged, _columns(image, found), most)
     return {
         "format": FORMAT,
-        "name": printable(image.name),
+        "name": _shown(image.name),
         "id": image.id,
         "bytes": image.total_bytes,
         "live": image.live_bytes,
         "layers": [
-            {"instruction": printable(text), "row": row, "bytes": size}
+            {"instruction": _shown(text), "row": row, "bytes": size}
             for text, row, size in zip(content.instructions, found.layer_rows, content.layer_bytes, strict=True)
         ],
-        "source": {"name": printable(source.name) if source else "", "rows": found.rows},
-        "owners": [*(printable(package.owner) for package in content.ownership.packages), _NOBODY],
+        "source": {"name": _shown(name) if known else "", "rows": found.rows},
+        "owners": [*(_shown(package.owner) for package in content.ownership.packages), _NOBODY],
         "parts": list(PARTS),
-        "stages": [printable(stage) for stage in found.stages],
+        "stages": [_shown(stage) for stage in found.stages],
         "causes": list(CAUSES),
-        "judgements": [printable(cause) for cause in found.judgements],
+        "judgements": [_shown(cause) for cause in found.judgements],
         "looks": {
             "parts": {name: _look(PART_LOOKS[name]) for name in PARTS},
             "causes": {name: _look(CAUSE_LOOKS[name]) for name in CAUSES},
         },
         **_tree(paths, columns),
     }
+
+
+def _shown(text: str) -> str:
+    return printable(as_utf8(text))
 
 
 def _look(look: Any) -> list[str]:
@@ -148,7 +144,7 @@ def _tree(paths: Sequence[str], columns: Columns) -> dict[str, Any]:
     names, depths, counts = [""], [0], [0]
     for key, group in groupby(order, key=keys.__getitem__):
         name = key.rpartition("\0")[2]
-        names.append(printable(name.partition(" ")[2] if "\0\0" in key else name))
+        names.append(_shown(name.partition(" ")[2] if "\0\0" in key else name))
         depths.append(key.replace("\0\0", "\0").count("\0"))
         counts.append(sum(1 for _ in group))
     at = np.array(order, dtype=np.int64)

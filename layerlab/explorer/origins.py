@@ -18,6 +18,7 @@ from layerlab.image import Image
 from layerlab.image import history as histories
 from layerlab.image.content import Content
 from layerlab.terminal import printable
+from layerlab.text import as_utf8
 
 NONE: Final = -1
 
@@ -45,16 +46,15 @@ class Origins:
     entry_judgements: NDArray[np.int64]
 
 
-def origins(image: Image, dockerfile: Dockerfile | None, text: str) -> Origins:
+def origins(image: Image, dockerfile: Dockerfile | None) -> Origins:
     """Where the entries of an image come from.
 
     Args:
         image: The image.
         dockerfile: What it was built from; None if that is not known: then its history stands beside the tree.
-        text: The same, as it is written.
     """
     content = image.content
-    rows, layer_rows = _rows(content, dockerfile, text)
+    rows, layer_rows = _rows(content, dockerfile)
     stages, layer_stages = _stages(content, dockerfile)
     entry_rows = np.array([*layer_rows, NONE], dtype=np.int64)[content.merged.layers]
     entry_stages = np.array([*layer_stages, NONE], dtype=np.int64)[content.merged.layers]
@@ -81,8 +81,8 @@ def _take_texts(column: Any, content: Content, names: list[str], codes: NDArray[
             codes[entry] = names.index(value)
 
 
-def _rows(content: Content, dockerfile: Dockerfile | None, text: str) -> tuple[list[dict[str, Any]], list[int]]:
-    return _history(content) if dockerfile is None else _lines(content, dockerfile, text)
+def _rows(content: Content, dockerfile: Dockerfile | None) -> tuple[list[dict[str, Any]], list[int]]:
+    return _history(content) if dockerfile is None else _lines(content, dockerfile)
 
 
 def _history(content: Content) -> tuple[list[dict[str, Any]], list[int]]:
@@ -91,14 +91,17 @@ def _history(content: Content) -> tuple[list[dict[str, Any]], list[int]]:
     told: Sequence[tuple[str, int | None]] = [(histories.instruction(one.raw), one.layer) for one in entries]
     if not told:
         told = [(f"layer {index}", index) for index in range(len(content.layers))]
-    rows = [{"number": layer, "text": printable(said), "first": place} for place, (said, layer) in enumerate(told)]
+    rows = [
+        {"number": layer, "text": printable(as_utf8(said)), "first": place}
+        for place, (said, layer) in enumerate(told)
+    ]
     place_of = {layer: place for place, (_, layer) in enumerate(told) if layer is not None}
     return rows, [place_of.get(index, NONE) for index in range(len(content.layers))]
 
 
-def _lines(content: Content, dockerfile: Dockerfile, text: str) -> tuple[list[dict[str, Any]], list[int]]:
+def _lines(content: Content, dockerfile: Dockerfile) -> tuple[list[dict[str, Any]], list[int]]:
     """A row per line of the Dockerfile. What lies below all that it made came with the FROM."""
-    lines = [printable(line.expandtabs(4)) for line in text.splitlines()]
+    lines = [printable(line.expandtabs(4)) for line in dockerfile.text.removesuffix("\n").split("\n")]
     first = list(range(len(lines)))
     for instruction in dockerfile.instructions:
         for line in range(instruction.line, min(instruction.end_line, len(lines)) + 1):
@@ -150,13 +153,9 @@ def _chain(dockerfile: Dockerfile) -> list[Stage]:
 
 def _named(dockerfile: Dockerfile, source: str) -> str:
     """What a ``COPY --from`` takes from: a stage by its name or number, or an image."""
-    for stage in dockerfile.stages:
-        if source.lower() in {stage.name, str(stage.index)}:
-            return _name(dockerfile, stage)
-    return f"image {source}"
+    stage = dockerfile.find_stage(source)
+    return _name(dockerfile, stage) if stage else f"image {source}"
 
 
 def _name(dockerfile: Dockerfile, stage: Stage) -> str:
-    if stage.name:
-        return f"stage {stage.name}"
-    return "final stage" if stage is dockerfile.stages[-1] else f"stage {stage.index}"
+    return "final stage" if stage is dockerfile.stages[-1] and not stage.name else f"stage {stage.label}"

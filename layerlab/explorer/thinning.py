@@ -35,14 +35,15 @@ def thinned(merged: Filesystem, columns: Mapping[str, NDArray[np.int64]], most: 
     surplus = count - most
     if surplus <= 0 or not len(movable):
         return merged.paths, dict(columns)
-    # What is put together takes rows, too: half as many again go as have to.
-    small = movable[np.argsort(columns["sizes"][movable], kind="stable")][: surplus * 3 // 2]
+    small = movable[np.argsort(columns["sizes"][movable], kind="stable")]
     same = [columns[name][small] for name in columns if name not in _SUMS and name != "inodes"]
-    _, first, group = np.unique(
-        np.column_stack([merged.folders[small], *same]), axis=0, return_index=True, return_inverse=True
-    )
+    alike = np.column_stack([merged.folders[small], *same])
+    group = np.unique(alike, axis=0, return_inverse=True)[1].reshape(-1)
+    small, group = _smallest(small, group, surplus)
     numbers = np.bincount(group)
     many = np.flatnonzero(numbers > 1)
+    first = np.full(len(numbers), -1, dtype=np.int64)
+    first[group[::-1]] = np.arange(len(group))[::-1]
     stays = np.ones(count, dtype=bool)
     stays[small[numbers[group] > 1]] = False
     kept, stand_ins = np.flatnonzero(stays), small[first[many]]
@@ -56,3 +57,22 @@ def thinned(merged: Filesystem, columns: Mapping[str, NDArray[np.int64]], most: 
         np.add.at(sums, group, columns[name][small])
         fewer[name][len(kept) :] = sums[many]
     return paths, fewer
+
+
+def _smallest(
+    small: NDArray[np.int64], group: NDArray[np.int64], surplus: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As many of the smallest files, with their groups, as have to go together to save so many rows; or all."""
+
+    def saved(count: int) -> int:
+        numbers = np.bincount(group[:count])
+        return int((numbers[numbers > 1] - 1).sum())
+
+    low, high = 0, len(small)
+    while low < high:
+        middle = (low + high) // 2
+        if saved(middle) < surplus:
+            low = middle + 1
+        else:
+            high = middle
+    return small[:low], group[:low]

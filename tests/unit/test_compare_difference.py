@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from layerlab import image
 from layerlab.compare import Difference, document
 from layerlab.compare.groups import owned_bytes
 from tests.unit.image_truth import (
@@ -17,14 +16,12 @@ from tests.unit.image_truth import (
     Naive,
     directory,
     file,
-    image_config,
     link,
     merge,
-    saved,
     stacks,
-    tar,
     whiteout,
 )
+from tests.unit.stacked import read
 
 Stack = list[list[Entry]]
 ALMOST_ALL = settings(
@@ -37,15 +34,6 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of one test is known in another."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-
-
-def read(name: str, stack: Stack, steps: list[str] | None = None) -> image.Image:
-    """An image of these layers, which these steps have made."""
-    layers = [tar(entries) for entries in stack]
-    steps = steps or [f"step {number}" for number in range(len(stack))]
-    history = [{"created_by": f"RUN /bin/sh -c {step} # buildkit"} for step in steps]
-    Path(name).write_bytes(saved(layers, image_config(layers, history)))
-    return image.read(None, name)
 
 
 def between(before: Stack, after: Stack) -> Difference:
@@ -175,8 +163,12 @@ class TestLayers:
     def test_same_changed_added_removed(self) -> None:
         """Layers of one digest are the same; the same step with another layer has changed; others come and go."""
         base = [file("base", 100)]
-        before = read("before.tar", [base, [file("app", 10)], [file("old", 1)]], ["base", "copy app", "old step"])
-        after = read("after.tar", [base, [file("app", 12)], [file("new", 2)]], ["base", "copy app", "new step"])
+        before = read(
+            "before.tar", [base, [file("app", 10)], [file("old", 1)]], ["RUN base", "RUN copy app", "RUN old step"]
+        )
+        after = read(
+            "after.tar", [base, [file("app", 12)], [file("new", 2)]], ["RUN base", "RUN copy app", "RUN new step"]
+        )
 
         table = Difference(before, after).layers
 
