@@ -27,8 +27,8 @@ def folders(image: Image, count: int = COUNT, depth: int = DEPTH) -> pd.DataFram
         `live_bytes`.
     """
     files = image.files[image.files["kind"] == "file"]
-    parents = files["path"].str.rpartition("/")[0].astype("object")
-    folder = parents.map(lambda path: "/".join(path.split("/")[: depth + 1]) or "/")
+    parents = ["/".join(path.split("/")[:-1][: depth + 1]) or "/" for path in files["path"]]
+    folder = pd.Series(parents, index=files.index, dtype="object")
     sums = files.groupby(folder)["bytes"].agg(["sum", "count"]).sort_values("sum", ascending=False, kind="stable")
     shown = [(str(path), int(row["sum"]), int(row["count"])) for path, row in sums.head(count).iterrows()]
     rest = sums.iloc[count:]

@@ -75,7 +75,7 @@ async function mount(host, bytes) {
     updateTable();
     if (isSearched) updateFound();
     followLayer();
-    const what = `${bytesInWords(tallied.nodeBytes[folder])} in ${tallied.nodeFiles[folder].toLocaleString("en")} files`;
+    const what = `${bytesInWords(tallied.nodeBytes[folder])} in ${filesInWords(tallied.nodeFiles[folder])}`;
     const where = folder ? pathOf(model, folder) : model.about.name;
     parts.status.textContent = `${where}: ${what}; ${SHOWS[state.show]}, coloured by ${colours[state.colour].title}.${
       state.show === "layer" ? deeds() : ""
@@ -199,7 +199,7 @@ async function mount(host, bytes) {
     const sum = found.reduce((all, one) => all + one.bytes, 0);
     const more = found.length > FOUND ? `, of which the ${FOUND} largest are listed` : "";
     parts.foundCount.textContent = found.length
-      ? `${found.length.toLocaleString("en")} found, ${bytesInWords(sum)} in ${files.toLocaleString("en")} files${more}.`
+      ? `${found.length.toLocaleString("en")} found, ${bytesInWords(sum)} in ${filesInWords(files)}${more}.`
       : "Nothing found.";
     drawFound(parts.foundList, model, found.slice(0, FOUND), (node) => {
       const isFolder = model.end[node] > node + 1;
@@ -233,7 +233,7 @@ async function mount(host, bytes) {
     }
     const said = Object.entries(sums)
       .filter(([, [, files]]) => files)
-      .map(([code, [size, files]]) => `${STATE_NAMES[code]} ${bytesInWords(size)} in ${files.toLocaleString("en")} files`);
+      .map(([code, [size, files]]) => `${STATE_NAMES[code]} ${bytesInWords(size)} in ${filesInWords(files)}`);
     return ` Layer ${state.layer} ${said.join(", ") || "did nothing to any file"}.`;
   }
 

@@ -303,3 +303,7 @@ function bytesInWords(bytes) {
   if (bytes < 999_950) return `${(bytes / 1e3).toFixed(1)} kB`;
   return `${(bytes / 1e6).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
 }
+
+function filesInWords(count) {
+  return `${count.toLocaleString("en")} file${count === 1 ? "" : "s"}`;
+}

@@ -25,7 +25,7 @@ function fateOf(model, tallied, entry) {
 function linesOf(model, tallied, item) {
   const whole = tallied.nodeBytes[0];
   const percent = `${((100 * item.bytes) / Math.max(whole, 1)).toFixed(1)} % of what is shown`;
-  const files = `${item.files.toLocaleString("en")} file${item.files === 1 ? "" : "s"}`;
+  const files = filesInWords(item.files);
   if (item.kind !== "entry") {
     const path = pathOf(model, item.node);
     const name = item.kind === "rest" ? `${item.items.length.toLocaleString("en")} small things in ${path}` : path;
