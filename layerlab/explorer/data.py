@@ -9,7 +9,8 @@ what is not printable (line ends, escape codes, marks that turn text around) com
 * ``depths``: 0 for the root
 * ``counts``: how many entries there are at the path: one for each layer that has something there
 
-``entries``: a row per entry, in the order of the nodes, lower layers first.
+``entries``: a row per entry, in the order of the nodes, lower layers first. A directory that several layers have, one
+after the other, has one.
 
 * ``kinds``: see `layerlab.image.layer.KINDS`
 * ``sizes``: bytes of a file's inode
@@ -34,10 +35,10 @@ from numpy.typing import NDArray
 
 from layerlab.dockerfile import Dockerfile
 from layerlab.explorer.origins import Origins, origins
-from layerlab.explorer.thinning import Columns, thinned
+from layerlab.explorer.thinning import Columns, directories_once, thinned
 from layerlab.image import Image
 from layerlab.image.filesystem import CAUSES, NEVER
-from layerlab.image.layer import FILE
+from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.image.packages import PARTS
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
@@ -49,6 +50,7 @@ MOST: Final = 120_000
 """Entries that are sent; beyond it, the smallest files of a folder become one row."""
 NAME: Final = "Dockerfile"
 _NOBODY: Final = "no package"
+_NOT_SENT: Final = frozenset({"inodes", "folders"})
 
 
 def packed(image: Image, dockerfile: Dockerfile | None = None, *, name: str = NAME, most: int = MOST) -> bytes:
@@ -73,7 +75,7 @@ def document(
     content = image.content
     known = dockerfile if content.origins else None
     found = origins(image, known)
-    paths, columns = thinned(content.merged, _columns(image, found), most)
+    paths, columns = thinned(*directories_once(content.merged.paths, _columns(image, found)), most)
     return {
         "format": FORMAT,
         "name": _shown(image.name),
@@ -116,10 +118,10 @@ def _columns(image: Image, found: Origins) -> Columns:
     owners[visible] = np.where(content.ownership.owners < 0, nobody, content.ownership.owners)
     parts[visible] = content.parts
     # What is gone belongs to whom the path belongs to now; parts of what left no path are not known.
-    for index in np.flatnonzero(merged.gone_by != NEVER).tolist():
-        there = merged.find(merged.paths[index])
-        if there is not None:
-            owners[index], parts[index] = owners[there], parts[there]
+    gone = np.flatnonzero((merged.gone_by != NEVER) & (merged.kinds != DIRECTORY))
+    at = np.array([merged.visible[merged.paths[index]] for index in gone.tolist()], dtype=np.int64)
+    replaced = merged.gone_by[at] == NEVER
+    owners[gone[replaced]], parts[gone[replaced]] = owners[at[replaced]], parts[at[replaced]]
     return {
         "kinds": merged.kinds.astype(np.int64),
         "sizes": np.where(merged.kinds == FILE, merged.sizes, 0),
@@ -133,6 +135,7 @@ def _columns(image: Image, found: Origins) -> Columns:
         "judged": found.entry_judgements,
         "files": (merged.kinds == FILE).astype(np.int64),
         "inodes": merged.inodes,
+        "folders": merged.folders,
     }
 
 
@@ -140,7 +143,7 @@ def _tree(paths: Sequence[str], columns: Columns) -> dict[str, Any]:
     """The nodes, the entries and the links."""
     # In names there is what sorts before "/". With a NUL in its place, what is in a folder follows the folder.
     keys = [path.replace("/", "\0") for path in paths]
-    order = sorted(range(len(paths)), key=lambda index: (keys[index], columns["layers"][index]))
+    order = sorted(range(len(paths)), key=keys.__getitem__)  # at one path, lower layers still come first
     names, depths, counts = [""], [0], [0]
     for key, group in groupby(order, key=keys.__getitem__):
         name = key.rpartition("\0")[2]
@@ -148,7 +151,7 @@ def _tree(paths: Sequence[str], columns: Columns) -> dict[str, Any]:
         depths.append(key.replace("\0\0", "\0").count("\0"))
         counts.append(sum(1 for _ in group))
     at = np.array(order, dtype=np.int64)
-    entries = {name: column[at].tolist() for name, column in columns.items() if name != "inodes"}
+    entries = {name: column[at].tolist() for name, column in columns.items() if name not in _NOT_SENT}
     return {
         "nodes": {"names": names, "depths": depths, "counts": counts},
         "entries": entries,

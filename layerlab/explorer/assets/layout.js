@@ -1,7 +1,7 @@
 // Where each rectangle is: d3's squarified treemap of what is large enough to be seen.
 
-const SMALLEST = 10; // square pixels: what is smaller is put together with its neighbours
-const SMALLEST_FOLDER = 500; // square pixels: a smaller folder is one rectangle
+const SMALLEST = 16; // square pixels: what is smaller is put together with its neighbours
+const SMALLEST_FOLDER = 700; // square pixels: a smaller folder is one rectangle
 const DEEPEST = 7; // folders in each other
 const HEADER = 17; // pixels for a folder's name
 
