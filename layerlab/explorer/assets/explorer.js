@@ -24,6 +24,7 @@ async function mount(host, bytes) {
   root.adoptedStyleSheets = [sheet];
   const parts = skeleton(model);
   root.replaceChildren(parts.frame);
+  host.dataset.lmSuppressShortcuts = "true"; // what is typed here is no command to JupyterLab, such as to delete a cell
 
   const last = Math.max(model.about.layers.length - 1, 0);
   const colours = colourings(model);
