@@ -49,7 +49,8 @@ def words(image: Image) -> str:
     head = "".join(f'<th scope="col">{text}</th>' for text in ("folder", "MB", "files"))
     return (
         '<details class="picture-in-words"><summary>The largest folders as a table</summary>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
+        "<table><caption>What a container sees, by folder</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
     )
 
 
