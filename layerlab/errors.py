@@ -22,9 +22,10 @@ LabError
 │   ├── ImageNotFound         no image and no file has that name
 │   ├── ArchiveError          the archive is damaged, hostile or of an unknown kind
 │   └── OtherDockerfile       it was not built from this Dockerfile and this folder
-└── ServiceError          a container of the service
-    ├── ServiceNotReady       it did not answer in time, or ended
-    └── PortInUse             the port that was asked for is taken
+├── ServiceError          a container of the service
+│   ├── ServiceNotReady       it did not answer in time, or ended
+│   └── PortInUse             the port that was asked for is taken
+└── BrowserNotFound       no Chromium for the tests, and none could be installed
 
 Each says what happened and why (``str(error)``) and what to do next (``error.remedy``)::
 
@@ -181,3 +182,7 @@ class ServiceNotReady(ServiceError):
 
 class PortInUse(ServiceError):
     """The port that was asked for is taken."""
+
+
+class BrowserNotFound(LabError):
+    """There is no Chromium for the tests, and none could be installed."""

@@ -33,6 +33,7 @@ from layerlab.build import context as contexts
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
 from layerlab.engine import Engine
+from layerlab.explorer.widget import Explorer
 from layerlab.image import Image
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
 from layerlab.notebook_tables import about, table
@@ -50,10 +51,12 @@ __all__ = [
     "causes",
     "check",
     "compare",
+    "difference",
     "doctor",
     "engine",
     "expect",
     "experiment",
+    "explore",
     "findings",
     "lines",
     "look",
@@ -242,6 +245,35 @@ def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
         measured), `trouble` str (why it could not be built).
     """
     return proofs_of(engine(), image, dockerfile)
+
+
+def difference(before: str | Image, after: str | Image) -> comparison.Difference:
+    """How a second image differs from a first one: ``.layers``, ``.owners``, ``.places``, ``.paths``, ``.settings``.
+
+    Args:
+        before: The first image, or its name as for `look`.
+        after: The second one.
+    """
+    one, other = (look(image) if isinstance(image, str) else image for image in (before, after))
+    return comparison.Difference(one, other)
+
+
+def explore(image: str | Image, dockerfile: str | Path | None = None) -> Explorer:
+    """An image's files as a treemap to walk through, layer by layer, with the Dockerfile beside it.
+
+    Args:
+        image: A name as for `look`, or an image. One that was looked at without its Dockerfile has its history beside
+            it instead.
+        dockerfile: What it was built from, relative to the repository's root; the lab's own images bring theirs.
+
+    Returns:
+        What a notebook shows by itself as the last value of a cell.
+    """
+    recipe = workshop.recipe_of(engine(), image if isinstance(image, str) else image.id)
+    path = ROOT / dockerfile if dockerfile is not None else recipe.path if recipe else None
+    built_from = workshop.read_dockerfile(path) if path else None
+    looked = workshop.look(engine(), image, built_from=built_from) if isinstance(image, str) else image
+    return Explorer(looked, built_from, path.name if path else "")
 
 
 def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:

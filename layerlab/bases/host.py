@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.bases.reporting import ongoing
-from layerlab.engine_setup import is_debian
+from layerlab.debian import is_debian
 from layerlab.errors import StandInError
 from layerlab.interrupts import ending_with_us
 from layerlab.progress import Report

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from layerlab import causes, workshop
@@ -27,7 +27,7 @@ from layerlab.xray.trials import trial_builds
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Advice", "Examined", "Proof", "Source", "document", "examine", "own_source"]
+__all__ = ["Advice", "Examined", "Proof", "Source", "document", "examine", "own_source", "with_origins"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,25 @@ def examine(
             frames.lines(image, origins),
             frames.stages(image, traced.origins, traced.final, traced.built),
         )
+
+
+def with_origins(examined: Examined) -> Image:
+    """The image, with what was found out of each file as further columns of its table of files.
+
+    Returns:
+        The same image. `files` has, beside its own columns, `stage` str and `line` Int64 (as in `Examined.origins`;
+        only where the source is known), and `cause` str (why it could be left out; empty for most).
+    """
+    image = replace(examined.image)  # a copy: the tables of the first one stay as they are
+    table = examined.image.files
+    if examined.origins is not None:
+        table = table.assign(stage=examined.origins["stage"], line=examined.origins["line"])
+    judged = {
+        image.content.merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes
+    }
+    paths = [image.content.merged.paths[index] for index in image.content.visible.tolist()]
+    vars(image)["files"] = table.assign(cause=[judged.get(path, "") for path in paths])  # where the property keeps it
+    return image
 
 
 def own_source(engine: Engine | None, name: str) -> Source | None:

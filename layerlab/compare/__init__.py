@@ -1,17 +1,35 @@
-"""Two or more images side by side."""
+"""Two or more images side by side.
+
+`compare`, `parts` and `settings` take any number of images; a `Difference` is between two of them: by layer, by
+owner, by folder, by path. `document` is what the command line prints as JSON, and needs no pandas, whose import takes
+longer than looking at an image.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from layerlab.compare.difference import Difference
+from layerlab.compare.groups import WASTE
+from layerlab.compare.settings import settings as all_settings
 from layerlab.image import Image
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WASTE = "waste"
-"""The column of `parts` that holds what no container can see."""
+__all__ = [
+    "WASTE",
+    "Difference",
+    "all_settings",
+    "column_names",
+    "compare",
+    "document",
+    "in_words",
+    "parts",
+    "settings",
+]
 
 
 def compare(images: Sequence[Image]) -> pd.DataFrame:
@@ -60,6 +78,37 @@ def parts(images: Sequence[Image]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index([image.name for image in images], name="image"), dtype="int64")
 
 
+def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
+    """User, command, environment and whatever else a config says, where the images do not agree.
+
+    Args:
+        images: Any number.
+        every: Also the settings on which they agree.
+
+    Returns:
+        `setting` str, such as ``user`` or ``environment PATH``, and a column for each image under its name (a second
+        one of the same name is ``name (2)``), str, missing where it does not have the setting.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    found = [one for one in all_settings(images) if every or one.differs]
+    columns = {
+        name: pd.array([one.values[number] for one in found], dtype="str")
+        for number, name in enumerate(column_names(images))
+    }
+    return pd.DataFrame({"setting": pd.array([one.name for one in found], dtype="str"), **columns})
+
+
+def column_names(images: Sequence[Image]) -> list[str]:
+    """The images' names, each once: a second one of the same name is ``name (2)``."""
+    seen: Counter[str] = Counter()
+    names = []
+    for image in images:
+        seen[image.name] += 1
+        names.append(image.name if seen[image.name] == 1 else f"{image.name} ({seen[image.name]})")
+    return names
+
+
 def in_words(images: Sequence[Image]) -> str:
     """How the smallest image compares with the largest, in a sentence; nothing where they are the same size."""
     ordered = sorted(images, key=lambda image: image.total_bytes)
@@ -70,9 +119,18 @@ def in_words(images: Sequence[Image]) -> str:
     return f"{smallest.name} is {times:.1f} times smaller than {largest.name}."
 
 
-def document(images: Sequence[Image]) -> dict[str, Any]:
-    """What ``compare --json`` prints."""
-    return {"images": [_described(image) for image in images]}
+def document(images: Sequence[Image], *, differences: bool = False, paths: bool = False) -> dict[str, Any]:
+    """What ``compare --json`` and ``xray --json`` print.
+
+    Args:
+        images: Any number.
+        differences: Also say how the second image and each after it differ from the first.
+        paths: List every path that differs, too.
+    """
+    printed: dict[str, Any] = {"images": [_described(image) for image in images]}
+    if differences:
+        printed["differences"] = [Difference(images[0], image).document(paths=paths) for image in images[1:]]
+    return printed
 
 
 def _described(image: Image) -> dict[str, Any]:
