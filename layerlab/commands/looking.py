@@ -13,7 +13,7 @@ import click
 
 from layerlab import budget, causes, compare, displays, workshop
 from layerlab.budget import Amount
-from layerlab.commands.common import as_json, err, examples, find_engine, platform
+from layerlab.commands.common import as_json, err, examples, find_engine, out, platform
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
@@ -201,6 +201,7 @@ def _examine(
 def _print(looked: Image, found: Examined | None, *, advice: bool) -> None:
     _printing().print_image(looked)
     if found is not None:
+        out.print()
         import_module("layerlab.commands.examining").print_examined(found, advice=advice)
 
 
