@@ -187,7 +187,7 @@ def python_install(command: Command) -> PythonInstall | None:
     elif name == "pip-sync" or (name == "piptools" and "sync" in words[1:2]):
         found = _pip_sync(words[1:], command)
     elif name in _PROJECT_TOOLS:
-        found = _project_tool(name, words[1:])
+        found = _project_tool(name, words[1:], command)
     elif name == "setup.py" and {"install", "develop"} & set(words[1:]):
         found = PythonInstall("setup.py", "install", packages=(".",))
     elif name == "easy_install" or name.startswith("easy_install-"):
@@ -212,12 +212,19 @@ def _module(words: list[str]) -> list[str]:
     return found
 
 
-def _project_tool(name: str, words: list[str]) -> PythonInstall | None:
+def _project_tool(name: str, words: list[str], command: Command) -> PythonInstall | None:
     parsed = _parse(words, _CONDA_VALUES)
     verb = _PROJECT_TOOLS[name].get(parsed.rest[0]) if parsed.rest else None
     tool = "conda" if name in {"mamba", "micromamba"} else name
-    files = parsed.all("-r", "--requirements", "--requirement", "--file", "-f")
-    return PythonInstall(tool, verb, files, packages=tuple(parsed.rest[1:])) if verb else None
+    if name == "pdm" and parsed.rest[:1] == ["import"]:  # what `pdm install` installs then
+        return PythonInstall(tool, "install", tuple(parsed.rest[1:]))
+    return _of_project(tool, verb, parsed, command) if verb else None
+
+
+def _of_project(tool: str, verb: str, parsed: _Parsed, command: Command) -> PythonInstall:
+    files, named = list(parsed.all("-r", "--requirements", "--requirement", "--file", "-f")), parsed.rest[1:]
+    packages = tuple(word for word in named if not word.startswith(("$(", "<(")))
+    return PythonInstall(tool, verb, (*files, *_fed(files, named, command.reads)), packages=packages)
 
 
 def _pip(words: list[str], command: Command, verbs: set[str], tool: str = "pip") -> PythonInstall | None:
@@ -279,8 +286,7 @@ def _uv(words: list[str], command: Command) -> PythonInstall | None:
     if after[:1] == ["pip"]:
         return _pip([*after[1:], *before], command, {"install", "sync"}, "uv")
     if after[:1] in (["sync"], ["add"]):
-        files = _parse(after[1:], _PIP_VALUES).all("-r", "--requirements", "--requirement")
-        return PythonInstall("uv", "sync" if after[0] == "sync" else "install", files)
+        return _of_project("uv", "sync" if after[0] == "sync" else "install", _parse(after, _PIP_VALUES), command)
     if after[:2] == ["tool", "install"]:
         return PythonInstall("uv", "install", packages=tuple(word for word in after[2:] if not word.startswith("-")))
     return None

@@ -144,6 +144,8 @@ def test_what_is_not_the_learners_fault_is_unknown(fault: Fault) -> None:
     [
         ("CMD gunicorn app.wsgi:app\n", 13, "line 13 has the shell form"),
         ("ENTRYPOINT gunicorn app.wsgi:app\nCMD []\n", 13, "line 13 has the shell form"),
+        ('CMD ["bash", "-ec", "gunicorn app.wsgi:app & sleep infinity"]\n', 13, "line 13 starts a shell"),
+        ('CMD ["sh", "-c", "exec server"]\n', 13, "process 1 did not end on SIGTERM"),
         ('STOPSIGNAL SIGTERM\nCMD ["server"]\n', 14, "process 1 did not end on SIGTERM"),
     ],
 )

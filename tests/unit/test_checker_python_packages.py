@@ -88,6 +88,10 @@ def test_a_venv_whose_interpreter_is_elsewhere_is_named() -> None:
         ("COPY requirements/test.txt requirements.txt ./", "pip install -r test.txt", True),
         ("COPY requirements.txt .", "pip install --dry-run -r requirements.txt", False),
         ("COPY requirements.txt .", "pip-sync -n requirements.txt", False),
+        ("COPY requirements.txt .", "poetry add $(grep -v '^#' requirements.txt)", True),
+        ("COPY requirements.txt .", "pdm import requirements.txt && pdm sync", True),
+        ("COPY requirements.txt .", "uv add $(cat requirements.txt) && uv sync", True),
+        ("COPY requirements.txt .", "uv add flask && uv sync", False),
     ],
 )
 def test_which_commands_use_the_contexts_file(before: str, run: str, uses: bool) -> None:

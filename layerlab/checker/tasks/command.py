@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -183,13 +184,15 @@ def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: St
     signal = places.last(evidence, "STOPSIGNAL")
     if stop.signal == "SIGKILL":
         return "the image asks for SIGKILL itself, which no process can answer.", _line_of(signal or command or entry)
-    shell = next((each for each in (entry, command) if each and not each.is_json), None)
-    if shell and (shell is entry or entry is None) and not _replaces_shell(shell.value):
+    started = entry or command
+    text = _of_shell(started) if started else ""
+    if started and text and not _replaces_shell(text):
+        form = "starts a shell" if started.is_json else "has the shell form"
         why = (
-            f"line {shell.line} has the shell form, so process 1 is a shell, which waits for the server "
-            f"and passes no {stop.signal} on."
+            f"line {started.line} {form}, so process 1 is a shell, which waits for what it starts and passes no "
+            f"{stop.signal} on."
         )
-        return why, shell.line
+        return why, started.line
     if server := _special(running):
         what = _DEAF[server].format(signal=stop.signal)
         return f"{what} It ends on SIGINT, which the image may ask for as its stop signal.", _line_of(
@@ -225,6 +228,15 @@ def _line_of(instruction: Instruction | None) -> int | None:
     return instruction.line if instruction else None
 
 
+def _of_shell(started: Instruction) -> str:
+    """What a shell is given to do by the shell form, or by ``["sh", "-c", ...]``; nothing where there is none."""
+    if not started.is_json:
+        return started.value
+    words = started.arguments
+    is_shell = bool(words) and posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"}
+    return words[2] if is_shell and len(words) > 2 and words[1].startswith("-") and words[1].endswith("c") else ""
+
+
 def _replaces_shell(command: str) -> bool:
     return bool(re.search(r"(?:^|[;&|]\s*)exec\s", command))
 
@@ -236,6 +248,7 @@ def _script(picture: Picture, started: Instruction | None) -> str:
     for word in words[:3]:
         path = word if word.startswith("/") else f"{folder}/{word.removeprefix('./')}"
         content = picture.contents(None, path) or b""
-        if content.startswith(b"#!") and b"sh" in content[:40].split(b"\n")[0]:
+        is_told = posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"} and word in words[1:]
+        if is_told or (content.startswith(b"#!") and b"sh" in content[:40].split(b"\n")[0]):
             return content[:100_000].decode(errors="replace")
     return ""
