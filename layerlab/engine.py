@@ -131,6 +131,10 @@ def connect() -> Engine:
         EngineDenied: a socket is there, but may not be opened.
         EngineTooOld: the engine is older than `MINIMUM_VERSION`.
         EngineError: the docker context cannot be read.
+
+    >>> engine = connect()
+    >>> engine.client.ping()
+    True
     """
     failure: EngineError | None = None
     for candidate in candidates():

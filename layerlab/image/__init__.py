@@ -124,6 +124,12 @@ def read(engine: Engine | None, name: str, *, dockerfile: Dockerfile | None = No
         ArchiveError: the file is no image, or is damaged, or hostile.
         EngineGone: the engine stopped answering.
         EngineError: the engine failed.
+
+    >>> image = read(engine, "multi-stage-demo:optimized")
+    >>> image.live_bytes + image.wasted_bytes == image.total_bytes
+    True
+    >>> image.packages.set_index("name")["manager"]["pandas"]
+    'python'
     """
     source = sources.load(engine, name)
     return Image(
