@@ -149,6 +149,10 @@ def connect() -> Engine:
         EngineSilent: an engine is there, but does not answer.
         EngineTooOld: the engine is older than `MINIMUM_VERSION`.
         EngineError: the docker context cannot be read.
+
+    >>> engine = connect()
+    >>> engine.client.ping()
+    True
     """
     failure: EngineError | None = None
     for candidate in candidates():

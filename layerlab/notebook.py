@@ -84,6 +84,9 @@ def engine() -> Engine:
 
     Raises:
         EngineError: none answers; see ``lab.doctor()``.
+
+    >>> lab.engine().client.ping()
+    True
     """
     with displays.notebook("Docker engine") as report:
         return engine_setup.ensure(report=report)
@@ -97,6 +100,9 @@ def setup(*names: str) -> None:
 
     Args:
         names: Which of the lab's images: ``single``, ``optimized``.
+
+    >>> lab.setup("optimized")
+    Ready: a Docker engine, multi-stage-demo:optimized
     """
     engine()
     for name in names:
@@ -113,6 +119,11 @@ def build(name: str, *, no_cache: bool = False) -> Build:
 
     Returns:
         What was built; ``.steps`` is a DataFrame with a row for each instruction that ran.
+
+    >>> built = lab.build("optimized")
+    multi-stage-demo:optimized is built from Dockerfile: ... steps
+    >>> built.stages[["stage", "final"]].to_dict("records")
+    [{'stage': 'build', 'final': False}, {'stage': '1', 'final': True}]
     """
     recipe = workshop.recipe(name)
     built = _built(name, no_cache=no_cache)
@@ -132,6 +143,10 @@ def run(name: str, /, **options: Any) -> AbstractContextManager[Service]:
     Args:
         name: ``single``, ``optimized``, or any image.
         options: See `layerlab.service.run`.
+
+    >>> with lab.run("optimized") as service:
+    ...     service.get("/status").json()["status"]
+    'ok'
     """
     return service.run(engine(), workshop.resolve(engine(), name), **options)
 
@@ -146,6 +161,10 @@ def wait_for_health(service: Service, wanted: str, timeout: float = 60.0) -> str
 
     Returns:
         What it says in the end.
+
+    >>> with lab.run("optimized") as service:
+    ...     lab.wait_for_health(service, "healthy")
+    'healthy'
     """
     title = f"until the health check says {wanted}"
     began = time.monotonic()
@@ -162,12 +181,21 @@ def look(name: str) -> Image:
 
     Args:
         name: ``single``, ``optimized``, or a name, an id, or a file written by ``docker save``.
+
+    >>> optimized = lab.look("optimized")
+    >>> optimized.live_bytes + optimized.wasted_bytes == optimized.total_bytes
+    True
     """
     return workshop.look(engine(), name)
 
 
 def compare(*names: str) -> pd.DataFrame:
-    """Compare images side by side; see `layerlab.compare.compare` for the columns."""
+    """Compare images side by side; see `layerlab.compare.compare` for the columns.
+
+    >>> sizes = lab.compare("single", "optimized").set_index("name")["bytes"]
+    >>> sizes.idxmin()
+    'multi-stage-demo:optimized'
+    """
     return comparison.compare([look(name) for name in names])
 
 
@@ -286,6 +314,11 @@ def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
 
     Returns:
         A row per change and step: ``change`` str, then the columns of ``Build.steps``.
+
+    >>> built = lab.build("optimized")
+    multi-stage-demo:optimized is built from Dockerfile: ... steps
+    >>> lab.rebuilds({"nothing": built})["change"].unique().tolist()
+    ['nothing']
     """
     steps = pd.concat({change: built.steps for change, built in builds.items()}, names=["change", None])
     steps = steps[~steps["instruction"].str.match(r"FROM\b", case=False)]
@@ -293,29 +326,51 @@ def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
 
 
 def check(folder: str | Path) -> Verdict:
-    """Check a solution of the exercise, and show the steps while it goes on.
+    r"""Check a solution of the exercise, and show the steps while it goes on.
 
     Args:
         folder: A workspace; relative to the repository's root, as for ``./lab check``.
 
     Returns:
         What the checker says; see `results` and `findings`.
+
+    >>> written = (lab.new(folder) / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
+    folder is ready: ...
+    >>> verdict = lab.check(folder)
+    folder: 0 of 7 ...
+    >>> verdict.image is None
+    True
     """
     return check_folder(engine(), folder)
 
 
 def panel(folder: str | Path) -> Panel:
-    """A live panel of a workspace: it checks now, and again whenever a file is saved, until its ``close()``."""
+    """A live panel of a workspace: it checks now, and again whenever a file is saved, until its ``close()``.
+
+    >>> panel = lab.panel(lab.new(folder))
+    folder is ready: ...
+    The panel watches folder.
+    >>> panel.close()
+    """
     return panel_for(engine(), folder)
 
 
 def doctor() -> pd.DataFrame:
-    """What is here, what is missing and what to do: ``what``, ``state``, ``seen``, ``remedy``, all strings."""
+    """What is here, what is missing and what to do: ``what``, ``state``, ``seen``, ``remedy``, all strings.
+
+    >>> states = lab.doctor().set_index("what")["state"]
+    >>> states["Docker engine"]
+    'ok'
+    """
     return pd.DataFrame([vars(finding) for finding in doctor_module.examine()])
 
 
 def owned() -> pd.DataFrame:
-    """What the lab has made and ``./lab clean`` would remove: ``kind`` and ``name``, both strings."""
+    """What the lab has made and ``./lab clean`` would remove: ``kind`` and ``name``, both strings.
+
+    >>> "image" in set(lab.owned()["kind"])
+    True
+    """
     rows = [(thing.kind, thing.name) for thing in cleaning.inventory(engine())]
     return pd.DataFrame(rows, columns=["kind", "name"], dtype="str")
 
@@ -325,6 +380,9 @@ def remove(names: Collection[str]) -> pd.DataFrame:
 
     Returns:
         A row per thing: ``kind``, ``name`` and ``why_not`` (why it is still there; empty when it is gone), all str.
+
+    >>> lab.remove(["nothing of the lab's has this name"]).empty
+    True
     """
     chosen = [thing for thing in cleaning.inventory(engine()) if thing.name in names]
     rows = [vars(cleaning.remove(engine(), thing)) for thing in chosen]
@@ -358,6 +416,9 @@ def show(path: str | Path, first: int = 1, last: int | None = None, *, holding: 
 
     Raises:
         ValueError: the text does not stand in exactly one paragraph.
+
+    >>> show("requirements/app.in", 3, 4)
+    <IPython.core.display.HTML object>
     """
     text = (ROOT / path).read_text(encoding="utf-8")
     if holding is not None:
@@ -447,7 +508,15 @@ COPIED: Final = ("app", "requirements.txt", ".dockerignore", "Dockerfile", "Dock
 
 @contextmanager
 def experiment() -> Iterator[Experiment]:
-    """A copy of the build context to try things out on; it and the images made from it go when the block ends."""
+    """A copy of the build context to try things out on; it and the images made from it go when the block ends.
+
+    >>> with lab.experiment() as trial:
+    ...     trial.change("app/data.py")
+    ...     built = trial.build(what="after a change of the app")
+    after a change of the app: built in ... steps
+    >>> bool(built.steps.set_index("instruction")["cached"]["COPY app app"])
+    False
+    """
     with tempfile.TemporaryDirectory(prefix="layerlab-") as name:
         folder = Path(name)
         for item in COPIED:

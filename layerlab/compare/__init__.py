@@ -39,6 +39,11 @@ def compare(images: Sequence[Image]) -> pd.DataFrame:
         `name` str, `id` str, `bytes` int64 (what its layers store), `live_bytes` int64, `wasted_bytes` int64, `files`
         int64 (names of regular files that a container sees), `layers` int64, `packages` int64 (of dpkg and Python),
         `ratio` float64 (its bytes as a share of the largest image's; 1 where that has none).
+
+    >>> from layerlab import image
+    >>> images = [image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")]
+    >>> compare(images).set_index("name")["ratio"].idxmax()
+    'multi-stage-demo:single'
     """
     import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image, and `document` needs none
 
@@ -65,6 +70,11 @@ def parts(images: Sequence[Image]) -> pd.DataFrame:
     Returns:
         A row per image, its name in the index; a column per part of `Image.files`, and `WASTE`; all int64, in bytes.
         A row's sum is the image's total.
+
+    >>> from layerlab import image
+    >>> one = image.read(engine, "multi-stage-demo:optimized")
+    >>> int(parts([one]).loc[one.name].sum()) == one.total_bytes
+    True
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -110,7 +120,12 @@ def column_names(images: Sequence[Image]) -> list[str]:
 
 
 def in_words(images: Sequence[Image]) -> str:
-    """How the smallest image compares with the largest, in a sentence; nothing where they are the same size."""
+    """How the smallest image compares with the largest, in a sentence; nothing where they are the same size.
+
+    >>> from layerlab import image
+    >>> in_words([image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")])
+    'multi-stage-demo:optimized is ... times smaller than multi-stage-demo:single.'
+    """
     ordered = sorted(images, key=lambda image: image.total_bytes)
     if len(ordered) < 2 or not ordered[0].total_bytes or ordered[0].total_bytes == ordered[-1].total_bytes:
         return ""
@@ -126,6 +141,11 @@ def document(images: Sequence[Image], *, differences: bool = False, paths: bool 
         images: Any number.
         differences: Also say how the second image and each after it differ from the first.
         paths: List every path that differs, too.
+
+    >>> from layerlab import image
+    >>> (one,) = document([image.read(engine, "multi-stage-demo:optimized")])["images"]
+    >>> one["bytes"] == sum(layer["bytes"] for layer in one["layers"])
+    True
     """
     printed: dict[str, Any] = {"images": [_described(image) for image in images]}
     if differences:

@@ -143,6 +143,12 @@ def read(
         UsageError: `platform` is none.
         EngineGone: the engine stopped answering.
         EngineError: the engine failed.
+
+    >>> image = read(engine, "multi-stage-demo:optimized")
+    >>> image.live_bytes + image.wasted_bytes == image.total_bytes
+    True
+    >>> image.packages.set_index("name")["manager"]["pandas"]
+    'python'
     """
     wanted = platforms.parse(platform) if platform else None
     source = sources.load(engine, name, platform=wanted, report=report)

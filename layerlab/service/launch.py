@@ -72,6 +72,12 @@ def run(
         PortInUse: that port is taken; says by whom if it is a container.
         ServiceNotReady: it could not be started, ended, or did not answer; says why.
         EngineGone: the engine does not answer any more.
+
+    >>> with run(engine, "multi-stage-demo:optimized") as service:
+    ...     status = service.get("/status").json()["status"]
+    ...     first = service.processes()["command"].iloc[0]
+    >>> status, first.split()[0].endswith("python")
+    ('ok', True)
     """
     with created(
         engine,
