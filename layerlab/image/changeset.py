@@ -185,18 +185,22 @@ class _Entries:
         return borrowed
 
     def layer(self) -> Layer:
+        """The layer; what it was made from is given up."""
         borrowed = self._resolve()
-        rows = np.fromiter(self.rows.values(), np.int64, len(self.rows))
-        # The names of one inode share a row.
+        claims = read_databases(self._databases())
+        paths = sorted(self.rows)
+        rows = np.fromiter(map(self.rows.__getitem__, paths), np.int64, len(paths))
+        self.rows.clear()
+        columns = [np.frombuffer(column, column.typecode)[rows] for column in self.columns]
         return assemble(
-            list(self.rows),
-            [*(np.array(column, dtype=np.int64)[rows] for column in self.columns), rows],
+            paths,
+            [*columns, rows],  # the names of one inode share a row
             implied=self.implied,
             borrowed=borrowed,
             whiteouts=list(self.whiteouts),
             opaques=list(self.opaques),
             links=self.links,
-            claims=read_databases(self._databases()),
+            claims=claims,
         )
 
     def _databases(self) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -87,17 +87,21 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     starts = np.concatenate([[0], np.cumsum([len(layer) for layer in layers], dtype=np.int64)]).astype(np.int64)
     count = int(starts[-1])
     counts = np.diff(starts)
-    folders = _column(layers, "folders")
+    offsets = np.repeat(starts[:-1], counts)
+    inodes, folders = _column(layers, "inodes"), _column(layers, "folders")
+    inodes += offsets
+    folders[folders >= 0] += offsets[folders >= 0]
+    del offsets
     merged = Filesystem(
-        paths=[path for layer in layers for path in layer.paths],
+        paths=layers[0].paths if len(layers) == 1 else [path for layer in layers for path in layer.paths],
         layers=np.repeat(np.arange(len(layers)), counts),
         kinds=_column(layers, "kinds").astype(np.uint8),
         sizes=_column(layers, "sizes"),
         modes=_column(layers, "modes"),
         uids=_column(layers, "uids"),
         gids=_column(layers, "gids"),
-        inodes=_column(layers, "inodes") + np.repeat(starts[:-1], counts),
-        folders=np.where(folders < 0, -1, folders + np.repeat(starts[:-1], counts)),
+        inodes=inodes,
+        folders=folders,
         gone_by=np.full(count, NEVER, dtype=np.int64),
         causes=np.zeros(count, dtype=np.uint8),
         starts=starts,
@@ -109,8 +113,17 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     return merged
 
 
+def sharing(merged: Filesystem, layers: Sequence[Layer]) -> list[Layer]:
+    """The same layers, with the merged filesystem's columns instead of ones of their own where both are the same."""
+    shared = []
+    for layer, start, end in zip(layers, merged.starts[:-1].tolist(), merged.starts[1:].tolist(), strict=True):
+        columns = {name: getattr(merged, name)[start:end] for name in ("kinds", "sizes", "modes", "uids", "gids")}
+        shared.append(layer if layer.borrowed else replace(layer, **columns))
+    return shared
+
+
 def _column(layers: Sequence[Layer], name: str) -> NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *(getattr(layer, name) for layer in layers)]).astype(np.int64)
+    return np.concatenate([np.empty(0, np.int64), *(getattr(layer, name) for layer in layers)], dtype=np.int64)
 
 
 def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: Layer) -> None:
