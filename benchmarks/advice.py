@@ -1,10 +1,10 @@
-"""How right the X-ray's predictions are: each edit that a program can make, and all of them together, built and measured.
+"""How right the X-ray's predictions are: each edit that a program can make, and all together, built and measured.
 
     python -m benchmarks.advice [CASE...]
 
-The cases are the single-stage Dockerfile, the exercise's two starters and labelled solutions of it that do something in
-vain. What an edit saves is the difference of what the two images store. A prediction may be off by 5 % of that; the
-exit status is 1 if one is off by more, or if an edit does not build.
+The cases are the single-stage Dockerfile, the exercise's two starters and labelled solutions of it that do something
+in vain. What an edit saves is the difference of what the two images store. A prediction may be off by 5 % of that;
+the exit status is 1 if one is off by more, or if an edit does not build.
 """
 
 from __future__ import annotations
