@@ -130,7 +130,7 @@ class Contents:
 
         They are kept between runs, so nothing is read twice.
         """
-        return self._learn("debug symbols", indexes, self._compute_debug_bytes)
+        return self._learn("strip", indexes, self._compute_debug_bytes)
 
     def needed(self, indexes: Iterable[int]) -> dict[int, tuple[str, ...]]:
         """The shared libraries that programs and libraries ask for; of what cannot be read there is nothing."""
@@ -191,7 +191,7 @@ class Contents:
             known: dict[int, Any] = {}
             with suppress(OSError, ValueError, KeyError, TypeError):
                 document = cache.load_document(self._key(what, layer)) or {"indexes": [], "known": []}
-                kind: type = int if what == "debug symbols" else str
+                kind: type = int if what == "strip" else str
                 known = dict(zip(map(int, document["indexes"]), map(kind, document["known"]), strict=True))
             self._learnt[what, layer] = known
         return self._learnt[what, layer]

@@ -113,7 +113,7 @@ def verify(image: Image, again: Image, source: Source) -> None:
             remedy="name the Dockerfile that it was built from, with the target and build arguments of that time",
         )
     if others:
-        # Another instruction says more than other files, which a COPY of the whole folder finds once any differ.
+        # Another instruction says more than other files, which a COPY of the whole folder holds, too.
         said = (number for number in others if mine.instructions[number] != theirs.instructions[number])
         raise _other(image, again, next(said, others[0]), name)
 
