@@ -275,9 +275,8 @@ def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
     body = "\n".join(
         f'<span style="opacity:.7">{n:>{width}}</span>  {code}{html.escape(line)}</span>' for n, line in rows
     )
-    return (
-        f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace;font-size:90%">{body}</pre>'
-    )
+    style = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:monospace;font-size:90%"
+    return f'<pre style="{style}">{body}</pre>'
 
 
 @dataclass
