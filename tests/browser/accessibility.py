@@ -12,13 +12,16 @@ AXE = Axe()
 STANDARDS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 
 
-def problems(page: Page, include: Sequence[str], *, leave_out: Sequence[str] = ()) -> list[str]:
+def problems(
+    page: Page, include: Sequence[str], *, leave_out: Sequence[str] = (), only: str | None = None
+) -> list[str]:
     """What is wrong in these parts of a page by the WCAG 2.2's levels A and AA, contrast included.
 
     Args:
         page: The page, with its pictures and fonts loaded.
         include: CSS selectors of the parts that are ours.
         leave_out: CSS selectors of what is not, within them.
+        only: The one rule to look at, such as ``color-contrast``; None for all.
 
     Returns:
         A line per element: the rule, the element, and what axe says about it; empty if all is well.
@@ -28,10 +31,11 @@ def problems(page: Page, include: Sequence[str], *, leave_out: Sequence[str] = (
     """
     missing = [selector for selector in include if page.locator(selector).count() == 0]
     assert not missing, f"nothing of this is in the page: {missing}"
+    rules = {"type": "rule", "values": [only]} if only else {"type": "tag", "values": list(STANDARDS)}
     found = AXE.run(
         page,
         {"include": [[selector] for selector in include], "exclude": [[selector] for selector in leave_out]},
-        {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": list(STANDARDS)}},
+        {"resultTypes": ["violations"], "runOnly": rules},
     )
     return [line for violation in found.response["violations"] for line in _lines(violation)]
 

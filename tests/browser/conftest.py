@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from layerlab import chromium
 from layerlab.paths import ROOT
@@ -22,7 +22,8 @@ ARTIFACTS: Final = ROOT / "artifacts" / "browser"
 """Where screenshots are kept; git ignores it."""
 
 PATIENCE: Final = 60_000  # milliseconds that an action waits for what it acts on; the machine may be busy
-SMALL: Final = {"width": 1280, "height": 800}
+SMALL: Final = ViewportSize(width=1280, height=800)
+LARGE: Final = ViewportSize(width=1920, height=1080)
 FLAGS: Final = (
     "--disable-gpu",
     "--disable-quic",
