@@ -296,10 +296,20 @@ def _paragraph(text: str, holding: str) -> tuple[int, int]:
 
 
 def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
+    """Lines with their numbers, as HTML.
+
+    A long line goes on below its beginning: what scrolls sideways cannot be reached with the keyboard in every
+    browser. Where styles are taken out, it still is a line.
+    """
     rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
     width = len(str(rows[-1][0])) if rows else 1
-    body = "\n".join(f'<span style="opacity:.6">{n:>{width}}</span>  {html.escape(line)}' for n, line in rows)
-    return f'<pre style="overflow-x:auto;white-space:pre;font-family:monospace;font-size:90%">{body}</pre>'
+    code = '<span style="display:inline-block;max-width:92%;vertical-align:top">'
+    body = "\n".join(
+        f'<span style="opacity:.7">{n:>{width}}</span>  {code}{html.escape(line)}</span>' for n, line in rows
+    )
+    return (
+        f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace;font-size:90%">{body}</pre>'
+    )
 
 
 @dataclass

@@ -27,6 +27,8 @@ from layerlab.paths import ROOT, state_directory
 FIRST_PORT: Final = 8888
 START_TIMEOUT: Final = 60  # seconds
 FIRST_NOTEBOOK: Final = "notebooks/00-start.ipynb"
+EXTENSIONS: Final = Path(__file__).parent / "labextensions"
+"""What the lab adds to JupyterLab itself: alternative texts of pictures."""
 
 
 def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None], open_browser: bool = True) -> int:
@@ -85,6 +87,7 @@ def _command(port: int) -> list[str]:
         f"--ServerApp.root_dir={ROOT}",
         "--ServerApp.open_browser=False",
         "--LabApp.collaborative=False",
+        f"--LabApp.extra_labextensions_path={EXTENSIONS}",
         # As root (in a container, on a fresh machine) Jupyter asks for this; it listens on 127.0.0.1 with a token.
         *(["--allow-root"] if os.name == "posix" and os.geteuid() == 0 else []),
     ]

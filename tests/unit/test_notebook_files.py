@@ -216,7 +216,7 @@ class TestSavedOutputs:
         """A table says what it is about, for those who jump from table to table."""
         for output in outputs(read(path)):
             html = output.get("data", {}).get("text/html", "")
-            assert html.count("<table") == html.count("<caption>")
+            assert html.count("<table") == html.count("<caption ")
 
     def test_the_file_is_tidy(self, path: Path) -> None:
         """It was saved by ``layerlab.notebook_files``: nothing in it belongs to one machine only."""
