@@ -12,7 +12,7 @@ from typing import Final
 
 ASSETS: Final = Path(__file__).parent / "assets"
 LIBRARY: Final = ASSETS / "vendor" / "d3-hierarchy" / "d3-hierarchy.min.js"
-SCRIPTS: Final = ("data.js", "looks.js", "layout.js", "map.js", "panels.js", "words.js", "explorer.js")
+SCRIPTS: Final = ("data.js", "looks.js", "layout.js", "map.js", "panels.js", "words.js", "frame.js", "explorer.js")
 
 
 @functools.cache

@@ -49,7 +49,7 @@ def words(image: Image) -> str:
     head = "".join(f'<th scope="col">{text}</th>' for text in ("folder", "MB", "files"))
     return (
         '<details class="picture-in-words"><summary>The largest folders as a table</summary>'
-        "<table><caption>What a container sees, by folder</caption>"
+        '<table><caption style="text-align:left;white-space:nowrap">What a container sees, by folder</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
     )
 

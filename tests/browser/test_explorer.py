@@ -242,6 +242,20 @@ class TestAccessibility:
         assert "table below" in label
 
 
+class TestInJupyterLab:
+    def test_what_is_typed_is_no_command(self, opened: Page) -> None:
+        """JupyterLab is told not to take keys that are typed in the explorer: ``dd`` would delete the cell."""
+        assert opened.locator("#explorer").get_attribute("data-lm-suppress-shortcuts") == "true"
+
+    def test_follows_its_theme(self, opened: Page) -> None:
+        """The theme is JupyterLab's, whatever the system's is, and changes with it."""
+        assert opened.locator(".explorer").get_attribute("data-theme") == "light"
+
+        for is_light, theme in (("false", "dark"), ("true", "light")):
+            opened.evaluate("light => { document.body.dataset.jpThemeLight = light; }", is_light)
+            opened.locator(f".explorer[data-theme={theme}]").wait_for()
+
+
 class TestHostileNames:
     def test_are_only_ever_text(
         self, page: Page, tmp_path: Path, console_errors: list[str], screenshot: Callable[[str], Path]

@@ -59,8 +59,7 @@ function mapOn(canvas, on) {
   function select(at) {
     selected = at;
     requestDraw();
-    const [left, top] = at ? [canvas.offsetLeft, canvas.offsetTop] : [0, 0];
-    on.point(at, at && { x: Math.max(at.x0, 0) + left - canvas.offsetLeft, y: at.y1 + top - canvas.offsetTop, byKey: true });
+    on.point(at, at && { x: at.x0, y: at.y1, byKey: true });
   }
 
   /** A click opens the outermost folder below the one that is shown. */

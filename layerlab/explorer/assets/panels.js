@@ -75,10 +75,8 @@ function drawSource(host, rows, sums, pressed, press, of) {
       const text = element("code", {}, nameText(row.text || " "));
       const amount = total ? bytesInWords(total) : "";
       const title = sum?.wasted ? `${bytesInWords(sum.wasted)} of it wasted` : null;
-      const press_ = () => press(place);
-      const inside = total
-        ? element("button", { type: "button", "aria-pressed": String(isPressed), onclick: press_, title }, text)
-        : text;
+      const attributes = { type: "button", "aria-pressed": String(isPressed), onclick: () => press(place), title };
+      const inside = total ? element("button", attributes, text) : text;
       return element(
         "tr",
         { class: isPressed ? "pressed" : null },
