@@ -79,5 +79,7 @@ case "$*" in *chromium*) echo '#!/bin/sh' > {programs}/chromium; /bin/chmod +x {
         add(programs, "apt-get", installs)
 
         assert chromium.ensure() == programs / "chromium"
-        assert [line.split()[2] for line in log.read_text().splitlines()] == ["update", "install"]
+        assert [
+            next(word for word in line.split() if not word.startswith("-")) for line in log.read_text().splitlines()
+        ] == ["update", "install"]
         assert "fonts-dejavu-core" in log.read_text()
