@@ -87,6 +87,7 @@ class TestHelp:
         assert len(done.stdout.splitlines()) > 5
 
 
+@pytest.mark.fast
 class TestCompare:
     def test_the_document_is_the_one_that_was_promised(self, busybox_image: str) -> None:
         """`compare --json` prints one JSON document with the fixed keys."""

@@ -770,6 +770,7 @@ class TestTables:
         pd.testing.assert_frame_equal(WASTE, tables[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 class TestEveryPicture:
     def test_no_text_overlaps(self, drawn: dict[str, Picture], name: str) -> None:
