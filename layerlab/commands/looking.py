@@ -89,6 +89,10 @@ def xray(  # noqa: PLR0917  # click calls it by names
 
     With limits, the status is 1 where one is broken, and a line on stderr says which: docs/ci.md.
     """
+    if html and not html.parent.is_dir():
+        raise UsageError(
+            f"{html} cannot be written: there is no folder {html.parent}", remedy="name one that is there"
+        )
     built_from = workshop.read_dockerfile(dockerfile) if dockerfile else None
     engine = find_engine(needed=not _is_file(image))
     looked = workshop.look(engine, image, built_from=built_from)
