@@ -130,6 +130,10 @@ def xray(  # noqa: PLR0917  # click calls it by names
 
     With limits, the status is 1 where one is broken, and a line on stderr says which: docs/ci.md.
     """
+    if html and not html.parent.is_dir():
+        raise UsageError(
+            f"{html} cannot be written: there is no folder {html.parent}", remedy="name one that is there"
+        )
     source = _source(**said)
     examines = origins or advice or prove or html is not None
     engine = find_engine(needed=(examines and source is not None) or not _is_file(image))

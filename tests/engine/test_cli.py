@@ -38,6 +38,7 @@ class TestBadInput:
             (["xray", "UPPER case!", "--json"], "UPPER"),
             (["xray", "any", "--max-size", "big"], "300MB"),
             (["xray", "any", "--max-waste", "101%"], "at most 100%"),
+            (["xray", "any", "--html", "no-such-folder/x.html"], "no-such-folder"),
             (["xray", "any", "--dockerfile", "no-such-dockerfile"], "no-such-dockerfile"),
             (["run", "no-such-image:at-all"], "no-such-image"),
         ],
