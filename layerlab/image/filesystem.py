@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.image.layer import DIRECTORY, FILE, Layer
+from layerlab.image.lookup import Lookup
 from layerlab.image.stream import damaged
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
@@ -70,7 +71,7 @@ class Filesystem:
     gone_by: NDArray[np.int64]
     causes: NDArray[np.uint8]
     starts: NDArray[np.int64]
-    visible: dict[str, int]
+    visible: Lookup
 
     def find(self, path: str) -> int | None:
         """The index of the entry that a container sees at this path; None if there is none."""
@@ -87,13 +88,14 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     starts = np.concatenate([[0], np.cumsum([len(layer) for layer in layers], dtype=np.int64)]).astype(np.int64)
     count = int(starts[-1])
     counts = np.diff(starts)
+    paths = layers[0].paths if len(layers) == 1 else [path for layer in layers for path in layer.paths]
     offsets = np.repeat(starts[:-1], counts)
     inodes, folders = _column(layers, "inodes"), _column(layers, "folders")
     inodes += offsets
     folders[folders >= 0] += offsets[folders >= 0]
     del offsets
     merged = Filesystem(
-        paths=layers[0].paths if len(layers) == 1 else [path for layer in layers for path in layer.paths],
+        paths=paths,
         layers=np.repeat(np.arange(len(layers)), counts),
         kinds=_column(layers, "kinds").astype(np.uint8),
         sizes=_column(layers, "sizes"),
@@ -105,7 +107,7 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
         gone_by=np.full(count, NEVER, dtype=np.int64),
         causes=np.zeros(count, dtype=np.uint8),
         starts=starts,
-        visible={},
+        visible=Lookup(paths),
     )
     deeper = np.full(count, -1, dtype=np.int32)
     for number, layer in enumerate(layers):
@@ -136,7 +138,7 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
     _borrow(merged, layer, start)
     both: NDArray[np.int64] = np.empty((2, 0), dtype=np.int64)
     if merged.visible:
-        below = np.fromiter((merged.visible.get(path, -1) for path in layer.paths), np.int64, len(layer))
+        below = merged.visible.find(layer.paths)
         new = np.flatnonzero(below >= 0)
         new = new[merged.gone_by[below[new]] == NEVER]
         old, new = below[new], new + start
@@ -159,7 +161,6 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
                 _take_away_below(merged, deeper, found, number, HIDDEN)
         both = np.array([old[directories], new[directories]])
         both = both[:, merged.gone_by[both[0]] == NEVER]
-    merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
     # A directory that no entry describes leaves the one below as it is.
     implied = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
     changed, unchanged = both[:, ~implied], both[:, implied]
@@ -168,8 +169,7 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
     _take_away(merged, unchanged[1], number, _MERGED)
     deeper[unchanged[1]] = deeper[unchanged[0]]
     deeper[unchanged[0]] = unchanged[1]
-    for index in unchanged[0].tolist():
-        merged.visible[merged.paths[index]] = index
+    merged.visible.put(start, layer.paths, left_out=unchanged[1] - start)
 
 
 def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:
