@@ -1,29 +1,27 @@
-"""How long a look at an image takes, beside dive's and beside ``docker save`` alone: all in one run.
+"""How long a look at the single-stage image takes, beside dive's and beside ``docker save`` alone.
 
-    python -m benchmarks.analysis multi-stage-demo:single
-
-A first look has an empty cache, a second look the one that the first has filled. `tables` is `layerlab.image.read`
-with its four DataFrames, in a Python that has everything imported; `process` is a process from its start to the JSON
-document that it prints. dive (https://github.com/wagoodman/dive) writes what it finds as JSON, too. It reads what
+A first look has an empty cache, a second look the one that the first has filled. The tables are `layerlab.image.read`
+with its four DataFrames, in a Python that has everything imported; the document is a process from its start to the
+JSON that it prints. dive (https://github.com/wagoodman/dive) writes what it finds as JSON, too. It reads what
 ``docker save`` writes, so it can never be faster than that.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
+from benchmarks import programs
+from benchmarks.rows import Row, Setting
+from layerlab import workshop
 
+PROGRAMS: Final = ("docker", "dive")
 _TABLES: Final = """
 import sys, time
 from layerlab import engine, image
@@ -34,81 +32,49 @@ looked = image.read(connected, sys.argv[1])
 looked.layers, looked.files, looked.waste, looked.packages
 print(time.perf_counter() - started)
 """
-_PROCESS: Final = """
+_DOCUMENT: Final = """
 import json, sys
 from layerlab import compare, engine, image
 print(json.dumps(compare.document([image.read(engine.connect(), sys.argv[1])])))
 """
 
 
-def measure(name: str, repeat: int = 3) -> pd.DataFrame:
-    """Time the ways to look at an image of the engine.
-
-    Args:
-        name: The image.
-        repeat: How often each of the lab's own looks is taken; the median counts.
-
-    Returns:
-        `what` str, `seconds` float64, `dive_takes` float64 (dive's seconds as a multiple of these).
-    """
-    engine_client = _program("docker")
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = {
-            "docker save": _seconds([engine_client, "save", name]),
-            "dive --json": _seconds([_program("dive"), name, "--json", f"{folder}/dive.json"]),
-            **_looks(name, repeat, Path(folder)),
-        }
-    table = pd.DataFrame({"what": pd.array(list(seconds), dtype="str"), "seconds": list(seconds.values())})
-    table["dive_takes"] = seconds["dive --json"] / table["seconds"]
-    return table.iloc[::-1].reset_index(drop=True)
+def rows(setting: Setting) -> Iterator[Row]:
+    """First and second looks beside dive, and a first look beside ``docker save``."""
+    name = str(workshop.find(setting.engine, "single").id)
+    environment = {"DOCKER_HOST": setting.engine.endpoint}
+    save_command = [programs.find("docker"), "save", name]
+    dive_command = [programs.find("dive"), name, "--json", str(setting.folder / "dive.json")]
+    save = setting.once("docker save", lambda: programs.run(save_command, environment))
+    dives = setting.once("dive", lambda: programs.run(dive_command, environment))
+    looks = _looks(setting, name)
+    image = "the single-stage image"
+    yield Row(f"{image}: layers, files, waste, packages as tables, first look", looks[0], "s", "dive", dives)
+    yield Row("the same, second look", looks[1], "s", "dive", dives)
+    yield Row(f"{image}: a process that prints the JSON document, first look", looks[2], "s", "dive", dives)
+    yield Row("the same, second look", looks[3], "s", "dive", dives)
+    yield Row("the same, first look", looks[2], "s", "docker save alone", save)
 
 
-def _looks(name: str, repeat: int, folder: Path) -> dict[str, float]:
-    """First and second looks, the median of each."""
-    looks: dict[str, list[float]] = {}
-    for number in range(repeat):
-        for kind, code in (("tables", _TABLES), ("process", _PROCESS)):
-            environment = {**os.environ, "XDG_CACHE_HOME": str(folder / f"{kind} {number}")}
-            for which in ("first", "second"):
-                started = time.perf_counter()
-                done = subprocess.run(
-                    [sys.executable, "-c", code, name], env=environment, check=True, stdout=subprocess.PIPE, text=True
-                )
-                whole = time.perf_counter() - started
-                seconds = float(done.stdout) if kind == "tables" else whole
-                looks.setdefault(f"{which} look, {kind}", []).append(seconds)
-    return {which: statistics.median(times) for which, times in sorted(looks.items())}
+def _looks(setting: Setting, name: str) -> list[float]:
+    """First and second looks for tables, then for the document: the median of each."""
+    medians = []
+    for kind, code in (("tables", _TABLES), ("document", _DOCUMENT)):
+        first: list[float] = []
+        second: list[float] = []
+        for number in range(setting.repeat):
+            cache = setting.folder / f"{kind} {number}"
+            with setting.step(f"{kind}: a first and a second look ({number + 1})"):
+                for seconds in (first, second):
+                    seconds.append(_look(code, name, cache, setting.engine.endpoint, own_clock=kind == "tables"))
+        medians += [statistics.median(first), statistics.median(second)]
+    return medians
 
 
-def _seconds(command: Sequence[str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started
-
-
-def _program(name: str) -> str:
-    """A program beside this Python, or on the path."""
-    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if found is None:
-        sys.exit(f"benchmarks.analysis: there is no {name} here: install requirements/test.txt and the docker client")
-    return found
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description="Time a look at an image, beside dive's.")
-    parser.add_argument("image", help="an image of the engine, such as multi-stage-demo:single")
-    parser.add_argument("--repeat", type=int, default=3, help="how often each of the lab's looks is taken (3)")
-    options = parser.parse_args()
-    table = measure(options.image, options.repeat)
-    print(f"{options.image}; load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n")
-    print(
-        table.rename(columns={"dive_takes": "dive takes"}).to_string(
-            index=False,
-            formatters={"seconds": "{:.2f}".format, "dive takes": "{:.1f} times as long".format},
-        )
+def _look(code: str, name: str, cache: Path, endpoint: str, *, own_clock: bool) -> float:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "DOCKER_HOST": endpoint}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, name], env=environment, check=True, stdout=subprocess.PIPE, text=True
     )
-
-
-if __name__ == "__main__":
-    main()
+    return float(done.stdout) if own_clock else time.perf_counter() - began

@@ -1,75 +1,52 @@
-"""How long a check takes, beside building, running, asking and stopping the same image by hand: all in one run.
-
-    python -m benchmarks.checking
+"""How long a check takes, beside building, running, asking and stopping the same image by hand.
 
 The solution is the worked example. Before each check its last line is edited, so nothing of a verdict or of the image
 can be remembered; the caches of the earlier steps are warm, as they are for a learner who saves and checks again.
-`process` is ``./lab check DIR --json`` from its start to its end. By hand, somebody types three commands and knows
+The command is ``./lab check DIR --json`` from its start to its end. By hand, somebody types three commands and knows
 whether it builds and answers, and nothing of what the seven tasks ask.
 """
 
 from __future__ import annotations
 
-import argparse
+import os
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
-
-from layerlab import engine as engines
+from benchmarks.rows import Row, Setting
 from layerlab import exercise, service
 from layerlab.build import build
 from layerlab.checker import check
 from layerlab.engine import Engine
+from layerlab.errors import LabError
 from layerlab.paths import ROOT
 
 _TASKS: Final = 7
 
 
-def measure(repeat: int = 5) -> pd.DataFrame:
-    """Time checks of the worked example, each after an edit of its last line.
-
-    Args:
-        repeat: How often each way is taken; after a first check that warms the caches.
-
-    Returns:
-        `what` str, `median_seconds`, `least_seconds`, `most_seconds` float64, `score` Int64.
-    """
-    engine = engines.connect()
-    rows = []
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "solution"
-        exercise.make(folder)
-        check(engine, _edited(folder, 0))
-        ways: dict[str, Callable[[], int | None]] = {
-            "build, run, ask, stop by hand": lambda: _by_hand(engine, folder),
-            "check": lambda: check(engine, folder).score,
-            "process": lambda: _process(folder),
-        }
-        for number, (what, way) in enumerate(ways.items()):
-            seconds, scores = [], []
-            for attempt in range(repeat):
-                _edited(folder, 1 + number * repeat + attempt)
-                began = time.perf_counter()
-                scores.append(way())
-                seconds.append(time.perf_counter() - began)
-            rows.append((what, statistics.median(seconds), min(seconds), max(seconds), scores[-1]))
-    table = pd.DataFrame(rows, columns=["what", "median_seconds", "least_seconds", "most_seconds", "score"])
-    return table.astype({"score": "Int64"})
+def rows(setting: Setting) -> Iterator[Row]:
+    """A check in a Python that runs, and the whole command, beside the same by hand."""
+    engine, folder = setting.engine, setting.folder / "solution"
+    exercise.make(folder)
+    with setting.step("a first check, for the caches"):
+        check(engine, _edited(folder))
+    by_hand = setting.median("build, run, ask, stop by hand", lambda: _by_hand(engine, _edited(folder)))
+    checked = setting.median("check", lambda: _check(engine, _edited(folder)))
+    command = setting.median("./lab check", lambda: _command(engine, _edited(folder)))
+    instead = "build, run, ask and stop by hand"
+    yield Row("a check of the worked example after an edit", checked, "s", instead, by_hand)
+    yield Row("./lab check --json of the same", command, "s", instead, by_hand)
 
 
-def _edited(folder: Path, number: int) -> Path:
-    """The worked example with another last line: a step that is not in the cache."""
+def _edited(folder: Path) -> Path:
+    """The worked example with another last line each time: a step that is not in the cache."""
     shutil.copy(ROOT / "Dockerfile", folder / "Dockerfile")
     with (folder / "Dockerfile").open("a", encoding="utf-8") as file:
-        file.write(f'LABEL edit="{number} {time.time_ns()}"\n')
+        file.write(f'LABEL edit="{time.time_ns()}"\n')
     return folder
 
 
@@ -84,23 +61,18 @@ def _by_hand(engine: Engine, folder: Path) -> None:
         engine.client.images.remove(built.image_id, force=True)
 
 
-def _process(folder: Path) -> int:
+def _check(engine: Engine, folder: Path) -> None:
+    if (score := check(engine, folder).score) != _TASKS:
+        raise LabError(f"the worked example passes {score} of the tasks, not all", remedy="see ./lab check")
+
+
+def _command(engine: Engine, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "layerlab", "check", str(folder), "--json"],
         cwd=ROOT,
+        env={**os.environ, "DOCKER_HOST": engine.endpoint},
         capture_output=True,
         check=False,
     )
-    return _TASKS if done.returncode == 0 else 0
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=5, help="how often each way is taken (default 5)")
-    table = measure(parser.parse_args().repeat)
-    print(table.to_string(index=False, float_format="{:.2f}".format))
-
-
-if __name__ == "__main__":
-    main()
+    if done.returncode:
+        raise LabError("./lab check says that the worked example does not pass", remedy="see ./lab check")

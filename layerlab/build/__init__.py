@@ -75,7 +75,7 @@ def build(
     max_context_bytes: int = contexts.MAX_BYTES,
     max_context_files: int = contexts.MAX_FILES,
 ) -> Build:
-    """Build an image from a folder.
+    r"""Build an image from a folder.
 
     However this ends (an error, Ctrl-C, the time limit), nothing of it keeps running on the engine.
 
@@ -106,6 +106,13 @@ def build(
         EngineGone: the engine stopped answering.
         EngineTooOld: the engine cannot build from a tar stream.
         BuildError: the image cannot be built for another reason.
+
+    >>> folder.mkdir()
+    >>> written = (folder / "Dockerfile").write_text("FROM python:3.13-slim-trixie\nRUN echo hello\n")
+    >>> built = build(engine, folder)
+    >>> built.steps.set_index("line")["instruction"][2]
+    'RUN echo hello'
+    >>> engine.client.images.remove(built.image_id)
     """
     _check_store(engine)
     if tag is not None and not match_tag(tag):
@@ -145,7 +152,7 @@ def build(
             elif "error" in line:
                 progress.finish()
                 raise failures.explain(str(line["error"]), progress.rows, parsed)
-    progress.finish()
+    progress.finish(built=image_id is not None)
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
     return Build(

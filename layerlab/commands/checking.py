@@ -14,7 +14,7 @@ from layerlab import checker, displays, image, workshop
 from layerlab.checker import history, show, watching, words
 from layerlab.checker.model import Verdict
 from layerlab.checker.workspace import NAME, open_workspace
-from layerlab.commands.common import as_json, err, find_engine, out
+from layerlab.commands.common import as_json, err, examples, find_engine, out
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound, LabError
 from layerlab.terminal import printable
@@ -31,7 +31,10 @@ def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str
     return tuple(number for number in numbers if number is not None)
 
 
-@click.command("check")
+@click.command(
+    "check",
+    epilog=examples("./lab check my-image", "./lab check my-image --watch", "./lab check my-image --hint 4"),
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @as_json
 @click.option("--watch", is_flag=True, help="Check again whenever a file is saved, until Ctrl-C.")

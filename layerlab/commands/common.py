@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from layerlab import displays, engine_setup
+from layerlab import displays, engine_setup, runs
 from layerlab.terminal import console
+
+EXAMPLES: Final = "Examples:"
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines that somebody may type as they are.
+
+    >>> examples("./lab doctor").splitlines()[1:]
+    ['Examples:', '  ./lab doctor']
+    """
+    # The backspace is click's sign for a paragraph whose lines are not to be joined.
+    return "\b\n" + "\n".join([EXAMPLES, *(f"  {line}" for line in lines)])
+
 
 out = console(sys.stdout)
 err = console(sys.stderr)
@@ -33,4 +46,6 @@ def find_engine(*, needed: bool = True) -> Any:
     if not needed:
         return None
     with displays.terminal("Docker engine") as report:
-        return engine_setup.ensure(report=report)
+        engine = engine_setup.ensure(report=report)
+    runs.sweep(engine)  # what a run that was killed has left
+    return engine

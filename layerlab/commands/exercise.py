@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from layerlab import exercise
-from layerlab.commands.common import out
+from layerlab.commands.common import examples, out
 from layerlab.paths import ROOT
 from layerlab.terminal import printable
 
 
-@click.command()
+@click.command(epilog=examples("./lab new my-image", "./lab new my-second-image --level 2"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--level",

@@ -7,7 +7,7 @@ import sys
 import click
 
 from layerlab import displays, making, service, workshop
-from layerlab.commands.common import err, find_engine, out, stand_ins
+from layerlab.commands.common import err, examples, find_engine, out, stand_ins
 from layerlab.commands.printing import print_comparison
 from layerlab.engine import Engine
 from layerlab.serve import serve
@@ -29,7 +29,7 @@ def start(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | No
     return serve(engine, port=port, say=say, open_browser=browser)
 
 
-@click.command()
+@click.command(epilog=examples("./lab build", "./lab build optimized --no-cache"))
 @click.argument("names", nargs=-1, type=click.Choice(list(workshop.RECIPES)))
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @stand_ins
@@ -44,7 +44,7 @@ def build(names: tuple[str, ...], no_cache: bool, stand_ins: bool | None) -> int
     return 0
 
 
-@click.command()
+@click.command(epilog=examples("./lab run", "./lab run single --port 5001"))
 @click.argument("image", default="optimized")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1  [default: 5000, or a free one]")
 def run(image: str, port: int | None) -> int:

@@ -54,7 +54,7 @@ class Image:
             str (the name that was visible last), `bytes` int64, `layer` int64 (that stores it), `cause` category
             (overwritten, deleted, hidden), `by_layer` int64 (that took its last name away), `by_line` Int64.
         packages: A row per installed package, by manager and name: `name` str, `version` str, `manager` category
-            (dpkg, python), `files` int64 (names of regular files that it owns), `bytes` int64. The same Python
+            (apk, dpkg, python), `files` int64 (names of regular files that it owns), `bytes` int64. The same Python
             distribution in two places has two rows.
         config: The image's config, as the OCI image specification has it.
         content: What the tables are made of.
@@ -143,6 +143,12 @@ def read(
         UsageError: `platform` is none.
         EngineGone: the engine stopped answering.
         EngineError: the engine failed.
+
+    >>> image = read(engine, "multi-stage-demo:optimized")
+    >>> image.live_bytes + image.wasted_bytes == image.total_bytes
+    True
+    >>> image.packages.set_index("name")["manager"]["pandas"]
+    'python'
     """
     wanted = platforms.parse(platform) if platform else None
     source = sources.load(engine, name, platform=wanted, report=report)

@@ -5,6 +5,7 @@ What a caller does not ask for is not worked out.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,6 +66,16 @@ class Content:
     def file_count(self) -> int:
         """How many names of regular files a container sees."""
         return int(((self.merged.gone_by == NEVER) & (self.merged.kinds == FILE)).sum())
+
+    def index(self, layer: int | None, path: str) -> int | None:
+        """The index of a layer's entry at this path, or of the visible one (None); None if there is none."""
+        if layer is None:
+            return self.merged.find(path)
+        if not 0 <= layer < len(self.layers):
+            return None
+        paths = self.layers[layer].paths
+        at = bisect_left(paths, path)
+        return int(self.merged.starts[layer]) + at if at < len(paths) and paths[at] == path else None
 
     @cached_property
     def visible(self) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from layerlab.image.content import Content
 from layerlab.image.filesystem import CAUSES
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.packages import MANAGERS, PARTS
+from layerlab.text import shown
 
 
 def layers(content: Content) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def layers(content: Content) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "index": np.arange(count),
-            "instruction": _texts(content.instructions),
+            "instruction": texts(content.instructions),
             "line": pd.array(content.lines, dtype="Int64"),
             "bytes": np.array(content.layer_bytes, dtype=np.int64),
             "live_bytes": live,
@@ -33,7 +34,7 @@ def layers(content: Content) -> pd.DataFrame:
             "change_bytes": change,
             "running_bytes": np.cumsum(change, dtype=np.int64),
             "files": np.array([layer.files for layer in content.layers], dtype=np.int64),
-            "diff_id": _texts(content.diff_ids),
+            "diff_id": texts(content.diff_ids),
         }
     )
 
@@ -44,7 +45,7 @@ def files(content: Content) -> pd.DataFrame:
     owners = np.array([*(package.owner for package in content.ownership.packages), ""], dtype=object)
     return pd.DataFrame(
         {
-            "path": _texts(_paths(content, entries)),
+            "path": texts(_paths(content, entries)),
             "kind": _categories(merged.kinds[entries], KINDS),
             "bytes": _live_sizes(content)[entries],
             "layer": merged.layers[entries],
@@ -66,7 +67,7 @@ def waste(content: Content) -> pd.DataFrame:
     by_layer = merged.gone_by[wasted]
     return pd.DataFrame(
         {
-            "path": _texts(_paths(content, wasted)),
+            "path": texts(_paths(content, wasted)),
             "bytes": merged.sizes[wasted],
             "layer": _stored_in(content, wasted),
             "cause": _categories(merged.causes[wasted], CAUSES),
@@ -82,8 +83,8 @@ def packages(content: Content) -> pd.DataFrame:
     mine, owners = content.visible[owners >= 0], owners[owners >= 0]
     return pd.DataFrame(
         {
-            "name": _texts([package.name for package in installed]),
-            "version": _texts([package.version for package in installed]),
+            "name": texts([package.name for package in installed]),
+            "version": texts([package.version for package in installed]),
             "manager": pd.Categorical([package.manager for package in installed], list(MANAGERS)),
             "files": _sums(owners, (content.merged.kinds[mine] == FILE).astype(np.int64), len(installed)),
             "bytes": _sums(owners, _live_sizes(content)[mine], len(installed)),
@@ -119,14 +120,10 @@ def _categories(codes: NDArray[Any], names: Sequence[str]) -> pd.Categorical[str
     return pd.Categorical.from_codes(codes.astype(np.int8), pd.Index(names))
 
 
-def _texts(texts: Sequence[str]) -> pd.api.extensions.ExtensionArray:
+def texts(values: Sequence[str]) -> pd.api.extensions.ExtensionArray:
     """A column of text; bytes that are not UTF-8 are shown as escapes."""
-    if not all(map(str.isascii, texts)):
-        texts = [text if text.isascii() else _shown(text) for text in texts]
-    column = np.empty(len(texts), dtype=object)
-    column[:] = texts
+    if not all(map(str.isascii, values)):
+        values = [value if value.isascii() else shown(value) for value in values]
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
     return pd.array(column, dtype="str")
-
-
-def _shown(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

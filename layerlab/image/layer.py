@@ -26,7 +26,7 @@ class Claim(NamedTuple):
 
     Attributes:
         source: The database file's own path. The claim holds where this very file is visible.
-        manager: ``dpkg`` or ``python``.
+        manager: ``dpkg``, ``apk`` or ``python``.
         name: The package's name; a Python distribution's is normalised (PEP 503).
         version: Its version; empty where this database file does not say.
         paths: Absolute paths, as the database has them.

@@ -16,7 +16,7 @@ from typing import Any, Final
 import docker.errors
 import requests
 
-from layerlab.engine import Engine, gone
+from layerlab.engine import Engine, disk_full, gone, is_disk_full
 from layerlab.errors import EngineError, ImageNotFound
 from layerlab.image import archive, cache, overlay, platforms
 from layerlab.image.layer import Layer
@@ -116,6 +116,8 @@ def _inspect(engine: Engine, name: str) -> dict[str, Any]:
 def _failed(engine: Engine, error: Exception) -> EngineError:
     """The error for an engine that says it cannot, or says nothing any more."""
     if isinstance(error, docker.errors.APIError):
+        if is_disk_full(str(error.explanation)):
+            return disk_full(str(error.explanation))
         return EngineError(
             f"the Docker engine at {engine.endpoint} failed ({error.explanation or error})",
             remedy="see its log (`journalctl --unit docker`) and repeat the command",

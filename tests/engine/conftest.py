@@ -16,6 +16,7 @@ import docker.errors
 import pytest
 
 from layerlab import engine as engines
+from layerlab import locks
 from layerlab.engine import Engine
 from tests.engine.solution_report import VERDICT, summary
 
@@ -46,6 +47,13 @@ def engine() -> Iterator[Engine]:
     found = engines.connect()
     yield found
     found.client.close()
+
+
+@pytest.fixture
+def _readable_tags() -> Iterator[None]:
+    """What ``multi-stage-demo:optimized`` and the like name is this test's: another one that needs that waits."""
+    with locks.exclusive("tests-readable-tags"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,153 @@
+"""What the texts say is there: links, headings, commands, options."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from layerlab import exercise, testing
+from layerlab.paths import ROOT
+from tests.documents import DOCUMENTS, Document
+from tests.unit.command_lines import explains
+
+EVERY = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=list(DOCUMENTS))
+RUN_BY = {
+    "./lab": "tests.engine.test_readme:test_lab_without_anything",
+    "./lab new my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
+    "./lab check my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
+    "./lab check DIR ...": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
+    "./lab xray my-image:latest ...": "tests.engine.test_cli:TestXray.test_limits",
+    "docker ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
+    "curl ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
+    "./lab test ...": "tests.unit.test_testing:TestParts.test_options_leave_parts_out",
+    ".venv/bin/uv pip compile ...": "tests.engine.test_readme:test_the_pins_are_what_their_commands_make",
+    ".venv/bin/python -m layerlab.notebook_files ...": "tests.engine.test_readme:test_notebooks_are_run_and_saved",
+    ".venv/bin/python -m pytest --nbval ...": "tests.unit.test_documentation:test_notebooks_are_tested_as_written",
+    ".venv/bin/python -m layerlab.manual": "tests.unit.test_manual:test_the_page_is_what_the_commands_say_now",
+    ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
+    ".venv/bin/python -m tests.external_links": "tests.unit.test_external_links:test_each_link_is_asked_for",
+}
+"""Which test runs what the texts tell one to type; a name that ends in `...` stands for what begins like it."""
+
+
+@EVERY
+def test_links_lead_somewhere(document: Document) -> None:
+    """Every file that a link or a picture names is there, and so is the heading."""
+    for link in document.links():
+        url = urlsplit(link)
+        if url.scheme or url.netloc:
+            continue  # tests/external_links.py asks for those, when told to
+        target = (document.path.parent / unquote(url.path)).resolve() if url.path else document.path
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        if url.fragment:
+            assert url.fragment in DOCUMENTS[target.relative_to(ROOT).as_posix()].anchors, link
+
+
+def test_links_of_a_workspace_lead_somewhere_there() -> None:
+    """What is copied into a workspace only links to what lies beside it."""
+    for document in (one for name, one in DOCUMENTS.items() if name.startswith("exercise/")):
+        for link in document.links():
+            assert urlsplit(link).scheme or urlsplit(link).path in {"", *exercise.CONTENTS}, link
+
+
+def test_a_dead_link_is_seen(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of the links can fail: for a file, for a heading, for a picture."""
+    folder = tmp_path_factory.mktemp("texts")
+    monkeypatch.setattr("tests.unit.test_documentation.ROOT", folder)
+    monkeypatch.setattr("tests.documents.ROOT", folder)
+    for text in ("[a](no-such-file.md)", "[a](#no-such-heading)", "![a](none.png)", '<img src="none.png">'):
+        (folder / "text.md").write_text(f"# A heading\n\n{text}\n")
+        document = Document(folder / "text.md")
+        monkeypatch.setitem(DOCUMENTS, "text.md", document)
+
+        with pytest.raises(AssertionError):
+            test_links_lead_somewhere(document)
+    (folder / "text.md").write_text("# `Some` heading, here\n\n[a](text.md#some-heading-here)\n")
+    document = Document(folder / "text.md")
+    monkeypatch.setitem(DOCUMENTS, "text.md", document)
+    test_links_lead_somewhere(document)
+
+
+def lab_lines(text: str) -> Iterator[list[str]]:
+    """The command lines of the lab in a piece of code, as words: what may be left out or repeated is kept once."""
+    if "[OPTIONS]" in text:  # how a command is used, not something to type
+        return
+    for line in re.findall(r"(?:^|(?<=[ $(`]))\./lab(?: [^|#;&)`>]*)?", text):
+        plain = re.sub(r"[\[\]]|\.\.\.|…", "", line.partition("  ")[0]).strip()
+        yield shlex.split(plain.rstrip(".,:"))
+
+
+@EVERY
+def test_every_command_line_is_understood(document: Document) -> None:
+    """Each `./lab ...` that a text shows has a command and options that exist."""
+    for code in document.code():
+        for words in lab_lines(code):
+            assert explains(words) is None, (code, explains(words))
+
+
+def test_a_wrong_command_line_is_seen() -> None:
+    """The check of the command lines can fail: for a command, for an option."""
+    assert explains(["./lab", "nonsense"])
+    assert explains(["./lab", "xray", "IMAGE", "--nonsense"])
+    assert explains(["./lab", "new", "DIR", "--level", "9"])
+    assert list(lab_lines("see `./lab nonsense`, or ./lab doctor")) == [["./lab", "nonsense"], ["./lab", "doctor"]]
+
+
+def test_remedies_name_commands_that_exist() -> None:
+    """What a message tells the user to type, between backticks, can be typed."""
+    told = 0
+    for path in sorted((ROOT / "layerlab").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for code in re.findall(r"`(\./lab[^`\n]*)`", node.value):
+                    for words in lab_lines(code):
+                        told += 1
+                        assert explains(words) is None, (path.name, code)
+    assert told > 10
+
+
+@EVERY
+def test_somebody_runs_every_command(document: Document) -> None:
+    """Each line of a block marked `sh` is run by a test, which is there."""
+    for line in (line for block in document.shell_blocks() for line in block):
+        if document.name == "docs/commands.md":
+            assert line.startswith("./lab")  # each is read as the command line reads it, by test_manual
+            continue
+        found = [test for begins, test in RUN_BY.items() if _is_like(line, begins)]
+        assert found, f"{document.name}: no test runs {line!r}: write one and name it in RUN_BY"
+
+
+@pytest.mark.parametrize("test", sorted(set(RUN_BY.values())))
+def test_the_tests_are_there(test: str) -> None:
+    """The tests that `RUN_BY` names exist."""
+    module, _, name = test.partition(":")
+    found: object = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert callable(found)
+
+
+def _is_like(line: str, pattern: str) -> bool:
+    return line.startswith(pattern.removesuffix("...").rstrip()) if pattern.endswith("...") else line == pattern
+
+
+def test_notebooks_are_tested_as_written() -> None:
+    """docs/contributing.md gives the options with which `./lab test` runs nbval."""
+    (line,) = (
+        line
+        for block in DOCUMENTS["docs/contributing.md"].shell_blocks()
+        for line in block
+        if "--nbval" in line and "pytest" in line
+    )
+    words = shlex.split(line.replace("--nbval-sanitize-with ", "--nbval-sanitize-with="))
+
+    assert words[:3] == [".venv/bin/python", "-m", "pytest"]
+    assert {word for word in words[3:] if word.startswith("-")} <= set(testing.NBVAL)
+    assert words[-1] == "notebooks"
