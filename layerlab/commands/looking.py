@@ -57,7 +57,7 @@ def xray(image: str, as_json: bool, origins: bool, advice: bool, prove: bool, **
     With --origins, --advice or --prove, what it was built from is built again, which takes a moment where all of it
     is in the build cache. What is built is removed.
     """
-    asked = origins or advice or prove or bool(said["dockerfile"])
+    asked = origins or advice or prove or any(said.values())
     engine = find_engine(needed=asked or not _is_file(image))
     looked = workshop.look(engine, image)
     if not asked:
