@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerlab import causes, compare, displays, workshop
+from layerlab import compare, displays, workshop
 from layerlab.commands.common import as_json, find_engine, out
 from layerlab.errors import UsageError
 from layerlab.image import read
@@ -62,6 +62,8 @@ def xray(image: str, as_json: bool, origins: bool, advice: bool, prove: bool, **
     looked = workshop.look(engine, image)
     if not asked:
         if as_json:
+            from layerlab import causes  # noqa: PLC0415  # tables need none of it
+
             print(json.dumps({**compare.document([looked]), **causes.document(looked)}, indent=2))
         else:
             _printing().print_image(looked)
