@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerlab import budget, causes, compare, displays, workshop
+from layerlab import budget, compare, displays, workshop
 from layerlab.budget import Amount
 from layerlab.commands.common import as_json, err, examples, find_engine, out, platform
 from layerlab.dockerfile import Dockerfile
@@ -138,9 +138,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
     examines = origins or advice or prove or html is not None
     engine = find_engine(needed=(examines and source is not None) or not _is_file(image))
     if source is None and engine is not None and examines:
-        from layerlab.xray import own_source  # noqa: PLC0415  # plain looks need none of it
-
-        source = own_source(engine, image)
+        source = _xray().own_source(engine, image)
     looked = _look(engine, image, platform, source.parsed if source else None)
     checks = budget.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
@@ -152,7 +150,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
         import_module("layerlab.commands.reporting").write_report(html, looked, found, checks)
     if as_json:
         document = compare.document([looked])
-        document |= import_module("layerlab.xray").document(found) if found else causes.document(looked)
+        document |= _xray().document(found) if found else import_module("layerlab.causes").document(looked)
         if checks:
             document["limits"] = [check.document() for check in checks]
         print(json.dumps(document, indent=2))
@@ -173,33 +171,38 @@ def _source(
                 "--context, --target and --build-arg are about a Dockerfile", remedy="name it with --dockerfile FILE"
             )
         return None
-    from layerlab.xray import Source  # noqa: PLC0415  # plain looks need none of it
-
     path = Path(dockerfile)
     if not path.is_file():
         raise UsageError(
             f"there is no file {dockerfile!r}", remedy="name the Dockerfile that the image was built from"
         )
     values = dict(argument.partition("=")[::2] for argument in arguments)
-    return Source(path, Path(context) if context else path.parent, target, values)
+    source: Source = _xray().Source(path, Path(context) if context else path.parent, target, values)
+    return source
 
 
 def _examine(
     engine: Engine | None, looked: Image, source: Source | None, *, reads: bool, proves: bool, must_fit: bool
 ) -> Examined:
     """Find out more about an image. If need not be, a Dockerfile that has changed since is left out, and said so."""
-    from layerlab.xray import examine  # noqa: PLC0415  # plain looks need none of it
-
+    found: Examined
+    without = ""
     with displays.terminal(f"looking into {looked.name}") as report:
         try:
-            return examine(engine, looked, source, read_contents=reads, proves=proves, report=report)
+            found = _xray().examine(engine, looked, source, read_contents=reads, proves=proves, report=report)
         except OtherDockerfile as error:
             if must_fit:
                 raise
             without = f"{error}: where its files came from is left out"
-        found = examine(engine, looked, read_contents=reads, report=report)
-    err.print(f"lab: {printable(without)}", markup=False)
+            found = _xray().examine(engine, looked, read_contents=reads, report=report)
+    if without:
+        err.print(f"lab: {printable(without)}", markup=False)
     return found
+
+
+def _xray() -> ModuleType:
+    """What goes beyond layers and packages is imported when it is asked for."""
+    return import_module("layerlab.xray")
 
 
 def _print(looked: Image, found: Examined | None, *, advice: bool) -> None:

@@ -91,9 +91,8 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     changed = _without_recursion(view, run, kinds)
     lines = sorted({change.line for change in changes})
     size = sum(int(merged.sizes[entry]) for entry in again)
-    title = (
-        f"give line{'s' * (len(lines) > 1)} {_listed(lines)} {' and '.join(sorted(kinds))} instead of line {run.line}"
-    )
+    what = f"COPY in line{'s' * (len(lines) > 1)} {_listed(lines)}"
+    title = f"give {what} {' and '.join(sorted(kinds))}, and take -R from line {run.line}"
     why = f"line {run.line} changes owner or mode alone, and so stores {megabytes(size)} a second time"
     edit = Edit(changes=(*changes, *changed)) if changed else None
     return view.advise(title, why, run.line, edit, Effect(removed=view.model.inodes(again)))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
+import subprocess
+import sys
 import tarfile
 import tempfile
 import uuid
@@ -13,10 +17,11 @@ from typing import Any
 import docker.errors
 import pytest
 
-from layerlab import build, dockerfile, image, xray
+from layerlab import build, causes, dockerfile, image, xray
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
-from layerlab.image import Image
+from layerlab.image import Image, contents, overlay
+from layerlab.paths import ROOT
 from layerlab.xray import Examined, Source, trials
 
 APP = "".join(f"print({number})\n" for number in range(200))
@@ -251,3 +256,51 @@ class TestAdvice:
             with pytest.raises(docker.errors.ImageNotFound):
                 engine.client.images.get(image_id)
         assert engine.client.images.get(built.id)
+
+
+def test_a_file_says_the_same(engine: Engine, built: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The causes are the same for directories, for the engine's export and for a file, compressed or not."""
+    saved = tmp_path / "saved.tar"
+    with saved.open("wb") as file:
+        for chunk in engine.client.images.get(built.id).save():
+            file.write(chunk)
+    packed = tmp_path / "saved.tar.gz"
+    packed.write_bytes(gzip.compress(saved.read_bytes(), 1))
+
+    def told(engine: Engine | None, name: str) -> list[tuple[Any, ...]]:
+        looked = image.read(engine, name)
+        rows = causes.rows(looked.content, contents.of(engine, looked))
+        return [(looked.content.merged.paths[row.entry], *row[1:6]) for row in rows]
+
+    truth = told(engine, built.id)
+    assert {row[1] for row in truth} >= {"overwritten: mode or owner", "deleted", "package indexes and caches"}
+    assert told(None, str(saved)) == truth
+    assert told(None, str(packed)) == truth
+    monkeypatch.setattr(overlay, "can_read", lambda: False)
+    assert told(engine, built.id) == truth
+
+
+def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    command = [sys.executable, "-m", "layerlab", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_command(built: Image, source: Source, tmp_path: Path) -> None:
+    """``xray --json`` adds to the document what it has found; what cannot be is one line and status 2."""
+    done = lab("xray", built.id, "--dockerfile", str(source.dockerfile), "--json")
+    said = json.loads(done.stdout)
+    assert said["images"][0]["bytes"] == built.total_bytes
+    assert sum(row["bytes"] for row in said["lines"]) == built.live_bytes
+    assert {"contents_read", "causes", "owners", "findings", "stages"} <= said.keys()
+    printed = lab("xray", built.id, "--dockerfile", str(source.dockerfile), "--advice").stdout
+    assert "Stage unused (line 6) contributes nothing" in printed
+    assert "* make lines 27, 28 and 29 one RUN" in printed
+    for options, why in (
+        (["--prove"], "nothing can be proved without the Dockerfile"),
+        (["--target", "x", "--origins"], "are about a Dockerfile"),
+        (["--dockerfile", str(tmp_path / "none")], "there is no file"),
+    ):
+        done = lab("xray", built.id, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert why in done.stderr.splitlines()[-1]
