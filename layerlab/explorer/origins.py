@@ -64,17 +64,29 @@ def origins(image: Image, dockerfile: Dockerfile | None) -> Origins:
         told = (lines > 0) & (lines <= len(rows))
         entry_rows[content.visible[told]] = lines[told] - 1
     if "stage" in known:
-        _take_texts(image.files["stage"], content, stages, entry_stages)
+        told_stages = image.files["stage"].tolist()
+        if dockerfile is not None:
+            rows_of = entry_rows[content.visible].tolist()
+            told_stages = [_in_words(dockerfile, *told) for told in zip(told_stages, rows_of, strict=True)]
+        _take_texts(told_stages, content, stages, entry_stages)
     judgements: list[str] = []
     entry_judgements = np.full(len(entry_rows), NONE, dtype=np.int64)
     if "cause" in known:
-        _take_texts(image.files["cause"], content, judgements, entry_judgements)
+        _take_texts(image.files["cause"].tolist(), content, judgements, entry_judgements)
     return Origins(rows, layer_rows, stages, judgements, entry_rows, entry_stages, entry_judgements)
 
 
-def _take_texts(column: Any, content: Content, names: list[str], codes: NDArray[np.int64]) -> None:
+def _in_words(dockerfile: Dockerfile, stage: object, row: int) -> object:
+    """A file's stage as the explorer calls it: what came with a stage's FROM is the base image's."""
+    found = dockerfile.find_stage(stage) if isinstance(stage, str) and stage else None
+    if found is None:
+        return stage
+    return f"base image {found.base}" if row == found.line - 1 else _name(dockerfile, found)
+
+
+def _take_texts(column: Sequence[object], content: Content, names: list[str], codes: NDArray[np.int64]) -> None:
     """Let a column of the table of files say something of the visible entries; new names go to the end of `names`."""
-    for entry, value in zip(content.visible.tolist(), column.tolist(), strict=True):
+    for entry, value in zip(content.visible.tolist(), column, strict=True):
         if isinstance(value, str) and value:
             if value not in names:
                 names.append(value)

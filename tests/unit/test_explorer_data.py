@@ -156,7 +156,7 @@ class TestColumns:
         sent = document(looked, self.DOCKERFILE)
 
         (row,) = (row for row in rows(sent) if row["path"] == "out/a")
-        assert (sent["stages"][row["stages"]], row["rows"] + 1, sent["judgements"]) == ("build", 3, ["headers"])
+        assert (sent["stages"][row["stages"]], row["rows"] + 1, sent["judgements"]) == ("stage build", 3, ["headers"])
         assert [other["judged"] for other in rows(sent)].count(-1) == len(rows(sent)) - 1
 
 
