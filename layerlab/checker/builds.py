@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,7 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.bases import registry
 from layerlab.build import Build, build
 from layerlab.build import context as contexts
-from layerlab.checker import adapted, troubles
+from layerlab.checker import adapted, disk, troubles
 from layerlab.checker.evidence import RanStep, Rebuild, Trouble
 from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.workspace import Workspace
@@ -41,8 +40,6 @@ FINAL_TIMEOUT: Final = 600.0  # seconds
 STAGE_TIMEOUT: Final = 120.0
 REBUILD_TIMEOUT: Final = 300.0
 _SURELY_RUNS: Final = 0.3  # seconds
-MAX_DISK: Final = 10_000_000_000  # bytes of the engine's disk that a build may take
-MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
 SENT_NAME: Final = ".layerlab-dockerfile"
 """The Dockerfile's name in the context where ``.dockerignore`` names it: the engine's API has no other way to get
 it, so ``COPY . .`` ships it where `docker build` would not. Whoever looks at the image has to pass over it."""
@@ -126,8 +123,8 @@ def build_final(
     recorder = _Recorder(prepared, report)
     try:
         built = _build(engine, prepared, recorder, timeout)
-    except _DiskFull:
-        return Outcome(None, recorder.ran(), recorder.stages(), trouble=_disk_full(recorder.running()))
+    except disk.Full as full:
+        return Outcome(None, recorder.ran(), recorder.stages(), trouble=disk.trouble(full, recorder.running()))
     except LabError as error:
         trouble = troubles.explain(error, prepared.dockerfile, recorder.running())
         return Outcome(None, recorder.ran(), recorder.stages(), trouble=trouble)
@@ -190,8 +187,8 @@ def rebuild(
     except _Seen:
         lines = {step.line for step in seen}
         return Rebuild((*(step for step in recorder.ran(and_running=True) if step.line not in lines), *seen))
-    except _DiskFull:
-        return Rebuild(recorder.ran(), _disk_full(recorder.running()))
+    except disk.Full as full:
+        return Rebuild(recorder.ran(), disk.trouble(full, recorder.running()))
     except LabError as error:
         return Rebuild(recorder.ran(), troubles.explain(error, prepared.dockerfile, recorder.running()))
     return Rebuild(recorder.ran())
@@ -220,10 +217,6 @@ def _is_from(step: Step) -> bool:
 
 class _Seen(Exception):
     """A RUN that installs Python packages has begun, or is bound to."""
-
-
-class _DiskFull(Exception):
-    """A build takes too much of the engine's disk."""
 
 
 class _Recorder:
@@ -286,32 +279,7 @@ def _build(
         labels=prepared.labels,
         timeout=timeout,
         report=recorder,
-        watch=_disk_guard(engine),
-    )
-
-
-def _disk_guard(engine: Engine) -> Callable[[], None]:
-    """Ends a build that fills the engine's disk, where that disk can be seen."""
-    root = Path(engine.root_directory)
-    if not engine.is_local or not root.is_dir():
-        return lambda: None
-    free = shutil.disk_usage(root).free
-    least = max(free - MAX_DISK, min(free, MIN_DISK) // 2)
-
-    def guard() -> None:
-        if shutil.disk_usage(root).free < least:
-            raise _DiskFull
-
-    return guard
-
-
-def _disk_full(line: int | None) -> Trouble:
-    where = f" while line {line} was running" if line else ""
-    return Trouble(
-        "limit",
-        f"The build was stopped{where}: it took more of the engine's disk than a check may ({MAX_DISK / 1e9:g} GB,"
-        " or all that is left). What to do: see what that step writes.",
-        line,
+        watch=disk.guard(engine),
     )
 
 
