@@ -9,19 +9,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
+import requests
 from docker.utils.build import match_tag
 
 from layerlab import dockerfile as dockerfiles
 from layerlab.build import context as contexts
 from layerlab.build import failures, steps, stream, trace
 from layerlab.build.trace import Warned
-from layerlab.engine import Engine
+from layerlab.engine import Engine, gone
 from layerlab.errors import BuildError, EngineTooOld, UsageError
 from layerlab.progress import Report, silent
 
 __all__ = ["Build", "Warned", "build"]
+
+_PING_TIMEOUT: Final = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ def build(
                 image_id = str(line["aux"]["ID"])
             elif "error" in line:
                 progress.finish()
+                _check_it_goes_on(engine)
                 raise failures.explain(str(line["error"]), progress.rows, parsed)
     progress.finish(built=image_id is not None)
     if image_id is None:
@@ -163,6 +168,20 @@ def build(
         stages=steps.stages_frame(parsed, final),
         warnings=tuple(progress.warnings),
     )
+
+
+def _check_it_goes_on(engine: Engine) -> None:
+    """See whether it is the engine that ends: a build that it takes along fails like one whose step is wrong.
+
+    Raises:
+        EngineGone: it takes no requests any more.
+    """
+    try:
+        engine.client.api.get(f"{engine.client.api.base_url}/_ping", timeout=_PING_TIMEOUT).close()
+    except requests.ConnectionError as error:
+        raise gone(engine, error) from error
+    except requests.RequestException:
+        pass  # busy: what it said before stands
 
 
 def _proxies(engine: Engine) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Final
 from layerlab import bases
 from layerlab.build import Build, build
 from layerlab.build import context as contexts
-from layerlab.checker.builds import MAX_DISK, MIN_DISK
+from layerlab.checker.disk import MAX_DISK, MIN_DISK
 from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.limits import limited_builder
 from layerlab.dockerfile import Dockerfile, copied_from

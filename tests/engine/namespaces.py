@@ -45,10 +45,9 @@ class Corner:
         enter = ["nsenter", f"--target={self.process}", *_NAMESPACES, "--wdns=/"]
         return [*enter, "--", *map(str, command)]
 
-    def seen(self, *command: str | Path) -> list[str]:
-        """The command that runs another one with the mounts and the network of this corner, in the same folder."""
-        enter = ["nsenter", f"--target={self.process}", "--mount", "--net", f"--wdns={Path.cwd()}"]
-        return [*enter, "--", *map(str, command)]
+    def seen_from(self, folder: Path) -> list[str]:
+        """The beginning of a command that has the mounts and the network of this corner, and runs in this folder."""
+        return ["nsenter", f"--target={self.process}", "--mount", "--net", f"--wdns={folder}", "--"]
 
     def run(self, *command: str | Path) -> str:
         """Run a program in there; returns what it printed."""

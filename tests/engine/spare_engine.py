@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,8 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from layerlab import engine as engines
-from layerlab.engine import Candidate, Engine
+from layerlab.engine import Candidate, Engine, open_engine
 from tests.engine.namespaces import Corner, corner, programs
 
 START_TIMEOUT: Final = 60.0  # seconds
@@ -87,11 +87,21 @@ class SpareEngine:
             )
         deadline = time.monotonic() + START_TIMEOUT
         while self._process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(engines.EngineError):
-                self.connect().client.close()
+            if self._answers():
                 return
             time.sleep(0.05)
         raise AssertionError(f"the spare engine did not start:\n{self.log[-3000:]}")
+
+    def _answers(self) -> bool:
+        # Not by way of the SDK, which leaves sockets that it could not connect to the garbage collector.
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(START_TIMEOUT)
+            try:
+                line.connect(str(self.socket))
+                line.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b" 200 OK" in line.recv(64)
+            except OSError:
+                return False
 
     def stop(self) -> None:
         """Stop it in order, and wait for its end; its containers end with it."""
@@ -101,9 +111,19 @@ class SpareEngine:
         """Kill it as a crash would; its containerd dies with it, and what both have written down stays."""
         self._signal(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Let it hear everything and say nothing, as in a virtual machine that is suspended."""
+        self.corner.run("kill", "-STOP", (self.folder / "docker.pid").read_text().strip())
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.corner.run("kill", "-CONT", (self.folder / "docker.pid").read_text().strip())
+        if self._process is not None:  # nsenter, which stops along with what it has started
+            self._process.send_signal(signal.SIGCONT)
+
     def connect(self) -> Engine:
         """A connection to it."""
-        return engines.open_engine(Candidate(self.endpoint, "the test's own", chosen=True))
+        return open_engine(Candidate(self.endpoint, "the test's own", chosen=True))
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
