@@ -90,8 +90,9 @@ def _disk_guard(engine: Engine) -> Callable[[], None]:
         try:
             look()
         except disk.Full as full:
+            limit = f"{disk.MAX_DISK / 1e9:g} GB"
             raise BuildError(
-                f"the build was stopped: it took more of the engine's disk than a trial may ({disk.MAX_DISK / 1e9:g} GB)",
+                f"the build was stopped: it took more of the engine's disk than a trial may ({limit})",
                 remedy="see what its steps write, or make room",
             ) from full
 
