@@ -20,7 +20,7 @@ from tests.documents import DOCUMENTS
 
 
 def test_a_part_prints_its_rows(engine: Engine) -> None:
-    """The command of docs/contributing.md, with the quickest of its parts and as JSON, gives rows with both values."""
+    """The command of docs/contributing.md, asked for its quickest part as JSON, gives rows with both values."""
     line = next(
         line
         for block in DOCUMENTS["docs/contributing.md"].shell_blocks()
@@ -53,10 +53,18 @@ def test_what_was_built_is_removed_after_ctrl_c(engine: Engine, busybox_image: s
     (tmp_path / "a").write_text(mark)
     setting = Setting(engine, tmp_path)
 
-    with pytest.raises(KeyboardInterrupt), builds.removed_afterwards(setting, mark) as images:
-        images.append(build(engine, tmp_path).image_id)
-        seen = builds.cache_records(engine, mark)
-        raise KeyboardInterrupt
+    images: list[str] = []
+    seen: list[str] = []
+
+    def interrupted() -> None:
+        with builds.removed_afterwards(setting, mark) as made:
+            made.append(build(engine, tmp_path).image_id)
+            images.extend(made)
+            seen.extend(builds.cache_records(engine, mark))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
     assert len(seen) == 3
     assert builds.cache_records(engine, mark) == []
