@@ -33,9 +33,11 @@ from layerlab.build import context as contexts
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
 from layerlab.engine import Engine
+from layerlab.explorer.widget import Explorer
 from layerlab.image import Image
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
 from layerlab.notebook_tables import about, table
+from layerlab.notebook_xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
 from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.progress import Step
@@ -44,25 +46,33 @@ from layerlab.service.handle import HEALTH_PAUSE
 
 __all__ = [
     "about",
+    "advice",
     "build",
+    "causes",
     "check",
     "compare",
+    "difference",
     "doctor",
     "engine",
     "expect",
     "experiment",
+    "explore",
     "findings",
+    "lines",
     "look",
     "new",
+    "origins",
     "owned",
     "panel",
     "plots",
+    "prove",
     "rebuilds",
     "remove",
     "results",
     "run",
     "setup",
     "show",
+    "stages",
     "table",
     "wait_for_health",
 ]
@@ -187,6 +197,139 @@ def compare(*names: str) -> pd.DataFrame:
     'multi-stage-demo:optimized'
     """
     return comparison.compare([look(name) for name in names])
+
+
+def causes(image: Image) -> pd.DataFrame:
+    """What an image could do without, by cause, layer and line: facts first, then judgements.
+
+    Files are read where that takes to compare them; see `layerlab.causes.causes` for the columns.
+
+    >>> causes = lab.causes(lab.look("optimized"))
+    >>> int(causes.loc[causes["is_fact"], "bytes"].sum()) == lab.look("optimized").wasted_bytes
+    True
+    """
+    return causes_of(engine(), image)
+
+
+def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """Where each file of an image came from: stage and line, base or context; a row per row of ``image.files``.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: What it was built from, with its folder as context; the lab's own images need none. Where nobody
+            knows it, a file's layer and line of history are all that is told.
+
+    Returns:
+        See `layerlab.provenance.frames.origins` for the columns.
+
+    >>> origins = lab.origins(lab.look("optimized")).set_index("path")
+    >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
+    ['context', 'COPY app app']
+    """
+    return origins_of(engine(), image, dockerfile)
+
+
+def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What each stage has contributed to an image, and what it left behind.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        See `layerlab.provenance.frames.stages` for the columns.
+
+    >>> lab.stages(lab.look("optimized"))[["stage", "role"]].to_dict("records")
+    [{'stage': 'build', 'role': 'copied'}, {'stage': '1', 'role': 'final'}]
+    """
+    return stages_of(engine(), image, dockerfile)
+
+
+def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What each line of the Dockerfile, in whatever stage, has brought to an image.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        See `layerlab.provenance.frames.lines` for the columns.
+
+    >>> lines = lab.lines(lab.look("optimized"))
+    >>> lines.set_index("instruction")["origin"]["COPY app app"]
+    'context'
+    """
+    return lines_of(engine(), image, dockerfile)
+
+
+def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What to change in an image's Dockerfile, and what that would save, the most bytes first.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        `title` str, `why` str, `line` Int64, `bytes` int64 (a prediction), `mechanical` bool (whether `prove` can
+        make the edit). Several may save the same bytes.
+
+    >>> lab.advice(lab.look("optimized")).empty  # the worked example needs none
+    True
+    """
+    return advice_of(engine(), image, dockerfile)
+
+
+def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """Make the edits of `advice` that a program can make, build each, and all together, and measure.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        `title` str, `line` Int64, `predicted` int64, `measured` Int64 (bytes), `error` float64 (a share of what was
+        measured), `trouble` str (why it could not be built).
+
+    >>> lab.prove(lab.look("optimized")).columns.tolist()
+    ['title', 'line', 'predicted', 'measured', 'error', 'trouble']
+    """
+    return proofs_of(engine(), image, dockerfile)
+
+
+def difference(before: str | Image, after: str | Image) -> comparison.Difference:
+    """How a second image differs from a first one: ``.layers``, ``.owners``, ``.places``, ``.paths``, ``.settings``.
+
+    Args:
+        before: The first image, or its name as for `look`.
+        after: The second one.
+
+    >>> difference = lab.difference("single", "optimized")
+    >>> "user" in difference.settings["setting"].tolist()
+    True
+    """
+    one, other = (look(image) if isinstance(image, str) else image for image in (before, after))
+    return comparison.Difference(one, other)
+
+
+def explore(image: str | Image, dockerfile: str | Path | None = None) -> Explorer:
+    """An image's files as a treemap to walk through, layer by layer, with the Dockerfile beside it.
+
+    Args:
+        image: A name as for `look`, or an image. One that was looked at without its Dockerfile has its history beside
+            it instead.
+        dockerfile: What it was built from, relative to the repository's root; the lab's own images bring theirs.
+
+    Returns:
+        What a notebook shows by itself as the last value of a cell.
+
+    >>> lab.explore("optimized")
+    <Explorer: what is in multi-stage-demo:optimized?>
+    """
+    recipe = workshop.recipe_of(engine(), image if isinstance(image, str) else image.id)
+    path = ROOT / dockerfile if dockerfile is not None else recipe.path if recipe else None
+    built_from = workshop.read_dockerfile(path) if path else None
+    looked = workshop.look(engine(), image, built_from=built_from) if isinstance(image, str) else image
+    return Explorer(looked, built_from, path.name if path else "")
 
 
 def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
@@ -325,10 +468,19 @@ def _paragraph(text: str, holding: str) -> tuple[int, int]:
 
 
 def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
+    """Lines with their numbers, as HTML.
+
+    A long line goes on below its beginning: what scrolls sideways cannot be reached with the keyboard in every
+    browser. Where styles are taken out, it still is a line.
+    """
     rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
     width = len(str(rows[-1][0])) if rows else 1
-    body = "\n".join(f'<span style="opacity:.6">{n:>{width}}</span>  {html.escape(line)}' for n, line in rows)
-    return f'<pre style="overflow-x:auto;white-space:pre;font-family:monospace;font-size:90%">{body}</pre>'
+    code = '<span style="display:inline-block;max-width:92%;vertical-align:top">'
+    body = "\n".join(
+        f'<span style="opacity:.7">{n:>{width}}</span>  {code}{html.escape(line)}</span>' for n, line in rows
+    )
+    style = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:monospace;font-size:90%"
+    return f'<pre style="{style}">{body}</pre>'
 
 
 @dataclass

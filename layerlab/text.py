@@ -35,3 +35,16 @@ def shorten(text: str, limit: int) -> str:
     """The text on one line, with … for what is beyond the limit."""
     text = one_line(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shown(name: str) -> str:
+    r"""A file's name with its bytes that are not UTF-8 (which Python keeps as lone surrogates) as escapes.
+
+    >>> shown("caf\udce9")
+    'caf\\xe9'
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name

@@ -129,10 +129,10 @@ def own_bases(engine: Engine) -> list[Image]:
 @contextmanager
 def _alone(report: Report) -> Iterator[None]:
     """One process at a time: the second one waits, and then finds what the first one got."""
-    title = "wait for another ./lab that gets the base images"
     with ExitStack() as waited:
 
-        def wait() -> None:
+        def wait(holder: str) -> None:
+            title = f"wait for another ./lab that gets the base images{holder and f' ({holder})'}"
             waited.enter_context(ongoing(report, "bases", title))
 
         with exclusive("bases", waiting=wait):

@@ -152,7 +152,7 @@ def build(
             elif "error" in line:
                 progress.finish()
                 raise failures.explain(str(line["error"]), progress.rows, parsed)
-    progress.finish()
+    progress.finish(built=image_id is not None)
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
     return Build(

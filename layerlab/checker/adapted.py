@@ -61,6 +61,27 @@ def with_names(text: str, dockerfile: Dockerfile) -> str:
     return "\n".join(lines)
 
 
+def without_secrets(text: str, dockerfile: Dockerfile) -> str:
+    """The text without mounts of build secrets and SSH agents that a RUN can do without.
+
+    `docker build` leaves such a mount out where nobody gives one, as nobody does here; the engine's API, which would
+    ask its client for it, fails instead.
+    """
+    lines = text.split("\n")
+    for instruction in dockerfile.instructions:
+        for name, value in instruction.flags:
+            if name == "mount" and _is_optional_secret(value):
+                for number in range(instruction.line - 1, instruction.end_line):
+                    lines[number] = lines[number].replace(f"--mount={value}", "", 1)
+    return "\n".join(lines)
+
+
+def _is_optional_secret(mount: str) -> bool:
+    options = dict(option.partition("=")[::2] for option in mount.split(","))
+    required = options.get("required", "false") or "true"
+    return options.get("type") in {"secret", "ssh"} and required.lower() in {"false", "0"}
+
+
 def _name(stage: Stage, dockerfile: Dockerfile) -> str:
     """A name that nothing in the Dockerfile uses."""
     name = f"layerlab-stage-{stage.index}"

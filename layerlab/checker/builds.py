@@ -7,10 +7,8 @@ What is built is a private copy: the context's files as they were when the check
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,21 +24,19 @@ from layerlab.bases import registry
 from layerlab.build import Build, build
 from layerlab.build import context as contexts
 from layerlab.checker import adapted, troubles
-from layerlab.checker.evidence import RanStep, Rebuild, Trouble
+from layerlab.checker.evidence import RanStep, Trouble
 from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.workspace import Workspace
-from layerlab.dockerfile import Dockerfile, Instruction, Stage, copied_from
+from layerlab.dockerfile import Dockerfile, Stage, copied_from
 from layerlab.engine import Engine, answering, gone
 from layerlab.errors import BaseImageError, LabError
 from layerlab.progress import Report, Step, silent
 from layerlab.text import one_line, plain
 
-__all__ = ["SENT_NAME", "Outcome", "Prepared", "build_final", "build_stage", "prepare", "rebuild", "removing_images"]
+__all__ = ["SENT_NAME", "Outcome", "Prepared", "build_final", "build_stage", "prepare", "removing_images"]
 
 FINAL_TIMEOUT: Final = 600.0  # seconds
 STAGE_TIMEOUT: Final = 120.0
-REBUILD_TIMEOUT: Final = 300.0
-_SURELY_RUNS: Final = 0.3  # seconds
 MAX_DISK: Final = 10_000_000_000  # bytes of the engine's disk that a build may take
 MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
 SENT_NAME: Final = ".layerlab-dockerfile"
@@ -103,6 +99,7 @@ def prepare(engine: Engine, workspace: Workspace, labels: Mapping[str, str]) -> 
         raise ValueError("there is nothing to build")
     with scratch_folder(labels) as scratch:
         text = adapted.with_names(workspace.text, workspace.dockerfile)
+        text = adapted.without_secrets(text, workspace.dockerfile)
         if (found := adapted.frontend(text)) and adapted.is_official(found[1]) and not _can_be_had(engine, found[1]):
             text = adapted.without_frontend(text)
         name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
@@ -112,7 +109,7 @@ def prepare(engine: Engine, workspace: Workspace, labels: Mapping[str, str]) -> 
             if entry.name != workspace.dockerfile_name
         }
         mode = next(e.status.st_mode for e in workspace.sent.entries if e.name == workspace.sent.dockerfile)
-        entries[name] = _written(name, scratch / "Dockerfile", text.encode(), mode)
+        entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)
         context = contexts.Context(scratch, name, text, tuple(entries[key] for key in sorted(entries)))
         yield Prepared(workspace.dockerfile, context, dockerfiles.parse(text), labels, scratch)
 
@@ -123,11 +120,11 @@ def build_final(
     """Build the final image; the lab's own bases are got first, if any is missing."""
     if trouble := _ensure_bases(engine, prepared.dockerfile, report):
         return Outcome(None, trouble=trouble)
-    recorder = _Recorder(prepared, report)
+    recorder = Recorder(prepared, report)
     try:
-        built = _build(engine, prepared, recorder, timeout)
-    except _DiskFull:
-        return Outcome(None, recorder.ran(), recorder.stages(), trouble=_disk_full(recorder.running()))
+        built = run(engine, prepared, recorder, timeout)
+    except DiskFull:
+        return Outcome(None, recorder.ran(), recorder.stages(), trouble=disk_full(recorder.running()))
     except LabError as error:
         trouble = troubles.explain(error, prepared.dockerfile, recorder.running())
         return Outcome(None, recorder.ran(), recorder.stages(), trouble=trouble)
@@ -148,85 +145,16 @@ def build_stage(
     Raises:
         LabError: it cannot be built.
     """
-    recorder = _Recorder(prepared, report)
+    recorder = Recorder(prepared, report)
     target = prepared.adapted.stages[stage.index].label
-    return _build(engine, prepared, recorder, timeout, target=target).image_id
+    return run(engine, prepared, recorder, timeout, target=target).image_id
 
 
-def rebuild(
-    engine: Engine,
-    prepared: Prepared,
-    installs_python: Callable[[int], bool],
-    report: Report = silent,
-    *,
-    timeout: float = REBUILD_TIMEOUT,
-) -> Rebuild:
-    """Build again after a comment line was appended to every ``app/**/*.py``.
-
-    Args:
-        engine: Where to build.
-        prepared: What to build.
-        installs_python: Whether the RUN on this line installs Python packages. The build is stopped once such a RUN
-            has begun and its result is not in the cache: that is all that is asked, and it would take long. It is
-            bound to begin when an earlier step of its stage is run again, so the build is stopped then already.
-        report: Is told of each step.
-        timeout: The limit in seconds.
-    """
-
-    def look(step: Step) -> None:
-        # What has only just begun may turn out to be in the cache, where another build goes on beside this one.
-        runs = step.state == "running" and (step.seconds or 0.0) > _SURELY_RUNS
-        again = (runs or step.state in {"done", "failed"}) and not step.from_cache and not _is_from(step)
-        if again and step.line is not None and (install := _installs_from(prepared, step.line, installs_python)):
-            seen.append(
-                RanStep(prepared.dockerfile.stages[install.stage or 0].label, install.line, _told(install), False)
-            )
-            raise _Seen
-
-    seen: list[RanStep] = []
-    recorder = _Recorder(prepared, report, look)
-    try:
-        _build(engine, replace(prepared, context=_changed(prepared)), recorder, timeout)
-    except _Seen:
-        lines = {step.line for step in seen}
-        return Rebuild((*(step for step in recorder.ran(and_running=True) if step.line not in lines), *seen))
-    except _DiskFull:
-        return Rebuild(recorder.ran(), _disk_full(recorder.running()))
-    except LabError as error:
-        return Rebuild(recorder.ran(), troubles.explain(error, prepared.dockerfile, recorder.running()))
-    return Rebuild(recorder.ran())
-
-
-def _installs_from(prepared: Prepared, line: int, installs_python: Callable[[int], bool]) -> Instruction | None:
-    """The first RUN of a stage that installs Python packages, at or after the step on this line.
-
-    A RUN that is not in the cache leaves every later step of its stage without one; so does a COPY.
-    """
-    stages = prepared.dockerfile.stages
-    here = next((each for each in prepared.dockerfile.instructions if each.line == line), None)
-    if here is None or here.stage is None:
-        return None
-    later = (each for each in stages[here.stage].instructions if each.line >= line and each.keyword == "RUN")
-    return next((each for each in later if installs_python(each.line)), None)
-
-
-def _told(instruction: Instruction) -> str:
-    return plain(instruction.summary)
-
-
-def _is_from(step: Step) -> bool:
-    return step.title.partition("] ")[2].upper().startswith("FROM")
-
-
-class _Seen(Exception):
-    """A RUN that installs Python packages has begun, or is bound to."""
-
-
-class _DiskFull(Exception):
+class DiskFull(Exception):
     """A build takes too much of the engine's disk."""
 
 
-class _Recorder:
+class Recorder:
     """Remembers the steps of a build as they are reported, under the learner's labels and lines."""
 
     def __init__(self, prepared: Prepared, report: Report, look: Report = silent) -> None:
@@ -276,9 +204,7 @@ class _Recorder:
         return plain(written) if written else one_line(step.title.partition("] ")[2])
 
 
-def _build(
-    engine: Engine, prepared: Prepared, recorder: _Recorder, timeout: float, target: str | None = None
-) -> Build:
+def run(engine: Engine, prepared: Prepared, recorder: Recorder, timeout: float, target: str | None = None) -> Build:
     return build(
         engine,
         prepared.context,
@@ -300,12 +226,12 @@ def _disk_guard(engine: Engine) -> Callable[[], None]:
 
     def guard() -> None:
         if shutil.disk_usage(root).free < least:
-            raise _DiskFull
+            raise DiskFull
 
     return guard
 
 
-def _disk_full(line: int | None) -> Trouble:
+def disk_full(line: int | None) -> Trouble:
     where = f" while line {line} was running" if line else ""
     return Trouble(
         "limit",
@@ -367,10 +293,10 @@ def _copied(entry: contexts.Entry, target: Path) -> contexts.Entry:
         while left > 0 and (piece := source.read(min(left, 1 << 20))):
             left -= len(piece)
             copy.write(piece)
-    return _written(entry.name, target, None, mode)
+    return written(entry.name, target, None, mode)
 
 
-def _written(name: str, path: Path, content: bytes | None, mode: int) -> contexts.Entry:
+def written(name: str, path: Path, content: bytes | None, mode: int) -> contexts.Entry:
     """An entry for a file of ours, with the mode that it has in the workspace."""
     if content is not None:
         path.write_bytes(content)
@@ -380,19 +306,3 @@ def _written(name: str, path: Path, content: bytes | None, mode: int) -> context
 
 def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
     return os.stat_result((mode, *status[1:]))
-
-
-def _changed(prepared: Prepared) -> contexts.Context:
-    """The context with a comment appended to every ``app/**/*.py``, such as no build has seen before."""
-    folder = Path(tempfile.mkdtemp(dir=prepared.scratch))
-    note = f"# {secrets.token_hex(16)}\n".encode()
-    entries = []
-    for number, entry in enumerate(prepared.context.entries):
-        is_app = entry.name.startswith("app/") and entry.name.endswith(".py")
-        if is_app and stat.S_ISREG(entry.status.st_mode):
-            content = entry.path.read_bytes()
-            content += b"" if content.endswith(b"\n") or not content else b"\n"
-            entries.append(_written(entry.name, folder / str(number), content + note, entry.status.st_mode))
-        else:
-            entries.append(entry)
-    return replace(prepared.context, entries=tuple(entries))

@@ -11,6 +11,28 @@ from functools import cached_property
 from typing import Any, Literal
 
 from layerlab.dockerfile import Dockerfile
+from layerlab.provenance.model import Copy, Origin
+from layerlab.provenance.origins import Origins
+
+__all__ = [
+    "Answer",
+    "Copy",
+    "Distribution",
+    "Evidence",
+    "Fault",
+    "File",
+    "Interpreter",
+    "Layer",
+    "Origin",
+    "Picture",
+    "Process",
+    "RanStep",
+    "Rebuild",
+    "Running",
+    "Stop",
+    "SystemInstall",
+    "Trouble",
+]
 
 Fault = Literal["dockerfile", "workspace", "engine", "network", "limit"]
 
@@ -55,26 +77,6 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where the content of a file came from, through all the copies.
-
-    Attributes:
-        kind: ``base`` an external base image (or ``COPY --from`` an image), ``context`` the build context, ``made``
-            an instruction (RUN, mostly) made it, ``unknown`` could not be told.
-        stage: The stage in which that happened (for ``context``: that copied it from there).
-        line: Of that instruction.
-        through: The labels of the stages that it was taken from by ``COPY --from`` on its way, the last first; empty
-            if it never left its stage. Where the final stage is FROM another, its layers keep that stage's label
-            and no copy is involved.
-    """
-
-    kind: Literal["base", "context", "made", "unknown"]
-    stage: str | None = None
-    line: int | None = None
-    through: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class File:
     """An entry of a layer.
 
@@ -99,25 +101,6 @@ class File:
 
 
 @dataclass(frozen=True)
-class Copy:
-    """Bytes that a layer above the base stores although the image had them already.
-
-    Attributes:
-        path: What is stored again.
-        bytes: Its size.
-        layer: The layer that stores it again.
-        of: The path that had the same content (the same path after a chown or chmod; another after a second copy).
-        of_layer: Its layer.
-    """
-
-    path: str
-    bytes: int
-    layer: int
-    of: str
-    of_layer: int
-
-
-@dataclass(frozen=True)
 class Picture:
     """An image: of the final stage, or of another that BuildKit ran.
 
@@ -132,7 +115,8 @@ class Picture:
         base_files: The visible entries of the external base, by path.
         total_bytes: Of all layers, the base's included.
         copies: See `Copy`; only of the final image, only files of 1 kB or more.
-        origins: Of files, by (layer, path); ask `origin`.
+        origins: Of files; called with one.
+        traced: What tells them, for the pictures of stages that take something from this one.
         contents: Reads a visible or hidden file of a layer above the base, or a visible one of the base, up to 1 MB:
             by layer (None: the visible one) and path. None if there is no such file.
         links: What a symbolic link says that it leads to; asked like `contents`.
@@ -155,6 +139,7 @@ class Picture:
     links: Callable[[int | None, str], str | None] = lambda _layer, _path: None
     base_image_files: Mapping[str, File] = field(default_factory=dict)
     system_installs: tuple[SystemInstall, ...] = ()
+    traced: Origins | None = field(default=None, repr=False)
 
     @cached_property
     def visible(self) -> dict[str, File]:

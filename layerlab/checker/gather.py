@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
-from layerlab.checker import builds, container, pictures, shell
+from layerlab.checker import builds, container, pictures, rebuilding, shell
 from layerlab.checker.builds import Outcome, Prepared
 from layerlab.checker.evidence import Evidence, Fault, Picture, Rebuild, Running, Trouble
 from layerlab.checker.limits import limited_builder
@@ -125,7 +124,7 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         stages, final, rebuilt = built.result()
         size, why_no_size = _or_trouble(single)
         running = _with_hardened(ran.result(), hardened)
-    if running.hurried and _is_busy():
+    if running.hurried and container.is_busy():
         # What went on beside it may be why it was late.
         running = replace(
             container.observe(work.engine, image_id, report=work.relay),
@@ -161,7 +160,7 @@ def _rebuild(work: _Work, dockerfile: Dockerfile) -> Rebuild:
     def told(step: Step) -> None:
         work.relay(replace(step, key=f"again {step.key}", title=f"after a change of the app: {step.title}"))
 
-    return builds.rebuild(work.engine, work.prepared, installs_python, told)
+    return rebuilding.rebuild(work.engine, work.prepared, installs_python, told)
 
 
 def _pictures(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Picture], Picture]:
@@ -201,11 +200,6 @@ def _observe_hardened(work: _Work, image_id: str) -> tuple[bool | None, str]:
 def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) -> Running:
     answers, why = hardened.result()
     return replace(running, hardened=answers, hardened_why=why)
-
-
-def _is_busy() -> bool:
-    """Whether this machine has more to do than it has processors for."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def _or_trouble(single: Future[int]) -> tuple[int | None, Trouble | None]:

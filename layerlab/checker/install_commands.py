@@ -11,6 +11,7 @@ from typing import Final
 _PIP: Final = re.compile(r"pip(\d+(\.\d+)*)?(\.pyz?|\.exe)?")
 _PYTHON: Final = re.compile(r"(python|pypy)(\d+(\.\d+)*)?t?")
 _OFF: Final = frozenset({"", "0", "no", "false", "off", "n", "f"})
+_RECOMMENDS_SETTING: Final = re.compile(r"(?:^|\s)(?:-o ?|--option[ =])APT::Install-Recommends=(\S*)$", re.IGNORECASE)
 _FILE_IN_SUBSTITUTION: Final = re.compile(r"[^\s'\"<>|();$`]+")
 
 
@@ -186,7 +187,7 @@ def python_install(command: Command) -> PythonInstall | None:
     elif name == "pip-sync" or (name == "piptools" and "sync" in words[1:2]):
         found = _pip_sync(words[1:], command)
     elif name in _PROJECT_TOOLS:
-        found = _project_tool(name, words[1:])
+        found = _project_tool(name, words[1:], command)
     elif name == "setup.py" and {"install", "develop"} & set(words[1:]):
         found = PythonInstall("setup.py", "install", packages=(".",))
     elif name == "easy_install" or name.startswith("easy_install-"):
@@ -211,18 +212,25 @@ def _module(words: list[str]) -> list[str]:
     return found
 
 
-def _project_tool(name: str, words: list[str]) -> PythonInstall | None:
+def _project_tool(name: str, words: list[str], command: Command) -> PythonInstall | None:
     parsed = _parse(words, _CONDA_VALUES)
     verb = _PROJECT_TOOLS[name].get(parsed.rest[0]) if parsed.rest else None
     tool = "conda" if name in {"mamba", "micromamba"} else name
-    files = parsed.all("-r", "--requirements", "--requirement", "--file", "-f")
-    return PythonInstall(tool, verb, files, packages=tuple(parsed.rest[1:])) if verb else None
+    if name == "pdm" and parsed.rest[:1] == ["import"]:  # what `pdm install` installs then
+        return PythonInstall(tool, "install", tuple(parsed.rest[1:]))
+    return _of_project(tool, verb, parsed, command) if verb else None
+
+
+def _of_project(tool: str, verb: str, parsed: _Parsed, command: Command) -> PythonInstall:
+    files, named = list(parsed.all("-r", "--requirements", "--requirement", "--file", "-f")), parsed.rest[1:]
+    packages = tuple(word for word in named if not word.startswith(("$(", "<(")))
+    return PythonInstall(tool, verb, (*files, *_fed(files, named, command.reads)), packages=packages)
 
 
 def _pip(words: list[str], command: Command, verbs: set[str], tool: str = "pip") -> PythonInstall | None:
     parsed = _parse(words, _PIP_VALUES)
     verb = parsed.rest[0] if parsed.rest else ""
-    if verb not in verbs:
+    if verb not in verbs or parsed.has("--dry-run"):
         return None
     get = _environment(command.environment, "UV_" if tool == "uv" else "PIP_")
     named = parsed.rest[1:]
@@ -278,15 +286,16 @@ def _uv(words: list[str], command: Command) -> PythonInstall | None:
     if after[:1] == ["pip"]:
         return _pip([*after[1:], *before], command, {"install", "sync"}, "uv")
     if after[:1] in (["sync"], ["add"]):
-        files = _parse(after[1:], _PIP_VALUES).all("-r", "--requirements", "--requirement")
-        return PythonInstall("uv", "sync" if after[0] == "sync" else "install", files)
+        return _of_project("uv", "sync" if after[0] == "sync" else "install", _parse(after, _PIP_VALUES), command)
     if after[:2] == ["tool", "install"]:
         return PythonInstall("uv", "install", packages=tuple(word for word in after[2:] if not word.startswith("-")))
     return None
 
 
-def _pip_sync(words: list[str], command: Command) -> PythonInstall:
+def _pip_sync(words: list[str], command: Command) -> PythonInstall | None:
     parsed = _parse(words, _PIP_VALUES | {"--pip-args", "--python-executable"})
+    if parsed.has("--dry-run", "-n"):
+        return None
     named = tuple(word for word in parsed.rest if word != "sync")
     return PythonInstall(
         "pip-sync",
@@ -346,20 +355,22 @@ def system_install(command: Command) -> SystemCommand | None:
         manager,
         verb,
         tuple(parsed.rest[1:]),
-        no_recommends=manager == "apt" and _leaves_recommends_out(parsed, command.name),
+        no_recommends=manager == "apt" and _leaves_recommends_out(words, command.name),
         no_cache=parsed.has("--no-cache"),
         updates=verb == "update" or manager == "dnf" or parsed.has("--no-cache", "-U", "--update-cache", "--update"),
         options=options,
     )
 
 
-def _leaves_recommends_out(parsed: _Parsed, name: str) -> bool:
-    for option in parsed.all("-o", "--option"):
-        key, _, value = option.partition("=")
-        if key.strip().lower() == "apt::install-recommends" and not _is_on(value.strip(" \"'")):
-            return True
-    if name == "aptitude" and parsed.has("-R", "--without-recommends"):
-        return True
-    no = parsed.last("--no-install-recommends")
-    yes = parsed.last("--install-recommends")
-    return (no is not None and (no == "" or _is_on(no))) or bool(yes and not _is_on(yes))
+def _leaves_recommends_out(words: Sequence[str], name: str) -> bool:
+    """Whether recommended packages are left out: the last word on it decides, as it does for apt."""
+    answer = False
+    for before, word in zip(("", *words), words, strict=False):
+        option, equals, value = word.partition("=")
+        if option in {"--no-install-recommends", "--install-recommends"}:
+            answer = (_is_on(value) if equals else True) == (option == "--no-install-recommends")
+        elif name == "aptitude" and option in {"-R", "-r", "--without-recommends", "--with-recommends"}:
+            answer = option in {"-R", "--without-recommends"}
+        elif found := _RECOMMENDS_SETTING.search(f"{before} {word}"):
+            answer = not _is_on(found[1].strip(" \"'"))
+    return answer

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from layerlab.checker.contents import Contents
 from layerlab.checker.evidence import SystemInstall
-from layerlab.checker.lineage import Lineage
+from layerlab.image.contents import Contents
 from layerlab.image.layer import Layer
+from layerlab.provenance.lineage import Lineage
 
 LARGEST_DATABASE: Final = 20_000_000
 """Bytes of a package database that are read."""

@@ -22,7 +22,7 @@ from layerlab.checker.evidence import Distribution, Interpreter
 from layerlab.engine import Engine
 from layerlab.text import plain
 
-TIMEOUT: Final = 10.0  # seconds, all attempts together
+TIMEOUT: Final = 30.0  # seconds, all attempts together; on a busy machine a Python needs a few to start
 OUTPUT_LIMIT: Final = 1_000_000  # bytes
 _ATTEMPTS: Final = 12
 _PYTHON: Final = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)*t?)?")

@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab import image as images
-from layerlab.checker import contents as files
-from layerlab.checker import copies, installs, lineage
+from layerlab.checker import installs
 from layerlab.checker.evidence import File, Layer, Picture, SystemInstall
-from layerlab.checker.lineage import Lineage
-from layerlab.checker.origins import Origins
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
+from layerlab.image import contents as files
 from layerlab.image.content import Content
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import KINDS
+from layerlab.provenance import copies, lineage
+from layerlab.provenance.lineage import Lineage
+from layerlab.provenance.origins import Origins
 
 
 def take(
@@ -57,6 +58,8 @@ def take(
     start = int(merged.starts[traced.base_layers])
     below = np.arange(start)
     visible = merged.gone_by == NEVER
+    traced_others = {label: picture.traced for label, picture in others.items() if picture.traced}
+    origins = Origins(reader, traced, dockerfile, traced_others, context or {})
     shown_by_base = below[(merged.gone_by[:start] == NEVER) | (merged.gone_by[:start] >= traced.base_layers)]
     return Picture(
         stage=stage.label,
@@ -68,11 +71,12 @@ def take(
         base_files=Files(merged, below[visible[:start]]),
         total_bytes=sum(content.layer_bytes),
         copies=copies.find(reader, traced.base_layers) if with_copies else (),
-        origins=Origins(reader, traced, dockerfile, others, context or {}),
+        origins=lambda file: origins.at(file.layer, file.path),
         contents=reader.read,
         links=reader.target,
         base_image_files=Files(merged, shown_by_base),
         system_installs=installs.find(reader, traced),
+        traced=origins,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from layerlab.bases import registry
@@ -78,7 +79,20 @@ def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Trouble:
     says = cause[1] if cause else str(error)
     missing = registry.classify(says) == "missing" or re.search("repository does not exist|name invalid", says)
     at_fault = isinstance(error, RegistryRefused) and missing
-    return trouble_from("dockerfile" if at_fault else "network", error, _line_of_image(str(error), dockerfile))
+    line = _line_of_image(str(error), dockerfile)
+    trouble = trouble_from("dockerfile" if at_fault else "network", error, line)
+    return replace(trouble, message=trouble.message + _of_a_stage(line, dockerfile))
+
+
+def _of_a_stage(line: int | None, dockerfile: Dockerfile) -> str:
+    """For an image that is called as a stage might be, which stages there are: a sentence, or nothing."""
+    named = [name for number, name in _images(dockerfile) if number == line]
+    stages = [stage.name for stage in dockerfile.stages if stage.name]
+    wanted = next((name for name in named if not set(name) & set("/:@.")), None)
+    if wanted is None or not stages or wanted.lower() in stages:
+        return ""
+    known = ", ".join(shorten(name, 40) for name in stages[:5])
+    return f" If a stage was meant: none is called {shorten(wanted, 60)} here (there are: {known})."
 
 
 def _step_failed(error: StepFailed) -> Trouble:
@@ -95,6 +109,13 @@ def _step_failed(error: StepFailed) -> Trouble:
             "limit",
             f"{_first(error)}: it was ended by the limits of a check on memory or processes."
             " What to do: see why this step needs so much.",
+            error.line,
+        )
+    if "no active sessions" in said:
+        return Trouble(
+            "dockerfile",
+            f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here."
+            " What to do: do without, or let the step also work without it (no `required`).",
             error.line,
         )
     if _NETWORK.search(said):

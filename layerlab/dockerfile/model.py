@@ -80,6 +80,8 @@ class Stage:
         line: The line of its FROM.
         platform: What ``--platform`` says, expanded likewise; None if it says nothing.
         instructions: Its instructions, FROM first.
+        triggered: What the stage that it is FROM asks for by ONBUILD. It runs right after FROM and has its line; as
+            a step it has no number. (What an image from outside asks for is not known here.)
     """
 
     index: int
@@ -88,6 +90,7 @@ class Stage:
     line: int
     platform: str | None
     instructions: tuple[Instruction, ...]
+    triggered: tuple[Instruction, ...] = ()
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -60,13 +61,25 @@ def _parse(text: str, build_args: Mapping[str, str]) -> Dockerfile:
     if not stages:
         syntax.refuse(placed[-1].end_line, "there is no FROM")
     numbered = tuple(_numbered(placed, stages))
-    return Dockerfile(
-        text=text,
-        instructions=numbered,
-        stages=tuple(
-            replace(stage, instructions=tuple(i for i in numbered if i.stage == stage.index)) for stage in stages
-        ),
+    known = [replace(stage, instructions=tuple(i for i in numbered if i.stage == stage.index)) for stage in stages]
+    dockerfile = Dockerfile(text=text, instructions=numbered, stages=tuple(known))
+    return replace(
+        dockerfile,
+        stages=tuple(replace(stage, triggered=_triggered(dockerfile.base_stage(stage), stage)) for stage in known),
     )
+
+
+def _triggered(base: Stage | None, stage: Stage) -> tuple[Instruction, ...]:
+    """What the ONBUILDs of a stage's base make of it, each on the line of its FROM."""
+    asked = [each.value for each in base.instructions if each.keyword == "ONBUILD"] if base else []
+    found: list[Instruction] = []
+    for text in asked:
+        with suppress(DockerfileError):  # BuildKit says what is wrong with it
+            found += (
+                replace(each, line=stage.line, end_line=stage.line, stage=stage.index)
+                for each in syntax.instructions(text)
+            )
+    return tuple(found)
 
 
 def _define(instruction: Instruction, values: dict[str, str], build_args: Mapping[str, str]) -> None:

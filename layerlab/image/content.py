@@ -5,6 +5,7 @@ What a caller does not ask for is not worked out.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,12 +67,23 @@ class Content:
         """How many names of regular files a container sees."""
         return int(((self.merged.gone_by == NEVER) & (self.merged.kinds == FILE)).sum())
 
+    def index(self, layer: int | None, path: str) -> int | None:
+        """The index of a layer's entry at this path, or of the visible one (None); None if there is none."""
+        if layer is None:
+            return self.merged.find(path)
+        if not 0 <= layer < len(self.layers):
+            return None
+        paths = self.layers[layer].paths
+        at = bisect_left(paths, path)
+        return int(self.merged.starts[layer]) + at if at < len(paths) and paths[at] == path else None
+
     @cached_property
     def visible(self) -> NDArray[np.int64]:
         """Indexes of the entries that a container sees, in the order of their paths."""
-        indexes = np.flatnonzero(self.merged.gone_by == NEVER).tolist()
-        indexes.sort(key=self.merged.paths.__getitem__)
-        return np.array(indexes, dtype=np.int64)
+        found = np.flatnonzero(self.merged.gone_by == NEVER)
+        if len(self.layers) > 1:
+            found = np.array(sorted(found.data, key=self.merged.paths.__getitem__), dtype=np.int64)
+        return found
 
     @cached_property
     def ownership(self) -> Ownership:
@@ -107,7 +119,7 @@ def put_together(
     merged = filesystem.merge(layers)
     return Content(
         config=config,
-        layers=layers,
+        layers=filesystem.sharing(merged, layers),
         diff_ids=diff_ids,
         merged=merged,
         inodes=filesystem.inodes(merged),

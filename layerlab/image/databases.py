@@ -1,7 +1,8 @@
-"""What package managers write down about what they installed: dpkg's database, and wheels' RECORD files.
+"""What package managers write down about what they installed: dpkg's and apk's databases, wheels' RECORD files.
 
 * dpkg: ``/var/lib/dpkg/status`` (packages and versions) and ``info/PACKAGE.list`` (their paths), see dpkg(1);
   in images without dpkg ``status.d/PACKAGE`` and ``status.d/PACKAGE.md5sums``, as distroless images have them.
+* apk: ``/lib/apk/db/installed``, a paragraph for each package, see "Apk spec" in Alpine's wiki and apk-package(5);
 * Python: ``NAME-VERSION.dist-info/RECORD`` beside the packages, wherever that is; see
   https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
@@ -18,12 +19,11 @@ from layerlab.image.layer import Claim
 
 LARGEST_DATABASE: Final = 16_000_000
 """Bytes of a database file that is still read; dpkg's own status file has about 1 MB."""
-LARGEST_TOTAL: Final = 64_000_000
-"""Bytes of all database files of one layer."""
 
 _STATUS: Final = "/var/lib/dpkg/status"
 _INFO: Final = "/var/lib/dpkg/info/"
 _STATUS_D: Final = "/var/lib/dpkg/status.d/"
+_APK: Final = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 _RECORD: Final = ".dist-info/RECORD"
 
 
@@ -33,7 +33,13 @@ def is_database(path: str) -> bool:
         path.endswith(_RECORD)
         or (path.startswith("/var/lib/dpkg/") and (path == _STATUS or path.startswith(_STATUS_D)))
         or (path.endswith(".list") and path.startswith(_INFO))
+        or path in _APK
     )
+
+
+def remembered(path: str, text: bytes) -> int:
+    """How many things at most `read_databases` will remember of this file: paths or packages."""
+    return text.count(b"\nPackage:" if path == _STATUS or path.startswith(_STATUS_D) else b"\n") + 1
 
 
 def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
@@ -43,6 +49,8 @@ def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
         text = content.decode("utf-8", "surrogateescape")
         if source.endswith(_RECORD):
             claims.extend(_record(source, text))
+        elif source in _APK:
+            claims.extend(_apk(source, text))
         elif source.endswith(".list"):
             name = source.removeprefix(_INFO).removesuffix(".list").partition(":")[0]
             claims.append(Claim(source, "dpkg", name, "", [p for p in text.split("\n") if p.startswith("/")]))
@@ -60,6 +68,25 @@ def _paragraphs(text: str) -> Iterator[tuple[str, str]]:
         fields = dict(re.findall(r"^(Package|Version|Status): *(.*?) *$", paragraph, re.MULTILINE))
         if fields.get("Package") and fields.get("Status", "install ok installed").endswith(" installed"):
             yield fields["Package"], fields.get("Version", "")
+
+
+def _apk(source: str, text: str) -> Iterator[Claim]:
+    """The packages of apk's database: P name, V version, F the folder of the R files that follow."""
+    for paragraph in text.split("\n\n"):
+        name = version = folder = ""
+        paths = []
+        for line in paragraph.split("\n"):
+            field, value = line[:2], line[2:].strip()
+            if field == "P:":
+                name = value
+            elif field == "V:":
+                version = value
+            elif field == "F:":
+                folder = value.strip("/")
+            elif field == "R:":
+                paths.append(f"/{folder}/{value}" if folder else f"/{value}")
+        if name:
+            yield Claim(source, "apk", name, version, paths)
 
 
 def _md5sums(text: str) -> Iterator[str]:

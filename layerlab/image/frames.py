@@ -13,6 +13,7 @@ from layerlab.image.content import Content
 from layerlab.image.filesystem import CAUSES
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.packages import MANAGERS, PARTS
+from layerlab.text import shown
 
 
 def layers(content: Content) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def layers(content: Content) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "index": np.arange(count),
-            "instruction": _texts(content.instructions),
+            "instruction": texts(content.instructions),
             "line": pd.array(content.lines, dtype="Int64"),
             "bytes": np.array(content.layer_bytes, dtype=np.int64),
             "live_bytes": live,
@@ -33,7 +34,7 @@ def layers(content: Content) -> pd.DataFrame:
             "change_bytes": change,
             "running_bytes": np.cumsum(change, dtype=np.int64),
             "files": np.array([layer.files for layer in content.layers], dtype=np.int64),
-            "diff_id": _texts(content.diff_ids),
+            "diff_id": texts(content.diff_ids),
         }
     )
 
@@ -44,7 +45,7 @@ def files(content: Content) -> pd.DataFrame:
     owners = np.array([*(package.owner for package in content.ownership.packages), ""], dtype=object)
     return pd.DataFrame(
         {
-            "path": _texts([merged.paths[index] for index in entries.tolist()]),
+            "path": texts(_paths(content, entries)),
             "kind": _categories(merged.kinds[entries], KINDS),
             "bytes": _live_sizes(content)[entries],
             "layer": merged.layers[entries],
@@ -53,7 +54,8 @@ def files(content: Content) -> pd.DataFrame:
             "gid": merged.gids[entries],
             "owner": pd.array(owners[content.ownership.owners], dtype="str"),
             "part": _categories(content.parts, PARTS),
-        }
+        },
+        copy=False,  # half a million rows need not be there twice
     )
 
 
@@ -65,7 +67,7 @@ def waste(content: Content) -> pd.DataFrame:
     by_layer = merged.gone_by[wasted]
     return pd.DataFrame(
         {
-            "path": _texts([merged.paths[index] for index in wasted.tolist()]),
+            "path": texts(_paths(content, wasted)),
             "bytes": merged.sizes[wasted],
             "layer": _stored_in(content, wasted),
             "cause": _categories(merged.causes[wasted], CAUSES),
@@ -81,13 +83,18 @@ def packages(content: Content) -> pd.DataFrame:
     mine, owners = content.visible[owners >= 0], owners[owners >= 0]
     return pd.DataFrame(
         {
-            "name": _texts([package.name for package in installed]),
-            "version": _texts([package.version for package in installed]),
+            "name": texts([package.name for package in installed]),
+            "version": texts([package.version for package in installed]),
             "manager": pd.Categorical([package.manager for package in installed], list(MANAGERS)),
             "files": _sums(owners, (content.merged.kinds[mine] == FILE).astype(np.int64), len(installed)),
             "bytes": _sums(owners, _live_sizes(content)[mine], len(installed)),
         }
     )
+
+
+def _paths(content: Content, entries: NDArray[np.int64]) -> list[str]:
+    # The buffer makes one number at a time, where `tolist` would make half a million.
+    return list(map(content.merged.paths.__getitem__, entries.data))
 
 
 def _live_sizes(content: Content) -> NDArray[np.int64]:
@@ -113,10 +120,10 @@ def _categories(codes: NDArray[Any], names: Sequence[str]) -> pd.Categorical[str
     return pd.Categorical.from_codes(codes.astype(np.int8), pd.Index(names))
 
 
-def _texts(texts: Sequence[str]) -> pd.api.extensions.ExtensionArray:
+def texts(values: Sequence[str]) -> pd.api.extensions.ExtensionArray:
     """A column of text; bytes that are not UTF-8 are shown as escapes."""
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        texts = [text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for text in texts]
-    return pd.array(np.array([*texts, None], dtype=object)[:-1], dtype="str")
+    if not all(map(str.isascii, values)):
+        values = [value if value.isascii() else shown(value) for value in values]
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return pd.array(column, dtype="str")

@@ -1,9 +1,9 @@
 """Whose each file is: a package's, the interpreter's, the app's, or nobody's.
 
-An *owner* is a package whose database names the path: dpkg's first, since it holds what the distribution put there,
-then a Python distribution's. Debian's databases still say ``/bin/ls`` where ``/bin`` is a link to ``usr/bin``; such
-paths are followed. Bytecode belongs to the owner of its module, also where no RECORD names it (uv and ``compileall``
-write none). Directories have no owner: most are shared.
+An *owner* is a package whose database names the path: dpkg's or apk's first, since they hold what the distribution
+put there, then a Python distribution's. Debian's databases still say ``/bin/ls`` where ``/bin`` is a link to
+``usr/bin``; such paths are followed. Bytecode belongs to the owner of its module, also where no RECORD names it (uv
+and ``compileall`` write none). Directories have no owner: most are shared.
 
 A *part* is what a file is there for. The first rule that fits decides:
 
@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -36,7 +36,7 @@ from layerlab.image.layer import DIRECTORY, Claim, Layer
 APP, PYTHON_PACKAGES, INTERPRETER, SYSTEM, COMPILERS, OTHER = range(6)
 PARTS: Final = ("app", "python packages", "interpreter", "system", "compilers", "other")
 """What files are there for, in the order of the codes."""
-MANAGERS: Final = ("dpkg", "python")
+MANAGERS: Final = ("apk", "dpkg", "python")
 
 _SITE: Final = re.compile(r"/(site|dist)-packages(/|$)")
 _PYTHON_FOLDER: Final = re.compile(r"/(lib|include)/python3[\w.]*(/|$)")
@@ -88,13 +88,16 @@ def ownership(merged: Filesystem, layers: Sequence[Layer], entries: NDArray[np.i
         layers: The layers that it was put together from.
         entries: Indexes of entries.
     """
-    dpkg, python = _valid_claims(merged, layers)
+    claims = _valid_claims(merged, layers)
+    dpkg, python, apk = ([c for c in claims if c.manager == manager] for manager in ("dpkg", "python", "apk"))
     versions = {claim.name: claim.version for claim in dpkg if claim.version}
     owned = {claim.name: claim.paths for claim in dpkg if not claim.version}
     names = sorted(versions.keys() | owned.keys())
     packages = [Package("python", claim.name, claim.version) for claim in python]
     packages += [Package("dpkg", name, versions.get(name, "")) for name in names]
-    lists = [*(claim.paths for claim in python), *(owned.get(name, []) for name in names)]
+    packages += [Package("apk", claim.name, claim.version) for claim in apk]
+    paths_of_dpkg = (owned.get(name, []) for name in names)
+    lists = [*(claim.paths for claim in python), *paths_of_dpkg, *(claim.paths for claim in apk)]
     owner_of, modules = _owners_by_entry(merged, lists, _aliases(merged, layers))
     owners = owner_of[entries]
     for place in np.flatnonzero(owners < 0).tolist():
@@ -105,7 +108,7 @@ def ownership(merged: Filesystem, layers: Sequence[Layer], entries: NDArray[np.i
             owners[place] = modules.get(module, -1) if index is None else owner_of[index]
     owners[merged.kinds[entries] == DIRECTORY] = -1
     there = set(owners.tolist())
-    kept = [n for n, p in enumerate(packages) if n in there or p.manager == "python" or p.name in versions]
+    kept = [n for n, p in enumerate(packages) if n in there or p.manager != "dpkg" or p.name in versions]
     kept.sort(key=lambda n: (packages[n].manager, packages[n].name))
     number_of = np.full(len(packages) + 1, -1, dtype=np.int64)  # the last stands for nobody
     number_of[kept] = np.arange(len(kept))
@@ -121,7 +124,7 @@ def _owners_by_entry(
     """
     paths = list(chain.from_iterable(lists))
     numbers = np.repeat(np.arange(len(lists)), [len(names) for names in lists])
-    indexes = np.fromiter(map(merged.visible.get, paths, repeat(-1)), np.int64, len(paths))
+    indexes = merged.visible.find(paths)
     modules = {}
     prefixes = tuple(aliases)
     for place in np.flatnonzero(indexes < 0).tolist():
@@ -138,16 +141,15 @@ def _owners_by_entry(
     return owner_of, modules
 
 
-def _valid_claims(merged: Filesystem, layers: Sequence[Layer]) -> tuple[list[Claim], list[Claim]]:
-    """Dpkg's and Python's claims whose database files are visible, in the order of the packages' names."""
+def _valid_claims(merged: Filesystem, layers: Sequence[Layer]) -> list[Claim]:
+    """The claims whose database files are visible, in the order of the packages' names."""
     claims = [
         claim
         for number, layer in enumerate(layers)
         for claim in layer.claims
         if (index := merged.find(claim.source)) is not None and merged.layers[index] == number
     ]
-    claims.sort(key=lambda claim: (claim.name, claim.source))
-    return [c for c in claims if c.manager == "dpkg"], [c for c in claims if c.manager == "python"]
+    return sorted(claims, key=lambda claim: (claim.name, claim.source))
 
 
 def _aliases(merged: Filesystem, layers: Sequence[Layer]) -> dict[str, str]:
@@ -202,13 +204,14 @@ def parts(
     for place in np.flatnonzero(rest & may_be_python[folders]).tolist():
         if _PYTHON_NAME.fullmatch(merged.paths[entries[place]].rpartition("/")[2]):
             found[place] = INTERPRETER
-    of_package = np.array([_part_of_package(package) for package in ownership.packages] or [OTHER], dtype=np.int8)
+    of_package = np.array([part_of_package(package) for package in ownership.packages] or [OTHER], dtype=np.int8)
     owned = (found != PYTHON_PACKAGES) & (owners >= 0)
     found[owned] = of_package[owners[owned]]
     return found
 
 
-def _part_of_package(package: Package) -> int:
+def part_of_package(package: Package) -> int:
+    """What a package's files are there for; a code, see `PARTS`."""
     if package.manager == "python":
         return PYTHON_PACKAGES
     if _PYTHON_PACKAGE.fullmatch(package.name):

@@ -20,7 +20,7 @@ from tests.documents import DOCUMENTS
 
 
 def test_a_part_prints_its_rows(engine: Engine) -> None:
-    """The command of docs/contributing.md, asked for its quickest part as JSON, gives rows with both values."""
+    """The command of docs/contributing.md, with the quickest of its parts and as JSON, gives rows."""
     line = next(
         line
         for block in DOCUMENTS["docs/contributing.md"].shell_blocks()

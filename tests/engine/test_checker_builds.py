@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -119,60 +118,6 @@ class TestBuild:
 
             assert image_id
             assert files_in(engine, image_id, "/x") == {"a": b"before"}
-
-
-APP: Final = {"app/__init__.py": "", "app/sub/x.py": "x = 1", "requirements.txt": "flask==3\n", "other.py": ""}
-
-
-class TestRebuild:
-    def test_installed_before_the_app(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
-        """Where the app comes after the installation, only the app's steps run again, each time anew."""
-        nonce = secrets.token_hex(8)
-        write(
-            tmp_path,
-            f"FROM {busybox_image}\nCOPY requirements.txt other.py /\nRUN echo {nonce}\nCOPY app /app\n"
-            "RUN cat /app/*.py\n",
-            APP,
-        )
-        with prepared(engine, tmp_path) as (copy, _):
-            builds.build_final(engine, copy)
-            for _ in range(2):
-                steps = builds.rebuild(engine, copy, lambda line: line == 3).steps
-
-                assert [(step.line, step.cached) for step in steps] == [
-                    (1, True), (2, True), (3, True), (4, False), (5, False),
-                ]  # fmt: skip
-
-    def test_installed_after_the_app(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
-        """Where the installing step runs again, the build is stopped at it, and the step comes last."""
-        command = f"sleep {secrets.randbelow(90_000) + 10_000}"
-        install = f"RUN test -e /{secrets.token_hex(8)} || test $(wc -l < /app/sub/x.py) = 0 || {command}"
-        write(tmp_path, f"FROM {busybox_image}\nCOPY . /\n{install}\nRUN false\n", APP)
-        write(tmp_path, (tmp_path / "Dockerfile").read_text().replace("RUN false\n", ""))
-        with prepared(engine, tmp_path) as (copy, _):
-            first = builds.build_final(engine, copy)
-            again = builds.rebuild(engine, copy, lambda line: line == 3)
-        processes = engine.client.containers.run(busybox_image, ["ps"], pid_mode="host", remove=True).decode()
-
-        assert first.trouble is None
-        assert (again.trouble, again.steps[-1].line, again.steps[-1].cached) == (None, 3, False)
-        assert command not in processes
-
-    def test_what_is_appended(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
-        """The app's Python files get a comment line of their own; other files, and the workspace's, stay."""
-        write(tmp_path, f"FROM {busybox_image}\nCOPY . /x/\nRUN cat /x/app/sub/x.py /x/other.py\n", APP)
-        said: list[str] = []
-
-        def listen(step: Step) -> None:
-            if step.line == 3 and step.detail:
-                said.append(step.detail)
-
-        with prepared(engine, tmp_path) as (copy, _):
-            builds.build_final(engine, copy)
-            builds.rebuild(engine, copy, lambda _: False, listen)
-
-        assert said[-1].startswith("# ")
-        assert {name: (tmp_path / name).read_text() for name in APP} == APP
 
 
 class TestTrouble:

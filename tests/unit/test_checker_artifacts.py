@@ -227,6 +227,24 @@ def test_what_starts_the_service_may_be_shipped(path: str, command: str) -> None
     assert not errors(made.evidence())
 
 
+def test_a_package_that_holds_the_servers_configuration_may_be_shipped() -> None:
+    """Without its `__init__.py`, the module that starts the service could not be imported; others stay strangers."""
+    files = {
+        "conf/__init__.py": b"# a",
+        "conf/web/__init__.py": b"# b",
+        "conf/web/server.py": b"# c",
+        "b/__init__.py": b"#d",
+    }
+    made = good(
+        GOOD[: GOOD.index("CMD")] + 'CMD ["gunicorn", "-c", "python:conf.web.server", "app.wsgi:app"]\n',
+        workspace={**WORKSPACE, **files},
+    )
+    for path, content in files.items():
+        made.file(f"/srv/{path}", 11, content=content, origin=Origin("context", "1", 11))
+    (finding,) = errors(made.evidence())
+    assert finding.message.startswith("b/__init__.py of the build context")
+
+
 def test_what_an_entry_point_script_starts_may_be_shipped_and_nothing_else() -> None:
     """The script's own text names further files."""
     script = b"#!/bin/sh\npython /srv/warm_up.py\nexec gunicorn app.wsgi:app\n"
@@ -254,6 +272,7 @@ def test_what_an_entry_point_script_starts_may_be_shipped_and_nothing_else() -> 
         ("/root/.cargo/registry/x", "caches"),
         ("/build/temp/_psycopg.o", "object files"),
         ("/usr/bin/gcc-14", "compilers"),
+        ("/tmp/environment.tar.zst", "archives"),
     ],
 )
 def test_what_a_build_leaves_behind_fails(path: str, kind: str) -> None:
@@ -324,6 +343,37 @@ def test_without_an_image_a_dockerfile_of_one_stage_fails_and_another_is_unknown
     single = Made("FROM python:3.13-slim\nRUN false\n").evidence(image=None, trouble=broken)
     assert judge(single).status == "fail"
     assert judge(Made(GOOD).evidence(image=None, trouble=broken)).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("run", "fails"),
+    [
+        ("/opt/venv/bin/pip install waitress==3.0.2", True),
+        ("/opt/venv/bin/pip install --no-deps .", False),
+        ("pip install --upgrade pip", False),
+        ("apt-get install -y python3-waitress", False),
+    ],
+)
+def test_further_packages_that_the_final_stage_installs_fail(run: str, *, fails: bool) -> None:
+    """They come from no build stage, wherever the pinned ones come from. A system's, an app's and pip itself may."""
+    name = "pip" if "upgrade" in run else "waitress"
+    made = good(GOOD.replace("WORKDIR /srv", f"RUN {run}\nWORKDIR /srv"), app=12)
+    made.package(name, "3.0.2", 10, Origin("made", "1", 10))
+    made.requirements.pop(name)
+    assert [finding.line for finding in errors(made.evidence())] == ([10] if fails else [])
+
+
+def test_packages_in_one_file_come_from_the_stage_that_made_it() -> None:
+    """A .pex or zipapp unpacks itself when it starts, so that the interpreter finds packages which no layer holds."""
+    made = Made(GOOD[: GOOD.index("CMD")] + 'CMD ["/opt/venv/service.pex", "app.wsgi:app"]\n')
+    made.app(11)
+    for name in ("flask", "gunicorn"):
+        made.requirements[name] = "1.0"
+        made.distributions[name] = Distribution(name, "1.0", f"/tmp/pex/{name}-1.0.dist-info")
+    made.file("/opt/venv/service.pex", 8, size=60 * MB, mode=0o755, origin=BUILT)
+    assert judge(made.evidence()).status == "pass"
+    made.final.origins[1, "/opt/venv/service.pex"] = Origin("made", "1", 8)
+    assert [finding.line for finding in errors(made.evidence())] == [8]
 
 
 def test_packages_of_unknown_origin_are_unknown() -> None:

@@ -9,7 +9,7 @@ import pytest
 from layerlab.checker.evidence import Evidence, Origin, Trouble
 from layerlab.checker.tasks.build_stage import is_descriptive, is_pinned, judge
 from layerlab.dockerfile import parse
-from tests.unit.checker_evidence import GOOD, good
+from tests.unit.checker_evidence import BUILT, GOOD, SITE, good
 
 
 def errors(evidence: Evidence) -> list[int | None]:
@@ -115,6 +115,19 @@ COPY app app
     for key in list(idle.final.origins):
         idle.final.origins[key] = Origin("made", "1", 5)
     assert errors(idle.evidence()) == [1]
+
+
+@pytest.mark.parametrize(("run", "counts"), [("mv /tmp/venv /opt/venv", True), ("pip install -r /r.txt", False)])
+def test_what_the_final_stage_only_moves_was_made_before(run: str, *, counts: bool) -> None:
+    """A RUN that hands on copied files adds nothing of its own; one that installs does, though files are alike."""
+    text = GOOD.replace("/opt/venv /opt/venv", "/opt/venv /tmp/venv").replace("ENV PATH", f"RUN {run}\nENV PATH")
+    made = good(text, copied=9, app=12)
+    for name, version in (("flask", "3.1.3"), ("gunicorn", "27.0.1")):
+        made.package(name, version, 8, BUILT, site=SITE.replace("/opt", "/tmp"), visible=False)
+    for layer, path in list(made.final.origins):
+        if layer == made.final.layer_at(9):
+            made.final.origins[layer, path] = Origin("made", "1", 9)
+    assert errors(made.evidence()) == ([] if counts else [1])
 
 
 def test_without_an_image() -> None:

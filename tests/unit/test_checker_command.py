@@ -144,7 +144,9 @@ def test_what_is_not_the_learners_fault_is_unknown(fault: Fault) -> None:
     [
         ("CMD gunicorn app.wsgi:app\n", 13, "line 13 has the shell form"),
         ("ENTRYPOINT gunicorn app.wsgi:app\nCMD []\n", 13, "line 13 has the shell form"),
-        ('STOPSIGNAL SIGQUIT\nCMD ["server"]\n', 14, "process 1 did not end on SIGTERM"),
+        ('CMD ["bash", "-ec", "gunicorn app.wsgi:app & sleep infinity"]\n', 13, "line 13 starts a shell"),
+        ('CMD ["sh", "-c", "exec server"]\n', 13, "process 1 did not end on SIGTERM"),
+        ('STOPSIGNAL SIGTERM\nCMD ["server"]\n', 14, "process 1 did not end on SIGTERM"),
     ],
 )
 def test_a_service_that_has_to_be_killed_fails_with_the_cause(command: str, line: int, said: str) -> None:
@@ -171,6 +173,38 @@ def test_waitress_as_process_1_is_told_what_it_needs() -> None:
     assert "ends on SIGINT" in finding.message
     assert "init" in finding.message
     assert "STOPSIGNAL" not in finding.message
+
+
+def test_a_stop_signal_that_means_something_else_fails_on_its_line() -> None:
+    """The signal is the image's own choice, so that is where it is to be changed."""
+    stop = replace(KILLED, signal="SIGUSR1")
+    (finding,) = errors(run("STOPSIGNAL SIGUSR1\n" + COMMAND, stop=stop))
+    assert finding.line == 13
+    assert "asks for SIGUSR1" in finding.message
+
+
+def test_uwsgi_is_told_that_it_reloads() -> None:
+    """It does with SIGTERM, unlike other servers."""
+    (finding,) = errors(run('CMD ["/opt/venv/bin/uwsgi", "--http-socket", ":5000"]\n', stop=KILLED))
+    assert "for a reload" in finding.message
+
+
+def test_a_service_that_was_still_loading_is_not_blamed_for_its_end() -> None:
+    """It has no handler yet; that it does not answer is what is wrong."""
+    late = {"status": Answer(None), "info": Answer(None), "seconds": None, "hurried": True}
+    (finding,) = errors(run(stop=KILLED, trouble=Trouble("dockerfile", "Nothing listened within 30 s."), **late))
+    assert finding.message.startswith("Nothing listened")
+
+
+def test_a_command_that_is_another_than_it_seems_is_named() -> None:
+    """Near misses: an array that is no JSON, and an ENTRYPOINT that drops what another stage said."""
+    ended = Running(up=False, trouble=Trouble("dockerfile", "The container ended."))
+    (finding,) = errors(good(GOOD.replace(COMMAND, "CMD ['gunicorn', 'app.wsgi:app']\n")).evidence(ended))
+    assert "Line 13 looks like a JSON array and is none" in finding.message
+    text = GOOD.replace("\nFROM python:3.13-slim-trixie\n", "\nFROM python:3.13-slim-trixie AS service\n")
+    dropped = good(f'{text}FROM service\nENTRYPOINT ["tini"]\n').evidence(ended)
+    (finding,) = errors(dropped)
+    assert "ENTRYPOINT on line 15 drops the CMD of line 13" in finding.message
 
 
 def test_an_entry_point_script_that_waits_for_the_server_is_named() -> None:

@@ -9,8 +9,8 @@ import pytest
 from layerlab import dockerfile
 from layerlab.checker import installs
 from layerlab.checker.evidence import SystemInstall
-from layerlab.checker.lineage import Lineage, Step
-from tests.unit.checker_images import contents, layer
+from layerlab.provenance.lineage import Lineage, Step
+from tests.unit.image_folders import contents, layer
 
 INSTRUCTIONS = ("RUN one", "RUN two", "COPY a /", "RUN three", "RUN four")
 

@@ -83,6 +83,15 @@ def test_a_venv_whose_interpreter_is_elsewhere_is_named() -> None:
         ("RUN echo flask > requirements.txt", "pip install -r requirements.txt", False),
         ("COPY <<EOF requirements.txt\nflask\nEOF", "pip install -r requirements.txt", False),
         ("COPY --from=source /r/requirements.txt /", "pip install -r /requirements.txt", True),
+        ("COPY . .", "pip install -r requirements/production.txt", True),
+        ("COPY . .", "pip install -r requirements/remark.txt", False),
+        ("COPY requirements/test.txt requirements.txt ./", "pip install -r test.txt", True),
+        ("COPY requirements.txt .", "pip install --dry-run -r requirements.txt", False),
+        ("COPY requirements.txt .", "pip-sync -n requirements.txt", False),
+        ("COPY requirements.txt .", "poetry add $(grep -v '^#' requirements.txt)", True),
+        ("COPY requirements.txt .", "pdm import requirements.txt && pdm sync", True),
+        ("COPY requirements.txt .", "uv add $(cat requirements.txt) && uv sync", True),
+        ("COPY requirements.txt .", "uv add flask && uv sync", False),
     ],
 )
 def test_which_commands_use_the_contexts_file(before: str, run: str, uses: bool) -> None:
@@ -91,6 +100,15 @@ def test_which_commands_use_the_contexts_file(before: str, run: str, uses: bool)
     dockerfile = parse(text)
     pins = b"flask==3.1.3\n"
     files = {"requirements.txt": pins, "same.txt": pins, "other.txt": b"flask\n"}
+    files |= {"requirements/base.txt": b"--requirement=../requirements.txt  # all\n"}
+    files |= {
+        "requirements/production.txt": b"uwsgi==2.0.31\r\n -rbase.txt\r\n",
+        "requirements/loop.txt": b"-r loop.txt",
+    }
+    files |= {
+        "requirements/remark.txt": b"# -r ../requirements.txt\nflask\n",
+        "requirements/test.txt": b"-r requirements.txt",
+    }
     stage = dockerfile.stages[-1]
     evidence = Evidence(dockerfile=dockerfile, context=files, workspace=files)
     assert Reader(evidence, dockerfile).uses_requirements(stage, stage.instructions[-1]) is uses
@@ -100,6 +118,53 @@ def test_packages_typed_by_hand_fail_on_their_line() -> None:
     """That versions happen to agree is not enough: the command has to use the file."""
     text = GOOD.replace("-r requirements.txt", "flask==3.1.3 gunicorn==27.0.1")
     assert errors(given(good(text))) == [5]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        'if [ -n "$NEVER" ]; then pip install -r requirements.txt; else pip install flask==3.1.3 gunicorn pandas; fi',
+        "pip install -r requirements.txt || pip install flask==3.1.3 gunicorn==27.0.1 pandas==3.1.1",
+    ],
+)
+def test_pins_typed_beside_the_file_fail(run: str) -> None:
+    """Where most of them are named by hand too, nobody can tell that the file decided; one or two more do no harm."""
+    text = GOOD.replace("/opt/venv/bin/pip install --no-cache-dir -r requirements.txt", run)
+    made = good(text)
+    made.package("pandas", "3.1.1", 8, Origin("made", "build", 5, ("build",)))
+    assert errors(given(made)) == [5]
+    made = good(GOOD.replace("-r requirements.txt", "-r requirements.txt && pip install gunicorn waitress"))
+    made.package("pandas", "3.1.1", 8, Origin("made", "build", 5, ("build",)))
+    assert errors(given(made)) == []
+
+
+def test_onbuild_may_install() -> None:
+    """What a stage is asked for by ONBUILD counts as its own, on the line of its FROM; also when it runs again."""
+    text = """FROM python:3.13-slim-trixie AS recipe
+ONBUILD COPY requirements.txt .
+ONBUILD RUN pip install -t /opt/venv -r requirements.txt
+FROM recipe AS build
+FROM python:3.13-slim-trixie
+COPY --from=build /opt/venv /opt/venv
+COPY app app
+"""
+    made = good(text, copied=6, app=7)
+    for key in made.final.origins:
+        made.final.origins[key] = Origin("made", "build", 4, ("build",))
+    assert judge(given(made)).status == "pass"
+    again = RanStep("build", None, "ONBUILD RUN pip install -t /opt/venv -r requirements.txt", cached=False)
+    assert errors(given(made, rebuild=Rebuild((again,)))) == [4]
+
+
+def test_a_distribution_of_which_only_the_notes_are_left_is_missing() -> None:
+    """Its files tell; bytecode in the place of its sources, or a part of them, is enough."""
+    made = good()
+    flask = [file for file in made.final.files if file.path.startswith(f"{SITE}/flask/")]
+    made.final.files = [file for file in made.final.files if file not in flask]
+    (finding,) = judge(given(made)).findings
+    assert "Of flask" in finding.message
+    made.file(f"{SITE}/flask/core.pyc", 8, origin=Origin("made", "build", 5, ("build",)))
+    assert not judge(given(made)).findings
 
 
 def test_one_package_by_hand_in_another_run_fails() -> None:
@@ -119,6 +184,16 @@ def test_an_installation_that_runs_again_fails_and_names_the_copy() -> None:
     (finding,) = judge(given(good(text), rebuild=Rebuild(steps))).findings
     assert finding.line == 5
     assert "line 3" in finding.message
+
+
+def test_without_an_image_a_file_that_is_named_is_not_refuted() -> None:
+    """Only a command that names packages refutes the task, not one whose file has not come into the build."""
+    broken = Trouble("dockerfile", "COPY requirements.txt . failed: not found.", 3)
+    without = {"README.md": b"x"}
+    missing = given(good(), image=None, trouble=broken, context=without)
+    assert judge(missing).status == "unknown"
+    by_hand = good(GOOD.replace("-r requirements.txt", "flask"))
+    assert judge(given(by_hand, image=None, trouble=broken, context=without)).status == "fail"
 
 
 def test_a_rebuild_that_could_not_be_seen_is_unknown() -> None:

@@ -33,21 +33,25 @@ def test_an_image_whose_user_may_only_read_passes_without_advice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "processes", "line"),
     [
-        (GOOD.replace("USER 10001:10001\n", ""), 7),
-        (GOOD.replace("10001:10001", "root"), 12),
-        (GOOD.replace("10001:10001", "0"), 12),
-        (GOOD, 13),
-        (GOOD.replace("CMD", 'ENTRYPOINT ["/start"]\nCMD'), 13),
+        (GOOD.replace("USER 10001:10001\n", ""), (ROOT,), 7),
+        (GOOD.replace("USER 10001:10001\n", ""), (ROOT, USER), 12),
+        (GOOD.replace("10001:10001", "root"), (ROOT, USER), 12),
+        (GOOD.replace("10001:10001", "0"), (ROOT, USER), 12),
+        (GOOD, (ROOT, USER), 13),
+        (GOOD.replace("CMD", 'ENTRYPOINT ["/start"]\nCMD'), (ROOT, USER), 13),
     ],
 )
-def test_a_process_of_root_fails_on_the_line_that_is_to_blame(text: str, line: int) -> None:
-    """The USER if it says root, what is started if that undoes it, the final FROM where there is no USER."""
+def test_a_process_of_root_fails_on_the_line_that_is_to_blame(
+    text: str, processes: tuple[Process, ...], line: int
+) -> None:
+    """The USER if it says root, what is started if that undoes it or helps in part, the final FROM without a USER."""
     made = good(text)
-    (finding,) = errors(made.evidence(made.running(processes=(ROOT, USER))))
+    (finding,) = errors(made.evidence(made.running(processes=processes)))
     assert finding.line == line
-    assert finding.message.startswith("1 of 2 processes run as root (UID 0): gunicorn: master")
+    whose = "1 of 2 processes run" if len(processes) == 2 else "The only process runs"
+    assert finding.message.startswith(f"{whose} as root (UID 0): gunicorn: master")
 
 
 def test_an_entry_point_that_drops_privileges_passes_without_a_user() -> None:
@@ -224,6 +228,8 @@ def test_a_command_that_reads_a_secret_elsewhere_passes(command: str) -> None:
         ("/srv/app/.env.local", b"DEBUG=1\n"),
         ("/srv/prod.env", b"API_TOKEN=abc\n"),
         ("/root/.ssh/id_rsa", KEY),
+        ("/srv/app/signing.py", b'KEY = """' + KEY + b'"""\n'),
+        ("/srv/app/one_line.py", b'KEY = "-----BEGIN EC PRIVATE KEY-----\\nMHcCAQEEIBvQtestonlytest\\n"\n'),
         ("/srv/app/certificate.txt", b"some text\n-----BEGIN PRIVATE KEY-----\nabc\n"),
         ("/root/.netrc", b"machine example.org login me password abc\n"),
     ],
@@ -301,6 +307,44 @@ def test_rules_and_passwords_that_lead_back_to_root_fail(path: str, content: byt
     """What a package of its own installs grants nothing to the service's user."""
     made = good()
     made.file(path, 8, content=content)
+    assert [finding.line for finding in errors(made.evidence())] == ([8] if fails else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "command", "fails"),
+    [
+        (11, "setcap cap_setuid,cap_setgid+ep /usr/local/bin/python3.13", True),
+        (11, "setcap cap_net_bind_service=+ep /usr/local/bin/python3.13", False),
+        (5, "apt-get update; setcap -q all=eip /opt/venv/bin/python", True),
+        (5, "setcap cap_setuid+ep /usr/bin/left-behind", False),
+    ],
+)
+def test_a_capability_that_leads_back_to_root_fails(line: int, command: str, *, fails: bool) -> None:
+    """In the final stage, or on a program that it takes from another one."""
+    if line == 11:
+        made = with_command(command)
+    else:
+        made = good(GOOD.replace("/opt/venv/bin/pip install --no-cache-dir -r requirements.txt", command))
+        made.file("/opt/venv/bin/python", 8, mode=0o755, origin=BUILT)
+    assert [finding.line for finding in errors(made.evidence())] == ([line] if fails else [])
+
+
+@pytest.mark.parametrize(
+    ("user", "uid", "gid", "mode", "fails"),
+    [
+        ("10001:10001", 10001, 0, 0o644, True),
+        ("10001", 0, 0, 0o664, True),
+        ("10001:10001", 0, 0, 0o664, False),
+        ("10001:10001", 10002, 0, 0o644, False),
+        ("10001:10001", 10001, 0, 0o444, False),
+    ],
+)
+def test_a_list_of_users_that_the_service_may_change_fails(
+    user: str, uid: int, gid: int, mode: int, *, fails: bool
+) -> None:
+    """As its owner, or as a member of its group: a bare number has the group 0."""
+    made = good(GOOD.replace("USER 10001:10001", f"USER {user}"))
+    made.file("/etc/passwd", 8, content=b"root:x:0:0::/root:/bin/sh\n", mode=mode, uid=uid, gid=gid)
     assert [finding.line for finding in errors(made.evidence())] == ([8] if fails else [])
 
 

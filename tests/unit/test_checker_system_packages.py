@@ -50,6 +50,11 @@ def test_one_efficient_command_passes(line: str) -> None:
         (["RUN apt-get install -y --no-install-recommends gcc && apt-get update"], [2]),
         ([INSTALL, INSTALL.replace("gcc", "make")], [3]),
         (["RUN apk update && apk add gcc"], [2]),
+        (
+            ["RUN apt-get update && apt-get install -y --no-install-recommends -oAPT::Install-Recommends=true gcc"],
+            [2],
+        ),
+        (["RUN apt-get update && apt-get install -y --no-install-recommends --install-recommends gcc"], [2]),
         (["RUN apt-get update && apt-get install -y gcc # Install-Recommends=false"], [2]),
     ],
 )

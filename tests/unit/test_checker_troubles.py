@@ -47,6 +47,7 @@ class TestSteps:
             ("/bin/sh: 1: Cannot fork", "limit"),
             ("sh: can't fork: Resource temporarily unavailable", "limit"),
             ("make: killed by nobody, just wrong", "dockerfile"),
+            ("no active sessions", "dockerfile"),
         ],
     )
     def test_log(self, log: str, fault: str) -> None:
@@ -101,6 +102,19 @@ class TestImages:
         trouble = troubles.explain(error, DOCKERFILE, None)
 
         assert (trouble.fault, trouble.line) == (fault, line)
+
+    def test_misspelt_stage(self) -> None:
+        """What might be the name of a stage is held against those that there are."""
+        dockerfile = parse("FROM a:1 AS build\nFROM a:1\nCOPY --from=biuld /x /x\nCOPY --from=b/c /y /y\n")
+
+        misspelt = troubles.explain(
+            BaseImageError("the image biuld:latest is not here", remedy="r"), dockerfile, None
+        )
+        image = troubles.explain(BaseImageError("the image b/c:latest is not here", remedy="r"), dockerfile, None)
+
+        assert (misspelt.line, image.line) == (3, 4)
+        assert misspelt.message.endswith("If a stage was meant: none is called biuld here (there are: build).")
+        assert image.message.endswith("What to do: r.")
 
 
 class TestOthers:

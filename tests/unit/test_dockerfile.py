@@ -345,3 +345,16 @@ class TestErrors:
         for instruction in parsed.instructions:
             assert lines[instruction.line - 1].lstrip().upper().startswith(instruction.keyword[0])
             assert instruction.line <= instruction.end_line <= len(lines)
+
+
+def test_onbuild_is_asked_of_the_stages_that_are_from_it() -> None:
+    """Each instruction comes right after FROM, on its line; of the stage that says so, nothing is asked."""
+    text = 'FROM a AS x\nONBUILD COPY f /\nONBUILD RUN ["b"]\nFROM x AS y\nRUN z\nFROM y\n'
+
+    stages = parse(text).stages
+
+    assert [[(each.summary, each.line, each.stage) for each in stage.triggered] for stage in stages] == [
+        [],
+        [("COPY f /", 4, 1), ('RUN ["b"]', 4, 1)],
+        [],
+    ]

@@ -140,7 +140,7 @@ class TestTables:
             "app", "python packages", "interpreter", "system", "compilers", "other",
         ]  # fmt: skip
         assert list(looked.waste["cause"].cat.categories) == ["overwritten", "deleted", "hidden"]
-        assert list(looked.packages["manager"].cat.categories) == ["dpkg", "python"]
+        assert list(looked.packages["manager"].cat.categories) == ["apk", "dpkg", "python"]
 
     def test_config(self, archive: str) -> None:
         """The config is the image's own, and the name as it was asked for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from click.testing import CliRunner
 
 from layerlab import testing
 from layerlab.commands.upkeep import test_command as command
-from layerlab.errors import EngineNotFound
+from layerlab.errors import BrowserNotFound, EngineNotFound
 from layerlab.paths import ROOT
 
 
@@ -87,6 +89,25 @@ class TestRun:
 
         assert status == 1
         assert any("no engine: start Docker" in line for line in said)
+
+    def test_the_browser_is_prepared_once_and_only_if_it_is_needed(self) -> None:
+        """Without a browser its part fails and says why; the others run."""
+        tries: list[str] = []
+
+        def no_browser() -> None:
+            tries.append("browser")
+            raise BrowserNotFound("no Chromium", remedy="install one")
+
+        browser = dataclasses.replace(part("pass", name="browser"), needs_browser=True)
+        said: list[str] = []
+        run = partial(testing.run, prepare=prepared, prepare_browser=no_browser, say=said.append)
+
+        assert run([part("pass")]) == 0
+        assert tries == []
+        assert run([browser, part("pass", name="right"), browser]) == 1
+        assert tries == ["browser"]
+        assert any("no Chromium: install one" in line for line in said)
+        assert any(line.startswith("passed  right") for line in said)
 
     @pytest.mark.slow
     @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def _makers(evidence: Evidence, image: Picture, dockerfile: Dockerfile, final: S
         for instruction in stage.instructions:
             if instruction.keyword == "RUN" and instruction.line in lines:
                 makers |= _through_wheels(evidence, dockerfile, stage, instruction) - {final.label}
-                makers |= _through_mounts(evidence, dockerfile, instruction, made_here) - {final.label}
+                makers |= _handed_on(evidence, dockerfile, stage, instruction, made_here) - {final.label}
     return makers
 
 
@@ -197,10 +197,7 @@ def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[Fil
             target = _resolved(path, visible)
             if target:
                 yield target
-    if running:
-        words = {word for process in running.processes for word in process.command.split()[:20]}
-        bundles = (visible.get(word) for word in sorted(words))
-        yield from (file for file in bundles if file and file.bytes > 100_000)  # such as a .pex
+    yield from common.bundles(evidence, visible)
     if evidence.level == 2:
         libraries = (path for path in visible if posixpath.basename(path).startswith("libpq.so"))
         yield from (visible[path] for path in libraries if visible[path].kind == "file")
@@ -252,11 +249,17 @@ def _origins_of(picture: Picture | None, suffix: str) -> Iterator[Origin]:
                     yield origin
 
 
-def _through_mounts(evidence: Evidence, dockerfile: Dockerfile, run: Instruction, made: list[File]) -> set[str]:
-    """The stages from whose mounted files a RUN copied what the service uses."""
+def _handed_on(
+    evidence: Evidence, dockerfile: Dockerfile, stage: Stage, run: Instruction, made: list[File]
+) -> set[str]:
+    """The stages from whose files, mounted or copied before, a RUN took what the service uses (cp, mv, tar ...)."""
     wanted = {(posixpath.basename(file.path), file.bytes) for file in made if file.bytes > 500}
+    sources = _sources(dockerfile, run)
+    if not any(map(python_install, commands(dockerfile, run, evidence.context))):
+        before = (each for each in stage.instructions if each.keyword == "COPY" and each.line < run.line)
+        sources += [source for copy in before for source in _sources(dockerfile, copy)]
     found: set[str] = set()
-    for source in _sources(dockerfile, run):
+    for source in sources:
         picture = evidence.stages.get(source.label)
         for file in picture.files if picture else ():
             if (posixpath.basename(file.path), file.bytes) in wanted and file.visible and picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -22,6 +23,11 @@ _DEVELOPMENT_COMMAND: Final = re.compile(
 # The app's own __main__ starts Flask's server, unless the learner has changed it: the answers tell then.
 _APP_AS_PROGRAM: Final = re.compile(r"python[\d.]*\s.*-m\s+app(?:\.__main__)?(?:\s|$)")
 _WARNING: Final = re.compile(r"This is a development server|\* Serving Flask app|\* Debugger PIN")
+# Servers that take a signal for something else than most do.
+_DEAF: Final = {
+    "waitress": "waitress as process 1 ignores {signal}; a small init as process 1 would pass it on.",
+    "uwsgi": "uWSGI takes {signal} for a reload, unless its setting die-on-term says otherwise.",
+}
 _NOT_THE_LEARNERS: Final = frozenset({"engine", "network"})
 
 _WHY_NOT: Final = "It is made for trying things out: it is slow, not hardened, and says so itself."
@@ -98,10 +104,25 @@ def _silent(evidence: Evidence, running: Running) -> Finding:
         message = "The service did not answer /status on port 5000 within 30 s."
     else:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
+    message += _lost_command(evidence)
     if not _started(evidence):
         message += " The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started."
     message += " Whoever runs the image gives it no arguments: it has to start the service by itself."
     return finding(evidence, "error", message, _ANSWER_HINTS, line)
+
+
+def _lost_command(evidence: Evidence) -> str:
+    """Why the command is another than the Dockerfile seems to say: a sentence, or nothing."""
+    entry, command = places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")
+    for each in (entry, command):
+        if each and not each.is_json and each.value.lstrip().startswith("["):
+            return (
+                f" Line {each.line} looks like a JSON array and is none (JSON has double quotes), so a shell takes "
+                "it as a command."
+            )
+    if entry and command and entry.line > command.line and entry.stage != command.stage:
+        return f" ENTRYPOINT on line {entry.line} drops the CMD of line {command.line}, which is another stage's."
+    return ""
 
 
 def _wrong(path: str, answer: Answer) -> str:
@@ -147,7 +168,8 @@ def _debugger(evidence: Evidence, running: Running) -> Iterator[Finding]:
 
 def _stop(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
     stop = running.stop
-    if stop is None or not stop.killed:
+    still_loading = running.seconds is None and running.hurried
+    if stop is None or not stop.killed or still_loading:  # what has not begun to serve need not end yet
         return
     why, line = _why_killed(evidence, picture, running, stop)
     message = (
@@ -162,19 +184,20 @@ def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: St
     signal = places.last(evidence, "STOPSIGNAL")
     if stop.signal == "SIGKILL":
         return "the image asks for SIGKILL itself, which no process can answer.", _line_of(signal or command or entry)
-    shell = next((each for each in (entry, command) if each and not each.is_json), None)
-    if shell and (shell is entry or entry is None) and not _replaces_shell(shell.value):
+    started = entry or command
+    text = _of_shell(started) if started else ""
+    if started and text and not _replaces_shell(text):
+        form = "starts a shell" if started.is_json else "has the shell form"
         why = (
-            f"line {shell.line} has the shell form, so process 1 is a shell, which waits for the server "
-            f"and passes no {stop.signal} on."
+            f"line {started.line} {form}, so process 1 is a shell, which waits for what it starts and passes no "
+            f"{stop.signal} on."
         )
-        return why, shell.line
-    if any("waitress" in process.command for process in running.processes) or "waitress" in running.status.server:
-        why = (
-            f"waitress as process 1 ignores {stop.signal}. It ends on SIGINT, which the image may ask for as its "
-            "stop signal; or a small init as process 1 starts it and passes signals on."
+        return why, started.line
+    if server := _special(running):
+        what = _DEAF[server].format(signal=stop.signal)
+        return f"{what} It ends on SIGINT, which the image may ask for as its stop signal.", _line_of(
+            signal or command or entry
         )
-        return why, _line_of(signal or command or entry)
     script = _script(picture, entry or command)
     if script and not re.search(r"^\s*(?:exec|trap)\b|[;&|]\s*exec\b", script, re.MULTILINE):
         line = _line_of(entry or command)
@@ -183,12 +206,35 @@ def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: St
             f"replaced by it (`exec`), and passes no {stop.signal} on."
         )
         return why, line
+    if signal and stop.signal != "SIGTERM":
+        why = (
+            f"line {signal.line} asks for {stop.signal}, which does not end process 1: most servers take it for "
+            "something else, or ignore it."
+        )
+        return why, signal.line
     why = f"process 1 did not end on {stop.signal}: it ignores the signal, or does not pass it on to the server."
     return why, _line(evidence)
 
 
+def _special(running: Running) -> str | None:
+    """The one of these servers that runs."""
+    words = [word.rpartition("/")[2] for process in running.processes for word in process.command.split()[:3]]
+    return next(
+        (name for name in _DEAF if any(word.startswith(name) for word in (*words, running.status.server))), None
+    )
+
+
 def _line_of(instruction: Instruction | None) -> int | None:
     return instruction.line if instruction else None
+
+
+def _of_shell(started: Instruction) -> str:
+    """What a shell is given to do by the shell form, or by ``["sh", "-c", ...]``; nothing where there is none."""
+    if not started.is_json:
+        return started.value
+    words = started.arguments
+    is_shell = bool(words) and posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"}
+    return words[2] if is_shell and len(words) > 2 and words[1].startswith("-") and words[1].endswith("c") else ""
 
 
 def _replaces_shell(command: str) -> bool:
@@ -202,6 +248,7 @@ def _script(picture: Picture, started: Instruction | None) -> str:
     for word in words[:3]:
         path = word if word.startswith("/") else f"{folder}/{word.removeprefix('./')}"
         content = picture.contents(None, path) or b""
-        if content.startswith(b"#!") and b"sh" in content[:40].split(b"\n")[0]:
+        is_told = posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"} and word in words[1:]
+        if is_told or (content.startswith(b"#!") and b"sh" in content[:40].split(b"\n")[0]):
             return content[:100_000].decode(errors="replace")
     return ""

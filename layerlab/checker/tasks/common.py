@@ -20,6 +20,7 @@ BYTES: Final = "notebooks/05-where-the-bytes-are.ipynb"
 CACHE: Final = "notebooks/06-the-build-cache.ipynb"
 PRODUCTION: Final = "notebooks/07-production.ipynb"
 
+SMALLEST_BUNDLE: Final = 100_000  # bytes
 _PACKAGE_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
 _PYTHON_CACHE: Final = re.compile(
     r"(?P<folder>.*/\.cache/(?:pip|uv)"
@@ -79,6 +80,11 @@ def megabytes(count: int) -> str:
     if value >= 9.95:
         return f"{value:.0f} MB"
     return f"{value:.1f} MB" if value >= 0.05 else f"{count / 1e3:.0f} kB" if count >= 500 else f"{count} bytes"
+
+
+def counted(number: int, thing: str) -> str:
+    """Such as ``1 package`` or ``3 packages``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def listed(names: list[str] | tuple[str, ...], limit: int = 3) -> str:
@@ -214,6 +220,15 @@ def package_files(
         below = (f"{module}/", f"{distribution.location}/")
         paths = [path for path in seen if path.startswith(below) or path == f"{module}.py"]
     return tuple(seen[path] for path in paths if path in seen and seen[path].kind == "file")
+
+
+def bundles(evidence: Evidence, visible: Mapping[str, File]) -> tuple[File, ...]:
+    """Large files that a process or the image's command names: programs, and packages in one file such as a .pex."""
+    running, config = evidence.running, evidence.image.config if evidence.image else {}
+    words = {word for process in running.processes for word in process.command.split()[:20]} if running else set()
+    words |= {str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()}
+    found = (visible.get(word) for word in sorted(words))
+    return tuple(file for file in found if file and file.kind == "file" and file.bytes > SMALLEST_BUNDLE)
 
 
 def app_folders(evidence: Evidence) -> tuple[str, ...]:

@@ -64,13 +64,15 @@ class _Allowed:
         self._from_heredocs = {each.line for each in places.final_instructions(evidence) if each.heredocs}
         stages = evidence.dockerfile.stages if evidence.dockerfile else ()
         self._from_heredocs |= {each.line for stage in stages for each in stage.instructions if each.heredocs}
+        self._modules: set[str] = set()  # Python files that start the service, by their path in the build context
         rest = list(brought)
         for _ in range(4):  # a script that starts another one
             starting = [(file, paths) for file, paths in rest if self._starts(file, paths)]
             if not starting:
                 break
             rest = [each for each in rest if each not in starting]
-            for file, _ in starting:
+            for file, paths in starting:
+                self._modules |= {path for path in paths if path.endswith(".py")}
                 if file.bytes <= _LARGEST_SCRIPT:
                     text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace")
                     self._words |= set(_words([text]))
@@ -81,7 +83,12 @@ class _Allowed:
             return True
         if file.path in _ACCOUNTS or self._picture.origins(file).line in self._from_heredocs:
             return True
-        return self._starts(file, paths)
+        return self._starts(file, paths) or any(map(self._makes_a_package, paths))
+
+    def _makes_a_package(self, path: str) -> bool:
+        """Whether a file is needed to import a module that starts the service."""
+        folder, _, name = path.rpartition("/")
+        return name == "__init__.py" and any(module.startswith(f"{folder}/") for module in self._modules)
 
     def is_app(self, path: str) -> bool:
         """Whether this path of the build context belongs to the app."""

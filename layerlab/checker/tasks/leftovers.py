@@ -16,6 +16,8 @@ _PYTHON: Final = r"/(?:site|dist)-packages/|/lib/python3[\d.]*t?/"
 _OWN: Final = re.compile(rf"{_PYTHON}|/ensurepip/|^/usr/share/python-wheels/")
 _SYSTEM: Final = re.compile(r"^/(?:usr/)?(?:lib|lib64|share)/|^/(?:usr/share|etc|var/lib)/")
 _ARCHIVE: Final = re.compile(r"/[A-Za-z][\w.]*(?:-[\w.]+)*-v?\d[\w.]*\.(?:tar\.(?:gz|bz2|xz|zst)|tgz|zip)$")
+_PACKED: Final = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|lz4|xz|zst))?|tgz|tbz2?|txz)$")
+_SMALLEST_PACKED: Final = 1_000_000  # bytes of an archive that is a leftover whatever its name
 _SOURCE: Final = re.compile(r"/(?:setup\.py|pyproject\.toml|PKG-INFO|CMakeLists\.txt|configure|Cargo\.toml|go\.mod)$")
 _CACHE: Final = re.compile(
     r"/\.cache/(?:uv|pypoetry|pipenv|pdm|go-build|ccache)/|/pip/(?:http|http-v2|wheels)/"
@@ -76,4 +78,5 @@ def _kind(file: File, packages: tuple[str, ...]) -> str | None:
         rules += [("wheels", _WHEEL), ("object files and static libraries", _OBJECT)]
         if not _SYSTEM.search(file.path):
             rules += [("source archives", _ARCHIVE), ("unpacked sources", _SOURCE)]
+            rules += [("archives", _PACKED)] if file.bytes >= _SMALLEST_PACKED else []
     return next((kind for kind, pattern in rules if pattern.search(file.path)), None)

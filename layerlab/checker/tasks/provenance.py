@@ -13,14 +13,16 @@ from layerlab.checker.evidence import Distribution, Evidence, File, Picture
 from layerlab.checker.shell import PythonInstall, commands, python_install
 from layerlab.checker.tasks import places
 from layerlab.checker.tasks.common import (
+    bundles,
     image_distributions,
     installed_distributions,
     normalised,
     package_files,
 )
-from layerlab.dockerfile import Instruction
+from layerlab.dockerfile import Instruction, copied_from
 
 BUILD_STAGE: Final = "a build stage"
+_INSTALLERS: Final = frozenset({"pip", "setuptools", "uv", "wheel"})
 _LATER: Final = (".pyc", ".pyo", "/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json")
 
 
@@ -53,7 +55,10 @@ class Provenance:
 
 
 def provenance(evidence: Evidence, picture: Picture, visible: Mapping[str, File]) -> Provenance:
-    """Where the distributions that requirements.txt pins (without it: all) come from."""
+    """Where the distributions that requirements.txt pins (without it: all) come from.
+
+    Further ones are told only where the final stage installs them itself.
+    """
     pinned = evidence.requirements
     everywhere = image_distributions(picture, visible)
     used = {name: each for name, each in installed_distributions(evidence).items() if not pinned or name in pinned}
@@ -66,10 +71,15 @@ def provenance(evidence: Evidence, picture: Picture, visible: Mapping[str, File]
         source = tracer.source(distribution)
         if pinned or source.kind != "base":
             by_source[source].append(name)
+    for name, distribution in sorted(installed_distributions(evidence).items()):
+        if pinned and name not in pinned and name not in _INSTALLERS:
+            source = tracer.source(distribution)
+            if source.kind == "final" and tracer.asks_an_index(source.line):
+                by_source[source].append(name)
     found.used = dict(by_source)
     not_built = {name for source, names in by_source.items() if source.kind != BUILD_STAGE for name in names}
     for other in everywhere:
-        is_ignored = other.name in not_built and other.location != used[other.name].location
+        is_ignored = other.name in not_built and other.name in used and other.location != used[other.name].location
         if is_ignored and tracer.source(other).kind == BUILD_STAGE:
             found.ignored.append(other.name)
             metadata = visible.get(f"{other.location}/METADATA")
@@ -98,12 +108,22 @@ class _Tracer:
                 weights[self._of_file(file, distribution)] += file.bytes
         known = {source: weight for source, weight in weights.items() if source.kind != "unknown"}
         if not known:
-            return Source("unknown")
+            return self._of_bundle()
         return max(known, key=lambda source: known[source])
+
+    def _of_bundle(self) -> Source:
+        """Where one file that holds packages (a .pex, a zipapp) was made, if the service is started from one."""
+        for file in bundles(self._evidence, self._visible):
+            origin = self._picture.origins(file)
+            if origin.kind == "made" and not posixpath.basename(file.path).startswith(("python", "pypy")):
+                is_built = origin.stage != self._picture.stage
+                return Source(BUILD_STAGE) if is_built else Source("final", origin.line)
+        return Source("unknown")
 
     def _of_file(self, file: File, distribution: Distribution) -> Source:
         seen: set[tuple[int, str]] = set()
-        while (key := (file.layer, file.path)) in self._earlier and key not in seen:  # stored again: chown, chmod, cp
+        # Stored again by the final stage itself: chown, chmod, cp.
+        while (key := (file.layer, file.path)) in self._earlier and key not in seen and not self._is_built(file):
             seen.add(key)
             earlier = self._files.get(self._earlier[key])
             if earlier is None:
@@ -111,15 +131,27 @@ class _Tracer:
             file = earlier
         if file.path in self._picture.base_files and self._picture.layers[file.layer].is_base:
             return Source("base")
-        origin = self._picture.origins(file)
-        if origin.kind == "made" and origin.stage != self._picture.stage:
+        if self._is_built(file):
             return Source(BUILD_STAGE)
+        origin = self._picture.origins(file)
         if origin.kind == "made":
             instruction = places.instruction_at(self._evidence, origin.line)
             if instruction and self._is_taken(instruction, distribution):
                 return Source(BUILD_STAGE)
             return Source("final", origin.line)
         return Source(origin.kind, self._picture.layers[file.layer].line)
+
+    def _is_built(self, file: File) -> bool:
+        """Whether a stage other than the final one made this very file."""
+        origin = self._picture.origins(file)
+        return origin.kind == "made" and origin.stage != self._picture.stage
+
+    def asks_an_index(self, line: int | None) -> bool:
+        """Whether an instruction installs distributions by their names, not a project that lies there."""
+        instruction = places.instruction_at(self._evidence, line)
+        installs = self._installs_of(instruction) if instruction else ()
+        named = [install for install in installs if install.packages or install.requirements]
+        return any(not all(word.startswith((".", "/")) for word in install.packages) for install in named)
 
     def _is_taken(self, instruction: Instruction, distribution: Distribution) -> bool:
         """`_takes_from_a_stage`, asked once for all the files of a distribution."""
@@ -134,7 +166,8 @@ class _Tracer:
         installs = self._installs_of(instruction)
         if not installs:  # cp, tar, mv ...
             name = posixpath.basename(distribution.location)
-            return any(self._holds(stage, f"/{name}/METADATA") for stage in mounts.values())
+            stages = {*mounts.values(), *self._copied_from_before(instruction)}
+            return any(self._holds(stage, f"/{name}/METADATA") for stage in stages)
         folders = [target for target, stage in mounts.items() if self._has_wheel(stage, distribution)]
         folders += self._copied_wheels(distribution)
         return any(_uses(install, folders, mounts) for install in installs)
@@ -157,6 +190,14 @@ class _Tracer:
             if stage and stage.label != self._picture.stage:
                 target = options.get("target") or options.get("dst") or options.get("destination") or "/"
                 yield posixpath.normpath(target), stage.label
+
+    def _copied_from_before(self, instruction: Instruction) -> Iterator[str]:
+        """The labels of the stages from which the final image had copied something when an instruction ran."""
+        dockerfile = self._evidence.dockerfile
+        for each in places.final_instructions(self._evidence):
+            if each.keyword == "COPY" and each.stage == instruction.stage and each.line < instruction.line:
+                found = (dockerfile.find_stage(name) if dockerfile else None for name in copied_from(each))
+                yield from (stage.label for stage in found if stage and stage.label != self._picture.stage)
 
     def _holds(self, stage: str, end: str) -> bool:
         picture = self._evidence.stages.get(stage)

@@ -12,7 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
 from layerlab.checker import model
-from layerlab.checker.evidence import Distribution, Evidence, File, Picture
+from layerlab.checker.evidence import Distribution, Evidence, File, Picture, RanStep
 from layerlab.checker.model import Finding, Result
 from layerlab.checker.shell import PythonInstall, python_install
 from layerlab.checker.tasks import common, near_misses
@@ -56,13 +56,16 @@ def judge(evidence: Evidence) -> Result:
         return common.unavailable(TASK, evidence)
     reader = Reader(evidence, dockerfile)
     runs = [
-        (stage, run) for stage in _stages(evidence, dockerfile) for run in stage.instructions if run.keyword == "RUN"
+        (stage, run)
+        for stage in _stages(evidence, dockerfile)
+        for run in (*stage.triggered, *stage.instructions)
+        if run.keyword == "RUN"
     ]
     installing = [(stage, run) for stage, run in runs if _installs(reader, run)]
     using = [(stage, run) for stage, run in runs if reader.uses_requirements(stage, run)]
     image = evidence.image
     if image is None:
-        if installing and not using:
+        if installing and not using and not any(reader.names_requirements(run) for _, run in installing):
             return model.judge(TASK, [_by_hand(evidence, reader, installing[0][1], [])])
         return common.unavailable(TASK, evidence)
     visible = image.visible
@@ -129,6 +132,11 @@ def _missing(evidence: Evidence, image: Picture, visible: Mapping[str, File], li
     """Pinned distributions that the service does not find, or not at that version."""
     installed = common.installed_distributions(evidence)
     missing = sorted(name for name in evidence.requirements if name not in installed)
+    hollow = sorted(
+        name
+        for name in evidence.requirements
+        if name in installed and _is_hollow(evidence, image, installed[name], visible)
+    )
     other = sorted(
         f"{name} {installed[name].version} instead of {version}"
         for name, version in evidence.requirements.items()
@@ -136,10 +144,17 @@ def _missing(evidence: Evidence, image: Picture, visible: Mapping[str, File], li
     )
     if other:
         message = (
-            f"{len(other)} packages have another version than {REQUIREMENTS} pins: {common.listed(other)}. "
+            f"{common.counted(len(other), 'package')} with another version than {REQUIREMENTS} pins: "
+            f"{common.listed(other)}. "
             "What was tested is not what runs."
         )
         yield common.finding(evidence, "error", message, _FILE_HINTS, line)
+    if hollow:
+        message = (
+            f"Of {common.listed(hollow)}, which {REQUIREMENTS} pins, only the installer's notes (.dist-info) are in "
+            "the image; the modules are gone, so nothing can import them."
+        )
+        yield common.finding(evidence, "error", message, _THERE_HINTS, line)
     if missing:
         why, where = near_misses.why_missing(evidence, image, visible, missing)
         message = (
@@ -147,6 +162,23 @@ def _missing(evidence: Evidence, image: Picture, visible: Mapping[str, File], li
             f"pins: {common.listed(missing)}.{why}"
         )
         yield common.finding(evidence, "error", message, _THERE_HINTS, where or line)
+
+
+def _is_hollow(evidence: Evidence, image: Picture, distribution: Distribution, visible: Mapping[str, File]) -> bool:
+    """Whether all that a distribution brought is gone, its ``.dist-info`` directory left."""
+    files = common.package_files(evidence, distribution, visible)
+    own = f"{distribution.location}/"
+    if any(not file.path.startswith(own) for file in files):
+        return False
+    record = image.contents(None, f"{own}RECORD") or b""
+    names = (line.partition(",")[0].partition("/")[0] for line in record.decode(errors="replace").splitlines())
+    modules = {
+        name for name in names if name and not name.endswith(".dist-info") and name not in {"..", "__pycache__"}
+    }
+    folder = posixpath.dirname(distribution.location)
+    # Bytecode in the place of its source is in no RECORD.
+    left = tuple(f"{folder}/{name.removesuffix('.py')}{end}" for name in modules for end in ("/", ".pyc"))
+    return bool(modules) and not any(file.kind == "file" and path.startswith(left) for path, file in visible.items())
 
 
 def _is_version(distribution: Distribution, pinned: str) -> bool:
@@ -168,7 +200,10 @@ def _not_from_the_file(
         run = installing[0][1] if installing else None
         yield _by_hand(evidence, reader, run, sorted(made))
         return
-    by_file = {(stage.label, run.line) for stage, run in using}
+    typed = [(stage, run) for stage, run in installing if _types_pins(evidence, reader, stage, run)]
+    for _, run in typed:
+        yield _by_hand(evidence, reader, run, [])
+    by_file = {(stage.label, run.line) for stage, run in (*using, *typed)}
     runs = {run.line: run for _, run in installing}
     strangers: dict[int, list[str]] = {}
     for name, (label, line) in sorted(made.items()):
@@ -178,6 +213,19 @@ def _not_from_the_file(
         strangers.setdefault(line, []).append(name)
     for line, names in strangers.items():
         yield _by_hand(evidence, reader, runs[line], names)
+
+
+def _types_pins(evidence: Evidence, reader: Reader, stage: Stage, run: Instruction) -> bool:
+    """Whether a RUN also names most of the pinned distributions by hand.
+
+    Then they decide what is installed, whatever the file is handed to before, after, or in another branch.
+    """
+    for install in _installs(reader, run):
+        named = {common.normalised(re.split(r"[=<>!~\[; @]", word)[0]) for word in install.packages}
+        most = 2 * len(named & evidence.requirements.keys()) > len(evidence.requirements) > 2
+        if most and install.verb == "install" and not reader.is_by_requirements(stage, run, install):
+            return True
+    return False
 
 
 def _uses_wheels(reader: Reader, run: Instruction) -> bool:
@@ -207,12 +255,11 @@ def _again(evidence: Evidence, reader: Reader, made: Mapping[str, tuple[str, int
     rebuild = evidence.rebuild
     if rebuild is None:
         return [common.finding(evidence, "error", "It was not tried what a rebuild does.", _ORDER_HINTS)], True
-    instructions = {run.line: run for run in reader.dockerfile.instructions}
     lines = {line for _, line in made.values()}
     findings = []
     for step in rebuild.steps:
-        run = instructions.get(step.line or 0)
-        if step.cached or run is None or run.keyword != "RUN":
+        run = None if step.cached else _instruction(reader.dockerfile, step)
+        if run is None or run.keyword != "RUN":
             continue
         if run.line in lines or _installs(reader, run):
             findings.append(_ran_again(evidence, run))
@@ -220,6 +267,14 @@ def _again(evidence: Evidence, reader: Reader, made: Mapping[str, tuple[str, int
         return findings, False
     message = f"What a rebuild does after a change of the app could not be seen: {rebuild.trouble.message}"
     return [common.finding(evidence, "error", message, _ORDER_HINTS, rebuild.trouble.line)], True
+
+
+def _instruction(dockerfile: Dockerfile, step: RanStep) -> Instruction | None:
+    """What a step ran; a step without a line is what an ONBUILD of the Dockerfile asked for, or a base image."""
+    if step.line:
+        return next((each for each in dockerfile.instructions if each.line == step.line), None)
+    stage = dockerfile.find_stage(step.stage)
+    return next((each for each in (stage.triggered if stage else ()) if each.value in step.instruction), None)
 
 
 def _ran_again(evidence: Evidence, run: Instruction) -> Finding:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
 from layerlab.checker.evidence import Evidence
-from layerlab.checker.shell import Command, commands, python_install
+from layerlab.checker.shell import Command, PythonInstall, commands, python_install
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 
 REQUIREMENTS: Final = "requirements.txt"
 _DEEPEST: Final = 8  # stages from which it was copied on
+_LONGEST: Final = 100_000  # bytes of such a file that are read
+_INCLUDE: Final = re.compile(
+    r"^[ \t]*(?:-[rc][ \t=]*|--(?:requirement|constraint)(?:[ \t]+|=))(\S+)[ \t]*(?:#.*)?\r?$", re.MULTILINE
+)
 _BUNDLERS: Final = frozenset({"pex", "shiv"})
 
 
@@ -23,17 +29,24 @@ class Reader:
     def __init__(self, evidence: Evidence, dockerfile: Dockerfile) -> None:
         self.evidence = evidence
         self.dockerfile = dockerfile
-        self._read: dict[int, tuple[Command, ...]] = {}
+        self._read: dict[tuple[int, str], tuple[Command, ...]] = {}
 
     def commands(self, run: Instruction) -> tuple[Command, ...]:
         """The commands of a RUN."""
-        if run.line not in self._read:
-            self._read[run.line] = commands(self.dockerfile, run, self.evidence.context)
-        return self._read[run.line]
+        key = (run.line, run.value)  # what ONBUILD asks for has the line of FROM
+        if key not in self._read:
+            self._read[key] = commands(self.dockerfile, run, self.evidence.context)
+        return self._read[key]
+
+    def names_requirements(self, run: Instruction) -> bool:
+        """Whether a RUN hands an installer a file of that name, whatever the file is."""
+        installs = [install for command in self.commands(run) if (install := python_install(command))]
+        named = [name for install in installs for name in (*install.requirements, *install.constraints)]
+        return any(posixpath.basename(name) == REQUIREMENTS for name in named)
 
     def uses_requirements(self, stage: Stage, run: Instruction) -> bool:
         """Whether a RUN installs (or makes or fetches wheels) by the context's requirements.txt."""
-        place = _Place(self, stage, run.line)
+        place = self._place(stage, run)
         understood = False
         for command in self.commands(run):
             install = python_install(command)
@@ -47,6 +60,14 @@ class Reader:
             if any(_is_project_that_reads_it(self.evidence, name) for name in projects):
                 return True
         return not understood and _mentions_it(self.evidence, self.commands(run))
+
+    def is_by_requirements(self, stage: Stage, run: Instruction, install: PythonInstall) -> bool:
+        """Whether one installation of a RUN is by the context's requirements.txt."""
+        place = self._place(stage, run)
+        return any(_is_it(place, name, run) for name in (*install.requirements, *install.constraints))
+
+    def _place(self, stage: Stage, run: Instruction) -> _Place:
+        return _Place(self, stage, run.line + (run in stage.triggered))
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,7 @@ def _is_it(place: _Place, name: str, run: Instruction | None = None) -> bool:
             return answer
     below: Stage | None = place.stage
     while below is not None:
-        for each in reversed(below.instructions):
+        for each in reversed((*below.triggered, *below.instructions)):
             answer = None
             if each.line < place.before and each.keyword == "RUN":
                 answer = _written(replace(place, stage=below), each, base)
@@ -111,17 +132,23 @@ def _is_it(place: _Place, name: str, run: Instruction | None = None) -> bool:
     return False
 
 
-def _is_same(evidence: Evidence, path: str) -> bool:
+def _is_same(evidence: Evidence, path: str, depth: int = 0) -> bool:
     """Whether a file of the context is requirements.txt, or says the same, or includes it."""
     known = {**evidence.workspace, **evidence.context}
     original, other = known.get(REQUIREMENTS), evidence.context.get(path)
     if path == REQUIREMENTS:
         return True
-    if original is None or other is None:
+    if original is None or other is None or depth > _DEEPEST:
         return False
-    lines = [line.split() for line in other.decode(errors="replace").splitlines()]
-    includes = any(words[:1] in (["-r"], ["--requirement"]) and words[1:] == [REQUIREMENTS] for words in lines)
-    return other.split() == original.split() or includes
+    text = other[:_LONGEST].decode(errors="replace")
+    included = [found[1].strip("\"'") for found in _INCLUDE.finditer(text)]
+    beside = [posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in included]
+    # Where the image has both in one folder, the name alone is how one finds the other.
+    return (
+        other.split() == original.split()
+        or REQUIREMENTS in included
+        or any(_is_same(evidence, name, depth + 1) for name in beside if name != path)
+    )
 
 
 def _written(place: _Place, run: Instruction, base: str) -> bool | None:
@@ -166,9 +193,20 @@ def _mounted(place: _Place, run: Instruction, name: str) -> bool | None:
             origin = place.reader.dockerfile.find_stage(options["from"])
             if origin and (is_file or _is_it(place.at_the_end_of(origin), base)):
                 return _is_it(place.at_the_end_of(origin), posixpath.basename(found))
-        elif is_file or (inside and found in context):
+        elif is_file:
             return _is_same(place.reader.evidence, found)
+        elif inside and (below := _below(context, source, base)):
+            return any(_is_same(place.reader.evidence, each) for each in below)
     return None
+
+
+def _below(context: Mapping[str, bytes], folder: str, base: str) -> list[str]:
+    """The files of this name in a folder of the context; those in folders below it only where it has none itself."""
+    inside = posixpath.join(folder, base) if folder else base
+    if inside in context:
+        return [inside]
+    start = f"{folder}/" if folder else ""
+    return [path for path in context if path.startswith(start) and path.endswith(f"/{base}")]
 
 
 def _copied(place: _Place, copy: Instruction, base: str) -> bool | None:
@@ -210,5 +248,5 @@ def _copied_from_context(evidence: Evidence, path: str, base: str, *, renamed: b
         matches = [each for each in context if fnmatch.fnmatch(each, path)]
         named = [each for each in matches if renamed or posixpath.basename(each) == base]
         return any(_is_same(evidence, each) for each in named) if named else None
-    inside = posixpath.join(path, base) if path else base
-    return _is_same(evidence, inside) if inside in context else None
+    below = _below(context, path, base)
+    return any(_is_same(evidence, each) for each in below) if below else None

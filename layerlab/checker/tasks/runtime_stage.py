@@ -15,6 +15,7 @@ from layerlab.checker.tasks.common import (
     BYTES,
     MULTI_STAGE,
     SINGLE_STAGE,
+    counted,
     final_chain,
     finding,
     listed,
@@ -125,7 +126,7 @@ def _brought(evidence: Evidence, picture: Picture, tools: list[Tool], line: int 
 def _called(tool: Tool) -> str:
     """Such as ``gcc-14, 143 MB``."""
     if tool.kind == "headers":
-        return f"{len(tool.files)} C or C++ headers in {tool.name} ({megabytes(tool.bytes)})"
+        return f"{counted(len(tool.files), 'C or C++ header')} in {tool.name} ({megabytes(tool.bytes)})"
     size = f" ({megabytes(tool.bytes)})" if tool.bytes >= 1000 else ""
     return f"{tool.name}{size}"
 

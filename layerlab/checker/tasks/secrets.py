@@ -14,12 +14,14 @@ from layerlab.checker.tasks.common import line_of, package_folders
 from layerlab.dockerfile import Instruction
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_INSIDE: Final = ("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "APIKEY", "CREDENTIAL")
-_ENDS: Final = ("TOKEN", "TOKENS", "APITOKEN")
+_INSIDE: Final = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET(?!AR)|APIKEY|CREDENTIAL")
+_ENDS: Final = re.compile(r".*TOKENS?|KEY|(?:ACCESS|AUTH|ENCRYPTION|PRIVATE|SIGNING|SSH)KEY")
+_SHORT: Final = re.compile(r"PASS|.*_(?:PASS|PWD)")  # of a whole name: PWD alone is the shell's own
 # What the last part of a name says that the value is, instead of the secret itself.
 _ABOUT: Final = frozenset(
     {"FILE", "PATH", "DIR", "DIRECTORY", "URL", "URI", "HEADER", "LENGTH", "SIZE", "TTL", "EXPIRY", "EXPIRES"}
-    | {"TIMEOUT", "SECONDS", "MINUTES", "HOURS", "DAYS", "ALGORITHM", "TYPE"}
+    | {"TIMEOUT", "SECONDS", "MINUTES", "HOURS", "DAYS", "ALGORITHM", "TYPE", "NAME", "PREFIX", "SUFFIX", "FORMAT"}
+    | {"POLICY", "ENABLED", "DISABLED", "REQUIRED", "BACKEND", "PROVIDER", "HASHER", "HASHERS", "COUNT", "LIMIT"}
 )
 _PUBLIC: Final = frozenset({"GPG", "PGP", "PUBLIC", "PUBLISHABLE"})
 _ASSIGNMENT: Final = re.compile(
@@ -30,7 +32,12 @@ _ASSIGNMENT: Final = re.compile(
 )
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
 _CREDENTIALS: Final = re.compile(r"://[^/\s:@$]+:[^/\s:@$]+@")
-_PRIVATE_KEY: Final = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----", re.MULTILINE)
+# At the beginning of a line, or within a program with something of the key behind it.
+_PRIVATE_KEY: Final = re.compile(
+    rb"(?:^-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+    rb"|-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----[\s\\nr\"']{1,20}[A-Za-z0-9+/=:,-]{16})",
+    re.MULTILINE,
+)
 _LARGEST: Final = 1_000_000
 # What packages own; Python's standard library and its tests among it.
 _PACKAGED: Final = re.compile(
@@ -62,16 +69,16 @@ class Secret:
 def is_secret(name: str) -> bool:
     """Whether a variable of this name would hold a secret.
 
-    >>> [is_secret(name) for name in ("API_TOKEN", "TOKENIZERS_PARALLELISM", "KEYBOARD", "DB_PASSWORD_FILE")]
-    [True, False, False, False]
+    >>> [is_secret(name) for name in ("API_TOKEN", "MYSQL_PWD", "TOKENIZERS_PARALLELISM", "DB_PASSWORD_FILE")]
+    [True, True, False, False]
     """
     parts = [part.upper() for part in _WORDS.findall(name)]
     if not parts or parts[-1] in _ABOUT or _PUBLIC.intersection(parts):
         return False
     joined = "_".join(parts)
-    if "API_KEY" in joined or joined.endswith("_PASS"):
+    if "API_KEY" in joined or _SHORT.fullmatch(joined):
         return True
-    return any(part == "KEY" or part.endswith(_ENDS) or any(word in part for word in _INSIDE) for part in parts)
+    return any(_ENDS.fullmatch(part) or _INSIDE.search(part) for part in parts)
 
 
 def has_value(value: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
@@ -23,12 +22,10 @@ from layerlab.checker.tasks.common import (
     unavailable,
 )
 from layerlab.checker.tasks.secrets import Secret, build_arguments, secrets
+from layerlab.checker.tasks.ways_to_root import ways_to_root
 from layerlab.text import one_line, shorten
 
 TASK: Final = 6
-_SETUID: Final = 0o4000
-_SETGID: Final = 0o2000
-_EXECUTABLE: Final = 0o111
 
 _ROOT_HINTS: Final = (
     "As which user does each process of the running container run, and which instruction says so?",
@@ -45,11 +42,6 @@ _SECRET_HINTS: Final = (
     "What is secret comes to the service when it is started, and to a build only for the command that needs it.",
     f"Variables given to `docker run`: {PRODUCTION}; what stays behind in a build stage: {MULTI_STAGE}.",
 )
-_BACK_HINTS: Final = (
-    "With this in the image, what can the service's user do that it could not do before?",
-    "A service never needs to become root: whatever needs root belongs into the build.",
-    f"What a user without rights may still do, and how it is kept from more: {PRODUCTION}.",
-)
 
 
 def judge(evidence: Evidence) -> Result:
@@ -60,9 +52,7 @@ def judge(evidence: Evidence) -> Result:
     findings = [
         *_writable(evidence, picture),
         *_secrets(evidence, picture),
-        *_setuid(evidence, picture),
-        *_rules(evidence, picture),
-        *_passwords(evidence, picture),
+        *ways_to_root(evidence, picture),
     ]
     if running is None or not running.up or not running.processes:
         return model.judge(TASK, [*findings, *_nobody_there(evidence, running).findings], unknown=True)
@@ -86,7 +76,9 @@ def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterat
     told = places.last(evidence, "USER")
     started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
     line: int | None
-    message = f"{len(as_root)} of {len(running.processes)} processes run as root (UID 0): {names}."
+    total = len(running.processes)
+    who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
+    message = f"{who} as root (UID 0): {names}."
     name = user.partition(":")[0]
     if told and name not in {"", "0", "root"} and name in _names_of_root(picture):
         message += (
@@ -99,6 +91,11 @@ def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterat
     elif told:
         message += f" That is what line {told.line} says."
         line = told.line
+    elif started and len(as_root) < total:
+        message += (
+            f" No USER says otherwise, and what line {started.line} starts gives up root for a part of them only."
+        )
+        line = started.line
     else:
         message += " No USER says otherwise."
         line = places.from_line(evidence)
@@ -147,78 +144,6 @@ def _leaked(evidence: Evidence, picture: Picture, secret: Secret) -> str:
     )
 
 
-def _setuid(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
-    """Programs that run as root whoever starts them, and that the base does not have."""
-    by_line: dict[int | None, list[File]] = defaultdict(list)
-    for file in picture.files:
-        base = picture.base_image_files.get(file.path)
-        if file.visible and _runs_as_root(file) and not (base and _runs_as_root(base)):
-            by_line[line_of(picture, file)].append(file)
-    for line, files in by_line.items():
-        message = (
-            f"{listed([file.path for file in files])} came with line {line}, and whoever starts "
-            f"{'one of them' if len(files) > 1 else 'it'} runs it as root (set-user-id or set-group-id bit). "
-            "That is a way back to root which the base image does not have."
-        )
-        yield finding(evidence, "error", message, _BACK_HINTS, line)
-
-
-def _runs_as_root(file: File) -> bool:
-    as_root = (file.mode & _SETUID and file.uid == 0) or (file.mode & _SETGID and file.gid == 0)
-    return file.kind == "file" and bool(as_root) and bool(file.mode & _EXECUTABLE)
-
-
-def _rules(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
-    """Rules of sudo and doas that let somebody become root."""
-    for file in picture.files:
-        is_rules = file.path in {"/etc/sudoers", "/etc/doas.conf", "/usr/local/etc/doas.conf"} or (
-            file.path.startswith(("/etc/sudoers.d/", "/etc/doas.d/")) and not file.path.endswith("/README")
-        )
-        if file.visible and file.kind == "file" and is_rules:
-            text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace")
-            granted = [line.strip() for line in text.splitlines() if _grants(line.strip())]
-            if granted:
-                line = line_of(picture, file)
-                message = (
-                    f"{file.path} lets a user become root: {shorten(granted[0], 80)!r}. The service's user "
-                    "is worth nothing if whoever gets in can ask for root."
-                )
-                yield finding(evidence, "error", message, _BACK_HINTS, line)
-
-
-def _grants(rule: str) -> bool:
-    if re.match(r"permit\b(?!.*\broot\b\s*$)", rule):
-        return True
-    return bool(re.match(r"(?!#|@|Defaults|root\b|%(?:sudo|admin|wheel)\b|\w+_Alias)\S+\s+\S+\s*=", rule))
-
-
-def _passwords(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
-    """Root's password, emptied or set; and other users who are root."""
-    for file in picture.files:
-        if file.visible and file.path in {"/etc/shadow", "/etc/passwd"}:
-            text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace")
-            for row in text.splitlines():
-                what = _password(file.path, row.split(":"))
-                if what:
-                    message = f"{file.path} {what}, so a user of the container may become root with `su`."
-                    yield finding(evidence, "error", message, _BACK_HINTS, line_of(picture, file))
-
-
-def _password(path: str, fields: list[str]) -> str:
-    if len(fields) < 3:
-        return ""
-    name, password = fields[0], fields[1]
-    if path == "/etc/passwd":
-        if fields[2] != "0":
-            return ""
-        if name != "root":
-            return f"makes {shorten(name, 40)} a second root (UID 0)"
-        return "leaves root's password empty" if not password else ""
-    if name != "root":
-        return ""
-    return "leaves root's password empty" if not password else "gives root a password" if password[0] == "$" else ""
-
-
 def _advice(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
     if running.hardened is False:
         why = f" ({shorten(running.hardened_why, 200)})" if running.hardened_why else ""
@@ -237,8 +162,9 @@ def _advice(evidence: Evidence, picture: Picture, running: Running) -> Iterator[
     own = writable.own(evidence, picture, uids)
     if own:
         message = (
-            f"{len(own)} files of the app and its packages, such as {own[0].path}, belong to the user that runs "
-            f"the service ({own[0].uid}), which could therefore change its own code."
+            f"{own[0].path}"
+            + (f" and {len(own) - 1} more files of the app and its packages belong" if own[1:] else " belongs")
+            + f" to the user that runs the service ({own[0].uid}), which could therefore change its own code."
         )
         stage = final_stage(evidence)
         yield finding(

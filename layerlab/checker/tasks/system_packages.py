@@ -74,7 +74,8 @@ def judge(evidence: Evidence) -> Result:
     stages = [stage for stage in dockerfile.needed(dockerfile.target()) if _ran(evidence, stage)]
     findings: list[Finding] = []
     for stage in stages:
-        installing = [found for run in stage.instructions if (found := _installing(evidence, stage, run))]
+        runs = (*stage.triggered, *stage.instructions)
+        installing = [found for run in runs if (found := _installing(evidence, stage, run))]
         findings += _too_many(evidence, installing)
         for each in installing:
             findings += _flaws(evidence, each)
@@ -96,7 +97,7 @@ def _installing(evidence: Evidence, stage: Stage, run: Instruction) -> _Installi
     told = [each for each in read if each]
     last = max((index for index, each in enumerate(told) if each.verb == "install"), default=-1)
     seen = [each for each in evidence.system_installs if each.stage == stage.label and each.line == run.line]
-    if last < 0 and not seen:
+    if last < 0 and (not seen or run in stage.triggered):  # all that ONBUILD asks for has one line, that of FROM
         return None
     packages = tuple(name for each in seen for name in each.packages)
     return _Installing(stage, run, tuple(told[: last + 1]), packages, last >= 0)
@@ -161,8 +162,12 @@ def _recommends(each: _Installing) -> str:
     asked = {name for command in each.before if command.verb == "install" for name in command.packages}
     more = len(each.packages) - len(asked)
     added = f" {len(each.packages)} packages came for the {len(asked)} that it names." if more > 0 else ""
+    installs = [command for command in each.before if command.verb == "install"]
+    careless = [command for command in installs if not command.no_recommends]
+    # Where others of the same RUN do better, it matters which is meant.
+    what = f" {common.listed(careless[0].packages)}" if len(careless) < len(installs) else ""
     return (
-        f"apt installs here without --no-install-recommends, so packages come along that nothing needs.{added} "
+        f"apt installs{what} here without --no-install-recommends, so packages come along that nothing needs.{added} "
         "They cost time, space and security updates."
     )
 
@@ -248,8 +253,8 @@ def _unread(evidence: Evidence, each: _Installing) -> Iterator[Finding]:
         and not _configured(evidence, each)
     ):
         message = (
-            f"This RUN brings {len(each.packages)} system packages ({names}), and it is not to be seen that "
-            "recommended ones are left out; say so in the command."
+            f"This RUN brings {common.counted(len(each.packages), 'system package')} ({names}), and it is not to be "
+            "seen that recommended ones are left out; say so in the command."
         )
         yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, each.run.line)
 

@@ -78,7 +78,8 @@ def tools(picture: Picture) -> tuple[Tool, ...]:
         named = [*_dpkg(picture, number, files), *_apk(picture, number, files)]
         owned = {file.path for tool in named for file in tool.files}
         apart = {path: file for path, file in files.items() if not _is_packaged(path, packages) and path not in owned}
-        found += [*named, *_programs(number, apart), *_headers(number, apart)]
+        imported = tuple(path.removesuffix("__init__.py") for path in apart if path.endswith("/__init__.py"))
+        found += [*named, *_programs(number, apart), *_headers(number, apart, imported)]
     return tuple(_once(found))
 
 
@@ -164,10 +165,11 @@ def _programs(layer: int | None, files: dict[str, File]) -> Iterator[Tool]:
             yield Tool("builder", path, (file,), layer)
 
 
-def _headers(layer: int | None, files: dict[str, File]) -> Iterator[Tool]:
+def _headers(layer: int | None, files: dict[str, File], imported: tuple[str, ...]) -> Iterator[Tool]:
+    """Headers, those inside folders that can be imported (wherever a Python package was copied to) left out."""
     found: dict[str, list[File]] = defaultdict(list)
     for path, file in files.items():
-        if file.kind == "file" and _HEADER.search(path) and not _is_pythons(path):
+        if file.kind == "file" and _HEADER.search(path) and not _is_pythons(path) and not path.startswith(imported):
             found[path[: path.index("/include/") + len("/include")]].append(file)
     for folder, headers in found.items():
         yield Tool("headers", folder, tuple(headers), layer)

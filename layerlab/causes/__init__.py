@@ -1,0 +1,92 @@
+"""What an image could do without, by cause: facts about what no container sees, judgements about what one sees.
+
+`layerlab.causes.ledger` says what the causes are. Whatever is asked, no byte is in two of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from layerlab.causes.ledger import CAUSES, FACTS, JUDGEMENTS, Row, rows, totals
+from layerlab.causes.summary import Cause, Remark, grouped, remarks
+from layerlab.image import Image
+from layerlab.image.contents import Contents
+from layerlab.image.owners import owners
+from layerlab.progress import Report, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "CAUSES",
+    "FACTS",
+    "JUDGEMENTS",
+    "Cause",
+    "Remark",
+    "Row",
+    "causes",
+    "document",
+    "files",
+    "grouped",
+    "remarks",
+    "rows",
+    "totals",
+]
+
+
+def document(image: Image, found: list[Row] | None = None, *, read_contents: bool = False) -> dict[str, Any]:
+    """What ``xray --json`` says of causes and owners, and what can be remarked without a Dockerfile.
+
+    Args:
+        image: The image.
+        found: What `rows` gave; None for what can be told without reading contents.
+        read_contents: Whether contents were read for it.
+    """
+    found = rows(image.content) if found is None else found
+    by_place = grouped(image.content, found)
+    return {
+        "contents_read": read_contents,
+        "causes": [cause.document() for cause in by_place],
+        "owners": owners(image),
+        "findings": [remark.document() for remark in remarks(image.content, by_place)],
+    }
+
+
+def causes(image: Image, contents: Contents | None = None, report: Report = silent) -> pd.DataFrame:
+    """What an image could do without, by cause and place.
+
+    Args:
+        image: What `layerlab.image.read` gave.
+        contents: Its files' bytes (`layerlab.image.contents.of`), which are read where that takes to compare them.
+            None for what can be told without: nothing is compared, and neither files with the same content nor debug
+            symbols are looked for.
+        report: Is told what is being read.
+
+    Returns:
+        A row per cause, layer that stores it, and layer that took it away; facts first, then the most bytes:
+        `cause` category (`CAUSES`), `is_fact` bool, `bytes` int64, `files` int64, `layer` int64, `line` Int64 (of the
+        Dockerfile, where it is known), `by_layer` Int64 and `by_line` Int64 (what took it away; missing for
+        judgements), `details` tuple of str (such as ``apt lists``, or packages; the most bytes first), `examples`
+        tuple of str (the largest files' paths).
+        Always: the bytes of the facts are the image's `wasted_bytes`, and those of the judgements at most its
+        `live_bytes`.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    from layerlab.causes import frames  # noqa: PLC0415  # imports pandas
+
+    return frames.causes(grouped(image.content, rows(image.content, contents, report)))
+
+
+def files(image: Image, contents: Contents | None = None, report: Report = silent) -> pd.DataFrame:
+    """The files that an image could do without; arguments and errors as for `causes`.
+
+    Returns:
+        A row per file: `path` str, `cause` category, `is_fact` bool, `detail` str, `bytes` int64 (what is not needed
+        of it), `layer` int64, `line` Int64, `by_layer` Int64, `by_line` Int64, `like` str (for the same content, the
+        path that stays). Summed up by cause and place it is what `causes` returns.
+    """
+    from layerlab.causes import frames  # noqa: PLC0415  # imports pandas
+
+    return frames.files(image.content, rows(image.content, contents, report))

@@ -1,0 +1,228 @@
+"""Every byte that an image could do without, each once: what no container sees, and what nothing needs as it seems.
+
+*Facts* are of files that no container can see, in the layer that stores them, and say what took them away:
+
+* ``overwritten: content``: a later layer has something else at the path;
+* ``overwritten: mode or owner``: it has the same content there, with another mode, owner or group (a ``chmod -R``);
+* ``overwritten: unchanged``: it has the same content, mode and owner (only times or extended attributes may differ);
+* ``overwritten: not compared``: it has as many bytes there, and nobody has compared them;
+* ``deleted``, ``hidden``: as in `layerlab.image.filesystem`.
+
+*Judgements* are of files that a container sees: those of `rules`, and two for which contents are read:
+
+* ``same content at several paths``: all but one of the files of 1 kB or more that have the same bytes (under 1 MB
+  only those with the same name); the one in the lowest layer counts as needed;
+* ``debug symbols``: of programs and libraries that nothing else is said of, what ``strip`` would take out.
+
+So no byte is in two causes, the facts add up to what is wasted, and all the judgements to no more than what is live.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from layerlab.causes import rules
+from layerlab.causes.rules import CACHES, HEADERS, TESTS, TOOLS
+from layerlab.image import filesystem
+from layerlab.image.content import Content
+from layerlab.image.contents import Contents
+from layerlab.image.filesystem import OVERWRITTEN
+from layerlab.image.layer import FILE
+from layerlab.progress import Report, Step, silent
+
+CONTENT: Final = "overwritten: content"
+METADATA: Final = "overwritten: mode or owner"
+NOTHING: Final = "overwritten: unchanged"
+NOT_COMPARED: Final = "overwritten: not compared"
+DELETED: Final = "deleted"
+HIDDEN: Final = "hidden"
+SAME: Final = "same content at several paths"
+SYMBOLS: Final = "debug symbols"
+
+FACTS: Final = (CONTENT, METADATA, NOTHING, NOT_COMPARED, DELETED, HIDDEN)
+"""What can be known."""
+JUDGEMENTS: Final = (CACHES, rules.BYTECODE, TESTS, TOOLS, HEADERS, SAME, SYMBOLS)
+"""What is judged, in the order in which it is."""
+CAUSES: Final = (*FACTS, *JUDGEMENTS)
+SMALLEST: Final = 1_000
+"""Bytes of a file whose content is compared with others'."""
+ANY_NAME: Final = 1_000_000
+"""Bytes of a file that is compared whatever the others are called."""
+
+_TEXTS: Final = (
+    ".py",
+    ".pyc",
+    ".pyi",
+    ".txt",
+    ".json",
+    ".js",
+    ".css",
+    ".html",
+    ".csv",
+    ".h",
+    ".sh",
+    ".pl",
+    ".pm",
+    ".a",
+)
+
+
+class Row(NamedTuple):
+    """Bytes of one file, and why they are not needed.
+
+    Attributes:
+        entry: The index of the file's entry: its first visible name, or the one that was visible last.
+        cause: One of `CAUSES`.
+        detail: What it is exactly, such as ``apt lists`` or a package; empty where the cause says it all.
+        bytes: How many.
+        layer: The layer that stores them.
+        by_layer: For a fact, the layer that took the file away.
+        like: For ``same content``, the entry that stays.
+    """
+
+    entry: int
+    cause: str
+    detail: str
+    bytes: int
+    layer: int
+    by_layer: int | None = None
+    like: int | None = None
+
+    @property
+    def is_fact(self) -> bool:
+        """Whether it is a fact, not a judgement."""
+        return self.by_layer is not None
+
+
+def rows(content: Content, contents: Contents | None = None, report: Report = silent) -> list[Row]:
+    """All of them: facts first, then judgements; within each in the order of the layers.
+
+    Args:
+        content: The image.
+        contents: Its files' bytes; without them nothing is compared, and no debug symbols are looked for.
+        report: Is told what is being read.
+    """
+    found = _facts(content, contents, report)
+    found += _judgements(content, contents, report)
+    return found
+
+
+def _facts(content: Content, contents: Contents | None, report: Report) -> list[Row]:
+    merged = content.merged
+    wasted = content.inodes.wasted.tolist()
+    later = {index: _successor(content, index) for index in wasted if merged.causes[index] == OVERWRITTEN}
+    same_size = {
+        index: new
+        for index, new in later.items()
+        if new is not None and merged.kinds[new] == FILE and merged.sizes[new] == merged.sizes[index]
+    }
+    digests: dict[int, str] = {}
+    if contents is not None:
+        report(Step("facts", "comparing what was overwritten", "running"))
+        digests = contents.digests(
+            {i for pair in same_size.items() for i in pair if merged.sizes[i] > 0}  # of nothing there is one kind
+        )
+        report(Step("facts", "comparing what was overwritten", "done"))
+    found = []
+    for index in wasted:
+        if merged.causes[index] == filesystem.DELETED:
+            cause = DELETED
+        elif merged.causes[index] == filesystem.HIDDEN:
+            cause = HIDDEN
+        elif index not in same_size:
+            cause = CONTENT
+        else:
+            cause = _compared(content, index, same_size[index], digests)
+        found.append(_row(content, index, cause, by_layer=int(merged.gone_by[index])))
+    return sorted(found, key=lambda row: (row.layer, row.entry))
+
+
+def _successor(content: Content, index: int) -> int | None:
+    """What the layer that overwrote an entry has at its path."""
+    merged = content.merged
+    layer, path = int(merged.gone_by[index]), merged.paths[index]
+    return content.index(layer, path)
+
+
+def _compared(content: Content, old: int, new: int, digests: dict[int, str]) -> str:
+    merged = content.merged
+    if merged.sizes[old] > 0:
+        if old not in digests or new not in digests:
+            return NOT_COMPARED
+        if digests[old] != digests[new]:
+            return CONTENT
+    columns = (merged.modes, merged.uids, merged.gids)
+    return NOTHING if all(column[old] == column[new] for column in columns) else METADATA
+
+
+def _judgements(content: Content, contents: Contents | None, report: Report) -> list[Row]:
+    merged = content.merged
+    live = content.inodes.live[merged.sizes[content.inodes.live] > 0].tolist()
+    judged = rules.judge(content, live)
+    found = [_row(content, index, cause, detail) for index, (cause, detail) in judged.items()]
+    if contents is not None:
+        rest = [index for index in live if index not in judged]
+        report(Step("same", "looking for the same content at several paths", "running"))
+        again = _same(content, contents, rest)
+        report(Step("same", "looking for the same content at several paths", "done"))
+        found += [_row(content, index, SAME, like=like) for index, like in again.items()]
+        report(Step("symbols", "looking for debug symbols", "running"))
+        programs = [index for index in rest if index not in again and _may_be_program(content, index)]
+        symbols = contents.debug_bytes(programs)
+        report(Step("symbols", "looking for debug symbols", "done"))
+        found += [_row(content, index, SYMBOLS, size=size) for index, size in symbols.items() if size]
+    return sorted(found, key=lambda row: (row.layer, row.entry))
+
+
+def _row(
+    content: Content,
+    index: int,
+    cause: str,
+    detail: str = "",
+    *,
+    by_layer: int | None = None,
+    like: int | None = None,
+    size: int | None = None,
+) -> Row:
+    merged = content.merged
+    stored = int(merged.layers[merged.inodes[index]])
+    return Row(index, cause, detail, int(merged.sizes[index]) if size is None else size, stored, by_layer, like)
+
+
+def _same(content: Content, contents: Contents, indexes: list[int]) -> dict[int, int]:
+    """The files that another one makes needless, each with that one."""
+    merged = content.merged
+    groups: dict[tuple[int, str], list[int]] = {}
+    for index in indexes:
+        size = int(merged.sizes[index])
+        if size >= SMALLEST:
+            name = "" if size >= ANY_NAME else merged.paths[index].rpartition("/")[2]
+            groups.setdefault((size, name), []).append(index)
+    alike = [group for group in groups.values() if len(group) > 1]
+    digests = contents.digests(index for group in alike for index in group)
+    found: dict[int, int] = {}
+    for group in alike:
+        first: dict[str, int] = {}
+        for index in sorted(group, key=lambda i: (merged.layers[merged.inodes[i]], merged.paths[i])):
+            if (digest := digests.get(index)) is not None and first.setdefault(digest, index) != index:
+                found[index] = first[digest]
+    return found
+
+
+def _may_be_program(content: Content, index: int) -> bool:
+    """Whether a file may be an ELF program or library: by its name, or its mode."""
+    merged = content.merged
+    name = merged.paths[index].rpartition("/")[2]
+    return merged.sizes[index] >= SMALLEST and (
+        ".so" in name or bool(merged.modes[index] & 0o111 and not name.endswith(_TEXTS))
+    )
+
+
+def totals(content: Content, found: list[Row]) -> dict[str, int]:
+    """Bytes by cause, and of what is needed as far as can be told (``needed``); together all that is stored."""
+    sums = dict.fromkeys(CAUSES, 0)
+    for row in found:
+        sums[row.cause] += row.bytes
+    return {**sums, "needed": int(np.sum(content.layer_bytes)) - sum(sums.values())}

@@ -1,0 +1,172 @@
+"""What nothing needs that runs, judged by where a file lies and what it is called.
+
+These are judgements: they hold for most images, and may be wrong for one. Of several that apply to a file, the first
+counts:
+
+1. package indexes and caches: what package managers download or look up, and archives of packages;
+2. bytecode without use: in ``__pycache__`` without its module, or of an interpreter that is not there (`bytecode`);
+3. test suites: ``tests`` folders of packages and of the app, and the interpreter's own;
+4. build tools: compilers and their like, pip and other installers;
+5. headers and static libraries, and what else only compilers and type checkers read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from layerlab.causes import bytecode
+from layerlab.image.content import Content
+from layerlab.image.packages import APP, COMPILERS, Package, part_of_package
+
+CACHES: Final = "package indexes and caches"
+BYTECODE: Final = "bytecode without use"
+TESTS: Final = "test suites"
+TOOLS: Final = "build tools"
+HEADERS: Final = "headers and static libraries"
+
+
+class Judged(NamedTuple):
+    """A judgement about a file: the cause, and what it is exactly."""
+
+    cause: str
+    detail: str
+
+
+_CACHES: Final = tuple(
+    (re.compile(pattern), detail)
+    for pattern, detail in (
+        (r"/var/lib/apt/lists(/|$)", "apt lists"),
+        (r"/var/cache/apt(/|$)", "apt archives"),
+        (r"(/var/cache/apk|/etc/apk/cache)(/|$)", "apk cache"),
+        (r"/var/cache/(dnf|yum|libdnf5|zypp)(/|$)", "dnf cache"),
+        (r".*/(\.cache/pip|http-v2|selfcheck)(/|$)", "pip cache"),
+        (r".*/(\.cache/uv|(archive|simple|wheels|sdists|interpreter|built-wheels|flat-index)-v\d+)(/|$)", "uv cache"),
+        (r".*/(\.npm/_\w+|\.cache/(yarn|node|pnpm)|\.pnpm-store|\.yarn/cache)(/|$)", "npm cache"),
+        (r".*/\.cache/pypoetry(/|$)|.*/conda/pkgs(/|$)", "other installers' caches"),
+        (
+            r".*/(\.cache/go-build|\.?cargo/registry|\.m2/repository|\.gradle/caches)(/|$)",
+            "build caches",
+        ),
+        (r"/var/cache/(man|ldconfig)(/|$)", "system caches"),
+        (r"/var/log/apt(/|$)", "package manager's logs"),
+        (r"(/root|/home/[^/]+)/\.cache(/|$)", "other caches"),
+    )
+)
+_CACHED_FILES: Final = tuple(
+    (re.compile(pattern), detail)
+    for pattern, detail in (
+        (r"(?!.*/(ensurepip|virtualenv|seed)/).*\.(deb|rpm|whl)", "package archives"),
+        (r"/var/(lib/dpkg|cache/debconf)/[^/]*-old", "package manager's leftovers"),
+        (r"/var/log/(dpkg|alternatives|bootstrap)\.log", "package manager's logs"),
+    )
+)
+_TESTS: Final = re.compile(
+    r".*/(site|dist)-packages/(.*/)?tests(/|$)"
+    r"|.*/lib/python3\.\d+/(?!(site|dist)-packages/)([\w/]+/)?(tests?|idle_test)(/|$)"
+    r"|.*/node_modules/(.*/)?(tests?|__tests__)(/|$)"
+)
+_OWN_TESTS: Final = re.compile(r".*/(tests|__tests__)(/|$)")
+_TOOL_FOLDERS: Final = tuple(
+    (re.compile(pattern), detail)
+    for pattern, detail in (
+        (r".*/lib/python3\.\d+/ensurepip(/|$)", "pip"),
+        (r"/usr/local/go(/|$)", "go"),
+        (r"(/usr/local|/root|/home/[^/]+)/\.?(cargo|rustup)(/|$)", "rust"),
+        (r"(/usr(/local)?/lib/node_modules/(npm|corepack)|/opt/yarn[^/]*)(/|$)", "npm"),
+    )
+)
+_TOOL_FILES: Final = re.compile(r"(|/bin|/usr/bin|/usr/local/bin|/root/\.local/bin|.*/bin)/(uvx?|poetry|hatch|pdm)")
+_INSTALLERS: Final = frozenset(
+    [
+        *("build", "cibuildwheel", "cmake", "cython", "flit-core", "hatch", "hatchling", "maturin", "meson"),
+        *("meson-python", "mypy", "ninja", "pdm", "pip", "pip-tools", "pipenv", "pipx", "poetry", "poetry-core"),
+        *("pybind11", "scikit-build", "scikit-build-core", "setuptools", "setuptools-rust", "setuptools-scm"),
+        *("twine", "uv", "virtualenv", "wheel"),
+    ]
+)
+_DEVELOPMENT: Final = re.compile(r".*-dev(-bin)?")
+_HEADER_FOLDERS: Final = re.compile(
+    r"/usr/(local/)?include(/|$)|.*/(site|dist)-packages/(.*/)?include(/|$)|.*/lib/python3\.\d+/config-[^/]*(/|$)|.*/pkgconfig$"
+)
+_HEADER_ENDINGS: Final = (
+    *(".h", ".hh", ".hpp", ".hxx", ".a", ".la", ".o", ".pxd", ".pxi", ".pyx", ".pyi"),
+    *(".c", ".cc", ".cpp", ".cxx", ".f90"),
+)
+
+
+def judge(content: Content, indexes: Sequence[int]) -> dict[int, Judged]:
+    """Judge visible regular files by their paths and owners; what is needed as far as can be told is left out.
+
+    Args:
+        content: The image.
+        indexes: Of visible entries.
+    """
+    merged = content.merged
+    numbers = np.full(len(merged.paths), -1, dtype=np.int64)
+    numbers[content.visible] = np.arange(len(content.visible))
+    packages, owners, parts = content.ownership.packages, content.ownership.owners, content.parts
+    by_package = [_of_package(package) for package in packages]
+    folders: dict[str, Judged | None] = {}
+    unused = bytecode.without_use(content)
+    found = {}
+    for index in indexes:
+        path, place = merged.paths[index], int(numbers[index])
+        folder = path.rpartition("/")[0]
+        if folder not in folders:
+            folders[folder] = _of_folder(folder)
+        of_folder, owner = folders[folder], int(owners[place])
+        judged = (
+            (of_folder if of_folder and of_folder.cause == CACHES else _of_cached_file(path))
+            or (Judged(BYTECODE, unused[index]) if index in unused else None)
+            or (of_folder if of_folder and of_folder.cause == TESTS else None)
+            or (Judged(TESTS, "the app's") if parts[place] == APP and _OWN_TESTS.match(folder) else None)
+            or (by_package[owner] if owner >= 0 else None)
+            or of_folder
+            or _of_file(path)
+        )
+        if judged is not None:
+            found[index] = judged
+    return found
+
+
+def _of_folder(folder: str) -> Judged | None:
+    """What a file is for the folder that it lies in."""
+    for pattern, detail in _CACHES:
+        if pattern.match(folder):
+            return Judged(CACHES, detail)
+    if _TESTS.match(folder):
+        return Judged(
+            TESTS, "of packages" if "-packages/" in folder or "node_modules/" in folder else "the interpreter's"
+        )
+    for pattern, detail in _TOOL_FOLDERS:
+        if pattern.match(folder):
+            return Judged(TOOLS, detail)
+    return Judged(HEADERS, "headers") if _HEADER_FOLDERS.match(folder) else None
+
+
+def _of_cached_file(path: str) -> Judged | None:
+    if path.endswith((".deb", ".rpm", ".whl", "-old", ".log")):
+        for pattern, detail in _CACHED_FILES:
+            if pattern.fullmatch(path):
+                return Judged(CACHES, detail)
+    return None
+
+
+def _of_package(package: Package) -> Judged | None:
+    if package.manager == "python":
+        return Judged(TOOLS, package.name) if package.name in _INSTALLERS else None
+    if part_of_package(package) != COMPILERS:
+        return None
+    return Judged(HEADERS if _DEVELOPMENT.fullmatch(package.name) else TOOLS, package.name)
+
+
+def _of_file(path: str) -> Judged | None:
+    if path.endswith(_HEADER_ENDINGS):
+        ending = path.rpartition(".")[2]
+        detail = "static libraries" if ending in {"a", "la", "o"} else "stubs" if ending == "pyi" else "headers"
+        return Judged(HEADERS, detail)
+    return Judged(TOOLS, path.rpartition("/")[2]) if _TOOL_FILES.fullmatch(path) else None

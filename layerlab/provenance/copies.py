@@ -1,0 +1,83 @@
+"""Bytes that layers store although the image had them already: after a ``chown -R``, or as second copies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerlab.image.contents import Contents
+from layerlab.image.filesystem import OVERWRITTEN, Filesystem
+from layerlab.image.layer import FILE
+from layerlab.provenance.model import Copy
+
+SMALLEST: Final = 1_000
+"""Bytes of a file that is looked at."""
+ANY_NAME: Final = 1_000_000
+"""Bytes of a file that is looked for under any name; smaller ones are looked for under their own."""
+
+
+def find(contents: Contents, first: int) -> tuple[Copy, ...]:
+    """What the layers from the one with the index `first` store again.
+
+    Hard links are no copies. Contents are compared only where sizes are equal.
+    """
+    merged = contents.content.merged
+    groups = list(_alike(merged, first))
+    digests = contents.digests(index for group in groups for index in group)
+    copies: dict[int, Copy] = {}
+    for group in groups:
+        seen: dict[str, list[int]] = {}
+        for index in sorted(group):
+            if (digest := digests.get(index)) is None:
+                continue
+            earlier = seen.setdefault(digest, [])
+            if earlier and merged.layers[index] >= first:
+                same_path = [other for other in earlier if merged.paths[other] == merged.paths[index]]
+                of = same_path[-1] if same_path else earlier[0]
+                copies[index] = Copy(
+                    path=merged.paths[index],
+                    bytes=int(merged.sizes[index]),
+                    layer=int(merged.layers[index]),
+                    of=merged.paths[of],
+                    of_layer=int(merged.layers[of]),
+                )
+            earlier.append(index)
+    return tuple(copies[index] for index in sorted(copies))
+
+
+def unchanged(contents: Contents, layers: list[int]) -> dict[int, int]:
+    """The files that these layers store again with the same content at the same path, each with the earlier one."""
+    merged = contents.content.merged
+    replaced = np.flatnonzero(
+        (merged.kinds == FILE)
+        & (merged.causes == OVERWRITTEN)
+        & np.isin(merged.gone_by, np.array(layers, dtype=np.int64))
+    ).tolist()
+    pairs = []
+    for old in replaced:
+        new = contents.index(int(merged.gone_by[old]), merged.paths[old])
+        if new is not None and merged.kinds[new] == FILE and merged.sizes[new] == merged.sizes[old]:
+            pairs.append((new, old))
+    digests = contents.digests({index for pair in pairs for index in pair if merged.sizes[index] > 0})
+    return {
+        new: old
+        for new, old in pairs
+        if merged.sizes[new] == 0 or (new in digests and digests[new] == digests.get(old))
+    }
+
+
+def _alike(merged: Filesystem, first: int) -> list[list[int]]:
+    """Indexes of files that may have the same content, of which at least one is above the base."""
+    start = int(merged.starts[min(first, len(merged.starts) - 1)])
+    stored = (
+        (merged.kinds == FILE) & (merged.sizes >= SMALLEST) & (merged.inodes == np.arange(len(merged.paths)))
+    )  # a further name of an inode stores nothing
+    above = np.unique(merged.sizes[start:][stored[start:]])
+    candidates: NDArray[np.int64] = np.flatnonzero(stored & np.isin(merged.sizes, above))
+    groups: dict[tuple[int, str], list[int]] = {}
+    for index, size in zip(candidates.tolist(), merged.sizes[candidates].tolist(), strict=True):
+        name = "" if size >= ANY_NAME else merged.paths[index].rpartition("/")[2]
+        groups.setdefault((size, name), []).append(index)
+    return [group for group in groups.values() if len(group) > 1 and group[-1] >= start]

@@ -1,0 +1,336 @@
+"""Where the content of a file came from, followed through the stages that it was copied from."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.image.contents import LARGEST, Contents
+from layerlab.image.filesystem import NEVER, Filesystem
+from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
+from layerlab.provenance import copies
+from layerlab.provenance.lineage import Lineage, Step
+from layerlab.provenance.model import Origin
+
+_WILDCARDS: Final = frozenset("*?[")
+_MOST_LINKS: Final = 40  # that are followed to one file, as the kernel does
+_TELLING: Final = 100
+"""Bytes of a file that no other file has by chance."""
+
+
+class Names:
+    """Finds what a container sees of a stage that something is taken from: indexes of entries."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self._links: dict[int, str] = {}
+
+    @property
+    def merged(self) -> Filesystem:
+        """All entries of the stage's image."""
+        return self.contents.content.merged
+
+    def at(self, path: str) -> int | None:
+        """What a container of that stage sees at this path."""
+        return self.merged.find(path)
+
+    def behind(self, path: str) -> int | None:
+        """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
+        parts, at, left = path.strip("/").split("/"), "", _MOST_LINKS
+        while parts:
+            part = parts.pop(0)
+            if part in {"", "."}:
+                continue
+            at = posixpath.dirname(at.rstrip("/")) if part == ".." else f"{at.rstrip('/')}/{part}"
+            index = self.merged.find(at)
+            if index is not None and self.merged.kinds[index] == SYMLINK:
+                left -= 1
+                target = self._target(index)
+                if not target or left < 0:
+                    return None
+                parts = [*target.split("/"), *parts]
+                at = "" if target.startswith("/") else posixpath.dirname(at)
+        return self.merged.find(at)
+
+    def _target(self, index: int) -> str:
+        if index not in self._links:
+            self._links[index] = self.contents.target(None, self.merged.paths[index]) or ""
+        return self._links[index]
+
+    def like(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
+        """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
+        prefix = f"{source.rstrip('/')}/"
+        paths = self.merged.paths
+        found = [
+            index
+            for index in self._by_name.get((posixpath.basename(path), kind, size if kind == FILE else 0), ())
+            if paths[index] == source or paths[index].startswith(prefix)
+        ]
+        layers = self.merged.layers
+        return max(found, key=lambda index: (common_suffix(paths[index], path), layers[index]), default=None)
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, int, int], list[int]]:
+        """Visible entries by name, kind and size."""
+        names: dict[tuple[str, int, int], list[int]] = {}
+        merged = self.merged
+        visible = np.flatnonzero(merged.gone_by == NEVER)
+        columns = (visible.tolist(), merged.kinds[visible].tolist(), merged.sizes[visible].tolist())
+        for index, kind, size in zip(*columns, strict=True):
+            key = (posixpath.basename(merged.paths[index]), kind, size if kind == FILE else 0)
+            names.setdefault(key, []).append(index)
+        return names
+
+
+@dataclass(frozen=True, eq=False)
+class Origins:
+    """Tells where the files of one image came from.
+
+    Attributes:
+        contents: The image's files.
+        lineage: What made its layers.
+        dockerfile: That it was built from.
+        others: The same of other stages, by label.
+        context: The build context, by path relative to it; files of 1 MB or more may be cut.
+        context_sizes: The sizes of its files, if they are known without reading them.
+    """
+
+    contents: Contents
+    lineage: Lineage
+    dockerfile: Dockerfile
+    others: Mapping[str, Origins]
+    context: Mapping[str, bytes]
+    context_sizes: Mapping[str, int] | None = None
+    _names: dict[str, Names] = field(default_factory=dict, repr=False)
+    _known: dict[int, Origin] = field(default_factory=dict, repr=False)
+
+    def at(self, layer: int, path: str) -> Origin:
+        """Where the content of the entry that a layer has at this path came from."""
+        index = self.contents.index(layer, path)
+        return Origin("unknown") if index is None else self.of(index)
+
+    def of(self, index: int) -> Origin:
+        """Where the content of an entry came from."""
+        if index not in self._known:
+            self._known[index] = self._find(index)
+        return self._known[index]
+
+    def _find(self, index: int) -> Origin:
+        layer = int(self.contents.content.merged.layers[index])
+        if layer < self.lineage.base_layers:
+            first = self.lineage.stages[0]
+            return Origin("base", first.label, first.line, entry=index, image=first.base)
+        if (folder := self._folder_before(index, layer)) is not None:
+            return self.of(folder)
+        step = self.lineage.steps.get(layer)
+        if step is None or step.instruction is None:
+            return Origin("unknown", step.stage.label if step else None, step.line if step else None)
+        if step.instruction.keyword in {"COPY", "ADD"}:
+            return self._copied(index, step, step.instruction)
+        if step.instruction.keyword == "RUN":
+            return self._ran(index, step, step.instruction)
+        return Origin("made", step.stage.label, step.line, entry=index)
+
+    def _folder_before(self, index: int, layer: int) -> int | None:
+        """The folder that lower layers have here: an instruction that puts something into it stores it again."""
+        merged = self.contents.content.merged
+        if merged.kinds[index] != DIRECTORY:
+            return None
+        lower = (self.contents.index(number, merged.paths[index]) for number in reversed(range(layer)))
+        return next((found for found in lower if found is not None and merged.kinds[found] == DIRECTORY), None)
+
+    def _copied(self, index: int, step: Step, instruction: Instruction) -> Origin:
+        reference = instruction.flag("from")
+        merged = self.contents.content.merged
+        path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
+        if not reference:
+            source = self._in_context(path, instruction, step.workdir)
+            return Origin("context", step.stage.label, step.line, entry=index, source=source)
+        stage = self.dockerfile.find_stage(reference)
+        if stage is None:
+            source = next(sources(path, instruction, step.workdir), "")
+            return Origin("base", step.stage.label, step.line, image=reference, source=source)
+        names = self._names_in(stage.label)
+        if names is None:
+            return Origin("unknown", step.stage.label, step.line, (stage.label,))
+        found = _copied_from(names, path, kind, size, step)
+        if found is None and kind != DIRECTORY:
+            found = names.like(path, kind, size)
+        if found is not None:
+            return self._through(stage.label, found)
+        if kind == DIRECTORY:  # COPY makes the folders that lead to its destination itself
+            return Origin("made", step.stage.label, step.line, entry=index)
+        return Origin("unknown", step.stage.label, step.line, (stage.label,))
+
+    def _in_context(self, path: str, instruction: Instruction, workdir: str | None) -> str:
+        """The file of the build context that was copied to this path; empty where that cannot be told."""
+        for source in sources(path, instruction, workdir):
+            if source.lstrip("/") in self.context:
+                return source.lstrip("/")
+        written = [posixpath.normpath(argument.strip("\"'")).lstrip("/") for argument in instruction.arguments[:-1]]
+        named = [source for source in written if source in self.context]  # an archive, or under a new name
+        return named[0] if len(named) == 1 else ""
+
+    def _through(self, label: str, index: int) -> Origin:
+        """The origin of what was taken from a stage's entry."""
+        origin = self.others[label].of(index)
+        return replace(origin, through=(label, *origin.through), hops=(index, *origin.hops))
+
+    def _ran(self, index: int, step: Step, instruction: Instruction) -> Origin:
+        merged = self.contents.content.merged
+        if (earlier := self._unchanged.get(index)) is not None:
+            return self.of(earlier)
+        if merged.kinds[index] == SYMLINK and (link := self._link_before(index)) is not None:
+            return self.of(link)
+        if (mounted := self._mounted(index, instruction)) is not None:
+            return mounted
+        if merged.kinds[index] == FILE and merged.sizes[index] > 0 and (source := self._same_in_context(index)):
+            return Origin("context", step.stage.label, step.line, entry=index, source=source)
+        return Origin("made", step.stage.label, step.line, entry=index)
+
+    def _link_before(self, index: int) -> int | None:
+        """The symbolic link of a lower layer that leads to the same place; changing its owner stores it again."""
+        merged, contents = self.contents.content.merged, self.contents
+        path, layer = merged.paths[index], int(merged.layers[index])
+        for lower in reversed(range(layer)):
+            found = contents.index(lower, path)
+            if found is not None:
+                # Where hidden entries cannot be read, the same is more likely than another.
+                target = contents.target(lower, path) if merged.kinds[found] == SYMLINK else ""
+                return found if target is None or target == contents.target(layer, path) else None
+        return None
+
+    @cached_property
+    def _unchanged(self) -> dict[int, int]:
+        """What RUNs store again although nothing but owner or mode has changed, with the earlier entry."""
+        runs = [layer for layer, step in self.lineage.steps.items() if _keyword(step) == "RUN"]
+        return copies.unchanged(self.contents, runs)
+
+    def _mounted(self, index: int, instruction: Instruction) -> Origin | None:
+        """The origin of an entry that a RUN has copied from a stage that it mounts; None if it has not."""
+        merged = self.contents.content.merged
+        path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
+        for reference, folder in mounts(instruction):
+            stage = self.dockerfile.find_stage(reference)
+            names = self._names_in(stage.label) if stage else None
+            found = names.like(path, kind, size, folder) if names else None
+            if stage and found is not None and self._is_same(index, self.others[stage.label].contents, found):
+                return self._through(stage.label, found)
+        return None
+
+    def _is_same(self, index: int, others: Contents, found: int) -> bool:
+        """Whether an entry of this name, kind and size elsewhere is the same: by its place, or its bytes."""
+        merged = self.contents.content.merged
+        path, size = merged.paths[index], int(merged.sizes[index])
+        other = others.content.merged.paths[found]
+        if common_suffix(path, other) > 2 or size > LARGEST:
+            return True
+        if size < _TELLING:
+            return False
+        own = self.contents.read(int(merged.layers[index]), path)
+        return own is not None and own == others.read(None, other)
+
+    def _same_in_context(self, index: int) -> str:
+        """A file of the build context with the same bytes, and the same name if it is short; empty if none is."""
+        merged = self.contents.content.merged
+        path, size = merged.paths[index], int(merged.sizes[index])
+        if not 0 < size < LARGEST:
+            return ""
+        alike = [
+            name
+            for name in self._context_files.get(size, ())
+            if size >= _TELLING or posixpath.basename(name) == posixpath.basename(path)
+        ]
+        if not alike:
+            return ""
+        content = self.contents.read(int(merged.layers[index]), path)
+        return next((name for name in alike if self.context[name] == content), "")
+
+    @cached_property
+    def _context_files(self) -> dict[int, list[str]]:
+        """The build context's files, by size."""
+        found: dict[int, list[str]] = {}
+        sizes = self.context_sizes
+        for name in self.context:
+            size = len(self.context[name]) if sizes is None else sizes[name]
+            found.setdefault(size, []).append(name)
+        return found
+
+    def _names_in(self, label: str) -> Names | None:
+        if label not in self._names and label in self.others:
+            self._names[label] = Names(self.others[label].contents)
+        return self._names.get(label)
+
+
+def common_suffix(path: str, other: str) -> int:
+    """How many of the last parts of two paths are the same.
+
+    >>> common_suffix("/opt/venv/bin/flask", "/venv/bin/flask")
+    3
+    """
+    count = 0
+    for one, two in zip(reversed(path.strip("/").split("/")), reversed(other.strip("/").split("/")), strict=False):
+        if one != two:
+            break
+        count += 1
+    return count
+
+
+def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterator[str]:
+    """Where a COPY or ADD may have taken what it has put at this path, the likeliest first.
+
+    Sources are followed as they are written; those with variables are left out.
+    """
+    *written, destination = (argument.strip("\"'") for argument in instruction.arguments)
+    if "$" in destination or (workdir is None and not destination.startswith("/")):
+        return
+    target = posixpath.normpath(posixpath.join(workdir or "/", destination))
+    below = path == target or path.startswith(f"{target.rstrip('/')}/")
+    relative = posixpath.relpath(path, target) if below else None
+    for source in reversed(written):  # a later one overwrites an earlier one
+        if "$" in source or relative is None:
+            continue
+        folder = posixpath.normpath(f"/{source.lstrip('/')}")
+        if _WILDCARDS & set(folder):
+            while _WILDCARDS & set(folder):
+                folder = posixpath.dirname(folder)
+        elif relative == "." or relative.split("/")[0] == posixpath.basename(folder):
+            yield folder if relative == "." else posixpath.join(posixpath.dirname(folder), relative)
+        yield posixpath.normpath(posixpath.join(folder, relative))
+
+
+def _copied_from(names: Names, path: str, kind: int, size: int, step: Step) -> int | None:
+    instruction, merged = step.instruction, names.merged
+    if instruction is None:
+        return None
+    for source in sources(path, instruction, step.workdir):
+        for found in (names.at(source), names.behind(source)):
+            if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
+                return found
+    if kind != FILE:
+        return None
+    # One file under a new name, in a place that cannot be told.
+    for argument in instruction.arguments[:-1]:
+        found = names.behind(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
+        if found is not None and merged.kinds[found] == FILE and merged.sizes[found] == size:
+            return found
+    return None
+
+
+def mounts(instruction: Instruction) -> Iterator[tuple[str, str]]:
+    """The stages or images whose files a RUN mounts, each with the folder of theirs that it mounts."""
+    for name, value in instruction.flags:
+        options = dict(option.partition("=")[::2] for option in value.split(",")) if name == "mount" else {}
+        if options.get("from") and options.get("type", "bind") in {"bind", "cache"}:
+            folder = options.get("source") or options.get("src") or "/"
+            yield options["from"], "/" if "$" in folder else posixpath.normpath(f"/{folder.lstrip('/')}")
+
+
+def _keyword(step: Step) -> str:
+    return step.instruction.keyword if step.instruction else ""

@@ -1,0 +1,155 @@
+"""What to change in a Dockerfile, and how many bytes that would save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from layerlab.causes.ledger import Row
+from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.image import Image
+from layerlab.image.content import Content
+from layerlab.image.contents import Contents
+from layerlab.provenance.model import Origin
+from layerlab.xray.edits import Change, edited
+from layerlab.xray.effects import Effect, Model
+from layerlab.xray.tracing import Trace
+
+SMALLEST: Final = 100_000
+"""Bytes that are worth an edit."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit that a program can make.
+
+    Attributes:
+        changes: Of the Dockerfile's instructions.
+        merges: Lines of RUNs that become one.
+        after: What is added to the Dockerfile's end.
+        ignored: Lines that are added to ``.dockerignore``.
+    """
+
+    changes: tuple[Change, ...] = ()
+    merges: tuple[frozenset[int], ...] = ()
+    after: str = ""
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to change.
+
+    Attributes:
+        title: What to do, in a few words.
+        why: What was seen that it would save.
+        line: The line of the Dockerfile that it is about; None where none is known.
+        bytes: What the image would store less; a prediction.
+        edit: How, for a program; None where it takes somebody who knows what the image is for.
+        effect: What `bytes` was predicted from.
+    """
+
+    title: str
+    why: str
+    line: int | None
+    bytes: int
+    edit: Edit | None = None
+    effect: Effect = field(default_factory=Effect, repr=False, compare=False)
+
+    @property
+    def is_mechanical(self) -> bool:
+        """Whether a program can make the edit, and so prove what it saves."""
+        return self.edit is not None
+
+    def document(self, dockerfile: Dockerfile | None) -> dict[str, Any]:
+        """As JSON has it; with the whole Dockerfile as it would be."""
+        found: dict[str, Any] = {
+            "title": self.title,
+            "why": self.why,
+            "line": self.line,
+            "bytes": self.bytes,
+            "mechanical": self.is_mechanical,
+        }
+        if self.edit is not None and dockerfile is not None:
+            found["dockerfile"] = text(dockerfile, [self])
+            found["dockerignore"] = list(self.edit.ignored)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An image as those look at it that find advice.
+
+    Attributes:
+        image: The image.
+        contents: Its files' bytes.
+        rows: What it could do without (`layerlab.causes`).
+        trace: Its stages; None if nobody knows its Dockerfile.
+    """
+
+    image: Image
+    contents: Contents
+    rows: list[Row]
+    trace: Trace | None = None
+
+    @property
+    def content(self) -> Content:
+        """What it holds."""
+        return self.image.content
+
+    @cached_property
+    def model(self) -> Model:
+        """Its stored bytes."""
+        return Model(self.content)
+
+    @cached_property
+    def instructions(self) -> dict[int, Instruction]:
+        """What made its layers, where it is known."""
+        if self.trace is None:
+            return self.content.origins
+        steps = self.trace.origins.lineage.steps
+        return {layer: step.instruction for layer, step in steps.items() if step.instruction is not None}
+
+    @cached_property
+    def by_line(self) -> dict[int, int]:
+        """The layers that instructions of the Dockerfile made, by their lines."""
+        own = {each.line for each in self.trace.dockerfile.instructions} if self.trace else set()
+        return {each.line: layer for layer, each in self.instructions.items() if each.line in own}
+
+    def origin(self, entry: int) -> Origin:
+        """Where a file came from."""
+        return self.trace.origins.of(entry) if self.trace else Origin("unknown")
+
+    def source(self, entry: int) -> str:
+        """The path of a file in the image of the stage in which it was at first."""
+        origin = self.origin(entry)
+        if self.trace is None or origin.entry is None:
+            return self.content.merged.paths[entry]
+        at = self.trace.origins
+        for label in origin.through:
+            at = at.others[label]
+        return at.contents.content.merged.paths[origin.entry]
+
+    def advise(
+        self, title: str, why: str, line: int | None, edit: Edit | None, effect: Effect, *, smallest: int = SMALLEST
+    ) -> list[Advice]:
+        """An advice, if what it saves is worth an edit."""
+        saved = self.model.saved([effect])
+        return [Advice(title, why, line, saved, edit, effect)] if saved >= smallest else []
+
+
+def text(dockerfile: Dockerfile, advice: list[Advice]) -> str:
+    """The Dockerfile after all these edits."""
+    edits = [each.edit for each in advice if each.edit is not None]
+    return edited(
+        dockerfile,
+        [change for edit in edits for change in edit.changes],
+        [lines for edit in edits for lines in edit.merges],
+        "\n".join(edit.after for edit in edits if edit.after),
+    )
+
+
+def megabytes(size: float) -> str:
+    """A size for a sentence."""
+    return f"{size / 1e6:.1f} MB" if size < 9.95e6 else f"{size / 1e6:,.0f} MB"

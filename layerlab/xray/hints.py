@@ -1,0 +1,115 @@
+"""Advice that takes somebody who knows what the image is for: no program can make these edits."""
+
+from __future__ import annotations
+
+from layerlab import causes
+from layerlab.causes.ledger import SAME
+from layerlab.causes.rules import BYTECODE, HEADERS, TOOLS
+from layerlab.checker import shell
+from layerlab.xray.advice import Advice, View, megabytes
+from layerlab.xray.effects import Effect
+
+
+def copied_twice(view: View) -> list[Advice]:
+    """Layers that store what another layer has already, at other paths."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    merged = view.content.merged
+    base = view.trace.origins.lineage.base_layers if view.trace else 0
+    for row in view.rows:
+        if row.cause == SAME and row.like is not None and row.layer >= base:
+            groups.setdefault((row.layer, int(merged.layers[row.like])), []).append(row.entry)
+    found: list[Advice] = []
+    for (layer, of), entries in groups.items():
+        mine, theirs = view.instructions.get(layer), view.instructions.get(of)
+        line = mine.line if mine else None
+        source = theirs.flag("from") if theirs else None
+        installs = bool(
+            mine and view.trace and mine.keyword == "RUN" and shell.installs_python(view.trace.dockerfile, mine, {})
+        )
+        if source and installs:
+            title = (
+                f"use what line {theirs.line if theirs else ''} copies from `{source}` instead of installing it again"
+            )
+        elif of < base:
+            title = f"{_place(view, layer)} stores files again that the base image has"
+        else:
+            title = f"{_place(view, layer)} stores what {_place(view, of)} has brought already: keep one"
+        example = merged.paths[max(entries, key=lambda entry: int(merged.sizes[entry]))]
+        why = f"{len(entries)} files have the same content at another path, such as {example}"
+        found += view.advise(title, why, line, None, Effect(removed=view.model.inodes(entries)))
+    return found
+
+
+def tools_that_ship(view: View) -> list[Advice]:
+    """Build tools and headers that were installed above the base."""
+    found: list[Advice] = []
+    base = view.trace.origins.lineage.base_layers if view.trace else 0
+    by_layer: dict[int, list[tuple[int, str]]] = {}
+    for row in view.rows:
+        if row.cause in {TOOLS, HEADERS} and row.layer >= base:
+            by_layer.setdefault(row.layer, []).append((row.entry, row.detail))
+    for layer, entries in by_layer.items():
+        instruction = view.instructions.get(layer)
+        sizes: dict[str, int] = {}
+        for entry, detail in entries:
+            sizes[detail] = sizes.get(detail, 0) + int(view.content.merged.sizes[entry])
+        largest = sorted(sizes, key=lambda detail: -sizes[detail])[:3]
+        found += view.advise(
+            f"leave what only builds need out of {_place(view, layer)}: build in another stage, and copy the result",
+            f"it ships {', '.join(f'{each} ({megabytes(sizes[each])})' for each in largest)}",
+            instruction.line if instruction else None,
+            None,
+            Effect(removed=view.model.inodes(entry for entry, _ in entries)),
+        )
+    return found
+
+
+def unused_bytecode(view: View) -> list[Advice]:
+    """Bytecode that nothing reads."""
+    base = view.trace.origins.lineage.base_layers if view.trace else 0
+    entries = [row.entry for row in view.rows if row.cause == BYTECODE and row.layer >= base]
+    reasons = sorted({row.detail for row in view.rows if row.cause == BYTECODE})
+    effect = Effect(removed=view.model.inodes(entries))
+    return view.advise(
+        "leave bytecode out that no interpreter reads", f"it is {' or '.join(reasons)}", None, None, effect
+    )
+
+
+def unused_stages(view: View) -> list[Advice]:
+    """Stages that are built and of which nothing comes to the image: it would not be smaller without them."""
+    if view.trace is None:
+        return []
+    from layerlab.provenance import frames  # noqa: PLC0415  # imports pandas
+
+    table = frames.stages(view.image, view.trace.origins, view.trace.final, view.trace.built)
+    return [
+        Advice(
+            f"delete stage `{row.stage}`, or use it",
+            "it is built, and nothing of it comes to the image"
+            if row.role == "nothing"
+            else "no stage that counts takes anything from it",
+            int(str(row.line)),
+            0,
+        )
+        for row in table[table["role"].isin(["nothing", "not built"])].itertuples()
+    ]
+
+
+def left_in_layers(view: View) -> list[Advice]:
+    """What can be said without a Dockerfile: by layer, what was stored in vain."""
+    if view.trace is not None:
+        return []
+    by_place = causes.grouped(view.content, view.rows)
+    return [
+        Advice(remark.title, remark.why, remark.line, remark.bytes)
+        for remark in causes.remarks(view.content, by_place)
+        if remark.cause.is_fact or remark.cause.cause not in {TOOLS, HEADERS, SAME, BYTECODE}
+    ]
+
+
+def _place(view: View, layer: int) -> str:
+    instruction = view.instructions.get(layer)
+    if instruction is not None:
+        return f"line {instruction.line}"
+    words = " ".join(view.content.instructions[layer].split())
+    return f"layer {layer} ({words[:50]}{'…' * (len(words) > 50)})"

@@ -1,0 +1,166 @@
+"""Advice about RUNs that take away what an earlier layer has stored: a layer never shrinks another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from layerlab.causes.ledger import METADATA, NOTHING, Row
+from layerlab.checker import shell
+from layerlab.dockerfile import Instruction
+from layerlab.image.layer import FILE
+from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
+from layerlab.xray.edits import Change, neighbours
+from layerlab.xray.effects import Effect
+
+
+def merge_runs(view: View) -> list[Advice]:
+    """Neighbouring RUNs, the later of which deletes or overwrites what the earlier have stored: make them one."""
+    if view.trace is None:
+        return []
+    stored = _stored_and_gone(view)
+    found = []
+    for stage in view.trace.origins.lineage.stages:
+        for group in neighbours(view.trace.dockerfile, stage.index):
+            lines = [each.line for each in group if each.line in view.by_line]
+            layers = [view.by_line[line] for line in lines]
+            pairs = {
+                pair: rows
+                for pair, rows in stored.items()
+                if pair[0] in layers and pair[1] in layers and sum(row.bytes for row in rows) >= SMALLEST
+            }
+            for first, last in _spans(list(pairs)):
+                span = [(line, layer) for line, layer in zip(lines, layers, strict=True) if first <= layer <= last]
+                inside = [rows for (low, high), rows in pairs.items() if first <= low and high <= last]
+                found += _one_run(view, span, inside)
+    return found
+
+
+def _one_run(view: View, span: list[tuple[int, int]], inside: list[list[Row]]) -> list[Advice]:
+    lines = [line for line, _ in span]
+    effect = Effect(merged=(frozenset(layer for _, layer in span),))
+    largest = max(inside, key=lambda rows: sum(row.bytes for row in rows))
+    size, cause = sum(row.bytes for row in largest), largest[0].cause.partition(":")[0]
+    stores, takes = view.instructions[largest[0].layer], view.instructions[largest[0].by_layer or 0]
+    if cause == "deleted":
+        done, fate = "deletes", "it stays in its layer"
+    else:
+        done, fate = "stores again" if largest[0].cause in {METADATA, NOTHING} else "replaces", "the layers hold both"
+    why = f"line {takes.line} {done} {megabytes(size)} that line {stores.line} has stored, and {fate}"
+    title = f"make lines {_listed(lines)} one RUN"
+    return view.advise(title, why, lines[0], Edit(merges=(frozenset(lines),)), effect)
+
+
+def copy_with_owner(view: View) -> list[Advice]:
+    """A RUN that changes owner or mode of what a COPY has brought: let COPY do it."""
+    if view.trace is None:
+        return []
+    found: list[Advice] = []
+    by_run: dict[int, list[Row]] = {}
+    for row in view.rows:
+        if row.cause == METADATA and row.by_layer is not None and _keyword(view, row.layer) in {"COPY", "ADD"}:
+            by_run.setdefault(row.by_layer, []).append(row)
+    for layer, rows in by_run.items():
+        run = view.instructions.get(layer)
+        if run is not None and run.keyword == "RUN" and run.line in view.by_line:
+            found += _copy_flags(view, run, layer, rows)
+    return found
+
+
+def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> list[Advice]:
+    merged = view.content.merged
+    changes: list[Change] = []
+    again: list[int] = []
+    copies = sorted({row.layer for row in rows})
+    kinds = set()
+    for stored in copies:
+        entries = [view.content.index(layer, merged.paths[row.entry]) for row in rows if row.layer == stored]
+        new = [entry for entry in entries if entry is not None]
+        rows_of = [row.entry for row in rows if row.layer == stored]
+        of_layer = view.content.layers[stored]
+        if len(set(rows_of)) != len(set(of_layer.inodes[of_layer.kinds == FILE].tolist())):
+            continue  # not all that COPY has brought
+        flags = _flags(view, rows_of, new)
+        copy = view.instructions[stored]
+        if flags is None or copy.line not in view.by_line or copy.flag("chown") or copy.flag("chmod"):
+            continue
+        kinds |= {flag.partition("=")[0] for flag in flags}
+        changes += [Change(copy.line, "flag", flag) for flag in flags]
+        again += new
+    if not changes:
+        return []
+    changed = _without_recursion(view, run, kinds)
+    lines = sorted({change.line for change in changes})
+    size = sum(int(merged.sizes[entry]) for entry in again)
+    title = (
+        f"give line{'s' * (len(lines) > 1)} {_listed(lines)} {' and '.join(sorted(kinds))} instead of line {run.line}"
+    )
+    why = f"line {run.line} changes owner or mode alone, and so stores {megabytes(size)} a second time"
+    edit = Edit(changes=(*changes, *changed)) if changed else None
+    return view.advise(title, why, run.line, edit, Effect(removed=view.model.inodes(again)))
+
+
+def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:
+    """The flags of COPY that give files what a RUN gave them afterwards; None if no one flag gives it to all."""
+    merged = view.content.merged
+    flags = []
+    if any(
+        merged.uids[a] != merged.uids[b] or merged.gids[a] != merged.gids[b] for a, b in zip(old, new, strict=False)
+    ):
+        owners = {(int(merged.uids[entry]), int(merged.gids[entry])) for entry in new}
+        if len(owners) != 1:
+            return None
+        uid, gid = next(iter(owners))
+        flags.append(f"--chown={uid}:{gid}")
+    if [merged.modes[entry] for entry in old] != [merged.modes[entry] for entry in new]:
+        modes = {int(merged.modes[entry]) for entry in new}
+        if len(modes) != 1 or not next(iter(modes)) & 0o111:  # folders get it, too
+            return None
+        flags.append(f"--chmod={next(iter(modes)):o}")
+    return flags or None
+
+
+def _without_recursion(view: View, run: Instruction, kinds: set[str]) -> list[Change]:
+    """What makes a RUN change only the folders that it names, so that it stores no file again."""
+    assert view.trace is not None  # noqa: S101  # the caller has one
+    names = {kind.removeprefix("--") for kind in kinds}
+    found = shell.commands(view.trace.dockerfile, run, {})
+    tools = {command.name for command in found if command.name in {"chown", "chmod", "chgrp"}}
+    if run.is_json or run.heredocs or not tools <= names:
+        return []
+    flag = r"(?:-R|--recursive)"
+    changes = [Change(run.line, "replace", r"\1", rf"(\b{tool})\s+{flag}(?=\s)") for tool in sorted(tools)]
+    recursive = [command for command in found if command.name in tools]
+    return changes if all({"-R", "--recursive"} & set(command.words[:2]) for command in recursive) else []
+
+
+def _stored_and_gone(view: View) -> dict[tuple[int, int], list[Row]]:
+    """Facts by the layer that stores and the layer that takes away."""
+    found: dict[tuple[int, int], list[Row]] = {}
+    for row in view.rows:
+        if row.by_layer is not None:
+            found.setdefault((row.layer, row.by_layer), []).append(row)
+    return found
+
+
+def _spans(pairs: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Intervals that overlap, put together; those that only touch stay apart."""
+    current: tuple[int, int] | None = None
+    for low, high in sorted(pairs):
+        if current is not None and low < current[1]:
+            current = (current[0], max(current[1], high))
+        else:
+            if current is not None:
+                yield current
+            current = (low, high)
+    if current is not None:
+        yield current
+
+
+def _keyword(view: View, layer: int) -> str:
+    instruction = view.instructions.get(layer)
+    return instruction.keyword if instruction else ""
+
+
+def _listed(lines: list[int]) -> str:
+    words = [str(line) for line in lines]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,0 +1,116 @@
+"""Advice about the build context: what no image needs of it should not be sent."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Final
+
+from layerlab.checker import shell
+from layerlab.xray.advice import Advice, Edit, View
+from layerlab.xray.effects import Effect
+
+_MOST_PATTERNS: Final = 20
+_NEEDLESS: Final = (
+    *(".git", ".github", ".gitlab", ".svn", ".hg", ".idea", ".vscode", ".venv", "venv", "node_modules", ".tox"),
+    *(".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".cache", "__pycache__", ".ipynb_checkpoints"),
+    *("htmlcov", ".coverage", ".DS_Store"),
+)
+
+
+def ignored_context(view: View) -> list[Advice]:
+    """Files of the build context that are deleted later, or that no image needs: name them in .dockerignore."""
+    if view.trace is None:
+        return []
+    return [*_deleted_later(view), *_not_needed(view)]
+
+
+def _deleted_later(view: View) -> list[Advice]:
+    assert view.trace is not None  # noqa: S101
+    sources: dict[str, list[int]] = {}
+    lines, runs = set(), set()
+    for row in view.rows:
+        if row.cause == "deleted" and (origin := view.origin(row.entry)).kind == "context" and origin.source:
+            sources.setdefault(origin.source, []).append(row.entry)
+            lines.add(origin.line)
+            runs.add(row.by_layer)
+    if not sources:
+        return []
+    patterns = _covering(set(sources), {entry.name for entry in view.trace.source.context.entries})
+    effect = Effect(removed=view.model.inodes(entry for entries in sources.values() for entry in entries))
+    line = min(line for line in lines if line is not None)
+    may_be_missing = all(_forces(view, layer) for layer in runs if layer is not None)
+    does_it = len(patterns) <= _MOST_PATTERNS and may_be_missing and not _named(view, patterns)
+    return view.advise(
+        f"name {_quoted(patterns)} in .dockerignore",
+        f"line {line} copies what is deleted later: it stays in the layer",
+        line,
+        Edit(ignored=tuple(patterns)) if does_it else None,
+        effect,
+    )
+
+
+def _named(view: View, patterns: list[str]) -> bool:
+    """Whether an instruction names what is to be left out: it would find nothing."""
+    assert view.trace is not None  # noqa: S101
+    return any(
+        posixpath.normpath(argument.strip("\"'")).lstrip("/") in patterns
+        for each in view.trace.dockerfile.instructions
+        if each.keyword in {"COPY", "ADD"}
+        for argument in each.arguments[:-1]
+    )
+
+
+def _forces(view: View, layer: int) -> bool:
+    """Whether the RUN that deletes does not mind that there is nothing to delete."""
+    run = view.instructions.get(layer)
+    if run is None or view.trace is None:
+        return False
+    removals = [each for each in shell.commands(view.trace.dockerfile, run, {}) if each.name == "rm"]
+    return bool(removals) and all(
+        any(re.fullmatch(r"-[a-zA-Z]*f[a-zA-Z]*|--force", word) for word in each.words) for each in removals
+    )
+
+
+def _not_needed(view: View) -> list[Advice]:
+    assert view.trace is not None  # noqa: S101
+    content = view.content
+    removed: list[str] = []
+    patterns, lines = set(), set()
+    for index in content.visible.tolist():
+        origin = view.origin(index)
+        if origin.kind != "context" or not origin.source:
+            continue
+        needless = next((name for name in origin.source.split("/") if name in _NEEDLESS), None)
+        if needless is not None:
+            patterns.add(f"**/{needless}")
+            lines.add(origin.line)
+            removed.append(content.merged.paths[index])
+    if not removed:
+        return []
+    return view.advise(
+        f"name {_quoted(sorted(patterns))} in .dockerignore",
+        "the image gets them with the build context, and nothing that runs needs them",
+        min(line for line in lines if line is not None),
+        Edit(ignored=tuple(sorted(patterns))),
+        Effect(removed=view.model.at(removed)),
+    )
+
+
+def _covering(wanted: set[str], there: set[str]) -> list[str]:
+    """The fewest paths that stand for these files and for no others: a folder where all in it is wanted."""
+    found: list[str] = []
+    files = {name for name in there if not any(other.startswith(f"{name}/") for other in there)}
+    for name in sorted(wanted):
+        if any(name.startswith(f"{pattern}/") for pattern in found):
+            continue
+        parts = name.split("/")
+        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        whole = (f for f in folders if {each for each in files if each.startswith(f"{f}/")} <= wanted)
+        found.append(next(whole, name))
+    return found
+
+
+def _quoted(patterns: list[str]) -> str:
+    shown = [f"`{pattern}`" for pattern in patterns[:3]]
+    return ", ".join(shown) + (f" and {len(patterns) - 3} more" if len(patterns) > 3 else "")

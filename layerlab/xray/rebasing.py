@@ -1,0 +1,213 @@
+"""Advice about the base image that ships: a slim one does, if what the service needs is copied there."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from layerlab import image as images
+from layerlab.checker import shell
+from layerlab.dockerfile import Instruction, Stage
+from layerlab.engine import Engine
+from layerlab.errors import LabError
+from layerlab.image import Image
+from layerlab.image.layer import FILE
+from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
+from layerlab.xray.edits import Change
+from layerlab.xray.effects import Effect, Rebased
+
+_FULL: Final = re.compile(
+    r"(?P<name>(?:docker\.io/)?(?:library/)?python):(?P<version>[\d.]+)(?:-(?P<suite>trixie|bookworm|bullseye))?"
+)
+_SITE: Final = re.compile(r"(/usr/local/lib/python3\.\d+/site-packages)/")
+_TOOLS_OF_BASE: Final = frozenset({"pip", "setuptools", "wheel"})
+_REPEATED: Final = frozenset({"ENV", "WORKDIR", "USER", "VOLUME", "ARG"})
+_MOVED: Final = frozenset({"CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "LABEL"})
+_ACCOUNTS: Final = frozenset({"useradd", "groupadd", "adduser", "addgroup", "mkdir", "install", "true"})
+_HARMLESS: Final = _ACCOUNTS | {"chown", "chmod", "python", "python3"}
+
+
+def smaller_base(view: View, engine: Engine | None) -> list[Advice]:
+    """A slim base in place of a full one: for the final stage as it is, or for a new one that gets the artifacts."""
+    if view.trace is None or engine is None:
+        return []
+    stage = view.trace.origins.lineage.stages[0]
+    slim_name = slim(stage.base)
+    if slim_name is None:
+        return []
+    try:
+        base = images.read(engine, slim_name)
+    except LabError:
+        return []
+    switch = _Switch(view, stage, slim_name, base)
+    return switch.same_stage() if view.trace.final != stage or _copies_artifacts(stage) else switch.new_stage()
+
+
+def slim(name: str) -> str | None:
+    """The slim variant of an official Python image; None for any other.
+
+    >>> slim("python:3.13-trixie"), slim("python:3.13"), slim("python:3.13-slim")
+    ('python:3.13-slim-trixie', 'python:3.13-slim', None)
+    """
+    found = _FULL.fullmatch(name)
+    if found is None:
+        return None
+    suite = f"-{found['suite']}" if found["suite"] else ""
+    return f"{found['name']}:{found['version']}-slim{suite}"
+
+
+def _copies_artifacts(stage: Stage) -> bool:
+    return any(each.flag("from") for each in stage.instructions)
+
+
+@dataclass(frozen=True, eq=False)
+class _Switch:
+    """From a full base image to a slim one.
+
+    Attributes:
+        view: The image.
+        stage: That is FROM the full one.
+        name: The slim one's.
+        base: The slim one.
+    """
+
+    view: View
+    stage: Stage
+    name: str
+    base: Image
+
+    def same_stage(self) -> list[Advice]:
+        """The final stage as it is, on the slim base."""
+        view, trace = self.view, self.view.trace
+        if trace is None:
+            return []
+        model, merged = view.model, view.content.merged
+        above = [int(inode) for inode in model.stored if merged.layers[inode] >= trace.origins.lineage.base_layers]
+        effect = Effect(rebased=Rebased(self.base.total_bytes, frozenset(above)))
+        runs = [
+            each for stage in trace.origins.lineage.stages for each in stage.instructions if each.keyword == "RUN"
+        ]
+        missing = self._missing(above)
+        does_it = not missing and all(self._is_harmless(run) for run in runs)
+        edit = Edit(changes=(Change(self.stage.line, "replace", self.name, self._base_pattern()),))
+        why = f"the base has {megabytes(self._base_bytes())}, of which the service uses little" + _needs(missing)
+        return view.advise(
+            f"ship from {self.name} (line {self.stage.line})", why, self.stage.line, edit if does_it else None, effect
+        )
+
+    def new_stage(self) -> list[Advice]:
+        """A second stage on the slim base, which gets the Python packages and the app."""
+        view, trace = self.view, self.view.trace
+        if trace is None or len(trace.origins.lineage.stages) != 1 or trace.final != trace.dockerfile.stages[-1]:
+            return []
+        folders = self._folders()
+        if not folders:
+            return []
+        content, merged = view.content, view.content.merged
+        kept = set()
+        for index in content.inodes.live.tolist():
+            path, origin = merged.paths[index], view.origin(index)
+            if any(path.startswith(f"{folder}/") for folder in folders) or origin.kind == "context":
+                kept.add(int(merged.inodes[index]))
+        effect = Effect(rebased=Rebased(self.base.total_bytes, frozenset(kept)))
+        missing = self._missing(kept)
+        label = self.stage.name or _free_name(trace.dockerfile.text)
+        edit = Edit(changes=tuple(self._changes(label)), after=self._final_stage(label, folders))
+        what = " and ".join(folders)
+        why = (
+            f"line {self.stage.line}'s base has {megabytes(self._base_bytes())}, and what the service needs of all"
+            f" that is built on it is {what}" + _needs(missing)
+        )
+        title = f"copy {what} from a build stage to {self.name} and ship that"
+        return view.advise(title, why, self.stage.line, None if missing else edit, effect, smallest=10 * SMALLEST)
+
+    def _folders(self) -> list[str]:
+        """Where the installed Python packages are: a virtual environment, or the interpreter's own folders."""
+        trace, content = self.view.trace, self.view.content
+        if trace is None:
+            return []
+        above = trace.origins.lineage.base_layers
+        merged = content.merged
+        paths = [merged.paths[index] for index in content.visible.tolist() if merged.layers[index] >= above]
+        environments = [path.removesuffix("/pyvenv.cfg") for path in paths if path.endswith("/pyvenv.cfg")]
+        sites = {
+            match[1]
+            for path in paths
+            if path.endswith(".dist-info/RECORD") and (match := _SITE.match(path)) and not _is_tool(path)
+        }
+        if environments and not sites:
+            return sorted(environments)
+        return [*sorted(sites), "/usr/local/bin"] if sites and not environments else []
+
+    def _changes(self, label: str) -> Iterator[Change]:
+        if not self.stage.name:
+            yield Change(self.stage.line, "replace", rf"\g<0> AS {label}", r"(?is)\A\s*FROM\s.*\S")
+        for each in self.stage.instructions:
+            if each.keyword in _MOVED:
+                yield Change(each.line, "delete")
+
+    def _final_stage(self, label: str, folders: list[str]) -> str:
+        lines = [f"FROM {self.name}"]
+        copies = [f"COPY --from={label} {folder} {folder}" for folder in folders]
+        for each in self.stage.instructions[1:]:
+            if each.keyword in _REPEATED | _MOVED or self._makes_accounts(each):
+                lines.append(each.text.strip("\n"))
+            elif each.keyword in {"COPY", "ADD"}:
+                lines += [*copies, each.text.strip("\n")]
+                copies = []
+        if copies:
+            lines[1:1] = copies
+        return "\n".join(lines) + "\n"
+
+    def _makes_accounts(self, run: Instruction) -> bool:
+        names = self._names(run)
+        return run.keyword == "RUN" and bool(names) and names <= _ACCOUNTS
+
+    def _is_harmless(self, run: Instruction) -> bool:
+        """Whether a RUN writes the same on another base, as far as can be told."""
+        return self._names(run) <= _HARMLESS
+
+    def _names(self, run: Instruction) -> frozenset[str]:
+        dockerfile = self.view.trace.dockerfile if self.view.trace else None
+        return frozenset(each.name for each in shell.commands(dockerfile, run, {})) if dockerfile else frozenset()
+
+    def _base_bytes(self) -> int:
+        trace, model, merged = self.view.trace, self.view.model, self.view.content.merged
+        limit = trace.origins.lineage.base_layers if trace else 0
+        return sum(int(merged.sizes[inode]) for inode in model.stored if merged.layers[inode] < limit)
+
+    def _base_pattern(self) -> str:
+        return rf"(?<=[\s]){re.escape(self.stage.base)}(?=\s|$)"
+
+    def _missing(self, kept: set[int] | list[int]) -> list[str]:
+        """Shared libraries that what is kept needs, and that neither it nor the slim base has."""
+        merged = self.view.content.merged
+        entries = [index for index in kept if merged.kinds[index] == FILE]
+        programs = [index for index in entries if ".so" in posixpath.basename(merged.paths[index])]
+        there = {posixpath.basename(merged.paths[index]) for index in kept}
+        base = self.base.content
+        there |= {posixpath.basename(base.merged.paths[index]) for index in base.visible.tolist()}
+        needed = {name for names in self.view.contents.needed(programs).values() for name in names}
+        return sorted(needed - there)
+
+
+def _needs(missing: list[str]) -> str:
+    if not missing:
+        return ""
+    shown = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+    return f"; what is left then lacks {shown}: install the packages that have them"
+
+
+def _is_tool(record: str) -> bool:
+    folder = record.removesuffix("/RECORD").rpartition("/")[2]
+    return folder.partition("-")[0].lower() in _TOOLS_OF_BASE
+
+
+def _free_name(text: str) -> str:
+    name = "build"
+    while re.search(rf"\b{name}\b", text) and re.search(rf"(?i)AS\s+{name}\b", text):
+        name += "er"
+    return name

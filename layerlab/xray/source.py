@@ -1,0 +1,127 @@
+"""What an image was built from, as somebody says: a Dockerfile and the folder that is its build context."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from layerlab import dockerfile as dockerfiles
+from layerlab.build import context as contexts
+from layerlab.checker import adapted
+from layerlab.dockerfile import Dockerfile
+from layerlab.image.contents import LARGEST
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an image was built from.
+
+    Attributes:
+        dockerfile: The Dockerfile's path.
+        folder: The build context.
+        target: The stage that is the image; the last if None.
+        build_args: Values for the Dockerfile's ARGs.
+    """
+
+    dockerfile: Path
+    folder: Path
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def context(self) -> contexts.Context:
+        """What is sent to the engine.
+
+        Raises:
+            DockerfileError: there is no such Dockerfile, or it cannot be read.
+            ContextError: the folder cannot be read, or is over a limit.
+        """
+        return contexts.collect(self.folder, os.path.relpath(self.dockerfile.resolve(), self.folder.resolve()))
+
+    @cached_property
+    def parsed(self) -> Dockerfile:
+        """The Dockerfile.
+
+        Raises:
+            DockerfileError: it cannot be read, or is wrong.
+        """
+        return dockerfiles.parse(self.context.text, self.build_args)
+
+
+class ContextFiles(Mapping[str, bytes]):
+    """The regular files of a context, by path relative to it; read when they are asked for, and cut at 1 MB."""
+
+    def __init__(self, context: contexts.Context) -> None:
+        self._entries = {entry.name: entry for entry in context.entries if stat.S_ISREG(entry.status.st_mode)}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Their sizes."""
+        return {name: entry.bytes for name, entry in self._entries.items()}
+
+    def __getitem__(self, name: str) -> bytes:
+        entry = self._entries[name]
+        try:
+            handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        with os.fdopen(handle, "rb") as file:
+            return file.read(LARGEST)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> contexts.Context:
+    """The same context with another Dockerfile, at the same place and with the same mode.
+
+    Args:
+        context: The context.
+        text: The other Dockerfile.
+        scratch: A folder for it, which has to be there as long as the context is used.
+    """
+    path = _written(scratch, text)
+    return replace(
+        context,
+        text=text,
+        entries=tuple(
+            _replaced(entry, path) if entry.name == context.dockerfile else entry for entry in context.entries
+        ),
+    )
+
+
+def with_file(context: contexts.Context, name: str, text: str, scratch: Path) -> contexts.Context:
+    """The same context with this file in it."""
+    path = _written(scratch, text)
+    entries = {entry.name: entry for entry in context.entries}
+    entries[name] = _replaced(entries[name], path) if name in entries else contexts.Entry(name, path, path.lstat())
+    return replace(context, entries=tuple(entries[key] for key in sorted(entries)))
+
+
+def named(source: Source, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
+    """The context with a name for each stage, since BuildKit finds a target by its name alone; and its Dockerfile."""
+    text = adapted.with_names(source.context.text, source.parsed)
+    if text == source.context.text:
+        return source.context, source.parsed
+    return with_dockerfile(source.context, text, scratch), dockerfiles.parse(text, source.build_args)
+
+
+def _written(scratch: Path, text: str) -> Path:
+    path = scratch / f"{len(list(scratch.iterdir()))}"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _replaced(entry: contexts.Entry, path: Path) -> contexts.Entry:
+    status = path.lstat()
+    return replace(entry, path=path, status=os.stat_result((entry.status.st_mode, *status[1:])))

@@ -1,0 +1,3 @@
+bind = [":5000"]
+workers = 1
+threads = 2

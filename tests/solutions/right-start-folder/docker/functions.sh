@@ -1,0 +1,1 @@
+announce() { echo "starting $1"; }

@@ -1,0 +1,30 @@
+"""Images made of folders, so that what is read of layers can be tested without an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from layerlab.engine import Engine
+from layerlab.image import Image, overlay
+from layerlab.image.content import put_together
+from layerlab.image.contents import Contents
+
+
+def layer(folder: Path, files: dict[str, bytes]) -> Path:
+    """A layer's directory with these files."""
+    for path, content in files.items():
+        target = folder / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def contents(folders: Sequence[Path]) -> Contents:
+    """The files of an image whose layers lie in these folders, from the bottom; it has no engine."""
+    layers = [overlay.scan(str(folder)) for folder in folders]
+    diff_ids = [f"sha256:{number:064x}" for number in range(len(layers))]
+    image = Image("none", "none", {}, put_together(layers, {}, diff_ids))
+    return Contents(cast(Engine, None), image, tuple(map(str, folders)))
