@@ -203,6 +203,10 @@ def causes(image: Image) -> pd.DataFrame:
     """What an image could do without, by cause, layer and line: facts first, then judgements.
 
     Files are read where that takes to compare them; see `layerlab.causes.causes` for the columns.
+
+    >>> causes = lab.causes(lab.look("optimized"))
+    >>> int(causes.loc[causes["is_fact"], "bytes"].sum()) == lab.look("optimized").wasted_bytes
+    True
     """
     return causes_of(engine(), image)
 
@@ -217,6 +221,10 @@ def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
 
     Returns:
         See `layerlab.provenance.frames.origins` for the columns.
+
+    >>> origins = lab.origins(lab.look("optimized")).set_index("path")
+    >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
+    ['context', 'COPY app app']
     """
     return origins_of(engine(), image, dockerfile)
 
@@ -230,6 +238,9 @@ def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
 
     Returns:
         See `layerlab.provenance.frames.stages` for the columns.
+
+    >>> lab.stages(lab.look("optimized"))[["stage", "role"]].to_dict("records")
+    [{'stage': 'build', 'role': 'copied'}, {'stage': '1', 'role': 'final'}]
     """
     return stages_of(engine(), image, dockerfile)
 
@@ -243,6 +254,10 @@ def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
 
     Returns:
         See `layerlab.provenance.frames.lines` for the columns.
+
+    >>> lines = lab.lines(lab.look("optimized"))
+    >>> lines.set_index("instruction")["origin"]["COPY app app"]
+    'context'
     """
     return lines_of(engine(), image, dockerfile)
 
@@ -257,6 +272,9 @@ def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     Returns:
         `title` str, `why` str, `line` Int64, `bytes` int64 (a prediction), `mechanical` bool (whether `prove` can
         make the edit). Several may save the same bytes.
+
+    >>> lab.advice(lab.look("optimized")).empty  # the worked example needs none
+    True
     """
     return advice_of(engine(), image, dockerfile)
 
@@ -271,6 +289,9 @@ def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     Returns:
         `title` str, `line` Int64, `predicted` int64, `measured` Int64 (bytes), `error` float64 (a share of what was
         measured), `trouble` str (why it could not be built).
+
+    >>> lab.prove(lab.look("optimized")).columns.tolist()
+    ['title', 'line', 'predicted', 'measured', 'error', 'trouble']
     """
     return proofs_of(engine(), image, dockerfile)
 
@@ -281,6 +302,10 @@ def difference(before: str | Image, after: str | Image) -> comparison.Difference
     Args:
         before: The first image, or its name as for `look`.
         after: The second one.
+
+    >>> difference = lab.difference("single", "optimized")
+    >>> "user" in difference.settings["setting"].tolist()
+    True
     """
     one, other = (look(image) if isinstance(image, str) else image for image in (before, after))
     return comparison.Difference(one, other)
@@ -296,6 +321,9 @@ def explore(image: str | Image, dockerfile: str | Path | None = None) -> Explore
 
     Returns:
         What a notebook shows by itself as the last value of a cell.
+
+    >>> lab.explore("optimized")
+    <Explorer: what is in multi-stage-demo:optimized?>
     """
     recipe = workshop.recipe_of(engine(), image if isinstance(image, str) else image.id)
     path = ROOT / dockerfile if dockerfile is not None else recipe.path if recipe else None

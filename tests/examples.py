@@ -13,7 +13,7 @@ from typing import Final
 
 from layerlab.paths import ROOT
 
-OF_THE_ENGINE: Final = {"engine", "lab"}
+OF_THE_ENGINE: Final = {"engine", "lab", "folder"}
 """Names that an example has without an import where it is run beside an engine."""
 
 

@@ -98,6 +98,11 @@ def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
     Returns:
         `setting` str, such as ``user`` or ``environment PATH``, and a column for each image under its name (a second
         one of the same name is ``name (2)``), str, missing where it does not have the setting.
+
+    >>> from layerlab import image
+    >>> table = settings([image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")])
+    >>> table.set_index("setting").loc["user", "multi-stage-demo:optimized"]
+    '10001:10001'
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -110,7 +115,12 @@ def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
 
 
 def column_names(images: Sequence[Image]) -> list[str]:
-    """The images' names, each once: a second one of the same name is ``name (2)``."""
+    """The images' names, each once: a second one of the same name is ``name (2)``.
+
+    >>> from layerlab import image
+    >>> column_names([image.read(engine, "multi-stage-demo:optimized")] * 2)
+    ['multi-stage-demo:optimized', 'multi-stage-demo:optimized (2)']
+    """
     seen: Counter[str] = Counter()
     names = []
     for image in images:

@@ -40,6 +40,11 @@ def settings(images: Sequence[Image]) -> list[Setting]:
 
     The names and their meaning are those of the OCI image specification (``config.md``) and, for the health check,
     the shell and ``ONBUILD``, of Docker's image specification, version 1.2.
+
+    >>> from layerlab import image
+    >>> found = settings([image.read(engine, "multi-stage-demo:optimized")])
+    >>> {setting.name: setting.values for setting in found}["user"]
+    ('10001:10001',)
     """
     found = [of_config(image.config) for image in images]
     names = sorted({name for one in found for name in one}, key=_place)

@@ -53,10 +53,18 @@ def test_what_was_built_is_removed_after_ctrl_c(engine: Engine, busybox_image: s
     (tmp_path / "a").write_text(mark)
     setting = Setting(engine, tmp_path)
 
-    with pytest.raises(KeyboardInterrupt), builds.removed_afterwards(setting, mark) as images:
-        images.append(build(engine, tmp_path).image_id)
-        seen = builds.cache_records(engine, mark)
-        raise KeyboardInterrupt
+    images: list[str] = []
+    seen: list[str] = []
+
+    def interrupted() -> None:
+        with builds.removed_afterwards(setting, mark) as made:
+            made.append(build(engine, tmp_path).image_id)
+            images.extend(made)
+            seen.extend(builds.cache_records(engine, mark))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
     assert len(seen) == 3
     assert builds.cache_records(engine, mark) == []

@@ -8,6 +8,7 @@ import pytest
 
 from layerlab import making, workshop
 from layerlab import notebook as lab
+from layerlab.checker import history
 from layerlab.engine import Engine
 from tests.examples import Example, examples
 
@@ -28,6 +29,6 @@ def test_they_do_what_they_say(
     example: Example, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every example that needs an engine gives what stands below it; `folder` is an empty folder."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(history, "cache_directory", lambda: tmp_path)
     lab.engine.cache_clear()
     example.run(engine=engine, lab=lab, folder=tmp_path / "folder")
