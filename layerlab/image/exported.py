@@ -86,8 +86,12 @@ def collect(
     """
     paths = {path for wanted in names.values() for path in wanted}
     found: dict[int, _Found] = {}
+    budget = Budget()
     for size, stream in parts:
-        diff_id, read = _layer(stream, size, paths, use)
+        try:
+            diff_id, read = _layer(stream, size, paths, use, budget)
+        except ArchiveError:  # in a part that nobody may have asked for; what is wrong with the whole comes again
+            continue
         for path, index in names.get(diff_id, {}).items():
             if path in read:
                 found.setdefault(index, read[path])
@@ -95,14 +99,14 @@ def collect(
 
 
 def _layer(
-    stream: Stream, size: int, paths: set[str], use: Callable[[Iterator[bytes]], _Found]
+    stream: Stream, size: int, paths: set[str], use: Callable[[Iterator[bytes]], _Found], budget: Budget
 ) -> tuple[str, dict[str, _Found]]:
     """A part of an archive, if it is a layer: its digest, and what `use` makes of the files with these paths."""
     start = stream.peek(min(size, BLOCK))[:size]
     if is_tar(start):
         hashed = Hashed(stream.pieces(size))
     elif known := recognised(start):
-        hashed = Hashed(expanded(stream.pieces(size), known, Budget()))
+        hashed = Hashed(expanded(stream.pieces(size), known, budget))
     else:
         return "", {}
     inner = Stream(hashed)
