@@ -258,6 +258,35 @@ class TestAdvice:
         assert engine.client.images.get(built.id)
 
 
+STARTER = r"""
+FROM {base}
+RUN for name in chmod find; do ln -s busybox /bin/$name; done && \
+    printf '#!/bin/sh\nL=/var/lib/apt/lists\nif test $1 = update; then mkdir -p $L && seq 1 90000 > $L/index; \
+    else cat $L/index > /dev/null && seq 1 30000 > /$3; fi\n' > /bin/apt-get && chmod 755 /bin/apt-get
+RUN apt-get update
+RUN apt-get install -y gfortran
+RUN apt-get install -y nano
+ENV SITE=/opt/lib/python3.13/site-packages
+RUN mkdir -p $SITE/one/tests && seq 1 40000 > $SITE/one/tests/data && seq 1 9 > $SITE/one/code.py
+"""
+
+
+def test_the_starters_habits(engine: Engine, busybox_image: str, new_tag: Callable[[], str], tmp_path: Path) -> None:
+    """An index that several RUNs use, and left tests: the edits keep the order in which RUNs need each other."""
+    (tmp_path / "Dockerfile").write_text(STARTER.replace("{base}", busybox_image).lstrip())
+    tag = new_tag()
+    build.build(engine, tmp_path, tag=tag)
+    source = Source(tmp_path / "Dockerfile", tmp_path)
+    found = xray.examine(engine, image.read(engine, tag, dockerfile=source.parsed), source, proves=True)
+    assert found.proofs is not None
+    assert [(proof.title, proof.trouble) for proof in found.proofs] == [
+        ("make lines 5 to 7 one RUN that ends in `rm -rf /var/lib/apt/lists/*`", ""),
+        ("remove the packages' tests on line 9", ""),
+        ("these 2 together", ""),
+    ]
+    assert [proof.predicted for proof in found.proofs] == [proof.measured for proof in found.proofs]
+
+
 def test_a_file_says_the_same(engine: Engine, built: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The causes are the same for directories, for the engine's export and for a file, compressed or not."""
     saved = tmp_path / "saved.tar"
