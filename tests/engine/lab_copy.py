@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -140,6 +141,8 @@ def make(root: Path, caches: Path) -> LabCopy:
     )
     copy.edit("layerlab/workshop.py", '"multi-stage-demo:single"', f'"{name}-demo:single"')
     copy.edit("layerlab/workshop.py", '"multi-stage-demo:optimized"', f'"{name}-demo:optimized"')
+    # Two copies work side by side, and other tests beside them.
+    copy.edit("layerlab/service/launch.py", "wait: float = 30.0", "wait: float = 180.0")
     return copy
 
 
@@ -147,4 +150,4 @@ def _complaint(case: ElementTree.Element) -> str:
     """Why a test case failed, with the cells of HTML tables between bars; empty if it passed."""
     wrong = [child for child in case if child.tag in {"failure", "error", "skipped"}]
     text = "\n".join(f"{child.tag}: {child.get('message')}\n{child.text}" for child in wrong)
-    return TAG.sub("", CELL.sub(" | ", COLOUR.sub("", text)))
+    return html.unescape(TAG.sub("", CELL.sub(" | ", COLOUR.sub("", text))))
