@@ -77,6 +77,7 @@ class Engine:
         root_directory: Where it keeps its data, on its own machine.
         host: The name or address under which the ports that it publishes are reached.
         is_local: Whether it is reached over a socket of this machine.
+        is_podman: Whether it is Podman, which speaks the engine's API and has no BuildKit.
     """
 
     client: docker.DockerClient = field(repr=False)
@@ -88,11 +89,13 @@ class Engine:
     root_directory: str
     host: str
     is_local: bool
+    is_podman: bool = False
 
     @property
     def has_containerd_store(self) -> bool:
         """Whether images live in containerd, where overlay2's directories do not exist."""
-        return self.storage_driver not in {"overlay2", "btrfs", "zfs", "vfs", "fuse-overlayfs", "aufs"}
+        known = {"overlay2", "btrfs", "zfs", "vfs", "fuse-overlayfs", "aufs"}
+        return not self.is_podman and self.storage_driver not in known
 
 
 def candidates() -> Iterator[Candidate]:
@@ -216,9 +219,10 @@ def open_engine(candidate: Candidate) -> Engine:
         root_directory=str(info.get("DockerRootDir", "")),
         host=url.hostname if url.scheme in {"tcp", "http", "https", "ssh"} and url.hostname else "127.0.0.1",
         is_local=url.scheme in {"unix", "http+unix", "npipe"},
+        is_podman=any("Podman" in str(part.get("Name")) for part in version.get("Components") or ()),
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
-    if numbers and numbers < MINIMUM_VERSION:
+    if numbers and numbers < MINIMUM_VERSION and not engine.is_podman:  # which counts its own versions
         client.close()
         wanted = ".".join(map(str, MINIMUM_VERSION))
         raise EngineTooOld(

@@ -20,7 +20,7 @@ from layerlab.build import context as contexts
 from layerlab.build import failures, steps, stream, trace
 from layerlab.build.trace import Warned
 from layerlab.engine import Engine, gone
-from layerlab.errors import BuildError, EngineTooOld, UsageError
+from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
 from layerlab.progress import Report, silent
 
 __all__ = ["Build", "Warned", "build"]
@@ -109,6 +109,7 @@ def build(
         BuildTimeout: the time limit was reached.
         EngineGone: the engine stopped answering.
         EngineTooOld: the engine cannot build from a tar stream.
+        EngineError: it is Podman.
         BuildError: the image cannot be built for another reason.
 
     >>> folder.mkdir()
@@ -118,7 +119,7 @@ def build(
     'RUN echo hello'
     >>> engine.client.images.remove(built.image_id)
     """
-    _check_store(engine)
+    _check_builder(engine)
     if tag is not None and not match_tag(tag):
         raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
     if isinstance(context, Path):
@@ -189,8 +190,14 @@ def _proxies(engine: Engine) -> dict[str, str]:
     return dict(engine.client.api._proxy_configs.get_environment())  # type: ignore[attr-defined]
 
 
-def _check_store(engine: Engine) -> None:
-    """Refuse an engine that loses the context of a build: moby issue 47717, mended in 27.5."""
+def _check_builder(engine: Engine) -> None:
+    """Refuse an engine without BuildKit, and one that loses a build's context: moby issue 47717, mended in 27.5."""
+    if engine.is_podman:
+        raise EngineError(
+            f"Podman {engine.version} has no BuildKit, with which the lab builds",
+            remedy="point DOCKER_HOST to a Docker engine for what builds (./lab, build, check, the notebooks); "
+            "`./lab xray`, `compare` and `run` work with Podman",
+        )
     version = tuple(int(number) for number in re.findall(r"\d+", engine.version)[:2])
     if engine.has_containerd_store and version < (27, 5):
         raise EngineTooOld(

@@ -7,6 +7,7 @@ left (a folder, empty cgroups) is removed by the next one.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -15,10 +16,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from layerlab.engine import Candidate, Engine, open_engine
 from tests.engine.namespaces import Corner, corner, programs
@@ -139,6 +140,7 @@ def spare_engine(
     disk: int | None = None,
     has_address: bool = False,
     options: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     root: Path | None = None,
 ) -> Iterator[SpareEngine]:
     """An engine that has been started, and of which nothing is left in the end.
@@ -147,6 +149,7 @@ def spare_engine(
         disk: Bytes of the file system, on a loop device, that holds its data; the folder for temporary files if None.
         has_address: Whether it is on a network that this machine reaches, and listens there.
         options: Further options of dockerd.
+        settings: What its configuration file holds.
         root: A folder with another system, whose dockerd is to be taken.
     """
     programs("ip", *(["mkfs.ext4"] if disk else []))
@@ -155,7 +158,7 @@ def spare_engine(
     try:
         with corner(*_disk(folder, disk), *_system(folder, root)) as place:
             address = _connect(place) if has_address else ""
-            (folder / "daemon.json").write_text("{}")
+            (folder / "daemon.json").write_text(json.dumps(settings or {}))
             spare = SpareEngine(place, folder, address, tuple(options), root)
             spare.start()
             yield spare
@@ -182,7 +185,8 @@ def _system(folder: Path, root: Path | None) -> list[list[str]]:
         return []
     inside = Path(f"{root}{folder}")
     inside.mkdir(parents=True, exist_ok=True)
-    mounts = [(folder, inside), *((Path(f"/{name}"), root / name) for name in ("proc", "sys", "dev", "run"))]
+    # Its / has to be the root of a mount, since newer engines mount it again.
+    mounts = [(root, root), (folder, inside), *((Path(f"/{name}"), root / name) for name in ("proc", "sys", "dev", "run"))]
     return [["mount", "--rbind", str(source), str(target)] for source, target in mounts]
 
 
