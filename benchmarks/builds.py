@@ -32,7 +32,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     """A cold build, and rebuilds after changes of the app and of the requirements."""
     mark = f"benchmark-{uuid.uuid4().hex}"
     folder = copy_context(setting.folder / "context", mark)
-    with _removed_afterwards(setting, mark) as images:
+    with removed_afterwards(setting, mark) as images:
 
         def seconds(name: str, what: str) -> float:
             return setting.once(f"{name}: {what}", lambda: images.append(_build(setting.engine, folder, name)))
@@ -94,7 +94,7 @@ def _build(engine: Engine, folder: Path, name: str) -> str:
 
 
 @contextmanager
-def _removed_afterwards(setting: Setting, mark: str) -> Iterator[list[str]]:
+def removed_afterwards(setting: Setting, mark: str) -> Iterator[list[str]]:
     """Images to remove in the end, and with them what this run has left in the build cache."""
     images: list[str] = []
     try:

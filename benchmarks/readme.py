@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.rows import Row
+from layerlab.errors import LabError
 from layerlab.paths import ROOT
 
 README: Final = ROOT / "README.md"
@@ -59,11 +60,13 @@ def write(measured: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], rea
     """Put the table between the marks.
 
     Raises:
-        ValueError: the marks are not there.
+        LabError: the marks are not there.
     """
     text = readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{readme.name} lacks the marks between which the table stands: {BEGIN} and {END}")
+        raise LabError(
+            f"{readme.name} lacks the marks between which the table stands", remedy=f"add {BEGIN} and {END}"
+        )
     readme.write_text(f"{before}{begin}\n{markdown(measured, machine)}\n{end}{after}", encoding="utf-8")

@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Final
 
-try:
-    from layerlab.cli import main
-except KeyboardInterrupt:  # while the packages are loaded, which takes a second
-    sys.exit(130)
-except ImportError as error:  # a package of .venv is missing or broken
-    if (error.name or "").partition(".")[0] in {"layerlab", ""}:
-        raise
-    from layerlab.bootstrap import condemn
+_LOADER: Final = "<frozen importlib"
 
-    condemn()
-    print(f"lab: .venv is damaged ({error}): repeat the command, and it is mended first", file=sys.stderr)
-    sys.exit(2)
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line; a virtual environment that turns out to be damaged is made anew by the next ``./lab``."""
+    try:
+        from layerlab.cli import main as run  # noqa: PLC0415  # what it needs may be damaged
+
+        return run()
+    except KeyboardInterrupt:  # while the packages are loaded, which takes a second
+        return 130
+    except (ImportError, SyntaxError, AttributeError, EOFError, NameError, TypeError, ValueError) as error:
+        if not is_damage(error):
+            raise
+        from layerlab.bootstrap import condemn  # noqa: PLC0415
+
+        condemn()
+        print(f"lab: .venv is damaged ({error}): repeat the command, and it is mended first", file=sys.stderr)
+        return 2
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error comes from a package of .venv that is missing, or cannot be loaded any more."""
+    if isinstance(error, ImportError) and error.name:
+        return error.name.partition(".")[0] != "layerlab"
+    if isinstance(error, SyntaxError) and error.filename:
+        return _is_package(error.filename)
+    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):  # an empty file, say
+        return _is_package(error.obj.__file__ or "")
+    frames = list(_frames(error.__traceback__))
+    return frames[-1][0].startswith(_LOADER) or any(name == "<module>" and _is_package(file) for file, name in frames)
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[str, str]]:
+    """The file and the name of each piece of code through which an error has come."""
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_filename, trace.tb_frame.f_code.co_name
+        trace = trace.tb_next
+
+
+def _is_package(file: str) -> bool:
+    return Path(file).is_relative_to(sys.prefix)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -44,12 +44,17 @@ def one_at_a_time() -> Iterator[None]:
     except ImportError:
         yield
         return
-    with (ROOT / ".venv.lock").open("w") as lock:
+    with (ROOT / ".venv.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another ./lab that is making .venv")
+            lock.seek(0)
+            holder = lock.read(20).strip()
+            say(f"waiting for another ./lab that is making .venv{f' (process {holder})' if holder else ''}")
             fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
 
 
@@ -72,11 +77,20 @@ def run(command: list[str], *, otherwise: str) -> None:
 
 
 def is_sound() -> bool:
-    """Whether the virtual environment starts, has pip, and stands where it was made."""
+    """Whether the virtual environment starts, is one, has pip, and stands where it was made."""
     if not python().exists() or (VENV / "damaged").exists() or made_for() not in {"", str(ROOT)}:
         return False
-    probe = [str(python()), "-c", "import pip, sys; sys.exit(sys.version_info < (3, 11))"]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    # Without its pyvenv.cfg it would be the system's Python, into which nothing of ours may be installed.
+    lines = "import pip, sys", "sys.exit(sys.version_info < (3, 11) or sys.prefix == sys.base_prefix)"
+    return answers([str(python()), "-c", "; ".join(lines)])
+
+
+def answers(command: list[str]) -> bool:
+    """Whether a program can be run, and does well."""
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def condemn() -> None:
@@ -92,7 +106,8 @@ def made_for() -> str:
 
 def create() -> None:
     """Make an empty virtual environment in place of a missing or broken one."""
-    if VENV.is_symlink() or (VENV.exists() and not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir())):
+    is_ours = (VENV / "pyvenv.cfg").exists() or (VENV / "damaged").exists() or made_for() == str(ROOT)
+    if VENV.is_symlink() or (VENV.exists() and not is_ours and any(VENV.iterdir())):
         fail(f"{VENV} is not a virtual environment of the lab's: move it away and repeat")
     install_ensurepip_if_missing()
     try:
@@ -113,7 +128,8 @@ def install_ensurepip_if_missing() -> None:
             )
         say(f"installing {package}, which Python needs to make a virtual environment")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "-q", "update"], ["apt-get", "-q", "install", "-y", package]):
+        apt_get = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
+        for command in ([*apt_get, "update"], [*apt_get, "install", "-y", package]):
             if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode:
                 fail(f"{package} could not be installed: see above, mend it and repeat")
 
@@ -121,22 +137,32 @@ def install_ensurepip_if_missing() -> None:
 def main(pins: str) -> None:
     began = time.monotonic()
     with one_at_a_time():
+        # uv's cache shares its files with what was installed from it, and so their damage.
+        is_damaged = (VENV / "damaged").exists()
         if not is_sound():
             say("making .venv")
             create()
-        network = "the packages could not be installed (see above): check the network or the disk, and repeat"
+        network = (
+            "the packages could not be installed (see above): check the network, the disk and the clock, and repeat; "
+            "what is there by now is kept"
+        )
         quiet_pip = ["--quiet", "--disable-pip-version-check", "--no-input"]
         uv_pins = ["--require-hashes", "-r", str(REQUIREMENTS / "uv.txt")]
+        uv_program = str(VENV / "bin" / "uv")
         run([str(python()), "-m", "pip", "install", *quiet_pip, *uv_pins], otherwise=network)
+        if not answers([uv_program, "--version"]):  # pip has a note of it, but the program is gone
+            again = ["--force-reinstall", *quiet_pip, *uv_pins]
+            run([str(python()), "-m", "pip", "install", *again], otherwise=network)
         wanted = REQUIREMENTS / f"{pins}.txt"
         count = sum(line[:1].isalnum() for line in wanted.read_text().splitlines())
         say(f"installing the {count} packages of requirements/{pins}.txt")
         uv = [
-            str(VENV / "bin" / "uv"),
+            uv_program,
             "pip",
             "sync",
             "--quiet",
             "--require-hashes",
+            *(["--no-cache"] if is_damaged else []),
             "--python",
             str(python()),
             str(wanted),
@@ -159,3 +185,6 @@ if __name__ == "__main__":
         main(sys.argv[1])
     except KeyboardInterrupt:
         fail("interrupted; the next run goes on from here")
+    except OSError as error:  # a full disk, a folder that is somebody else's
+        where = error.filename or VENV
+        fail(f"{where} could not be written ({error.strerror}): make room, or see whose it is, and repeat")

@@ -6,17 +6,16 @@ Exit status: 0 done; 1 the answer is no; 2 it could not be done, with one line o
 from __future__ import annotations
 
 import errno
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from types import FrameType
 from typing import Final
 
 import click
 import docker.errors
 import requests
 
+from layerlab import engine, interrupts
 from layerlab.commands.common import err, examples, stand_ins
 from layerlab.errors import LabError, StepFailed
 from layerlab.terminal import printable
@@ -50,6 +49,14 @@ class Commands(click.Group):
         return command
 
 
+_OF_THE_MACHINE: Final = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    }
+)
+"""What the system says where no program can do better."""
+
 settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -78,13 +85,9 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
     return status
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """Run the command line; returns the exit status."""
-    signal.signal(signal.SIGTERM, _stop)
+    interrupts.install(engine.hurry)
     try:
         result = cli.main(args=arguments, prog_name="lab", standalone_mode=False)
     except click.exceptions.Exit as finished:
@@ -94,20 +97,33 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
         return _fail(f"{error.format_message().rstrip('.')}: see ./{command} --help")
     except (KeyboardInterrupt, click.Abort):
         err.print("\nlab: interrupted; what it had started is ended")
-        return 130
+        return interrupts.STATUS
     except LabError as error:
         log = [error.log] if isinstance(error, StepFailed) else []
         return _fail(error.one_line, *log, *getattr(error, "__notes__", []))
     except (docker.errors.DockerException, requests.RequestException) as error:
+        if engine.is_disk_full(str(error)):
+            return _fail(engine.disk_full(str(error)).one_line)
         return _fail(f"the Docker engine did not do what it was asked ({error}): see ./lab doctor and repeat")
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: nothing is left to say
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in _OF_THE_MACHINE:
             raise
-        return _fail("the disk is full: make room (`docker system df` shows what images take) and repeat")
+        return _fail(_of_the_machine(error))
     return result if isinstance(result, int) else 0
+
+
+def _of_the_machine(error: OSError) -> str:
+    """What to say where the machine, and not the lab, is at fault."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        where = f" ({error.filename} could not be written)" if error.filename else ""
+        return f"the disk is full{where}: make room (`docker system df` shows what images take) and repeat"
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return f"something may not be read or written ({what}): see its permissions, or use another folder"
+    return f"the machine is at its limits ({what}): end other programs, see its disks, and repeat"
 
 
 def _fail(line: str, *evidence: str) -> int:

@@ -18,14 +18,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, Final, Protocol, TextIO
-
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from layerlab.progress import Report, State, Step, silent
 from layerlab.text import one_line, shorten
@@ -33,8 +29,7 @@ from layerlab.text import one_line, shorten
 SIGN_OF_LIFE: Final = 10.0  # seconds after which plain text says again that a step runs
 TICK: Final = 0.5  # seconds between two looks at the clock
 _PLAIN_WIDTH: Final = 100  # characters of a title in plain text; nobody knows the width of a file
-_SIGNS: Final[dict[State, str]] = {"running": "▸", "done": "✓", "cached": "=", "failed": "✗"}
-_STYLES: Final[dict[State, str]] = {"running": "yellow", "done": "cyan", "cached": "dim", "failed": "bold red"}
+SIGNS: Final[dict[State, str]] = {"running": "▸", "done": "✓", "cached": "=", "failed": "✗"}
 # Okabe and Ito's colours, which everybody can tell apart; they show on white and on black.
 _COLOURS: Final[dict[State, str]] = {
     "running": "#e69f00", "done": "#0072b2", "cached": "none", "failed": "#d55e00"
@@ -59,7 +54,8 @@ def terminal(title: str, *, quiet: bool = False, stream: TextIO | None = None) -
     stream = stream or sys.stderr
     display: _Display
     if stream.isatty() and os.environ.get("TERM") != "dumb":
-        display = _Animated(Board(title), stream)
+        board = Board(title)
+        display = _Later(lambda: import_module("layerlab.displays_animated").Animated(board, stream))
     else:
         display = _PlainLines(Board(title), stream)
     with _shown(display, quiet) as report:
@@ -229,73 +225,25 @@ class _PlainLines:
             print(text, file=self._stream, flush=True)
 
 
-class _Animated:
-    """Lines for a terminal; those that run stay at the bottom and change."""
+class _Later:
+    """A display that is made when there is something to show; until then, what it takes need not be imported."""
 
-    def __init__(self, board: Board, stream: TextIO) -> None:
-        self._board = board
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        self._live: Live | None = None
+    def __init__(self, make: Callable[[], _Display]) -> None:
+        self._make = make
+        self._display: _Display | None = None
 
     def report(self, step: Step) -> None:
-        line, before = self._board.take(step)
-        if self._live is None:
-            self._console.print(Text(self._board.title, style="bold", overflow="ellipsis", no_wrap=True))
-            self._live = Live(
-                console=self._console,
-                get_renderable=self._running,
-                auto_refresh=False,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
-        if line.step.state != "running":
-            self._console.print(self._row(line))
-        elif before is None:
-            self._live.refresh()
+        if self._display is None:
+            self._display = self._make()
+        self._display.report(step)
 
     def tick(self) -> None:
-        if self._live is not None:
-            self._live.refresh()
+        if self._display is not None:
+            self._display.tick()
 
     def end(self, how: str) -> None:
-        if self._live is None:
-            return
-        self._live.stop()
-        for line in self._board.running:  # stopped with them
-            self._console.print(self._row(line))
-        self._console.print(Text(self._board.summary(how), style="bold", overflow="ellipsis", no_wrap=True))
-
-    def _running(self) -> Table:
-        table = self._grid()
-        for line in self._board.running:
-            self._add(table, line)
-            if line.step.detail:
-                table.add_row("", "", Text(line.step.detail, style="dim"), "")
-        return table
-
-    def _row(self, line: Line) -> Table:
-        table = self._grid()
-        self._add(table, line)
-        return table
-
-    def _grid(self) -> Table:
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(width=1)
-        table.add_column(width=2, justify="right")
-        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        table.add_column(no_wrap=True, justify="right", min_width=7)
-        return table
-
-    def _add(self, table: Table, line: Line) -> None:
-        style = _STYLES[line.step.state]
-        table.add_row(
-            Text(_SIGNS[line.step.state], style=style),
-            str(line.number),
-            Text(line.step.title),
-            Text(line.outcome, style=style),
-        )
+        if self._display is not None:
+            self._display.end(how)
 
 
 class _Widget:
@@ -358,7 +306,7 @@ def _html_row(line: Line, longest: float) -> str:
         f'border:1px solid;background:{_COLOURS[step.state]}"></div>'
     )
     cells = (
-        f'<td title="{step.state}">{_SIGNS[step.state]}</td>',
+        f'<td title="{step.state}">{SIGNS[step.state]}</td>',
         f'<td style="text-align:right">{line.number}</td>',
         f'<td style="{_CUT};padding:0 .7em;font-family:monospace" title="{title}">{title}',
         detail if step.state in {"running", "failed"} else "",

@@ -94,7 +94,16 @@ def _machine() -> Iterator[Finding]:
 
 def _engine(engine: Engine) -> Iterator[Finding]:
     by = ", started by the lab" if started_by_lab(engine) else ""
-    yield Finding("Docker engine", "ok", f"{engine.version} at {engine.endpoint} ({engine.source}{by})")
+    where = f"{engine.version} at {engine.endpoint} ({engine.source}{by})"
+    if engine.is_podman:
+        yield Finding(
+            "Docker engine",
+            "missing",
+            f"Podman {where} has no BuildKit, with which the lab builds",
+            "point DOCKER_HOST to a Docker engine; `./lab xray`, `compare` and `run` work with Podman",
+        )
+    else:
+        yield Finding("Docker engine", "ok", where)
     readable = engine.is_local and os.access(Path(engine.root_directory) / "overlay2", os.R_OK | os.X_OK)
     how = "layers are read where they lie" if readable else "layers are read from `docker save`, which takes longer"
     yield Finding("image store", "ok", f"{engine.storage_driver}: {how}")

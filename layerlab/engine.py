@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import docker
@@ -22,11 +24,26 @@ import urllib3
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
+from requests.adapters import HTTPAdapter
 
-from layerlab.errors import EngineDenied, EngineError, EngineGone, EngineNotFound, EngineTooOld
+from layerlab.errors import (
+    EngineDenied,
+    EngineDiskFull,
+    EngineError,
+    EngineGone,
+    EngineNotFound,
+    EngineSilent,
+    EngineTooOld,
+)
 
 MINIMUM_VERSION: Final = (20, 10)
-CONNECT_TIMEOUT: Final = 5  # seconds; an engine that needs longer to say its version is of no use
+CONNECT_TIMEOUT: Final = 15  # seconds; an engine on a busy machine may need some to say its version
+_TIMEOUT_AT_END: Final = 30  # seconds for each answer, once the user has asked for an end
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+"""Seconds of silence before the kernel asks the other side, between its questions, and how many it asks: tcp(7)."""
+
+_DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class Engine:
         root_directory: Where it keeps its data, on its own machine.
         host: The name or address under which the ports that it publishes are reached.
         is_local: Whether it is reached over a socket of this machine.
+        is_podman: Whether it is Podman, which speaks the engine's API and has no BuildKit.
     """
 
     client: docker.DockerClient = field(repr=False)
@@ -71,11 +89,13 @@ class Engine:
     root_directory: str
     host: str
     is_local: bool
+    is_podman: bool = False
 
     @property
     def has_containerd_store(self) -> bool:
         """Whether images live in containerd, where overlay2's directories do not exist."""
-        return self.storage_driver not in {"overlay2", "btrfs", "zfs", "vfs", "fuse-overlayfs", "aufs"}
+        known = {"overlay2", "btrfs", "zfs", "vfs", "fuse-overlayfs", "aufs"}
+        return not self.is_podman and self.storage_driver not in known
 
 
 def candidates() -> Iterator[Candidate]:
@@ -129,8 +149,13 @@ def connect() -> Engine:
     Raises:
         EngineNotFound: nothing answers.
         EngineDenied: a socket is there, but may not be opened.
+        EngineSilent: an engine is there, but does not answer.
         EngineTooOld: the engine is older than `MINIMUM_VERSION`.
         EngineError: the docker context cannot be read.
+
+    >>> engine = connect()
+    >>> engine.client.ping()
+    True
     """
     failure: EngineError | None = None
     for candidate in candidates():
@@ -141,9 +166,9 @@ def connect() -> Engine:
         except EngineError as error:
             if candidate.chosen:
                 raise
-            if failure is None or (isinstance(error, EngineDenied) and not isinstance(failure, EngineDenied)):
+            if failure is None or isinstance(failure, EngineNotFound):
                 failure = error
-    if isinstance(failure, EngineDenied):
+    if failure is not None and not isinstance(failure, EngineNotFound):
         raise failure
     raise EngineNotFound(
         "no Docker engine answers (tried DOCKER_HOST, the docker context and the usual sockets)",
@@ -155,7 +180,7 @@ def open_engine(candidate: Candidate) -> Engine:
     """Connect to this one, and learn what it is.
 
     Raises:
-        EngineNotFound, EngineDenied, EngineTooOld: see `connect`.
+        EngineNotFound, EngineDenied, EngineSilent, EngineTooOld: see `connect`.
     """
     endpoint = candidate.endpoint
     try:
@@ -180,6 +205,10 @@ def open_engine(candidate: Candidate) -> Engine:
         raise _why_not(candidate, error) from error
     # Builds, pulls and exports say nothing for minutes; whoever needs a limit sets one of its own.
     client.api.timeout = None  # type: ignore[assignment]  # requests takes None, the stubs do not know
+    _clients.add(client.api)
+    if url.scheme in {"tcp", "http", "https"}:
+        for prefix in ("http://", "https://"):
+            client.api.mount(prefix, _Attentive())
     engine = Engine(
         client=client,
         endpoint=endpoint,
@@ -190,9 +219,10 @@ def open_engine(candidate: Candidate) -> Engine:
         root_directory=str(info.get("DockerRootDir", "")),
         host=url.hostname if url.scheme in {"tcp", "http", "https", "ssh"} and url.hostname else "127.0.0.1",
         is_local=url.scheme in {"unix", "http+unix", "npipe"},
+        is_podman=any("Podman" in str(part.get("Name")) for part in version.get("Components") or ()),
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
-    if numbers and numbers < MINIMUM_VERSION:
+    if numbers and numbers < MINIMUM_VERSION and not engine.is_podman:  # which counts its own versions
         client.close()
         wanted = ".".join(map(str, MINIMUM_VERSION))
         raise EngineTooOld(
@@ -200,6 +230,22 @@ def open_engine(candidate: Candidate) -> Engine:
             remedy="update Docker, or point DOCKER_HOST to a newer engine",
         )
     return engine
+
+
+class _Attentive(HTTPAdapter):
+    """Connections whose silence is noticed when the other machine, or the way to it, is gone: the kernel asks."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # requests'
+        asked = [(socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)]
+        asked = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *asked]
+        nothing_delays = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # urllib3's own default
+        super().init_poolmanager(*args, **options, socket_options=[nothing_delays, *asked])
+
+
+def hurry() -> None:
+    """Let each further answer of an engine take a short while at most: the user has asked for an end."""
+    for client in list(_clients):
+        client.timeout = _TIMEOUT_AT_END
 
 
 def _tls_from_environment(endpoint: str) -> TLSConfig | bool:
@@ -222,6 +268,11 @@ def _why_not(candidate: Candidate, error: Exception) -> EngineError:
             f"the Docker engine's socket {where} may not be opened by this user",
             remedy="run `sudo usermod -aG docker $USER` and log in again, or run ./lab with sudo",
         )
+    if "Read timed out" in text or (candidate.endpoint.startswith("unix://") and "timed out" in text):
+        return EngineSilent(
+            f"the Docker engine at {where} has not answered within {CONNECT_TIMEOUT} s",
+            remedy="it is busy, suspended or stuck: wait and repeat, or start it again",
+        )
     if "client version" in text and "too" in text:
         return EngineTooOld(f"the Docker engine at {where} speaks no common API version", remedy="update Docker")
     return EngineNotFound(
@@ -230,11 +281,48 @@ def _why_not(candidate: Candidate, error: Exception) -> EngineError:
     )
 
 
-def gone(engine: Engine, error: Exception) -> EngineGone:
+def gone(engine: Engine, error: BaseException) -> EngineGone:
     """The error to raise when an engine that answered before does not any more."""
     return EngineGone(
-        f"the Docker engine at {engine.endpoint} stopped answering ({type(error).__name__})",
+        f"the Docker engine at {engine.endpoint} stopped answering ({_in_words(error)})",
         remedy="see `./lab doctor`, start the engine again and repeat the command",
+    )
+
+
+def _in_words(error: BaseException) -> str:
+    """What became of the connection."""
+    text = f"{type(error).__name__} {error}"
+    if re.search(r"timed? ?out", text, re.IGNORECASE):
+        return "no answer in time"
+    if re.search(r"refused|No such file|FileNotFound|unreachable|No route", text):
+        return "nobody can be reached there"
+    if re.search(r"ChunkedEncoding|Incomplete|Protocol|reset|aborted|broken|closed|Disconnected|EOF", text, re.I):
+        return "the connection broke off"
+    return type(error).__name__
+
+
+def failed(engine: Engine, error: APIError) -> EngineError:
+    """The error to raise when an engine answers that it cannot."""
+    said = str(error.explanation or error)
+    if is_disk_full(said):
+        return disk_full(said)
+    return EngineError(
+        f"the Docker engine did not do what it was asked for ({said})",
+        remedy="see `./lab doctor` and the engine's own log, then repeat",
+    )
+
+
+def is_disk_full(said: str) -> bool:
+    """Whether an engine says this because its disk is full."""
+    return _DISK_FULL.search(said) is not None
+
+
+def disk_full(said: str) -> EngineDiskFull:
+    """The error to raise when it is; `said` is what the engine says."""
+    return EngineDiskFull(
+        f"the disk of the Docker engine is full ({' '.join(said.split())[-160:]})",
+        remedy="make room (`docker system df` shows what takes it, `docker builder prune` empties the build cache) "
+        "and repeat",
     )
 
 
@@ -249,9 +337,6 @@ def answering(engine: Engine) -> Iterator[None]:
     try:
         yield
     except APIError as error:  # first: the SDK derives it from requests' exception
-        raise EngineError(
-            f"the Docker engine did not do what it was asked for ({error.explanation or error})",
-            remedy="see `./lab doctor` and the engine's own log, then repeat",
-        ) from error
+        raise failed(engine, error) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise gone(engine, error) from error

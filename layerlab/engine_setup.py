@@ -14,9 +14,11 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from layerlab.debian import apt_get, is_available, is_debian
 from layerlab.engine import Engine, candidates, connect
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.locks import exclusive
@@ -63,8 +65,12 @@ def ensure(*, report: Report = silent) -> Engine:
     except EngineNotFound:
         if not can_start():
             raise
-    wait = Step("lock", "wait for another ./lab that starts the engine", "running")
-    with exclusive("engine", waiting=lambda: report(wait)):
+
+    def wait(holder: str) -> None:
+        title = f"wait for another ./lab that starts the engine{holder and f' ({holder})'}"
+        report(Step("lock", title, "running"))
+
+    with exclusive("engine", waiting=wait):
         installs = not shutil.which("dockerd")
         if installs:
             install(report)
@@ -96,59 +102,10 @@ def install(report: Report = silent) -> None:
             "no Docker engine answers, and the lab installs one only on Debian and Ubuntu",
             remedy="install Docker as https://docs.docker.com/engine/install/ says, start it and repeat",
         )
-    _apt_get(["update"], "look for Docker's packages", report)
-    clients = [name for name in CLIENT_PACKAGES if _is_available(name)] if not shutil.which("docker") else []
-    arguments = ["install", "--yes", "--no-install-recommends", *ENGINE_PACKAGES, *clients]
-    _apt_get(arguments, "install Docker", report)
-
-
-def is_debian(os_release: Path = Path("/etc/os-release")) -> bool:
-    """Whether this system is a Debian or descends from one."""
-    try:
-        lines = os_release.read_text().splitlines()
-    except OSError:
-        return False
-    ids = {
-        word
-        for line in lines
-        if line.startswith(("ID=", "ID_LIKE="))
-        for word in line.split("=")[1].strip('"').split()
-    }
-    return bool(ids & {"debian", "ubuntu"}) and shutil.which("apt-get") is not None
-
-
-def _is_available(package: str) -> bool:
-    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", package], capture_output=True, check=False)
-    return shown.returncode == 0 and bool(shown.stdout.strip())
-
-
-def _apt_get(arguments: list[str], title: str, report: Report) -> None:
-    command = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", *arguments]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    began = time.monotonic()
-    report(Step(title, title, "running", 0.0))
-    lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None  # noqa: S101  # for the type checker
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            report(Step(title, title, "running", time.monotonic() - began, line.strip()))
-    seconds = time.monotonic() - began
-    if process.returncode:
-        report(Step(title, title, "failed", seconds))
-        wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
-        raise EngineError(
-            f"Docker could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
-            remedy="mend what it says (often the network, or another apt that runs), then repeat",
-        )
-    report(Step(title, title, "done", seconds))
+    install_it = partial(apt_get, report=report, wanted="Docker", error=EngineError)
+    install_it(["update"], "look for Docker's packages")
+    clients = [name for name in CLIENT_PACKAGES if is_available(name)] if not shutil.which("docker") else []
+    install_it(["install", "--yes", "--no-install-recommends", *ENGINE_PACKAGES, *clients], "install Docker")
 
 
 def start(report: Report = silent) -> Engine:

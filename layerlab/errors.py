@@ -2,10 +2,13 @@
 
 LabError
 ├── UsageError            the command line or a function was given something that cannot be
+├── StorageError          a folder in which the lab keeps things cannot be used
 ├── EngineError           the Docker engine
 │   ├── EngineNotFound        none answers, and none could be started
 │   ├── EngineDenied          it is there, but its socket may not be opened
+│   ├── EngineSilent          it is there, but does not answer
 │   ├── EngineTooOld          it lacks what the lab needs
+│   ├── EngineDiskFull        there is no room left on its disk
 │   └── EngineGone            it answered before and does not any more
 ├── BaseImageError        a base image cannot be had
 │   ├── RegistryRefused       a registry answered, and said no (401, 404, 429 ...)
@@ -19,9 +22,10 @@ LabError
 │   ├── ImageNotFound         no image and no file has that name
 │   ├── ArchiveError          the archive is damaged, hostile or of an unknown kind
 │   └── OtherDockerfile       it was not built from this Dockerfile and this folder
-└── ServiceError          a container of the service
-    ├── ServiceNotReady       it did not answer in time, or ended
-    └── PortInUse             the port that was asked for is taken
+├── ServiceError          a container of the service
+│   ├── ServiceNotReady       it did not answer in time, or ended
+│   └── PortInUse             the port that was asked for is taken
+└── BrowserNotFound       no Chromium for the tests, and none could be installed
 
 Each says what happened and why (``str(error)``) and what to do next (``error.remedy``)::
 
@@ -60,6 +64,10 @@ class UsageError(LabError):
     """The command line or a function was given something that cannot be."""
 
 
+class StorageError(LabError):
+    """A folder in which the lab keeps things cannot be used."""
+
+
 class EngineError(LabError):
     """The Docker engine."""
 
@@ -70,6 +78,14 @@ class EngineNotFound(EngineError):
 
 class EngineDenied(EngineError):
     """The engine is there, but its socket may not be opened."""
+
+
+class EngineSilent(EngineError):
+    """The engine is there, but does not answer."""
+
+
+class EngineDiskFull(EngineError):
+    """There is no room left on the engine's disk."""
 
 
 class EngineTooOld(EngineError):
@@ -166,3 +182,7 @@ class ServiceNotReady(ServiceError):
 
 class PortInUse(ServiceError):
     """The port that was asked for is taken."""
+
+
+class BrowserNotFound(LabError):
+    """There is no Chromium for the tests, and none could be installed."""

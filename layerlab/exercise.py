@@ -48,6 +48,12 @@ def make(folder: Path, *, level: int = 1) -> Workspace:
 
     Raises:
         UsageError: there is something in its place, its parent does not exist, or it cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     workspace = make(Path(folder) / "my-image")
+    ...     sorted(path.name for path in workspace.folder.iterdir())
+    ['Dockerfile', 'Dockerfile.single', 'README.md', 'app', 'requirements.txt']
     """
     if level not in LEVELS:
         raise UsageError(f"the exercise has no level {level}", remedy=f"choose from {', '.join(map(str, LEVELS))}")

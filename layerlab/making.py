@@ -75,4 +75,5 @@ def _remember_seconds(name: str, built: Build) -> None:
     """Remember how long an image took when all of it was built; a build from the cache says nothing about that."""
     runs = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
     if not runs["cached"].any():
-        workshop.seconds_file().write_text(json.dumps({**workshop.all_seconds(), name: round(built.seconds, 2)}))
+        with suppress(OSError):  # a cache that cannot be written: the next cold build tells it
+            workshop.seconds_file().write_text(json.dumps({**workshop.all_seconds(), name: round(built.seconds, 2)}))

@@ -33,9 +33,11 @@ from layerlab.build import context as contexts
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
 from layerlab.engine import Engine
+from layerlab.explorer.widget import Explorer
 from layerlab.image import Image
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
 from layerlab.notebook_tables import about, table
+from layerlab.notebook_xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
 from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.progress import Step
@@ -44,25 +46,33 @@ from layerlab.service.handle import HEALTH_PAUSE
 
 __all__ = [
     "about",
+    "advice",
     "build",
+    "causes",
     "check",
     "compare",
+    "difference",
     "doctor",
     "engine",
     "expect",
     "experiment",
+    "explore",
     "findings",
+    "lines",
     "look",
     "new",
+    "origins",
     "owned",
     "panel",
     "plots",
+    "prove",
     "rebuilds",
     "remove",
     "results",
     "run",
     "setup",
     "show",
+    "stages",
     "table",
     "wait_for_health",
 ]
@@ -74,6 +84,9 @@ def engine() -> Engine:
 
     Raises:
         EngineError: none answers; see ``lab.doctor()``.
+
+    >>> lab.engine().client.ping()
+    True
     """
     with displays.notebook("Docker engine") as report:
         return engine_setup.ensure(report=report)
@@ -87,6 +100,9 @@ def setup(*names: str) -> None:
 
     Args:
         names: Which of the lab's images: ``single``, ``optimized``.
+
+    >>> lab.setup("optimized")
+    Ready: a Docker engine, multi-stage-demo:optimized
     """
     engine()
     for name in names:
@@ -103,6 +119,11 @@ def build(name: str, *, no_cache: bool = False) -> Build:
 
     Returns:
         What was built; ``.steps`` is a DataFrame with a row for each instruction that ran.
+
+    >>> built = lab.build("optimized")
+    multi-stage-demo:optimized is built from Dockerfile: ... steps
+    >>> built.stages[["stage", "final"]].to_dict("records")
+    [{'stage': 'build', 'final': False}, {'stage': '1', 'final': True}]
     """
     recipe = workshop.recipe(name)
     built = _built(name, no_cache=no_cache)
@@ -122,6 +143,10 @@ def run(name: str, /, **options: Any) -> AbstractContextManager[Service]:
     Args:
         name: ``single``, ``optimized``, or any image.
         options: See `layerlab.service.run`.
+
+    >>> with lab.run("optimized") as service:
+    ...     service.get("/status").json()["status"]
+    'ok'
     """
     return service.run(engine(), workshop.resolve(engine(), name), **options)
 
@@ -136,6 +161,10 @@ def wait_for_health(service: Service, wanted: str, timeout: float = 60.0) -> str
 
     Returns:
         What it says in the end.
+
+    >>> with lab.run("optimized") as service:
+    ...     lab.wait_for_health(service, "healthy")
+    'healthy'
     """
     title = f"until the health check says {wanted}"
     began = time.monotonic()
@@ -152,13 +181,155 @@ def look(name: str) -> Image:
 
     Args:
         name: ``single``, ``optimized``, or a name, an id, or a file written by ``docker save``.
+
+    >>> optimized = lab.look("optimized")
+    >>> optimized.live_bytes + optimized.wasted_bytes == optimized.total_bytes
+    True
     """
     return workshop.look(engine(), name)
 
 
 def compare(*names: str) -> pd.DataFrame:
-    """Compare images side by side; see `layerlab.compare.compare` for the columns."""
+    """Compare images side by side; see `layerlab.compare.compare` for the columns.
+
+    >>> sizes = lab.compare("single", "optimized").set_index("name")["bytes"]
+    >>> sizes.idxmin()
+    'multi-stage-demo:optimized'
+    """
     return comparison.compare([look(name) for name in names])
+
+
+def causes(image: Image) -> pd.DataFrame:
+    """What an image could do without, by cause, layer and line: facts first, then judgements.
+
+    Files are read where that takes to compare them; see `layerlab.causes.causes` for the columns.
+
+    >>> causes = lab.causes(lab.look("optimized"))
+    >>> int(causes.loc[causes["is_fact"], "bytes"].sum()) == lab.look("optimized").wasted_bytes
+    True
+    """
+    return causes_of(engine(), image)
+
+
+def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """Where each file of an image came from: stage and line, base or context; a row per row of ``image.files``.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: What it was built from, with its folder as context; the lab's own images need none. Where nobody
+            knows it, a file's layer and line of history are all that is told.
+
+    Returns:
+        See `layerlab.provenance.frames.origins` for the columns.
+
+    >>> origins = lab.origins(lab.look("optimized")).set_index("path")
+    >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
+    ['context', 'COPY app app']
+    """
+    return origins_of(engine(), image, dockerfile)
+
+
+def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What each stage has contributed to an image, and what it left behind.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        See `layerlab.provenance.frames.stages` for the columns.
+
+    >>> lab.stages(lab.look("optimized"))[["stage", "role"]].to_dict("records")
+    [{'stage': 'build', 'role': 'copied'}, {'stage': '1', 'role': 'final'}]
+    """
+    return stages_of(engine(), image, dockerfile)
+
+
+def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What each line of the Dockerfile, in whatever stage, has brought to an image.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        See `layerlab.provenance.frames.lines` for the columns.
+
+    >>> lines = lab.lines(lab.look("optimized"))
+    >>> lines.set_index("instruction")["origin"]["COPY app app"]
+    'context'
+    """
+    return lines_of(engine(), image, dockerfile)
+
+
+def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What to change in an image's Dockerfile, and what that would save, the most bytes first.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        `title` str, `why` str, `line` Int64, `bytes` int64 (a prediction), `mechanical` bool (whether `prove` can
+        make the edit). Several may save the same bytes.
+
+    >>> lab.advice(lab.look("optimized")).empty  # the worked example needs none
+    True
+    """
+    return advice_of(engine(), image, dockerfile)
+
+
+def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """Make the edits of `advice` that a program can make, build each, and all together, and measure.
+
+    Args:
+        image: What `look` gave.
+        dockerfile: As for `origins`.
+
+    Returns:
+        `title` str, `line` Int64, `predicted` int64, `measured` Int64 (bytes), `error` float64 (a share of what was
+        measured), `trouble` str (why it could not be built).
+
+    >>> lab.prove(lab.look("optimized")).columns.tolist()
+    ['title', 'line', 'predicted', 'measured', 'error', 'trouble']
+    """
+    return proofs_of(engine(), image, dockerfile)
+
+
+def difference(before: str | Image, after: str | Image) -> comparison.Difference:
+    """How a second image differs from a first one: ``.layers``, ``.owners``, ``.places``, ``.paths``, ``.settings``.
+
+    Args:
+        before: The first image, or its name as for `look`.
+        after: The second one.
+
+    >>> difference = lab.difference("single", "optimized")
+    >>> "user" in difference.settings["setting"].tolist()
+    True
+    """
+    one, other = (look(image) if isinstance(image, str) else image for image in (before, after))
+    return comparison.Difference(one, other)
+
+
+def explore(image: str | Image, dockerfile: str | Path | None = None) -> Explorer:
+    """An image's files as a treemap to walk through, layer by layer, with the Dockerfile beside it.
+
+    Args:
+        image: A name as for `look`, or an image. One that was looked at without its Dockerfile has its history beside
+            it instead.
+        dockerfile: What it was built from, relative to the repository's root; the lab's own images bring theirs.
+
+    Returns:
+        What a notebook shows by itself as the last value of a cell.
+
+    >>> lab.explore("optimized")
+    <Explorer: what is in multi-stage-demo:optimized?>
+    """
+    recipe = workshop.recipe_of(engine(), image if isinstance(image, str) else image.id)
+    path = ROOT / dockerfile if dockerfile is not None else recipe.path if recipe else None
+    built_from = workshop.read_dockerfile(path) if path else None
+    looked = workshop.look(engine(), image, built_from=built_from) if isinstance(image, str) else image
+    return Explorer(looked, built_from, path.name if path else "")
 
 
 def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
@@ -171,6 +342,11 @@ def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
 
     Returns:
         A row per change and step: ``change`` str, then the columns of ``Build.steps``.
+
+    >>> built = lab.build("optimized")
+    multi-stage-demo:optimized is built from Dockerfile: ... steps
+    >>> lab.rebuilds({"nothing": built})["change"].unique().tolist()
+    ['nothing']
     """
     steps = pd.concat({change: built.steps for change, built in builds.items()}, names=["change", None])
     steps = steps[~steps["instruction"].str.match(r"FROM\b", case=False)]
@@ -178,29 +354,51 @@ def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
 
 
 def check(folder: str | Path) -> Verdict:
-    """Check a solution of the exercise, and show the steps while it goes on.
+    r"""Check a solution of the exercise, and show the steps while it goes on.
 
     Args:
         folder: A workspace; relative to the repository's root, as for ``./lab check``.
 
     Returns:
         What the checker says; see `results` and `findings`.
+
+    >>> written = (lab.new(folder) / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
+    folder is ready: ...
+    >>> verdict = lab.check(folder)
+    folder: 0 of 7 ...
+    >>> verdict.image is None
+    True
     """
     return check_folder(engine(), folder)
 
 
 def panel(folder: str | Path) -> Panel:
-    """A live panel of a workspace: it checks now, and again whenever a file is saved, until its ``close()``."""
+    """A live panel of a workspace: it checks now, and again whenever a file is saved, until its ``close()``.
+
+    >>> panel = lab.panel(lab.new(folder))
+    folder is ready: ...
+    The panel watches folder.
+    >>> panel.close()
+    """
     return panel_for(engine(), folder)
 
 
 def doctor() -> pd.DataFrame:
-    """What is here, what is missing and what to do: ``what``, ``state``, ``seen``, ``remedy``, all strings."""
+    """What is here, what is missing and what to do: ``what``, ``state``, ``seen``, ``remedy``, all strings.
+
+    >>> states = lab.doctor().set_index("what")["state"]
+    >>> states["Docker engine"]
+    'ok'
+    """
     return pd.DataFrame([vars(finding) for finding in doctor_module.examine()])
 
 
 def owned() -> pd.DataFrame:
-    """What the lab has made and ``./lab clean`` would remove: ``kind`` and ``name``, both strings."""
+    """What the lab has made and ``./lab clean`` would remove: ``kind`` and ``name``, both strings.
+
+    >>> "image" in set(lab.owned()["kind"])
+    True
+    """
     rows = [(thing.kind, thing.name) for thing in cleaning.inventory(engine())]
     return pd.DataFrame(rows, columns=["kind", "name"], dtype="str")
 
@@ -210,6 +408,9 @@ def remove(names: Collection[str]) -> pd.DataFrame:
 
     Returns:
         A row per thing: ``kind``, ``name`` and ``why_not`` (why it is still there; empty when it is gone), all str.
+
+    >>> lab.remove(["nothing of the lab's has this name"]).empty
+    True
     """
     chosen = [thing for thing in cleaning.inventory(engine()) if thing.name in names]
     rows = [vars(cleaning.remove(engine(), thing)) for thing in chosen]
@@ -243,6 +444,9 @@ def show(path: str | Path, first: int = 1, last: int | None = None, *, holding: 
 
     Raises:
         ValueError: the text does not stand in exactly one paragraph.
+
+    >>> show("requirements/app.in", 3, 4)
+    <IPython.core.display.HTML object>
     """
     text = (ROOT / path).read_text(encoding="utf-8")
     if holding is not None:
@@ -264,10 +468,19 @@ def _paragraph(text: str, holding: str) -> tuple[int, int]:
 
 
 def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
+    """Lines with their numbers, as HTML.
+
+    A long line goes on below its beginning: what scrolls sideways cannot be reached with the keyboard in every
+    browser. Where styles are taken out, it still is a line.
+    """
     rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
     width = len(str(rows[-1][0])) if rows else 1
-    body = "\n".join(f'<span style="opacity:.6">{n:>{width}}</span>  {html.escape(line)}' for n, line in rows)
-    return f'<pre style="overflow-x:auto;white-space:pre;font-family:monospace;font-size:90%">{body}</pre>'
+    code = '<span style="display:inline-block;max-width:92%;vertical-align:top">'
+    body = "\n".join(
+        f'<span style="opacity:.7">{n:>{width}}</span>  {code}{html.escape(line)}</span>' for n, line in rows
+    )
+    style = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:monospace;font-size:90%"
+    return f'<pre style="{style}">{body}</pre>'
 
 
 @dataclass
@@ -332,7 +545,15 @@ COPIED: Final = ("app", "requirements.txt", ".dockerignore", "Dockerfile", "Dock
 
 @contextmanager
 def experiment() -> Iterator[Experiment]:
-    """A copy of the build context to try things out on; it and the images made from it go when the block ends."""
+    """A copy of the build context to try things out on; it and the images made from it go when the block ends.
+
+    >>> with lab.experiment() as trial:
+    ...     trial.change("app/data.py")
+    ...     built = trial.build(what="after a change of the app")
+    after a change of the app: built in ... steps
+    >>> bool(built.steps.set_index("instruction")["cached"]["COPY app app"])
+    False
+    """
     with tempfile.TemporaryDirectory(prefix="layerlab-") as name:
         folder = Path(name)
         for item in COPIED:

@@ -34,6 +34,11 @@ def new(folder: str | Path, *, level: int = 1) -> Path:
 
     Raises:
         UsageError: it holds something else, or cannot be made.
+
+    >>> workspace = lab.new(folder)
+    folder is ready: Dockerfile, ...
+    >>> workspace = lab.new(folder)
+    folder is there already: go on with its Dockerfile
     """
     path = ROOT / folder
     if (path / "Dockerfile").is_file():
@@ -91,6 +96,10 @@ def results(verdict: Verdict) -> pd.DataFrame:
 
     Returns:
         `task` int64, `name` str, `what` str (its name in words), `status` str, `errors` int64, `advice` int64.
+
+    >>> from layerlab.checker.model import Result, Verdict
+    >>> results(Verdict(None, (Result(1, "pass", ()),)))[["task", "name", "status"]].to_dict("records")
+    [{'task': 1, 'name': 'build-stage', 'status': 'pass'}]
     """
     rows = [
         (
@@ -113,6 +122,12 @@ def findings(verdict: Verdict) -> pd.DataFrame:
     Returns:
         `task` int64, `level` str, `file` str (empty where it has no place), `line` Int64, `message` str, and
         `hint_1`, `hint_2`, `hint_3` str.
+
+    >>> from layerlab.checker.model import Finding, Result, Verdict
+    >>> hints = ("Which?", "Look there.", "Do this.")
+    >>> found = Finding("error", "It runs as root.", hints, "Dockerfile", 9)
+    >>> findings(Verdict(None, (Result(6, "fail", (found,)),)))[["task", "line", "message"]].to_dict("records")
+    [{'task': 6, 'line': 9, 'message': 'It runs as root.'}]
     """
     rows = [
         (task.id, finding.level, finding.file or "", finding.line, finding.message, *finding.hints)

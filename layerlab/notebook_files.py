@@ -50,12 +50,13 @@ def tidy(notebook: Any) -> None:
     }
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
+            cell.outputs = [output for output in cell.outputs if _says_something(output)]
 
 
-def _is_widget(output: Any) -> bool:
-    """A widget's live view: without its kernel it shows nothing."""
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+def _says_something(output: Any) -> bool:
+    """Whether there is something to see without a kernel; a widget's live view goes, and leaves its picture."""
+    data = output.get("data", {})
+    return data.pop("application/vnd.jupyter.widget-view+json", None) is None or "image/png" in data
 
 
 def main(paths: list[str]) -> int:

@@ -54,7 +54,9 @@ class Shown:
             + "</tr>"
             for row in self._rows
         )
-        caption = f"<caption>{html.escape(self._caption)}</caption>" if self._caption else ""
+        # On the left and on one line: a caption is often wider than its table.
+        style = "text-align:left;white-space:nowrap"
+        caption = f'<caption style="{style}">{html.escape(self._caption)}</caption>' if self._caption else ""
         shown = f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
         return f'<div class="of-this-machine">{shown}</div>' if self._of_this_machine else shown
 

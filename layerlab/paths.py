@@ -6,18 +6,45 @@ import os
 from pathlib import Path
 from typing import Final
 
+from layerlab.errors import StorageError
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The repository's root."""
 
 
 def cache_directory() -> Path:
-    """Where what can be made again is kept (``XDG_CACHE_HOME``); exists afterwards."""
+    """Where what can be made again is kept (``XDG_CACHE_HOME``); exists afterwards.
+
+    Raises:
+        OSError: it cannot be made. Whoever keeps something there does without it then.
+    """
     return _made(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
 
 
 def state_directory() -> Path:
-    """Where what the lab has to remember is kept (``XDG_STATE_HOME``); exists afterwards."""
-    return _made(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"))
+    """Where what the lab has to remember is kept (``XDG_STATE_HOME``); exists afterwards.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    parent = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    try:
+        return _made(parent)
+    except OSError as error:
+        raise unusable(parent / "layerlab", error) from error
+
+
+def unusable(path: Path | str, error: OSError) -> StorageError:
+    """The error to raise where something of the lab's cannot be written.
+
+    Args:
+        path: What cannot be written.
+        error: What the system said.
+    """
+    return StorageError(
+        f"{path} cannot be written ({error.strerror or error})",
+        remedy="make room there, or see its permissions, or name another folder: XDG_STATE_HOME=/path ./lab",
+    )
 
 
 def _made(parent: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +23,16 @@ import requests
 from layerlab.cleaning import clean
 from layerlab.engine import Engine
 from layerlab.errors import LabError
+from layerlab.interrupts import ending_with_us
 from layerlab.ownership import RUN_ID
-from layerlab.paths import ROOT, state_directory
+from layerlab.paths import ROOT, state_directory, unusable
 
 FIRST_PORT: Final = 8888
 START_TIMEOUT: Final = 60  # seconds
+LEAST_DISK: Final = 1_000_000  # bytes
 FIRST_NOTEBOOK: Final = "notebooks/00-start.ipynb"
+EXTENSIONS: Final = Path(__file__).parent / "labextensions"
+"""What the lab adds to JupyterLab itself: alternative texts of pictures."""
 
 
 def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None], open_browser: bool = True) -> int:
@@ -39,40 +45,80 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
         open_browser: Whether to open the URL where there is a screen.
 
     Returns:
-        The exit status: 0 when it was told to stop, else the server's own.
+        The exit status, which is 0: it was told to stop.
 
     Raises:
-        LabError: the port is taken, or the server does not start.
+        LabError: the port is taken, or the server does not start, or ends by itself.
     """
-    port = free_port() if port is None else _checked(port)
+    if find_spec("jupyterlab") is None:
+        raise ModuleNotFoundError("No module named 'jupyterlab'", name="jupyterlab")  # .venv is damaged
+    wanted = None if port is None else _checked(port)
     token = secrets.token_urlsafe(24)
-    address = f"http://127.0.0.1:{port}"
-    log = state_directory() / "jupyterlab.log"
     _quieten()
-    with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches the lab alone, which ends the server in order.
-        server = subprocess.Popen(
-            _command(port),
-            env=_environment(engine, token),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    port, server = _start(engine, wanted, token)
+    address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_it_answers(server, address, token)
         url = f"{address}/lab/tree/{FIRST_NOTEBOOK}?token={token}"
         say(url)
         if open_browser and _has_screen():
             webbrowser.open(url)
-        return server.wait()
+        status = server.wait()
     except KeyboardInterrupt:
+        return 0
+    else:
+        if status:
+            raise LabError(
+                f"JupyterLab ended by itself with status {status}", remedy=f"see {_log()}, and start it again: ./lab"
+            )
         return 0
     finally:
         _end(server)
+        if not server.returncode:
+            _log().unlink(missing_ok=True)
         with suppress(LabError):
             clean(engine, run=RUN_ID)
+
+
+def _start(engine: Engine, wanted: int | None, token: str) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start the server, and wait until it answers; returns its port and its process.
+
+    A port that was free a moment ago may be another's now, such as a second ./lab's: then the next one is tried.
+    """
+    first, tries = FIRST_PORT, 1 if wanted else 5
+    while True:
+        port = wanted or free_port(first)
+        log = _log()
+        try:
+            output = log.open("wb")
+        except OSError as error:
+            raise unusable(log, error) from error
+        with output:
+            # A session of its own: Ctrl-C reaches the lab alone, which ends the server in order.
+            server = subprocess.Popen(
+                ending_with_us(_command(port)),
+                env=_environment(engine, token),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            _wait_until_it_answers(server, f"http://127.0.0.1:{port}", token)
+        except BaseException as error:
+            ended = server.poll() is not None
+            _end(server)
+            tries -= 1
+            if not (isinstance(error, LabError) and ended and tries and is_taken(port)):
+                raise
+            first = port + 1
+            continue
+        return port, server
+
+
+def _log() -> Path:
+    """Where the server writes what it has to say; several may run at once."""
+    return state_directory() / f"jupyterlab-{os.getpid()}.log"
 
 
 def _command(port: int) -> list[str]:
@@ -85,6 +131,7 @@ def _command(port: int) -> list[str]:
         f"--ServerApp.root_dir={ROOT}",
         "--ServerApp.open_browser=False",
         "--LabApp.collaborative=False",
+        f"--LabApp.extra_labextensions_path={EXTENSIONS}",
         # As root (in a container, on a fresh machine) Jupyter asks for this; it listens on 127.0.0.1 with a token.
         *(["--allow-root"] if os.name == "posix" and os.geteuid() == 0 else []),
     ]
@@ -95,7 +142,8 @@ def _quieten() -> None:
     overrides = Path(sys.prefix) / "share/jupyter/lab/settings/overrides.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)
     news = {"fetchNews": "false", "checkForUpdates": False}
-    overrides.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": news}, indent=2))
+    with suppress(OSError):  # such as another user's .venv; it asks for news, then
+        overrides.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": news}, indent=2))
 
 
 def _environment(engine: Engine, token: str) -> dict[str, str]:
@@ -114,11 +162,16 @@ def _environment(engine: Engine, token: str) -> dict[str, str]:
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str, token: str) -> None:
     began = time.monotonic()
-    log = state_directory() / "jupyterlab.log"
+    log = _log()
     while time.monotonic() - began < START_TIMEOUT:
         if server.poll() is not None:
             last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
-            raise LabError(f"JupyterLab ended with status {server.returncode}: {last}", remedy=f"see {log}")
+            remedy = f"see {log}"
+            if not last and shutil.disk_usage(log.parent).free < LEAST_DISK:
+                last, remedy = f"the disk of {log.parent} is full", "make room there, and repeat"
+            raise LabError(
+                f"JupyterLab ended with status {server.returncode}: {last or 'it said nothing'}", remedy=remedy
+            )
         with suppress(requests.RequestException):
             answer = requests.get(f"{address}/api/status", headers={"Authorization": f"token {token}"}, timeout=2)
             if answer.ok:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 from rich.console import Console
@@ -13,29 +13,40 @@ from rich.text import Text
 from layerlab.terminal import printable
 
 
-def show(console: Console, frame: pd.DataFrame, *, title: str, headings: Mapping[str, str]) -> None:
-    """Print these columns of a DataFrame under these headings; numbers to the right, missing values as a dash."""
+def show(
+    console: Console, frame: pd.DataFrame, *, title: str, headings: Mapping[str, str], signed: Collection[str] = ()
+) -> None:
+    """Print these columns of a DataFrame under these headings; numbers to the right, missing values as a dash.
+
+    Numbers in the `signed` columns are differences: they have a plus or a minus.
+    """
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column, heading in headings.items():
         numeric = pd.api.types.is_numeric_dtype(frame[column])
         table.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")
+    plus = [column in signed for column in headings]
     for row in frame[list(headings)].itertuples(index=False):
-        table.add_row(*cells(row))
+        table.add_row(*cells(row, plus))
     console.print(table)
 
 
-def cells(values: Sequence[object]) -> list[Text]:
+def cells(values: Sequence[object], signed: Sequence[bool] = ()) -> list[Text]:
     """These values as text: file names and instructions are never taken for markup or escape codes."""
-    return [Text(printable("–" if pd.isna(value) else _number(value))) for value in values]  # type: ignore[call-overload]
+    signs = [*signed, *([False] * (len(values) - len(signed)))]
+    return [
+        Text(printable("–" if pd.isna(value) else _number(value, sign)))  # type: ignore[call-overload]
+        for value, sign in zip(values, signs, strict=True)
+    ]
 
 
-def _number(value: object) -> str:
+def _number(value: object, signed: bool) -> str:
+    sign = "+" if signed else ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.1f}"
+        return f"{value:{sign},.1f}" if abs(value) >= 0.05 else "0.0"
     if isinstance(value, int):
-        return f"{value:,}"
+        return f"{value:{sign},}"
     return str(value)
 
 

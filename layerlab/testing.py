@@ -25,11 +25,13 @@ class Part:
         name: What it is called in the summary.
         commands: Run one after the other with this Python, each ``python -m ...``.
         needs_engine: Whether it needs a Docker engine, and so everything prepared.
+        needs_browser: Whether it needs a Chromium.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     needs_engine: bool = False
+    needs_browser: bool = False
 
 
 @dataclass
@@ -60,35 +62,65 @@ PARTS: Final = (
     # put last, as xdist would put them, they would run alone.
     Part("engine", (("pytest", "tests/engine", *BY_FILE, "-n=3", "--no-loadscope-reorder"),), needs_engine=True),
     Part("notebooks", (("pytest", "notebooks", *NBVAL, *BY_FILE, "-n=2"),), needs_engine=True),
+    Part("browser", (("pytest", "tests/browser", *BY_FILE, "-n=2"),), needs_engine=True, needs_browser=True),
 )
+FAST: Final = (
+    PARTS[0],
+    Part("unit", (("pytest", "tests/unit", "-m=not slow", "--hypothesis-profile=fast", *BY_FILE, "-n=2"),)),
+    Part("engine", (("pytest", "tests/engine", "-m=fast", *BY_FILE, "-n=2"),), needs_engine=True),
+)
+"""An answer within a minute: unit tests but the slow ones, and those of the engine's that show most in least time."""
 
 
-def run(parts: Sequence[Part], *, prepare: Callable[[], None], say: Callable[[str], None]) -> int:
+def run(
+    parts: Sequence[Part],
+    *,
+    prepare: Callable[[], None],
+    prepare_browser: Callable[[], None] = lambda: None,
+    say: Callable[[str], None],
+) -> int:
     """Run these parts; what cannot be run has failed. Returns 0 if everything passed, else 1.
 
     Args:
         parts: What to run, in this order.
         prepare: Gets engine, bases and images ready; called once, before the first part that needs them.
+        prepare_browser: The same for the browser.
         say: Told what goes on, line by line.
     """
     outcomes: dict[str, Outcome] = {}
-    unprepared: str | None = None
-    prepared = False
+    engine = _Preparation("the engine, the bases and both images", prepare)
+    browser = _Preparation("the browser", prepare_browser)
     for part in parts:
-        if part.needs_engine and not prepared and unprepared is None:
-            say("\n== preparing the engine, the bases and both images")
-            try:
-                prepare()
-                prepared = True
-            except LabError as error:
-                unprepared = error.one_line
+        needs = [engine] * part.needs_engine + [browser] * part.needs_browser
+        why_not = next(filter(None, (need.why_not(say) for need in needs)), None)
         say(f"\n== {part.name}")
-        if part.needs_engine and unprepared:
-            outcomes[part.name] = Outcome(failed=1, why=unprepared)
-            say(f"could not be run: {unprepared}")
+        if why_not:
+            outcomes[part.name] = Outcome(failed=1, why=why_not)
+            say(f"could not be run: {why_not}")
             continue
         outcomes[part.name] = _run_part(part)
     return _summarise(outcomes, say)
+
+
+class _Preparation:
+    """Something that is made ready once, when the first part needs it."""
+
+    def __init__(self, what: str, prepare: Callable[[], None]) -> None:
+        self._what = what
+        self._prepare = prepare
+        self._is_done = False
+        self._why_not: str | None = None
+
+    def why_not(self, say: Callable[[str], None]) -> str | None:
+        """See to it that it is ready; why it cannot be, if so."""
+        if not self._is_done:
+            self._is_done = True
+            say(f"\n== preparing {self._what}")
+            try:
+                self._prepare()
+            except LabError as error:
+                self._why_not = error.one_line
+        return self._why_not
 
 
 def _run_part(part: Part) -> Outcome:
@@ -99,11 +131,10 @@ def _run_part(part: Part) -> Outcome:
             counts = Path(folder) / "counts.xml"
             is_pytest = command[0] == "pytest"
             extra = [f"--junit-xml={counts}", "--quiet", "--durations=5"] if is_pytest else []
-            environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
             done = subprocess.run(
                 [sys.executable, "-m", *command, *extra],
                 cwd=ROOT,
-                env=environment,
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 check=False,
             )
@@ -114,6 +145,16 @@ def _run_part(part: Part) -> Outcome:
                 outcome.failed += done.returncode != 0
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _environment() -> dict[str, str]:
+    """Compiled code is kept, and not beside the sources, where build contexts and workspaces would get it.
+
+    Most of what pytest does before the first test is to compile the tests, in each of its processes.
+    """
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(ROOT / ".venv" / "compiled")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
 
 
 def _count(junit: Path, outcome: Outcome) -> None:

@@ -38,9 +38,13 @@ def shorten(text: str, limit: int) -> str:
 
 
 def shown(name: str) -> str:
-    r"""A file's name with its bytes that are not UTF-8 as escapes.
+    r"""A file's name with its bytes that are not UTF-8 (which Python keeps as lone surrogates) as escapes.
 
     >>> shown("caf\udce9")
     'caf\\xe9'
     """
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name

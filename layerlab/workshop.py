@@ -18,10 +18,12 @@ import docker.errors
 from docker.models.images import Image as EngineImage
 
 from layerlab import dockerfile, image
+from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine, answering
-from layerlab.errors import ImageNotFound, UsageError
+from layerlab.errors import DockerfileError, ImageNotFound, UsageError
 from layerlab.ownership import IMAGE_LABEL, is_own_image
 from layerlab.paths import ROOT, cache_directory
+from layerlab.progress import Report, silent
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,17 @@ def resolve(engine: Engine, name: str) -> str:
     return str(find(engine, name).id) if name in RECIPES else name
 
 
+def recipe_of(engine: Engine, name: str) -> Recipe | None:
+    """The recipe of an image that the lab itself has made, by whatever name it is asked for; None for any other."""
+    if name in RECIPES:
+        return RECIPES[name]
+    with answering(engine), suppress(docker.errors.APIError):
+        found = engine.client.images.get(name)
+        if is_own_image(found):
+            return RECIPES.get(str((found.labels or {}).get(IMAGE_LABEL)))
+    return None
+
+
 def seconds_file() -> Path:
     """Where it is remembered how long builds took."""
     return cache_directory() / "cold-build-seconds.json"
@@ -111,9 +124,10 @@ def all_seconds() -> dict[str, float]:
     """How long each recipe took when last all of it was built here, seconds, by its name."""
     try:
         known = json.loads(seconds_file().read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known if isinstance(known, dict) else {}
+    known = known if isinstance(known, dict) else {}
+    return {name: float(seconds) for name, seconds in known.items() if isinstance(seconds, int | float)}
 
 
 def cold_build_seconds(name: str) -> float | None:
@@ -121,17 +135,43 @@ def cold_build_seconds(name: str) -> float | None:
     return all_seconds().get(name)
 
 
-def look(engine: Engine | None, name: str) -> image.Image:
-    """Look at one of the lab's images, or at any other: a name, an id, or a file.
-
-    The layers of the lab's own images are tied to the lines of their Dockerfiles.
+def read_dockerfile(path: Path) -> Dockerfile:
+    """Read a Dockerfile.
 
     Raises:
-        ImageNotFound, ArchiveError, EngineGone: see `layerlab.image.read`.
+        DockerfileError: there is none, or it cannot be read or does not parse.
     """
-    if engine is None or name not in RECIPES:
-        return image.read(engine, name)
-    known = RECIPES[name]
-    parsed = dockerfile.parse(known.path.read_text(encoding="utf-8"))
-    looked = image.read(engine, resolve(engine, name), dockerfile=parsed)
-    return dataclasses.replace(looked, name=known.tag)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error.strerror})"
+        raise DockerfileError(f"{path} {why}", remedy="name the Dockerfile that the image was built from") from error
+    return dockerfile.parse(text)
+
+
+def look(
+    engine: Engine | None,
+    name: str,
+    *,
+    built_from: Dockerfile | None = None,
+    platform: str | None = None,
+    report: Report = silent,
+) -> image.Image:
+    """Look at one of the lab's images, or at any other: a name, an id, or a file.
+
+    Args:
+        engine: The engine that has it; None if `name` is a file.
+        name: A recipe's name, or any image.
+        built_from: The Dockerfile whose lines its layers are tied to; the lab's own images bring theirs.
+        platform: See `layerlab.image.read`.
+        report: Told how far it is, if it takes long.
+
+    Raises:
+        ImageNotFound, ArchiveError, UsageError, EngineGone: see `layerlab.image.read`.
+    """
+    if engine is None:
+        return image.read(None, name, dockerfile=built_from, platform=platform, report=report)
+    known = recipe_of(engine, name) if built_from is None else None
+    parsed = read_dockerfile(known.path) if known else built_from
+    looked = image.read(engine, resolve(engine, name), dockerfile=parsed, platform=platform, report=report)
+    return dataclasses.replace(looked, name=RECIPES[name].tag) if name in RECIPES else looked

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
+# A machine that is busy is slow: that is no fault of what is tested.
+settings.register_profile("lab", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=10)
+settings.load_profile("lab")
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C reach the tests that are about it, and what they start.

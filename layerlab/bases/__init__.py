@@ -75,6 +75,9 @@ def ensure(
         StandInError: no registry can be reached, and stand-ins may not or cannot be made.
         BaseImageError: an image cannot be had for another reason.
         EngineGone: the engine stopped answering.
+
+    >>> sorted(ensure(engine))
+    ['python:3.13-slim-trixie', 'python:3.13-trixie']
     """
     names = tuple(names)
     with answering(engine):
@@ -92,6 +95,9 @@ def is_on_stand_ins(engine: Engine, image_id: str) -> bool:
 
     Raises:
         EngineGone: the engine stopped answering.
+
+    >>> is_on_stand_ins(engine, "no-such-image:at-all")
+    False
     """
     with answering(engine), suppress(docker.errors.ImageNotFound):
         return _is_stand_in(engine.client.images.get(image_id))
@@ -103,6 +109,9 @@ def own_bases(engine: Engine) -> list[Image]:
 
     Raises:
         EngineGone: the engine stopped answering.
+
+    >>> all(any(tag.startswith("layerlab:") for tag in image.tags) for image in own_bases(engine))
+    True
     """
     own = []
     with answering(engine):
@@ -120,10 +129,10 @@ def own_bases(engine: Engine) -> list[Image]:
 @contextmanager
 def _alone(report: Report) -> Iterator[None]:
     """One process at a time: the second one waits, and then finds what the first one got."""
-    title = "wait for another ./lab that gets the base images"
     with ExitStack() as waited:
 
-        def wait() -> None:
+        def wait(holder: str) -> None:
+            title = f"wait for another ./lab that gets the base images{holder and f' ({holder})'}"
             waited.enter_context(ongoing(report, "bases", title))
 
         with exclusive("bases", waiting=wait):

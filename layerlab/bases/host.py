@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.bases.reporting import ongoing
-from layerlab.engine_setup import is_debian
+from layerlab.debian import is_debian
 from layerlab.errors import StandInError
+from layerlab.interrupts import ending_with_us
 from layerlab.progress import Report
 from layerlab.text import shorten
 
@@ -70,7 +71,7 @@ def install(report: Report) -> None:
     """
     if shutil.which("mmdebstrap") and shutil.which("mount") and KEYRING.is_file():
         return
-    apt_get = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0"]
+    apt_get = ["apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", "--option=DPkg::Lock::Timeout=120"]
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     run([*apt_get, "update"], "look for mmdebstrap", report, environment)
     arguments = ["install", "--yes", "--no-install-recommends", *PACKAGES]
@@ -136,7 +137,7 @@ def _process(command: list[str], environment: Mapping[str, str]) -> Iterator[sub
     """A program in a session of its own, so that it can be ended together with what it started."""
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where chroot and the like are
     process = subprocess.Popen(
-        command,
+        ending_with_us(command),
         env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": path, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -7,7 +7,9 @@ finds no half-made image under an official name, and what BuildKit has done by t
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import re
 import shutil
 import tarfile
@@ -21,12 +23,13 @@ import docker.errors
 import requests
 from docker.utils import parse_repository_tag
 
+from layerlab import runs
 from layerlab.bases import host, roots
 from layerlab.bases.reporting import Ongoing, ongoing
 from layerlab.build import build
 from layerlab.engine import Engine
 from layerlab.errors import BuildError, StepFailed
-from layerlab.ownership import BASE_PURPOSE, STAND_IN_LABEL, container_labels, image_labels, mark_image, marker_tag
+from layerlab.ownership import BASE_PURPOSE, STAND_IN_LABEL, image_labels, mark_image, marker_tag
 from layerlab.progress import Report, Step
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -41,6 +44,7 @@ TAGS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ROOT_DOCKERFILE: Final = 'FROM scratch\nADD rootfs.tar /\nCMD ["bash"]\n'
 _DOCKERFILE: Final = Path(__file__).parent / "images" / "Dockerfile"
+_FOLDERS: Final = "layerlab-bases-"
 _MAX_CONTEXT: Final = 10**9  # bytes; the root of debian:trixie has about 120 MB
 _WORK: Final = {
     "buildpack-deps": "compilers and libraries",
@@ -124,12 +128,34 @@ def _make_others(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A temporary folder, on the disk rather than in memory; apt works in it as a user of its own."""
-    parent = Path("/var/tmp")  # noqa: S108  # mkdtemp makes a folder there that nobody else can write to
-    with tempfile.TemporaryDirectory(prefix="layerlab-bases-", dir=parent if parent.is_dir() else None) as name:
+    """A temporary folder, on the disk rather than in memory; apt works in it as a user of its own.
+
+    It is locked as long as this process lives. What a killed one has left, gigabytes at worst, is removed first.
+    """
+    disk = Path("/var/tmp")  # noqa: S108  # mkdtemp makes a folder there that nobody else can write to
+    parent = disk if disk.is_dir() else Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_FOLDERS}*"):
+        with suppress(OSError), _locked(left):  # one that is in use, or another user's, stays
+            shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_FOLDERS, dir=parent) as name, _locked(Path(name)):
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; the kernel lets go of it however the process ends.
+
+    Raises:
+        OSError: another process holds it, or it cannot be opened.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _build(
@@ -169,7 +195,7 @@ def _doing(step: Step) -> str:
 
 def _about(engine: Engine, image_id: str) -> tuple[str, str]:
     """The version and the SHA-256 of the source that this image holds."""
-    container = engine.client.containers.create(image_id, ["never-started"], labels=container_labels())
+    container = engine.client.containers.create(image_id, ["never-started"], labels=runs.labels(engine))
     try:
         chunks, _ = container.get_archive("/about")
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:

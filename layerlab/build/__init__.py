@@ -9,19 +9,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
+import requests
 from docker.utils.build import match_tag
 
 from layerlab import dockerfile as dockerfiles
 from layerlab.build import context as contexts
 from layerlab.build import failures, steps, stream, trace
 from layerlab.build.trace import Warned
-from layerlab.engine import Engine
-from layerlab.errors import BuildError, EngineTooOld, UsageError
+from layerlab.engine import Engine, gone
+from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
 from layerlab.progress import Report, silent
 
 __all__ = ["Build", "Warned", "build"]
+
+_PING_TIMEOUT: Final = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def build(
     max_context_bytes: int = contexts.MAX_BYTES,
     max_context_files: int = contexts.MAX_FILES,
 ) -> Build:
-    """Build an image from a folder.
+    r"""Build an image from a folder.
 
     However this ends (an error, Ctrl-C, the time limit), nothing of it keeps running on the engine.
 
@@ -105,9 +109,17 @@ def build(
         BuildTimeout: the time limit was reached.
         EngineGone: the engine stopped answering.
         EngineTooOld: the engine cannot build from a tar stream.
+        EngineError: it is Podman.
         BuildError: the image cannot be built for another reason.
+
+    >>> folder.mkdir()
+    >>> written = (folder / "Dockerfile").write_text("FROM python:3.13-slim-trixie\nRUN echo hello\n")
+    >>> built = build(engine, folder)
+    >>> built.steps.set_index("line")["instruction"][2]
+    'RUN echo hello'
+    >>> engine.client.images.remove(built.image_id)
     """
-    _check_store(engine)
+    _check_builder(engine)
     if tag is not None and not match_tag(tag):
         raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
     if isinstance(context, Path):
@@ -144,8 +156,9 @@ def build(
                 image_id = str(line["aux"]["ID"])
             elif "error" in line:
                 progress.finish()
+                _check_it_goes_on(engine)
                 raise failures.explain(str(line["error"]), progress.rows, parsed)
-    progress.finish()
+    progress.finish(built=image_id is not None)
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
     return Build(
@@ -158,13 +171,33 @@ def build(
     )
 
 
+def _check_it_goes_on(engine: Engine) -> None:
+    """See whether it is the engine that ends: a build that it takes along fails like one whose step is wrong.
+
+    Raises:
+        EngineGone: it takes no requests any more.
+    """
+    try:
+        engine.client.api.get(f"{engine.client.api.base_url}/_ping", timeout=_PING_TIMEOUT).close()
+    except requests.ConnectionError as error:
+        raise gone(engine, error) from error
+    except requests.RequestException:
+        pass  # busy: what it said before stands
+
+
 def _proxies(engine: Engine) -> dict[str, str]:
     """The proxies of the docker configuration, as `docker build` passes them on; BuildKit stores them nowhere."""
     return dict(engine.client.api._proxy_configs.get_environment())  # type: ignore[attr-defined]
 
 
-def _check_store(engine: Engine) -> None:
-    """Refuse an engine that loses the context of a build: moby issue 47717, mended in 27.5."""
+def _check_builder(engine: Engine) -> None:
+    """Refuse an engine without BuildKit, and one that loses a build's context: moby issue 47717, mended in 27.5."""
+    if engine.is_podman:
+        raise EngineError(
+            f"Podman {engine.version} has no BuildKit, with which the lab builds",
+            remedy="point DOCKER_HOST to a Docker engine for what builds (./lab, build, check, the notebooks); "
+            "`./lab xray`, `compare` and `run` work with Podman",
+        )
     version = tuple(int(number) for number in re.findall(r"\d+", engine.version)[:2])
     if engine.has_containerd_store and version < (27, 5):
         raise EngineTooOld(

@@ -9,6 +9,7 @@ from typing import Final
 from layerlab.build.logs import tail
 from layerlab.build.steps import Row
 from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.engine import disk_full, is_disk_full
 from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
 from layerlab.text import plain, shorten
 
@@ -22,6 +23,17 @@ _REFUSED: Final = re.compile(
     r"denied|unauthorized|forbidden|not found|manifest unknown|too ?many ?requests|unexpected status|does not exist",
     re.IGNORECASE,
 )
+_OFFLINE: Final = re.compile(
+    r"Temporary failure (?:resolving|in name resolution)|Could not (?:connect|resolve)|Unable to connect to"
+    r"|Failed to establish a new connection|Name or service not known|Network is unreachable|No route to host"
+    r"|Connection (?:timed out|reset by peer|broken)|(?:Read|Connect)Timeout|TLS handshake timeout|dns error"
+    r"|tcp connect error|temporary error \(try again later\)",
+    re.IGNORECASE,
+)
+_CLOCK: Final = re.compile(
+    r"is not valid yet|is expired \(invalid since|certificate (?:is not yet valid|has expired)", re.IGNORECASE
+)
+_END_OF_LOG: Final = 4_000  # characters; what a step printed long before it failed is not why
 _CANCELLED: Final = re.compile(r"context canceled|cancell?ed", re.IGNORECASE)
 _NOISE: Final = re.compile(
     r"failed to (?:solve|compute cache key|load cache key|create LLB definition|do request)"
@@ -50,6 +62,8 @@ def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErr
 
 
 def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabError:
+    if is_disk_full(message):  # whatever was being done: it is nobody's mistake
+        return disk_full(_cause(message))
     failed = [row for row in rows if row.state == "failed"]
     # What runs beside a step that fails is cancelled; that is no cause.
     culprit = next((row for row in failed if not _CANCELLED.search(row.error)), None)
@@ -84,7 +98,9 @@ def _step_failed(row: Row, reason: str) -> StepFailed:
         last = row.log.last_line()
         what = f"{where} failed with exit code {code[1]}: {shorten(row.text, 100)}"
         what += f" (it last said: {shorten(last, 100)})" if last else ""
-        remedy = _REMEDIES.get(int(code[1]), "read the end of its log, correct the Dockerfile and build again")
+        remedy = _from_outside(row.log.text()) or _REMEDIES.get(
+            int(code[1]), "read the end of its log, correct the Dockerfile and build again"
+        )
     else:
         what = f"{where} failed: {shorten(row.text, 100)} ({_cause(reason)})"
         remedy = _remedy(row.text, reason)
@@ -95,6 +111,24 @@ def _step_failed(row: Row, reason: str) -> StepFailed:
         instruction=plain(instruction.text) if instruction else row.text,
         log=tail(row.log.text()),
     )
+
+
+def _from_outside(log: str) -> str:
+    """What to do where the end of a step's log says that the Dockerfile is not at fault; empty where it does not."""
+    end = log[-_END_OF_LOG:]
+    if is_disk_full(end):
+        return (
+            "the disk is full: make room (`docker system df` shows what takes it, `docker builder prune` empties the "
+            "build cache) and build again"
+        )
+    if _CLOCK.search(end):
+        return "the clock of the engine's machine is off (see `date`), or that server's word is out of date"
+    if _OFFLINE.search(end):
+        return (
+            "the network is at fault, most likely: see whether the engine is online, and build again; the steps "
+            "before it are kept"
+        )
+    return ""
 
 
 def _remedy(instruction: str, reason: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pandas as pd
@@ -201,11 +201,19 @@ class Progress:
                 else:
                     self._show(row)
 
-    def finish(self) -> None:
-        """Report what was held back; nothing will change any more."""
+    def finish(self, *, built: bool = False) -> None:
+        """Report what was held back; nothing will change any more.
+
+        Args:
+            built: Whether there is an image: then nothing goes on. BuildKit does not always tell the end of its own
+                work, such as receiving a context that another build has sent as well.
+        """
         for row in self._held.values():
             self._show(row)
         self._held.clear()
+        for row in self._rows.values():
+            if built and row.shown and row.state == "running":
+                self._report(replace(row.as_step(), state="done"))
 
     def _release(self, row: Row) -> None:
         """Report the FROMs that this row needs.

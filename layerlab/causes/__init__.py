@@ -5,18 +5,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layerlab.causes.ledger import CAUSES, FACTS, JUDGEMENTS, Row, rows, totals
-from layerlab.causes.summary import Cause, grouped
+from layerlab.causes.summary import Cause, Remark, grouped, remarks
 from layerlab.image import Image
 from layerlab.image.contents import Contents
+from layerlab.image.owners import owners
 from layerlab.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CAUSES", "FACTS", "JUDGEMENTS", "Cause", "Row", "causes", "files", "grouped", "rows", "totals"]
+__all__ = [
+    "CAUSES",
+    "FACTS",
+    "JUDGEMENTS",
+    "Cause",
+    "Remark",
+    "Row",
+    "causes",
+    "document",
+    "files",
+    "grouped",
+    "remarks",
+    "rows",
+    "totals",
+]
+
+
+def document(image: Image, found: list[Row] | None = None, *, read_contents: bool = False) -> dict[str, Any]:
+    """What ``xray --json`` says of causes and owners, and what can be remarked without a Dockerfile.
+
+    Args:
+        image: The image.
+        found: What `rows` gave; None for what can be told without reading contents.
+        read_contents: Whether contents were read for it.
+    """
+    found = rows(image.content) if found is None else found
+    by_place = grouped(image.content, found)
+    return {
+        "contents_read": read_contents,
+        "causes": [cause.document() for cause in by_place],
+        "owners": owners(image),
+        "findings": [remark.document() for remark in remarks(image.content, by_place)],
+    }
 
 
 def causes(image: Image, contents: Contents | None = None, report: Report = silent) -> pd.DataFrame:

@@ -4,7 +4,7 @@
 
 * ``overwritten: content``: a later layer has something else at the path;
 * ``overwritten: mode or owner``: it has the same content there, with another mode, owner or group (a ``chmod -R``);
-* ``overwritten: nothing``: it has the same content, mode and owner (only times or extended attributes may differ);
+* ``overwritten: unchanged``: it has the same content, mode and owner (only times or extended attributes may differ);
 * ``overwritten: not compared``: it has as many bytes there, and nobody has compared them;
 * ``deleted``, ``hidden``: as in `layerlab.image.filesystem`.
 
@@ -34,7 +34,7 @@ from layerlab.progress import Report, Step, silent
 
 CONTENT: Final = "overwritten: content"
 METADATA: Final = "overwritten: mode or owner"
-NOTHING: Final = "overwritten: nothing"
+NOTHING: Final = "overwritten: unchanged"
 NOT_COMPARED: Final = "overwritten: not compared"
 DELETED: Final = "deleted"
 HIDDEN: Final = "hidden"

@@ -10,6 +10,8 @@ from layerlab.image.content import Content
 from layerlab.text import shown
 
 EXAMPLES: Final = 3
+SMALLEST_REMARK: Final = 100_000
+"""Bytes that are worth doing something about."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,54 @@ class Cause:
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         return {**vars(self), "details": list(self.details), "examples": list(self.examples)}
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a cause asks for, as far as can be said without the Dockerfile.
+
+    Attributes:
+        title: What to do.
+        why: What was seen.
+        line: The line of the Dockerfile, where it is known.
+        bytes: What that would save.
+        cause: What it is about.
+    """
+
+    title: str
+    why: str
+    line: int | None
+    bytes: int
+    cause: Cause
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"title": self.title, "why": self.why, "line": self.line, "bytes": self.bytes, "mechanical": False}
+
+
+def remarks(content: Content, causes: list[Cause]) -> list[Remark]:
+    """What to do about the causes of 0.1 MB or more, the most bytes first."""
+    found = []
+    for cause in causes:
+        if cause.bytes < SMALLEST_REMARK:
+            continue
+        stored = _place(content, cause.layer, cause.line)
+        if cause.by_layer is not None:
+            takes = _place(content, cause.by_layer, cause.by_line)
+            title = f"{takes} takes away what {stored} stores: do both in one step"
+            why = f"{cause.cause}: no container sees these files, and every layer keeps what it stores"
+        else:
+            title = f"{stored} leaves {cause.cause}: leave them out in the same step"
+            why = f"by the look of it, nothing that runs needs {cause.examples[0]} and the like"
+        found.append(Remark(title, why, cause.line, cause.bytes, cause))
+    return sorted(found, key=lambda remark: -remark.bytes)
+
+
+def _place(content: Content, layer: int, line: int | None) -> str:
+    if line is not None:
+        return f"line {line}"
+    words = " ".join(content.instructions[layer].split())
+    return f"layer {layer} ({words[:50]}{'…' * (len(words) > 50)})"
 
 
 def grouped(content: Content, rows: list[Row]) -> list[Cause]:

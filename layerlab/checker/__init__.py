@@ -65,7 +65,7 @@ def check(
     on_image: OnImage | None = None,
     hardened: bool = True,
 ) -> Verdict:
-    """Judge the Dockerfile in a folder.
+    r"""Judge the Dockerfile in a folder.
 
     It is built and run on the engine, under limits; nothing of that is left, however it ends.
 
@@ -79,6 +79,13 @@ def check(
     Raises:
         UsageError: there is no such folder, or no Dockerfile in it.
         EngineGone: the engine stopped answering.
+
+    >>> from layerlab import exercise
+    >>> workspace = exercise.make(folder).folder
+    >>> written = (workspace / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
+    >>> verdict = check(engine, workspace)
+    >>> verdict.score, verdict.image, verdict.tasks[0].findings[0].line
+    (0, None, 2)
     """
     began = time.monotonic()
     evidence = gather(engine, open_workspace(folder), report, on_image, hardened=hardened)

@@ -7,9 +7,8 @@ What is built is a private copy: the context's files as they were when the check
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.bases import registry
 from layerlab.build import Build, build
 from layerlab.build import context as contexts
-from layerlab.checker import adapted, troubles
+from layerlab.checker import adapted, disk, troubles
 from layerlab.checker.evidence import RanStep, Trouble
 from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.workspace import Workspace
@@ -37,8 +36,6 @@ __all__ = ["SENT_NAME", "Outcome", "Prepared", "build_final", "build_stage", "pr
 
 FINAL_TIMEOUT: Final = 600.0  # seconds
 STAGE_TIMEOUT: Final = 120.0
-MAX_DISK: Final = 10_000_000_000  # bytes of the engine's disk that a build may take
-MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
 SENT_NAME: Final = ".layerlab-dockerfile"
 """The Dockerfile's name in the context where ``.dockerignore`` names it: the engine's API has no other way to get
 it, so ``COPY . .`` ships it where `docker build` would not. Whoever looks at the image has to pass over it."""
@@ -123,8 +120,8 @@ def build_final(
     recorder = Recorder(prepared, report)
     try:
         built = run(engine, prepared, recorder, timeout)
-    except DiskFull:
-        return Outcome(None, recorder.ran(), recorder.stages(), trouble=disk_full(recorder.running()))
+    except disk.Full as full:
+        return Outcome(None, recorder.ran(), recorder.stages(), trouble=disk.trouble(full, recorder.running()))
     except LabError as error:
         trouble = troubles.explain(error, prepared.dockerfile, recorder.running())
         return Outcome(None, recorder.ran(), recorder.stages(), trouble=trouble)
@@ -148,10 +145,6 @@ def build_stage(
     recorder = Recorder(prepared, report)
     target = prepared.adapted.stages[stage.index].label
     return run(engine, prepared, recorder, timeout, target=target).image_id
-
-
-class DiskFull(Exception):
-    """A build takes too much of the engine's disk."""
 
 
 class Recorder:
@@ -212,32 +205,7 @@ def run(engine: Engine, prepared: Prepared, recorder: Recorder, timeout: float, 
         labels=prepared.labels,
         timeout=timeout,
         report=recorder,
-        watch=_disk_guard(engine),
-    )
-
-
-def _disk_guard(engine: Engine) -> Callable[[], None]:
-    """Ends a build that fills the engine's disk, where that disk can be seen."""
-    root = Path(engine.root_directory)
-    if not engine.is_local or not root.is_dir():
-        return lambda: None
-    free = shutil.disk_usage(root).free
-    least = max(free - MAX_DISK, min(free, MIN_DISK) // 2)
-
-    def guard() -> None:
-        if shutil.disk_usage(root).free < least:
-            raise DiskFull
-
-    return guard
-
-
-def disk_full(line: int | None) -> Trouble:
-    where = f" while line {line} was running" if line else ""
-    return Trouble(
-        "limit",
-        f"The build was stopped{where}: it took more of the engine's disk than a check may ({MAX_DISK / 1e9:g} GB,"
-        " or all that is left). What to do: see what that step writes.",
-        line,
+        watch=disk.guard(engine),
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.build import context as contexts
-from layerlab.checker import affected, troubles
-from layerlab.checker.builds import DiskFull, Prepared, Recorder, disk_full, run, written
+from layerlab.checker import affected, disk, troubles
+from layerlab.checker.builds import Prepared, Recorder, run, written
 from layerlab.checker.evidence import RanStep, Rebuild
 from layerlab.dockerfile import Instruction
 from layerlab.engine import Engine
@@ -87,8 +87,8 @@ class _Again:
             told = RanStep(self._label(install), install.line, plain(install.summary), cached=False)
             before = (step for step in recorder.ran(and_running=True) if step.line != install.line)
             return Rebuild((*map(self._as_reached, before), told)), install
-        except DiskFull:
-            trouble = disk_full(recorder.running())
+        except disk.Full as full:
+            trouble = disk.trouble(full, recorder.running())
         except LabError as error:
             trouble = troubles.explain(error, self.prepared.dockerfile, recorder.running())
         return Rebuild(tuple(map(self._as_reached, recorder.ran())), trouble), None

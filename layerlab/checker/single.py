@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from layerlab import bases, exercise, image, workshop
 from layerlab.build import build
+from layerlab.checker.leftovers import removing_images
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.locks import exclusive
-from layerlab.ownership import image_labels
 from layerlab.paths import cache_directory
 from layerlab.progress import Report, silent
 
@@ -39,7 +40,8 @@ def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
         known = _remembered()
         size = known.pop(key, None) or (_own(engine) if level == 1 else None) or _measured(engine, folder, report)
         latest = [*known.items(), (key, size)][-_MOST:]
-        _file().write_text(json.dumps(dict(latest)))
+        with suppress(OSError):  # a cache that cannot be written: it is measured again next time
+            _file().write_text(json.dumps(dict(latest)))
         return size
 
 
@@ -51,11 +53,9 @@ def _own(engine: Engine) -> int | None:
 
 
 def _measured(engine: Engine, folder: Path, report: Report) -> int:
-    built = build(engine, folder, dockerfile=_NAME, labels=image_labels("check"), report=report)
-    try:
+    with removing_images(engine) as labels:
+        built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report)
         return image.read(engine, built.image_id).total_bytes
-    finally:
-        engine.client.images.remove(built.image_id, force=True)
 
 
 def _key(engine: Engine, folder: Path) -> str:
@@ -75,6 +75,7 @@ def _file() -> Path:
 def _remembered() -> dict[str, int]:
     try:
         known = json.loads(_file().read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known if isinstance(known, dict) else {}
+    known = known if isinstance(known, dict) else {}
+    return {key: size for key, size in known.items() if type(size) is int and size > 0}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from layerlab import displays, engine_setup
+from layerlab import displays, engine_setup, runs
 from layerlab.terminal import console
 
 EXAMPLES: Final = "Examples:"
@@ -33,6 +33,12 @@ stand_ins = click.option(
     help="Where no registry answers, make stand-ins for the base images although the lab did not start this engine.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+platform = click.option(
+    "--platform",
+    metavar="OS/ARCH",
+    help="Which image to take where there is one for each of several platforms, such as linux/arm64.  "
+    "[default: this machine's]",
+)
 
 
 def find_engine(*, needed: bool = True) -> Any:
@@ -40,4 +46,6 @@ def find_engine(*, needed: bool = True) -> Any:
     if not needed:
         return None
     with displays.terminal("Docker engine") as report:
-        return engine_setup.ensure(report=report)
+        engine = engine_setup.ensure(report=report)
+    runs.sweep(engine)  # what a run that was killed has left
+    return engine

@@ -3,51 +3,213 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerlab import compare, workshop
-from layerlab.commands.common import as_json, examples, find_engine
+from layerlab import budget, compare, displays, workshop
+from layerlab.budget import Amount
+from layerlab.commands.common import as_json, err, examples, find_engine, out, platform
+from layerlab.dockerfile import Dockerfile
+from layerlab.engine import Engine
+from layerlab.errors import OtherDockerfile, UsageError
+from layerlab.image import Image, sources
+from layerlab.terminal import printable
+
+if TYPE_CHECKING:
+    from layerlab.xray import Examined, Source
+
+
+class AmountType(click.ParamType[Amount]):
+    """An amount on the command line; what cannot be one is a usage error."""
+
+    def __init__(self, name: str, read: Callable[[str], Amount]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Amount:
+        """Called by click."""
+        if isinstance(value, Amount):
+            return value
+        try:
+            return self._read(str(value))
+        except UsageError as error:
+            self.fail(f"{error}: {error.remedy}", param, ctx)
 
 
 @click.command(
-    "compare", epilog=examples("./lab compare", "./lab compare single optimized python:3.13-slim-trixie --json")
+    "compare",
+    epilog=examples(
+        "./lab compare",
+        "./lab compare single optimized --paths",
+        "./lab compare single optimized python:3.13-slim-trixie --json",
+    ),
 )
 @click.argument("images", nargs=-1)
+@click.option("--layers", is_flag=True, help="Also show how the layers differ.")
+@click.option("--paths", is_flag=True, help="Also show the largest paths that differ; with --json all of them.")
+@platform
 @as_json
-def compare_command(images: tuple[str, ...], as_json: bool) -> int:
+def compare_command(images: tuple[str, ...], layers: bool, paths: bool, platform: str | None, as_json: bool) -> int:
     """Compare images side by side.
 
-    IMAGES are names, ids, or files written by `docker save`; without any, the lab's own two.
+    First their sizes, then where the difference is (by part, by folder, by package), then what their configurations
+    say differently. Of more than two images, each is compared with the first.
+
+    IMAGES are names, ids, or files: written by `docker save`, or OCI layouts. Without any, the lab's own two.
     """
     engine = find_engine(needed=not images or not all(map(_is_file, images)))
     names = list(images or workshop.RECIPES)
+    looked = [_look(engine, name, platform) for name in names]
     if as_json:
-        print(json.dumps(compare.document([workshop.look(engine, name) for name in names]), indent=2))
+        print(json.dumps(compare.document(looked, differences=True, paths=paths), indent=2))
     else:
-        _printing().print_comparison([workshop.look(engine, name) for name in names], names)
+        _printing().print_comparison(looked, names)
+        import_module("layerlab.commands.differences").print_differences(looked, layers=layers, paths=paths)
     return 0
 
 
-@click.command(epilog=examples("./lab xray optimized", "./lab xray python:3.13-trixie --json"))
+@click.command(
+    epilog=examples(
+        "./lab xray optimized",
+        "./lab xray python:3.13-trixie --json",
+        "./lab xray single --advice",
+        "./lab xray single --html single.html",
+        "./lab xray optimized --max-size 300MB --max-waste 5% --no-root --json",
+    )
+)
 @click.argument("image")
+@click.option("--origins", is_flag=True, help="Trace each file to the stage and line that made it.")
+@click.option("--advice", is_flag=True, help="Say what to change, and what that would save.")
+@click.option("--prove", is_flag=True, help="Make those edits in a copy, build it, and measure what they save.")
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write all of it to one HTML file.")
+@click.option("--dockerfile", metavar="FILE", help="What IMAGE was built from; the lab's own images need none.")
+@click.option("--context", metavar="DIR", help="The build context  [default: the Dockerfile's folder]")
+@click.option("--target", metavar="STAGE", help="The stage that IMAGE is  [default: the last]")
+@click.option("--build-arg", "arguments", metavar="NAME=VALUE", multiple=True, help="As IMAGE was built with.")
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    type=AmountType("size", budget.size),
+    help="Status 1 if it stores more, such as 300MB.",
+)
+@click.option(
+    "--max-waste",
+    metavar="SIZE|SHARE",
+    type=AmountType("size or share", budget.size_or_share),
+    help="Status 1 if more than this is stored but seen by no container, such as 5% or 10MB.",
+)
+@click.option("--no-root", is_flag=True, help="Status 1 if a container of it starts as root.")
+@platform
 @as_json
-def xray(image: str, as_json: bool) -> int:
+def xray(  # noqa: PLR0917  # click calls it by names
+    image: str,
+    origins: bool,
+    advice: bool,
+    prove: bool,
+    html: Path | None,
+    max_size: Amount | None,
+    max_waste: Amount | None,
+    no_root: bool,
+    platform: str | None,
+    as_json: bool,
+    **said: Any,
+) -> int:
     """Show what is in an image.
 
-    Its layers, what each stores and wastes, and whose the bytes are. IMAGE is a name, an id, or a file written by
-    `docker save`.
+    Its layers, what each stores and wastes, and whose the bytes are. IMAGE is a name, an id, or a file: one written
+    by `docker save`, or an OCI layout (a folder or a tar file), compressed or not. Sizes are of files without
+    compression; MB are 10^6 bytes.
+
+    With --origins, --advice, --prove or --html, what it was built from is built again, which takes a moment where all
+    of it is in the build cache. What is built is removed.
+
+    With limits, the status is 1 where one is broken, and a line on stderr says which: docs/ci.md.
     """
-    engine = find_engine(needed=not _is_file(image))
-    looked = workshop.look(engine, image)
+    if html and not html.parent.is_dir():
+        raise UsageError(
+            f"{html} cannot be written: there is no folder {html.parent}", remedy="name one that is there"
+        )
+    source = _source(**said)
+    examines = origins or advice or prove or html is not None
+    engine = find_engine(needed=(examines and source is not None) or not _is_file(image))
+    if source is None and engine is not None and examines:
+        source = _xray().own_source(engine, image)
+    looked = _look(engine, image, platform, source.parsed if source else None)
+    checks = budget.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
+    found: Examined | None = None
+    if examines:
+        must_fit = origins or advice or prove or said["dockerfile"] is not None
+        reads = advice or prove or html is not None
+        found = _examine(engine, looked, source, reads=reads, proves=prove, must_fit=must_fit)
+    if html:
+        import_module("layerlab.commands.reporting").write_report(html, looked, found, checks)
     if as_json:
-        print(json.dumps(compare.document([looked]), indent=2))
-    else:
-        _printing().print_image(looked)
-    return 0
+        document = compare.document([looked])
+        document |= _xray().document(found) if found else import_module("layerlab.causes").document(looked)
+        if checks:
+            document["limits"] = [check.document() for check in checks]
+        print(json.dumps(document, indent=2))
+    elif not html:
+        _print(looked, found, advice=advice or prove)
+    for line in budget.broken(checks):
+        err.print(f"lab: {printable(line)}", markup=False)
+    return int(any(not check.ok for check in checks))
+
+
+def _source(
+    *, dockerfile: str | None, context: str | None, target: str | None, arguments: Sequence[str]
+) -> Source | None:
+    """What an image was built from, as the options say."""
+    if dockerfile is None:
+        if context or target or arguments:
+            raise UsageError(
+                "--context, --target and --build-arg are about a Dockerfile", remedy="name it with --dockerfile FILE"
+            )
+        return None
+    path = Path(dockerfile)
+    if not path.is_file():
+        raise UsageError(
+            f"there is no file {dockerfile!r}", remedy="name the Dockerfile that the image was built from"
+        )
+    values = dict(argument.partition("=")[::2] for argument in arguments)
+    source: Source = _xray().Source(path, Path(context) if context else path.parent, target, values)
+    return source
+
+
+def _examine(
+    engine: Engine | None, looked: Image, source: Source | None, *, reads: bool, proves: bool, must_fit: bool
+) -> Examined:
+    """Find out more about an image. If need not be, a Dockerfile that has changed since is left out, and said so."""
+    found: Examined
+    without = ""
+    with displays.terminal(f"looking into {looked.name}") as report:
+        try:
+            found = _xray().examine(engine, looked, source, read_contents=reads, proves=proves, report=report)
+        except OtherDockerfile as error:
+            if must_fit:
+                raise
+            without = f"{error}: where its files came from is left out"
+            found = _xray().examine(engine, looked, read_contents=reads, report=report)
+    if without:
+        err.print(f"lab: {printable(without)}", markup=False)
+    return found
+
+
+def _xray() -> ModuleType:
+    """What goes beyond layers and packages is imported when it is asked for."""
+    return import_module("layerlab.xray")
+
+
+def _print(looked: Image, found: Examined | None, *, advice: bool) -> None:
+    _printing().print_image(looked)
+    if found is not None:
+        out.print()
+        import_module("layerlab.commands.examining").print_examined(found, advice=advice)
 
 
 def _printing() -> ModuleType:
@@ -55,6 +217,12 @@ def _printing() -> ModuleType:
     return import_module("layerlab.commands.printing")
 
 
+def _look(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:
+    """Look at an image, and show progress if it takes long."""
+    with displays.terminal("Looking into the image") as report:
+        return workshop.look(engine, name, built_from=built_from, platform=platform, report=report)
+
+
 def _is_file(name: str) -> bool:
     """Whether this names an archive or a layout on disk rather than an image on the engine."""
-    return name not in workshop.RECIPES and Path(name).exists()
+    return name not in workshop.RECIPES and sources.is_file(name)

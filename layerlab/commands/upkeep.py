@@ -6,7 +6,7 @@ import json
 
 import click
 
-from layerlab import displays, doctor, engine_setup, testing, workshop
+from layerlab import chromium, displays, doctor, engine_setup, testing, workshop
 from layerlab.checker import leftovers
 from layerlab.cleaning import clean
 from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
@@ -58,19 +58,26 @@ def doctor_command(as_json: bool) -> int:
     return int(missing)
 
 
-@click.command("test", epilog=examples("./lab test", "./lab test --no-engine"))
-@click.option("--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks).")
+@click.command("test", epilog=examples("./lab test", "./lab test --fast", "./lab test --no-engine"))
+@click.option("--fast", is_flag=True, help="An answer within a minute: style, types, and a choice of the tests.")
+@click.option(
+    "--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks and the browser)."
+)
 @click.option("--no-notebooks", is_flag=True, help="Leave out the notebooks.")
+@click.option("--no-browser", is_flag=True, help="Leave out what needs a Chromium.")
 @stand_ins
-def test_command(no_engine: bool, no_notebooks: bool, stand_ins: bool | None) -> int:
+def test_command(fast: bool, no_engine: bool, no_notebooks: bool, no_browser: bool, stand_ins: bool | None) -> int:
     """Pass all the tests.
 
-    Style and types, then unit tests, then a real engine, then every notebook; one summary at the end.
+    Style and types, then unit tests, then a real engine, then every notebook, then JupyterLab in a real browser
+    (Debian's Chromium, which is installed where that is allowed); one summary at the end.
     """
     parts = [
         part
-        for part in testing.PARTS
-        if not (part.needs_engine and no_engine) and not (part.name == "notebooks" and no_notebooks)
+        for part in (testing.FAST if fast else testing.PARTS)
+        if not (part.needs_engine and no_engine)
+        and not (part.needs_browser and no_browser)
+        and not (part.name == "notebooks" and no_notebooks)
     ]
 
     def prepare() -> None:
@@ -78,4 +85,8 @@ def test_command(no_engine: bool, no_notebooks: bool, stand_ins: bool | None) ->
         for name in workshop.RECIPES:
             build_with_progress(engine, name, stand_ins=stand_ins)
 
-    return testing.run(parts, prepare=prepare, say=err.print)
+    def prepare_browser() -> None:
+        with displays.terminal("Chromium") as report:
+            err.print(f"{chromium.ensure(report)}", markup=False)
+
+    return testing.run(parts, prepare=prepare, prepare_browser=prepare_browser, say=err.print)

@@ -169,7 +169,12 @@ class Dockerfile:
 
 
 def copied_from(instruction: Instruction) -> tuple[str, ...]:
-    """The stages or images that an instruction reads from (``--from``, ``--mount``'s ``from``), as it names them."""
+    r"""The stages or images that an instruction reads from (``--from``, ``--mount``'s ``from``), as it names them.
+
+    >>> from layerlab.dockerfile import parse
+    >>> copied_from(parse("FROM a\nCOPY --from=build /x /y\n").instructions[1])
+    ('build',)
+    """
     references = [value for name, value in instruction.flags if name == "from" and value]
     for name, value in instruction.flags:
         if name == "mount":

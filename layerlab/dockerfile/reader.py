@@ -17,7 +17,7 @@ _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
 
 
 def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile:
-    """Read a Dockerfile.
+    r"""Read a Dockerfile.
 
     Args:
         text: What it holds. A byte order mark and Windows line ends do no harm.
@@ -25,6 +25,12 @@ def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile:
 
     Raises:
         DockerfileError: it is empty or no Dockerfile; its ``line`` says where, and a note shows it.
+
+    >>> dockerfile = parse("FROM a AS build\nRUN make\nFROM b\nCOPY --from=build /x /y\n")
+    >>> [stage.label for stage in dockerfile.stages]
+    ['build', '1']
+    >>> [(one.line, one.keyword, one.step) for one in dockerfile.instructions]
+    [(1, 'FROM', 1), (2, 'RUN', 2), (3, 'FROM', 1), (4, 'COPY', 2)]
     """
     text = text.removeprefix("\ufeff")
     try:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
-from layerlab.image import sources
+from layerlab.image import platforms, sources
 from layerlab.image.content import Content, put_together
+from layerlab.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +66,11 @@ class Image:
     content: Content = field(repr=False)
 
     @property
+    def platform(self) -> str:
+        """What it runs on, such as ``linux/amd64``; empty if its config does not say."""
+        return str(platforms.described(self.config) or "")
+
+    @property
     def total_bytes(self) -> int:
         """What its layers store."""
         return sum(self.content.layer_bytes)
@@ -108,7 +114,14 @@ class Image:
         return frames.packages(self.content)
 
 
-def read(engine: Engine | None, name: str, *, dockerfile: Dockerfile | None = None) -> Image:
+def read(
+    engine: Engine | None,
+    name: str,
+    *,
+    dockerfile: Dockerfile | None = None,
+    platform: str | None = None,
+    report: Report = silent,
+) -> Image:
     """Look into an image.
 
     What was learnt about its layers is kept, so a second look at it, or at another one on the same base, is faster.
@@ -116,16 +129,29 @@ def read(engine: Engine | None, name: str, *, dockerfile: Dockerfile | None = No
     Args:
         engine: The engine that has it; None if `name` is a file.
         name: A name, an id, or a file: what ``docker save`` wrote, or an OCI layout (a directory or its tar
-            archive). An existing file is read as one; an image of the same name is meant by adding its tag.
+            archive), compressed or not. An existing file is read as one; an image of the same name is meant by adding
+            its tag.
         dockerfile: What it was built from, if that is known: ties layers to lines.
+        platform: What it is to run on, such as ``linux/arm64``, where the image is for several; None for this
+            machine's, or the engine's choice.
+        report: Told how far it is, if it takes longer than a second.
 
     Raises:
-        ImageNotFound: there is no such image; the remedy names similar ones.
-        ArchiveError: the file is no image, or is damaged, or hostile.
+        ImageNotFound: there is no such image; the remedy names similar ones. Or there is none for this platform, or
+            none for this machine's and no other was chosen; then those that there are are named.
+        ArchiveError: the file is no image, or is damaged, or hostile, or holds several images.
+        UsageError: `platform` is none.
         EngineGone: the engine stopped answering.
         EngineError: the engine failed.
+
+    >>> image = read(engine, "multi-stage-demo:optimized")
+    >>> image.live_bytes + image.wasted_bytes == image.total_bytes
+    True
+    >>> image.packages.set_index("name")["manager"]["pandas"]
+    'python'
     """
-    source = sources.load(engine, name)
+    wanted = platforms.parse(platform) if platform else None
+    source = sources.load(engine, name, platform=wanted, report=report)
     return Image(
         name=name,
         id=source.id,

@@ -15,6 +15,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,12 @@ FORMAT: Final = 2
 LARGEST_CACHE: Final = 200_000_000
 """Bytes of all entries; beyond it those that were not used for longest are removed."""
 
-_ARRAYS: Final = ("kinds", "sizes", "modes", "uids", "gids", "inodes", "folders")
+_SOME: Final = 10_000
+"""Paths that are encoded or decoded at once: all of them would take twice their memory."""
+_ARRAYS: Final = {
+    "kinds": np.uint8, "sizes": np.int64, "modes": np.int64, "uids": np.int64, "gids": np.int64,
+    "inodes": np.int32, "folders": np.int32,
+}  # fmt: skip
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
@@ -147,7 +153,7 @@ def _unpack(stored: Mapping[str, NDArray[Any]], key: str) -> Layer:
     columns = {name: stored[name] for name in _ARRAYS}
     count = len(paths)
     for name, column in columns.items():
-        if column.shape != (count,) or column.dtype != (np.uint8 if name == "kinds" else np.int64):
+        if column.shape != (count,) or column.dtype != _ARRAYS[name]:
             raise ValueError("not the columns of a layer")
     if count and not (
         columns["kinds"].max() < len(KINDS)
@@ -179,9 +185,16 @@ def _unpack(stored: Mapping[str, NDArray[Any]], key: str) -> Layer:
 
 def _join(texts: Iterable[str]) -> NDArray[np.uint8]:
     # No path has a null byte; each is followed by one, so that no paths differ from one empty path.
-    joined = "".join(f"{text}\0" for text in texts)
-    return np.frombuffer(joined.encode("utf-8", "surrogateescape"), dtype=np.uint8)
+    joined = bytearray()
+    rest = iter(texts)
+    while some := list(islice(rest, _SOME)):
+        joined += "\0".join([*some, ""]).encode("utf-8", "surrogateescape")
+    return np.frombuffer(joined, dtype=np.uint8)
 
 
 def _split(joined: NDArray[np.uint8]) -> list[str]:
-    return joined.tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    texts: list[str] = []
+    ends = np.flatnonzero(joined == 0)[_SOME - 1 :: _SOME].tolist()
+    for start, end in pairwise([0, *(end + 1 for end in ends), len(joined)]):
+        texts += joined[start:end].tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return texts

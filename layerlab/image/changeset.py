@@ -6,13 +6,18 @@ refused: names that lead outside, files that have entries below them, hard links
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from layerlab.image.databases import LARGEST_DATABASE, LARGEST_TOTAL, is_database, read_databases
+import numpy as np
+
+from layerlab.image.budget import Budget
+from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases, remembered
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
-from layerlab.image.tar import LONGEST_NAME, Hashed, Member, Stream, damaged, members
+from layerlab.image.stream import Hashed, Stream, damaged
+from layerlab.image.tar import LONGEST_NAME, Member, members
 
 WHITEOUT: Final = ".wh."
 OPAQUE: Final = ".wh..wh..opq"
@@ -20,31 +25,9 @@ AUFS: Final = ".wh..wh."
 """What AUFS kept for itself begins so; it is in old archives and means nothing."""
 
 _KINDS: Final = {"0": FILE, "2": SYMLINK, "3": DEVICE, "4": DEVICE, "5": DIRECTORY, "6": FIFO}
+_COLUMNS: Final = "BqHII"
+"""Kind, size, mode, uid and gid, as `array` stores them: a layer may have hundreds of thousands of entries."""
 _IMPLIED: Final = (DIRECTORY, 0, 0o755, 0, 0)
-
-
-@dataclass
-class Budget:
-    """How much an archive may still make this program remember, so that a hostile one cannot exhaust its memory.
-
-    Attributes:
-        entries: Entries of all layers together; the largest images have some hundred thousand.
-        characters: Characters of their paths.
-    """
-
-    entries: int = 2_000_000
-    characters: int = 400_000_000
-
-    def spend(self, path: str, target: str = "") -> None:
-        """Account for one more entry, and what it leads to.
-
-        Raises:
-            ArchiveError: it is one too many.
-        """
-        self.entries -= 1
-        self.characters -= len(path) + len(target)
-        if self.entries < 0 or self.characters < 0:
-            raise damaged("it has more entries than any image has")
 
 
 def scan(pieces: Iterable[bytes], budget: Budget) -> tuple[Layer, str]:
@@ -72,11 +55,13 @@ def scan(pieces: Iterable[bytes], budget: Budget) -> tuple[Layer, str]:
 def absolute(name: str) -> str:
     """The path within the image that an archive's name stands for; ``/`` for the root.
 
+    A name that begins with a slash means the same without it, as for every engine.
+
     Raises:
         ArchiveError: it leads outside.
     """
     parts = [part for part in name.split("/") if part not in {"", "."}]
-    if name.startswith("/") or ".." in parts or "\0" in name:
+    if ".." in parts or "\0" in name:
         raise damaged("a name that leads outside of the archive")
     return f"/{'/'.join(parts)}"
 
@@ -86,22 +71,22 @@ class _Entries:
     """The entries of a layer as they come. Of two with the same path the later one counts, as when extracting."""
 
     budget: Budget
-    rows: dict[str, tuple[int, int, int, int, int, int]] = field(default_factory=dict)  # kind, ..., gid, inode
+    rows: dict[str, int] = field(default_factory=dict)  # by path: where its values are in the columns
+    columns: tuple[array[int], ...] = field(default_factory=lambda: tuple(array(code) for code in _COLUMNS))
     folders: set[str] = field(default_factory=lambda: {""})
     implied: set[str] = field(default_factory=set)
     later: dict[str, str] = field(default_factory=dict)  # hard links whose target has not come yet
     whiteouts: set[str] = field(default_factory=set)
     opaques: set[str] = field(default_factory=set)
     links: dict[str, str] = field(default_factory=dict)
-    texts: dict[str, bytes] = field(default_factory=dict)
-    text_bytes: int = 0
-    count: int = 0
+    texts: dict[str, bytes] = field(default_factory=dict)  # of package databases
+    linked: list[str] = field(default_factory=list)  # hard links that may be further names of these
 
     def add(self, member: Member, stream: Stream) -> None:
         path = absolute(member.name)
         if path == "/":
             return
-        self.budget.spend(path, member.link)
+        self.budget.spend(path, member.link, member.apparent_size)
         folder, _, base = path.rpartition("/")
         if folder not in self.folders:
             self._imply(folder)
@@ -112,22 +97,31 @@ class _Entries:
             self.later.pop(path, None)
         self.texts.pop(path, None)
         if member.kind == "1":
-            self._link(path, absolute(member.link.lstrip("/")))
+            if is_database(path):
+                self.linked.append(path)
+            self._link(path, absolute(member.link))
             return
-        self.count += 1
         kind = _KINDS[member.kind]
         # Archives give symbolic links any mode; on Linux each has this one.
         mode = 0o777 if kind == SYMLINK else member.mode
-        self._put(path, (kind, member.apparent_size, mode, member.uid, member.gid, self.count))
+        self._put(path, kind, self._row(kind, member.apparent_size, mode, member.uid, member.gid))
         if kind == SYMLINK and not folder and len(member.link) <= LONGEST_NAME:
             self.links[path] = member.link
         if kind == FILE and is_database(path) and member.size <= LARGEST_DATABASE:
-            self.text_bytes += member.size
-            if self.text_bytes <= LARGEST_TOTAL:
-                self.texts[path] = stream.read(member.size)
+            self.texts[path] = self._remembered(path, stream.read(member.size))
 
-    def _put(self, path: str, row: tuple[int, int, int, int, int, int]) -> None:
-        if row[0] == DIRECTORY:
+    def _remembered(self, path: str, text: bytes) -> bytes:
+        self.budget.remember(len(text), remembered(path, text))
+        return text
+
+    def _row(self, kind: int, size: int, mode: int, uid: int, gid: int) -> int:
+        """Keep the values of an entry, which is an inode of its own; gives where they are."""
+        for column, value in zip(self.columns, (kind, size, mode, uid, gid), strict=True):
+            column.append(value)
+        return len(self.columns[0]) - 1
+
+    def _put(self, path: str, kind: int, row: int) -> None:
+        if kind == DIRECTORY:
             if path in self.rows and path not in self.folders:
                 raise damaged(f"{path!r} is a directory and something else at once")
             self.folders.add(path)
@@ -143,8 +137,7 @@ class _Entries:
             if folder in self.rows or folder in self.later:
                 raise damaged(f"{folder!r} is a directory and something else at once")
             self.budget.spend(folder)
-            self.count += 1
-            self.rows[folder] = (*_IMPLIED, self.count)
+            self.rows[folder] = self._row(*_IMPLIED)
             self.folders.add(folder)
             self.implied.add(folder)
             folder = folder.rpartition("/")[0]
@@ -165,10 +158,10 @@ class _Entries:
                 raise damaged(f"{path!r} is a directory and something else at once")
             self.rows.pop(path, None)
             self.later[path] = target
-        elif row[0] == DIRECTORY:
+        elif target in self.folders:
             raise damaged(f"a hard link to the directory {target!r}")
         else:
-            self._put(path, row)
+            self._put(path, self.columns[0][row], row)
 
     def _resolve(self) -> dict[str, str]:
         """Tie links to targets that came after them; what remains are links to the layers below."""
@@ -187,20 +180,35 @@ class _Entries:
                 else:
                     target = borrowed.get(path, path)
                     borrowed[link] = target
-                    self.count += 1
-                    self._put(link, (FILE, 0, 0, 0, 0, self.count))
+                    self._put(link, FILE, self._row(FILE, 0, 0, 0, 0))
                 path = link
         return borrowed
 
     def layer(self) -> Layer:
+        """The layer; what it was made from is given up."""
         borrowed = self._resolve()
+        claims = read_databases(self._databases())
+        paths = sorted(self.rows)
+        rows = np.fromiter(map(self.rows.__getitem__, paths), np.int64, len(paths))
+        self.rows.clear()
+        columns = [np.frombuffer(column, column.typecode)[rows] for column in self.columns]
         return assemble(
-            list(self.rows),
-            list(zip(*self.rows.values(), strict=True)) if self.rows else [[]] * 6,
+            paths,
+            [*columns, rows],  # the names of one inode share a row
             implied=self.implied,
             borrowed=borrowed,
             whiteouts=list(self.whiteouts),
             opaques=list(self.opaques),
             links=self.links,
-            claims=read_databases({path: text for path, text in self.texts.items() if path in self.rows}),
+            claims=claims,
         )
+
+    def _databases(self) -> dict[str, bytes]:
+        """The package databases by each of their names."""
+        texts = {path: text for path, text in self.texts.items() if path in self.rows}
+        if self.linked:
+            by_row = {self.rows[path]: text for path, text in texts.items()}
+            for path in self.linked:
+                if path not in texts and (row := self.rows.get(path, -1)) in by_row:
+                    texts[path] = self._remembered(path, by_row[row])
+        return texts

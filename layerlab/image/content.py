@@ -80,9 +80,10 @@ class Content:
     @cached_property
     def visible(self) -> NDArray[np.int64]:
         """Indexes of the entries that a container sees, in the order of their paths."""
-        indexes = np.flatnonzero(self.merged.gone_by == NEVER).tolist()
-        indexes.sort(key=self.merged.paths.__getitem__)
-        return np.array(indexes, dtype=np.int64)
+        found = np.flatnonzero(self.merged.gone_by == NEVER)
+        if len(self.layers) > 1:
+            found = np.array(sorted(found.data, key=self.merged.paths.__getitem__), dtype=np.int64)
+        return found
 
     @cached_property
     def ownership(self) -> Ownership:
@@ -118,7 +119,7 @@ def put_together(
     merged = filesystem.merge(layers)
     return Content(
         config=config,
-        layers=layers,
+        layers=filesystem.sharing(merged, layers),
         diff_ids=diff_ids,
         merged=merged,
         inodes=filesystem.inodes(merged),

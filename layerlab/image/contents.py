@@ -20,7 +20,7 @@ import numpy as np
 
 from layerlab.engine import Engine
 from layerlab.errors import ArchiveError
-from layerlab.image import Image, cache, elf, exported, sources
+from layerlab.image import Image, cache, exported, sources
 from layerlab.image.content import Content
 from layerlab.image.layer import FILE, SYMLINK
 
@@ -28,6 +28,7 @@ LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""
 
 _PIECE: Final = 2**20
+_ELF: Final = b"\x7fELF"
 _IN_MEMORY: Final = 2**24
 _LARGEST_PROGRAM: Final = 2**30
 """Bytes of a program that is copied out of an archive to be looked at."""
@@ -130,7 +131,7 @@ class Contents:
 
         They are kept between runs, so nothing is read twice.
         """
-        return self._learn("debug symbols", indexes, self._compute_debug_bytes)
+        return self._learn("strip", indexes, self._compute_debug_bytes)
 
     def needed(self, indexes: Iterable[int]) -> dict[int, tuple[str, ...]]:
         """The shared libraries that programs and libraries ask for; of what cannot be read there is nothing."""
@@ -168,11 +169,15 @@ class Contents:
         )
 
     def _compute_debug_bytes(self, indexes: list[int]) -> dict[int, int]:
+        from layerlab.image import elf  # noqa: PLC0415  # plain looks need none of it
+
         if self.directories is None:
             return self._from_export(indexes, lambda pieces: _as_file(pieces, elf.debug_bytes, 0))
         return self._from_directories(indexes, elf.debug_bytes)
 
     def _compute_needed(self, indexes: list[int]) -> dict[int, str]:
+        from layerlab.image import elf  # noqa: PLC0415
+
         if self.directories is None:
             return self._from_export(indexes, lambda pieces: _as_file(pieces, elf.needed_libraries, ""))
         return self._from_directories(indexes, elf.needed_libraries)
@@ -191,7 +196,7 @@ class Contents:
             known: dict[int, Any] = {}
             with suppress(OSError, ValueError, KeyError, TypeError):
                 document = cache.load_document(self._key(what, layer)) or {"indexes": [], "known": []}
-                kind: type = int if what == "debug symbols" else str
+                kind: type = int if what == "strip" else str
                 known = dict(zip(map(int, document["indexes"]), map(kind, document["known"]), strict=True))
             self._learnt[what, layer] = known
         return self._learnt[what, layer]
@@ -347,7 +352,7 @@ def _digest(pieces: Iterable[bytes]) -> str:
 def _as_file(pieces: Iterator[bytes], use: Callable[[IO[bytes], int], _Known], otherwise: _Known) -> _Known:
     """What `use` makes of a program that comes in pieces."""
     start = next(pieces, b"")
-    if not start.startswith(elf.MAGIC):
+    if not start.startswith(_ELF):
         return otherwise
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         size = file.write(start)

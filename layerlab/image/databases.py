@@ -19,8 +19,6 @@ from layerlab.image.layer import Claim
 
 LARGEST_DATABASE: Final = 16_000_000
 """Bytes of a database file that is still read; dpkg's own status file has about 1 MB."""
-LARGEST_TOTAL: Final = 64_000_000
-"""Bytes of all database files of one layer."""
 
 _STATUS: Final = "/var/lib/dpkg/status"
 _INFO: Final = "/var/lib/dpkg/info/"
@@ -37,6 +35,11 @@ def is_database(path: str) -> bool:
         or (path.endswith(".list") and path.startswith(_INFO))
         or path in _APK
     )
+
+
+def remembered(path: str, text: bytes) -> int:
+    """How many things at most `read_databases` will remember of this file: paths or packages."""
+    return text.count(b"\nPackage:" if path == _STATUS or path.startswith(_STATUS_D) else b"\n") + 1
 
 
 def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:

@@ -11,22 +11,28 @@ from typing import IO, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section
 
 MAGIC: Final = b"\x7fELF"
 _DEBUG: Final = (".debug_", ".zdebug_", ".stab", ".gdb_index", ".gnu.debuglto_")
 _SYMBOLS: Final = frozenset({".symtab", ".strtab", ".symtab_shndx"})
 _MOST_SECTIONS: Final = 5_000
 """Sections of a file that are looked at; libraries have some 30."""
+_GAP: Final = 4096
+"""Bytes of gaps that are worth being stripped."""
+_HARMLESS: Final = (ELFError, ConstructError, ValueError, KeyError, TypeError, OverflowError, AttributeError, OSError)
 _NO_BITS: Final = "SHT_NOBITS"
 _LINKABLE: Final = "ET_REL"
 
 
 def debug_bytes(file: IO[bytes], size: int) -> int:
-    """How many bytes of a file ``strip`` would take out; 0 of what is no ELF program or shared library.
+    """How many bytes of a file ``strip --strip-unneeded`` would take out; 0 of what is no ELF program or library.
 
-    Object files and kernel modules count as having none: what links them needs their symbols. The file may say
+    It writes the sections that stay one after the other, and so takes out gaps, too (those that ``patchelf`` leaves).
+    Object files and kernel modules count as having nothing: what links them needs their symbols. The file may say
     anything: it is not believed where its parts do not fit into it.
 
     Args:
@@ -34,25 +40,44 @@ def debug_bytes(file: IO[bytes], size: int) -> int:
         size: Its bytes.
     """
     file.seek(0)
-    if file.read(len(MAGIC)) != MAGIC:
+    if size < len(MAGIC) or file.read(len(MAGIC)) != MAGIC:
         return 0
     try:
         elf = ELFFile(file)
-        count, header_size = elf.num_sections(), elf["e_shentsize"]
-        if elf["e_type"] == _LINKABLE or not 0 < count <= _MOST_SECTIONS:
+        count, segments = elf.num_sections(), elf.num_segments()
+        if elf["e_type"] == _LINKABLE or not 0 < count <= _MOST_SECTIONS or segments > _MOST_SECTIONS:
             return 0
-        found = 0
-        for number in range(count):
-            section = elf.get_section(number)
-            stripped = section.name.startswith(_DEBUG) or section.name in _SYMBOLS
-            if not stripped or section["sh_type"] == _NO_BITS:
-                continue
-            if section["sh_offset"] + section["sh_size"] > size:
-                return 0
-            found += section["sh_size"] + header_size
-    except (ELFError, ConstructError, ValueError, KeyError, TypeError, OverflowError, AttributeError, OSError):
+        sections = [elf.get_section(number) for number in range(count)]
+        stored = [section for section in sections if section["sh_type"] != _NO_BITS]
+        if any(section["sh_offset"] + section["sh_size"] > size for section in stored):
+            return 0
+        kept = [section for section in sections if not _is_stripped(section.name)]
+        saved = size - _packed(elf, kept)
+        return min(max(saved, 0), size) if len(kept) < count or saved >= _GAP else 0
+    except _HARMLESS:
         return 0
-    return min(found, size)
+
+
+def _is_stripped(name: str) -> bool:
+    return name.startswith(_DEBUG) or name in _SYMBOLS
+
+
+def _packed(elf: ELFFile, kept: list[Section]) -> int:
+    """The size of a file that holds these sections alone: segments, what is in none, names, headers."""
+    stored = [section for section in kept if section["sh_type"] != _NO_BITS]
+    loaded = [section for section in stored if section["sh_flags"] & SH_FLAGS.SHF_ALLOC]
+    at = 0
+    for segment in elf.iter_segments("PT_LOAD"):
+        start, end = segment["p_offset"], segment["p_offset"] + segment["p_filesz"]
+        ends = [
+            section["sh_offset"] + section["sh_size"] for section in loaded if start <= section["sh_offset"] < end
+        ]
+        # A segment begins at an offset that is congruent to its address, modulo its alignment.
+        at += (segment["p_vaddr"] - at) % max(segment["p_align"], 1) if at else start
+        at += min(max(ends, default=start), end) - start
+    others = sum(section["sh_size"] for section in stored if section not in loaded and section.name != ".shstrtab")
+    names = sum(len(section.name) + 1 for section in kept)
+    return int(max(at, elf["e_ehsize"]) + others + names + elf["e_shentsize"] * len(kept))
 
 
 def needed_libraries(file: IO[bytes], size: int) -> str:
@@ -73,5 +98,5 @@ def needed_libraries(file: IO[bytes], size: int) -> str:
         if not isinstance(section, DynamicSection) or (section.num_tags() or 0) > _MOST_SECTIONS:
             return ""
         return "\0".join(str(getattr(tag, "needed", "")) for tag in section.iter_tags("DT_NEEDED"))
-    except (ELFError, ConstructError, ValueError, KeyError, TypeError, OverflowError, AttributeError, OSError):
+    except _HARMLESS:
         return ""

@@ -14,12 +14,14 @@ import requests
 
 from layerlab.engine import Engine, gone
 from layerlab.errors import ArchiveError
+from layerlab.image.budget import Budget
 from layerlab.image.changeset import absolute
-from layerlab.image.tar import BLOCK, Hashed, Member, Stream, gunzip, is_tar, members
-from layerlab.ownership import container_labels
+from layerlab.image.compression import expanded, recognised
+from layerlab.image.stream import Hashed, Stream
+from layerlab.image.tar import BLOCK, Member, is_tar, members
+from layerlab.runs import labels
 
 _PIECE: Final = 2**20
-_GZIP: Final = b"\x1f\x8b"
 _Found = TypeVar("_Found")
 
 Parts = Iterator[tuple[int, Stream]]
@@ -50,7 +52,8 @@ def of_file(path: Path) -> Iterator[Parts]:
         return
     with path.open("rb") as file:
         stream = Stream(iter(lambda: file.read(_PIECE), b""))
-        yield _parts(Stream(gunzip(stream.rest())) if stream.peek(2) == _GZIP else stream)
+        known = recognised(stream.peek(BLOCK))
+        yield _parts(Stream(expanded(stream.rest(), known, Budget())) if known else stream)
 
 
 def _parts(stream: Stream) -> Parts:
@@ -83,8 +86,12 @@ def collect(
     """
     paths = {path for wanted in names.values() for path in wanted}
     found: dict[int, _Found] = {}
+    budget = Budget()
     for size, stream in parts:
-        diff_id, read = _layer(stream, size, paths, use)
+        try:
+            diff_id, read = _layer(stream, size, paths, use, budget)
+        except ArchiveError:  # in a part that nobody may have asked for; what is wrong with the whole comes again
+            continue
         for path, index in names.get(diff_id, {}).items():
             if path in read:
                 found.setdefault(index, read[path])
@@ -92,14 +99,14 @@ def collect(
 
 
 def _layer(
-    stream: Stream, size: int, paths: set[str], use: Callable[[Iterator[bytes]], _Found]
+    stream: Stream, size: int, paths: set[str], use: Callable[[Iterator[bytes]], _Found], budget: Budget
 ) -> tuple[str, dict[str, _Found]]:
     """A part of an archive, if it is a layer: its digest, and what `use` makes of the files with these paths."""
     start = stream.peek(min(size, BLOCK))[:size]
     if is_tar(start):
         hashed = Hashed(stream.pieces(size))
-    elif start.startswith(_GZIP):
-        hashed = Hashed(gunzip(stream.pieces(size)))
+    elif known := recognised(start):
+        hashed = Hashed(expanded(stream.pieces(size), known, budget))
     else:
         return "", {}
     inner = Stream(hashed)
@@ -125,7 +132,7 @@ def from_container(
     container = None
     try:
         path.encode()
-        created: dict[str, Any] = api.create_container(image_id, ["none"], labels=container_labels())
+        created: dict[str, Any] = api.create_container(image_id, ["none"], labels=labels(engine))
         container = str(created["Id"])
         pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
         with closing(pieces):

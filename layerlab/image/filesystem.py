@@ -23,14 +23,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.image.layer import DIRECTORY, FILE, Layer
-from layerlab.image.tar import damaged
+from layerlab.image.lookup import Lookup
+from layerlab.image.stream import damaged
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
 CAUSES: Final = ("overwritten", "deleted", "hidden")
@@ -70,7 +71,7 @@ class Filesystem:
     gone_by: NDArray[np.int64]
     causes: NDArray[np.uint8]
     starts: NDArray[np.int64]
-    visible: dict[str, int]
+    visible: Lookup
 
     def find(self, path: str) -> int | None:
         """The index of the entry that a container sees at this path; None if there is none."""
@@ -87,64 +88,88 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     starts = np.concatenate([[0], np.cumsum([len(layer) for layer in layers], dtype=np.int64)]).astype(np.int64)
     count = int(starts[-1])
     counts = np.diff(starts)
-    folders = _column(layers, "folders")
+    paths = layers[0].paths if len(layers) == 1 else [path for layer in layers for path in layer.paths]
+    offsets = np.repeat(starts[:-1], counts)
+    inodes, folders = _column(layers, "inodes"), _column(layers, "folders")
+    inodes += offsets
+    folders[folders >= 0] += offsets[folders >= 0]
+    del offsets
     merged = Filesystem(
-        paths=[path for layer in layers for path in layer.paths],
+        paths=paths,
         layers=np.repeat(np.arange(len(layers)), counts),
         kinds=_column(layers, "kinds").astype(np.uint8),
         sizes=_column(layers, "sizes"),
         modes=_column(layers, "modes"),
         uids=_column(layers, "uids"),
         gids=_column(layers, "gids"),
-        inodes=_column(layers, "inodes") + np.repeat(starts[:-1], counts),
-        folders=np.where(folders < 0, -1, folders + np.repeat(starts[:-1], counts)),
+        inodes=inodes,
+        folders=folders,
         gone_by=np.full(count, NEVER, dtype=np.int64),
         causes=np.zeros(count, dtype=np.uint8),
         starts=starts,
-        visible={},
+        visible=Lookup(paths),
     )
+    deeper = np.full(count, -1, dtype=np.int32)
     for number, layer in enumerate(layers):
-        _apply(merged, layers, number, layer)
+        _apply(merged, deeper, number, layer)
     return merged
 
 
+def sharing(merged: Filesystem, layers: Sequence[Layer]) -> list[Layer]:
+    """The same layers, with the merged filesystem's columns instead of ones of their own where both are the same."""
+    shared = []
+    for layer, start, end in zip(layers, merged.starts[:-1].tolist(), merged.starts[1:].tolist(), strict=True):
+        columns = {name: getattr(merged, name)[start:end] for name in ("kinds", "sizes", "modes", "uids", "gids")}
+        shared.append(layer if layer.borrowed else replace(layer, **columns))
+    return shared
+
+
 def _column(layers: Sequence[Layer], name: str) -> NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *(getattr(layer, name) for layer in layers)]).astype(np.int64)
+    return np.concatenate([np.empty(0, np.int64), *(getattr(layer, name) for layer in layers)], dtype=np.int64)
 
 
-def _apply(merged: Filesystem, layers: Sequence[Layer], number: int, layer: Layer) -> None:
+def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: Layer) -> None:
+    """Put the next layer on top.
+
+    `deeper` leads from each directory that is visible to its entries in the other layers, and so to all that lies in
+    it: a whiteout costs as much as it takes away, however many layers there are.
+    """
     start = int(merged.starts[number])
     _borrow(merged, layer, start)
     both: NDArray[np.int64] = np.empty((2, 0), dtype=np.int64)
     if merged.visible:
-        below = np.fromiter((merged.visible.get(path, -1) for path in layer.paths), np.int64, len(layer))
+        below = merged.visible.find(layer.paths)
         new = np.flatnonzero(below >= 0)
         new = new[merged.gone_by[below[new]] == NEVER]
         old, new = below[new], new + start
         directories = (merged.kinds[old] == DIRECTORY) & (merged.kinds[new] == DIRECTORY)
         replaced = old[~directories]
         _take_away(merged, replaced, number, OVERWRITTEN)
-        for index in replaced[merged.kinds[replaced] == DIRECTORY]:
-            _take_away_below(merged, layers, merged.paths[index], number, HIDDEN)
+        for index in replaced[merged.kinds[replaced] == DIRECTORY].tolist():
+            _take_away_below(merged, deeper, index, number, HIDDEN)
         for path in layer.whiteouts:
-            index = merged.visible.get(path)
-            if index is not None and merged.gone_by[index] == NEVER:
-                _take_away(merged, np.array([index]), number, DELETED)
-                if merged.kinds[index] == DIRECTORY:
-                    _take_away_below(merged, layers, path, number, DELETED)
+            found = merged.find(path)
+            if found is not None:
+                _take_away(merged, np.array([found]), number, DELETED)
+                if merged.kinds[found] == DIRECTORY:
+                    _take_away_below(merged, deeper, found, number, DELETED)
         for path in layer.opaques:
             # Engines mark each directory that is new, and most have nothing below.
-            if path == "/" or merged.find(path) is not None:
-                _take_away_below(merged, layers, path, number, HIDDEN)
+            if path == "/":
+                _take_away_range(merged, 0, start, number, HIDDEN)
+            elif (found := merged.find(path)) is not None:
+                _take_away_below(merged, deeper, found, number, HIDDEN)
         both = np.array([old[directories], new[directories]])
         both = both[:, merged.gone_by[both[0]] == NEVER]
-    merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
     # A directory that no entry describes leaves the one below as it is.
-    unchanged = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
-    _take_away(merged, both[0][~unchanged], number, _MERGED)
-    _take_away(merged, both[1][unchanged], number, _MERGED)
-    for index in both[0][unchanged]:
-        merged.visible[merged.paths[index]] = int(index)
+    implied = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
+    changed, unchanged = both[:, ~implied], both[:, implied]
+    _take_away(merged, changed[0], number, _MERGED)
+    deeper[changed[1]] = changed[0]
+    _take_away(merged, unchanged[1], number, _MERGED)
+    deeper[unchanged[1]] = deeper[unchanged[0]]
+    deeper[unchanged[0]] = unchanged[1]
+    merged.visible.put(start, layer.paths, left_out=unchanged[1] - start)
 
 
 def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:
@@ -162,16 +187,25 @@ def _take_away(merged: Filesystem, indexes: NDArray[np.int64], number: int, caus
     merged.causes[indexes] = cause
 
 
-def _take_away_below(merged: Filesystem, layers: Sequence[Layer], path: str, number: int, cause: int) -> None:
-    """Take away all that the layers below have under a directory."""
-    prefix = "/" if path == "/" else f"{path}/"
-    for below in range(number):
-        # In sorted paths all that begin with the prefix are neighbours, and "0" is what follows "/".
-        first = bisect_left(layers[below].paths, prefix)
-        last = bisect_left(layers[below].paths, f"{prefix[:-1]}0", lo=first)
-        if first < last:
-            indexes = np.arange(merged.starts[below] + first, merged.starts[below] + last)
-            _take_away(merged, indexes[merged.gone_by[indexes] == NEVER], number, cause)
+def _take_away_below(merged: Filesystem, deeper: NDArray[np.int32], index: int, number: int, cause: int) -> None:
+    """Take away all that the layers so far have in a directory, which is visible, or was until now."""
+    path = merged.paths[index]
+    entry = index
+    while entry >= 0:
+        layer = merged.layers[entry]
+        # In sorted paths all that begin with "PATH/" are neighbours, and "0" is what follows "/".
+        low, high = int(merged.starts[layer]), int(merged.starts[layer + 1])
+        first = bisect_left(merged.paths, f"{path}/", low, high)
+        last = bisect_left(merged.paths, f"{path}0", first, high)
+        _take_away_range(merged, first, last, number, cause)
+        entry = int(deeper[entry])
+    deeper[index] = -1
+
+
+def _take_away_range(merged: Filesystem, first: int, last: int, number: int, cause: int) -> None:
+    """Take away these entries, as far as they are visible."""
+    if first < last:
+        _take_away(merged, first + np.flatnonzero(merged.gone_by[first:last] == NEVER), number, cause)
 
 
 @dataclass(frozen=True, eq=False)

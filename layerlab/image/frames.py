@@ -45,7 +45,7 @@ def files(content: Content) -> pd.DataFrame:
     owners = np.array([*(package.owner for package in content.ownership.packages), ""], dtype=object)
     return pd.DataFrame(
         {
-            "path": texts([merged.paths[index] for index in entries.tolist()]),
+            "path": texts(_paths(content, entries)),
             "kind": _categories(merged.kinds[entries], KINDS),
             "bytes": _live_sizes(content)[entries],
             "layer": merged.layers[entries],
@@ -54,7 +54,8 @@ def files(content: Content) -> pd.DataFrame:
             "gid": merged.gids[entries],
             "owner": pd.array(owners[content.ownership.owners], dtype="str"),
             "part": _categories(content.parts, PARTS),
-        }
+        },
+        copy=False,  # half a million rows need not be there twice
     )
 
 
@@ -66,7 +67,7 @@ def waste(content: Content) -> pd.DataFrame:
     by_layer = merged.gone_by[wasted]
     return pd.DataFrame(
         {
-            "path": texts([merged.paths[index] for index in wasted.tolist()]),
+            "path": texts(_paths(content, wasted)),
             "bytes": merged.sizes[wasted],
             "layer": _stored_in(content, wasted),
             "cause": _categories(merged.causes[wasted], CAUSES),
@@ -89,6 +90,11 @@ def packages(content: Content) -> pd.DataFrame:
             "bytes": _sums(owners, _live_sizes(content)[mine], len(installed)),
         }
     )
+
+
+def _paths(content: Content, entries: NDArray[np.int64]) -> list[str]:
+    # The buffer makes one number at a time, where `tolist` would make half a million.
+    return list(map(content.merged.paths.__getitem__, entries.data))
 
 
 def _live_sizes(content: Content) -> NDArray[np.int64]:
@@ -116,8 +122,8 @@ def _categories(codes: NDArray[Any], names: Sequence[str]) -> pd.Categorical[str
 
 def texts(values: Sequence[str]) -> pd.api.extensions.ExtensionArray:
     """A column of text; bytes that are not UTF-8 are shown as escapes."""
-    try:
-        "".join(values).encode()
-    except UnicodeEncodeError:
-        values = [shown(value) for value in values]
-    return pd.array(np.array([*values, None], dtype=object)[:-1], dtype="str")
+    if not all(map(str.isascii, values)):
+        values = [value if value.isascii() else shown(value) for value in values]
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return pd.array(column, dtype="str")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from itertools import islice
+from operator import le
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +67,8 @@ class Layer:
     modes: NDArray[np.int64]
     uids: NDArray[np.int64]
     gids: NDArray[np.int64]
-    inodes: NDArray[np.int64]
-    folders: NDArray[np.int64]
+    inodes: NDArray[np.int32]
+    folders: NDArray[np.int32]
     implied: tuple[int, ...] = ()
     borrowed: tuple[tuple[int, str], ...] = ()
     whiteouts: tuple[str, ...] = ()
@@ -90,7 +92,7 @@ class Layer:
 
 def assemble(
     paths: Sequence[str],
-    columns: Sequence[Sequence[int] | NDArray[np.int64]],
+    columns: Sequence[Sequence[int] | NDArray[Any]],
     *,
     implied: frozenset[str] | set[str] = frozenset(),
     borrowed: Mapping[str, str] | None = None,
@@ -112,24 +114,22 @@ def assemble(
         links: Of the root directory.
         claims: In any order.
     """
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    at = np.array(order, dtype=np.int64)
-    kinds, sizes, modes, uids, gids, inodes = (np.asarray(column, dtype=np.int64)[at] for column in columns)
-    _, first, place = np.unique(inodes, return_index=True, return_inverse=True)
-    ordered = [paths[index] for index in order]
+    ordered, columns = _in_order(paths, columns)
+    kinds, sizes, modes, uids, gids, inodes = columns
     directories = {ordered[index]: index for index in np.flatnonzero(kinds == DIRECTORY).tolist()}
     directories[""] = -1
+    folders = (directories[path[: path.rindex("/")]] for path in ordered)
     special = implied | (borrowed or {}).keys()
     index_of = {path: index for index, path in enumerate(ordered) if path in special} if special else {}
     return Layer(
         paths=ordered,
         kinds=kinds.astype(np.uint8),
-        sizes=np.where(kinds == FILE, sizes, 0),
-        modes=modes,
-        uids=uids,
-        gids=gids,
-        inodes=first[place].astype(np.int64),
-        folders=np.array([directories[path[: path.rindex("/")]] for path in ordered], dtype=np.int64),
+        sizes=np.where(kinds == FILE, sizes, 0).astype(np.int64),
+        modes=modes.astype(np.int64),
+        uids=uids.astype(np.int64),
+        gids=gids.astype(np.int64),
+        inodes=_firsts(inodes),
+        folders=np.fromiter(folders, np.int32, len(ordered)),
         implied=tuple(sorted(index_of[path] for path in implied)),
         borrowed=tuple(sorted((index_of[path], target) for path, target in (borrowed or {}).items())),
         whiteouts=tuple(sorted(whiteouts)),
@@ -137,3 +137,25 @@ def assemble(
         links=dict(links or {}),
         claims=tuple(sorted(claims)),
     )
+
+
+def _in_order(
+    paths: Sequence[str], columns: Sequence[Sequence[int] | NDArray[Any]]
+) -> tuple[list[str], list[NDArray[Any]]]:
+    """The same in the order of the paths."""
+    arrays = [np.asarray(column) for column in columns]
+    if all(map(le, paths, islice(paths, 1, None))):
+        return list(paths), arrays
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    at = np.array(order, dtype=np.int64)
+    return [paths[index] for index in order], [array[at] for array in arrays]
+
+
+def _firsts(inodes: NDArray[Any]) -> NDArray[np.int32]:
+    """For each entry the first index with the same number."""
+    order = np.argsort(inodes, kind="stable")
+    ordered = inodes[order]
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(inodes) else order
+    firsts = np.empty(len(inodes), dtype=np.int32)
+    firsts[order] = np.repeat(order[begins], np.diff(begins, append=len(inodes)))
+    return firsts

@@ -6,13 +6,17 @@ character device 0/0 is a whiteout, the extended attribute ``trusted.overlay.opa
 
 from __future__ import annotations
 
+import base64
+import gzip
 import os
 import re
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
@@ -30,6 +34,10 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE: Final = "trusted.overlay.opaque"
 _REDIRECT: Final = "trusted.overlay.redirect"
 _CAP_SYS_ADMIN: Final = 21
+_WHITEOUT: Final = re.compile(rb'"name":"((?:[^"]*/)?\.wh\.(?!\.wh\.)[^"/]*)"')
+_RAW_NAME: Final = re.compile(rb'"name_raw":"([^"]*)"')
+_BLOCK: Final = 2**22
+_MANY: Final = 20_000
 
 
 class UnusualLayerError(Exception):
@@ -70,20 +78,44 @@ def scan(directory: str) -> Layer:
         os.close(root)
 
 
+def count_whiteouts(archive: Path) -> int:
+    """How many whiteouts the archive had that a layer was unpacked from.
+
+    Where an archive has a whiteout beside a directory of that name, unpacking puts the directory in the whiteout's
+    place: the kernel then shows what the layers below have in it, which the OCI image specification says is gone. The
+    directory alone does not tell. What the engine keeps to write the archive anew (``tar-split``: JSON objects, one a
+    line, of which those of type 1 name an entry) does.
+
+    Args:
+        archive: The engine's ``tar-split.json.gz`` of the layer.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    names: set[bytes] = set()
+    with gzip.open(archive) as lines:
+        for block in iter(lambda: lines.read(_BLOCK) + lines.readline(), b""):
+            if b".wh." in block:
+                names.update(_WHITEOUT.findall(block))
+            if b'"name_raw"' in block:  # of a name that is not UTF-8
+                raw = map(base64.b64decode, _RAW_NAME.findall(block))
+                names.update(name for name in raw if _WHITEOUT.search(b'"name":"%s"' % name))
+    return len(names)
+
+
 def _scan(root: int) -> Layer:
-    paths: list[str] = []
+    found = _Found()
     stats: list[os.stat_result] = []
-    opaques: list[str] = []
     todo = [""]
     # The loop over every file of an image: nothing in it but what each needs.
-    add_path, add_stat, add_folder = paths.append, stats.append, todo.append
+    add_path, add_stat, add_folder = found.paths.append, stats.append, todo.append
     while todo:
         folder = todo.pop()
         handle = os.open(f".{folder}", _DIRECTORY, dir_fd=root)
         try:
             attributes = os.listxattr(handle)
             if attributes and _is_opaque(handle, attributes):
-                opaques.append(folder or "/")
+                found.opaques.append(folder or "/")
             with os.scandir(handle) as entries:
                 for entry in entries:
                     path = f"{folder}/{entry.name}"
@@ -93,7 +125,31 @@ def _scan(root: int) -> Layer:
                         add_folder(path)
         finally:
             os.close(handle)
-    return _layer(root, paths, stats, opaques)
+        if len(stats) > _MANY:
+            found.take(stats)
+    found.take(stats)
+    return _layer(root, found)
+
+
+@dataclass
+class _Found:
+    """What a walk has found: paths, and the columns of their stats, in parts of some thousand."""
+
+    paths: list[str] = field(default_factory=list)
+    opaques: list[str] = field(default_factory=list)
+    whiteouts: list[int] = field(default_factory=list)  # indexes
+    parts: list[tuple[NDArray[np.int64], ...]] = field(default_factory=list)
+
+    def take(self, stats: list[os.stat_result]) -> None:
+        """Keep what matters of the stats since the last time: a stat takes half a kilobyte."""
+        start = len(self.paths) - len(stats)
+        # A stat_result is a tuple: mode, inode, device, links, uid, gid, size, and times.
+        columns = list(zip(*stats, strict=True)) or [()] * 7
+        part = tuple(np.array(columns[number], dtype=np.int64) for number in (0, 1, 3, 4, 5, 6))
+        devices = np.flatnonzero(part[0] & 0o170000 == stat.S_IFCHR).tolist()
+        self.whiteouts += [start + index for index in devices if stats[index].st_rdev == 0]
+        self.parts.append(part)
+        stats.clear()
 
 
 def _is_opaque(handle: int, attributes: list[str]) -> bool:
@@ -106,19 +162,16 @@ def _is_opaque(handle: int, attributes: list[str]) -> bool:
     return True
 
 
-def _layer(root: int, paths: list[str], stats: list[os.stat_result], opaques: list[str]) -> Layer:
-    if not paths:
-        return assemble([], [[]] * 6, opaques=opaques)
-    # A stat_result is a tuple: mode, inode, device, links, uid, gid, size, and times.
-    columns = list(zip(*stats, strict=True))
-    modes, inodes, links, uids, gids, sizes = (np.array(columns[n], dtype=np.int64) for n in (0, 1, 3, 4, 5, 6))
+def _layer(root: int, found: _Found) -> Layer:
+    paths = found.paths
+    modes, inodes, links, uids, gids, sizes = map(np.concatenate, zip(*found.parts, strict=True))
+    found.parts.clear()
     formats = modes & 0o170000
     kinds = np.full(len(paths), -1, dtype=np.int64)
     for code, kind in _KINDS.items():
         kinds[formats == code] = kind
-    whiteouts = [index for index in np.flatnonzero(formats == stat.S_IFCHR) if stats[index].st_rdev == 0]
-    whiteout_paths = [paths[index] for index in whiteouts]
-    kinds[whiteouts] = -1
+    kinds[found.whiteouts] = -1
+    whiteouts = [paths[index] for index in found.whiteouts]
     if (kinds < 0).any():  # whiteouts and sockets are no entries
         kept = np.flatnonzero(kinds >= 0)
         paths = [paths[index] for index in kept]
@@ -132,8 +185,8 @@ def _layer(root: int, paths: list[str], stats: list[os.stat_result], opaques: li
     return assemble(
         paths,
         [kinds, sizes, modes & 0o7777, uids, gids, inodes],
-        whiteouts=whiteout_paths,
-        opaques=opaques,
+        whiteouts=whiteouts,
+        opaques=found.opaques,
         links={path: os.readlink(f".{path}", dir_fd=root) for path in in_root},
         claims=read_databases(_texts(root, paths)),
     )

@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -124,7 +124,7 @@ def _owners_by_entry(
     """
     paths = list(chain.from_iterable(lists))
     numbers = np.repeat(np.arange(len(lists)), [len(names) for names in lists])
-    indexes = np.fromiter(map(merged.visible.get, paths, repeat(-1)), np.int64, len(paths))
+    indexes = merged.visible.find(paths)
     modules = {}
     prefixes = tuple(aliases)
     for place in np.flatnonzero(indexes < 0).tolist():

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ from typing import Any, Final
 import docker.errors
 import requests
 
-from layerlab.engine import Engine, gone
+from layerlab.engine import Engine, disk_full, gone, is_disk_full
 from layerlab.errors import EngineError, ImageNotFound
-from layerlab.image import archive, cache, overlay
+from layerlab.image import archive, cache, overlay, platforms
 from layerlab.image.layer import Layer
+from layerlab.image.platforms import Platform, described
+from layerlab.image.watching import Watch, watching
+from layerlab.progress import Report, silent
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 _PIECE: Final = 2**21
@@ -44,27 +48,32 @@ class Source:
     origin: str
 
 
-def load(engine: Engine | None, name: str) -> Source:
+def load(engine: Engine | None, name: str, *, platform: Platform | None = None, report: Report = silent) -> Source:
     """The layers of an image; what was seen before is taken from the cache.
 
     Args:
         engine: The engine that has the image; None if a file is meant.
         name: A name, an id, or a file: an existing file, or the directory of an OCI layout, is read as such.
+        platform: What it is to run on, where the image exists for several; None for the engine's choice, or this
+            machine's platform.
+        report: Told about it, if it takes long.
 
     Raises:
-        ImageNotFound: neither a file nor an image has this name.
+        ImageNotFound: neither a file nor an image has this name, or it is not for this platform.
         ArchiveError: the file is no image, or damaged.
         EngineGone: the engine stopped answering.
         EngineError: the engine failed.
     """
-    if is_file(name):
-        return _from_file(Path(name))
-    if engine is None:
-        raise ImageNotFound(
-            f"there is no file {name!r}", remedy="check the path, or start Docker if an image of that name is meant"
-        )
-    found = _inspect(engine, name)
-    return _from_directories(engine, found) or _from_export(engine, found)
+    with watching(report, f"read {name}") as watch:
+        if is_file(name):
+            return _from_file(Path(name), platform, watch)
+        if engine is None:
+            raise ImageNotFound(
+                f"there is no file {name!r}{_folder(name)}",
+                remedy="check the path, or start Docker if an image of that name is meant",
+            )
+        found = _inspect(engine, name)
+        return _from_directories(engine, found, platform, watch) or _from_export(engine, found, platform, watch)
 
 
 def directories(engine: Engine, name: str) -> list[str] | None:
@@ -82,7 +91,7 @@ def is_file(name: str) -> bool:
     """Whether a name means a file (or the directory of an OCI layout) rather than an image on the engine."""
     try:
         path = Path(name)
-        return bool(name) and (path.is_file() or archive.is_layout(path))
+        return bool(name) and (path.is_file() or path.is_fifo() or archive.is_layout(path))
     except (OSError, ValueError):  # too long, or with a null byte: no name of a file
         return False
 
@@ -107,6 +116,8 @@ def _inspect(engine: Engine, name: str) -> dict[str, Any]:
 def _failed(engine: Engine, error: Exception) -> EngineError:
     """The error for an engine that says it cannot, or says nothing any more."""
     if isinstance(error, docker.errors.APIError):
+        if is_disk_full(str(error.explanation)):
+            return disk_full(str(error.explanation))
         return EngineError(
             f"the Docker engine at {engine.endpoint} failed ({error.explanation or error})",
             remedy="see its log (`journalctl --unit docker`) and repeat the command",
@@ -125,10 +136,21 @@ def _not_found(engine: Engine, name: str) -> ImageNotFound:
     near += [tag for tag in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if tag not in near]
     near += [tag for tag in known if tag.partition(":")[0].endswith(f"/{repository}") and tag not in near]
     remedy = f"did you mean {' or '.join(near[:3])}?" if near else "see `docker images` for the images that there are"
-    return ImageNotFound(f"there is no image and no file {name!r}", remedy=remedy.rstrip("?"))
+    return ImageNotFound(f"there is no image and no file {name!r}{_folder(name)}", remedy=remedy.rstrip("?"))
 
 
-def _from_directories(engine: Engine, found: dict[str, Any]) -> Source | None:
+def _folder(name: str) -> str:
+    """What to add about a folder of this name."""
+    try:
+        is_folder = Path(name).is_dir()
+    except (OSError, ValueError):
+        return ""
+    return ", and the folder of that name is no OCI layout (it has no index.json and blobs)" if is_folder else ""
+
+
+def _from_directories(
+    engine: Engine, found: dict[str, Any], wanted: Platform | None = None, watch: Watch | None = None
+) -> Source | None:
     """The image from overlay2's directories; None where they cannot be read or might not tell all."""
     directories = _directories(engine, found)
     config = _stored_config(engine, found) if directories is not None else None
@@ -137,12 +159,28 @@ def _from_directories(engine: Engine, found: dict[str, Any]) -> Source | None:
     diff_ids = archive.diff_ids(config)
     if len(diff_ids) != len(directories):
         return None
+    _expect(config, wanted)
+    layers = []
     try:
-        layers = [_directory(path, diff_id) for path, diff_id in zip(directories, diff_ids, strict=True)]
+        for number, (path, diff_id) in enumerate(zip(directories, diff_ids, strict=True)):
+            if watch:
+                watch.say(f"layer {number + 1} of {len(diff_ids)}")
+            # Below the lowest layer there is nothing that it could take away.
+            layers.append(_directory(path, diff_id, _origin(engine, diff_ids[: number + 1]) if number else None))
     except (OSError, overlay.UnusualLayerError):
         return None
     cache.prune()
     return Source(str(found["Id"]), config, layers, diff_ids, "directories")
+
+
+def _expect(config: dict[str, Any], wanted: Platform | None) -> None:
+    """Raise an error if an image of which the engine has one platform only is not for the one that is wanted."""
+    there = described(config)
+    if wanted is not None and there not in {None, wanted}:
+        raise ImageNotFound(
+            f"the engine has this image for {there}, and not for {wanted}",
+            remedy=f"pull it with `docker pull --platform {wanted}`, or leave --platform out",
+        )
 
 
 def _directories(engine: Engine, found: dict[str, Any]) -> list[str] | None:
@@ -181,7 +219,16 @@ def _stored_config(engine: Engine, found: dict[str, Any]) -> dict[str, Any] | No
     return config if isinstance(config, dict) else None
 
 
-def _directory(path: str, diff_id: str) -> Layer:
+def _origin(engine: Engine, diff_ids: list[str]) -> Path:
+    """Where the engine keeps what it needs to write the uppermost of these layers as it once came."""
+    chain = diff_ids[0]
+    for diff_id in diff_ids[1:]:
+        chain = f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}"
+    layers = Path(engine.root_directory, "image", engine.storage_driver, "layerdb")
+    return layers / chain.replace(":", "/") / "tar-split.json.gz"
+
+
+def _directory(path: str, diff_id: str, origin: Path | None) -> Layer:
     """One layer from its directory.
 
     An engine never changes a layer's directory. Path, inode and times together name it: another engine at the same
@@ -195,23 +242,31 @@ def _directory(path: str, diff_id: str) -> Layer:
     layer = cache.load_layer(key)
     if layer is None:
         layer = overlay.scan(path)
+        if origin is not None and len(layer.whiteouts) != overlay.count_whiteouts(origin):
+            raise overlay.UnusualLayerError("a whiteout beside what it is about")
         cache.store_layer(key, layer)
     return layer
 
 
-def _from_export(engine: Engine, found: dict[str, Any]) -> Source:
+def _from_export(
+    engine: Engine, found: dict[str, Any], wanted: Platform | None = None, watch: Watch | None = None
+) -> Source:
     """The image from ``docker save``'s stream, or from the cache if all its layers have been read before.
 
     The engine has verified its layers' digests; those in the cache were computed from the bytes that were read.
     """
     identity = str(found["Id"])
-    config_key = cache.key("config", identity)
+    usual = described({name.lower(): found.get(name) for name in ("Os", "Architecture", "Variant")})
+    config_key = cache.key("config", identity, str(wanted or usual))
     config = cache.load_document(config_key)
     if config is not None and (layers := _read_before(archive.diff_ids(config))) is not None:
         return Source(identity, config, layers, archive.diff_ids(config), "export")
     try:
         with closing(engine.client.api.get_image(identity, chunk_size=_PIECE)) as pieces:
-            contents = archive.read_stream(pieces)
+            if watch:
+                watch.total = int(found.get("Size") or 0)
+            sent = watch.pieces(pieces) if watch else pieces
+            contents = archive.read_stream(sent, platform=wanted, usual=usual)
     except docker.errors.ImageNotFound as error:
         raise _not_found(engine, identity) from error
     except (docker.errors.APIError, *_GONE) as error:
@@ -222,23 +277,41 @@ def _from_export(engine: Engine, found: dict[str, Any]) -> Source:
     return Source(identity, contents.config, contents.layers, contents.diff_ids, "export")
 
 
-def _from_file(path: Path) -> Source:
-    """The image from a file; one that has not changed since it was last read is known by its inode and times."""
-    status = path.stat()
-    file_key = cache.key(
-        "file", str(path.resolve()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
-        status.st_ctime_ns,
-    )  # fmt: skip
-    one_file = path.is_file()  # a directory's times say nothing of the files in it
-    known = cache.load_document(file_key) if one_file else None
-    if known is not None and (layers := _read_before(archive.diff_ids(known["config"]))) is not None:
-        return Source(known["id"], known["config"], layers, archive.diff_ids(known["config"]), "file")
-    contents = archive.read_path(path)
-    _remember(contents)
+def _from_file(path: Path, wanted: Platform | None, watch: Watch) -> Source:
+    """The image from a file; one that has not changed since it was last read is known by its inode and times.
+
+    An OCI layout is known by all the files that were read of it.
+    """
+    key = cache.key("file", str(path.resolve()), str(wanted or platforms.host()))
+    known = cache.load_document(key)
+    if known is not None and _stamps(path, known["files"]) == known["stamps"]:
+        diff_ids = archive.diff_ids(known["config"])
+        if (layers := _read_before(diff_ids)) is not None:
+            return Source(known["id"], known["config"], layers, diff_ids, "file")
+    began = time.time_ns()
+    one_file = path.is_file()
     if one_file:
-        cache.store_document(file_key, {"id": contents.id, "config": contents.config})
+        watch.total = path.stat().st_size
+    before = _stamps(path, [""]) if one_file else None
+    contents = archive.read_path(path, platform=wanted, watch=watch.pieces)
+    _remember(contents)
+    if one_file or contents.files:  # what comes out of a pipe does not come again
+        files = list(contents.files) or [""]
+        stamps = before or _stamps(path, files)
+        if stamps is not None and all(stamp[-1] < began for stamp in stamps):  # none has changed meanwhile
+            document = {"files": files, "stamps": stamps, "id": contents.id, "config": contents.config}
+            cache.store_document(key, document)
     cache.prune()
     return Source(contents.id, contents.config, contents.layers, contents.diff_ids, "file")
+
+
+def _stamps(path: Path, files: list[str]) -> list[list[int]] | None:
+    """What tells whether these files below a path (the path itself: an empty name) are still what they were."""
+    try:
+        found = [os.stat(path / name, follow_symlinks=not name) for name in files]  # noqa: PTH116
+    except OSError:
+        return None
+    return [[one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns] for one in found]
 
 
 def _read_before(diff_ids: list[str]) -> list[Layer] | None:

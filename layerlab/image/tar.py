@@ -7,13 +7,12 @@ names, large numbers and sparse files (the tar manual, "Basic Tar Format").
 
 from __future__ import annotations
 
-import hashlib
 import struct
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from layerlab.errors import ArchiveError
+from layerlab.image.stream import Stream, damaged
 
 BLOCK: Final = 512
 LARGEST_SIZE: Final = 2**50
@@ -22,12 +21,9 @@ LARGEST_EXTENSION: Final = 2**20
 """Bytes of one extended header; real ones hold a name and a few attributes."""
 LONGEST_NAME: Final = 4096
 """Bytes of a path: the kernel's PATH_MAX."""
-LARGEST_EXPANSION: Final = 2**38
-"""Bytes that one compressed stream may become."""
 
 _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZEROS: Final = bytes(BLOCK)
-_PIECE: Final = 2**20
 _WITHOUT_DATA: Final = frozenset("123456")  # links, devices, directories and pipes have none, whatever they claim
 _OLD_FILES: Final = frozenset(["\0", "7"])  # before POSIX, a directory was a file whose name ends in a slash
 _NAMES_AND_ATTRIBUTES: Final = frozenset("xgLK")
@@ -56,150 +52,22 @@ class Member(NamedTuple):
     link: str
 
 
-def damaged(what: str) -> ArchiveError:
-    """The error for an archive that holds what it must not."""
-    return ArchiveError(f"the archive is damaged or hostile: {what}", remedy="write it anew with `docker save`")
-
-
-class Stream:
-    """Bytes from an iterator of pieces, read once and forwards.
-
-    Attributes:
-        position: Bytes read so far.
-    """
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self._buffer = b""
-        self._start = 0
-        self.position = 0
-
-    def _fill(self, count: int) -> bool:
-        """Whether there are this many bytes in the buffer, after having tried."""
-        missing = count - (len(self._buffer) - self._start)
-        if missing <= 0:
-            return True
-        parts = [self._buffer[self._start :]]
-        while missing > 0 and (piece := next(self._pieces, None)) is not None:
-            parts.append(piece)
-            missing -= len(piece)
-        self._buffer, self._start = b"".join(parts), 0
-        return missing <= 0
-
-    def peek(self, count: int) -> bytes:
-        """The next bytes, at most so many, without taking them."""
-        self._fill(count)
-        return self._buffer[self._start : self._start + count]
-
-    def read(self, count: int) -> bytes:
-        """Exactly the next `count` bytes, a number that the caller has limited.
-
-        Raises:
-            ArchiveError: there are not that many.
-        """
-        if not self._fill(count):
-            raise damaged("it ends too early")
-        start = self._start
-        self._start += count
-        self.position += count
-        return self._buffer[start : self._start]
-
-    def pieces(self, count: int) -> Iterator[bytes]:
-        """The next `count` bytes in pieces of any size.
-
-        Raises:
-            ArchiveError: there are not that many.
-        """
-        while count:
-            if self._start == len(self._buffer) and not self._fill(1):
-                raise damaged("it ends too early")
-            piece = self._buffer[self._start : self._start + count]
-            self._start += len(piece)
-            self.position += len(piece)
-            count -= len(piece)
-            yield piece
-
-    def skip(self, count: int) -> None:
-        """Leave `count` bytes out.
-
-        Raises:
-            ArchiveError: there are not that many.
-        """
-        self.position += count
-        count -= len(self._buffer) - self._start
-        self._start = len(self._buffer)
-        while count > 0:
-            piece = next(self._pieces, None)
-            if piece is None:
-                raise damaged("it ends too early")
-            self._buffer, self._start = piece, len(piece)
-            count -= len(piece)
-        self._start += count
-
-    def rest(self) -> Iterator[bytes]:
-        """All that is left, in pieces of any size."""
-        while self._fill(1):
-            piece = self._buffer[self._start :]
-            self._start = len(self._buffer)
-            self.position += len(piece)
-            yield piece
-
-    def drain(self) -> None:
-        """Read what is left."""
-        for _ in self.rest():
-            pass
-
-
-class Hashed:
-    """Passes pieces on and computes the SHA-256 of all that has passed."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-        self._hash = hashlib.sha256()
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self._hash.update(piece)
-            yield piece
-
-    @property
-    def digest(self) -> str:
-        """Such as ``sha256:e3b0...``."""
-        return f"sha256:{self._hash.hexdigest()}"
-
-
-def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Expand gzip, in pieces of at most 1 MiB.
-
-    Raises:
-        ArchiveError: it is damaged, ends too early, or becomes larger than any image is.
-    """
-    expander = zlib.decompressobj(wbits=31)
-    total = 0
-    for compressed in pieces:
-        rest = compressed
-        while rest:
-            if expander.eof:  # several members in one stream are allowed; padding is not one
-                if not rest.startswith(b"\x1f"):
-                    break
-                expander = zlib.decompressobj(wbits=31)
-            try:
-                piece = expander.decompress(rest, _PIECE)
-            except zlib.error as error:
-                raise damaged(f"its compressed data cannot be read ({error})") from error
-            rest = expander.unused_data if expander.eof else expander.unconsumed_tail
-            total += len(piece)
-            if total > LARGEST_EXPANSION:
-                raise damaged("its compressed data expand without end")
-            if piece:
-                yield piece
-    if not expander.eof:
-        raise damaged("its compressed data end too early")
-
-
 def is_tar(start: bytes) -> bool:
     """Whether these first 512 bytes look like a tar archive; an empty one is all zeros."""
-    return start[257:262] == b"ustar" or start == _ZEROS
+    return start[257:262] == b"ustar" or start == _ZEROS or _is_old_header(start)
+
+
+def _is_old_header(start: bytes) -> bool:
+    """Whether this is a header from before POSIX, which has no mark of its own: then only its checksum tells."""
+    try:
+        return len(start) == BLOCK and _number(start[148:156]) == _checksum(start)
+    except ArchiveError:
+        return False
+
+
+def _checksum(header: bytes) -> int:
+    """The sum of a header's bytes, with that of its own field as spaces."""
+    return sum(header) - sum(header[148:156]) + 8 * 32
 
 
 def members(stream: Stream) -> Iterator[Member]:
@@ -230,8 +98,7 @@ def _parse(header: bytes) -> tuple[Member, tuple[int, bool] | None]:
     (
         name, mode, uid, gid, size, _, checksum, flag, link, magic, _, _, _, _, prefix
     ) = _HEADER.unpack(header)  # fmt: skip
-    # The sum is taken with its own field as spaces.
-    if _number(checksum) != sum(header) - sum(checksum) + 8 * 32:
+    if _number(checksum) != _checksum(header):
         raise damaged("the checksum of an entry is wrong")
     text = name.partition(b"\0")[0]
     if magic.startswith(b"ustar\0") and prefix[0]:
@@ -306,7 +173,7 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
         key, equals, value = record.partition(b"=")
         if not equals or at + length > end or not value.endswith(b"\n"):
             raise damaged("an extended header that cannot be read")
-        if key in _KNOWN:
+        if key in _KNOWN and len(value) > 1:  # an empty value takes an earlier one back
             yield key.decode(), _text(value[:-1])
         at += length
 

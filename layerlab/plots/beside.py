@@ -32,6 +32,13 @@ def beside(layers: pd.DataFrame) -> Picture:
 
     Raises:
         UsageError: the table lacks a column, holds no rows, or numbers that cannot be drawn.
+
+    >>> layers = pd.DataFrame({
+    ...     "image": ["your image", "optimized"], "index": [0, 0], "instruction": ["RUN make", "COPY app app"],
+    ...     "line": [2, 3], "bytes": [5_000_000, 1_000_000], "wasted_bytes": [0, 0],
+    ... })
+    >>> beside(layers).question
+    'How do your layers compare?'
     """
     question = "How do your layers compare?"
     data = checked(layers, "the table of layers", NEEDED)

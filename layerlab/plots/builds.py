@@ -35,6 +35,13 @@ def rebuilds(table: pd.DataFrame) -> Picture:
 
     Raises:
         UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or too many changes.
+
+    >>> table = pd.DataFrame({
+    ...     "change": ["nothing", "the app"], "stage": ["build"] * 2, "instruction": ["RUN make"] * 2,
+    ...     "seconds": [0.0, 7.5], "cached": [True, False],
+    ... })
+    >>> rebuilds(table).question
+    'Why does the order of the lines matter?'
     """
     question = "Why does the order of the lines matter?"
     if "seconds" in table.columns:

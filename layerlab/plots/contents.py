@@ -30,6 +30,13 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
 
     Raises:
         UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or too many images.
+
+    >>> table = pd.DataFrame({
+    ...     "image": ["single"] * 2, "name": ["dpkg:gcc-14", "python:pandas"],
+    ...     "part": ["compilers", "python packages"], "bytes": [90_000_000, 60_000_000],
+    ... })
+    >>> owners(table, top=1).data["name"].tolist()
+    ['gcc-14', '1 others', 'in all']
     """
     question = "What is in the image?"
     if "part" not in table.columns and "manager" in table.columns:

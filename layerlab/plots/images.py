@@ -26,6 +26,11 @@ def sizes(table: pd.DataFrame) -> Picture:
 
     Raises:
         UsageError: the table lacks a column, holds no rows, or numbers that cannot be drawn.
+
+    >>> import pandas as pd
+    >>> picture = sizes(pd.DataFrame({"name": ["single", "optimized"], "bytes": [1_800_000_000, 270_000_000]}))
+    >>> picture.alt
+    'Bar chart of image sizes. single 1800 MB, optimized 270 MB. optimized is 6.7 times smaller than single.'
     """
     question = "How large is each image?"
     data = checked(table, "the table of sizes", {"name": "text", "bytes": "number"})
@@ -50,6 +55,10 @@ def parts(table: pd.DataFrame) -> Picture:
 
     Raises:
         UsageError: there are no rows, or numbers that cannot be drawn.
+
+    >>> table = pd.DataFrame({"app": [1e6, 1e6], "compilers": [200e6, 0]}, index=["single", "optimized"])
+    >>> parts(table).question
+    'Where did the megabytes go?'
     """
     question = "Where did the megabytes go?"
     checked(table.reset_index(), "the table of parts", {})

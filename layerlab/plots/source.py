@@ -40,7 +40,7 @@ MEASURES: Final = (
 
 
 def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
-    """What should I edit? The Dockerfile with a bar of bytes and one of seconds beside each line.
+    r"""What should I edit? The Dockerfile with a bar of bytes and one of seconds beside each line.
 
     Comments and blank lines are left out, unless they cost something.
 
@@ -52,6 +52,10 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
     Raises:
         UsageError: the table lacks a column, numbers that cannot be drawn, a line that the Dockerfile does not
             have, or the Dockerfile says nothing or more than `MOST_LINES` lines.
+
+    >>> costs = pd.DataFrame({"line": [2], "bytes": [5_000_000], "seconds": [7.5]})
+    >>> dockerfile("FROM base\nRUN make\n", costs).question
+    'What should I edit?'
     """
     question = "What should I edit?"
     lines = text.expandtabs(4).rstrip().split("\n")

@@ -32,6 +32,14 @@ def flow(table: pd.DataFrame, build: str = "build stage", final: str = "final im
 
     Raises:
         UsageError: the table lacks a column, holds no rows, an unknown fate, or numbers that cannot be drawn.
+
+    >>> table = pd.DataFrame({
+    ...     "part": ["python packages", "compilers"],
+    ...     "bytes": [60_000_000, 90_000_000],
+    ...     "fate": ["copied", "left behind"],
+    ... })
+    >>> flow(table).alt
+    '... build stage: 60 of 150 MB are copied, 90 MB left behind; final image: 60 MB. ...'
     """
     question = "What did the extra stage buy?"
     rows = checked(table, "the table of the flow", {"part": "text", "fate": "text", "bytes": "number"})

@@ -35,6 +35,13 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
     Raises:
         UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or a running total
             that is not the sum of the changes.
+
+    >>> layers = pd.DataFrame({
+    ...     "index": [0, 1], "instruction": ["RUN make", "RUN rm -rf /src"], "line": [2, 3],
+    ...     "bytes": [5_000_000, 0], "change_bytes": [5_000_000, -4_000_000], "running_bytes": [5_000_000, 1_000_000],
+    ... })
+    >>> staircase(layers, title="my-image").alt
+    'Staircase of layers. my-image: 2 layers, 5.0 MB stored. A container sees 1.0 MB: ...'
     """
     question = "Which line costs, and why does a later rm not help?"
     data = checked(

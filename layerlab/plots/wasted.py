@@ -29,6 +29,13 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
     Raises:
         UsageError: a table lacks a column, there are no layers, numbers cannot be drawn, or the two tables are
             not of the same image.
+
+    >>> layers = pd.DataFrame({"index": [0], "instruction": ["RUN make"], "line": [2], "bytes": [5_000_000]})
+    >>> wasted = pd.DataFrame({
+    ...     "bytes": [4_000_000], "layer": [0], "cause": ["deleted"], "by_layer": [1], "by_line": [3],
+    ... })
+    >>> waste(layers, wasted).question
+    'Which stored bytes can no container see, and why?'
     """
     question = "Which stored bytes can no container see, and why?"
     data = checked(layers, "the table of layers", COLUMNS)

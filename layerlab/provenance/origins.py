@@ -19,6 +19,7 @@ from layerlab.provenance.lineage import Lineage, Step
 from layerlab.provenance.model import Origin
 
 _WILDCARDS: Final = frozenset("*?[")
+_MOST_LINKS: Final = 40  # that are followed to one file, as the kernel does
 _TELLING: Final = 100
 """Bytes of a file that no other file has by chance."""
 
@@ -26,12 +27,41 @@ _TELLING: Final = 100
 class Names:
     """Finds what a container sees of a stage that something is taken from: indexes of entries."""
 
-    def __init__(self, merged: Filesystem) -> None:
-        self.merged = merged
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self._links: dict[int, str] = {}
+
+    @property
+    def merged(self) -> Filesystem:
+        """All entries of the stage's image."""
+        return self.contents.content.merged
 
     def at(self, path: str) -> int | None:
         """What a container of that stage sees at this path."""
         return self.merged.find(path)
+
+    def behind(self, path: str) -> int | None:
+        """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
+        parts, at, left = path.strip("/").split("/"), "", _MOST_LINKS
+        while parts:
+            part = parts.pop(0)
+            if part in {"", "."}:
+                continue
+            at = posixpath.dirname(at.rstrip("/")) if part == ".." else f"{at.rstrip('/')}/{part}"
+            index = self.merged.find(at)
+            if index is not None and self.merged.kinds[index] == SYMLINK:
+                left -= 1
+                target = self._target(index)
+                if not target or left < 0:
+                    return None
+                parts = [*target.split("/"), *parts]
+                at = "" if target.startswith("/") else posixpath.dirname(at)
+        return self.merged.find(at)
+
+    def _target(self, index: int) -> str:
+        if index not in self._links:
+            self._links[index] = self.contents.target(None, self.merged.paths[index]) or ""
+        return self._links[index]
 
     def like(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
         """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
@@ -234,7 +264,7 @@ class Origins:
 
     def _names_in(self, label: str) -> Names | None:
         if label not in self._names and label in self.others:
-            self._names[label] = Names(self.others[label].contents.content.merged)
+            self._names[label] = Names(self.others[label].contents)
         return self._names.get(label)
 
 
@@ -280,14 +310,14 @@ def _copied_from(names: Names, path: str, kind: int, size: int, step: Step) -> i
     if instruction is None:
         return None
     for source in sources(path, instruction, step.workdir):
-        found = names.at(source)
-        if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
-            return found
+        for found in (names.at(source), names.behind(source)):
+            if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
+                return found
     if kind != FILE:
         return None
     # One file under a new name, in a place that cannot be told.
     for argument in instruction.arguments[:-1]:
-        found = names.at(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
+        found = names.behind(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
         if found is not None and merged.kinds[found] == FILE and merged.sizes[found] == size:
             return found
     return None

@@ -48,6 +48,15 @@ def run_foreground(
     Raises:
         PortInUse: the port that was asked for is taken.
         LabError: see `run`.
+
+    >>> import io
+    >>> printed = io.StringIO()
+    >>> def ready(service):
+    ...     print(service.get("/status").status_code)
+    ...     raise KeyboardInterrupt
+    >>> run_foreground(engine, "multi-stage-demo:optimized", on_ready=ready, output=printed)
+    200
+    0
     """
     serve = partial(_serve, engine, image, on_ready=on_ready, output=output, hardened=hardened)
     with _sigterm_as_interrupt():

@@ -16,8 +16,8 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 from docker.utils import parse_bytes
 
-from layerlab import ownership
-from layerlab.engine import Engine, gone
+from layerlab import runs
+from layerlab.engine import Engine, disk_full, gone, is_disk_full
 from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, ServiceNotReady, UsageError
 from layerlab.service.handle import Service
 from layerlab.service.readiness import ended, wait_until_ready
@@ -72,6 +72,12 @@ def run(
         PortInUse: that port is taken; says by whom if it is a container.
         ServiceNotReady: it could not be started, ended, or did not answer; says why.
         EngineGone: the engine does not answer any more.
+
+    >>> with run(engine, "multi-stage-demo:optimized") as service:
+    ...     status = service.get("/status").json()["status"]
+    ...     first = service.processes()["command"].iloc[0]
+    >>> status, first.split()[0].endswith("python")
+    ('ok', True)
     """
     with created(
         engine,
@@ -123,7 +129,7 @@ def created(
         "environment": dict(environment or {}),
         "user": None if user is None else str(user),
         "name": name,
-        "labels": ownership.container_labels(),
+        "labels": runs.labels(engine),
         "ports": {
             f"{_checked(container_port)}/tcp": (_bind_address(engine), None if port is None else _checked(port))
         },
@@ -196,6 +202,8 @@ def _create(engine: Engine, image: str, options: dict[str, Any]) -> Container:
 
 def _cannot_create(error: APIError, image: str) -> LabError:
     text = explanation(error)
+    if is_disk_full(text):
+        return disk_full(text)
     if isinstance(error, docker.errors.ImageNotFound):
         return ImageNotFound(
             f"there is no image {image!r}",
@@ -219,6 +227,8 @@ def _start(engine: Engine, container: Container, image: str, port: int | None) -
 
 def _cannot_start(engine: Engine, error: APIError, image: str, port: int | None) -> LabError:
     text = explanation(error)
+    if is_disk_full(text):
+        return disk_full(text)
     if port is not None and _PORT_TAKEN.search(text):
         holder = port_holder(engine, port)
         return PortInUse(

@@ -12,7 +12,7 @@ import urllib3
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from layerlab.engine import Engine, gone
+from layerlab.engine import Engine, disk_full, gone, is_disk_full
 from layerlab.errors import ServiceError
 
 READ_LINES, SHOWN_LINES = 50, 6  # of the end of a log, in a message
@@ -45,6 +45,7 @@ def engine_errors(engine: Engine, doing: str) -> Iterator[None]:
 
     Raises:
         ServiceError: the engine refused, or the container is gone.
+        EngineDiskFull: its disk is full.
         EngineGone: it does not answer any more.
     """
     try:
@@ -54,6 +55,8 @@ def engine_errors(engine: Engine, doing: str) -> Iterator[None]:
             f"{doing} is not possible: the container is not there any more", remedy="start the service again"
         ) from error
     except APIError as error:
+        if is_disk_full(explanation(error)):
+            raise disk_full(explanation(error)) from error
         raise ServiceError(
             f"{doing} is not possible: {explanation(error)}",
             remedy="see that the service still runs (`docker ps -a`)",

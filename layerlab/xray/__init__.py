@@ -1,0 +1,173 @@
+"""The X-ray of an image: whose each byte is, what it could do without, where it came from, and what to change.
+
+`examine` puts together what `layerlab.causes`, `layerlab.provenance` and the modules of this package find out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from layerlab import causes, workshop
+from layerlab.causes import Cause, Row
+from layerlab.engine import Engine
+from layerlab.errors import UsageError
+from layerlab.image import Image
+from layerlab.image import contents as reading
+from layerlab.progress import Report, silent
+from layerlab.xray.advice import Advice, View
+from layerlab.xray.advising import advise, together
+from layerlab.xray.proof import Proof, prove
+from layerlab.xray.source import Source
+from layerlab.xray.tracing import trace
+from layerlab.xray.trials import trial_builds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Advice", "Examined", "Proof", "Source", "document", "examine", "own_source", "with_origins"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What was found out about an image.
+
+    Attributes:
+        image: The image.
+        source: What it was built from; None if nobody knows.
+        read_contents: Whether contents were read: else nothing was compared, and files with the same content and
+            debug symbols were not looked for.
+        rows: What it could do without, a row per file.
+        advice: What to change, the most bytes first.
+        together: What the edits that a program can make would save together; a prediction, bytes.
+        proofs: What they have saved, if that was asked for.
+        origins: Where each file came from, see `layerlab.provenance.frames.origins`; None if nobody knows its source.
+        lines: What each line has brought; see `layerlab.provenance.frames.lines`.
+        stages: What each stage is there for; see `layerlab.provenance.frames.stages`.
+    """
+
+    image: Image
+    source: Source | None
+    read_contents: bool
+    rows: list[Row] = field(repr=False)
+    advice: list[Advice]
+    together: int
+    proofs: list[Proof] | None = None
+    origins: pd.DataFrame | None = field(default=None, repr=False)
+    lines: pd.DataFrame | None = field(default=None, repr=False)
+    stages: pd.DataFrame | None = field(default=None, repr=False)
+
+    @property
+    def causes(self) -> list[Cause]:
+        """What it could do without, by cause and place."""
+        return causes.grouped(self.image.content, self.rows)
+
+
+def examine(
+    engine: Engine | None,
+    image: Image,
+    source: Source | None = None,
+    *,
+    read_contents: bool = True,
+    proves: bool = False,
+    report: Report = silent,
+) -> Examined:
+    """Find out all about an image.
+
+    With a source it is traced to stages and lines, which takes a build from the cache for each stage; everything that
+    is built is removed again.
+
+    Args:
+        engine: The engine that has it; None for a file.
+        image: What `layerlab.image.read` gave.
+        source: What it was built from, if that is known.
+        read_contents: Whether to read files where that takes to compare them; what was read is remembered.
+        proves: Whether to make the edits and measure what they save.
+        report: Is told what goes on.
+
+    Raises:
+        UsageError: there is nothing to prove without a source, or to build without an engine.
+        OtherDockerfile: the image was not built from this source.
+        LabError: it cannot be built.
+    """
+    if source is None:
+        if proves:
+            raise UsageError(
+                "nothing can be proved without the Dockerfile that the image was built from",
+                remedy="name it with --dockerfile FILE",
+            )
+        contents = reading.of(engine, image)
+        rows = causes.rows(image.content, contents if read_contents else None, report)
+        advice = advise(View(image, contents, rows), engine)
+        return Examined(image, None, read_contents, rows, advice, 0)
+    if engine is None:
+        raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
+    from layerlab.provenance import frames  # noqa: PLC0415  # imports pandas
+
+    with trial_builds(engine, report) as place:
+        traced = trace(place, image, source)
+        contents = reading.of(engine, image)
+        rows = causes.rows(image.content, contents if read_contents else None, report)
+        view = View(image, contents, rows, traced)
+        advice = advise(view, engine)
+        origins = frames.origins(image, traced.origins)
+        return Examined(
+            image,
+            source,
+            read_contents,
+            rows,
+            advice,
+            together(view, advice),
+            prove(place, view, advice) if proves else None,
+            origins,
+            frames.lines(image, origins),
+            frames.stages(image, traced.origins, traced.final, traced.built),
+        )
+
+
+def with_origins(examined: Examined) -> Image:
+    """The image, with what was found out of each file as further columns of its table of files.
+
+    Returns:
+        The same image. `files` has, beside its own columns, `stage` str and `line` Int64 (as in `Examined.origins`;
+        only where the source is known), and `cause` str (why it could be left out; empty for most).
+    """
+    image = replace(examined.image)  # a copy: the tables of the first one stay as they are
+    table = examined.image.files
+    if examined.origins is not None:
+        table = table.assign(stage=examined.origins["stage"], line=examined.origins["line"])
+    judged = {
+        image.content.merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes
+    }
+    paths = [image.content.merged.paths[index] for index in image.content.visible.tolist()]
+    vars(image)["files"] = table.assign(cause=[judged.get(path, "") for path in paths])  # where the property keeps it
+    return image
+
+
+def own_source(engine: Engine | None, name: str) -> Source | None:
+    """What an image was built from, if it is one of the lab's own, by whatever name."""
+    recipe = workshop.recipe_of(engine, name) if engine is not None else None
+    return Source(recipe.path, recipe.path.parent) if recipe else None
+
+
+def document(examined: Examined) -> dict[str, Any]:
+    """What ``xray --json`` adds to the document of `layerlab.compare`: plain data."""
+    dockerfile = examined.source.parsed if examined.source else None
+    found: dict[str, Any] = {
+        **causes.document(examined.image, examined.rows, read_contents=examined.read_contents),
+        "findings": [advice.document(dockerfile) for advice in examined.advice],
+    }
+    if examined.stages is not None and examined.lines is not None:
+        found["stages"] = _records(examined.stages)
+        found["lines"] = _records(examined.lines)
+        found["together"] = examined.together
+    if examined.proofs is not None:
+        found["proofs"] = [{**vars(proof), "error": proof.error} for proof in examined.proofs]
+    return found
+
+
+def _records(table: pd.DataFrame) -> Sequence[dict[str, Any]]:
+    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from layerlab import causes
 from layerlab.causes.ledger import SAME
 from layerlab.causes.rules import BYTECODE, HEADERS, TOOLS
 from layerlab.checker import shell
@@ -98,23 +99,12 @@ def left_in_layers(view: View) -> list[Advice]:
     """What can be said without a Dockerfile: by layer, what was stored in vain."""
     if view.trace is not None:
         return []
-    found: list[Advice] = []
-    groups: dict[tuple[str, int, int | None], list[int]] = {}
-    for row in view.rows:
-        if row.is_fact or row.cause not in {TOOLS, HEADERS, SAME, BYTECODE}:
-            groups.setdefault((row.cause, row.layer, row.by_layer), []).append(row.entry)
-    for (cause, layer, by_layer), entries in groups.items():
-        if by_layer is not None:
-            title = f"{_place(view, by_layer)} takes away what {_place(view, layer)} has stored: do both in one step"
-            why = f"{cause}: no container sees these files, and every layer keeps what it stores"
-        else:
-            title = f"{_place(view, layer)} leaves {cause}: remove them in the same step"
-            why = "nothing that runs needs them, by the look of it"
-        instruction = view.instructions.get(layer)
-        found += view.advise(
-            title, why, instruction.line if instruction else None, None, Effect(removed=view.model.inodes(entries))
-        )
-    return found
+    by_place = causes.grouped(view.content, view.rows)
+    return [
+        Advice(remark.title, remark.why, remark.line, remark.bytes)
+        for remark in causes.remarks(view.content, by_place)
+        if remark.cause.is_fact or remark.cause.cause not in {TOOLS, HEADERS, SAME, BYTECODE}
+    ]
 
 
 def _place(view: View, layer: int) -> str:

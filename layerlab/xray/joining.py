@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from layerlab.causes.ledger import METADATA, NOTHING, Row
 from layerlab.checker import shell
 from layerlab.dockerfile import Instruction
+from layerlab.image.layer import FILE
 from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change, neighbours
 from layerlab.xray.effects import Effect
@@ -74,9 +75,11 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     for stored in copies:
         entries = [view.content.index(layer, merged.paths[row.entry]) for row in rows if row.layer == stored]
         new = [entry for entry in entries if entry is not None]
-        if len(new) != view.content.layers[stored].files:
+        rows_of = [row.entry for row in rows if row.layer == stored]
+        of_layer = view.content.layers[stored]
+        if len(set(rows_of)) != len(set(of_layer.inodes[of_layer.kinds == FILE].tolist())):
             continue  # not all that COPY has brought
-        flags = _flags(view, [row.entry for row in rows if row.layer == stored], new)
+        flags = _flags(view, rows_of, new)
         copy = view.instructions[stored]
         if flags is None or copy.line not in view.by_line or copy.flag("chown") or copy.flag("chmod"):
             continue
@@ -88,9 +91,8 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     changed = _without_recursion(view, run, kinds)
     lines = sorted({change.line for change in changes})
     size = sum(int(merged.sizes[entry]) for entry in again)
-    title = (
-        f"give line{'s' * (len(lines) > 1)} {_listed(lines)} {' and '.join(sorted(kinds))} instead of line {run.line}"
-    )
+    what = f"COPY in line{'s' * (len(lines) > 1)} {_listed(lines)}"
+    title = f"give {what} {' and '.join(sorted(kinds))}, and take -R from line {run.line}"
     why = f"line {run.line} changes owner or mode alone, and so stores {megabytes(size)} a second time"
     edit = Edit(changes=(*changes, *changed)) if changed else None
     return view.advise(title, why, run.line, edit, Effect(removed=view.model.inodes(again)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from typing import Final
 
+from layerlab.checker import shell
 from layerlab.xray.advice import Advice, Edit, View
 from layerlab.xray.effects import Effect
 
@@ -25,22 +28,47 @@ def ignored_context(view: View) -> list[Advice]:
 def _deleted_later(view: View) -> list[Advice]:
     assert view.trace is not None  # noqa: S101
     sources: dict[str, list[int]] = {}
-    lines = set()
+    lines, runs = set(), set()
     for row in view.rows:
         if row.cause == "deleted" and (origin := view.origin(row.entry)).kind == "context" and origin.source:
             sources.setdefault(origin.source, []).append(row.entry)
             lines.add(origin.line)
+            runs.add(row.by_layer)
     if not sources:
         return []
     patterns = _covering(set(sources), {entry.name for entry in view.trace.source.context.entries})
     effect = Effect(removed=view.model.inodes(entry for entries in sources.values() for entry in entries))
     line = min(line for line in lines if line is not None)
+    may_be_missing = all(_forces(view, layer) for layer in runs if layer is not None)
+    does_it = len(patterns) <= _MOST_PATTERNS and may_be_missing and not _named(view, patterns)
     return view.advise(
         f"name {_quoted(patterns)} in .dockerignore",
         f"line {line} copies what is deleted later: it stays in the layer",
         line,
-        Edit(ignored=tuple(patterns)) if len(patterns) <= _MOST_PATTERNS else None,
+        Edit(ignored=tuple(patterns)) if does_it else None,
         effect,
+    )
+
+
+def _named(view: View, patterns: list[str]) -> bool:
+    """Whether an instruction names what is to be left out: it would find nothing."""
+    assert view.trace is not None  # noqa: S101
+    return any(
+        posixpath.normpath(argument.strip("\"'")).lstrip("/") in patterns
+        for each in view.trace.dockerfile.instructions
+        if each.keyword in {"COPY", "ADD"}
+        for argument in each.arguments[:-1]
+    )
+
+
+def _forces(view: View, layer: int) -> bool:
+    """Whether the RUN that deletes does not mind that there is nothing to delete."""
+    run = view.instructions.get(layer)
+    if run is None or view.trace is None:
+        return False
+    removals = [each for each in shell.commands(view.trace.dockerfile, run, {}) if each.name == "rm"]
+    return bool(removals) and all(
+        any(re.fullmatch(r"-[a-zA-Z]*f[a-zA-Z]*|--force", word) for word in each.words) for each in removals
     )
 
 

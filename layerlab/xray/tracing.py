@@ -100,15 +100,22 @@ def verify(image: Image, again: Image, source: Source) -> None:
     """
     mine, theirs = image.content, again.content
     name = source.dockerfile.name
-    for number, (one, two) in enumerate(zip(mine.diff_ids, theirs.diff_ids, strict=False)):
-        if one != two and not _alike(mine.layers[number], theirs.layers[number]):
-            raise _other(image, again, number, name)
+    numbers = range(min(len(mine.diff_ids), len(theirs.diff_ids)))
+    others = [
+        number
+        for number in numbers
+        if mine.diff_ids[number] != theirs.diff_ids[number] and not _alike(mine.layers[number], theirs.layers[number])
+    ]
     if len(mine.diff_ids) != len(theirs.diff_ids):
         raise OtherDockerfile(
             f"{image.name} was not built from this {name}: it has {len(mine.diff_ids)} layers, and what {name} builds"
             f" has {len(theirs.diff_ids)}",
             remedy="name the Dockerfile that it was built from, with the target and build arguments of that time",
         )
+    if others:
+        # Another instruction says more than other files, which a COPY of the whole folder holds, too.
+        said = (number for number in others if mine.instructions[number] != theirs.instructions[number])
+        raise _other(image, again, next(said, others[0]), name)
 
 
 def _other(image: Image, again: Image, number: int, name: str) -> OtherDockerfile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Final
 from layerlab import bases
 from layerlab.build import Build, build
 from layerlab.build import context as contexts
-from layerlab.checker.builds import MAX_DISK, MIN_DISK
+from layerlab.checker import disk
 from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.limits import limited_builder
 from layerlab.dockerfile import Dockerfile, copied_from
@@ -77,7 +76,7 @@ class Trials:
 
 
 @contextmanager
-def trials(engine: Engine, report: Report = silent) -> Iterator[Trials]:
+def trial_builds(engine: Engine, report: Report = silent) -> Iterator[Trials]:
     """A place for trial builds; all images that are built in this block are removed at its end."""
     with removing_images(engine) as labels, limited_builder(engine), scratch_folder(labels) as scratch:
         yield Trials(engine, labels, scratch, report)
@@ -85,17 +84,16 @@ def trials(engine: Engine, report: Report = silent) -> Iterator[Trials]:
 
 def _disk_guard(engine: Engine) -> Callable[[], None]:
     """Ends a build that fills the engine's disk, where that disk can be seen."""
-    root = Path(engine.root_directory)
-    if not engine.is_local or not root.is_dir():
-        return lambda: None
-    free = shutil.disk_usage(root).free
-    least = max(free - MAX_DISK, min(free, MIN_DISK) // 2)
+    look = disk.guard(engine)
 
     def guard() -> None:
-        if shutil.disk_usage(root).free < least:
+        try:
+            look()
+        except disk.Full as full:
+            limit = f"{disk.MAX_DISK / 1e9:g} GB"
             raise BuildError(
-                f"the build was stopped: it took more of the engine's disk than a trial may ({MAX_DISK / 1e9:g} GB)",
+                f"the build was stopped: it took more of the engine's disk than a trial may ({limit})",
                 remedy="see what its steps write, or make room",
-            )
+            ) from full
 
     return guard

@@ -16,6 +16,7 @@ import docker.errors
 import pytest
 
 from layerlab import engine as engines
+from layerlab import locks
 from layerlab.engine import Engine
 from tests.engine.solution_report import VERDICT, summary
 
@@ -48,26 +49,38 @@ def engine() -> Iterator[Engine]:
     found.client.close()
 
 
+@pytest.fixture
+def _readable_tags() -> Iterator[None]:
+    """What ``multi-stage-demo:optimized`` and the like name is this test's: another one that needs that waits."""
+    with locks.exclusive("tests-readable-tags"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def busybox_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A base image of 2 MB with a shell, made from a static busybox, so that no test needs a registry."""
     name = f"layerlab-test-{uuid.uuid4().hex[:12]}:busybox"
+    import_busybox(engine, name, tmp_path_factory.mktemp("busybox"))
+    yield name
+    engine.client.images.remove(name, force=True)
+
+
+def import_busybox(engine: Engine, name: str, folder: Path) -> None:
+    """Give an engine an image of busybox under this name; the folder is for what has to be downloaded."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(static_busybox(tmp_path_factory.mktemp("busybox")), arcname="bin/busybox")
+        tar.add(static_busybox(folder), arcname="bin/busybox")
         for applet in APPLETS:
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
-        folder = tarfile.TarInfo("tmp")
-        folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
-        tar.addfile(folder)
+        temporary = tarfile.TarInfo("tmp")
+        temporary.type, temporary.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(temporary)
     repository, tag = name.split(":")
     engine.client.api.import_image_from_data(
         archive.getvalue(), repository=repository, tag=tag, changes=["ENV PATH=/bin"]
     )
-    yield name
-    engine.client.images.remove(name, force=True)
 
 
 @pytest.fixture

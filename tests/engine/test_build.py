@@ -86,6 +86,7 @@ def long_command(engine: Engine, busybox_image: str) -> Iterator[tuple[str, Call
 class TestBuild:
     """What comes of a build."""
 
+    @pytest.mark.fast
     def test_image(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
         """The image has the tag, the labels, the build arguments' values and the files that it was built with."""
         tag = new_tag()
@@ -128,6 +129,7 @@ class TestBuild:
         for line, instruction in zip(built.steps.line, built.steps.instruction, strict=True):
             assert lines[line - 1].split()[0].upper() == instruction.split()[0]
 
+    @pytest.mark.fast
     def test_steps(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
         """Steps tell their log and their seconds; the second time all of them are cached."""
         secret = secrets.token_hex(8)
@@ -283,6 +285,7 @@ class TestContext:
 class TestErrors:
     """Builds that fail."""
 
+    @pytest.mark.fast
     def test_step(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """A step that fails is told with line, command, exit code, log and the place in the Dockerfile."""
         write(tmp_path, f"FROM {busybox_image}\n\nRUN echo before >&2 \\\n  && nosuch --option\nRUN echo after\n")

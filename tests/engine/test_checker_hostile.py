@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker import builds, limits
+from layerlab.checker import builds, disk, limits
 from layerlab.checker.builds import Outcome
 from layerlab.checker.workspace import open_workspace
 from layerlab.engine import Engine
@@ -89,7 +89,7 @@ class TestNoEnd:
 
     def test_disk(self, engine: Engine, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A step that fills the engine's disk is stopped long before the disk is full, where the disk can be seen."""
-        monkeypatch.setattr(builds, "MAX_DISK", 50_000_000)
+        monkeypatch.setattr(disk, "MAX_DISK", 50_000_000)
         command = f"dd if=/dev/zero of=/{secrets.token_hex(8)} bs=1M count=4000"
         outcome, _ = check(engine, tmp_path, f"FROM {busybox_image}\nRUN {command}; sleep 600\n", timeout=10)
 

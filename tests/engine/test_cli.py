@@ -36,6 +36,10 @@ class TestBadInput:
             (["xray"], "--help"),
             (["compare", "no-such-image:at-all"], "no-such-image"),
             (["xray", "UPPER case!", "--json"], "UPPER"),
+            (["xray", "any", "--max-size", "big"], "300MB"),
+            (["xray", "any", "--max-waste", "101%"], "at most 100%"),
+            (["xray", "any", "--html", "no-such-folder/x.html"], "no-such-folder"),
+            (["xray", "any", "--dockerfile", "no-such-dockerfile"], "no-such-dockerfile"),
             (["run", "no-such-image:at-all"], "no-such-image"),
         ],
     )
@@ -84,6 +88,7 @@ class TestHelp:
         assert len(done.stdout.splitlines()) > 5
 
 
+@pytest.mark.fast
 class TestCompare:
     def test_the_document_is_the_one_that_was_promised(self, busybox_image: str) -> None:
         """`compare --json` prints one JSON document with the fixed keys."""
@@ -99,8 +104,42 @@ class TestCompare:
         """The table names each image, and is plain text when piped."""
         done = lab("compare", busybox_image, busybox_image)
 
-        assert done.stdout.count(busybox_image) == 2
+        sizes = [line.split()[0] for line in done.stdout.splitlines() if line.startswith(busybox_image)]
+        assert sizes == [busybox_image] * 2
+        assert "the same files, as far as size, mode and owner tell" in done.stdout
+        assert "Their configurations say the same." in done.stdout
         assert "\x1b" not in done.stdout
+
+
+class TestXray:
+    def test_limits(self, busybox_image: str) -> None:
+        """A broken limit is status 1 and a line on stderr; the document says of each whether it is kept."""
+        done = lab("xray", busybox_image, "--max-size", "1MB", "--max-waste", "0%", "--no-root", "--json")
+
+        limits = {limit["name"]: limit["ok"] for limit in json.loads(done.stdout)["limits"]}
+        assert (done.returncode, limits) == (1, {"max-size": False, "max-waste": True, "no-root": False})
+        assert [line.split(" is broken: ")[0] for line in done.stderr.splitlines()] == [
+            "lab: --max-size",
+            "lab: --no-root",
+        ]
+
+    def test_limits_that_are_kept(self, busybox_image: str) -> None:
+        """Where all are kept, the status is 0, and the tables are the usual ones."""
+        done = lab("xray", busybox_image, "--max-size", "100MB", "--max-waste", "10MB")
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"Layers of {busybox_image}" in done.stdout
+
+    def test_report(self, busybox_image: str, tmp_path: Path) -> None:
+        """--html writes one file, says so on stderr, and leaves stdout to the document."""
+        path = tmp_path / "report.html"
+        done = lab("xray", busybox_image, "--html", str(path), "--json")
+
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["images"][0]["name"] == busybox_image
+        assert f"{path}: 0." in done.stderr
+        assert path.read_text().startswith("<!DOCTYPE html>")
+        assert list(tmp_path.iterdir()) == [path]
 
 
 class TestDoctor:

@@ -184,6 +184,7 @@ class TestAgainstTheEngine:
         assert image.read(engine, changed).layers["bytes"].tolist() == stored_bytes(engine, changed)
 
 
+@pytest.mark.fast
 class TestWaste:
     def test_each_kind_of_change(self, engine: Engine, changed: str) -> None:
         """Every wasted inode is there once, with its cause; a linked name keeps its inode, and links are none."""
@@ -281,6 +282,7 @@ class TestSources:
         assert changed in raised.value.remedy
 
 
+@pytest.mark.fast
 class TestTheLabsImages:
     def test_lines(self, engine: Engine) -> None:
         """Every layer of the lab's own stages is tied to the instruction of the Dockerfile that made it."""

@@ -88,6 +88,7 @@ class TestOptimized:
 
         assert 4 * weights[0] < weights[1]
 
+    @pytest.mark.fast
     def test_its_configuration_is_that_of_production(self, optimized: Built) -> None:
         """A numeric user other than root, the server itself as process 1, a health check without a shell."""
         config = optimized.config
@@ -202,6 +203,7 @@ print(json.dumps([
 
         assert answers == ["2026-07-01 17:30:00+05:30", True, True, True, "slept"]
 
+    @pytest.mark.fast
     @pytest.mark.parametrize(("path", "content_type"), ENDPOINTS.items())
     def test_it_answers_hardened(self, service: Service, path: str, content_type: str) -> None:
         """On a read-only root, without capabilities, each address answers with what it promises."""
@@ -209,6 +211,7 @@ print(json.dumps([
 
         assert (response.status_code, response.headers["Content-Type"]) == (200, content_type)
 
+    @pytest.mark.fast
     def test_no_process_is_root(self, service: Service) -> None:
         """The server and its workers run as the user that the Dockerfile names, and /info says so."""
         processes = service.processes()

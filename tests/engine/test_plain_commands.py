@@ -34,7 +34,7 @@ def readme_commands(readme: Path, heading: str, until: str = "\n## ") -> list[st
 
 
 @pytest.fixture
-def _free_names(engine: Engine) -> Iterator[None]:
+def _free_names(engine: Engine, _readable_tags: None) -> Iterator[None]:
     """These names are the user's: where they are in use, the test stops and touches nothing."""
     if is_taken(5000, host=""):
         pytest.fail("port 5000 is in use: stop what uses it and repeat (./lab test --no-engine leaves this out)")

@@ -25,10 +25,9 @@ from layerlab.serve import free_port, is_taken, serve
 PROGRAM = """
 import sys
 from layerlab import serve
-from layerlab.cli import _stop
+from layerlab import interrupts
 from layerlab.engine import connect
-import signal
-signal.signal(signal.SIGTERM, _stop)
+interrupts.install(lambda: None)
 engine = connect()
 status = serve.serve(engine, say=lambda url: print(url, flush=True), open_browser=False)
 engine.client.close()

@@ -122,6 +122,7 @@ def process_status(engine: Engine, container_id: str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
 
 
+@pytest.mark.fast
 class TestHardened:
     def test_capabilities(self, engine, service):
         """The kernel knows of no capability of the process, though it is root's, and lets it gain none."""
@@ -308,6 +309,7 @@ class TestProcessesAndMemory:
 
 
 class TestStop:
+    @pytest.mark.fast
     def test_by_signal(self, engine, image):
         """A process that heeds SIGTERM ends by itself, with its own exit code."""
         with run(engine, image, command=["sh", "-c", POLITE]) as service:

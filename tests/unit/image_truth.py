@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def pack(parts: Iterable[tuple[str, bytes]], links: Iterable[tuple[str, str]] = 
     return tar([*entries, *(symlink(path, target) for path, target in links)])
 
 
-def saved(layers: Sequence[bytes], config: dict[str, Any] | None = None) -> bytes:
+def saved(layers: Sequence[bytes], config: dict[str, Any] | None = None, tag: str = "demo:1") -> bytes:
     """What ``docker save`` of Docker 20.10 writes: each different layer once, the others as links to it."""
     described = json.dumps(config or image_config(layers)).encode()
     config_name = f"{digest(described).removeprefix('sha256:')}.json"
@@ -116,39 +116,87 @@ def saved(layers: Sequence[bytes], config: dict[str, Any] | None = None) -> byte
         else:
             first[layer] = name
             parts.append((name, layer))
-    manifest = [{"Config": config_name, "RepoTags": ["demo:1"], "Layers": names}]
+    manifest = [{"Config": config_name, "RepoTags": [tag], "Layers": names}]
     return pack([*parts, (config_name, described), ("manifest.json", json.dumps(manifest).encode())], links)
 
 
-def oci_parts(layers: Sequence[bytes], config: dict[str, Any] | None = None) -> dict[str, bytes]:
-    """The files of an OCI layout whose layers are compressed."""
-    parts: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+@dataclass
+class Layout:
+    """An OCI layout in the making.
 
-    def add(content: bytes, media_type: str) -> dict[str, Any]:
-        parts[f"blobs/sha256/{digest(content).removeprefix('sha256:')}"] = content
+    Attributes:
+        parts: Its files by name.
+        compress: What becomes of each layer.
+    """
+
+    parts: dict[str, bytes] = field(default_factory=lambda: {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'})
+    compress: Callable[[bytes], bytes] = lambda layer: gzip.compress(layer, mtime=0)
+
+    def blob(self, content: bytes, media_type: str = "", **more: Any) -> dict[str, Any]:
+        """Keep these bytes; gives their descriptor."""
         kind = f"application/vnd.oci.image.{media_type}"
-        return {"mediaType": kind, "digest": digest(content), "size": len(content)}
+        descriptor = {"mediaType": kind, "digest": digest(content), "size": len(content), **more}
+        self.parts[blob_name(descriptor)] = content
+        return descriptor
 
-    manifest = {
-        "schemaVersion": 2,
-        "config": add(json.dumps(config or image_config(layers)).encode(), "config.v1+json"),
-        "layers": [add(gzip.compress(layer, mtime=0), "layer.v1.tar+gzip") for layer in layers],
-    }
-    attestation = {**manifest, "layers": []}
-    machines = [("unknown", attestation), ("linux", manifest)]
-    index = {
-        "schemaVersion": 2,
-        "manifests": [
-            {
-                **add(json.dumps(document).encode(), "manifest.v1+json"),
-                "platform": {"os": system, "architecture": "unknown" if system == "unknown" else "amd64"},
-            }
-            for system, document in machines
-        ],
-    }
-    top = {"schemaVersion": 2, "manifests": [add(json.dumps(index).encode(), "index.v1+json")]}
-    parts["index.json"] = json.dumps(top).encode()
-    return parts
+    def image(
+        self,
+        layers: Sequence[bytes],
+        platform: str = "linux/amd64",
+        config: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Keep an image; gives the descriptor of its manifest."""
+        fields = dict(zip(["os", "architecture", "variant"], platform.split("/"), strict=False))
+        described = json.dumps(config or {**image_config(layers), **fields}).encode()
+        manifest = {
+            "schemaVersion": 2,
+            "config": self.blob(described, "config.v1+json"),
+            "layers": [self.blob(self.compress(layer), "layer.v1.tar") for layer in layers],
+        }
+        return self.document(manifest, "manifest.v1+json", **{"platform": fields, **more})
+
+    def document(self, content: object, media_type: str, **more: Any) -> dict[str, Any]:
+        """Keep a description; gives its descriptor."""
+        return self.blob(json.dumps(content).encode(), media_type, **more)
+
+    def attestation(self, **more: Any) -> dict[str, Any]:
+        """Keep what BuildKit says about how an image was built; gives its descriptor."""
+        statement = self.blob(b'{"predicateType": "https://slsa.dev/provenance/v0.2"}', "in-toto")
+        config = self.blob(b'{"architecture": "unknown", "os": "unknown", "rootfs": {}}', "config.v1+json")
+        manifest = {"schemaVersion": 2, "config": config, "layers": [statement]}
+        platform = {"os": "unknown", "architecture": "unknown"}
+        return self.document(manifest, "manifest.v1+json", **{"platform": platform, **more})
+
+    def index(self, entries: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """Keep an index; gives its descriptor."""
+        return self.document({"schemaVersion": 2, "manifests": list(entries)}, "index.v1+json", **more)
+
+    def close(self, *entries: dict[str, Any]) -> dict[str, bytes]:
+        """The files, with an ``index.json`` of these entries."""
+        self.parts["index.json"] = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+        return self.parts
+
+
+def blob_name(descriptor: Mapping[str, Any]) -> str:
+    """Where a layout keeps what this describes."""
+    return f"blobs/{descriptor['digest'].replace(':', '/')}"
+
+
+def named(name: str) -> dict[str, Any]:
+    """The annotations of an image with this name, as engines write them."""
+    tag = name.rpartition(":")[2]
+    return {"annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag}}
+
+
+def oci_parts(
+    layers: Sequence[bytes],
+    config: dict[str, Any] | None = None,
+    compress: Callable[[bytes], bytes] = lambda layer: gzip.compress(layer, mtime=0),
+) -> dict[str, bytes]:
+    """The files of an OCI layout as BuildKit writes it: an index of the image and its attestation."""
+    layout = Layout(compress=compress)
+    return layout.close(layout.index([layout.attestation(), layout.image(layers, config=config)]))
 
 
 def write_layout(folder: Path, parts: dict[str, bytes]) -> None:

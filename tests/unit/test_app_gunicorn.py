@@ -107,6 +107,7 @@ def served(*options: str, workers: int) -> Iterator[tuple[subprocess.Popen[bytes
         process.wait()
 
 
+@pytest.mark.slow
 def test_all_workers_count_together() -> None:
     """Under this configuration the count covers all workers, and SIGTERM ends the server with status 0."""
     with served("--config", str(CONFIGURATION), workers=2) as (process, url):
@@ -121,6 +122,7 @@ def test_all_workers_count_together() -> None:
     assert status["requests_counted_in"] == "all workers"
 
 
+@pytest.mark.slow
 def test_the_service_runs_without_the_configuration_too() -> None:
     """With nothing but gunicorn's defaults each worker counts for itself, and says so."""
     with served("--no-control-socket", workers=1) as (_, url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import schemathesis
 from hypothesis import settings
 
@@ -10,6 +11,7 @@ from app import create_app, openapi, queries
 schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app())
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=20, deadline=None)
 def test_the_service_does_what_its_description_says(case: schemathesis.Case) -> None:
@@ -24,6 +26,7 @@ def test_every_route_is_described() -> None:
     assert served == set(openapi.describe()["paths"])
 
 
+@pytest.mark.slow
 def test_limits_in_the_description_are_those_that_hold() -> None:
     """Just inside the described limits is accepted, just outside is refused."""
     client = create_app().test_client()

@@ -23,14 +23,19 @@ LIMITS = next(parameter for parameter in queries.PLOT if parameter.name == "size
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+def digest(kind: str, file_format: str, seed: int) -> str:
+    return hashlib.sha256(plots.draw(kind, seed, 200, file_format)).hexdigest()
+
+
 def digests(seed: int) -> dict[str, str]:
     """A digest of each kind and format of plot with this seed."""
     return {
-        f"{kind}.{file_format}": hashlib.sha256(plots.draw(kind, seed, 200, file_format)).hexdigest()
+        f"{kind}.{file_format}": digest(kind, file_format, seed)
         for kind, file_format in product(plots.KINDS, plots.FORMATS)
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", plots.KINDS)
 @given(width=st.integers(LIMITS["minimum"], LIMITS["maximum"]), seed=st.integers(0, queries.MAX_SEED))
 @settings(deadline=None, max_examples=5)
@@ -67,15 +72,15 @@ def test_an_svg_tells_no_time() -> None:
     assert b"<dc:date>" not in plots.draw("walk", 1, 320, "svg")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_in_threads() -> None:
     """Drawn by eight threads at once, every picture is byte for byte the one drawn alone."""
-    seeds = [1, 2]
-    alone = [digests(seed) for seed in seeds]
+    wanted = list(product(plots.KINDS, plots.FORMATS)) * 3
 
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(digests, seeds * 4))
+        together = list(pool.map(lambda one: digest(*one, seed=1), wanted))
 
-    assert together == alone * 4
+    assert together == list(digests(1).values()) * 3
 
 
 PROGRAM = """
@@ -89,6 +94,7 @@ print(json.dumps([drawn, "matplotlib.pyplot" in sys.modules]))
 """
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     """A new process draws the same bytes, and never loads pyplot, whose registry threads would share."""
     root = Path(plots.__file__).parent.parent

@@ -76,6 +76,7 @@ class TestRun:
         with pytest.raises(StandInError, match="sh failed: it said nothing"):
             run_shell("exit 1")
 
+    @pytest.mark.slow
     def test_ctrl_c_ends_the_program_and_its_children(self, tmp_path: Path) -> None:
         """On Ctrl-C the program can tidy up, and nothing that it started outlives it."""
         script = (

@@ -291,6 +291,19 @@ class TestReports:
             ("write the image", "done"),
         ]
 
+    def test_own_work_without_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Once there is an image nothing goes on, although BuildKit has not told the end; after a failure it may."""
+        monkeypatch.setattr(steps.time, "monotonic", lambda: 100.0)
+        progress, reported = follow(Status(vertices=(vertex("[internal] load remote build context", 1),)))
+        monkeypatch.setattr(steps.time, "monotonic", lambda: 101.0)
+        progress.tick()
+        progress.finish()
+        assert [step.state for step in reported] == ["running"]
+
+        progress.finish(built=True)
+        last = reported[-1]
+        assert (last.title, last.state, last.seconds) == ("receive the build context", "done", 1.0)
+
     def test_harmless(self) -> None:
         """A title has one line and no escape codes, whatever the Dockerfile holds."""
         _, reported = follow(Status(vertices=(vertex("[build 4/4] RUN \x1b[2J<<EOF\nmake\nEOF", 1),)))

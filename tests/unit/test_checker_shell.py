@@ -200,6 +200,7 @@ def test_system_installs(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

@@ -329,7 +329,7 @@ class TestHtml:
         html = displays._html(board, "")
 
         assert re.findall(r"width:([\d.]+)%;height", html) == ["100.0", "25.0"]
-        assert [title for title in Texts(html).titles if title in displays._SIGNS] == ["done", "failed", "cached"]
+        assert [title for title in Texts(html).titles if title in displays.SIGNS] == ["done", "failed", "cached"]
 
 
 class TestNotebook:
@@ -346,6 +346,7 @@ with displays.notebook("<b>the title</b>", ends_with="It is built.") as report:
     report(Step("1", "RUN <i>make</i>", "done", 1.25))
 """
 
+    @pytest.mark.slow
     def test_notebook(self) -> None:
         """The outputs are a widget, which nbval does not compare, and one line that is always the same."""
         root = str(Path(displays.__file__).parents[1])

@@ -22,6 +22,7 @@ RUN_BY = {
     "./lab new my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check DIR ...": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
+    "./lab xray my-image:latest ...": "tests.engine.test_cli:TestXray.test_limits",
     "docker ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
     "curl ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
     "./lab test ...": "tests.unit.test_testing:TestParts.test_options_leave_parts_out",
@@ -78,7 +79,7 @@ def lab_lines(text: str) -> Iterator[list[str]]:
     """The command lines of the lab in a piece of code, as words: what may be left out or repeated is kept once."""
     if "[OPTIONS]" in text:  # how a command is used, not something to type
         return
-    for line in re.findall(r"(?:^|(?<=[ $(`]))\./lab(?: [^|#;&)`]*)?", text):
+    for line in re.findall(r"(?:^|(?<=[ $(`]))\./lab(?: [^|#;&)`>]*)?", text):
         plain = re.sub(r"[\[\]]|\.\.\.|…", "", line.partition("  ")[0]).strip()
         yield shlex.split(plain.rstrip(".,:"))
 

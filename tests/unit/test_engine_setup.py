@@ -29,30 +29,6 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
         child.kill()
 
 
-class TestIsDebian:
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("ID=debian\n", True),
-            ('NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n', True),
-            ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True),
-            ("ID=fedora\n", False),
-            ('ID="rhel"\nID_LIKE="fedora"\n', False),
-            ("", False),
-        ],
-    )
-    def test_by_os_release(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
-        """Debian and its children are known by os-release, provided that they have apt-get."""
-        monkeypatch.setattr(engine_setup.shutil, "which", lambda name: f"/usr/bin/{name}")
-        (tmp_path / "os-release").write_text(text)
-
-        assert engine_setup.is_debian(tmp_path / "os-release") is expected
-
-    def test_a_system_without_os_release_is_none(self, tmp_path: Path) -> None:
-        """That is so on macOS."""
-        assert not engine_setup.is_debian(tmp_path / "missing")
-
-
 class TestStarted:
     def test_a_running_engine_is_remembered(self, process: subprocess.Popen[bytes]) -> None:
         """What was started is known again, by process id and start time."""

@@ -127,3 +127,15 @@ def test_any_content(source: str, content: bytes) -> None:
     """Whatever a database holds, absolute paths come out of it, or none."""
     for claim in read_databases({source: content}):
         assert all(path.startswith("/") for path in claim.paths)
+
+
+def test_apk() -> None:
+    """Each package of apk's database has a claim with its version and the files of all its folders."""
+    musl = "C:Q1\nP:musl\nV:1.2-r1\nF:lib\nR:ld-musl-x86_64.so.1\nZ:Q1x=\nF:\nR:top\n"
+    curl = "P:curl\nV:8\nF:usr/bin\nM:0:0:755\nR:curl\n"
+    assert is_database("/lib/apk/db/installed")
+    assert not is_database("/srv/lib/apk/db/installed")
+    assert claims("/lib/apk/db/installed", f"{musl}\n{curl}\n") == [
+        ("apk", "musl", "1.2-r1", ["/lib/ld-musl-x86_64.so.1", "/top"]),
+        ("apk", "curl", "8", ["/usr/bin/curl"]),
+    ]

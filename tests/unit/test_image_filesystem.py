@@ -47,6 +47,7 @@ def waste_of(*stack: Sequence[Entry]) -> list[tuple[object, ...]]:
     return rows(waste, "path", "bytes", "cause", "by_layer")
 
 
+@pytest.mark.slow
 @given(stacks())
 @settings(max_examples=300, deadline=None)
 def test_against_a_naive_merge(stack: list[list[Entry]]) -> None:

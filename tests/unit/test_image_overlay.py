@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
+import json
 import os
 import socket
 import tarfile
@@ -158,3 +161,34 @@ class TestCanRead:
         monkeypatch.setattr(os, "geteuid", lambda: uid)
 
         assert overlay.can_read() == expected
+
+
+class TestCountWhiteouts:
+    def write(self, folder: Path, *names: str) -> Path:
+        """What the engine keeps of an archive with entries of these names."""
+        path = folder / "tar-split.json.gz"
+        lines = []
+        for name in names:
+            try:
+                named = {"name": name} if name.encode() else {}
+            except UnicodeEncodeError:
+                named = {"name_raw": base64.b64encode(os.fsencode(name)).decode()}
+            lines += [{"type": 2, "payload": base64.b64encode(bytes(512)).decode()}, {"type": 1, **named}]
+        path.write_bytes(gzip.compress("\n".join(json.dumps(line, separators=(",", ":")) for line in lines).encode()))
+        return path
+
+    def test_in_any_folder(self, tmp_path: Path) -> None:
+        """Each whiteout counts once; opaque marks, AUFS's files and names that only look alike are none."""
+        names = ["a/.wh.b", ".wh.c", "a/.wh.b", "x/.wh..wh..opq", ".wh..wh.plnk", "x.wh.y", ".wh.d/e", "f/.whg"]
+
+        assert overlay.count_whiteouts(self.write(tmp_path, *names)) == 2
+
+    def test_of_names_that_are_no_text(self, tmp_path: Path) -> None:
+        """A name that is not UTF-8 is kept in another way."""
+        assert overlay.count_whiteouts(self.write(tmp_path, "caf\udce9/.wh.x", "a/.wh.\udce9", "\udce9")) == 2
+
+    def test_of_a_large_archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is read in blocks, and no name is cut in two."""
+        monkeypatch.setattr(overlay, "_BLOCK", 10)
+
+        assert overlay.count_whiteouts(self.write(tmp_path, *(f"folder/.wh.{n}" for n in range(100)))) == 100

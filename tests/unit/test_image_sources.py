@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import json
+import os
 import shutil
 import socketserver
 import tempfile
@@ -20,8 +21,21 @@ import pytest
 
 from layerlab.engine import Engine
 from layerlab.errors import ArchiveError, EngineError, EngineGone, ImageNotFound
-from layerlab.image import archive, overlay, sources
-from tests.unit.image_truth import digest, file, image_config, oci_parts, saved, tar, whiteout, write_layout
+from layerlab.image import archive, overlay, platforms, sources, watching
+from layerlab.image.platforms import Platform
+from layerlab.progress import Step
+from tests.unit.image_truth import (
+    Layout,
+    digest,
+    file,
+    image_config,
+    oci_parts,
+    pack,
+    saved,
+    tar,
+    whiteout,
+    write_layout,
+)
 
 LAYERS = [tar([file("a", 5), file("b", 3)]), tar([whiteout("a")])]
 ID = digest(json.dumps(image_config(LAYERS)).encode())
@@ -272,6 +286,13 @@ class TestNames:
         with pytest.raises(EngineError, match="no space left on device"):
             sources.load(with_image.engine, "demo:1")
 
+    def test_folders_that_are_no_layout(self, fake: FakeEngine, tmp_path: Path) -> None:
+        """A folder may have the name of an image; where there is none, the error says what the folder lacks."""
+        (tmp_path / "demo").mkdir()
+        for engine in (None, fake.engine):
+            with pytest.raises(ImageNotFound, match="folder of that name is no OCI layout"):
+                sources.load(engine, str(tmp_path / "demo"))
+
     def test_no_engine(self) -> None:
         """Without an engine only files can be looked at."""
         with pytest.raises(ImageNotFound, match="no file 'demo:1'"):
@@ -322,14 +343,150 @@ class TestFiles:
         sources.load(None, str(tmp_path / "true.tar"))
         (tmp_path / "false.tar").write_bytes(saved([tar([file("evil", 1)]), LAYERS[1]], image_config(LAYERS)))
 
-        with pytest.raises(ArchiveError, match="not those"):
+        with pytest.raises(ArchiveError, match="not the one"):
             sources.load(None, str(tmp_path / "false.tar"))
 
-    def test_layouts_are_read_each_time(self, tmp_path: Path) -> None:
-        """A directory's times say nothing of the files in it, so an OCI layout is read again."""
+    def test_of_several_platforms(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each platform's image is one of its own, on the second look, too."""
+        monkeypatch.setattr(platforms, "host", lambda: Platform("linux", "amd64"))
+        layout = Layout()
+        images = [layout.image([tar([file(name)])], f"linux/{name}") for name in ("arm64", "amd64")]
+        write_layout(tmp_path / "layout", layout.close(layout.index(images)))
+        (tmp_path / "image.tar").write_bytes(pack(layout.parts.items()))
+
+        for _ in range(2):
+            for name in ("layout", "image.tar"):
+                assert [
+                    paths(sources.load(None, str(tmp_path / name), platform=platform))
+                    for platform in (None, Platform("linux", "arm64"), Platform("linux", "amd64"))
+                ] == [[["/amd64"]], [["/arm64"]], [["/amd64"]]]
+            monkeypatch.setattr(archive, "read_path", None)
+
+    def test_layouts_are_known_by_all_their_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A layout is not read twice while every file that was read of it is what it was."""
+        write_layout(tmp_path / "layout", oci_parts(LAYERS))
+        first = paths(sources.load(None, str(tmp_path / "layout")))
+        with monkeypatch.context() as patched:
+            patched.setattr(archive, "read_path", None)
+            assert paths(sources.load(None, str(tmp_path / "layout"))) == first
+
+        blob = next(path for path in (tmp_path / "layout/blobs/sha256").iterdir() if path.read_bytes()[:1] == b"\x1f")
+        blob.write_bytes(blob.read_bytes())
+        assert paths(sources.load(None, str(tmp_path / "layout"))) == first
+        blob.write_bytes(b"another")
+        with pytest.raises(ArchiveError):
+            sources.load(None, str(tmp_path / "layout"))
+
+    def test_layouts_that_have_another_image(self, tmp_path: Path) -> None:
+        """Another index in the same folder is another image."""
         write_layout(tmp_path, oci_parts(LAYERS))
         assert paths(sources.load(None, str(tmp_path))) == [["/a", "/b"], []]
-        other = oci_parts([LAYERS[0]])
-        write_layout(tmp_path, other)
+        write_layout(tmp_path, oci_parts([LAYERS[0]]))
 
         assert paths(sources.load(None, str(tmp_path))) == [["/a", "/b"]]
+
+    def test_that_change_while_they_are_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was read of a file that changed meanwhile is not taken for what it holds now."""
+        path = tmp_path / "image.tar"
+        path.write_bytes(saved(LAYERS))
+        read_path = archive.read_path
+
+        def while_it_changes(*args: Any, **options: Any) -> archive.Contents:
+            contents = read_path(*args, **options)
+            path.write_bytes(saved([tar([file("new", 1)])]))
+            return contents
+
+        with monkeypatch.context() as patched:
+            patched.setattr(archive, "read_path", while_it_changes)
+            assert paths(sources.load(None, str(path))) == [["/a", "/b"], []]
+        assert paths(sources.load(None, str(path))) == [["/new"]]
+
+    def test_pipes(self, tmp_path: Path) -> None:
+        """What comes out of a pipe is read, and not remembered under the pipe's name."""
+        os.mkfifo(tmp_path / "pipe")
+        for layers, expected in ((LAYERS, [["/a", "/b"], []]), ([LAYERS[0]], [["/a", "/b"]])):
+            writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(saved(layers),))
+            writer.start()
+            assert paths(sources.load(None, str(tmp_path / "pipe"))) == expected
+            writer.join()
+
+
+class TestPlatforms:
+    @pytest.fixture
+    def both(self, with_image: FakeEngine) -> FakeEngine:
+        """The engine's export of an image for two platforms; the engine's own is not this machine's."""
+        layout = Layout()
+        names = ("riscv64", "s390x")
+        images = [layout.image([tar([file(name)])], f"linux/{name}") for name in names]
+        with_image.export = pack(layout.close(layout.index(images)).items())
+        with_image.images["demo:1"] |= {"Os": "linux", "Architecture": "s390x"}
+        return with_image
+
+    def test_the_engines_choice(self, both: FakeEngine) -> None:
+        """Of several platforms the one that the engine itself would run is taken."""
+        assert paths(sources.load(both.engine, "demo:1")) == [["/s390x"]]
+
+    def test_another_one(self, both: FakeEngine) -> None:
+        """Any of those that the engine has can be chosen, and is kept as one of its own."""
+        for _ in range(2):
+            assert paths(sources.load(both.engine, "demo:1", platform=Platform("linux", "riscv64"))) == [["/riscv64"]]
+            assert paths(sources.load(both.engine, "demo:1")) == [["/s390x"]]
+        assert both.exports == 2
+
+    def test_one_that_the_engine_does_not_have(self, both: FakeEngine) -> None:
+        """The error names those that it has."""
+        with pytest.raises(ImageNotFound, match="for linux/riscv64, linux/s390x"):
+            sources.load(both.engine, "demo:1", platform=Platform("linux", "amd64"))
+
+    def test_of_directories(self) -> None:
+        """An image in overlay2's directories is for one platform."""
+        config = {"os": "linux", "architecture": "amd64"}
+        for wanted in (None, Platform("linux", "amd64")):
+            sources._expect(config, wanted)
+        sources._expect({}, Platform("linux", "arm64"))
+
+        with pytest.raises(ImageNotFound, match="for linux/amd64, and not for linux/arm64"):
+            sources._expect(config, Platform("linux", "arm64"))
+
+
+class TestProgress:
+    def test_of_a_long_look(self, with_image: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A look that takes long says what is read and how far it is, and that it is done."""
+        monkeypatch.setattr(watching, "PATIENCE", 0.0)
+        monkeypatch.setattr(watching, "EVERY", 0.0)
+        read_stream = archive.read_stream
+
+        def slowly(pieces: Iterator[bytes], **options: Any) -> archive.Contents:
+            assert said.wait(10)
+            return read_stream(pieces, **options)
+
+        said = threading.Event()
+        steps: list[Step] = []
+        monkeypatch.setattr(archive, "read_stream", slowly)
+        sources.load(with_image.engine, "demo:1", report=lambda step: (steps.append(step), said.set())[0])
+
+        assert {step.title for step in steps} == {"read demo:1"}
+        assert [step.state for step in steps] == ["running"] * (len(steps) - 1) + ["done"]
+        assert any("MB read" in step.detail for step in steps)
+
+    def test_of_a_long_look_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A look that fails says so."""
+        steps: list[Step] = []
+        monkeypatch.setattr(watching, "PATIENCE", 0.0)
+
+        def fail() -> None:
+            with watching.watching(steps.append, "read demo") as watch:
+                while not steps:
+                    watch.say("still there")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert steps[-1].state == "failed"
+
+    def test_of_a_short_look(self, with_image: FakeEngine) -> None:
+        """A look that is over at once says nothing."""
+        steps: list[Step] = []
+        sources.load(with_image.engine, "demo:1", report=steps.append)
+
+        assert steps == []

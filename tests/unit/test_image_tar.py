@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
-from layerlab.image.tar import BLOCK, Hashed, Member, Stream, gunzip, members
-from tests.unit.image_truth import TYPES, Entry, digest, file, tar
+from layerlab.image.stream import Stream
+from layerlab.image.tar import BLOCK, Member, members
+from tests.unit.image_truth import TYPES, Entry, file, tar
 
 NAMES = st.lists(
     st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=80).filter(
@@ -200,53 +201,3 @@ class TestDamage:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 10_000_000
-
-
-class TestGunzip:
-    @given(st.binary(max_size=5000), st.integers(1, 300), st.booleans())
-    @settings(max_examples=50, deadline=None)
-    def test_gives_back_what_was_compressed(self, content: bytes, piece: int, two: bool) -> None:
-        """Also in small pieces, and also where one member follows another."""
-        compressed = gzip.compress(content) + (gzip.compress(b"more") if two else b"")
-        pieces = [compressed[at : at + piece] for at in range(0, len(compressed), piece)]
-
-        assert content + (b"more" if two else b"") == b"".join(gunzip(pieces))
-
-    def test_a_bomb_costs_no_memory(self) -> None:
-        """What expands a thousandfold is passed on in small pieces."""
-        bomb = gzip.compress(bytes(50_000_000))
-        tracemalloc.start()
-        largest = max(len(piece) for piece in gunzip([bomb]))
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert largest <= 2**20
-        assert peak < 10_000_000
-
-    @pytest.mark.parametrize("content", [b"\x1f\x8b no gzip", gzip.compress(b"x" * 1000, mtime=0)[:-9], b""])
-    def test_damage_is_said(self, content: bytes) -> None:
-        """Compressed data that cannot be expanded, or end too early, are an error."""
-        with pytest.raises(ArchiveError, match="compressed data"):
-            list(gunzip([content]))
-
-
-class TestStream:
-    def test_hashes_what_goes_by(self) -> None:
-        """The digest is that of all bytes, those that nobody looked at included."""
-        archive = tar([file("a", 3000)]) + b"trailing"
-        hashed = Hashed([archive[:700], archive[700:]])
-        stream = Stream(hashed)
-        list(members(stream))
-        stream.drain()
-
-        assert digest(archive) == hashed.digest
-        assert len(archive) == stream.position
-
-    def test_pieces_and_rest(self) -> None:
-        """Bytes come once, in order, whichever way they are asked for."""
-        stream = Stream([b"abc", b"def", b"ghi"])
-
-        assert b"ab" == stream.peek(2) == stream.read(2)
-        assert b"".join(stream.pieces(3)) == b"cde"
-        stream.skip(1)
-        assert b"".join(stream.rest()) == b"ghi"
-        assert stream.peek(1) == b""

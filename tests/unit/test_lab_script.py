@@ -22,7 +22,7 @@ def repository(tmp_path: Path) -> Path:
     (root / "layerlab/bootstrap.py").write_text("import sys; print('bootstrap', *sys.argv[1:]); sys.exit(3)\n")
     python = root / ".venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\n[ "$1" = -c ] || echo "$@"\n')
+    python.write_text('#!/bin/sh\n[ "$1" = -I ] || echo "$@"\n')
     python.chmod(0o755)
     for pins in ("lab", "test"):
         (root / f"requirements/{pins}.txt").write_text(f"{pins}==1\n")

@@ -770,6 +770,7 @@ class TestTables:
         pd.testing.assert_frame_equal(WASTE, tables[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 class TestEveryPicture:
     def test_no_text_overlaps(self, drawn: dict[str, Picture], name: str) -> None:
@@ -870,6 +871,7 @@ class TestPicture:
         assert "&lt;img src=x" in words
         assert "\n" not in words
 
+    @pytest.mark.slow
     def test_nbconvert_shows_the_alternative_text(self) -> None:
         """A page made from a notebook has it as the picture's alt."""
         exporter = pytest.importorskip("nbconvert").HTMLExporter(template_name="classic")

@@ -24,7 +24,7 @@ def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> Names:
         layer(folder / name, {path: bytes(size) for path, size in sizes.items()})
         for name, sizes in (("base", base), ("own", files))
     ]
-    return Names(contents(layers).content.merged)
+    return Names(contents(layers))
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,18 @@ def test_entries_above_the_base_come_first(tmp_path: Path) -> None:
     indexes = {path: found.at(path) for path in ("/tool", "/base", "/none")}
     sizes = {path: None if index is None else found.merged.sizes[index] for path, index in indexes.items()}
     assert sizes == {"/tool": 5, "/base": 3, "/none": None}
+
+
+def test_links_on_the_way_are_followed(tmp_path: Path) -> None:
+    """A link at the end of a path, links in its folders and links to links lead to the file; circles to nothing."""
+    folder = layer(tmp_path / "0", {"/usr/lib/libz.so.1.3": b"z" * 9})
+    (folder / "lib").symlink_to("usr/lib")
+    (folder / "usr/lib/libz.so.1").symlink_to("libz.so.1.3")
+    (folder / "usr/lib/libz.so").symlink_to("../../lib/libz.so.1")
+    (folder / "absolute").symlink_to("/lib/libz.so")
+    (folder / "circle").symlink_to("circle")
+    found = Names(contents([folder]))
+    for path in ("/usr/lib/libz.so.1.3", "/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute"):
+        assert found.behind(path) == found.at("/usr/lib/libz.so.1.3")
+    assert found.behind("/circle") is None
+    assert found.behind("/lib/none") is None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from layerlab import testing
-from layerlab.errors import EngineNotFound
+from layerlab.commands.upkeep import test_command as command
+from layerlab.errors import BrowserNotFound, EngineNotFound
+from layerlab.paths import ROOT
 
 
 def part(code: str, *, name: str = "some", needs_engine: bool = False) -> testing.Part:
@@ -16,6 +21,46 @@ def part(code: str, *, name: str = "some", needs_engine: bool = False) -> testin
 
 def prepared() -> None:
     """Nothing needs to be prepared here."""
+
+
+class TestParts:
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ([], testing.PARTS),
+            (["--no-engine"], [part for part in testing.PARTS if not part.needs_engine]),
+            (["--no-notebooks"], [part for part in testing.PARTS if part.name != "notebooks"]),
+            (["--fast"], testing.FAST),
+            (["--fast", "--no-engine"], testing.FAST[:2]),
+        ],
+        ids=["all", "no engine", "no notebooks", "fast", "fast, no engine"],
+    )
+    def test_options_leave_parts_out(
+        self, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[testing.Part]
+    ) -> None:
+        """Each option leaves out what it says, and nothing else; without any, everything runs."""
+        ran: list[testing.Part] = []
+        monkeypatch.setattr(testing, "run", lambda parts, **_: ran.extend(parts) or 0)
+
+        assert CliRunner().invoke(command, options).exit_code == 0
+        assert ran == list(expected)
+
+    def test_fast_tests_are_among_all(self) -> None:
+        """`--fast` chooses from what the whole run does, and leaves out no kind of test but the notebooks."""
+        folders = {word for part in testing.FAST for words in part.commands for word in words if "/" in word}
+
+        assert folders == {"tests/unit", "tests/engine"}
+        assert testing.FAST[0] == testing.PARTS[0]
+
+
+class TestCompiledCode:
+    def test_it_is_kept_but_not_beside_the_sources(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What Python compiles lies in .venv: no build context and no workspace gets it."""
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        environment = testing._environment()
+
+        assert "PYTHONDONTWRITEBYTECODE" not in environment
+        assert Path(environment["PYTHONPYCACHEPREFIX"]).is_relative_to(ROOT / ".venv")
 
 
 class TestRun:
@@ -45,6 +90,26 @@ class TestRun:
         assert status == 1
         assert any("no engine: start Docker" in line for line in said)
 
+    def test_the_browser_is_prepared_once_and_only_if_it_is_needed(self) -> None:
+        """Without a browser its part fails and says why; the others run."""
+        tries: list[str] = []
+
+        def no_browser() -> None:
+            tries.append("browser")
+            raise BrowserNotFound("no Chromium", remedy="install one")
+
+        browser = dataclasses.replace(part("pass", name="browser"), needs_browser=True)
+        said: list[str] = []
+        run = partial(testing.run, prepare=prepared, prepare_browser=no_browser, say=said.append)
+
+        assert run([part("pass")]) == 0
+        assert tries == []
+        assert run([browser, part("pass", name="right"), browser]) == 1
+        assert tries == ["browser"]
+        assert any("no Chromium: install one" in line for line in said)
+        assert any(line.startswith("passed  right") for line in said)
+
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("content", "passed", "failed"),
         [

@@ -1,0 +1,138 @@
+"""How fluid the explorer is in a browser, with as many files as large images have.
+
+    python -m benchmarks.exploring                          # made-up images of 50,000 and of 500,000 files
+    python -m benchmarks.exploring multi-stage-demo:single  # an image of the engine
+
+What is timed happens in the page, in headless Chromium without a GPU, so a real screen is not slower. *Until shown*
+is from the packed bytes to the first picture. A zoom, a layer of the slider, another colouring and a search are timed
+from the choice to the end of all that follows from it; *frames* are those of a zoom's animation. 16.7 ms are 60
+frames in a second; up to 100 ms feel immediate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from playwright.sync_api import Page, sync_playwright
+
+from layerlab import chromium, engine, image
+from layerlab.explorer import bundle
+from layerlab.explorer.data import packed
+from layerlab.image import Image
+from tests.browser.conftest import FLAGS
+from tests.unit.image_truth import Entry, file, whiteout
+from tests.unit.stacked import read
+
+LAYERS: Final = 12
+
+_MEASURE: Final = """async (data) => {
+    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    const host = document.getElementById("explorer");
+    const now = () => performance.now();
+    const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    const times = { shown: [], zoom: [], layer: [], colour: [], search: [], frame: [] };
+    let began = now();
+    const explorer = await (BUNDLE).mount(host, bytes);
+    await painted();
+    times.shown.push(now() - began);
+    const step = async (kind, changes, movement) => {
+        began = now();
+        explorer.choose(changes, movement);
+        await painted();
+        times[kind].push(now() - began);
+    };
+    const { model } = explorer;
+    for (let layer = model.about.layers.length - 1; layer >= 0; layer--) await step("layer", { layer });
+    await step("layer", { layer: model.about.layers.length - 1 });
+    for (const colour of ["owner", "layer", "waste", "part"]) await step("colour", { colour });
+    for (const query of ["a", ".py", "*.so", "lib", ""]) await step("search", { query });
+    for (let turn = 0; turn < 6; turn++) {
+        explorer.choose({ folder: 0 });
+        await painted();
+        const from = explorer.map.tree.children.find((at) => at.data.kind === "folder");
+        began = now();
+        explorer.choose({ folder: from.data.node }, { from });
+        times.zoom.push(now() - began);
+        let last = await new Promise(requestAnimationFrame);
+        while (explorer.map.isAnimated) {
+            const next = await new Promise(requestAnimationFrame);
+            times.frame.push(next - last);
+            last = next;
+        }
+    }
+    return [times, explorer.model.node.length, explorer.map.tree.descendants().length];
+}"""
+
+
+def made_up(folder: Path, files: int) -> Image:
+    """An image of so many files in packages, the last layer of which deletes some."""
+    chosen = random.Random(files)  # noqa: S311  # the same one each time
+    paths = [
+        f"usr/lib/p{number // 600}/{chosen.choice('abcdef')}{chosen.randrange(5)}/"
+        f"{chosen.choice(['', '', 'tests/'])}f{number}.{chosen.choice(['py', 'pyc', 'so', 'h', 'txt'])}"
+        for number in range(files)
+    ]
+    layers: list[list[Entry]] = [[] for _ in range(LAYERS)]
+    for number, path in enumerate(paths):
+        layers[number * LAYERS // files].append(file(path, int(chosen.lognormvariate(5.5, 1.5))))
+    for number in chosen.sample(range(files // 2), files // 50):
+        layers[-1].append(whiteout(paths[number]))
+    return read(folder / f"{files}-files.tar", layers)
+
+
+def measure(page: Page, looked: Image) -> dict[str, Any]:
+    """Time what a person does in the explorer of an image; milliseconds."""
+    started = time.perf_counter()
+    data = packed(looked)
+    packing = time.perf_counter() - started
+    page.goto("about:blank")
+    page.set_content("<!doctype html><div id=explorer></div>")
+    times, entries, rectangles = page.evaluate(
+        _MEASURE.replace("BUNDLE", bundle.expression()), base64.b64encode(data).decode()
+    )
+    return {
+        "image": looked.name.rpartition("/")[2],
+        "entries": entries,
+        "packed MB": len(data) / 1e6,
+        "pack s": packing,
+        "rectangles": rectangles,
+        "until shown": max(times["shown"]),
+        **{f"{kind}, median": statistics.median(times[kind]) for kind in ("zoom", "layer", "colour", "search")},
+        "frame, median": statistics.median(times["frame"]),
+        "frame, longest": max(times["frame"]),
+    }
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description="Time the explorer in a browser.")
+    parser.add_argument("images", nargs="*", help="images of the engine; made-up ones if there are none")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        os.environ["XDG_CACHE_HOME"] = name
+        browser = playwright.chromium.launch(executable_path=chromium.ensure(), headless=True, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        if options.images:
+            connected = engine.connect()
+            looked = [image.read(connected, one) for one in options.images]
+        else:
+            looked = [made_up(Path(name), files) for files in (50_000, 500_000)]
+        rows = [measure(page, one) for one in looked]
+        browser.close()
+    print(
+        f"milliseconds in the page; load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n"
+    )
+    print(pd.DataFrame(rows).set_index("image").T.to_string(float_format="{:,.1f}".format))
+
+
+if __name__ == "__main__":
+    main()

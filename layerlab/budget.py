@@ -1,0 +1,156 @@
+"""Limits that an image has to keep, for a CI job that stops when it does not: size, waste, no root.
+
+A *limit* is what was asked for, a *check* what came of it. Sizes are bytes of regular files without compression, the
+same that every other command shows; MB are 10^6 bytes, MiB 2^20.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from layerlab.compare.settings import of_config, runs_as_root
+from layerlab.errors import UsageError
+from layerlab.image import Image
+
+_UNITS: Final = {
+    "": 1, "B": 1,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
+}  # fmt: skip
+_AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
+_PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+SIZES: Final = "300MB, 1.2GB, 250MiB, or a number of bytes"
+
+
+@dataclass(frozen=True)
+class Amount:
+    """So many bytes, or such a share of an image.
+
+    Attributes:
+        value: Bytes, or percent.
+        is_share: Whether it is percent.
+        text: As it was written.
+    """
+
+    value: float
+    is_share: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether an image keeps a limit.
+
+    Attributes:
+        name: The option of the command line, without its dashes.
+        limit: Bytes or percent at most; None for what is no number.
+        measured: Bytes or percent; for `no-root` the user.
+        unit: ``bytes``, ``%`` or ``user``.
+        ok: Whether it is kept; what is just as large as the limit keeps it.
+        message: What was asked and what is there, in a sentence.
+    """
+
+    name: str
+    limit: float | None
+    measured: float | str
+    unit: str
+    ok: bool
+    message: str
+
+    def document(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return vars(self).copy()
+
+
+def size(text: str) -> Amount:
+    """So many bytes.
+
+    Raises:
+        UsageError: the text says something else.
+
+    >>> size("1.2GB").value, size("250MiB").value, size("1000").value
+    (1200000000, 262144000, 1000)
+    """
+    found = _AMOUNT.fullmatch(text.strip())
+    factor = _UNITS.get(found[2].upper()) if found else None
+    if found is None or factor is None:
+        raise UsageError(f"{text!r} is no size", remedy=f"write {SIZES}")
+    whole, _, part = found[1].partition(".")
+    return Amount(int(whole) * factor + round(float(f"0.{part or 0}") * factor), False, text.strip())
+
+
+def size_or_share(text: str) -> Amount:
+    """So many bytes, or a share in percent.
+
+    Raises:
+        UsageError: the text says something else, or more than 100 %.
+
+    >>> size_or_share("5%")
+    Amount(value=5.0, is_share=True, text='5%')
+    """
+    found = _PERCENT.fullmatch(text.strip())
+    if found is None:
+        try:
+            return size(text)
+        except UsageError as error:
+            raise UsageError(f"{text!r} is no size and no share", remedy=f"write 5%, {SIZES}") from error
+    share = float(found[1])
+    if share > 100:
+        raise UsageError(f"{text!r} is more than all of it", remedy="write at most 100%")
+    return Amount(share, True, text.strip())
+
+
+def check(
+    image: Image, *, max_size: Amount | None = None, max_waste: Amount | None = None, no_root: bool = False
+) -> list[Check]:
+    """Hold an image against limits; an empty list if there are none.
+
+    Args:
+        image: The image.
+        max_size: What its layers may store.
+        max_waste: What of that no container may see, in bytes or in percent of what is stored.
+        no_root: Whether its user has to be another than root.
+    """
+    found = []
+    if max_size is not None:
+        found.append(_size(image, max_size))
+    if max_waste is not None:
+        found.append(_waste(image, max_waste))
+    if no_root:
+        found.append(_user(image))
+    return found
+
+
+def broken(checks: Sequence[Check]) -> list[str]:
+    """What to say of the limits that are not kept, a line for each."""
+    return [f"--{check.name} is broken: {check.message}" for check in checks if not check.ok]
+
+
+def _size(image: Image, limit: Amount) -> Check:
+    total = image.total_bytes
+    message = f"{image.name} stores {_megabytes(total)}, and at most {limit.text} are allowed"
+    return Check("max-size", limit.value, total, "bytes", total <= limit.value, message)
+
+
+def _waste(image: Image, limit: Amount) -> Check:
+    wasted, total = image.wasted_bytes, image.total_bytes
+    share = 100 * wasted / total if total else 0.0
+    measured, unit = (share, "%") if limit.is_share else (wasted, "bytes")
+    there = f"{_megabytes(wasted)} ({share:.1f} %) of {image.name} can be seen by no container"
+    message = f"{there}, and at most {limit.text} are allowed"
+    return Check("max-waste", limit.value, measured, unit, measured <= limit.value, message)
+
+
+def _user(image: Image) -> Check:
+    user = of_config(image.config).get("user", "")
+    why = f"its user is {user}" if user else "it names no user"
+    is_root = runs_as_root(image.config)
+    message = f"{image.name} runs as root, since {why}" if is_root else f"{image.name} runs as {user}"
+    return Check("no-root", None, user or "root", "user", not is_root, message)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 50_000 else f"{count:,} bytes"

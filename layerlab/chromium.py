@@ -1,0 +1,62 @@
+"""Finds the Chromium (or Chrome) with which the tests look at pages, and installs Debian's where that is allowed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from layerlab.debian import apt_get, is_debian
+from layerlab.errors import BrowserNotFound
+from layerlab.progress import Report, silent
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+MAC_PATHS: Final = tuple(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome"))
+PACKAGES: Final = ("chromium", "fonts-dejavu-core")
+"""Fonts are only recommended by Chromium's package, and without any a page is a page of boxes."""
+
+CHOICE: Final = "LAB_CHROMIUM"
+"""The environment variable that names another one."""
+
+
+def find() -> Path | None:
+    """The browser that is here: the one that ``LAB_CHROMIUM`` names, else Chromium, else Chrome.
+
+    Raises:
+        BrowserNotFound: ``LAB_CHROMIUM`` names none.
+    """
+    if chosen := os.environ.get(CHOICE):
+        if (path := shutil.which(chosen)) is None:
+            raise BrowserNotFound(
+                f"{CHOICE} names {chosen}, which is no program",
+                remedy=f"let {CHOICE} name a Chromium or a Chrome, or unset it",
+            )
+        return Path(path)
+    found = filter(None, map(shutil.which, [*NAMES, *MAC_PATHS]))
+    return next(map(Path, found), None)
+
+
+def ensure(report: Report = silent) -> Path:
+    """The browser that is here, else Debian's Chromium, installed now.
+
+    Raises:
+        BrowserNotFound: there is none, and this user or this system does not let the lab install one.
+    """
+    if (path := find()) is not None:
+        return path
+    if not is_debian() or os.geteuid() != 0:
+        raise BrowserNotFound(
+            "there is no Chromium and no Chrome, and the lab installs one only as root on Debian",
+            remedy=f"install one, or name it ({CHOICE}=/path/to/chrome), or leave the browser's tests out"
+            " (./lab test --no-browser)",
+        )
+    apt_get(["update"], "look for Chromium's packages", report, wanted="Chromium", error=BrowserNotFound)
+    arguments = ["install", "--yes", "--no-install-recommends", *PACKAGES]
+    apt_get(arguments, "install Chromium", report, wanted="Chromium", error=BrowserNotFound)
+    if (path := find()) is None:
+        raise BrowserNotFound(
+            "Debian's package of Chromium is installed, and there still is no program of that name",
+            remedy=f"install a Chromium by other means and name it ({CHOICE}=/path/to/chrome)",
+        )
+    return path

@@ -1,0 +1,118 @@
+"""What ``xray`` prints about causes, stages, advice and proofs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from layerlab import causes, tables
+from layerlab.commands.common import out
+from layerlab.terminal import printable
+from layerlab.xray import Examined
+from layerlab.xray.proof import table
+
+_LEAST = 50_000  # bytes of a cause that gets a line of its own
+
+
+def print_examined(examined: Examined, *, advice: bool) -> None:
+    """Print what was found out beyond layers and packages."""
+    _print_causes(examined)
+    if examined.stages is not None and examined.lines is not None:
+        out.print()
+        _print_stages(examined.stages)
+        out.print()
+        _print_lines(examined.lines)
+    if advice:
+        out.print()
+        _print_advice(examined)
+    if examined.proofs is not None:
+        out.print()
+        _print_proofs(examined)
+
+
+def _print_causes(examined: Examined) -> None:
+    found = examined.causes
+    rows = [
+        (
+            "fact" if cause.is_fact else "judgement",
+            cause.cause,
+            cause.bytes / 1e6,
+            cause.files,
+            _place(cause.line, cause.layer),
+            "" if cause.by_layer is None else _place(cause.by_line, cause.by_layer),
+            ", ".join(cause.details[:3]) or cause.examples[0],
+        )
+        for cause in found
+        if cause.bytes >= _LEAST
+    ]
+    columns = ["kind", "cause", "size", "files", "stored", "by", "what"]
+    headings = {
+        "kind": "", "cause": "cause", "size": "MB", "files": "files", "stored": "stored by", "by": "taken away by",
+        "what": "what",
+    }  # fmt: skip
+    tables.show(out, pd.DataFrame(rows, columns=columns), title="What the image could do without", headings=headings)
+    sums = causes.totals(examined.image.content, examined.rows)
+    facts = sum(sums[cause] for cause in causes.FACTS)
+    judged = sum(sums[cause] for cause in causes.JUDGEMENTS)
+    total = examined.image.total_bytes
+    out.print(
+        f"{total / 1e6:,.1f} MB stored = {facts / 1e6:,.1f} that no container sees (facts) + {judged / 1e6:,.1f} that"
+        f" nothing needs, by the look of it (judgements) + {sums['needed'] / 1e6:,.1f} of the rest."
+    )
+    if not examined.read_contents:
+        out.print("Files with the same content and debug symbols were not looked for: --advice reads the files.")
+
+
+def _place(line: int | None, layer: int) -> str:
+    return f"line {line}" if line is not None else f"layer {layer}"
+
+
+def _print_stages(stages: pd.DataFrame) -> None:
+    columns = ["base_bytes", "own_bytes", "used_bytes", "left_bytes", "final_bytes"]
+    headings = {
+        "stage": "stage", "line": "line", "base": "from", "role": "in the image", "base_bytes": "base MB",
+        "own_bytes": "own MB", "used_bytes": "used MB", "left_bytes": "left behind MB",
+    }  # fmt: skip
+    shown = tables.megabytes(stages, columns).astype({"role": "str"})
+    tables.show(out, shown, title="What the stages contribute", headings=headings)
+    for row in stages[stages["role"].isin(["nothing", "not built"])].itertuples():
+        why = "it is built, and nothing of it is in the image" if row.role == "nothing" else "no stage needs it"
+        out.print(f"Stage {printable(str(row.stage))} (line {row.line}) contributes nothing: {why}.", markup=False)
+
+
+def _print_lines(lines: pd.DataFrame) -> None:
+    headings = {
+        "line": "line", "stage": "stage", "origin": "what it brings", "bytes": "MB", "files": "files",
+        "instruction": "instruction",
+    }  # fmt: skip
+    shown = tables.megabytes(lines, ["bytes"]).astype({"origin": "str"})
+    shown["instruction"] = shown["instruction"].str.slice(0, 70)
+    tables.show(out, shown, title="Where the image's files came from", headings=headings)
+
+
+def _print_advice(examined: Examined) -> None:
+    if not examined.advice:
+        out.print("There is nothing to advise that would save 0.1 MB or more.")
+        return
+    out.print("What to change, and what that would save (predicted)", style="bold")
+    for advice in examined.advice:
+        mark = "*" if advice.is_mechanical else " "
+        out.print(f"{advice.bytes / 1e6:10,.1f} MB {mark} {printable(advice.title)}", markup=False)
+        out.print(f"{'':15}{printable(advice.why)}", markup=False, style="dim")
+    if any(advice.is_mechanical for advice in examined.advice):
+        how = "" if examined.proofs is not None else ": --prove makes them in a copy, builds it, and measures"
+        out.print(
+            f"Edits marked * can be made by a program{how}. Together they would save"
+            f" {examined.together / 1e6:,.1f} MB; some save the same bytes."
+        )
+
+
+def _print_proofs(examined: Examined) -> None:
+    proofs = tables.megabytes(table(examined.proofs or []), ["predicted", "measured"])
+    if proofs.empty:
+        out.print("There is nothing to prove: no advice about this image is one that a program can follow.")
+        return
+    proofs["error"] = [f"{error:.1%}" if pd.notna(error) else "–" for error in proofs["error"]]
+    headings = {"title": "edit", "predicted": "predicted MB", "measured": "measured MB", "error": "off by"}
+    tables.show(out, proofs, title="What the edits save, each built by itself", headings=headings)
+    for row in proofs[proofs["trouble"] != ""].itertuples():
+        out.print(f"Not proved: {printable(str(row.title))}: {printable(str(row.trouble))}", markup=False)

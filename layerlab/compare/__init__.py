@@ -1,0 +1,179 @@
+"""Two or more images side by side.
+
+`compare`, `parts` and `settings` take any number of images; a `Difference` is between two of them: by layer, by
+owner, by folder, by path. `document` is what the command line prints as JSON, and needs no pandas, whose import takes
+longer than looking at an image.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from layerlab.compare.difference import Difference
+from layerlab.compare.groups import WASTE
+from layerlab.compare.settings import settings as all_settings
+from layerlab.image import Image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "WASTE",
+    "Difference",
+    "all_settings",
+    "column_names",
+    "compare",
+    "document",
+    "in_words",
+    "parts",
+    "settings",
+]
+
+
+def compare(images: Sequence[Image]) -> pd.DataFrame:
+    """A row per image, in this order.
+
+    Returns:
+        `name` str, `id` str, `bytes` int64 (what its layers store), `live_bytes` int64, `wasted_bytes` int64, `files`
+        int64 (names of regular files that a container sees), `layers` int64, `packages` int64 (of dpkg and Python),
+        `ratio` float64 (its bytes as a share of the largest image's; 1 where that has none).
+
+    >>> from layerlab import image
+    >>> images = [image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")]
+    >>> compare(images).set_index("name")["ratio"].idxmax()
+    'multi-stage-demo:single'
+    """
+    import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image, and `document` needs none
+
+    table = pd.DataFrame(
+        {
+            "name": pd.array([image.name for image in images], dtype="str"),
+            "id": pd.array([image.id for image in images], dtype="str"),
+            "bytes": [image.total_bytes for image in images],
+            "live_bytes": [image.live_bytes for image in images],
+            "wasted_bytes": [image.wasted_bytes for image in images],
+            "files": [image.content.file_count for image in images],
+            "layers": [len(image.content.layers) for image in images],
+            "packages": [len(image.content.ownership.packages) for image in images],
+        }
+    )
+    table = table.astype(dict.fromkeys(table.columns[2:], "int64"))  # also where there are no rows
+    table["ratio"] = (table["bytes"] / table["bytes"].max()).fillna(1.0)
+    return table
+
+
+def parts(images: Sequence[Image]) -> pd.DataFrame:
+    """What the bytes of each image are there for.
+
+    Returns:
+        A row per image, its name in the index; a column per part of `Image.files`, and `WASTE`; all int64, in bytes.
+        A row's sum is the image's total.
+
+    >>> from layerlab import image
+    >>> one = image.read(engine, "multi-stage-demo:optimized")
+    >>> int(parts([one]).loc[one.name].sum()) == one.total_bytes
+    True
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    rows = [
+        {
+            **image.files.groupby("part", observed=False)["bytes"].sum().to_dict(),
+            WASTE: image.wasted_bytes,
+        }
+        for image in images
+    ]
+    return pd.DataFrame(rows, index=pd.Index([image.name for image in images], name="image"), dtype="int64")
+
+
+def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
+    """User, command, environment and whatever else a config says, where the images do not agree.
+
+    Args:
+        images: Any number.
+        every: Also the settings on which they agree.
+
+    Returns:
+        `setting` str, such as ``user`` or ``environment PATH``, and a column for each image under its name (a second
+        one of the same name is ``name (2)``), str, missing where it does not have the setting.
+
+    >>> from layerlab import image
+    >>> table = settings([image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")])
+    >>> table.set_index("setting").loc["user", "multi-stage-demo:optimized"]
+    '10001:10001'
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    found = [one for one in all_settings(images) if every or one.differs]
+    columns = {
+        name: pd.array([one.values[number] for one in found], dtype="str")
+        for number, name in enumerate(column_names(images))
+    }
+    return pd.DataFrame({"setting": pd.array([one.name for one in found], dtype="str"), **columns})
+
+
+def column_names(images: Sequence[Image]) -> list[str]:
+    """The images' names, each once: a second one of the same name is ``name (2)``.
+
+    >>> from layerlab import image
+    >>> column_names([image.read(engine, "multi-stage-demo:optimized")] * 2)
+    ['multi-stage-demo:optimized', 'multi-stage-demo:optimized (2)']
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for image in images:
+        seen[image.name] += 1
+        names.append(image.name if seen[image.name] == 1 else f"{image.name} ({seen[image.name]})")
+    return names
+
+
+def in_words(images: Sequence[Image]) -> str:
+    """How the smallest image compares with the largest, in a sentence; nothing where they are the same size.
+
+    >>> from layerlab import image
+    >>> in_words([image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")])
+    'multi-stage-demo:optimized is ... times smaller than multi-stage-demo:single.'
+    """
+    ordered = sorted(images, key=lambda image: image.total_bytes)
+    if len(ordered) < 2 or not ordered[0].total_bytes or ordered[0].total_bytes == ordered[-1].total_bytes:
+        return ""
+    smallest, largest = ordered[0], ordered[-1]
+    times = largest.total_bytes / smallest.total_bytes
+    return f"{smallest.name} is {times:.1f} times smaller than {largest.name}."
+
+
+def document(images: Sequence[Image], *, differences: bool = False, paths: bool = False) -> dict[str, Any]:
+    """What ``compare --json`` and ``xray --json`` print.
+
+    Args:
+        images: Any number.
+        differences: Also say how the second image and each after it differ from the first.
+        paths: List every path that differs, too.
+
+    >>> from layerlab import image
+    >>> (one,) = document([image.read(engine, "multi-stage-demo:optimized")])["images"]
+    >>> one["bytes"] == sum(layer["bytes"] for layer in one["layers"])
+    True
+    """
+    printed: dict[str, Any] = {"images": [_described(image) for image in images]}
+    if differences:
+        printed["differences"] = [Difference(images[0], image).document(paths=paths) for image in images[1:]]
+    return printed
+
+
+def _described(image: Image) -> dict[str, Any]:
+    content = image.content
+    return {
+        "name": image.name,
+        "id": image.id,
+        "bytes": image.total_bytes,
+        "live_bytes": image.live_bytes,
+        "wasted_bytes": image.wasted_bytes,
+        "files": content.file_count,
+        "layers": [
+            {"index": index, "bytes": size, "instruction": instruction}
+            for index, (size, instruction) in enumerate(zip(content.layer_bytes, content.instructions, strict=True))
+        ],
+    }

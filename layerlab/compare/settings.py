@@ -1,0 +1,148 @@
+"""What images tell whoever runs them: user, command, environment, ports and their like, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from layerlab.image import Image
+
+_SECOND: Final = 1_000_000_000
+"""Durations in a config are nanoseconds."""
+_MISSING: Final = ""
+_ORDER: Final = (
+    *("platform", "user", "working directory", "entry point", "command", "shell", "stop signal"),
+    *("health check", "port", "volume", "environment", "label", "on build"),
+)
+"""The settings, in the order in which they are listed; the last ones come once for each name."""
+
+
+class Setting(NamedTuple):
+    """A setting of several images.
+
+    Attributes:
+        name: What it is, such as ``user`` or ``environment PATH``.
+        values: Its value in each image, in words as a Dockerfile has them; None where an image has none.
+    """
+
+    name: str
+    values: tuple[str | None, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the images do not agree on it."""
+        return len(set(self.values)) > 1
+
+
+def settings(images: Sequence[Image]) -> list[Setting]:
+    """All settings that one of these images has, in a fixed order.
+
+    The names and their meaning are those of the OCI image specification (``config.md``) and, for the health check,
+    the shell and ``ONBUILD``, of Docker's image specification, version 1.2.
+
+    >>> from layerlab import image
+    >>> found = settings([image.read(engine, "multi-stage-demo:optimized")])
+    >>> {setting.name: setting.values for setting in found}["user"]
+    ('10001:10001',)
+    """
+    found = [of_config(image.config) for image in images]
+    names = sorted({name for one in found for name in one}, key=_place)
+    return [Setting(name, tuple(one.get(name) for one in found)) for name in names]
+
+
+def of_config(config: Mapping[str, Any]) -> dict[str, str]:
+    """An image's settings by their names, without those that it does not have.
+
+    >>> of_config({"os": "linux", "architecture": "amd64", "config": {"User": "app", "Cmd": ["serve"]}})
+    {'platform': 'linux/amd64', 'user': 'app', 'command': '["serve"]'}
+    """
+    run = config.get("config")
+    run = run if isinstance(run, Mapping) else {}
+    platform = "/".join(str(config[key]) for key in ("os", "architecture", "variant") if config.get(key))
+    found = {
+        "platform": platform,
+        "user": _text(run.get("User")),
+        "working directory": _text(run.get("WorkingDir")),
+        "entry point": _command(run.get("Entrypoint")),
+        "command": _command(run.get("Cmd")),
+        "shell": _command(run.get("Shell")),
+        "stop signal": _text(run.get("StopSignal")),
+        "health check": _health_check(run.get("Healthcheck")),
+        **{f"port {port}": "exposed" for port in _names(run.get("ExposedPorts"))},
+        **{f"volume {path}": "declared" for path in _names(run.get("Volumes"))},
+        **_environment(run.get("Env")),
+        **{f"label {name}": _text(value) for name, value in _items(run.get("Labels"))},
+        **{f"on build {number}": _text(line) for number, line in enumerate(_list(run.get("OnBuild")), start=1)},
+    }
+    set_to_nothing = ("environment ", "label ")
+    return {name: value for name, value in found.items() if value != _MISSING or name.startswith(set_to_nothing)}
+
+
+def runs_as_root(config: Mapping[str, Any]) -> bool:
+    """Whether a container of an image of this config starts as root, unless whoever runs it says otherwise.
+
+    A user that is given by name is taken for what its name says: whether ``/etc/passwd`` gives it the number 0
+    is not looked up.
+    """
+    user = of_config(config).get("user", "").partition(":")[0].strip()
+    return user in {"", "root"} or (user.isdecimal() and int(user) == 0)
+
+
+def _place(name: str) -> tuple[int, str]:
+    for place, kind in enumerate(_ORDER):
+        if name == kind or name.startswith(f"{kind} "):
+            return place, name
+    return len(_ORDER), name
+
+
+def _command(value: object) -> str:
+    """A command as a Dockerfile has it: a JSON array, or the plain string of the shell form."""
+    words = [str(word) for word in _list(value)]
+    if len(words) == 3 and words[:2] == ["/bin/sh", "-c"]:
+        return words[2]
+    return json.dumps(words, ensure_ascii=False) if words else _text(value if isinstance(value, str) else None)
+
+
+def _health_check(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return _MISSING
+    test = [str(word) for word in _list(value.get("Test"))]
+    if not test:
+        return _MISSING
+    if test[0] == "NONE":
+        return "NONE"
+    command = " ".join(test[1:]) if test[0] == "CMD-SHELL" else json.dumps(test[1:], ensure_ascii=False)
+    options = {
+        "interval": _seconds(value.get("Interval")),
+        "timeout": _seconds(value.get("Timeout")),
+        "start-period": _seconds(value.get("StartPeriod")),
+        "start-interval": _seconds(value.get("StartInterval")),
+        "retries": _text(value.get("Retries") or None),
+    }
+    return " ".join([*(f"--{name}={said}" for name, said in options.items() if said), f"CMD {command}"])
+
+
+def _seconds(value: object) -> str:
+    return f"{value / _SECOND:g}s" if isinstance(value, int) and value > 0 else ""
+
+
+def _environment(value: object) -> dict[str, str]:
+    pairs = (str(line).partition("=") for line in _list(value))
+    return {f"environment {name}": content for name, _, content in pairs}
+
+
+def _names(value: object) -> list[str]:
+    return [name for name, _ in _items(value)]
+
+
+def _items(value: object) -> list[tuple[str, object]]:
+    return sorted((str(name), content) for name, content in value.items()) if isinstance(value, Mapping) else []
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return _MISSING if value is None else str(value)

@@ -1,0 +1,73 @@
+"""The explorer in a notebook: a widget while there is a kernel, and a picture and a table where there is none.
+
+The widget's data goes from the kernel to the page and is kept in no notebook. What a saved notebook keeps is a
+picture of some 50 kB and a folded table, for whoever reads it without running it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Final
+
+import anywidget
+import traitlets
+
+from layerlab import plots
+from layerlab.dockerfile import Dockerfile
+from layerlab.explorer import bundle, still
+from layerlab.explorer.data import NAME, packed
+from layerlab.image import Image
+
+_VIEW: Final = "application/vnd.jupyter.widget-view+json"
+
+
+class _Widget(anywidget.AnyWidget):
+    """The explorer of one image; `data` is what `layerlab.explorer.data.packed` gives."""
+
+    _esm = bundle.module()
+    data = traitlets.Bytes().tag(sync=True)
+
+
+class Explorer:
+    """What ``lab.explore(...)`` returns; a notebook shows it by itself.
+
+    Attributes:
+        image: What is shown.
+        dockerfile: The text beside it; None for the image's history.
+        name: What the Dockerfile is called.
+    """
+
+    def __init__(self, image: Image, dockerfile: Dockerfile | None = None, name: str = NAME) -> None:
+        """Nothing is made before it is shown."""
+        self.image = image
+        self.dockerfile = dockerfile
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Explorer: what is in {self.image.name}?>"
+
+    @cached_property
+    def widget(self) -> Any:
+        """The widget, made when it is first asked for."""
+        return _Widget(data=packed(self.image, self.dockerfile, name=self.name))
+
+    @cached_property
+    def picture(self) -> plots.Picture:
+        """What is shown where no widget can be: the largest owners of bytes."""
+        files = self.image.files
+        table = files.assign(image=self.image.name, name=files["owner"])[["image", "name", "part", "bytes"]]
+        return plots.owners(table.groupby(["image", "name", "part"], observed=True)["bytes"].sum().reset_index())
+
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = self.picture._repr_mimebundle_()
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        return {**data, _VIEW: view, "text/plain": repr(self)}, metadata
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display  # noqa: PLC0415  # only a notebook needs it
+
+        data, metadata = self._repr_mimebundle_()
+        display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        display({"text/html": still.words(self.image)}, raw=True)  # type: ignore[no-untyped-call]

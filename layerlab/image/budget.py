@@ -1,0 +1,73 @@
+"""How much an archive may still cost, so that a hostile one cannot exhaust memory, disk or patience.
+
+The limits lie far above what images have, and are shared by all parts of one archive. What is over a limit is
+refused, never cut: a tool that counts bytes must not leave any out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from layerlab.image.stream import damaged
+
+MOST_ENTRIES: Final = 2_000_000
+EXPANSION: Final = 200
+"""How many bytes each compressed byte may become; layers become three times as large, source code ten times."""
+
+
+@dataclass
+class Budget:
+    """What an archive may still cost.
+
+    Attributes:
+        entries: Entries of all layers together; the largest images have some hundred thousand.
+        characters: Characters of their paths.
+        apparent: Bytes that files claim to have; what a sparse file claims is stored nowhere.
+        expanded: Bytes that compressed data may become beyond `EXPANSION`: files of zeros become a thousand times
+            as large.
+        database_bytes: Bytes of the package databases that are read.
+        claims: Paths and packages that these name.
+    """
+
+    entries: int = MOST_ENTRIES
+    characters: int = 400_000_000
+    apparent: int = 2**52
+    expanded: int = 2**34
+    database_bytes: int = 256_000_000
+    claims: int = 5_000_000
+
+    def spend(self, path: str, target: str = "", size: int = 0) -> None:
+        """Account for one more entry, what it leads to, and the bytes that it claims.
+
+        Raises:
+            ArchiveError: it is one too many.
+        """
+        self.entries -= 1
+        self.characters -= len(path) + len(target)
+        self.apparent -= size
+        if self.entries < 0 or self.characters < 0:
+            raise damaged(f"it has more entries than any image has (at most {MOST_ENTRIES:,} are read)")
+        if self.apparent < 0:
+            raise damaged("its files are larger than any disk")
+
+    def expand(self, compressed: int, expanded: int) -> None:
+        """Account for compressed bytes that were read, and what they became.
+
+        Raises:
+            ArchiveError: they become far more than they should.
+        """
+        self.expanded += EXPANSION * compressed - expanded
+        if self.expanded < 0:
+            raise damaged("its compressed data expand without end")
+
+    def remember(self, size: int, claims: int) -> None:
+        """Account for a package database that was read.
+
+        Raises:
+            ArchiveError: it is one too many.
+        """
+        self.database_bytes -= size
+        self.claims -= claims
+        if self.database_bytes < 0 or self.claims < 0:
+            raise damaged("its package databases are larger than those of any image")

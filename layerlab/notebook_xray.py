@@ -1,0 +1,85 @@
+"""What a notebook asks about an image's bytes: where they came from, what it could do without, what to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from layerlab import causes as causes_module
+from layerlab import displays, workshop, xray
+from layerlab.engine import Engine
+from layerlab.errors import UsageError
+from layerlab.image import Image
+from layerlab.image import contents as reading
+from layerlab.provenance import frames
+from layerlab.xray import Examined, Source
+from layerlab.xray.proof import table
+
+
+def causes_of(engine: Engine, image: Image) -> pd.DataFrame:
+    """See `layerlab.notebook.causes`."""
+    with displays.notebook(f"reading {image.name}") as report:
+        return causes_module.causes(image, reading.of(engine, image), report)
+
+
+def origins_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd.DataFrame:
+    """See `layerlab.notebook.origins`."""
+    source = _source(engine, image, dockerfile)
+    if source is None:
+        return frames.of_layers(image)
+    origins = _examined(engine, image, source, read_contents=False).origins
+    assert origins is not None  # noqa: S101  # there was a source
+    return origins
+
+
+def stages_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd.DataFrame:
+    """See `layerlab.notebook.stages`."""
+    stages = _examined(engine, image, _needed(engine, image, dockerfile), read_contents=False).stages
+    assert stages is not None  # noqa: S101
+    return stages
+
+
+def lines_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd.DataFrame:
+    """See `layerlab.notebook.lines`."""
+    lines = _examined(engine, image, _needed(engine, image, dockerfile), read_contents=False).lines
+    assert lines is not None  # noqa: S101
+    return lines
+
+
+def advice_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd.DataFrame:
+    """See `layerlab.notebook.advice`."""
+    examined = _examined(engine, image, _source(engine, image, dockerfile))
+    rows = [(each.title, each.why, each.line, each.bytes, each.is_mechanical) for each in examined.advice]
+    found = pd.DataFrame(rows, columns=["title", "why", "line", "bytes", "mechanical"])
+    return found.astype({"title": "str", "why": "str", "line": "Int64", "bytes": "int64", "mechanical": "bool"})
+
+
+def proofs_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd.DataFrame:
+    """See `layerlab.notebook.prove`."""
+    examined = _examined(engine, image, _needed(engine, image, dockerfile), proves=True)
+    return table(examined.proofs or [])
+
+
+def _source(engine: Engine, image: Image, dockerfile: str | Path | None) -> Source | None:
+    if dockerfile is not None:
+        return Source(Path(dockerfile), Path(dockerfile).parent)
+    return xray.own_source(engine, image.id)
+
+
+def _needed(engine: Engine, image: Image, dockerfile: str | Path | None) -> Source:
+    source = _source(engine, image, dockerfile)
+    if source is None:
+        raise UsageError(
+            f"{image.name} is none of the lab's own images ({', '.join(workshop.RECIPES)}), so nobody knows its"
+            " Dockerfile",
+            remedy="say which it is: dockerfile=PATH",
+        )
+    return source
+
+
+def _examined(
+    engine: Engine, image: Image, source: Source | None, *, read_contents: bool = True, proves: bool = False
+) -> Examined:
+    with displays.notebook(f"looking into {image.name}") as report:
+        return xray.examine(engine, image, source, read_contents=read_contents, proves=proves, report=report)

@@ -1,0 +1,92 @@
+"""What tests in a real browser share: Chromium, a page of its own for each test, and the screenshots that are kept.
+
+Each test has a fresh context (no cookies, no storage of another test). No page can reach anything but this machine:
+what a page of ours needs from elsewhere is missing in the test, too, and shows up in `console_errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+
+from layerlab import chromium
+from layerlab.paths import ROOT
+
+ARTIFACTS: Final = ROOT / "artifacts" / "browser"
+"""Where screenshots are kept; git ignores it."""
+
+PATIENCE: Final = 60_000  # milliseconds that an action waits for what it acts on; the machine may be busy
+SMALL: Final = ViewportSize(width=1280, height=800)
+LARGE: Final = ViewportSize(width=1920, height=1080)
+FLAGS: Final = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+)
+_BEGAN: Final = time.time()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says where the screenshots of this run are."""
+    taken = [path for path in ARTIFACTS.rglob("*.png") if path.stat().st_mtime >= _BEGAN]
+    if taken:
+        terminalreporter.section("screenshots")
+        terminalreporter.line(f"{len(taken)} in {ARTIFACTS.relative_to(ROOT)}/")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, with a profile of its own that goes away with it."""
+    with sync_playwright() as playwright:
+        program = chromium.ensure()
+        running = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A context of its own, 1280 × 800, in the light colour scheme."""
+    made = browser.new_context(viewport=SMALL, color_scheme="light", reduced_motion="reduce")
+    made.set_default_timeout(PATIENCE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def console_errors() -> list[str]:
+    """What the page of this test has complained about: errors on its console, and exceptions that nobody caught."""
+    return []
+
+
+@pytest.fixture
+def page(context: BrowserContext, console_errors: list[str]) -> Page:
+    """A page of its own."""
+    opened = context.new_page()
+    opened.on("console", lambda said: console_errors.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: console_errors.append(f"{error.name}: {error.message}"))
+    return opened
+
+
+@pytest.fixture
+def screenshot(page: Page) -> Callable[[str], Path]:
+    """Saves what the test's page shows as a PNG file of this name, to be looked at."""
+
+    def save(name: str, *, full_page: bool = False) -> Path:
+        path = ARTIFACTS / f"{name}.png"
+        page.screenshot(path=path, full_page=full_page, animations="disabled")
+        return path
+
+    return save

@@ -1,0 +1,34 @@
+"""The examples in docstrings that need an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from layerlab import making, workshop
+from layerlab import notebook as lab
+from layerlab.checker import history
+from layerlab.engine import Engine
+from tests.examples import Example, examples
+
+WITH_ENGINE = [example for example in examples() if example.needs_engine]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _images(engine: Engine) -> None:
+    """Both images of the lab: what the examples look at."""
+    for name in workshop.RECIPES:
+        if not workshop.own_images(engine, name):  # `./lab test` has seen to that
+            making.build_image(engine, name)
+
+
+@pytest.mark.usefixtures("_readable_tags")
+@pytest.mark.parametrize("example", WITH_ENGINE, ids=str)
+def test_they_do_what_they_say(
+    example: Example, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every example that needs an engine gives what stands below it; `folder` is an empty folder."""
+    monkeypatch.setattr(history, "cache_directory", lambda: tmp_path)
+    lab.engine.cache_clear()
+    example.run(engine=engine, lab=lab, folder=tmp_path / "folder")

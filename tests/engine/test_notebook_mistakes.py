@@ -1,0 +1,148 @@
+"""nbval catches what it should: something is made wrong in a copy of the lab, and the cell that teaches it fails.
+
+The same cells pass in a copy in which nothing was changed. Both run side by side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from layerlab.engine import Engine
+from layerlab.ownership import is_own_image
+from tests.engine import lab_copy
+from tests.engine.lab_copy import LabCopy
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Something that is made wrong.
+
+    Attributes:
+        what: In a few words.
+        file, old, new: The one place that is changed. It keeps the number of lines and of steps: a cell that shows
+            these would fail for that alone.
+        notebook: The notebook that teaches the point.
+        cells: The ids of the cells that have to run: what the last one needs, and the last one, which has to fail.
+        seen: What nbval's message says of the mistake, as a pattern: the cell fails for its sake, not for another
+            reason.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    notebook: str
+    cells: tuple[str, ...]
+    seen: str
+
+
+DEVELOPMENT = '"flask", "--app", "app.wsgi", "run", "--host", "0.0.0.0"'
+MISTAKES = (
+    Mistake(
+        "the image runs as root",
+        *("Dockerfile", "USER 10001:10001", "USER 0:0"),
+        "07-production.ipynb",
+        ("cell-02", "cell-04", "cell-05", "cell-07"),
+        seen=r"change the service's code \| yes \| yes \| no \| no",
+    ),
+    Mistake(
+        "/status answers 500",
+        *(
+            "app/routes.py",
+            "requests_counted_in=REQUESTS.covers,\n    )",
+            "requests_counted_in=REQUESTS.covers,\n    ), 500",
+        ),
+        "01-the-service.ipynb",
+        ("cell-01",),
+        seen="500 INTERNAL SERVER ERROR",
+    ),
+    Mistake(
+        "the development server instead of gunicorn",
+        *("Dockerfile", '"gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"', DEVELOPMENT),
+        "04-run-and-query-it.ipynb",
+        ("cell-02", "cell-06", "cell-09"),
+        seen=r"optimized \| \S*python \S*flask",
+    ),
+    Mistake(
+        "the app is copied before the requirements",
+        *("Dockerfile", "COPY requirements.txt .", "COPY . ."),
+        "03-a-multi-stage-image.ipynb",
+        ("cell-01", "cell-24", "cell-25"),
+        seen=r"22 \| COPY \. \.",
+    ),
+    Mistake(
+        "the package index stays in the image",
+        *("Dockerfile", "RUN python -m compileall", "RUN apt-get update -q && python -m compileall"),
+        "02-a-single-stage-image.ipynb",
+        ("cell-01", "apt-lists"),
+        seen="package index that the multi-stage image stores: [1-9]",
+    ),
+    Mistake(
+        "a picture is drawn from wrong figures",
+        *("layerlab/compare.py", "WASTE: image.wasted_bytes,", "WASTE: 0,"),
+        "05-where-the-bytes-are.ipynb",
+        ("cell-02", "cell-04", "cell-06", "cell-07"),
+        seen="add up to all that it stores: False",
+    ),
+    Mistake(
+        "a plot's data ignore the seed",
+        *("app/plots.py", "np.random.default_rng(seed)", "np.random.default_rng()"),
+        "01-the-service.ipynb",
+        ("cell-01", "cell-09", "cell-13"),
+        seen=r"\b16\b",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the copies learn about layers: once for all of them."""
+    return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(scope="module")
+def right(engine: Engine, tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Iterator[LabCopy]:
+    """A copy in which nothing was changed."""
+    copy = lab_copy.make(tmp_path_factory.mktemp("right"), caches)
+    yield copy
+    copy.remove(engine)
+
+
+@pytest.fixture
+def wrong(engine: Engine, tmp_path: Path, caches: Path) -> Iterator[LabCopy]:
+    """A copy for a mistake."""
+    copy = lab_copy.make(tmp_path, caches)
+    yield copy
+    copy.remove(engine)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
+def test_the_cell_that_teaches_it_fails(mistake: Mistake, right: LabCopy, wrong: LabCopy) -> None:
+    """What comes before that cell passes, and so does all of it where nothing was changed."""
+    wrong.edit(mistake.file, mistake.old, mistake.new)
+    with ThreadPoolExecutor(2) as both:
+        compared = [both.submit(copy.compare, mistake.notebook, mistake.cells) for copy in (right, wrong)]
+    passed, failed = (outcome.result() for outcome in compared)
+
+    assert passed == dict.fromkeys(mistake.cells, "")
+    assert [cell for cell, complaint in failed.items() if complaint] == [mistake.cells[-1]], failed
+    assert re.search(mistake.seen, failed[mistake.cells[-1]])
+
+
+def test_a_copy_has_names_of_its_own(engine: Engine, right: LabCopy) -> None:
+    """What it builds has its own tags, and the lab does not take it for its own; removing leaves none of it."""
+    assert right.compare("03-a-multi-stage-image.ipynb", ["cell-01"]) == {"cell-01": ""}
+    made = right.images(engine)
+    tags = {tag for image in made for tag in image.tags}
+
+    assert {f"{right.name}-demo:single", f"{right.name}-demo:optimized"} < tags
+    assert all(tag.startswith(right.name) for tag in tags)
+    assert not any(is_own_image(image) for image in made)
+    right.remove(engine)
+    assert right.images(engine) == []
