@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from layerlab import chromium
 from layerlab.paths import ROOT
@@ -35,6 +35,9 @@ FLAGS: Final = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
 )
+NETWORK_CHANGED: Final = "net::ERR_NETWORK_CHANGED"
+"""No fault of a page's: other tests' containers come and go, and with them the machine's network devices."""
+
 _BEGAN: Final = time.time()
 
 
@@ -74,8 +77,13 @@ def console_errors() -> list[str]:
 @pytest.fixture
 def page(context: BrowserContext, console_errors: list[str]) -> Page:
     """A page of its own."""
+
+    def listen(said: ConsoleMessage) -> None:
+        if said.type == "error" and NETWORK_CHANGED not in said.text:
+            console_errors.append(said.text)
+
     opened = context.new_page()
-    opened.on("console", lambda said: console_errors.append(said.text) if said.type == "error" else None)
+    opened.on("console", listen)
     opened.on("pageerror", lambda error: console_errors.append(f"{error.name}: {error.message}"))
     return opened
 

@@ -96,11 +96,26 @@ class JupyterLab:
     page: Page
     address: str
 
+    def start(self) -> None:
+        """Open the address that ``./lab`` said."""
+        self._go(self.address)
+
     def open(self, path: str) -> None:
         """Open a file of the repository by its address, in an empty layout."""
         parts = urlsplit(self.address)
         token = parse_qs(parts.query)["token"][0]
-        self.page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/{path}?reset&token={token}")
+        self._go(f"{parts.scheme}://{parts.netloc}/lab/tree/{path}?reset&token={token}")
+
+    def _go(self, address: str) -> None:
+        # Devices of containers come and go, and Chromium breaks off requests whenever the machine's network changes.
+        # JupyterLab then says so, tries again by itself, and has to be told that one has read it.
+        trouble = self.page.locator(".jp-Dialog").filter(has_text="Server Connection Error")
+
+        def dismiss(dialog: Locator) -> None:
+            dialog.locator("button.jp-mod-accept").click()
+
+        self.page.add_locator_handler(trouble, dismiss)
+        self.page.goto(address)
 
     @property
     def notebook(self) -> Locator:

@@ -41,7 +41,7 @@ class TestTour:
     ) -> None:
         """The links of the first notebook lead to all others, and what they show has names, contrast and room."""
         lab = JupyterLab(page, address)
-        page.goto(address)
+        lab.start()
         lab.wait_for(START)
         found = {}
         themes = ["Light", "Dark"]
