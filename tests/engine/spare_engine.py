@@ -186,7 +186,11 @@ def _system(folder: Path, root: Path | None) -> list[list[str]]:
     inside = Path(f"{root}{folder}")
     inside.mkdir(parents=True, exist_ok=True)
     # Its / has to be the root of a mount, since newer engines mount it again.
-    mounts = [(root, root), (folder, inside), *((Path(f"/{name}"), root / name) for name in ("proc", "sys", "dev", "run"))]
+    mounts = [
+        (root, root),
+        (folder, inside),
+        *((Path(f"/{name}"), root / name) for name in ("proc", "sys", "dev", "run")),
+    ]
     return [["mount", "--rbind", str(source), str(target)] for source, target in mounts]
 
 
