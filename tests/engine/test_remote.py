@@ -78,7 +78,7 @@ def lab(request: pytest.FixtureRequest, remote: SpareEngine, tmp_path: Path) -> 
 
 
 def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: SmallLab) -> None:
-    """Contexts go there as streams, layers come from its export, a service is reached at its address; all is removed."""
+    """Contexts go there as streams, layers come from its export, a service is reached at its address."""
     lab.write(SERVES, "RUN dd if=/dev/zero of=/big bs=1M count=3\nRUN rm /big\n")
     started = lab.run("--no-serve")
     document = lab.run("compare", "--json")
