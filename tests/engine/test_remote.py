@@ -1,0 +1,98 @@
+"""An engine on another machine, over tcp and over ssh: in a network of its own, it shares nothing with this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.namespaces import programs
+from tests.engine.small_lab import PATIENCE, SERVES, SmallLab, give_bases, small_lab
+from tests.engine.spare_engine import SpareEngine, spare_engine
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpareEngine]:
+    """The engine over there."""
+    with spare_engine(has_address=True) as made:
+        first = made.connect()
+        give_bases(first, tmp_path_factory.mktemp("bases"))
+        first.client.close()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def secure_shell(remote: SpareEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A server for ssh beside that engine, and a folder with a client that knows it and may log in."""
+    programs("ssh", "sshd", "docker")
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    (folder / "authorized").write_text((folder / "user.pub").read_text())
+    (folder / "server").write_text(
+        f"Port 22\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\nPidFile none\nUsePAM no\n"
+        "StrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
+    )
+    (folder / "known").write_text(f"{remote.address} {(folder / 'host.pub').read_text()}")
+    client = folder / "bin/ssh"  # it reads its settings from the home that the system knows, not from HOME
+    client.parent.mkdir()
+    client.write_text(
+        f'#!/bin/sh\nexec /usr/bin/ssh -F none -i {folder}/user -o UserKnownHostsFile={folder}/known "$@"\n'
+    )
+    client.chmod(0o755)
+    remote.corner.run("mkdir", "-p", "/run/sshd")
+    remote.corner.run("ln", "-s", remote.socket, "/run/docker.sock")
+    server = subprocess.Popen(remote.corner.inside("/usr/sbin/sshd", "-D", "-e", "-f", folder / "server"))
+    deadline = time.monotonic() + PATIENCE
+    while not _listens(remote.address):
+        assert server.poll() is None, "sshd has ended"
+        assert time.monotonic() < deadline, "sshd does not listen"
+        time.sleep(0.05)
+    yield client.parent
+    server.terminate()
+    server.wait()
+
+
+def _listens(address: str) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex((address, 22)) == 0
+
+
+@pytest.fixture(params=["tcp", "ssh"])
+def lab(request: pytest.FixtureRequest, remote: SpareEngine, tmp_path: Path) -> Iterator[SmallLab]:
+    """A small lab on this machine."""
+    ssh = request.getfixturevalue("secure_shell") if request.param == "ssh" else None
+    endpoint = f"ssh://root@{remote.address}" if ssh else remote.tcp_endpoint
+    with small_lab(tmp_path / "lab", endpoint) as made:
+        if ssh:
+            made.environment["PATH"] = f"{ssh}:{os.environ['PATH']}"
+        yield made
+
+
+def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: SmallLab) -> None:
+    """Contexts go there as streams, layers come from its export, a service is reached at its address."""
+    lab.write(SERVES, "RUN dd if=/dev/zero of=/big bs=1M count=3\nRUN rm /big\n")
+    started = lab.run("--no-serve")
+    document = lab.run("compare", "--json")
+    running = lab.start("run")
+    running.wait_for("answers at")
+    running.send(signal.SIGINT)
+    ran = running.end()
+    cleaned = lab.run("clean")
+
+    assert started.status == 0, started.stderr
+    single, optimized = json.loads(document.stdout)["images"]
+    assert single["wasted_bytes"] == 3 * 2**20
+    assert single["live_bytes"] == single["bytes"] - 3 * 2**20
+    assert optimized["bytes"] - single["live_bytes"] == len("{}\n")
+    assert ran.status == 0
+    assert re.search(rf"answers at http://{re.escape(remote.address)}:5000 ", ran.stderr)
+    assert cleaned.stdout.count(": removed\n") == 2

@@ -1,0 +1,148 @@
+"""What is said and done when something goes wrong outside of the lab: the parts that need no engine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import requests
+
+from layerlab import __main__ as program
+from layerlab import engine, locks, paths, workshop
+from layerlab.build.failures import _from_outside
+from layerlab.errors import StorageError
+
+INTERRUPTED = """
+import time
+from layerlab import interrupts
+interrupts.install(lambda: print("hurry", flush=True))
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("ending", flush=True)
+    for _ in range(600):
+        time.sleep(0.1)
+"""
+HOLDER = """
+import sys
+from layerlab.locks import exclusive
+with exclusive("test"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+class TestInterrupts:
+    def test_once_in_order_thrice_at_once(self) -> None:
+        """The first Ctrl-C ends in order, the second says how things are, the third ends at once."""
+        with subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            assert [process.stdout.readline() for _ in range(2)] == ["hurry\n", "ending\n"]
+            process.send_signal(signal.SIGINT)
+            process.stderr.readline()
+            assert "once more" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 130
+
+
+class TestLocks:
+    def test_the_holder_is_named_and_a_killed_one_holds_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who waits is told for which process; the kernel lets go of the lock of one that was killed."""
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        told: list[str] = []
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+
+            def wait(holder: str) -> None:
+                told.append(holder)
+                process.kill()
+
+            with locks.exclusive("test", waiting=wait):
+                pass
+            assert told == [f"process {process.pid}"]
+
+
+class TestFolders:
+    def test_a_folder_for_notes_that_cannot_be_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The error says which folder, why, and how to name another."""
+        monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
+
+        with pytest.raises(StorageError, match="/dev/null/layerlab cannot be written") as caught:
+            paths.state_directory()
+        assert "XDG_STATE_HOME" in caught.value.remedy
+
+    @pytest.mark.parametrize("content", ["", "[", "[1]", '{"single": "x"}', '{"single": null}', "\x00"])
+    def test_a_damaged_memory_of_seconds_is_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+    ) -> None:
+        """Whatever lies there, the comparison goes on without."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        workshop.seconds_file().write_text(content)
+
+        assert workshop.cold_build_seconds("single") is None
+
+
+class TestDamage:
+    def test_of_a_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Missing, cut off and emptied packages of .venv are damage; mistakes of the lab's own are not."""
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+        emptied = types.ModuleType("emptied")
+        emptied.__file__ = str(tmp_path / "emptied.py")
+        missing = AttributeError("no attribute", name="errors", obj=emptied)
+        cut = SyntaxError("invalid syntax", (str(tmp_path / "cut.py"), 1, 1, "", 1, 1))
+
+        assert program.is_damage(ModuleNotFoundError("No module named 'pandas'", name="pandas"))
+        assert program.is_damage(cut)
+        assert program.is_damage(missing)
+        assert not program.is_damage(ModuleNotFoundError("No module named 'layerlab.x'", name="layerlab.x"))
+        with pytest.raises(ValueError, match="ours") as caught:
+            int("ours")
+        assert not program.is_damage(caught.value)
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [
+            (
+                requests.exceptions.ChunkedEncodingError("IncompleteRead"),
+                "the connection broke off",
+            ),
+            (requests.ReadTimeout("Read timed out."), "no answer in time"),
+            (requests.ConnectionError("[Errno 111] Connection refused"), "nobody can be reached there"),
+            (RuntimeError("else"), "RuntimeError"),
+        ],
+    )
+    def test_of_a_connection_that_ended(self, error: Exception, expected: str) -> None:
+        """Users read what happened, not the name of a class."""
+        assert engine._in_words(error) == expected
+
+    @pytest.mark.parametrize(
+        ("log", "expected"),
+        [
+            ("dd: error writing '/big': No space left on device\n", "the disk is full"),
+            ("E: Release file for x is not valid yet (invalid for another 3d 2h)\n", "the clock"),
+            ("Temporary failure resolving 'deb.example'\n", "the network"),
+            ("NewConnectionError: Failed to establish a new connection\n", "the network"),
+            ("ModuleNotFoundError: No module named 'app'\n", ""),
+        ],
+    )
+    def test_of_a_step_that_failed(self, log: str, expected: str) -> None:
+        """What is not the Dockerfile's fault is not blamed on it."""
+        said = _from_outside(log)
+        assert (expected in said) if expected else said == ""
