@@ -79,7 +79,7 @@ def lab_lines(text: str) -> Iterator[list[str]]:
     """The command lines of the lab in a piece of code, as words: what may be left out or repeated is kept once."""
     if "[OPTIONS]" in text:  # how a command is used, not something to type
         return
-    for line in re.findall(r"(?:^|(?<=[ $(`]))\./lab(?: [^|#;&)`>]*)?", text):
+    for line in re.findall(r"(?:^|(?<=[ $(`]))\./lab(?: [^|#;&)`>,]*)?", text):
         plain = re.sub(r"[\[\]]|\.\.\.|…", "", line.partition("  ")[0]).strip()
         yield shlex.split(plain.rstrip(".,:"))
 
