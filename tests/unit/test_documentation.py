@@ -77,7 +77,7 @@ def test_a_dead_link_is_seen(tmp_path_factory: pytest.TempPathFactory, monkeypat
 
 def lab_lines(text: str) -> Iterator[list[str]]:
     """The command lines of the lab in a piece of code, as words: what may be left out or repeated is kept once."""
-    if "[OPTIONS]" in text:  # how a command is used, not something to type
+    if "[OPTIONS]" in text or text.startswith(("lab: ", "… ", "…: ")):  # usage and messages, nothing to type
         return
     for line in re.findall(r"(?:^|(?<=[ $(`]))\./lab(?: [^|#;&)`>,]*)?", text):
         plain = re.sub(r"[\[\]]|\.\.\.|…", "", line.partition("  ")[0]).strip()
