@@ -32,10 +32,10 @@ def home() -> Response:
     style = render_template("style.css")
     page = render_template("home.html", style=style, seed=seed, kinds=list(plots.KINDS), width=640, height=400)
     response = Response(page, content_type="text/html; charset=utf-8")
-    # Pictures from here, and the one style sheet that the page holds; no script, no other place.
+    # Pictures from here, the empty icon, and the one style sheet that the page holds; no script, no other place.
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; img-src 'self'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'"
+        f"default-src 'none'; img-src 'self' data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'"
     )
     return response
 

@@ -138,7 +138,7 @@ class Panel:
             self._say(f"Checking … {step.title}")
 
     def _say(self, sentence: str) -> None:
-        self._state.value = f'<p role="status">{_safe(sentence)}</p>'
+        self._state.value = f'<p role="status" style="line-height:1.4">{_safe(sentence)}</p>'
 
     def _show_verdict(self, verdict: Verdict, changes: Sequence[Change]) -> None:
         memory, source = history.recall(self._folder), show.source_of(self._folder)
@@ -171,7 +171,7 @@ class _FindingView:
     ) -> None:
         self._task, self._finding = task, finding
         self._hints = widgets.HTML()
-        self._button = widgets.Button(layout=widgets.Layout(width="auto"))
+        self._button = widgets.Button(layout=widgets.Layout(width="max-content"))
         self._button.on_click(lambda _: self._show(ask()))
         parts = [widgets.HTML(finding_html(finding, excerpt)), self._hints, self._button]
         self.box = widgets.VBox(parts, layout=widgets.Layout(margin="0 0 0.6em 2em"))
@@ -209,7 +209,11 @@ def finding_html(finding: Finding, excerpt: str) -> str:
     """A finding: its place, the lines that it is about, and what it says."""
     place = words.place(finding)
     where = f"<code>{_safe(place)}</code>: " if place else ""
-    code = f'<pre style="overflow-x:auto;line-height:1.3">{_safe(excerpt)}</pre>' if excerpt else ""
+    code = (
+        f'<pre style="white-space:pre-wrap;word-break:normal;line-height:1.3">{_safe(excerpt)}</pre>'
+        if excerpt
+        else ""
+    )
     return (
         f'<div style="line-height:1.4"><b>{where}{finding.level}</b>{code}<div>{_safe(finding.message)}</div></div>'
     )
