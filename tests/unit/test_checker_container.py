@@ -198,6 +198,7 @@ class TestEnded:
         """A container that ends with 0 had no server in the foreground."""
         assert "foreground" in diagnosis.ended({"ExitCode": 0}, "done", 1).message
 
+    @pytest.mark.slow
     def test_hostile_log(self):
         """A log made to keep the patterns busy is read all the same."""
         log = "\n".join([": ".join(["a.so" * 70]) * 3] * 100)

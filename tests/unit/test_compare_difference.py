@@ -53,6 +53,7 @@ def described(naive: Naive) -> dict[str, tuple[str, int, int, int]]:
 
 
 class TestPaths:
+    @pytest.mark.slow
     @ALMOST_ALL
     @given(stacks(), stacks())
     def test_agree_with_a_naive_merge(self, before: Stack, after: Stack) -> None:
@@ -103,6 +104,7 @@ class TestPaths:
 
 
 class TestSums:
+    @pytest.mark.slow
     @ALMOST_ALL
     @given(stacks(), stacks())
     def test_add_up(self, before: Stack, after: Stack) -> None:
@@ -121,6 +123,7 @@ class TestSums:
             "paths": other.live_bytes - one.live_bytes,
         }
 
+    @pytest.mark.slow
     @ALMOST_ALL
     @given(stacks(), stacks())
     def test_each_path_counts_in_the_innermost_place(self, before: Stack, after: Stack) -> None:

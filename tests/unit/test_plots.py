@@ -27,6 +27,8 @@ from layerlab import plots
 from layerlab.errors import UsageError
 from layerlab.plots import Picture, labels, style
 
+pytestmark = pytest.mark.slow  # drawing takes long: ./lab test --fast does without
+
 MB = 10**6
 
 HOSTILE = [
@@ -770,7 +772,6 @@ class TestTables:
         pd.testing.assert_frame_equal(WASTE, tables[1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 class TestEveryPicture:
     def test_no_text_overlaps(self, drawn: dict[str, Picture], name: str) -> None:
@@ -871,7 +872,6 @@ class TestPicture:
         assert "&lt;img src=x" in words
         assert "\n" not in words
 
-    @pytest.mark.slow
     def test_nbconvert_shows_the_alternative_text(self) -> None:
         """A page made from a notebook has it as the picture's alt."""
         exporter = pytest.importorskip("nbconvert").HTMLExporter(template_name="classic")
