@@ -112,13 +112,20 @@ class SpareEngine:
         """Kill it as a crash would; its containerd dies with it, and what both have written down stays."""
         self._signal(signal.SIGKILL)
 
+    def end(self) -> None:
+        """End it for good, however it is."""
+        if self._process is not None and self._process.poll() is None:
+            self.thaw()
+            self.kill()
+
     def freeze(self) -> None:
         """Let it hear everything and say nothing, as in a virtual machine that is suspended."""
         self.corner.run("kill", "-STOP", (self.folder / "docker.pid").read_text().strip())
 
     def thaw(self) -> None:
         """Let it go on."""
-        self.corner.run("kill", "-CONT", (self.folder / "docker.pid").read_text().strip())
+        with contextlib.suppress(FileNotFoundError):
+            self.corner.run("kill", "-CONT", (self.folder / "docker.pid").read_text().strip())
         if self._process is not None:  # nsenter, which stops along with what it has started
             self._process.send_signal(signal.SIGCONT)
 
@@ -160,8 +167,11 @@ def spare_engine(
             address = _connect(place) if has_address else ""
             (folder / "daemon.json").write_text(json.dumps(settings or {}))
             spare = SpareEngine(place, folder, address, tuple(options), root)
-            spare.start()
-            yield spare
+            try:
+                spare.start()
+                yield spare
+            finally:
+                spare.end()
     finally:
         _remove(folder)
 
