@@ -132,23 +132,26 @@ def _is_it(place: _Place, name: str, run: Instruction | None = None) -> bool:
     return False
 
 
-def _is_same(evidence: Evidence, path: str, depth: int = 0) -> bool:
+def _is_same(evidence: Evidence, path: str) -> bool:
     """Whether a file of the context is requirements.txt, or says the same, or includes it."""
     known = {**evidence.workspace, **evidence.context}
-    original, other = known.get(REQUIREMENTS), evidence.context.get(path)
-    if path == REQUIREMENTS:
-        return True
-    if original is None or other is None or depth > _DEEPEST:
-        return False
-    text = other[:_LONGEST].decode(errors="replace")
-    included = [found[1].strip("\"'") for found in _INCLUDE.finditer(text)]
-    beside = [posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in included]
-    # Where the image has both in one folder, the name alone is how one finds the other.
-    return (
-        other.split() == original.split()
-        or REQUIREMENTS in included
-        or any(_is_same(evidence, name, depth + 1) for name in beside if name != path)
-    )
+    original = known.get(REQUIREMENTS)
+    todo, seen = [path], {path}
+    while todo:
+        path = todo.pop()
+        other = evidence.context.get(path)
+        if path == REQUIREMENTS:
+            return True
+        if original is None or other is None:
+            continue
+        included = [found[1].strip("\"'") for found in _INCLUDE.finditer(other[:_LONGEST].decode(errors="replace"))]
+        # Where the image has both in one folder, the name alone is how one finds the other.
+        if other.split() == original.split() or REQUIREMENTS in included:
+            return True
+        beside = {posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in included}
+        todo += beside - seen
+        seen |= beside
+    return False
 
 
 def _written(place: _Place, run: Instruction, base: str) -> bool | None:
