@@ -100,7 +100,7 @@ def _engine(engine: Engine) -> Iterator[Finding]:
             "Docker engine",
             "missing",
             f"Podman {where} has no BuildKit, with which the lab builds",
-            "point DOCKER_HOST to a Docker engine; `./lab xray`, `compare` and `run` work with Podman",
+            "point DOCKER_HOST to a Docker engine; `./lab xray` and `compare` work with Podman",
         )
     else:
         yield Finding("Docker engine", "ok", where)

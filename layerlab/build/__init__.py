@@ -196,7 +196,7 @@ def _check_builder(engine: Engine) -> None:
         raise EngineError(
             f"Podman {engine.version} has no BuildKit, with which the lab builds",
             remedy="point DOCKER_HOST to a Docker engine for what builds (./lab, build, check, the notebooks); "
-            "`./lab xray`, `compare` and `run` work with Podman",
+            "`./lab xray` and `compare` work with Podman",
         )
     version = tuple(int(number) for number in re.findall(r"\d+", engine.version)[:2])
     if engine.has_containerd_store and version < (27, 5):
