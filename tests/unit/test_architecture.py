@@ -106,6 +106,15 @@ def test_the_service_knows_nothing_of_the_lab() -> None:
         assert "layerlab" not in path.read_text(encoding="utf-8")
 
 
+def test_the_lab_needs_neither_its_tests_nor_its_benchmarks() -> None:
+    """What learners run imports nothing of what only developers have the packages for."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                assert (module or "").split(".")[0] not in {"tests", "benchmarks", "pytest", "hypothesis"}, path
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "parse(text": dockerfile.parse,
     "build(engine": build.build,
