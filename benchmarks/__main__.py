@@ -34,6 +34,7 @@ PARTS: Final[dict[str, str]] = {
     "builds": "builds: cold, after a change of the app, after a change of the requirements",
     "service": "first answer, requests per second, memory",
     "analysis": "a look into an image, beside dive's",
+    "large": "a look into an image of 10 GB and 500,000 files: seconds and memory",
     "checking": "a check of a solution",
     "start": "from ./lab to JupyterLab",
 }

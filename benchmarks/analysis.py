@@ -3,23 +3,28 @@
 A first look has an empty cache, a second look the one that the first has filled. The tables are `layerlab.image.read`
 with its four DataFrames, in a Python that has everything imported; the document is a process from its start to the
 JSON that it prints. dive (https://github.com/wagoodman/dive) writes what it finds as JSON, too. It reads what
-``docker save`` writes, so it can never be faster than that.
+``docker save`` writes, so it can never be faster than that; nor can the lab where it may not read the engine's
+directories (it is told so here, and reads that stream), which is measured beside ``docker save`` in turns.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import statistics
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from benchmarks import programs
 from benchmarks.rows import Row, Setting
-from layerlab import workshop
+from layerlab import runs, workshop
+from layerlab.engine import Engine
 
 PROGRAMS: Final = ("docker", "dive")
 _TABLES: Final = """
@@ -37,38 +42,61 @@ import json, sys
 from layerlab import compare, engine, image
 print(json.dumps(compare.document([image.read(engine.connect(), sys.argv[1])])))
 """
+_EXPORT: Final = f"""
+from layerlab.image import overlay
+overlay.can_read = lambda: False
+{_DOCUMENT}
+"""
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """First and second looks beside dive, and a first look beside ``docker save``."""
+    """First and second looks beside dive, and looks at the stream of ``docker save`` beside that alone."""
     name = str(workshop.find(setting.engine, "single").id)
     environment = {"DOCKER_HOST": setting.engine.endpoint}
-    save_command = [programs.find("docker"), "save", name]
     dive_command = [programs.find("dive"), name, "--json", str(setting.folder / "dive.json")]
-    save = setting.once("docker save", lambda: programs.run(save_command, environment))
     dives = setting.once("dive", lambda: programs.run(dive_command, environment))
-    looks = _looks(setting, name)
+    tables = _looks(setting, name, "tables", _TABLES)
+    document = _looks(setting, name, "document", _DOCUMENT)
+    with _one_layer_more(setting.engine, name) as rebuilt:
+        again = [
+            _look(_TABLES, rebuilt, _cache(setting, "tables", number), setting.engine.endpoint, own_clock=True)
+            for number in range(setting.repeat)
+        ]
     image = "the single-stage image"
-    yield Row(f"{image}: layers, files, waste, packages as tables, first look", looks[0], "s", "dive", dives)
-    yield Row("the same, second look", looks[1], "s", "dive", dives)
-    yield Row(f"{image}: a process that prints the JSON document, first look", looks[2], "s", "dive", dives)
-    yield Row("the same, second look", looks[3], "s", "dive", dives)
-    yield Row("the same, first look", looks[2], "s", "docker save alone", save)
+    yield Row(f"{image}: layers, files, waste, packages as tables, first look", tables[0], "s", "dive", dives)
+    yield Row("the same, second look", tables[1], "s", "dive", dives)
+    yield Row("the same, with one new layer on top", statistics.median(again), "s", "dive", dives)
+    yield Row(f"{image}: a process that prints the JSON document, first look", document[0], "s", "dive", dives)
+    yield Row("the same, second look", document[1], "s", "dive", dives)
+    stream, save = _beside_save(setting, name, environment)
+    yield Row("the same, first look, directories not readable", stream, "s", "docker save alone", save)
 
 
-def _looks(setting: Setting, name: str) -> list[float]:
-    """First and second looks for tables, then for the document: the median of each."""
-    medians = []
-    for kind, code in (("tables", _TABLES), ("document", _DOCUMENT)):
-        first: list[float] = []
-        second: list[float] = []
-        for number in range(setting.repeat):
-            cache = setting.folder / f"{kind} {number}"
-            with setting.step(f"{kind}: a first and a second look ({number + 1})"):
-                for seconds in (first, second):
-                    seconds.append(_look(code, name, cache, setting.engine.endpoint, own_clock=kind == "tables"))
-        medians += [statistics.median(first), statistics.median(second)]
-    return medians
+def _looks(setting: Setting, name: str, kind: str, code: str) -> tuple[float, float]:
+    """The medians of first and of second looks."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for number in range(setting.repeat):
+        with setting.step(f"{kind}: a first and a second look ({number + 1})"):
+            for looks in seconds:
+                cache = _cache(setting, kind, number)
+                looks.append(_look(code, name, cache, setting.engine.endpoint, own_clock=kind == "tables"))
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+def _beside_save(setting: Setting, name: str, environment: dict[str, str]) -> tuple[float, float]:
+    """The medians of looks at the stream, and of ``docker save``, in turns: both read the same gigabytes from disk."""
+    looks, saves = [], []
+    command = [programs.find("docker"), "save", name]
+    for number in range(setting.repeat):
+        saves.append(setting.once(f"docker save ({number + 1})", lambda: programs.run(command, environment)))
+        with setting.step(f"a look at its stream ({number + 1})"):
+            cache = _cache(setting, "stream", number)
+            looks.append(_look(_EXPORT, name, cache, setting.engine.endpoint, own_clock=False))
+    return statistics.median(looks), statistics.median(saves)
+
+
+def _cache(setting: Setting, kind: str, number: int) -> Path:
+    return setting.folder / f"{kind} {number}"
 
 
 def _look(code: str, name: str, cache: Path, endpoint: str, *, own_clock: bool) -> float:
@@ -78,3 +106,23 @@ def _look(code: str, name: str, cache: Path, endpoint: str, *, own_clock: bool) 
         [sys.executable, "-c", code, name], env=environment, check=True, stdout=subprocess.PIPE, text=True
     )
     return float(done.stdout) if own_clock else time.perf_counter() - began
+
+
+@contextmanager
+def _one_layer_more(engine: Engine, name: str) -> Iterator[str]:
+    """The id of an image like this one with another layer on top; it is removed afterwards."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as out:
+        info = tarfile.TarInfo("new")
+        info.size = 8
+        out.addfile(info, io.BytesIO(f"{time.time_ns():x}"[-8:].encode()))
+    container = engine.client.containers.create(name, ["none"], labels=runs.labels(engine))
+    try:
+        container.put_archive("/", archive.getvalue())
+        rebuilt = str(container.commit().id)
+    finally:
+        container.remove(v=True, force=True)
+    try:
+        yield rebuilt
+    finally:
+        engine.client.images.remove(rebuilt, force=True)

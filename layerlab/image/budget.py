@@ -12,7 +12,7 @@ from typing import Final
 from layerlab.image.stream import damaged
 
 MOST_ENTRIES: Final = 2_000_000
-EXPANSION: Final = 200
+EXPANSION: Final = 50
 """How many bytes each compressed byte may become; layers become three times as large, source code ten times."""
 
 

@@ -24,6 +24,7 @@ OPAQUE: Final = ".wh..wh..opq"
 AUFS: Final = ".wh..wh."
 """What AUFS kept for itself begins so; it is in old archives and means nothing."""
 
+_NOT_PLAIN: Final = frozenset(["", ".", "/"])
 _KINDS: Final = {"0": FILE, "2": SYMLINK, "3": DEVICE, "4": DEVICE, "5": DIRECTORY, "6": FIFO}
 _COLUMNS: Final = "BqHII"
 """Kind, size, mode, uid and gid, as `array` stores them: a layer may have hundreds of thousands of entries."""
@@ -60,6 +61,8 @@ def absolute(name: str) -> str:
     Raises:
         ArchiveError: it leads outside.
     """
+    if name[:1] not in _NOT_PLAIN and name[-1] != "/" and not ("/." in name or "//" in name or "\0" in name):
+        return f"/{name}"
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts or "\0" in name:
         raise damaged("a name that leads outside of the archive")

@@ -39,7 +39,8 @@ def is_database(path: str) -> bool:
 
 def remembered(path: str, text: bytes) -> int:
     """How many things at most `read_databases` will remember of this file: paths or packages."""
-    return text.count(b"\nPackage:" if path == _STATUS or path.startswith(_STATUS_D) else b"\n") + 1
+    has_packages = path == _STATUS or (path.startswith(_STATUS_D) and not path.endswith(".md5sums"))
+    return text.count(b"\nPackage:" if has_packages else b"\n") + 1
 
 
 def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
@@ -65,7 +66,8 @@ def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
 def _paragraphs(text: str) -> Iterator[tuple[str, str]]:
     """Names and versions of the installed packages of a control file (deb822)."""
     for paragraph in re.split(r"\n\s*\n", text):
-        fields = dict(re.findall(r"^(Package|Version|Status): *(.*?) *$", paragraph, re.MULTILINE))
+        found = re.findall(r"^(Package|Version|Status):(.*)$", paragraph, re.MULTILINE)
+        fields = {name: value.strip() for name, value in found}
         if fields.get("Package") and fields.get("Status", "install ok installed").endswith(" installed"):
             yield fields["Package"], fields.get("Version", "")
 

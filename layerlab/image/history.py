@@ -16,7 +16,9 @@ from typing import Any, Final
 from layerlab.dockerfile import Dockerfile, Instruction
 
 _NOP: Final = re.compile(r"/bin/sh -c #\(nop\)\s*")
-_RUN: Final = re.compile(r"(?:RUN\s+)?(?:\|\d+ (?P<arguments>.*?))?\s*/bin/sh -c (?P<command>.*)", re.DOTALL)
+_ARGUMENT_COUNT: Final = re.compile(r"\|\d+ ")
+_FLAGS: Final = re.compile(r"(?:--[a-z]+=\S+ )*")
+_SHELL: Final = "/bin/sh -c "
 _CLASSIC_COPY: Final = re.compile(r"(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
@@ -66,9 +68,14 @@ def instruction(raw: str) -> str:
     text = raw.strip().removesuffix("# buildkit").rstrip()
     if found := _NOP.match(text):
         return text[found.end() :]
-    if found := _RUN.fullmatch(text):
-        return " ".join(filter(None, ["RUN", found["arguments"], found["command"].strip()]))
-    return text
+    # Histories come from strangers, and may be megabytes long: no pattern here tries one place after the other.
+    rest = text.removeprefix("RUN").lstrip() if text[:3] == "RUN" and text[3:4].isspace() else text
+    arguments = ""
+    if found := _ARGUMENT_COUNT.match(rest):
+        arguments, shell, command = rest[found.end() :].partition(_SHELL)
+    else:
+        shell, command = rest[: len(_SHELL)], rest[len(_SHELL) :]
+    return " ".join(filter(None, ["RUN", arguments.strip(), command.strip()])) if shell == _SHELL else text
 
 
 def instructions(config: dict[str, Any], layer_count: int) -> list[str]:
@@ -146,13 +153,13 @@ def _same(raw: str, candidate: Instruction, shells: set[str]) -> bool:
         return _same_command(_squeeze(text).removeprefix("RUN "), candidate, shells)
     text = _squeeze(_NOP.sub("", text, count=1)).removeprefix(f"{candidate.keyword} ")
     if candidate.keyword == "WORKDIR":  # a relative one is written down as what it means
-        pattern = _pattern(candidate.value.strip("\"'").rstrip("/"), before="(.*/)?")
-        return pattern.fullmatch(text.rstrip("/")) is not None
+        folder, written = text.rstrip("/"), _literals(candidate.value.strip("\"'").rstrip("/"))
+        return _fits(folder, written) or _fits(folder, ["", f"/{written[0]}", *written[1:]])
     if not candidate.arguments:
         return False
     if classic := _CLASSIC_COPY.fullmatch(text):
-        return _pattern(candidate.arguments[-1].rstrip("/")).fullmatch(classic[1].rstrip("/ ")) is not None
-    return _pattern(" ".join(candidate.arguments), before="(--[a-z]+=\\S+ )*").fullmatch(text) is not None
+        return _fits(classic[1].rstrip("/ "), _literals(candidate.arguments[-1].rstrip("/")))
+    return _fits(_FLAGS.sub("", text, count=1), _literals(" ".join(candidate.arguments)))
 
 
 def _same_command(text: str, candidate: Instruction, shells: set[str]) -> bool:
@@ -173,10 +180,25 @@ def _same_command(text: str, candidate: Instruction, shells: set[str]) -> bool:
     return False
 
 
-def _pattern(text: str, before: str = "") -> re.Pattern[str]:
-    """What matches this text of a Dockerfile once its variables are replaced."""
-    literal = [re.escape(part) for part in _VARIABLE.split(_squeeze(text))]
-    return re.compile(before + ".*".join(literal))
+def _literals(text: str) -> list[str]:
+    """What stands between the variables of this text of a Dockerfile."""
+    return _VARIABLE.split(_squeeze(text))
+
+
+def _fits(text: str, literals: Sequence[str]) -> bool:
+    """Whether these literals, with anything between them, make up a text."""
+    if len(literals) == 1:
+        return text == literals[0]
+    first, *middle, last = literals
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for literal in middle:
+        found = text.find(literal, at, end)
+        if found < 0:
+            return False
+        at = found + len(literal)
+    return True
 
 
 def _squeeze(text: str) -> str:

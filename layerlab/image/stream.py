@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Final
 
 from layerlab.errors import ArchiveError
 
 PIECE: Final = 2**20
 """Bytes that are asked for at once."""
+
+_LARGE: Final = 2**16  # bytes; handing less to another thread takes longer than hashing it
 
 
 def damaged(what: str) -> ArchiveError:
@@ -119,21 +123,36 @@ class Stream:
 
 
 class Hashed:
-    """Passes pieces on and computes the SHA-256 of all that has passed."""
+    """Passes pieces on and computes the SHA-256 of all that has passed.
+
+    A large piece is hashed by another thread while it is looked at here: hashing takes as long as all the rest.
+    """
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = pieces
         self._hash = hashlib.sha256()
 
     def __iter__(self) -> Iterator[bytes]:
+        going_on: Future[None] | None = None
         for piece in self._pieces:
-            self._hash.update(piece)
+            if going_on is not None:
+                going_on.result()
+            going_on = _hashing().submit(self._hash.update, piece) if len(piece) >= _LARGE else None
+            if going_on is None:
+                self._hash.update(piece)
             yield piece
+        if going_on is not None:
+            going_on.result()
 
     @property
     def digest(self) -> str:
         """Such as ``sha256:e3b0...``."""
         return f"sha256:{self._hash.hexdigest()}"
+
+
+@cache
+def _hashing() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="layerlab-hashing")
 
 
 class Stretch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from layerlab.errors import ArchiveError
@@ -115,10 +116,8 @@ def _parse(header: bytes) -> tuple[Member, tuple[int, bool] | None]:
         sparse = (apparent, bool(header[482]))
     elif kind != "0" and kind not in _NAMES_AND_ATTRIBUTES:
         raise damaged(f"an entry of an unknown kind, {kind!r}")
-    member = Member(
-        _text(text), kind, length, apparent, _number(mode) & 0o7777, _id(_number(uid)), _id(_number(gid)),
-        _text(link.partition(b"\0")[0]),
-    )  # fmt: skip
+    target = _text(link.partition(b"\0")[0]) if link[0] else ""
+    member = Member(_text(text), kind, length, apparent, _mode(mode), _id(uid), _id(gid), target)
     return member, sparse
 
 
@@ -128,7 +127,7 @@ def _number(field: bytes) -> int:
             raise damaged("a negative number")
         return int.from_bytes(bytes([field[0] & 0x3F]) + field[1:], "big")
     try:
-        return int(field.partition(b"\0")[0].strip() or b"0", 8)
+        return int(field.strip(b" \0") or b"0", 8)
     except ValueError as error:
         raise damaged("something that is not a number") from error
 
@@ -139,7 +138,17 @@ def _size(number: int) -> int:
     return number
 
 
-def _id(number: int) -> int:
+@lru_cache
+def _mode(field: bytes) -> int:  # there are only few
+    return _number(field) & 0o7777
+
+
+@lru_cache
+def _id(field: bytes) -> int:
+    return _owner(_number(field))
+
+
+def _owner(number: int) -> int:
     if not 0 <= number < 2**32:
         raise damaged("an owner that cannot be")
     return number
@@ -197,8 +206,8 @@ def _with_extensions(member: Member, extended: dict[str, str]) -> Member:
         name=extended.get("GNU.sparse.name", extended.get("path", member.name)),
         size=size,
         apparent_size=apparent,
-        uid=_id(numbers.get("uid", member.uid)),
-        gid=_id(numbers.get("gid", member.gid)),
+        uid=_owner(numbers.get("uid", member.uid)),
+        gid=_owner(numbers.get("gid", member.gid)),
         link=extended.get("linkpath", member.link),
     )
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.image.databases import is_database, read_databases
+from layerlab.image.databases import is_database, read_databases, remembered
 
 INFO = "/var/lib/dpkg/info"
 
@@ -139,3 +139,41 @@ def test_apk() -> None:
         ("apk", "musl", "1.2-r1", ["/lib/ld-musl-x86_64.so.1", "/top"]),
         ("apk", "curl", "8", ["/usr/bin/curl"]),
     ]
+
+
+SPACES = " " * 2_000_000
+DATABASES = [
+    "/var/lib/dpkg/status",
+    f"{INFO}/x.list",
+    "/var/lib/dpkg/status.d/x",
+    "/var/lib/dpkg/status.d/x.md5sums",
+    "/lib/apk/db/installed",
+    "/s/x-1.dist-info/RECORD",
+]
+
+
+@pytest.mark.parametrize("source", DATABASES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Package: a{SPACES}b\n",
+        f"P:a{SPACES}b\n",
+        f"a{SPACES}b,,\n",
+        "\n\r" * 500_000,
+        "\n \n x" * 200_000,
+        '"' * 999_999,
+    ],
+    ids=["package", "P", "path", "line ends", "paragraphs", "quotes"],
+)
+def test_hostile_content(source: str, text: str) -> None:
+    """No content takes longer than its length: patterns that try each place anew would take hours here."""
+    assert all(len(claim.name) <= len(text) for claim in read_databases({source: text.encode()}))
+
+
+@pytest.mark.parametrize("source", DATABASES)
+def test_what_is_remembered(source: str) -> None:
+    """The number of paths and packages that a database will take is known before it is taken apart."""
+    text = b"/a/b\nPackage: x\nStatus: install ok installed\n\nPackage: y\nP:z\nR:f\nd41d  usr/f\n" * 50
+
+    found = read_databases({source: text})
+    assert 0 < sum(len(claim.paths) or 1 for claim in found) <= remembered(source, text)

@@ -207,3 +207,23 @@ def test_what_came_from_the_context() -> None:
     found = history.origins(config(CLASSIC), 6, parse(MULTI_STAGE))
 
     assert history.from_context(found) == [4]
+
+
+class TestHostile:
+    SPACES = " " * 2_000_000
+
+    @pytest.mark.parametrize(
+        "raw", [f"RUN |1 {SPACES}x", f"|9 {SPACES}/bin/sh -c x", f"RUN{SPACES}x", f"/bin/sh -c #(nop){SPACES}x"]
+    )
+    def test_an_instruction(self, raw: str) -> None:
+        """A history's line of megabytes takes no longer than its length."""
+        assert history.instruction(raw).endswith("x")
+
+    @pytest.mark.parametrize("written", ["COPY $a $b $c $d $e $f x", "WORKDIR $a/$b/$c/$d/$e", "ADD --x=$a $b /"])
+    @pytest.mark.parametrize("made", ["a b " * 200_000, "--from=x " * 200_000, SPACES])
+    def test_variables(self, written: str, made: str) -> None:
+        """Nor does comparing it with an instruction that has many variables."""
+        keyword = written.partition(" ")[0]
+        config = {"history": [{"created_by": f"{keyword} {made}y # buildkit"}]}
+
+        assert history.origins(config, 1, parse(f"FROM x\n{written}\n")) == {}
