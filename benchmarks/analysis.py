@@ -84,7 +84,7 @@ def _looks(setting: Setting, name: str, kind: str, code: str) -> tuple[float, fl
 
 
 def _beside_save(setting: Setting, name: str, environment: dict[str, str]) -> tuple[float, float]:
-    """The medians of looks at the stream, and of ``docker save``, in turns: both read the same gigabytes from disk."""
+    """The medians of looks at the stream and of ``docker save``, in turns: both read the same gigabytes from disk."""
     looks, saves = [], []
     command = [programs.find("docker"), "save", name]
     for number in range(setting.repeat):

@@ -153,8 +153,7 @@ def connect() -> Engine:
         EngineTooOld: the engine is older than `MINIMUM_VERSION`.
         EngineError: the docker context cannot be read.
 
-    >>> engine = connect()
-    >>> engine.client.ping()
+    >>> connect().client.ping() == engine.client.ping()
     True
     """
     failure: EngineError | None = None

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import docker.errors
 import requests
@@ -23,7 +24,8 @@ from layerlab.locks import exclusive
 from layerlab.ownership import CONTAINER_LABEL, RUN_ID, container_labels, is_own_container
 from layerlab.paths import state_directory, unusable
 
-_held: Final[dict[Path, IO[str]]] = {}
+_held: Final[dict[Path, int]] = {}
+"""The locks of this run, open as long as this process lives."""
 
 
 def labels(engine: Engine) -> dict[str, str]:
@@ -36,9 +38,8 @@ def labels(engine: Engine) -> dict[str, str]:
     if path not in _held:
         with exclusive("runs"):
             try:
-                lock = path.open("w")
-                lock.write(RUN_ID)
-                lock.flush()
+                lock = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                os.write(lock, RUN_ID.encode())
             except OSError as error:
                 raise unusable(path, error) from error
             fcntl.flock(lock, fcntl.LOCK_SH)  # shared: the kernels of one ./lab are one run

@@ -62,7 +62,9 @@ def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErr
 
 
 def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabError:
-    if is_disk_full(message):  # whatever was being done: it is nobody's mistake
+    # Whatever was being done, it is nobody's mistake. But of a command that ran and failed, older engines repeat the
+    # text, which may hold such words, too: its log tells more.
+    if is_disk_full(message) and not _EXIT_CODE.search(message):
         return disk_full(_cause(message))
     failed = [row for row in rows if row.state == "failed"]
     # What runs beside a step that fails is cancelled; that is no cause.

@@ -87,7 +87,11 @@ def compare_command(images: tuple[str, ...], layers: bool, paths: bool, platform
 @click.option("--advice", is_flag=True, help="Say what to change, and what that would save.")
 @click.option("--prove", is_flag=True, help="Make those edits in a copy, build it, and measure what they save.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write all of it to one HTML file.")
-@click.option("--dockerfile", metavar="FILE", help="What IMAGE was built from; the lab's own images need none.")
+@click.option(
+    "--dockerfile",
+    metavar="FILE",
+    help="What IMAGE was built from, as the lab knows of its own images; implies --origins.",
+)
 @click.option("--context", metavar="DIR", help="The build context  [default: the Dockerfile's folder]")
 @click.option("--target", metavar="STAGE", help="The stage that IMAGE is  [default: the last]")
 @click.option("--build-arg", "arguments", metavar="NAME=VALUE", multiple=True, help="As IMAGE was built with.")
@@ -135,15 +139,16 @@ def xray(  # noqa: PLR0917  # click calls it by names
             f"{html} cannot be written: there is no folder {html.parent}", remedy="name one that is there"
         )
     source = _source(**said)
+    origins = origins or source is not None
     examines = origins or advice or prove or html is not None
-    engine = find_engine(needed=(examines and source is not None) or not _is_file(image))
+    engine = find_engine(needed=source is not None or not _is_file(image))
     if source is None and engine is not None and examines:
         source = _xray().own_source(engine, image)
     looked = _look(engine, image, platform, source.parsed if source else None)
     checks = budget.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
     if examines:
-        must_fit = origins or advice or prove or said["dockerfile"] is not None
+        must_fit = origins or advice or prove
         reads = advice or prove or html is not None
         found = _examine(engine, looked, source, reads=reads, proves=prove, must_fit=must_fit)
     if html:
