@@ -12,6 +12,7 @@ from layerlab.cleaning import clean
 from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.commands.making import build_with_progress
 from layerlab.engine import connect
+from layerlab.errors import UsageError
 
 
 @click.command("clean", epilog=examples("./lab clean", "./lab clean --bases --engine"))
@@ -58,23 +59,30 @@ def doctor_command(as_json: bool) -> int:
     return int(missing)
 
 
-@click.command("test", epilog=examples("./lab test", "./lab test --fast", "./lab test --no-engine"))
+@click.command(
+    "test", epilog=examples("./lab test", "./lab test --fast", "./lab test --no-engine", "./lab test --all")
+)
 @click.option("--fast", is_flag=True, help="An answer within a minute: style, types, and a choice of the tests.")
+@click.option("--all", "everything", is_flag=True, help="Also judge those labelled solutions that vary the others.")
 @click.option(
     "--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks and the browser)."
 )
 @click.option("--no-notebooks", is_flag=True, help="Leave out the notebooks.")
 @click.option("--no-browser", is_flag=True, help="Leave out what needs a Chromium.")
 @stand_ins
-def test_command(fast: bool, no_engine: bool, no_notebooks: bool, no_browser: bool, stand_ins: bool | None) -> int:
+def test_command(  # noqa: PLR0917  # click calls it by names
+    fast: bool, everything: bool, no_engine: bool, no_notebooks: bool, no_browser: bool, stand_ins: bool | None
+) -> int:
     """Pass all the tests.
 
     Style and types, then unit tests, then a real engine, then every notebook, then JupyterLab in a real browser
     (Debian's Chromium, which is installed where that is allowed); one summary at the end.
     """
+    if fast and everything:
+        raise UsageError("--fast and --all exclude each other", remedy="choose one of them, or neither")
     parts = [
         part
-        for part in (testing.FAST if fast else testing.PARTS)
+        for part in (testing.FAST if fast else testing.ALL if everything else testing.PARTS)
         if not (part.needs_engine and no_engine)
         and not (part.needs_browser and no_browser)
         and not (part.name == "notebooks" and no_notebooks)

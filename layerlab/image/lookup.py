@@ -97,7 +97,7 @@ class Lookup:
 
     def _slot(self, hashed: int, path: str) -> int:
         """Where the entry at this path is kept; -1 if there is none."""
-        slot = int(np.searchsorted(self._hashes, hashed))
+        slot = int(self._hashes.searchsorted(hashed))
         while slot < len(self._hashes) and self._hashes[slot] == hashed:
             if self._paths[self._indexes[slot]] == path:
                 return slot

@@ -291,8 +291,8 @@ def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterato
     if "$" in destination or (workdir is None and not destination.startswith("/")):
         return
     target = posixpath.normpath(posixpath.join(workdir or "/", destination))
-    below = path == target or path.startswith(f"{target.rstrip('/')}/")
-    relative = posixpath.relpath(path, target) if below else None
+    below = f"{target.rstrip('/')}/"
+    relative = "." if path == target else path.removeprefix(below) if path.startswith(below) else None
     for source in reversed(written):  # a later one overwrites an earlier one
         if "$" in source or relative is None:
             continue
@@ -310,7 +310,8 @@ def _copied_from(names: Names, path: str, kind: int, size: int, step: Step) -> i
     if instruction is None:
         return None
     for source in sources(path, instruction, step.workdir):
-        for found in (names.at(source), names.behind(source)):
+        for find in (names.at, names.behind):
+            found = find(source)
             if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
                 return found
     if kind != FILE:

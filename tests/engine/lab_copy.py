@@ -110,13 +110,14 @@ def make(root: Path, caches: Path) -> LabCopy:
     """Make a copy.
 
     Args:
-        root: Where; an empty folder.
-        caches: Where copies keep what they learnt about layers; several may share it.
+        root: Where; it is made.
+        caches: Where copies keep what they learnt about layers, and what Python compiles; several may share it.
     """
+    root.mkdir()
     for item in COPIED:
         source = ROOT / item
         if source.is_dir():
-            shutil.copytree(source, root / item)  # with its bytecode, which counts for the copies of its sources
+            shutil.copytree(source, root / item, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, root / item)
     for folder in ("notebooks", "tests"):
@@ -129,6 +130,7 @@ def make(root: Path, caches: Path) -> LabCopy:
         **os.environ,
         "PYTHONPATH": str(root),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # plugins that are not needed take longer to load than some notebooks
+        "PYTHONPYCACHEPREFIX": str(caches / "compiled"),
         "XDG_CACHE_HOME": str(caches),
         "XDG_STATE_HOME": str(root / "state"),
         "IPYTHONDIR": str(root / "ipython"),

@@ -3,6 +3,7 @@
 Each is a folder: a Dockerfile, what else its workspace holds, and ``expected.toml`` with
 
 * ``probes``: one line, which mechanism it probes;
+* ``core``: whether every ``./lab test`` judges it; the others, mostly variants of these, are left to ``--all``;
 * ``level``: of the exercise, 1 if it is not given;
 * ``pass``, ``fail``, ``unknown``: the tasks that must end so; ``not_pass``: those that may either fail or be unknown;
   ``either``: those on which the exercise's text says too little. Each task is in exactly one list, and whatever
@@ -21,6 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
+from _pytest.mark.structures import ParameterSet
 
 from layerlab import bases, checker, exercise
 from layerlab.checker.model import Result, Verdict
@@ -50,6 +54,7 @@ class Solution:
     Attributes:
         folder: Where it is.
         probes: What it probes.
+        core: Whether every test run judges it.
         level: Of the exercise.
         statuses: Which each task may have.
         findings: The task and the line of errors that must be reported.
@@ -57,6 +62,7 @@ class Solution:
 
     folder: Path
     probes: str
+    core: bool
     level: int
     statuses: dict[int, frozenset[str]]
     findings: tuple[tuple[int, int], ...]
@@ -75,12 +81,19 @@ def read(folder: Path) -> Solution:
     said = document(folder)
     statuses = {task: allowed for key, allowed in ALLOWED.items() for task in said.get(key, [])}
     findings = tuple((finding["task"], finding["line"]) for finding in said.get("finding", []))
-    return Solution(folder, said["probes"], said.get("level", 1), statuses, findings)
+    return Solution(folder, said["probes"], said.get("core", False), said.get("level", 1), statuses, findings)
 
 
-def folders(*kinds: str, part: int = 0, of: int = 1) -> list[Path]:
-    """The solutions whose names begin with one of these words; every `of`-th, so that test files share them out."""
-    found = sorted(path for path in SOLUTIONS.iterdir() if path.name.split("-")[0] in kinds)
+def folders(*kinds: str) -> list[Path]:
+    """The solutions whose names begin with one of these words."""
+    return sorted(path for path in SOLUTIONS.iterdir() if path.name.split("-")[0] in kinds)
+
+
+def cases(*kinds: str, part: int = 0, of: int = 1) -> list[ParameterSet]:
+    """Test cases for these solutions; every `of`-th, so that test files share them out."""
+    long = {False: pytest.mark.long, True: ()}
+    found = [pytest.param(folder, id=folder.name, marks=long[read(folder).core]) for folder in folders(*kinds)]
+    found.sort(key=lambda case: bool(case.marks))  # so that the core ones are shared out evenly
     return found[part::of]
 
 

@@ -17,7 +17,7 @@ def bases(engine: Engine) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("folder", solutions.folders("cheat"), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", solutions.cases("cheat"))
 def test_a_cheat_fails_the_task_that_it_fakes(
     engine: Engine, folder: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -17,7 +17,7 @@ def bases(engine: Engine) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("folder", solutions.folders("right", part=0, of=2), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", solutions.cases("right", part=0, of=2))
 def test_a_right_solution_passes(
     engine: Engine, folder: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

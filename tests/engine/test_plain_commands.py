@@ -9,13 +9,11 @@ import re
 import shutil
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker.errors
 import pytest
-from docker.models.images import Image
 
 from layerlab import exercise
 from layerlab.engine import Engine
@@ -25,6 +23,9 @@ from layerlab.serve import is_taken
 from tests.engine.images import Built, Entry, built, read_layers
 
 NAME, TAG = "multi-stage-container", "multi-stage-demo:optimized"
+SETTINGS = (
+    *("User", "Env", "Cmd", "Entrypoint", "WorkingDir", "Healthcheck", "StopSignal", "ExposedPorts", "Labels"),
+)
 
 
 def readme_commands(readme: Path, heading: str, until: str = "\n## ") -> list[str]:
@@ -58,10 +59,19 @@ def _free_names(engine: Engine, _readable_tags: None) -> Iterator[None]:
         own.tag(*TAG.split(":"))
 
 
+@pytest.fixture
+def optimized(engine: Engine) -> Iterator[Built]:
+    with built(engine, "Dockerfile") as image:
+        yield image
+
+
 @pytest.mark.usefixtures("_free_names")
 class TestPlainCommands:
-    def test_they_work_as_written(self, engine: Engine) -> None:
-        """Build, run, curl, images, stop, rm and rmi, one after the other, in the repository's root."""
+    def test_they_work_as_written(self, engine: Engine, optimized: Built) -> None:
+        """Build, run, curl, images, stop, rm and rmi, one after the other, in the repository's root.
+
+        What the classic builder makes has the same configuration and the same files as what BuildKit makes.
+        """
         commands = readme_commands(ROOT / "README.md", "## The exercise's plain commands")
         assert [" ".join(c.split()[:2]) for c in commands] == [
             "docker build",
@@ -74,12 +84,17 @@ class TestPlainCommands:
             "docker rmi",
         ]
 
-        answers = type_in(commands, ROOT, engine)
+        type_in(commands[:1], ROOT, engine)
+        image = engine.client.images.get(TAG)
+        config, files = image.attrs["Config"], files_of(read_layers(engine, str(image.id)))
+        answers = type_in(commands[1:], ROOT, engine)
 
         status, info = (json.loads(text) for command, text in answers.items() if command.startswith("curl"))
         assert status["status"] == "ok"
         assert info["user_id"] != 0
         assert TAG.partition(":")[2] in next(text for c, text in answers.items() if c.startswith("docker images"))
+        assert {key: config[key] for key in SETTINGS} == {key: optimized.config[key] for key in SETTINGS}
+        assert files == files_of(read_layers(engine, optimized.id))
 
     def test_they_work_in_a_workspace(self, engine: Engine, tmp_path: Path) -> None:
         """The commands to test and to clean up, with the starter as it is and in a folder far from the repository."""
@@ -131,58 +146,6 @@ def wait_for_the_service() -> None:
             return
         time.sleep(0.2)
     pytest.fail("the service did not answer within 15 s")
-
-
-@pytest.fixture
-def optimized(engine: Engine) -> Iterator[Built]:
-    with built(engine, "Dockerfile") as image:
-        yield image
-
-
-class TestClassicBuilder:
-    def test_the_classic_builder_makes_the_same(self, engine: Engine, optimized: Built) -> None:
-        """What a docker client without BuildKit builds has the same configuration and the same files.
-
-        Here, and not among the tests of the image: what is cleaned up must not be in the cache of another
-        classic build that runs meanwhile.
-        """
-        with built_by_the_classic_builder(engine) as image:
-            classic = read_layers(engine, str(image.id))
-            config = image.attrs["Config"]
-
-        keys = (
-            "User",
-            "Env",
-            "Cmd",
-            "Entrypoint",
-            "WorkingDir",
-            "Healthcheck",
-            "StopSignal",
-            "ExposedPorts",
-            "Labels",
-        )
-        assert {key: config[key] for key in keys} == {key: optimized.config[key] for key in keys}
-        assert files_of(classic) == files_of(read_layers(engine, optimized.id))
-
-
-@contextlib.contextmanager
-def built_by_the_classic_builder(engine: Engine) -> Iterator[Image]:
-    """The optimised image without BuildKit, from nothing, so that all that it leaves is this test's."""
-    tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:classic"
-    seen: list[str] = []
-    try:
-        image, log = engine.client.images.build(path=str(ROOT), tag=tag, rm=True, nocache=True)
-        text = "".join(str(line.get("stream", "")) for line in log)
-        seen = re.findall(r"^ ---> ([0-9a-f]{12})$", text, re.MULTILINE)
-        yield image
-    finally:
-        with contextlib.suppress(docker.errors.ImageNotFound):
-            engine.client.images.remove(tag, force=True)
-        # The classic builder leaves the build stage behind, without a name.
-        for step in reversed(seen):
-            with contextlib.suppress(docker.errors.ImageNotFound):
-                if not engine.client.images.get(step).tags:
-                    engine.client.images.remove(step)
 
 
 def files_of(layers: list[list[Entry]]) -> set[str]:

@@ -81,17 +81,19 @@ def test_lab_without_anything(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_the_exercise_from_the_first_line_on(engine: Engine, beside: Path) -> None:
-    """A workspace is made, and the starter is judged: it builds, and no task that it leaves open passes."""
+    """A workspace is made, and what its Dockerfile has become is judged."""
     new, check = block("README.md", "./lab new")
     environment = {"DOCKER_HOST": engine.endpoint, "XDG_STATE_HOME": str(beside / "state")}
 
     made = typed(new, beside, **environment)
     assert made.returncode == 0, made.stderr
-    assert (beside / "my-image" / "Dockerfile").is_file()
+    dockerfile = beside / "my-image" / "Dockerfile"
+    assert dockerfile.is_file()
 
+    dockerfile.write_text("FROM scratch\nNOTHING\n")  # others see how the starter is judged, which takes longer
     checked = typed(check, beside, **environment)
     assert checked.returncode == 1, checked.stderr
-    assert "of 7" in checked.stdout
+    assert "0 of 7" in checked.stdout
 
 
 def test_the_pins_are_what_their_commands_make(beside: Path) -> None:

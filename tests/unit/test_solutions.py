@@ -29,6 +29,16 @@ def test_there_are_many_and_no_two_probe_the_same() -> None:
     assert not [probe for probe, count in probes.items() if count > 1]
 
 
+def test_those_of_every_run_cover_every_task() -> None:
+    """At least 60 are judged by every test run: of each kind, and for each task some that fail it."""
+    core = [read for read in map(solutions.read, FOLDERS) if read.core]
+    kinds = Counter(read.name.split("-")[0] for read in core)
+    assert len(core) >= 60
+    assert min(kinds[kind] for kind in ("right", "wrong", "cheat")) >= 10
+    for task in TASKS:
+        assert len([read for read in core if read.statuses[task] == {"fail"}]) >= 4
+
+
 def test_no_two_have_the_same_files() -> None:
     """No solution is a copy of another one under another name."""
     contents = Counter(
@@ -50,7 +60,7 @@ def test_each_task_is_failed_in_several_ways(task: int) -> None:
 def test_what_is_expected_is_well_formed(folder: Path) -> None:
     """Each task is in exactly one list, only known keys are used, and the mechanism is named on one line."""
     said = solutions.document(folder)
-    assert set(said) <= {"probes", "level", "finding", *solutions.ALLOWED}
+    assert set(said) <= {"probes", "core", "level", "finding", *solutions.ALLOWED}
     assert {"probes", "pass", "fail", "unknown"} <= set(said)
     assert sorted(task for key in solutions.ALLOWED for task in said.get(key, [])) == sorted(TASKS)
     assert said["probes"].strip() == said["probes"] != ""

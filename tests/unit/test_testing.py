@@ -32,8 +32,9 @@ class TestParts:
             (["--no-notebooks"], [part for part in testing.PARTS if part.name != "notebooks"]),
             (["--fast"], testing.FAST),
             (["--fast", "--no-engine"], testing.FAST[:2]),
+            (["--all"], testing.ALL),
         ],
-        ids=["all", "no engine", "no notebooks", "fast", "fast, no engine"],
+        ids=["none", "no engine", "no notebooks", "fast", "fast, no engine", "all"],
     )
     def test_options_leave_parts_out(
         self, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[testing.Part]
@@ -51,6 +52,13 @@ class TestParts:
 
         assert folders == {"tests/unit", "tests/engine"}
         assert testing.FAST[0] == testing.PARTS[0]
+
+    def test_all_leaves_nothing_out(self) -> None:
+        """`--all` has the same parts, and its words choose none of the tests."""
+        assert [part.name for part in testing.ALL] == [part.name for part in testing.PARTS]
+        assert not [
+            word for part in testing.ALL for words in part.commands for word in words if word.startswith("-m")
+        ]
 
 
 class TestCompiledCode:
