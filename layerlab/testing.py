@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -140,7 +139,6 @@ def _run_part(part: Part) -> Outcome:
             done = subprocess.run(
                 [sys.executable, "-m", *command, *extra],
                 cwd=ROOT,
-                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 check=False,
             )
@@ -151,16 +149,6 @@ def _run_part(part: Part) -> Outcome:
                 outcome.failed += done.returncode != 0
     outcome.seconds = time.monotonic() - began
     return outcome
-
-
-def _environment() -> dict[str, str]:
-    """Compiled code is kept, and not beside the sources, where build contexts and workspaces would get it.
-
-    Most of what pytest does before the first test is to compile the tests, in each of its processes.
-    """
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(ROOT / ".venv" / "compiled")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    return environment
 
 
 def _count(junit: Path, outcome: Outcome) -> None:

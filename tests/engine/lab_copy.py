@@ -70,6 +70,7 @@ class LabCopy:
         report.unlink(missing_ok=True)
         options = [
             "-vv",
+            "-c=/dev/null",  # not the repository's settings, in which a copy may lie
             "-p",
             "nbval.plugin",
             "--nbval",
@@ -110,10 +111,9 @@ def make(root: Path, caches: Path) -> LabCopy:
     """Make a copy.
 
     Args:
-        root: Where; it is made.
-        caches: Where copies keep what they learnt about layers, and what Python compiles; several may share it.
+        root: Where; an empty folder.
+        caches: Where copies keep what they learnt about layers; several may share it.
     """
-    root.mkdir()
     for item in COPIED:
         source = ROOT / item
         if source.is_dir():
@@ -130,7 +130,6 @@ def make(root: Path, caches: Path) -> LabCopy:
         **os.environ,
         "PYTHONPATH": str(root),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # plugins that are not needed take longer to load than some notebooks
-        "PYTHONPYCACHEPREFIX": str(caches / "compiled"),
         "XDG_CACHE_HOME": str(caches),
         "XDG_STATE_HOME": str(root / "state"),
         "IPYTHONDIR": str(root / "ipython"),

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Final
 from layerlab.bases import BASES
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
+from tests.engine import copies
 from tests.engine.conftest import import_busybox
 
 PATIENCE: Final = 60.0  # seconds; none of this takes as long, but the machine may be busy
@@ -114,14 +115,18 @@ class SmallLab:
 
 
 @contextmanager
-def small_lab(root: Path, endpoint: str, around: Sequence[str] = ()) -> Iterator[SmallLab]:
-    """A copy of the lab in this folder; what still runs of its commands is killed in the end.
+def small_lab(endpoint: str, around: Callable[[Path], Sequence[str]] = lambda _: ()) -> Iterator[SmallLab]:
+    """A copy of the lab; what still runs of its commands is killed in the end.
 
     Args:
-        root: A new folder.
         endpoint: The address of the engine.
-        around: The beginning of each command line.
+        around: Gives the beginning of each command line that runs in this folder.
     """
+    with copies.folder() as root:
+        yield from _small_lab(root, endpoint, around(root))
+
+
+def _small_lab(root: Path, endpoint: str, around: Sequence[str]) -> Iterator[SmallLab]:
     shutil.copytree(ROOT / "layerlab", root / "layerlab", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "app", root / "app", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "exercise", root / "exercise")
@@ -129,7 +134,6 @@ def small_lab(root: Path, endpoint: str, around: Sequence[str] = ()) -> Iterator
     environment = {
         "DOCKER_HOST": endpoint,
         "PYTHONPATH": str(root),  # before the repository, which .venv names
-        "PYTHONDONTWRITEBYTECODE": "1",
         "XDG_CACHE_HOME": str(root / "cache"),
         "XDG_STATE_HOME": str(root / "state"),
     }

@@ -57,10 +57,9 @@ def engine(spare: SpareEngine) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def lab(spare: SpareEngine, tmp_path: Path) -> Iterator[SmallLab]:
+def lab(spare: SpareEngine) -> Iterator[SmallLab]:
     """A small lab on that engine, which sees the same network."""
-    root = tmp_path / "lab"
-    with small_lab(root, spare.endpoint, spare.corner.seen_from(root)) as made:
+    with small_lab(spare.endpoint, spare.corner.seen_from) as made:
         yield made
 
 
@@ -298,9 +297,8 @@ class TestTheEngineIsSilent:
 
 class TestTheDiskIsFull:
     @pytest.fixture
-    def lab(self, small: SpareEngine, tmp_path: Path) -> Iterator[SmallLab]:
-        root = tmp_path / "lab"
-        with small_lab(root, small.endpoint, small.corner.seen_from(root)) as made:
+    def lab(self, small: SpareEngine) -> Iterator[SmallLab]:
+        with small_lab(small.endpoint, small.corner.seen_from) as made:
             yield made
 
     def test_during_a_step(self, lab: SmallLab) -> None:

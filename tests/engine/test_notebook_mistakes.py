@@ -6,7 +6,6 @@ That all cells pass where nothing is wrong, the run of the notebooks itself show
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from layerlab.engine import Engine
 from layerlab.ownership import is_own_image
-from tests.engine import lab_copy
+from tests.engine import copies, lab_copy
 from tests.engine.lab_copy import LabCopy
 
 
@@ -101,18 +100,18 @@ MISTAKES = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all the copies are made, one after the other: what Python has compiled of one counts for the next."""
-    return tmp_path_factory.mktemp("copies")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the copies learn about layers: once for all of them."""
+    return tmp_path_factory.mktemp("caches")
 
 
 @pytest.fixture
-def copy(engine: Engine, folder: Path) -> Iterator[LabCopy]:
+def copy(engine: Engine, caches: Path) -> Iterator[LabCopy]:
     """A copy of the lab in which nothing is changed yet."""
-    made = lab_copy.make(folder / "copy", folder / "caches")
-    yield made
-    made.remove(engine)
-    shutil.rmtree(made.root)
+    with copies.folder() as root:
+        made = lab_copy.make(root, caches)
+        yield made
+        made.remove(engine)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import pytest
@@ -96,20 +97,34 @@ class TestPlainCommands:
         assert {key: config[key] for key in SETTINGS} == {key: optimized.config[key] for key in SETTINGS}
         assert files == files_of(read_layers(engine, optimized.id))
 
-    def test_they_work_in_a_workspace(self, engine: Engine, tmp_path: Path) -> None:
-        """The commands to test and to clean up, with the starter as it is and in a folder far from the repository."""
+    def test_they_work_in_a_solved_workspace(self, engine: Engine, tmp_path: Path) -> None:
+        """With the worked example, in a folder far from the repository; the classic builder has its steps already."""
         folder = exercise.make(tmp_path / "mine").folder
-        test = readme_commands(folder / "README.md", "## Test it", until="Before the next attempt")
-        compare = readme_commands(folder / "README.md", "## Compare it")
-        clean = readme_commands(folder / "README.md", "## Clean up")
-        assert (len(test), len(compare), len(clean)) == (4, 2, 3)
+        shutil.copy(ROOT / "Dockerfile", folder)
+        assert typed_from_the_readme(folder, engine)["user_id"] != 0
 
-        # The build of Dockerfile.single is left out: it takes long, and other tests build that file.
-        answers = type_in([*test, *compare[1:], *clean], folder, engine)
+    @pytest.mark.long  # a minute: the classic builder keeps no step of what is removed afterwards
+    def test_they_work_with_the_starter_as_it_is(self, engine: Engine, tmp_path: Path) -> None:
+        """It builds and runs, badly."""
+        folder = exercise.make(tmp_path / "mine").folder
+        assert typed_from_the_readme(folder, engine)["user_id"] == 0
 
-        status, info = (json.loads(text) for command, text in answers.items() if command.startswith("curl"))
-        assert (status["status"], info["user_id"]) == ("ok", 0)
-        assert TAG.partition(":")[2] in answers[compare[1]]
+
+def typed_from_the_readme(folder: Path, engine: Engine) -> dict[str, Any]:
+    """The commands of a workspace's README, one after the other; returns what ``/info`` says."""
+    readme = folder / "README.md"
+    test = readme_commands(readme, "## Test it", until="Before the next attempt")
+    compare = readme_commands(readme, "## Compare it")
+    clean = readme_commands(readme, "## Clean up")
+    assert (len(test), len(compare), len(clean)) == (4, 2, 3)
+
+    # The build of Dockerfile.single is left out: it takes long, and other tests build that file.
+    answers = type_in([*test, *compare[1:], *clean], folder, engine)
+
+    status, info = (json.loads(text) for command, text in answers.items() if command.startswith("curl"))
+    assert status["status"] == "ok"
+    assert TAG.partition(":")[2] in answers[compare[1]]
+    return dict(info)
 
 
 def type_in(commands: list[str], folder: Path, engine: Engine) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.namespaces import programs
-from tests.engine.small_lab import PATIENCE, SERVES, SmallLab, give_bases, small_lab
+from tests.engine.small_lab import PATIENCE, SERVES, Ended, SmallLab, give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine
 
 
@@ -66,15 +66,27 @@ def _listens(address: str) -> bool:
         return line.connect_ex((address, 22)) == 0
 
 
-@pytest.fixture(params=["tcp", "ssh"])
-def lab(request: pytest.FixtureRequest, remote: SpareEngine, tmp_path: Path) -> Iterator[SmallLab]:
+@pytest.fixture
+def lab(remote: SpareEngine) -> Iterator[SmallLab]:
     """A small lab on this machine."""
-    ssh = request.getfixturevalue("secure_shell") if request.param == "ssh" else None
-    endpoint = f"ssh://root@{remote.address}" if ssh else remote.tcp_endpoint
-    with small_lab(tmp_path / "lab", endpoint) as made:
-        if ssh:
-            made.environment["PATH"] = f"{ssh}:{os.environ['PATH']}"
+    with small_lab(remote.tcp_endpoint) as made:
         yield made
+
+
+@pytest.fixture
+def lab_over_ssh(remote: SpareEngine, secure_shell: Path) -> Iterator[SmallLab]:
+    """The same, which has to log in there."""
+    with small_lab(f"ssh://root@{remote.address}") as made:
+        made.environment["PATH"] = f"{secure_shell}:{os.environ['PATH']}"
+        yield made
+
+
+def run_a_service(lab: SmallLab) -> Ended:
+    """Run the optimised image until it answers, then type Ctrl-C."""
+    running = lab.start("run")
+    running.wait_for("answers at")
+    running.send(signal.SIGINT)
+    return running.end()
 
 
 def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: SmallLab) -> None:
@@ -82,10 +94,7 @@ def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: Small
     lab.write(SERVES, "RUN dd if=/dev/zero of=/big bs=1M count=3\nRUN rm /big\n")
     started = lab.run("--no-serve")
     document = lab.run("compare", "--json")
-    running = lab.start("run")
-    running.wait_for("answers at")
-    running.send(signal.SIGINT)
-    ran = running.end()
+    ran = run_a_service(lab)
     cleaned = lab.run("clean")
 
     assert started.status == 0, started.stderr
@@ -96,3 +105,16 @@ def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: Small
     assert ran.status == 0
     assert re.search(rf"answers at http://{re.escape(remote.address)}:5000 ", ran.stderr)
     assert cleaned.stdout.count(": removed\n") == 2
+
+
+def test_so_it_does_over_ssh(remote: SpareEngine, lab_over_ssh: SmallLab) -> None:
+    """A build, a look and a service; each command logs in many times, which takes long."""
+    lab_over_ssh.write(f"{SERVES}RUN dd if=/dev/zero of=/big bs=1M count=3\nRUN rm /big\n")
+    built = lab_over_ssh.run("build", "optimized")
+    document = lab_over_ssh.run("xray", "optimized", "--json")
+    ran = run_a_service(lab_over_ssh)
+
+    assert built.status == 0, built.stderr
+    assert json.loads(document.stdout)["images"][0]["wasted_bytes"] == 3 * 2**20
+    assert ran.status == 0
+    assert re.search(rf"answers at http://{re.escape(remote.address)}:5000 ", ran.stderr)

@@ -50,6 +50,15 @@ class TestLab:
 
         assert lab(tmp_path / "lab", "doctor").stdout == "-m layerlab doctor\n"
 
+    def test_what_python_compiles_is_kept_but_not_beside_the_sources(self, repository: Path) -> None:
+        """It lies in .venv: no build context and no workspace gets it."""
+        python = repository / ".venv/bin/python"
+        python.write_text('#!/bin/sh\n[ "$1" = -I ] || env\n')
+
+        said = lab(repository / "lab", PYTHONDONTWRITEBYTECODE="1").stdout.splitlines()
+        assert f"PYTHONPYCACHEPREFIX={repository}/.venv/compiled" in said
+        assert not [line for line in said if line.startswith("PYTHONDONTWRITEBYTECODE=")]
+
     @pytest.mark.parametrize(
         "damage",
         [

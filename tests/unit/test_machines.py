@@ -75,11 +75,11 @@ class TestWorkflow:
                 assert explains(words) is None, line
 
     def test_the_weekly_job_takes_what_contributing_says(self, jobs: dict[str, Any]) -> None:
-        """The newest releases come by the commands of docs/contributing.md, and are tested."""
+        """The newest releases come by the commands of docs/contributing.md, and all is tested."""
         typed = lines(jobs["newest"])
 
         assert any("docs/contributing.md" in line and "--upgrade" in line for line in typed)
-        assert any(line.endswith("./lab test") for line in typed)
+        assert any(line.endswith("./lab test --all") for line in typed)
 
 
 class TestDevContainer:

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from layerlab import testing
 from layerlab.commands.upkeep import test_command as command
 from layerlab.errors import BrowserNotFound, EngineNotFound
-from layerlab.paths import ROOT
 
 
 def part(code: str, *, name: str = "some", needs_engine: bool = False) -> testing.Part:
@@ -59,16 +58,6 @@ class TestParts:
         assert not [
             word for part in testing.ALL for words in part.commands for word in words if word.startswith("-m")
         ]
-
-
-class TestCompiledCode:
-    def test_it_is_kept_but_not_beside_the_sources(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What Python compiles lies in .venv: no build context and no workspace gets it."""
-        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-        environment = testing._environment()
-
-        assert "PYTHONDONTWRITEBYTECODE" not in environment
-        assert Path(environment["PYTHONPYCACHEPREFIX"]).is_relative_to(ROOT / ".venv")
 
 
 class TestRun:
