@@ -8,7 +8,7 @@ Python, with its environment and working directory; ``tell`` then prints what th
 since a ``sitecustomize`` may print as well.
 """
 # pathlib takes longer to load than all of this:
-# ruff: noqa: PTH109, PTH115, PTH118, PTH119, PTH120, PTH123, PTH208
+# ruff: noqa: PTH109, PTH110, PTH112, PTH115, PTH118, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -218,20 +218,41 @@ def find(text: str, mark: str) -> None:
             continue  # the next one
 
 
+def field(metadata: str, name: str) -> str:
+    """A field of a distribution's metadata, from the lines before the first empty one; empty if it is not there."""
+    head = re.split(r"\r?\n\r?\n", metadata, maxsplit=1)[0]
+    match = re.search(r"^" + name + r":[ \t]*(\S+)", head, re.MULTILINE | re.IGNORECASE)
+    return match.group(1) if match else ""
+
+
+def metadata_in(folder: str) -> Iterator[tuple[str, str]]:
+    """The place and the metadata of each distribution in an entry of ``sys.path``."""
+    if os.path.isdir(folder) and not folder.endswith(".egg"):
+        # importlib.metadata would take longer than all else here, where a base image has no bytecode.
+        for name in entries(folder):
+            if name.endswith((".dist-info", ".egg-info")):
+                place = os.path.join(folder, name)
+                text = read(os.path.join(place, "METADATA")) or read(os.path.join(place, "PKG-INFO")) or read(place)
+                yield place, text.decode(errors="replace")
+    elif os.path.exists(folder):  # an archive
+        from importlib import metadata  # noqa: PLC0415
+
+        for one in metadata.distributions(path=[folder]):
+            try:
+                yield str(getattr(one, "_path", "")), one.read_text("METADATA") or one.read_text("PKG-INFO") or ""
+            except Exception:  # noqa: S112  # a damaged one is none
+                continue
+
+
 def distributions(path: list[str]) -> dict[str, tuple[str, str]]:
     """The version and the place of the distributions on this path, by normalised name, the first of each only."""
-    from importlib import metadata  # noqa: PLC0415  # only the second step needs it
-
     found: dict[str, tuple[str, str]] = {}
-    for one in metadata.distributions(path=path):
-        try:
-            name, version = one.metadata["Name"], one.version
-        except Exception:  # noqa: S112  # a damaged one is none
-            continue
-        place = str(getattr(one, "_path", ""))
-        if name and version and len(found) < MOST:
-            normalised = re.sub(r"[-_.]+", "-", name).lower()
-            found.setdefault(normalised, (version, os.path.realpath(place) if place else ""))
+    for folder in path:
+        for place, text in metadata_in(folder):
+            name, version = field(text, "Name"), field(text, "Version")
+            if name and version and len(found) < MOST:
+                normalised = re.sub(r"[-_.]+", "-", name).lower()
+                found.setdefault(normalised, (version, os.path.realpath(place) if place else ""))
     return found
 
 

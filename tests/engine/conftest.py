@@ -26,6 +26,15 @@ APPLETS = [
 ]
 
 
+FIRST = ("test_notebook_mistakes", "test_faults", "test_remote", "test_xray")
+"""The files that take longest: begun last, one of them would run on alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order of the files, and so the one in which xdist gives them out."""
+    items.sort(key=lambda item: item.path.stem not in FIRST)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says how many labelled solutions were judged wrongly, and which; every process's reports arrive here."""
     verdicts = {
