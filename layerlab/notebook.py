@@ -7,38 +7,28 @@ that the saved outputs can be compared.
 from __future__ import annotations
 
 import functools
-import html
-import itertools
-import shutil
-import tempfile
 import time
-import uuid
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import docker.errors
 import pandas as pd
-from IPython.display import HTML, display
 
-from layerlab import build as build_package
-from layerlab import cleaning, displays, engine_setup, image, making, plots, service, workshop
+from layerlab import cleaning, displays, engine_setup, making, plots, service, workshop
 from layerlab import compare as comparison
-from layerlab import dockerfile as dockerfiles
 from layerlab import doctor as doctor_module
 from layerlab.build import Build
-from layerlab.build import context as contexts
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
 from layerlab.engine import Engine
 from layerlab.explorer.widget import Explorer
 from layerlab.image import Image
+from layerlab.notebook_code import show
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
+from layerlab.notebook_experiment import Experiment, experiment_on
 from layerlab.notebook_tables import about, table
 from layerlab.notebook_xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
-from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.progress import Step
 from layerlab.service import Service
@@ -433,118 +423,7 @@ def expect(statements: Mapping[str, object]) -> None:
         raise AssertionError(f"does not hold: {'; '.join(wrong)}")
 
 
-def show(path: str | Path, first: int = 1, last: int | None = None, *, holding: str | None = None) -> None:
-    """Show a file of the repository, or some lines of it, with line numbers.
-
-    Args:
-        path: The file, relative to the repository's root.
-        first: The first line to show, counted from 1.
-        last: The last one; the file's last if None.
-        holding: Show the paragraph (the lines from one empty line to the next) that holds this text instead.
-
-    Raises:
-        ValueError: the text does not stand in exactly one paragraph.
-
-    >>> show("requirements/app.in", 3, 4)
-    <IPython.core.display.HTML object>
-    """
-    text = (ROOT / path).read_text(encoding="utf-8")
-    if holding is not None:
-        first, last = _paragraph(text, holding)
-    display(HTML(_numbered(text, first, last)))  # type: ignore[no-untyped-call]
-
-
-def _paragraph(text: str, holding: str) -> tuple[int, int]:
-    """The first and the last line, counted from 1, of the one paragraph that holds this text."""
-    found = []
-    lines = enumerate(text.splitlines(), start=1)
-    for is_empty, group in itertools.groupby(lines, key=lambda line: not line[1].strip()):
-        numbered = list(group)
-        if not is_empty and holding in "\n".join(line for _, line in numbered):
-            found.append((numbered[0][0], numbered[-1][0]))
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} paragraphs hold this text, not one: {holding!r}")
-    return found[0]
-
-
-def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
-    """Lines with their numbers, as HTML.
-
-    A long line goes on below its beginning: what scrolls sideways cannot be reached with the keyboard in every
-    browser. Where styles are taken out, it still is a line.
-    """
-    rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
-    width = len(str(rows[-1][0])) if rows else 1
-    code = '<span style="display:inline-block;max-width:92%;vertical-align:top">'
-    body = "\n".join(
-        f'<span style="opacity:.7">{n:>{width}}</span>  {code}{html.escape(line)}</span>' for n, line in rows
-    )
-    style = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:monospace;font-size:90%"
-    return f'<pre style="{style}">{body}</pre>'
-
-
-@dataclass
-class Experiment:
-    """A copy of the service's build context that may be changed and built at will.
-
-    Attributes:
-        folder: The copy: ``app/``, ``requirements.txt``, ``.dockerignore`` and the Dockerfiles.
-        image_ids: What was built from it.
-    """
-
-    folder: Path
-    image_ids: set[str] = field(default_factory=set)
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        """Replace the one place in a file of the copy that reads ``old``.
-
-        Raises:
-            ValueError: it is not there exactly once.
-        """
-        path = self.folder / name
-        text = path.read_text(encoding="utf-8")
-        if text.count(old) != 1:
-            raise ValueError(f"{name} holds this text {text.count(old)} times, not once: {old!r}")
-        path.write_text(text.replace(old, new), encoding="utf-8")
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file of the copy."""
-        (self.folder / name).write_text(text, encoding="utf-8")
-
-    def change(self, name: str) -> None:
-        """Append a comment to a file of the copy, another one each time: a change that no build has seen before."""
-        with (self.folder / name).open("a", encoding="utf-8") as file:
-            file.write(f"# changed for an experiment: {uuid.uuid4().hex}\n")
-
-    def context(self, dockerfile: str = "Dockerfile") -> pd.DataFrame:
-        """What a build from this Dockerfile sends to the engine: ``path`` str and ``bytes`` int64, a row per file."""
-        entries = contexts.collect(self.folder, dockerfile).entries
-        rows = [(entry.name, entry.bytes) for entry in entries if entry.path.is_file()]
-        return pd.DataFrame(rows, columns=["path", "bytes"]).astype({"path": "str", "bytes": "int64"})
-
-    def look(self, built: Build, dockerfile: str = "Dockerfile") -> Image:
-        """Look into an image that was built from this copy, its layers tied to the Dockerfile's lines."""
-        parsed = dockerfiles.parse((self.folder / dockerfile).read_text(encoding="utf-8"))
-        return image.read(engine(), built.image_id, dockerfile=parsed)
-
-    def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
-        """Build the copy; see `layerlab.build.build` for the options. The image is removed with the experiment."""
-        with displays.notebook(what or f"an experiment with {dockerfile}") as report:
-            labels = image_labels("experiment")
-            built = build_package.build(
-                engine(), self.folder, dockerfile=dockerfile, labels=labels, report=report, **options
-            )
-        mark_image(engine().client.images.get(built.image_id))
-        self.image_ids.add(built.image_id)
-        print(f"{what or dockerfile}: built in {len(built.steps)} steps")
-        return built
-
-
-COPIED: Final = ("app", "requirements.txt", ".dockerignore", "Dockerfile", "Dockerfile.single")
-
-
-@contextmanager
-def experiment() -> Iterator[Experiment]:
+def experiment() -> AbstractContextManager[Experiment]:
     """A copy of the build context to try things out on; it and the images made from it go when the block ends.
 
     >>> with lab.experiment() as trial:
@@ -554,18 +433,4 @@ def experiment() -> Iterator[Experiment]:
     >>> bool(built.steps.set_index("instruction")["cached"]["COPY app app"])
     False
     """
-    with tempfile.TemporaryDirectory(prefix="layerlab-") as name:
-        folder = Path(name)
-        for item in COPIED:
-            source = ROOT / item
-            if source.is_dir():
-                shutil.copytree(source, folder / item, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy2(source, folder / item)
-        trial = Experiment(folder)
-        try:
-            yield trial
-        finally:
-            for image_id in trial.image_ids:
-                with suppress(docker.errors.APIError):
-                    engine().client.images.remove(marker_tag(image_id))
+    return experiment_on(engine())
