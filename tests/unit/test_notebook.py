@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +13,8 @@ import pytest
 
 from layerlab import notebook as lab
 from layerlab.build import Build
+from layerlab.notebook_experiment import Experiment, experiment_on
 from layerlab.paths import ROOT
-
-TEXT = "# first\nFROM a\n\n# (1) <second>\nRUN b\n   \nRUN c\n\n\n# (10) third\nRUN d"
 
 
 class TestExpect:
@@ -35,43 +32,13 @@ class TestExpect:
         assert capsys.readouterr().out == "✗ one\n✓ two\n✗ three\n"
 
 
-class TestShow:
-    def test_lines_have_their_numbers(self) -> None:
-        """Numbers are those of the file, aligned; what a file holds is shown, not obeyed."""
-        shown = lab._numbered(TEXT, 4, 10)
-        plain = re.sub("<[^>]+>", "", shown).splitlines()
-
-        assert plain[0] == " 4  # (1) &lt;second&gt;"
-        assert plain[1:3] == [" 5  RUN b", " 6     "]
-        assert plain[-1] == "10  # (10) third"
-
-    def test_a_whole_file_is_shown_by_default(self) -> None:
-        """From its first to its last line, a line of the file on each line."""
-        plain = html.unescape(re.sub("<[^>]+>", "", lab._numbered(TEXT))).splitlines()
-
-        assert [line[4:] for line in plain] == TEXT.splitlines()
-
-    @pytest.mark.parametrize(
-        ("holding", "lines"), [("first", (1, 2)), ("(1)", (4, 5)), ("RUN c", (7, 7)), ("(10)", (10, 11))]
-    )
-    def test_a_paragraph_is_found_by_what_it_holds(self, holding: str, lines: tuple[int, int]) -> None:
-        """It reaches from one empty line to the next, whether these hold spaces or not."""
-        assert lab._paragraph(TEXT, holding) == lines
-
-    @pytest.mark.parametrize(("holding", "count"), [("RUN", 3), ("nothing like it", 0)])
-    def test_a_text_that_does_not_name_one_paragraph_is_an_error(self, holding: str, count: int) -> None:
-        """A notebook cannot show the wrong part of a file that was edited since."""
-        with pytest.raises(ValueError, match=f"^{count} paragraphs hold this text"):
-            lab._paragraph(TEXT, holding)
-
-
 class TestExperiment:
     @pytest.fixture
-    def trial(self) -> Iterator[lab.Experiment]:
-        with lab.experiment() as trial:
+    def trial(self) -> Iterator[Experiment]:
+        with experiment_on(None) as trial:  # type: ignore[arg-type]  # nothing is built
             yield trial
 
-    def test_it_is_a_copy_of_what_the_images_are_built_from(self, trial: lab.Experiment) -> None:
+    def test_it_is_a_copy_of_what_the_images_are_built_from(self, trial: Experiment) -> None:
         """Every file that a build would send is there, and nothing that Python left beside the code."""
         copied = {path.relative_to(trial.folder) for path in trial.folder.rglob("*") if path.is_file()}
         app = {path.relative_to(ROOT) for path in (ROOT / "app").rglob("*") if path.is_file()}
@@ -91,7 +58,7 @@ class TestExperiment:
         folders: list[Path] = []
 
         def fail() -> None:
-            with lab.experiment() as trial:
+            with experiment_on(None) as trial:
                 folders.append(trial.folder)
                 assert trial.folder.is_dir()
                 raise KeyboardInterrupt
@@ -100,7 +67,7 @@ class TestExperiment:
             fail()
         assert not folders[0].exists()
 
-    def test_an_edit_replaces_the_one_place(self, trial: lab.Experiment) -> None:
+    def test_an_edit_replaces_the_one_place(self, trial: Experiment) -> None:
         """The copy is changed, the repository is not."""
         before = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -111,12 +78,12 @@ class TestExperiment:
         assert (ROOT / "Dockerfile").read_text(encoding="utf-8") == before
 
     @pytest.mark.parametrize(("old", "count"), [("RUN ", r"[2-9]"), ("no such line", "0")])
-    def test_an_edit_that_is_not_clear_is_an_error(self, trial: lab.Experiment, old: str, count: str) -> None:
+    def test_an_edit_that_is_not_clear_is_an_error(self, trial: Experiment, old: str, count: str) -> None:
         """A text that is not there once would make an experiment of something else."""
         with pytest.raises(ValueError, match=f"^Dockerfile holds this text {count} times, not once"):
             trial.edit("Dockerfile", old, "")
 
-    def test_no_change_is_like_another(self, trial: lab.Experiment) -> None:
+    def test_no_change_is_like_another(self, trial: Experiment) -> None:
         """Each one is new to the build cache, adds one comment and leaves the rest as it is."""
         path = trial.folder / "app/wsgi.py"
         before = path.read_text(encoding="utf-8")
@@ -128,7 +95,7 @@ class TestExperiment:
         assert len(set(added)) == 2
         assert all(line.startswith("# ") for line in added)
 
-    def test_the_context_is_what_dockerignore_lets_through(self, trial: lab.Experiment) -> None:
+    def test_the_context_is_what_dockerignore_lets_through(self, trial: Experiment) -> None:
         """A stray file stays out of the table as it stays out of the build."""
         trial.write("secrets.txt", "not for an image")
 
