@@ -35,6 +35,8 @@ PARTS: Final[dict[str, str]] = {
     "service": "first answer, requests per second, memory",
     "analysis": "a look into an image, beside dive's",
     "large": "a look into an image of 10 GB and 500,000 files: seconds and memory",
+    "advice": "what advice saves: predicted, and built",
+    "exploring": "the explorer of a large image in a browser",
     "checking": "a check of a solution",
     "start": "from ./lab to JupyterLab",
 }

@@ -1,6 +1,7 @@
 """How right the X-ray's predictions are: each edit that a program can make, and all together, built and measured.
 
-    python -m benchmarks.advice [CASE...]
+    python -m benchmarks advice             # as rows: a sum for each of the cases that the lab is about
+    python -m benchmarks.advice [CASE...]   # edit by edit; all cases, if none is named
 
 The cases are the single-stage Dockerfile, the exercise's two starters and labelled solutions of it that do something
 in vain. What an edit saves is the difference of what the two images store. A prediction may be off by 5 % of that;
@@ -20,10 +21,13 @@ from typing import Final
 
 import pandas as pd
 
+from benchmarks.rows import Row, Setting
 from layerlab import displays, exercise, image, xray
 from layerlab import engine as engines
 from layerlab.engine import Engine
+from layerlab.errors import LabError
 from layerlab.paths import ROOT
+from layerlab.progress import Report, silent
 from layerlab.xray import Source
 from layerlab.xray.proof import table
 from layerlab.xray.trials import trial_builds
@@ -38,6 +42,26 @@ SOLUTIONS: Final = (
 )
 
 
+def rows(setting: Setting) -> Iterator[Row]:
+    """What the edits save together (of a single edit, that one), predicted beside measured."""
+    for case in OWN:
+        with setting.step(f"the advice about {case}, edit by edit"):
+            proofs = prove(setting.engine, case, silent)
+        if proofs["measured"].isna().any():
+            raise LabError(f"an edit of {case} does not build", remedy=f"python -m benchmarks.advice {case}")
+        last = proofs.iloc[-1]  # all of them together
+        what = f"{case}: saved by {len(proofs) - 1 or 1} edits that a program can make, predicted"
+        yield Row(what, last["predicted"] / 1e6, "MB", "building it", last["measured"] / 1e6)
+
+
+def prove(engine: Engine, case: str, report: Report) -> pd.DataFrame:
+    """Prove the advice about a case; see `layerlab.xray.proof.table` for the columns."""
+    with _workspace(case) as source, trial_builds(engine, report) as place:
+        built = place.build(source.context, source.parsed)
+        looked = image.read(engine, built.image_id, dockerfile=source.parsed)
+        return table(xray.examine(engine, looked, source, proves=True, report=report).proofs or [])
+
+
 def measure(engine: Engine, cases: Sequence[str]) -> pd.DataFrame:
     """Prove the advice about each case.
 
@@ -46,13 +70,9 @@ def measure(engine: Engine, cases: Sequence[str]) -> pd.DataFrame:
     """
     tables = []
     for case in cases:
-        with _workspace(case) as source, displays.terminal(case) as report:
-            with trial_builds(engine, report) as place:
-                built = place.build(source.context, source.parsed)
-                looked = image.read(engine, built.image_id, dockerfile=source.parsed)
-                proofs = xray.examine(engine, looked, source, proves=True, report=report).proofs
-            tables.append(table(proofs or []).assign(case=case))
-            print(_shown(tables[-1]), flush=True)
+        with displays.terminal(case) as report:
+            tables.append(prove(engine, case, report).assign(case=case))
+        print(_shown(tables[-1]), flush=True)
     return pd.concat(tables, ignore_index=True)
 
 

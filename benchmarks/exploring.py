@@ -1,5 +1,6 @@
 """How fluid the explorer is in a browser, with as many files as large images have.
 
+    python -m benchmarks exploring                          # as rows: a made-up image of 50,000 files
     python -m benchmarks.exploring                          # made-up images of 50,000 and of 500,000 files
     python -m benchmarks.exploring multi-stage-demo:single  # an image of the engine
 
@@ -18,12 +19,15 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.rows import Row, Setting
 from layerlab import chromium, engine, image
 from layerlab.explorer import bundle
 from layerlab.explorer.data import packed
@@ -33,6 +37,15 @@ from tests.unit.image_truth import Entry, file, whiteout
 from tests.unit.stacked import read
 
 LAYERS: Final = 12
+FILES: Final = (50_000, 500_000)
+IMMEDIATE: Final = 100.0  # ms; Nielsen, Usability Engineering, chapter 5
+FEELS_IMMEDIATE: Final = "what feels immediate"
+ACTIONS: Final = {
+    "zoom": "a zoom",
+    "layer": "another layer",
+    "colour": "another colouring",
+    "search": "a search",
+}
 
 _MEASURE: Final = """async (data) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
@@ -112,26 +125,49 @@ def measure(page: Page, looked: Image) -> dict[str, Any]:
     }
 
 
+def rows(setting: Setting) -> Iterator[Row]:
+    """What a person does in the explorer of 50,000 files, beside what feels immediate."""
+    with setting.step("the explorer of 50,000 files in Chromium"), _page(setting.folder) as page:
+        took = measure(page, made_up(setting.folder, FILES[0]))
+    image_of = f"the explorer of {FILES[0]:,} files:"
+    yield Row(f"{image_of} from its data to the picture", took["until shown"], "ms", FEELS_IMMEDIATE, IMMEDIATE)
+    for kind, what in ACTIONS.items():
+        yield Row(f"{image_of} {what}", took[f"{kind}, median"], "ms", FEELS_IMMEDIATE, IMMEDIATE)
+    yield Row(f"{image_of} a frame of a zoom", took["frame, median"], "ms", "a frame of a 60 Hz screen", 1000 / 60)
+
+
+@contextmanager
+def _page(folder: Path) -> Iterator[Page]:
+    """A page in headless Chromium; what the lab learns about layers is kept in this folder."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium.ensure(), headless=True, args=FLAGS)
+            yield browser.new_page(viewport={"width": 1280, "height": 900})
+            browser.close()
+    finally:
+        os.environ.pop("XDG_CACHE_HOME")
+        if before is not None:
+            os.environ["XDG_CACHE_HOME"] = before
+
+
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description="Time the explorer in a browser.")
     parser.add_argument("images", nargs="*", help="images of the engine; made-up ones if there are none")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        os.environ["XDG_CACHE_HOME"] = name
-        browser = playwright.chromium.launch(executable_path=chromium.ensure(), headless=True, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+    with tempfile.TemporaryDirectory() as name, _page(Path(name)) as page:
         if options.images:
             connected = engine.connect()
             looked = [image.read(connected, one) for one in options.images]
         else:
-            looked = [made_up(Path(name), files) for files in (50_000, 500_000)]
-        rows = [measure(page, one) for one in looked]
-        browser.close()
+            looked = [made_up(Path(name), files) for files in FILES]
+        measured = [measure(page, one) for one in looked]
     print(
         f"milliseconds in the page; load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n"
     )
-    print(pd.DataFrame(rows).set_index("image").T.to_string(float_format="{:,.1f}".format))
+    print(pd.DataFrame(measured).set_index("image").T.to_string(float_format="{:,.1f}".format))
 
 
 if __name__ == "__main__":
