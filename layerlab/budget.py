@@ -20,8 +20,8 @@ _UNITS: Final = {
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
 }  # fmt: skip
-_AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
-_PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+_AMOUNT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*)")
+_PERCENT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
 SIZES: Final = "300MB, 1.2GB, 250MiB, or a number of bytes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final
 
 _ESCAPES: Final = re.compile(
@@ -42,9 +43,13 @@ def shown(name: str) -> str:
 
     >>> shown("caf\udce9")
     'caf\\xe9'
+    >>> shown("\ud800")
+    '\\ud800'
     """
     try:
         name.encode()
     except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        with suppress(UnicodeEncodeError):
+            return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return name.encode("utf-8", "backslashreplace").decode()  # JSON may have others, which no bytes become
     return name

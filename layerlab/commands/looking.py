@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -134,7 +135,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
 
     With limits, the status is 1 where one is broken, and a line on stderr says which: docs/ci.md.
     """
-    if html and not html.parent.is_dir():
+    if html and not os.path.isdir(html.parent):  # noqa: PTH112  # Path.is_dir() raises where a name is too long
         raise UsageError(
             f"{html} cannot be written: there is no folder {html.parent}", remedy="name one that is there"
         )
@@ -144,7 +145,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
     engine = find_engine(needed=source is not None or not _is_file(image))
     if source is None and engine is not None and examines:
         source = _xray().own_source(engine, image)
-    looked = _look(engine, image, platform, source.parsed if source else None)
+    looked = _look(engine, image, platform, source.built_from if source else None)
     checks = budget.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
     if examines:
@@ -177,11 +178,17 @@ def _source(
             )
         return None
     path = Path(dockerfile)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file() raises where a name is too long
         raise UsageError(
             f"there is no file {dockerfile!r}", remedy="name the Dockerfile that the image was built from"
         )
-    values = dict(argument.partition("=")[::2] for argument in arguments)
+    values = {}
+    for argument in arguments:
+        name, is_given, value = argument.partition("=")
+        if is_given:
+            values[name] = value
+        elif name in os.environ:  # as docker build does
+            values[name] = os.environ[name]
     source: Source = _xray().Source(path, Path(context) if context else path.parent, target, values)
     return source
 

@@ -58,6 +58,6 @@ def print_comparison(images: Sequence[Image], names: Sequence[str]) -> None:
         headings=headings,
     )
     if line := compare.in_words(images):
-        out.print(line, markup=False)
+        out.print(printable(line), markup=False)
     if any(STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}) for image in images):
         out.print("Built on stand-ins for the official base images, made from Debian packages: no registry answered.")

@@ -115,13 +115,13 @@ def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
 
 
 def column_names(images: Sequence[Image]) -> list[str]:
-    """The images' names, each once: a second one of the same name is ``name (2)``.
+    """The images' names, each once: a second one of the same name, or of another column's, is ``name (2)``.
 
     >>> from layerlab import image
     >>> column_names([image.read(engine, "multi-stage-demo:optimized")] * 2)
     ['multi-stage-demo:optimized', 'multi-stage-demo:optimized (2)']
     """
-    seen: Counter[str] = Counter()
+    seen: Counter[str] = Counter(("part", "setting", "difference"))
     names = []
     for image in images:
         seen[image.name] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -86,7 +87,7 @@ def runs_as_root(config: Mapping[str, Any]) -> bool:
     is not looked up.
     """
     user = of_config(config).get("user", "").partition(":")[0].strip()
-    return user in {"", "root"} or (user.isdecimal() and int(user) == 0)
+    return user in {"", "root"} or re.fullmatch(r"[+-]?0+", user) is not None  # as Go reads numbers
 
 
 def _place(name: str) -> tuple[int, str]:

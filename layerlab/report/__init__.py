@@ -113,11 +113,16 @@ def html(
 
 
 def write(path: Path, text: str) -> None:
-    """Write the file; what was there before is replaced as a whole, or not at all.
+    """Write the file; what was there before is replaced as a whole, or not at all. A link stays one.
 
     Raises:
         UsageError: it cannot be written there.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():  # such as /dev/null, which root could replace
+        raise UsageError(
+            f"{path} cannot be written (it is no ordinary file)", remedy="name another file, or one that is not there"
+        )
     made = None
     try:
         with tempfile.NamedTemporaryFile(
@@ -129,10 +134,12 @@ def write(path: Path, text: str) -> None:
         os.umask(mask)
         made.chmod(0o666 & ~mask)
         made.replace(path)
-    except OSError as error:
+    except BaseException as error:
         if made is not None:
             with suppress(OSError):
                 made.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise UsageError(
             f"{path} cannot be written ({error.strerror})", remedy="name a file in a folder that is there and yours"
         ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -105,16 +105,21 @@ class View:
 
     @cached_property
     def instructions(self) -> dict[int, Instruction]:
-        """What made its layers, where it is known."""
+        """What made its layers, where it is known; what a base asks for by ONBUILD is on the line of its FROM."""
         if self.trace is None:
             return self.content.origins
         steps = self.trace.origins.lineage.steps
-        return {layer: step.instruction for layer, step in steps.items() if step.instruction is not None}
+        return {
+            layer: replace(step.instruction, line=step.line)
+            for layer, step in steps.items()
+            if step.instruction is not None
+        }
 
     @cached_property
     def by_line(self) -> dict[int, int]:
         """The layers that instructions of the Dockerfile made, by their lines."""
-        own = {each.line for each in self.trace.dockerfile.instructions} if self.trace else set()
+        known = self.trace.dockerfile.instructions if self.trace else ()
+        own = {each.line for each in known if each.keyword != "FROM"}
         return {each.line: layer for layer, each in self.instructions.items() if each.line in own}
 
     def origin(self, entry: int) -> Origin:

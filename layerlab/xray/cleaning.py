@@ -20,7 +20,11 @@ from layerlab.xray.recommends import Installed, installed, only_recommended
 _LISTS: Final = "/var/lib/apt/lists/"
 _SITE: Final = re.compile(r"(.*/(?:site|dist)-packages)/")
 _TESTS: Final = re.compile(r".*/(?:site|dist)-packages/(?:.*/)?tests/")
-_CACHE: Final = re.compile(r"(.*?/(?:\.cache(?:/[^/]+)?|\.npm|http-v2|selfcheck|\.?cargo/registry|[\w-]+-v\d+))/")
+_CACHE: Final = re.compile(
+    r"(.*?/(?:\.cache(?:/[^/]+)?|\.npm|http-v2|selfcheck|\.?cargo/registry|\.m2/repository|\.gradle/caches"
+    r"|\.pnpm-store|\.yarn/cache|conda/pkgs|(?:archive|simple|wheels|sdists|interpreter|built-wheels|flat-index)-v\d+))/"
+)
+"""The folder of a cache that an installer keeps, which may be removed as a whole; see `causes.rules`."""
 _PIP: Final = r"\b(pip3?(?:\.\d+)*)((?:\s+--?\S+(?:\s+/\S+)?)*)\s+install\b(?![^&;|\n]*--no-cache-dir)"
 _APT: Final = r"\b(apt-get|apt)((?:\s+-\S+)*)\s+install\b(?![^&;|]*--no-install-recommends)"
 _STRIP: Final = ("/usr/bin/strip", "/usr/local/bin/strip")
@@ -89,9 +93,11 @@ def installers_caches(view: View) -> list[Advice]:
                 edit = Edit(changes=(Change(line, "replace", r"\1\2 install --no-cache-dir", _PIP),))
             else:
                 roots = sorted({match[1] for entry in entries if (match := _CACHE.match(view.source(entry)))})
+                if not roots:
+                    continue
                 command = f"rm -rf {' '.join(map(shlex.quote, roots))}"
                 title = f"add `{command}` to line {line}"
-                edit = _appending(view, run, command) if roots else None
+                edit = _appending(view, run, command)
             found += view.advise(title, why, line, edit, effect)
     return found
 

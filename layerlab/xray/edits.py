@@ -19,6 +19,7 @@ _KEYWORD: Final = re.compile(r"\s*\w+")
 _STATEFUL: Final = frozenset(
     [*("cd", "export", "set", "umask", "source", ".", "exec", "alias", "unset", "trap", "ulimit", "shopt", "exit")]
 )
+_COMMENT: Final = re.compile(r"(?:^|[\s;&|()])#")  # within quotes too: then nothing is lost but an edit
 _ESCAPE: Final = re.compile(r"^\s*#\s*escape\s*=", re.IGNORECASE | re.MULTILINE)
 _TRANSPARENT: Final = frozenset(
     ["CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "STOPSIGNAL"]
@@ -89,13 +90,17 @@ def joined(merges: Iterable[frozenset[int]]) -> list[frozenset[int]]:
 
 
 def can_append(dockerfile: Dockerfile, instruction: Instruction) -> bool:
-    """Whether a command can be added to a RUN: it is a line for a shell, and BuildKit's usual one."""
+    """Whether a command can be added to a RUN: it is a line for a shell, and BuildKit's usual one.
+
+    What follows a shell's comment would become part of it, since a RUN is one line to the shell.
+    """
     return (
         instruction.keyword == "RUN"
         and not instruction.is_json
         and not instruction.heredocs
         and not _ESCAPE.search(dockerfile.text)
         and not instruction.value.rstrip().endswith("&")
+        and not _COMMENT.search(instruction.value)
         and _RUN.fullmatch(instruction.text) is not None
         and not any(each.keyword == "SHELL" for each in dockerfile.instructions)
     )

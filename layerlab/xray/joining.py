@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from layerlab.causes.ledger import METADATA, NOTHING, Row
 from layerlab.checker import shell
 from layerlab.dockerfile import Instruction
-from layerlab.image.layer import FILE
+from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change, neighbours
 from layerlab.xray.effects import Effect
@@ -72,23 +72,28 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     again: list[int] = []
     copies = sorted({row.layer for row in rows})
     kinds = set()
+    is_all = True
     for stored in copies:
         entries = [view.content.index(layer, merged.paths[row.entry]) for row in rows if row.layer == stored]
         new = [entry for entry in entries if entry is not None]
         rows_of = [row.entry for row in rows if row.layer == stored]
         of_layer = view.content.layers[stored]
         if len(set(rows_of)) != len(set(of_layer.inodes[of_layer.kinds == FILE].tolist())):
+            is_all = False
             continue  # not all that COPY has brought
         flags = _flags(view, rows_of, new)
         copy = view.instructions[stored]
         if flags is None or copy.line not in view.by_line or copy.flag("chown") or copy.flag("chmod"):
+            is_all = False
             continue
         kinds |= {flag.partition("=")[0] for flag in flags}
         changes += [Change(copy.line, "flag", flag) for flag in flags]
         again += new
     if not changes:
         return []
-    changed = _without_recursion(view, run, kinds)
+    is_all = is_all and len(rows) == sum(row.by_layer == layer for row in view.rows)
+    is_all = is_all and not _changes_folders(view, run, layer, set(copies))
+    changed = _without_recursion(view, run, kinds) if is_all else []
     lines = sorted({change.line for change in changes})
     size = sum(int(merged.sizes[entry]) for entry in again)
     what = f"COPY in line{'s' * (len(lines) > 1)} {_listed(lines)}"
@@ -96,6 +101,24 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     why = f"line {run.line} changes owner or mode alone, and so stores {megabytes(size)} a second time"
     edit = Edit(changes=(*changes, *changed)) if changed else None
     return view.advise(title, why, run.line, edit, Effect(removed=view.model.inodes(again)))
+
+
+def _changes_folders(view: View, run: Instruction, layer: int, copies: set[int]) -> bool:
+    """Whether a RUN changes folders that it does not name and that these COPYs have not brought."""
+    merged = view.content.merged
+    named = {word.rstrip("/") for word in run.value.split()}
+    for index in range(int(merged.starts[layer]), int(merged.starts[layer + 1])):
+        path = merged.paths[index]
+        if merged.kinds[index] != DIRECTORY or path in named:
+            continue
+        before = (view.content.index(number, path) for number in reversed(range(layer)))
+        lower = next((found for found in before if found is not None), None)
+        if lower is None:
+            return True
+        is_same = all(column[index] == column[lower] for column in (merged.uids, merged.gids, merged.modes))
+        if not is_same and int(merged.layers[lower]) not in copies:
+            return True
+    return False
 
 
 def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:

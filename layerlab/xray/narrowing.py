@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from typing import Final
 
 from layerlab.checker import shell
@@ -16,6 +17,8 @@ _NEEDLESS: Final = (
     *(".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".cache", "__pycache__", ".ipynb_checkpoints"),
     *("htmlcov", ".coverage", ".DS_Store"),
 )
+_NEEDED_AT_TIMES: Final = frozenset({"venv", ".venv", "node_modules", ".cache"})
+"""Of these what some services run from, so that it is not a program's to leave out."""
 
 
 def ignored_context(view: View) -> list[Advice]:
@@ -88,27 +91,33 @@ def _not_needed(view: View) -> list[Advice]:
             removed.append(content.merged.paths[index])
     if not removed:
         return []
+    perhaps = sorted(name for name in _NEEDED_AT_TIMES if f"**/{name}" in patterns)
+    why = "the image gets them with the build context, and nothing that runs needs them"
     return view.advise(
         f"name {_quoted(sorted(patterns))} in .dockerignore",
-        "the image gets them with the build context, and nothing that runs needs them",
+        why + (f", unless the service runs from {perhaps[0]}" if perhaps else ""),
         min(line for line in lines if line is not None),
-        Edit(ignored=tuple(sorted(patterns))),
+        None if perhaps else Edit(ignored=tuple(sorted(patterns))),
         Effect(removed=view.model.at(removed)),
     )
 
 
 def _covering(wanted: set[str], there: set[str]) -> list[str]:
     """The fewest paths that stand for these files and for no others: a folder where all in it is wanted."""
-    found: list[str] = []
-    files = {name for name in there if not any(other.startswith(f"{name}/") for other in there)}
+    files = there - {folder for name in there for folder in _above(name)}
+    in_all = Counter(folder for name in files for folder in _above(name))
+    in_wanted = Counter(folder for name in wanted & files for folder in _above(name))
+    found: dict[str, None] = {}
     for name in sorted(wanted):
-        if any(name.startswith(f"{pattern}/") for pattern in found):
-            continue
-        parts = name.split("/")
-        folders = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
-        whole = (f for f in folders if {each for each in files if each.startswith(f"{f}/")} <= wanted)
-        found.append(next(whole, name))
-    return found
+        whole = (folder for folder in _above(name) if in_all[folder] == in_wanted[folder])
+        found[next(whole, name)] = None
+    return list(found)
+
+
+def _above(name: str) -> list[str]:
+    """The folders that a path lies in, the outermost first."""
+    parts = name.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _quoted(patterns: list[str]) -> str:

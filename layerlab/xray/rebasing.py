@@ -23,6 +23,10 @@ _FULL: Final = re.compile(
     r"(?P<name>(?:docker\.io/)?(?:library/)?python):(?P<version>[\d.]+)(?:-(?P<suite>trixie|bookworm|bullseye))?"
 )
 _SITE: Final = re.compile(r"(/usr/local/lib/python3\.\d+/site-packages)/")
+_SYSTEM: Final = (
+    *("/usr/", "/var/", "/etc/", "/lib/", "/lib64/", "/bin/", "/sbin/", "/run/", "/tmp/"),  # noqa: S108  # names only
+    *("/root/.cache/", "/root/.npm/"),
+)
 _TOOLS_OF_BASE: Final = frozenset({"pip", "setuptools", "wheel"})
 _REPEATED: Final = frozenset({"ENV", "WORKDIR", "USER", "VOLUME", "ARG"})
 _MOVED: Final = frozenset({"CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "LABEL"})
@@ -91,7 +95,7 @@ class _Switch:
             each for stage in trace.origins.lineage.stages for each in stage.instructions if each.keyword == "RUN"
         ]
         missing = self._missing(above)
-        does_it = not missing and all(self._is_harmless(run) for run in runs)
+        does_it = not missing and self._names_its_base() and all(self._is_harmless(run) for run in runs)
         edit = Edit(changes=(Change(self.stage.line, "replace", self.name, self._base_pattern()),))
         why = f"the base has {megabytes(self._base_bytes())}, of which the service uses little" + _needs(missing)
         return view.advise(
@@ -117,12 +121,26 @@ class _Switch:
         label = self.stage.name or _free_name(trace.dockerfile.text)
         edit = Edit(changes=tuple(self._changes(label)), after=self._final_stage(label, folders))
         what = " and ".join(folders)
+        lost = self._made_elsewhere(folders)
         why = (
             f"line {self.stage.line}'s base has {megabytes(self._base_bytes())}, and what the service needs of all"
             f" that is built on it is {what}" + _needs(missing)
         )
+        why += f"; copy {lost}, too, if the service needs that" if lost else ""
         title = f"copy {what} from a build stage to {self.name} and ship that"
-        return view.advise(title, why, self.stage.line, None if missing else edit, effect, smallest=10 * SMALLEST)
+        done = None if missing or lost else edit
+        return view.advise(title, why, self.stage.line, done, effect, smallest=10 * SMALLEST)
+
+    def _made_elsewhere(self, folders: list[str]) -> str:
+        """A file that the Dockerfile has made outside of these folders and the system's; empty if there is none."""
+        content, merged = self.view.content, self.view.content.merged
+        kept = tuple(f"{folder}/" for folder in folders) + _SYSTEM
+        made = (
+            merged.paths[index]
+            for index in content.inodes.live.tolist()
+            if not merged.paths[index].startswith(kept) and self.view.origin(index).kind == "made"
+        )
+        return min(made, default="")
 
     def _folders(self) -> list[str]:
         """Where the installed Python packages are: a virtual environment, or the interpreter's own folders."""
@@ -178,6 +196,11 @@ class _Switch:
         trace, model, merged = self.view.trace, self.view.model, self.view.content.merged
         limit = trace.origins.lineage.base_layers if trace else 0
         return sum(int(merged.sizes[inode]) for inode in model.stored if merged.layers[inode] < limit)
+
+    def _names_its_base(self) -> bool:
+        """Whether the FROM has the base's name in it as it is, and not by an argument."""
+        first = self.stage.instructions[0] if self.stage.instructions else None
+        return first is not None and re.search(self._base_pattern(), first.text) is not None
 
     def _base_pattern(self) -> str:
         return rf"(?<=[\s]){re.escape(self.stage.base)}(?=\s|$)"

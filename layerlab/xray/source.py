@@ -51,6 +51,16 @@ class Source:
         """
         return dockerfiles.parse(self.context.text, self.build_args)
 
+    @property
+    def built_from(self) -> Dockerfile:
+        """The Dockerfile as far as the stage that is the image, to whose lines layers are tied.
+
+        Raises:
+            DockerfileError: it cannot be read, is wrong, or has no such stage.
+        """
+        final = self.parsed.target(self.target)
+        return replace(self.parsed, stages=self.parsed.stages[: final.index + 1])
+
 
 class ContextFiles(Mapping[str, bytes]):
     """The regular files of a context, by path relative to it; read when they are asked for, and cut at 1 MB."""

@@ -64,7 +64,7 @@ def trace(trials: Trials, image: Image, source: Source) -> Trace:
     context, parsed = source.context, source.parsed
     final = parsed.target(source.target)
     again = trials.build(context, parsed, target=source.target, build_args=source.build_args)
-    verify(image, images.read(trials.engine, again.image_id, dockerfile=parsed), source)
+    verify(image, images.read(trials.engine, again.image_id, dockerfile=source.built_from), source)
     context, adapted = named(source, trials.scratch)
     files = ContextFiles(context)
     traced: dict[str, Origins] = {}

@@ -77,6 +77,7 @@ class TestRunsAsRoot:
         ("user", "is_root"),
         [
             ("", True), ("root", True), ("0", True), ("0:1000", True), ("root:app", True), ("00", True),
+            ("+0", True), ("-0", True),
             ("app", False), ("1000", False), ("1000:0", False), ("10", False),
         ],
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -104,6 +105,18 @@ class TestWrite:
 
         assert path.read_bytes() == "ünï".encode()
         assert list(tmp_path.iterdir()) == [path]
+
+    def test_replaces_nothing_but_ordinary_files(self, tmp_path: Path) -> None:
+        """A link stays a link, and what is no file, such as a device, is left alone."""
+        (tmp_path / "link").symlink_to(tmp_path / "real.html")
+        report.write(tmp_path / "link", "text")
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(UsageError, match="no ordinary file"):
+            report.write(tmp_path / "pipe", "text")
+
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "real.html").read_text() == "text"
+        assert (tmp_path / "pipe").is_fifo()
 
     @pytest.mark.parametrize("name", ["no/such/folder.html", "."])
     def test_says_where_it_cannot(self, tmp_path: Path, name: str) -> None:

@@ -129,9 +129,16 @@ class TestMerging:
 
 @pytest.mark.parametrize(
     "run",
-    ['RUN ["a", "b"]', "RUN <<EOF\ntrue\nEOF", "RUN sleep 1 &", 'SHELL ["/bin/bash", "-c"]\nRUN true'],
+    [
+        "RUN fetch # the sources",
+        "RUN true;# done",
+        'RUN ["a", "b"]',
+        "RUN <<EOF\ntrue\nEOF",
+        "RUN sleep 1 &",
+        'SHELL ["/bin/bash", "-c"]\nRUN true',
+    ],
 )
 def test_what_cannot_be_appended_to(run: str) -> None:
-    """A JSON form, a heredoc, a background job and another shell are left alone."""
+    """A comment of the shell's, a JSON form, a heredoc, a background job and another shell are left alone."""
     parsed = dockerfile.parse(f"FROM a\n{run}\n")
     assert not any(can_append(parsed, each) for each in parsed.instructions)
