@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import queue
 import threading
 import time
@@ -24,6 +25,7 @@ from layerlab.engine import Engine, gone
 from layerlab.errors import BuildTimeout, LabError
 
 PAUSE: Final = 0.5  # seconds between two looks at the clock
+_SETTLED: Final = 1.0  # seconds after which a step that has begun can be ended
 _CANCEL_TIMEOUT: Final = 5.0  # seconds for the engine to end what it was told to end
 _END: Final = object()
 
@@ -88,6 +90,7 @@ class _Call:
         self._parameters = parameters
         self._response: requests.Response | None = None
         self._cancelled = threading.Event()
+        self._heard = -math.inf  # when the last line came
         self._thread = threading.Thread(target=self._read, name="layerlab-build", daemon=True)
 
     def start(self) -> None:
@@ -96,6 +99,8 @@ class _Call:
     def cancel(self) -> None:
         """Tell the engine to stop, and wait until it has."""
         self._cancelled.set()
+        # Engine 26.1, told to end a step that it is just beginning, loses it: what the step runs would go on for ever.
+        time.sleep(max(0.0, self._heard + _SETTLED - time.monotonic()))
         deadline = time.monotonic() + _CANCEL_TIMEOUT
         while self._thread.is_alive() and time.monotonic() < deadline:
             # Again and again: a build whose request has just been sent is not known by its id yet.
@@ -133,6 +138,7 @@ class _Call:
                 return
             for line in self._response.iter_lines(chunk_size=None):
                 if line:
+                    self._heard = time.monotonic()
                     self.lines.put(json.loads(line))
             self.lines.put(_END)
         except Exception as error:  # it is raised again where the lines are read

@@ -28,6 +28,7 @@ class Command:
             before it.
         writes: The files that its output goes to.
         heredocs: What stands in the script as its input.
+        extends: The files to whose ends its output is added.
     """
 
     words: tuple[str, ...]
@@ -36,6 +37,7 @@ class Command:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     heredocs: tuple[str, ...] = ()
+    extends: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -78,6 +80,25 @@ class PythonInstall:
     python: str | None = None
     destination: str | None = None
     no_cache: bool = False
+
+    @property
+    def is_tool_or_project(self) -> bool:
+        """Whether it installs only what installs others, or a project that lies there: nothing that has a pin."""
+        named = [*self.packages, *self.editable]
+        names = {re.split(r"[=<>!~\[; @]", word)[0].lower().replace("_", "-") for word in named}
+        local = all(map(_is_project, named))
+        return bool(named) and not self.requirements and not self.constraints and (names <= _TOOLS or local)
+
+
+_TOOLS: Final = frozenset(
+    {"pip", "setuptools", "wheel", "uv", "build", "pip-tools", "virtualenv", "pipx", "poetry", "pex", "shiv"}
+)
+
+
+def _is_project(word: str) -> bool:
+    """Whether this is the folder of a project; what has wildcards names wheels."""
+    here = word in {".", "./"} or word.startswith(("./", "../", "/"))
+    return here and not word.endswith(".whl") and not set("*?[") & set(word)
 
 
 @dataclass(frozen=True)

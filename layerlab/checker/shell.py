@@ -145,11 +145,16 @@ def commands(dockerfile: Dockerfile, instruction: Instruction, files: Mapping[st
 
 
 def installs_python(dockerfile: Dockerfile, instruction: Instruction, files: Mapping[str, bytes]) -> bool:
-    """Whether an instruction is a RUN that installs Python packages, with whatever tool."""
+    """Whether an instruction is a RUN that installs the service's packages, with whatever tool.
+
+    To install pip itself, or the learner's own project, is not meant.
+    """
     if instruction.keyword != "RUN":
         return False
     return any(
-        install is not None and install.verb in {"install", "sync", "wheel", "download"}
+        install is not None
+        and install.verb in {"install", "sync", "wheel", "download"}
+        and not install.is_tool_or_project
         for install in map(python_install, commands(dockerfile, instruction, files))
     )
 
@@ -207,8 +212,12 @@ class _Simple:
 
     def targets(self, values: Mapping[str, str]) -> tuple[str, ...]:
         """The files that it writes."""
-        written = {">", ">>", ">|", "&>", "&>>"}
+        written = {">", ">|", "&>"}
         return tuple(each.target.value(values) for each in self.redirections if each.operator in written)
+
+    def extended(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """The files to whose ends it adds."""
+        return tuple(each.target.value(values) for each in self.redirections if each.operator in {">>", "&>>"})
 
     @property
     def heredocs(self) -> tuple[str, ...]:
@@ -316,7 +325,15 @@ class _Reading:
             self._run_file(self._scripts.get(posixpath.basename(words[1]), ""), values, depth, sources)
         else:
             self._add(
-                Command(tuple(words), dict(values), self._line, sources, simple.targets(values), simple.heredocs)
+                Command(
+                    tuple(words),
+                    dict(values),
+                    self._line,
+                    sources,
+                    simple.targets(values),
+                    simple.heredocs,
+                    simple.extended(values),
+                )
             )
             self._run_what_it_reads(words, values, depth, simple, sources)
 

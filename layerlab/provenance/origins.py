@@ -20,6 +20,8 @@ from layerlab.provenance.model import Origin
 
 _WILDCARDS: Final = frozenset("*?[")
 _MOST_LINKS: Final = 40  # that are followed to one file, as the kernel does
+_ENVIRONMENT: Final = "pyvenv.cfg"
+"""Lies in every virtual environment (PEP 405)."""
 _TELLING: Final = 100
 """Bytes of a file that no other file has by chance."""
 
@@ -190,7 +192,8 @@ class Origins:
             return self.of(link)
         if (mounted := self._mounted(index, instruction)) is not None:
             return mounted
-        if merged.kinds[index] == FILE and merged.sizes[index] > 0 and (source := self._same_in_context(index)):
+        of_context = merged.kinds[index] == FILE and merged.sizes[index] > 0
+        if of_context and (source := self._same_in_context(index, instruction)):
             return Origin("context", step.stage.label, step.line, entry=index, source=source)
         return Origin("made", step.stage.label, step.line, entry=index)
 
@@ -236,7 +239,7 @@ class Origins:
         own = self.contents.read(int(merged.layers[index]), path)
         return own is not None and own == others.read(None, other)
 
-    def _same_in_context(self, index: int) -> str:
+    def _same_in_context(self, index: int, instruction: Instruction) -> str:
         """A file of the build context with the same bytes, and the same name if it is short; empty if none is."""
         merged = self.contents.content.merged
         path, size = merged.paths[index], int(merged.sizes[index])
@@ -247,10 +250,27 @@ class Origins:
             for name in self._context_files.get(size, ())
             if size >= _TELLING or posixpath.basename(name) == posixpath.basename(path)
         ]
+        if not _mounts_context(instruction):
+            alike = [name for name in alike if not name.startswith(self._left_behind)]
         if not alike:
             return ""
         content = self.contents.read(int(merged.layers[index]), path)
         return next((name for name in alike if self.context[name] == content), "")
+
+    @cached_property
+    def _left_behind(self) -> tuple[str, ...]:
+        """The virtual environments of the build context, if this stage has copied none.
+
+        Somebody tried the app before: what `pip` installed there is the same that it installs in the image.
+        """
+        merged = self.contents.content.merged
+        copied = [layer for layer, step in self.lineage.steps.items() if _keyword(step) in {"COPY", "ADD"}]
+        for layer in copied:
+            entries = range(int(merged.starts[layer]), int(merged.starts[layer + 1]))
+            if any(posixpath.basename(merged.paths[index]) == _ENVIRONMENT for index in entries):
+                return ()
+        folders = (name.removesuffix(_ENVIRONMENT) for name in self.context if name.endswith(f"/{_ENVIRONMENT}"))
+        return tuple(folders)
 
     @cached_property
     def _context_files(self) -> dict[int, list[str]]:
@@ -331,6 +351,15 @@ def mounts(instruction: Instruction) -> Iterator[tuple[str, str]]:
         if options.get("from") and options.get("type", "bind") in {"bind", "cache"}:
             folder = options.get("source") or options.get("src") or "/"
             yield options["from"], "/" if "$" in folder else posixpath.normpath(f"/{folder.lstrip('/')}")
+
+
+def _mounts_context(instruction: Instruction) -> bool:
+    """Whether a RUN sees the build context, or a part of it."""
+    for name, value in instruction.flags:
+        options = dict(option.partition("=")[::2] for option in value.split(",")) if name == "mount" else {}
+        if options.get("type", "bind") == "bind" and options and not options.get("from"):
+            return True
+    return False
 
 
 def _keyword(step: Step) -> str:

@@ -267,12 +267,12 @@ class TestNothingIsLeft:
         with pytest.raises(KeyboardInterrupt), prepared(engine, tmp_path) as (copy, _):
             builds.build_final(engine, copy, interrupt)
 
-        assert _is_gone(engine, busybox_image, command)
+        assert is_gone(engine, busybox_image, command)
         assert images_of(engine, dict(copy.labels)) == []
         assert not (state_directory() / f"check-{copy.labels[LABEL]}.lock").exists()
 
 
-def _is_gone(engine: Engine, image: str, command: str, patience: float = 10.0) -> bool:
+def is_gone(engine: Engine, image: str, command: str, patience: float = 30.0) -> bool:
     """Whether no process of the engine's machine runs this command, or does so no longer after a while."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

@@ -13,7 +13,7 @@ from layerlab.checker import builds
 from layerlab.checker.rebuilding import rebuild
 from layerlab.engine import Engine
 from layerlab.progress import Step
-from tests.engine.test_checker_builds import prepared, write
+from tests.engine.test_checker_builds import is_gone, prepared, write
 
 APP: Final = {"app/__init__.py": "", "app/sub/x.py": "x = 1", "requirements.txt": "flask==3\n", "other.py": ""}
 
@@ -46,11 +46,10 @@ class TestRebuild:
         with prepared(engine, tmp_path) as (copy, _):
             first = builds.build_final(engine, copy)
             again = rebuild(engine, copy, lambda line: line == 3)
-        processes = engine.client.containers.run(busybox_image, ["ps"], pid_mode="host", remove=True).decode()
 
         assert first.trouble is None
         assert (again.trouble, again.steps[-1].line, again.steps[-1].cached) == (None, 3, False)
-        assert command not in processes
+        assert is_gone(engine, busybox_image, command)
 
     def test_what_is_appended(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """The app's Python files get a comment line of their own; other files, and the workspace's, stay."""

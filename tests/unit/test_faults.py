@@ -17,9 +17,10 @@ from layerlab.build.failures import _from_outside
 from layerlab.errors import StorageError
 
 INTERRUPTED = """
+import os
 import time
 from layerlab import interrupts
-interrupts.install(lambda: print("hurry", flush=True))
+interrupts.install(lambda: os.write(1, b"hurry\\n"))  # the signal may come while "ready" is being printed
 try:
     print("ready", flush=True)
     time.sleep(60)

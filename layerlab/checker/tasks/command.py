@@ -22,6 +22,7 @@ _DEVELOPMENT_COMMAND: Final = re.compile(
 )
 # The app's own __main__ starts Flask's server, unless the learner has changed it: the answers tell then.
 _APP_AS_PROGRAM: Final = re.compile(r"python[\d.]*\s.*-m\s+app(?:\.__main__)?(?:\s|$)")
+_LONGEST: Final = 2_000  # characters of a command that are looked at
 _WARNING: Final = re.compile(r"This is a development server|\* Serving Flask app|\* Debugger PIN")
 # Servers that take a signal for something else than most do.
 _DEAF: Final = {
@@ -75,6 +76,7 @@ def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
     fault = evidence.trouble.fault if evidence.trouble else None
     if started and fault == "dockerfile":
         command = " ".join(started.arguments) if started.is_json else started.value
+        command = command[:_LONGEST]
         if _DEVELOPMENT_COMMAND.search(f" {command}") or _APP_AS_PROGRAM.search(command):
             message = f"The image would start {shorten(command, 80)!r}: Flask's development server. {_WHY_NOT}"
             yield finding(evidence, "error", message, _SERVER_HINTS, started.line)

@@ -17,9 +17,11 @@ _LARGEST_SCRIPT: Final = 100_000
 _NEVER: Final = re.compile(r"(?:.*/)?(?:Dockerfile.*|README.*|\.dockerignore|\.gitignore|\.git/.*)")
 _CONFIGURATION: Final = re.compile(
     r"gunicorn[\w.-]*\.py|u?wsgi\.(?:ini|ya?ml|xml|json)|hypercorn\.(?:toml|py)|supervisord?\.conf|circus\.ini|granian\.\w+"
+    r"|nginx\.conf|Caddyfile|haproxy\.cfg"
 )
 _ACCOUNTS: Final = frozenset({"/etc/passwd", "/etc/group", "/etc/nsswitch.conf"})  # what a user needs, from scratch
 _SERVER_VARIABLES: Final = ("GUNICORN", "UWSGI", "FLASK", "WSGI", "HYPERCORN", "UVICORN", "GRANIAN", "WAITRESS")
+_FOLDER: Final = re.compile(r"(?:^|[\s'\"=])(/[\w./-]*\w)(?=/\*|/?(?:[\s'\";]|$))")
 _PACKAGES: Final = re.compile(r"/(?:site|dist)-packages/|^/usr/(?:share|lib)/|/lib/python3[\d.]*/")
 
 
@@ -61,6 +63,7 @@ class _Allowed:
     def __init__(self, evidence: Evidence, picture: Picture, brought: Iterable[tuple[File, list[str]]]) -> None:
         self._picture = picture
         self._words = set(_words(_started(picture.config)))
+        self._folders = set(_folders(_started(picture.config)))
         self._from_heredocs = {each.line for each in places.final_instructions(evidence) if each.heredocs}
         stages = evidence.dockerfile.stages if evidence.dockerfile else ()
         self._from_heredocs |= {each.line for stage in stages for each in stage.instructions if each.heredocs}
@@ -76,6 +79,7 @@ class _Allowed:
                 if file.bytes <= _LARGEST_SCRIPT:
                     text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace")
                     self._words |= set(_words([text]))
+                    self._folders |= set(_folders([text]))
 
     def contains(self, file: File, paths: list[str]) -> bool:
         """Whether this file may be shipped."""
@@ -97,6 +101,8 @@ class _Allowed:
     def _starts(self, file: File, paths: list[str]) -> bool:
         if any(_NEVER.fullmatch(path) for path in paths):
             return False
+        if file.path.startswith(tuple(self._folders)):
+            return True
         for path in (file.path, *paths):
             name = posixpath.basename(path)
             if name in self._words or _CONFIGURATION.fullmatch(name):
@@ -110,9 +116,11 @@ class _Allowed:
 def _equals(picture: Picture, known: Mapping[str, bytes], allowed: _Allowed) -> Iterator[tuple[File, list[str]]]:
     """Files of whatever origin with the content of one that should have stayed behind."""
     kept = {content for path, content in known.items() if allowed.is_app(path)}
+    # Whoever makes a virtual environment gets the same files, here and in the image.
+    environments = tuple(path.removesuffix("pyvenv.cfg") for path in known if path.endswith("/pyvenv.cfg"))
     wanted: dict[bytes, list[str]] = defaultdict(list)
     for path, content in known.items():
-        if _SMALLEST <= len(content) < _LARGEST and content not in kept:
+        if _SMALLEST <= len(content) < _LARGEST and content not in kept and not path.startswith(environments):
             wanted[content].append(path)
     sizes = {len(content) for content in wanted}
     for file in picture.files:
@@ -130,6 +138,18 @@ def _started(config: Mapping[str, Any]) -> Iterator[str]:
     for variable in config.get("Env") or ():
         if str(variable).startswith(_SERVER_VARIABLES):
             yield str(variable)
+
+
+def _folders(texts: Iterable[str]) -> Iterator[str]:
+    """Folders whose scripts or settings are read, as ``/etc/service`` or ``/docker-entrypoint.d/*.sh``, with a slash.
+
+    Where else a folder lies says too little: an app's may hold anything.
+    """
+    for text in texts:
+        for found in _FOLDER.finditer(text):
+            folder = posixpath.normpath(found[1])
+            if folder.startswith("/etc/") or folder.endswith(".d"):
+                yield f"{folder}/"
 
 
 def _words(texts: Iterable[str]) -> Iterator[str]:

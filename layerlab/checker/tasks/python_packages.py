@@ -99,15 +99,7 @@ def _stages(evidence: Evidence, dockerfile: Dockerfile) -> list[Stage]:
 def _installs(reader: Reader, run: Instruction) -> list[PythonInstall]:
     """What a RUN installs, tools that install and a project of the learner's own left out."""
     found = [install for command in reader.commands(run) if (install := python_install(command))]
-    return [install for install in found if not _is_tool_or_project(install)]
-
-
-def _is_tool_or_project(install: PythonInstall) -> bool:
-    tools = {"pip", "setuptools", "wheel", "uv", "build", "pip-tools", "virtualenv", "pipx", "poetry", "pex", "shiv"}
-    named = [*install.packages, *install.editable]
-    names = {common.normalised(re.split(r"[=<>!~\[; @]", word)[0]) for word in named}
-    local = all(word in {".", "./"} or word.startswith(("./", "../")) for word in named)
-    return bool(named) and not install.requirements and not install.constraints and (names <= tools or local)
+    return [install for install in found if not install.is_tool_or_project]
 
 
 def _made(evidence: Evidence, image: Picture, visible: Mapping[str, File]) -> dict[str, tuple[str, int]]:
@@ -261,12 +253,25 @@ def _again(evidence: Evidence, reader: Reader, made: Mapping[str, tuple[str, int
         run = None if step.cached else _instruction(reader.dockerfile, step)
         if run is None or run.keyword != "RUN":
             continue
-        if run.line in lines or _installs(reader, run):
+        # What only moves them (cp, tar) has made these files, too, but downloads nothing.
+        if _installs(reader, run) or (run.line in lines and not _installed_before(reader, run)):
             findings.append(_ran_again(evidence, run))
     if findings or rebuild.trouble is None:
         return findings, False
     message = f"What a rebuild does after a change of the app could not be seen: {rebuild.trouble.message}"
     return [common.finding(evidence, "error", message, _ORDER_HINTS, rebuild.trouble.line)], True
+
+
+def _installed_before(reader: Reader, run: Instruction) -> bool:
+    """Whether an earlier RUN of the same stage, or of one that it is FROM, installs packages."""
+    stage: Stage | None = reader.dockerfile.stages[run.stage] if run.stage is not None else None
+    while stage is not None:
+        if any(
+            each.keyword == "RUN" and each.line < run.line and _installs(reader, each) for each in stage.instructions
+        ):
+            return True
+        stage = reader.dockerfile.base_stage(stage)
+    return False
 
 
 def _instruction(dockerfile: Dockerfile, step: RanStep) -> Instruction | None:

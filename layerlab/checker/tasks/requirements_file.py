@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import Final
 
 from layerlab.checker.evidence import Evidence
-from layerlab.checker.shell import Command, PythonInstall, commands, python_install
+from layerlab.checker.shell import Command, PythonInstall, commands, environment, python_install
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.dockerfile.words import expand
 
 REQUIREMENTS: Final = "requirements.txt"
 _DEEPEST: Final = 8  # stages from which it was copied on
@@ -48,13 +49,13 @@ class Reader:
         """Whether a RUN installs (or makes or fetches wheels) by the context's requirements.txt."""
         place = self._place(stage, run)
         understood = False
-        for command in self.commands(run):
+        for number, command in enumerate(self.commands(run)):
             install = python_install(command)
             if install is None and command.name not in _BUNDLERS:
                 continue
             understood = True
             files = [*install.requirements, *install.constraints] if install else _bundled(command)
-            if any(_is_it(place, name, run) for name in files):
+            if any(_is_it(place, name, run, number) for name in files):
                 return True
             projects = [*install.editable, *install.packages] if install else []
             if any(_is_project_that_reads_it(self.evidence, name) for name in projects):
@@ -64,7 +65,9 @@ class Reader:
     def is_by_requirements(self, stage: Stage, run: Instruction, install: PythonInstall) -> bool:
         """Whether one installation of a RUN is by the context's requirements.txt."""
         place = self._place(stage, run)
-        return any(_is_it(place, name, run) for name in (*install.requirements, *install.constraints))
+        read = [python_install(command) for command in self.commands(run)]
+        number = read.index(install) if install in read else len(read)
+        return any(_is_it(place, name, run, number) for name in (*install.requirements, *install.constraints))
 
     def _place(self, stage: Stage, run: Instruction) -> _Place:
         return _Place(self, stage, run.line + (run in stage.triggered))
@@ -108,13 +111,20 @@ def _is_project_that_reads_it(evidence: Evidence, name: str) -> bool:
     return any(REQUIREMENTS.encode() in text for text in projects)
 
 
-def _is_it(place: _Place, name: str, run: Instruction | None = None) -> bool:
-    """Whether what has this name in a stage, before a line, is the context's requirements.txt."""
+def _is_it(place: _Place, name: str, run: Instruction | None = None, commands_before: int | None = None) -> bool:
+    """Whether what has this name in a stage, before a line, is the context's requirements.txt.
+
+    Args:
+        place: Where.
+        name: What it is called there.
+        run: The RUN that uses it, which may have made it.
+        commands_before: How many of its commands come before the one that uses it.
+    """
     base = posixpath.basename(name.rstrip("/"))
     if place.depth > _DEEPEST or not base or name.startswith(("http://", "https://")):
         return False
     if run is not None:
-        answer = _written(place, run, base)
+        answer = _written(place, run, base, commands_before)
         answer = _mounted(place, run, name) if answer is None else answer
         if answer is not None:
             return answer
@@ -154,17 +164,20 @@ def _is_same(evidence: Evidence, path: str) -> bool:
     return False
 
 
-def _written(place: _Place, run: Instruction, base: str) -> bool | None:
-    """If a RUN writes the file: whether it makes it from the context's own."""
-    for command in place.reader.commands(run):
+def _written(place: _Place, run: Instruction, base: str, commands_before: int | None = None) -> bool | None:
+    """If a RUN writes the file: whether it makes it from the context's own. What it adds to a file changes none."""
+    for command in place.reader.commands(run)[:commands_before]:
         outputs = _outputs(command)
-        if base not in {posixpath.basename(path) for path in outputs}:
+        writes = base in {posixpath.basename(path) for path in outputs}
+        if not writes and base not in {posixpath.basename(path) for path in command.extends}:
             continue
         sources = [word for word in (*command.words[1:], *command.reads) if word not in outputs]
         earlier = replace(place.deeper(), before=run.line)
-        return any(
+        answer = any(
             posixpath.basename(word) == REQUIREMENTS and _is_it(earlier, word) for word in sources if word[:1] != "-"
         )
+        if answer or writes:
+            return answer
     return None
 
 
@@ -176,6 +189,8 @@ def _outputs(command: Command) -> set[str]:
     outputs |= {word.partition("=")[2] for word in words if word.startswith(("--output=", "--output-file="))}
     if command.name in {"cp", "mv", "install", "ln"} and len(words) > 2:
         outputs.add(words[-1])
+    if command.name == "tee":
+        outputs |= {word for word in words[1:] if not word.startswith("-")}
     return outputs
 
 
@@ -184,7 +199,8 @@ def _mounted(place: _Place, run: Instruction, name: str) -> bool | None:
     base = posixpath.basename(name)
     context = place.reader.evidence.context
     for flag, value in run.flags:
-        options = dict(option.partition("=")[::2] for option in value.split(",")) if flag == "mount" else {}
+        said = expand(value, environment(place.reader.dockerfile, run)) if flag == "mount" else ""
+        options = dict(option.partition("=")[::2] for option in said.split(","))
         if flag != "mount" or options.get("type", "bind") != "bind":
             continue
         source = posixpath.normpath("/" + (options.get("source") or options.get("src") or "")).lstrip("/")
@@ -216,7 +232,8 @@ def _copied(place: _Place, copy: Instruction, base: str) -> bool | None:
     """If a COPY or ADD brings the file: whether it is the context's."""
     if len(copy.arguments) < 2:
         return None
-    *sources, target = (word.strip("\"'") for word in copy.arguments)
+    known = environment(place.reader.dockerfile, copy)
+    *sources, target = (expand(word.strip("\"'"), known) for word in copy.arguments)
     target_base = posixpath.basename(target.rstrip("/"))
     if any(base in {heredoc.name, target_base} for heredoc in copy.heredocs):
         return False

@@ -87,6 +87,11 @@ def has_value(value: str) -> bool:
     return bool(value) and not value.startswith(("$", "`"))
 
 
+def _is_something(value: str) -> bool:
+    """Whether a value is not empty, where everything has been read already: a dollar is part of it."""
+    return bool(value.strip().strip("\"'"))
+
+
 def secrets(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
     """All that are found, each once."""
     seen: set[tuple[str, int | None]] = set()
@@ -113,7 +118,7 @@ def _environment(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
     for name, value in _variables(picture.config).items():
         if (name, value) not in inherited:
             line = _setting(evidence, name, value, "ENV")
-            if is_secret(name) and has_value(value):
+            if is_secret(name) and _is_something(value):
                 yield Secret(
                     f"the variable {name}", "in the image's environment, which `docker inspect` prints", line
                 )
@@ -144,11 +149,11 @@ def _history(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
         if arguments:
             command = _after_shell(arguments[2])
             for name, value in _pairs(arguments[2]):
-                if is_secret(name) and has_value(value):
+                if is_secret(name) and _is_something(value):
                     yield Secret(f"the build argument {name}", where, _setting(evidence, name, value, "ARG"))
         elif keyword in {"ARG", "ENV"}:
             for name, value in _pairs(rest):
-                if is_secret(name) and has_value(value) and (name, value) not in inherited:
+                if is_secret(name) and _is_something(value) and (name, value) not in inherited:
                     kind = "build argument" if keyword == "ARG" else "variable"
                     yield Secret(f"the {kind} {name}", where, _setting(evidence, name, value, keyword))
             continue
@@ -190,9 +195,11 @@ def _after_shell(text: str) -> str:
 def _files(picture: Picture) -> Iterator[Secret]:
     packages = package_folders(picture)
     for file in picture.files:
-        if file.kind != "file" or not file.bytes or file.path.startswith(packages):
+        if file.kind != "file" or not file.bytes:
             continue
-        what = _kind_of_file(picture, file)
+        # A package may bring a key for its tests; what the build context brings is nobody's package.
+        is_brought = picture.origins(file).kind == "context" if file.path.startswith(packages) else True
+        what = _kind_of_file(picture, file) if is_brought else None
         if what:
             yield Secret(f"{what} {file.path}", "in the image's files", line_of(picture, file), (file,))
 

@@ -209,7 +209,7 @@ def _configures_itself(read: tuple[Command, ...]) -> bool:
     """Whether a RUN writes such a configuration itself."""
     return any(
         _RECOMMENDS_OFF.search(_without_comments("\n".join((" ".join(command.words), *command.heredocs))))
-        and any("/apt" in path for path in (*command.writes, *command.words[1:]))
+        and any("/apt" in path for path in (*command.writes, *command.extends, *command.words[1:]))
         for command in read
     )
 
