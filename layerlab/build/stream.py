@@ -99,7 +99,7 @@ class _Call:
     def cancel(self) -> None:
         """Tell the engine to stop, and wait until it has."""
         self._cancelled.set()
-        # Engine 26.1, told to end a step that it is just beginning, loses it: what the step runs would go on for ever.
+        # Engine 26.1, told to end a step that it is just beginning, loses it: what the step runs would go on.
         time.sleep(max(0.0, self._heard + _SETTLED - time.monotonic()))
         deadline = time.monotonic() + _CANCEL_TIMEOUT
         while self._thread.is_alive() and time.monotonic() < deadline:
