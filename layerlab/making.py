@@ -72,8 +72,15 @@ def remove_superseded(engine: Engine, image: Image) -> None:
 
 
 def _remember_seconds(name: str, built: Build) -> None:
-    """Remember how long an image took when all of it was built; a build from the cache says nothing about that."""
+    """Remember how long an image took when all of it was built; a build from the cache says nothing about that.
+
+    Nor does one of which an engine has not told every step, as it may where all comes from the cache.
+    """
+    parsed = workshop.read_dockerfile(ROOT / workshop.recipe(name).dockerfile)
+    written = [
+        each for stage in parsed.needed(parsed.target()) for each in stage.instructions if each.keyword == "RUN"
+    ]
     runs = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
-    if not runs["cached"].any():
+    if len(runs) == len(written) and not runs["cached"].any():
         with suppress(OSError):  # a cache that cannot be written: the next cold build tells it
             workshop.seconds_file().write_text(json.dumps({**workshop.all_seconds(), name: round(built.seconds, 2)}))
