@@ -11,7 +11,7 @@ from layerlab.build.steps import Row
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.engine import disk_full, is_disk_full
 from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
-from layerlab.text import plain, shorten
+from layerlab.text import one_line, plain, shorten
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
 _EXIT_CODE: Final = re.compile(r"exit code: (\d+)")
@@ -70,13 +70,23 @@ def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErro
     # What runs beside a step that fails is cancelled; that is no cause.
     culprit = next((row for row in failed if not _CANCELLED.search(row.error)), None)
     if culprit is None:
-        return _without_step(message, rows, dockerfile)
+        culprit = _told_to_another(message, rows)
+        return _step_failed(culprit, message) if culprit else _without_step(message, rows, dockerfile)
     if found := _IMAGE.search(culprit.title):
         return base_image_error(found[1], culprit.error)
     if culprit.is_step:
         return _step_failed(culprit, culprit.error)
     asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
     return _step_failed(asking, culprit.error) if asking else _without_step(message, rows, dockerfile)
+
+
+def _told_to_another(message: str, rows: Sequence[Row]) -> Row | None:
+    """The RUN that failed in another build, which did the same at the same time: only that one was told its end."""
+    if not _EXIT_CODE.search(message):
+        return None
+    said = one_line(message)
+    waiting = [row for row in rows if row.state is None and row.text.upper().startswith("RUN ")]
+    return next((row for row in waiting if row.text[len("RUN ") :].strip() in said), None)
 
 
 def base_image_error(name: str, reason: str) -> BaseImageError:

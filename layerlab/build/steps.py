@@ -55,6 +55,7 @@ class Row:
         spans: When they ran, in the engine's seconds since 1970: the end by digest and beginning.
         seen_at: When it was first seen running, on this machine's clock; the engine's may go differently.
         transfers: Current and total bytes of what is pulled, by name.
+        left_to_another: Whether it was announced and never begun, though there is an image.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Row:
     seen_at: float | None = None
     shown: bool = False
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    left_to_another: bool = False
 
     @property
     def is_step(self) -> bool:
@@ -98,7 +100,7 @@ class Row:
         if any(vertex.error for vertex in vertices):
             return "failed"
         if not self.spans:
-            return None
+            return "cached" if self.left_to_another else None
         if any(end is None for end in self.spans.values()):
             return "running"
         if self.is_from:
@@ -204,6 +206,9 @@ class Progress:
     def finish(self, *, built: bool = False) -> None:
         """Report what was held back; nothing will change any more.
 
+        Of two builds that do the same at the same time, BuildKit tells one of the steps, and the other only that it
+        has an image. Its steps were all announced, though; here they count as cached.
+
         Args:
             built: Whether there is an image: then nothing goes on. BuildKit does not always tell the end of its own
                 work, such as receiving a context that another build has sent as well.
@@ -211,8 +216,13 @@ class Progress:
         for row in self._held.values():
             self._show(row)
         self._held.clear()
+        if not built:
+            return
         for row in self._rows.values():
-            if built and row.shown and row.state == "running":
+            if row.is_step and row.state is None:
+                row.left_to_another = True
+                self._show(row)
+            elif row.shown and row.state == "running":
                 self._report(replace(row.as_step(), state="done"))
 
     def _release(self, row: Row) -> None:

@@ -63,6 +63,24 @@ class TestSteps:
         assert (error.line, error.instruction, error.log) == (2, "RUN make \\\n    all", "a\nb\nmake: *** no rule")
         assert "→ 2 │ RUN make \\" in error.__notes__[0]
 
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "executor failed running [/bin/sh -c make     all]: exit code: 2",
+            'process "/bin/sh -c make     all" did not complete successfully: exit code: 2',
+        ],
+    )
+    def test_told_to_another_build(self, message: str) -> None:
+        """Of two builds that do the same, one is not told which step failed: the command in the message is its."""
+        steps = ("[1/5] FROM python:3.13", "[2/5] RUN make     all", "[3/5] COPY x y")
+        waiting = [Vertex(name, (), name, False, None, None, "") for name in steps]
+
+        error = error_of(message, *waiting)
+
+        assert isinstance(error, StepFailed)
+        assert (error.line, str(error)) == (2, "line 2 of the Dockerfile failed with exit code 2: RUN make all")
+        assert not isinstance(error_of("process did not complete successfully: exit code: 2", *waiting), StepFailed)
+
     @pytest.mark.parametrize(("code", "remedy"), [(126, "program"), (127, "install it"), (137, "memory"), (1, "log")])
     def test_remedies(self, code: int, remedy: str) -> None:
         """Exit codes that everybody meets have remedies of their own."""

@@ -304,6 +304,21 @@ class TestReports:
         last = reported[-1]
         assert (last.title, last.state, last.seconds) == ("receive the build context", "done", 1.0)
 
+    def test_left_to_another_build(self) -> None:
+        """Steps that were announced and never begun count as cached once there is an image, and only then."""
+        announced = Status(vertices=(vertex("[build 2/4] WORKDIR /src"), vertex("[build 3/4] COPY app      app")))
+        progress, reported = follow(announced)
+        progress.finish()
+        assert reported == []
+        assert steps.steps_frame(progress.rows).empty
+
+        progress.finish(built=True)
+        assert [(step.line, step.state) for step in reported] == [(2, "cached"), (3, "cached")]
+        frame = steps.steps_frame(progress.rows)
+        assert list(frame["line"]) == [2, 3]
+        assert frame["cached"].all()
+        assert not frame["seconds"].any()
+
     def test_harmless(self) -> None:
         """A title has one line and no escape codes, whatever the Dockerfile holds."""
         _, reported = follow(Status(vertices=(vertex("[build 4/4] RUN \x1b[2J<<EOF\nmake\nEOF", 1),)))
