@@ -185,8 +185,16 @@ def _picture(
     *,
     with_copies: bool = False,
 ) -> Picture:
-    context = work.workspace.context
-    taken = pictures.take(work.engine, image_id, dockerfile, stage, others, context=context, with_copies=with_copies)
+    taken = pictures.take(
+        work.engine,
+        image_id,
+        dockerfile,
+        stage,
+        others,
+        context=work.workspace.context,
+        labels=work.prepared.labels,
+        with_copies=with_copies,
+    )
     # What only the way to the engine has added is nothing of the learner's.
     return replace(taken, files=tuple(file for file in taken.files if not file.path.endswith(f"/{builds.SENT_NAME}")))
 

@@ -31,6 +31,7 @@ def take(
     others: Mapping[str, Picture],
     *,
     context: Mapping[str, bytes] | None = None,
+    labels: Mapping[str, str] | None = None,
     with_copies: bool = False,
 ) -> Picture:
     """Look at the image of one stage, which was built from this Dockerfile just now.
@@ -43,6 +44,7 @@ def take(
         others: The pictures of the stages that this one takes something from, by label.
         context: The build context, by path relative to it: a file of the image that has the bytes of one of these
             comes from there, even if a RUN has put it where it is.
+        labels: For images that have to be built on the way, from `removing_images`.
         with_copies: Whether to look for what is stored twice, which reads files.
 
     Raises:
@@ -52,7 +54,7 @@ def take(
     """
     image = images.read(engine, image_id)
     content = image.content
-    traced = lineage.trace(engine, content, dockerfile, stage)
+    traced = lineage.trace(engine, content, dockerfile, stage, labels or {})
     reader = files.of(engine, image)
     merged = content.merged
     start = int(merged.starts[traced.base_layers])

@@ -12,10 +12,12 @@ import posixpath
 import re
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import docker.errors
@@ -33,6 +35,7 @@ from layerlab.ownership import IMAGE_LABEL
 
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from
+_MARK: Final = "layerlab.mark"
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 
 
@@ -87,8 +90,22 @@ class Lineage:
     steps: dict[int, Step]
 
 
-def trace(engine: Engine, content: Content, dockerfile: Dockerfile, stage: Stage) -> Lineage:
+def trace(
+    engine: Engine,
+    content: Content,
+    dockerfile: Dockerfile,
+    stage: Stage,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Lineage:
     """Tie an image's layers to the Dockerfile that this stage of it was built from.
+
+    Args:
+        engine: That has the image.
+        content: The image's.
+        dockerfile: What it was built from.
+        stage: The stage that it is the image of.
+        labels: For an image that may have to be built to see a base; it is removed at once, and by these labels
+            even if this process is killed before.
 
     Raises:
         EngineGone: the engine stopped answering.
@@ -96,7 +113,7 @@ def trace(engine: Engine, content: Content, dockerfile: Dockerfile, stage: Stage
     stages = [stage]
     while below := dockerfile.base_stage(stages[0]):
         stages.insert(0, below)
-    base = _external_base(engine, content, stages[0])
+    base = _external_base(engine, content, stages[0], labels)
     entries = history.entries(content.config, len(content.layers))
     written = list(_written(stages, base))
     if base.history is not None:
@@ -112,13 +129,13 @@ def trace(engine: Engine, content: Content, dockerfile: Dockerfile, stage: Stage
     return Lineage(tuple(stages), base_layers, base.config, tuple(entry.raw for entry in above), steps)
 
 
-def _external_base(engine: Engine, content: Content, stage: Stage) -> Base:
+def _external_base(engine: Engine, content: Content, stage: Stage, labels: Mapping[str, str]) -> Base:
     """The base that this stage is FROM, if it is what the image stands on."""
     if stage.base == "scratch":
         return Base({}, (), 0)
     # What is no reference must not become part of a URL.
     if _REFERENCE.fullmatch(stage.base) and ".." not in stage.base:
-        for look in (_inspected, _built):
+        for look in (_inspected, partial(_built, labels=labels)):
             found = look(engine, stage)
             if found and tuple(content.diff_ids[: len(found.diff_ids)]) == found.diff_ids:
                 return found
@@ -141,14 +158,15 @@ def _described(engine: Engine, name: str) -> Base | None:
     return Base(found.get("Config") or {}, tuple((found.get("RootFS") or {}).get("Layers") or ()), lines)
 
 
-def _built(engine: Engine, stage: Stage) -> Base | None:
+def _built(engine: Engine, stage: Stage, labels: Mapping[str, str]) -> Base | None:
     """A base that only BuildKit has, which keeps what it pulls to itself: an image of nothing else tells of it."""
     platform = f"--platform={stage.platform} " if stage.platform else ""
-    mark = uuid.uuid4().hex  # makes it an image that nobody else has, and so can be removed
+    # An image that nobody else has can be removed.
+    added = {IMAGE_LABEL: "check", **labels, _MARK: uuid.uuid4().hex}
     try:
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "Dockerfile").write_text(f"FROM {platform}{stage.base}\n", encoding="utf-8")
-            made = build.build(engine, Path(folder), labels={IMAGE_LABEL: mark}, timeout=_TIME_LIMIT)
+            made = build.build(engine, Path(folder), labels=added, timeout=_TIME_LIMIT)
     except EngineGone:
         raise
     except LabError:  # it cannot be had any more
@@ -158,8 +176,8 @@ def _built(engine: Engine, stage: Stage) -> Base | None:
     finally:
         with suppress(docker.errors.APIError, requests.RequestException):
             engine.client.images.remove(made.image_id)
-    if found is not None and (labels := found.config.get("Labels")):
-        found.config["Labels"] = {name: value for name, value in labels.items() if value != mark}
+    if found is not None and (theirs := found.config.get("Labels")):
+        found.config["Labels"] = {name: value for name, value in theirs.items() if added.get(name) != value}
     return found
 
 

@@ -88,7 +88,7 @@ def _origins(
     files: ContextFiles,
 ) -> Origins:
     contents = reading.of(trials.engine, image)
-    found = lineage.trace(trials.engine, image.content, dockerfile, stage)
+    found = lineage.trace(trials.engine, image.content, dockerfile, stage, trials.labels)
     return Origins(contents, found, dockerfile, dict(others), files, files.sizes)
 
 

@@ -317,10 +317,16 @@ def test_the_config_of_a_base_that_only_buildkit_has(
     def noted(engine: Engine, context: Path, **options: Any) -> build.Build:
         result = really_build(engine, context, **options)
         made.append(result.image_id)
+        made_labels.append(engine.client.images.get(result.image_id).labels)
         return result
 
+    made_labels: list[dict[str, str]] = []
     monkeypatch.setattr(build, "build", noted)
-    picture = pictures.take(engine, built.ids["first"], built.dockerfile, built.dockerfile.stages[0], {})
+    check = {"layerlab.check": "this one"}
+    picture = pictures.take(
+        engine, built.ids["first"], built.dockerfile, built.dockerfile.stages[0], {}, labels=check
+    )
+    assert made_labels[0].items() >= check.items(), "what a kill leaves behind would not be found again"
     labels = engine.client.images.get(busybox_image).labels
     assert picture.base_config["Env"] == ["PATH=/bin"]
     assert (picture.base_config.get("Labels") or {}) == labels
