@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +22,8 @@ from layerlab.checker.install_commands import (
     system_install,
 )
 from layerlab.checker.shell_syntax import Operator, Redirection, Word, tokens
-from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.checker.variables import environment, lineage
+from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.dockerfile import words as dockerfile_words
 
 __all__ = [
@@ -41,83 +42,18 @@ _KEYWORDS: Final = frozenset(
     {"!", "{", "}", "if", "then", "elif", "else", "fi", "while", "until", "do", "done", "esac", "time", "function"}
 )
 _LOOPS: Final = frozenset({"for", "select", "while", "until"})
+_OPENING: Final = _LOOPS | {"{"}
+_CLOSING: Final = frozenset({"done", "}"})
 _DECLARATIONS: Final = frozenset({"export", "declare", "typeset", "local", "readonly"})
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)(\+?)=")
 _SHEBANG: Final = re.compile(r"#!\s*(?:\S*/)?([\w.-]+)(?:[ \t]+(?:-S[ \t]+)?([\w.-]+))?")
-_Loop = tuple[int, tuple[str, ...]]
+_Group = tuple[int, tuple[str, ...]]
 _DEEPEST: Final = 6  # scripts within scripts
 _MOST_CHARACTERS: Final = 200_000  # read for one instruction
 _MOST_COMMANDS: Final = 3_000
-_MOST_LOOPS: Final = 20  # within each other
+_MOST_GROUPS: Final = 20  # loops and groups within each other
 _MOST_VARIABLES: Final = 500
 _LONGEST_VALUE: Final = 20_000
-
-
-def environment(dockerfile: Dockerfile, instruction: Instruction) -> dict[str, str]:
-    """The values of ENV and ARG where an instruction stands, those of the stages that its stage is FROM included.
-
-    What an external base image sets is not known here.
-    """
-    declared: dict[str, str] = {}  # ARGs before the first FROM
-    for each in dockerfile.instructions:
-        if each.stage is not None:
-            break
-        if each.keyword == "ARG":
-            _set_arguments(each, declared, {})
-    arguments: dict[str, str] = {}
-    values: dict[str, str] = {}
-    for stage in _lineage(dockerfile, instruction):
-        for each in stage.instructions:
-            if each.line >= instruction.line:
-                break
-            if each.keyword == "ARG":
-                _set_arguments(each, arguments, values, declared)
-            elif each.keyword == "ENV":
-                values |= {name: _expanded(text, {**arguments, **values}) for name, text in _pairs(each)}
-    return {**arguments, **values}
-
-
-def _lineage(dockerfile: Dockerfile, instruction: Instruction) -> list[Stage]:
-    """The stage of an instruction after those that it is FROM, the first one first."""
-    if instruction.stage is None:
-        return []
-    stage: Stage | None = dockerfile.stages[instruction.stage]
-    found: list[Stage] = []
-    while stage:
-        found.append(stage)
-        stage = dockerfile.base_stage(stage)
-    return found[::-1]
-
-
-def _set_arguments(
-    instruction: Instruction,
-    arguments: dict[str, str],
-    values: Mapping[str, str],
-    declared: Mapping[str, str] | None = None,
-) -> None:
-    for word in instruction.arguments:
-        name, equals, default = word.partition("=")
-        if equals:
-            arguments[name] = _expanded(default, {**arguments, **values})
-        elif declared and name in declared:
-            arguments[name] = declared[name]
-
-
-def _pairs(instruction: Instruction) -> Iterator[tuple[str, str]]:
-    words = instruction.arguments
-    if len(words) == 2 and "=" not in words[0]:  # the old form: ENV name value
-        yield words[0], words[1]
-        return
-    for word in words:
-        name, _, text = word.partition("=")
-        yield name, text
-
-
-def _expanded(text: str, values: Mapping[str, str]) -> str:
-    text = text[:_LONGEST_VALUE]
-    if text.startswith("'") and text.endswith("'"):
-        return dockerfile_words.unquote(text)
-    return dockerfile_words.expand(dockerfile_words.unquote(text), values)[:_LONGEST_VALUE]
 
 
 def commands(dockerfile: Dockerfile, instruction: Instruction, files: Mapping[str, bytes]) -> tuple[Command, ...]:
@@ -162,7 +98,7 @@ def installs_python(dockerfile: Dockerfile, instruction: Instruction, files: Map
 def _shell(dockerfile: Dockerfile, instruction: Instruction) -> tuple[str, ...]:
     """What the last SHELL before an instruction says; empty for the default."""
     found: tuple[str, ...] = ()
-    for stage in _lineage(dockerfile, instruction):
+    for stage in lineage(dockerfile, instruction):
         for each in stage.instructions:
             if each.line >= instruction.line:
                 break
@@ -176,7 +112,7 @@ def _scripts(dockerfile: Dockerfile, instruction: Instruction, files: Mapping[st
     found: dict[str, str | bytes] = {}
     for path in sorted(files, key=lambda path: -path.count("/")):
         found[posixpath.basename(path)] = files[path]
-    stages = _lineage(dockerfile, instruction)
+    stages = lineage(dockerfile, instruction)
     for each in (each for stage in stages for each in stage.instructions):
         if each.keyword in {"COPY", "ADD"} and each.flag("from") is None and each.arguments:
             sources, target = each.arguments[:-1], dockerfile_words.unquote(each.arguments[-1])
@@ -200,8 +136,9 @@ def _scripts(dockerfile: Dockerfile, instruction: Instruction, files: Mapping[st
 class _Simple:
     """A simple command while its tokens arrive."""
 
-    def __init__(self, reads: tuple[str, ...] = ()) -> None:
+    def __init__(self, reads: tuple[str, ...] = (), closed: int | None = None) -> None:
         self.reads = reads  # what is piped into it
+        self.closed = closed  # where the commands of the parentheses that end before it began
         self.words: list[Word] = []
         self.redirections: list[Redirection] = []
         self.mentions: tuple[str, ...] = ()  # what it hands on to a pipe: it may be the content of any of its words
@@ -241,7 +178,7 @@ class _Reading:
         text = text[: self._budget]
         self._budget -= len(text) + 20
         simple = _Simple(reads)
-        loops: list[_Loop] = []  # where each began in `found`, and what it was fed
+        groups: list[_Group] = []  # where each loop and group began in `found`, and what it was fed
         pattern = False  # whether the patterns of a `case` come next
         for token in (*tokens(text), Operator("\n")):
             if isinstance(token, Word):
@@ -257,30 +194,32 @@ class _Reading:
             elif pattern and token.text in {")", "(", "|", "\n"}:
                 pattern = token.text != ")"
             else:
-                self._finish(simple, values, depth, loops)
+                self._finish(simple, values, depth, groups)
                 pattern = token.text in {";;", ";&", ";;&"}
-                fed = loops[-1][1] if loops else reads
-                simple = _Simple((*fed, *simple.mentions) if token.text in {"|", "|&"} else fed)
+                if token.text == "(" and len(groups) < _MOST_GROUPS:
+                    groups.append((len(self.found), simple.reads))
+                closed = groups.pop()[0] if token.text == ")" and groups else None
+                fed = groups[-1][1] if groups else reads
+                simple = _Simple((*fed, *simple.mentions) if token.text in {"|", "|&"} else fed, closed)
                 if len(self.found) > _MOST_COMMANDS:
                     return
 
-    def _finish(self, simple: _Simple, values: dict[str, str], depth: int, loops: list[_Loop]) -> None:
+    def _finish(self, simple: _Simple, values: dict[str, str], depth: int, groups: list[_Group]) -> None:
         """Run a simple command: keywords, assignments, words and redirections."""
         words = simple.words
+        if simple.closed is not None and not words:
+            self._redirect(simple.closed, simple, values)
         while words and (keyword := words[0].literal) in _KEYWORDS | _LOOPS:
             words = words[1:]
-            if keyword in _LOOPS and len(loops) < _MOST_LOOPS:
-                loops.append((len(self.found), simple.reads))
+            if keyword in _OPENING and len(groups) < _MOST_GROUPS:
+                groups.append((len(self.found), simple.reads))
             if keyword in {"for", "select"}:
                 if words:
                     values[words[0].literal] = " ".join(word.value(values) for word in words[2:])[:_LONGEST_VALUE]
                 self._run_substitutions(words, values, depth)
                 return
-            if keyword == "done" and loops:
-                begin, _ = loops.pop()
-                sources = simple.sources(values)
-                if sources:
-                    self.found[begin:] = [replace(each, reads=(*each.reads, *sources)) for each in self.found[begin:]]
+            if keyword in _CLOSING and groups:
+                self._redirect(groups.pop()[0], simple, values)
         self._run_substitutions([*words, *(each.target for each in simple.redirections)], values, depth)
         assigned: dict[str, str] = {}
         while words and words[0].parts and (found := _ASSIGNMENT.match(words[0].parts[0].text)):
@@ -298,6 +237,24 @@ class _Reading:
             _assign(values, assigned)
             for content in simple.heredocs:  # RUN <<EOF: the script itself
                 self._run_file(content, dict(values), depth, simple.reads)
+
+    def _redirect(self, begin: int, simple: _Simple, values: Mapping[str, str]) -> None:
+        """Apply a loop's or group's redirections to the commands in it, the first of which is at `begin`."""
+        sources, written, extended = simple.sources(values), simple.targets(values), simple.extended(values)
+        if not (sources or written or extended) or begin == len(self.found):
+            return
+        # Together they write the file: all but the last add to what follows.
+        *first, last = self.found[begin:]
+        added = (*extended, *written)
+        self.found[begin:] = [
+            *(replace(each, reads=(*each.reads, *sources), extends=(*each.extends, *added)) for each in first),
+            replace(
+                last,
+                reads=(*last.reads, *sources),
+                writes=(*last.writes, *written),
+                extends=(*last.extends, *extended),
+            ),
+        ]
 
     def _run_substitutions(self, words: list[Word], values: dict[str, str], depth: int) -> None:
         for word in words:

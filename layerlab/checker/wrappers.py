@@ -62,6 +62,26 @@ _WRAPPERS: Final = {
 }
 
 
+_RUNNERS: Final = {
+    "conda": _wrapper("-n --name -p --prefix --cwd"),
+    "mamba": _wrapper("-n --name -p --prefix --cwd"),
+    "micromamba": _wrapper("-n --name -p --prefix --cwd -e --env -r --root-prefix"),
+    "hatch": _wrapper("-e --env -p --project"),
+    "pdm": _wrapper("-p --project --venv --site-packages"),
+    "pipenv": _wrapper("--python"),
+    "poetry": _wrapper("-C --directory -P --project"),
+    "rye": _wrapper("--pyproject"),
+    "uv": _wrapper(
+        "--with --with-requirements --with-editable -p --python --project --directory --env-file --extra --group"
+        " --only-group --no-group --package --index --default-index -i --index-url --extra-index-url -f --find-links"
+        " --cache-dir --config-file --color"
+    ),
+}
+"""Project tools whose ``run`` runs a command in the project's environment."""
+
+_FOUND_BY_NAME: Final = re.compile(r"\$\((?:command -v|type -p|which(?: -a)?|pyenv which) +([\w./+-]+)\)")
+
+
 @dataclass(frozen=True)
 class Unwrapped:
     """A command without its wrappers.
@@ -86,7 +106,12 @@ def unwrap(words: Sequence[str], values: dict[str, str]) -> Unwrapped:
     left = list(words)
     reads: tuple[str, ...] = ()
     for _ in range(_MOST_LAYERS):
+        if left and (found := _FOUND_BY_NAME.fullmatch(left[0])):
+            left = [found[1], *left[1:]]
         name = posixpath.basename(left[0]) if left else ""
+        if name in _RUNNERS and (behind := _behind_options(left[1:], _RUNNERS[name]))[:1] == ["run"]:
+            left = _behind_options(behind[1:], _RUNNERS[name])
+            continue
         script = _option(left, "-c", "--command") if name in {"su", "runuser"} else None
         if script is not None:
             return Unwrapped(left, values, name, reads, script)

@@ -100,6 +100,11 @@ def test_reading_agrees_with_a_real_shell(script: str, tmp_path: Path) -> None:
             ["apt-get update", "cat", "pip install -r a"],
         ),
         ("RUN bash -e <<EOF\npip install z\nEOF", ["pip install z"]),
+        ("RUN poetry -C . run python -m pip install a", ["python -m pip install a"]),
+        ("RUN uv run --no-sync --with b pip install a && uv sync", ["pip install a", "uv sync"]),
+        ("RUN conda run --no-capture-output -n env pip install a", ["pip install a"]),
+        ("RUN $(command -v python3) -m pip install a", ["command -v python3", "python3 -m pip install a"]),
+        ("RUN `which pip` install a", ["which pip", "pip install a"]),
         ("COPY a b", []),
     ],
 )
@@ -152,6 +157,29 @@ def test_python_installs(body: str, expected: tuple[str, str, tuple[str, ...], t
     """Each way to install Python packages is recognised, with the files that it uses."""
     found = [install for command in read(f"RUN {body}") if (install := python_install(command))]
     assert [(each.tool, each.verb, each.requirements, each.packages) for each in found] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("{ echo a; cat b; } > c && echo d", {"echo a": ("", "c"), "cat b": ("c", ""), "echo d": ("", "")}),
+        ("(echo a; (cat b; cat b2)) >> c; echo d", {"echo a": ("", "c"), "cat b2": ("", "c"), "echo d": ("", "")}),
+        ("for x in a; do echo $x; done > c", {"echo a": ("c", "")}),
+        ("(echo a); echo b > c", {"echo a": ("", ""), "echo b": ("c", "")}),
+        ("f() { echo a; }; f > c", {"echo a": ("", "")}),
+    ],
+)
+def test_what_a_group_writes(script: str, expected: dict[str, tuple[str, str]]) -> None:
+    """The commands of a group write its file together: the last one ends it, those before add to it."""
+    found = {" ".join(each.words): (" ".join(each.writes), " ".join(each.extends)) for each in read(f"RUN {script}")}
+    assert {text: found[text] for text in expected} == expected
+
+
+def test_what_a_group_reads() -> None:
+    """What is piped or redirected into a group reaches the commands in it."""
+    for script in ("cat a.txt | { read x; xargs pip install; }", "(xargs pip install) < a.txt"):
+        (install,) = filter(None, map(python_install, read(f"RUN {script}")))
+        assert install.requirements == ("a.txt",)
 
 
 def test_python_install_reads_the_environment() -> None:
@@ -217,6 +245,9 @@ def test_system_installs(
         "for x in a; do ",
         "env A=B ",
         "\\",
+        "{ a; } >b; ",
+        "(a) >b; ",
+        "{ (",
         "x " * 9,
         "X=$X$X;",
     ],
