@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from layerlab.causes.ledger import METADATA, NOTHING, Row
 from layerlab.checker import shell
@@ -11,6 +12,9 @@ from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change, neighbours
 from layerlab.xray.effects import Effect
+
+_OWNING: Final = frozenset({"chown", "chmod", "chgrp"})
+_USUAL: Final = 0o755  # the mode of a folder that nobody has said anything about
 
 
 def merge_runs(view: View) -> list[Advice]:
@@ -92,7 +96,7 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     if not changes:
         return []
     is_all = is_all and len(rows) == sum(row.by_layer == layer for row in view.rows)
-    is_all = is_all and not _changes_folders(view, run, layer, set(copies))
+    is_all = is_all and not _changes_more(view, run, layer, set(copies))
     changed = _without_recursion(view, run, kinds) if is_all else []
     lines = sorted({change.line for change in changes})
     size = sum(int(merged.sizes[entry]) for entry in again)
@@ -103,22 +107,30 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     return view.advise(title, why, run.line, edit, Effect(removed=view.model.inodes(again)))
 
 
-def _changes_folders(view: View, run: Instruction, layer: int, copies: set[int]) -> bool:
-    """Whether a RUN changes folders that it does not name and that these COPYs have not brought."""
+def _changes_more(view: View, run: Instruction, layer: int, copies: set[int]) -> bool:
+    """Whether a RUN gives owner or mode to more than what these COPYs have brought and the folders that it names."""
     merged = view.content.merged
-    named = {word.rstrip("/") for word in run.value.split()}
+    named = {word.rstrip("/") for command in _owning(view, run) for word in command.words[1:]}
     for index in range(int(merged.starts[layer]), int(merged.starts[layer + 1])):
-        path = merged.paths[index]
-        if merged.kinds[index] != DIRECTORY or path in named:
-            continue
+        path, is_folder = merged.paths[index], merged.kinds[index] == DIRECTORY
         before = (view.content.index(number, path) for number in reversed(range(layer)))
         lower = next((found for found in before if found is not None), None)
-        if lower is None:
-            return True
-        is_same = all(column[index] == column[lower] for column in (merged.uids, merged.gids, merged.modes))
-        if not is_same and int(merged.layers[lower]) not in copies:
+        if lower is None:  # the RUN has made it
+            is_usual = not is_folder or merged.modes[index] & 0o7777 == _USUAL
+            is_more = bool(merged.uids[index] or merged.gids[index]) or not is_usual
+        else:
+            columns = (merged.uids, merged.gids, merged.modes)
+            is_same = all(column[index] == column[lower] for column in columns)
+            is_more = is_folder and not is_same and int(merged.layers[lower]) not in copies
+        if is_more and path not in named:
             return True
     return False
+
+
+def _owning(view: View, run: Instruction) -> list[shell.Command]:
+    """The commands of a RUN that change owners or modes."""
+    assert view.trace is not None  # noqa: S101  # the caller has one
+    return [each for each in shell.commands(view.trace.dockerfile, run, {}) if each.name in _OWNING]
 
 
 def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:
@@ -143,15 +155,13 @@ def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:
 
 def _without_recursion(view: View, run: Instruction, kinds: set[str]) -> list[Change]:
     """What makes a RUN change only the folders that it names, so that it stores no file again."""
-    assert view.trace is not None  # noqa: S101  # the caller has one
     names = {kind.removeprefix("--") for kind in kinds}
-    found = shell.commands(view.trace.dockerfile, run, {})
-    tools = {command.name for command in found if command.name in {"chown", "chmod", "chgrp"}}
+    recursive = _owning(view, run)
+    tools = {command.name for command in recursive}
     if run.is_json or run.heredocs or not tools <= names:
         return []
     flag = r"(?:-R|--recursive)"
     changes = [Change(run.line, "replace", r"\1", rf"(\b{tool})\s+{flag}(?=\s)") for tool in sorted(tools)]
-    recursive = [command for command in found if command.name in tools]
     return changes if all({"-R", "--recursive"} & set(command.words[:2]) for command in recursive) else []
 
 
