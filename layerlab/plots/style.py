@@ -1,6 +1,6 @@
 """How the pictures look: one meaning, one colour and hatching, wherever it is drawn.
 
-The colours keep apart for every common kind of colour vision (``tests/unit/test_plots.py`` simulates three),
+The colours keep apart for every common kind of colour vision (``tests/unit/test_plots_colours.py`` simulates three),
 hatching repeats what they say, and the card on which everything is drawn is opaque, so that a picture reads
 the same in JupyterLab's dark and light themes.
 """

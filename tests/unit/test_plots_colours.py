@@ -1,0 +1,156 @@
+"""Colours that colour-blind people tell apart, and labels that are shortened without misleading."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerlab.plots import labels, style
+from tests.unit.pictures import (
+    MB,
+)
+
+pytestmark = pytest.mark.slow  # drawing takes long: ./lab test --fast does without
+
+
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+# sRGB to XYZ under D65 (IEC 61966-2-1), and the white point.
+TO_XYZ = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+WHITE = [0.95047, 1.0, 1.08883]
+
+
+def lab(colour: str, deficiency: str) -> np.ndarray:
+    """A colour's place in CIE 1976 L*a*b*, as seen with a deficiency."""
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.asarray(DEFICIENCIES[deficiency]) @ linear, 0, 1)
+    x, y, z = np.cbrt(np.asarray(TO_XYZ) @ seen / WHITE)  # the linear part near black matters to none of these
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+TOGETHER = {
+    "parts": list(style.PARTS.values()),
+    "staircase": [style.STORED, style.LIVE, style.PARTS["waste"], style.REMOVED],
+    "waste": [style.LIVE, *style.CAUSES.values()],
+    "rebuilds": [style.RAN, style.CACHED],
+    "dockerfile": [style.STORED, style.RAN],
+}
+
+
+class TestColours:
+    @pytest.mark.parametrize("deficiency", DEFICIENCIES)
+    @pytest.mark.parametrize("looks", TOGETHER.values(), ids=TOGETHER)
+    def test_looks_keep_apart(self, looks: list[style.Look], deficiency: str) -> None:
+        """Any two looks of one picture are at least 15 apart in L*a*b* (2.3 is just seen), or differ in hatching."""
+        for one, other in itertools.combinations(looks, 2):
+            distance = float(np.linalg.norm(lab(one.fill, deficiency) - lab(other.fill, deficiency)))
+            assert distance >= 15 or (one.fill == other.fill and one.hatch != other.hatch), (one, other)
+
+    def test_outlines_stand_out(self) -> None:
+        """What a fill near the card's colour does not show, its outline does: contrast at least 3 (WCAG 2.2)."""
+        for look in itertools.chain(*TOGETHER.values()):
+            assert style.contrast(look.edge, style.CARD) >= 3
+
+    def test_the_card_is_seen_on_both_themes(self) -> None:
+        """Text is on the card alone, and the card contrasts with JupyterLab's dark page."""
+        assert style.contrast(style.CARD, "#111111") >= 4.5
+        assert style.contrast(style.INK, style.CARD) >= 7
+
+
+class TestLabels:
+    def test_instructions_read_as_in_the_dockerfile(self) -> None:
+        """What an image's history wraps around an instruction is taken off, with either builder."""
+        raw = {
+            "RUN /bin/sh -c pip install flask # buildkit": "RUN pip install flask",
+            "RUN |2 A=1 B=x y /bin/sh -c make all # buildkit": "RUN make all",
+            "/bin/sh -c apt-get update": "RUN apt-get update",
+            '/bin/sh -c #(nop)  CMD ["python3"]': 'CMD ["python3"]',
+            f"/bin/sh -c #(nop) ADD file:{'0af' * 20} in / ": "ADD file:… in /",
+            "COPY app app # buildkit": "COPY app app",
+            "RUN a \\\n  && b": "RUN a && b",
+            "": "(no instruction)",
+        }
+
+        assert {text: labels.instruction(text) for text in raw} == raw
+
+    @given(st.text(max_size=400), st.floats(0.3, 4))
+    @settings(max_examples=60, deadline=None)
+    def test_shortened_text_fits(self, text: str, width: float) -> None:
+        """Whatever the text, it is no wider than its place, and unchanged where it fits."""
+        cleaned = labels.clean(text, "mono")
+        short = labels.shorten(cleaned, width, 8.5, "mono")
+
+        assert labels.text_width(short, 8.5, "mono") <= width
+        assert short == cleaned or labels.text_width(cleaned, 8.5, "mono") > width
+
+    @given(st.text())
+    @settings(max_examples=60, deadline=None)
+    def test_clean_text_is_harmless(self, text: str) -> None:
+        """What is drawn has no control, direction or surrogate character and no line break."""
+        for character in labels.clean(text):
+            assert character.isprintable()
+            assert not 0xD800 <= ord(character) <= 0xDFFF
+
+    def test_boilerplate_goes_first(self) -> None:
+        """What most instructions share is left out first, and only for want of room."""
+        text = (
+            "RUN A=1 B=2 set -eux;     apt-get update;     apt-get install -y --no-install-recommends git mercurial;"
+            "     apt-get dist-clean"
+        )
+
+        assert labels.gist(text, 3.0, 8.2) == "RUN …apt-get install…git mercurial…"
+        assert labels.gist(text, 2.3, 8.2) == "RUN …apt-get install…git…"
+        assert labels.gist(text, 9.0, 8.2) == labels.instruction(text)
+        assert labels.gist(
+            "RUN apt-get update && apt-get install -y vim && rm -rf /var/lib/apt/lists/*", 2.8, 8.2
+        ) == ("RUN …apt-get install…vim…")
+
+    def test_examples_hold(self) -> None:
+        """The examples in the docstrings give what they show."""
+        assert doctest.testmod(labels).failed == 0
+
+    def test_both_ends_are_kept(self) -> None:
+        """A long instruction keeps its beginning and its end."""
+        short = labels.shorten(
+            "RUN apt-get update && apt-get install -y gcc && rm -rf /var/lib/apt/lists/*", 2.5, 8.5, "mono"
+        )
+
+        assert short.startswith("RUN apt-get update")
+        assert short.endswith("/apt/lists/*")
+        assert labels.ELLIPSIS in short
+
+    @given(st.integers(-(10**13), 10**13))
+    @settings(max_examples=200, deadline=None)
+    def test_megabytes_are_exact_enough(self, count: int) -> None:
+        """What is written of a number of bytes is at most half of its last digit off."""
+        text = labels.megabytes(count)
+        if 0 < abs(count) < 10_000:
+            assert "0.01" in text
+        else:
+            number = float(text.replace("−", "-"))
+            precision = 0.005 if abs(count) < 95_000 else 0.05 if abs(count) < 9_950_000 else 0.5
+            assert number == pytest.approx(count / MB, abs=precision * 1.001)
+
+    def test_seconds_are_rounded(self) -> None:
+        """Durations have one digit after the point below 10 s, and none above."""
+        assert [labels.seconds(s) for s in (0, 0.049, 0.05, 9.94, 9.96, 61.5)] == [
+            "0 s", "<0.1 s", "0.1 s", "9.9 s", "10 s", "62 s",
+        ]  # fmt: skip
+
+    def test_lists_say_how_much_they_leave_out(self) -> None:
+        """A list in a sentence ends with the number of what it does not name."""
+        assert labels.sentence_list("abcde", 3) == "a, b, c and 2 more"
