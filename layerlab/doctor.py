@@ -19,6 +19,7 @@ from layerlab.checker import limits
 from layerlab.engine import Engine, connect
 from layerlab.engine_setup import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
+from layerlab.image import sources
 from layerlab.paths import ROOT
 from layerlab.serve import is_taken
 
@@ -104,8 +105,11 @@ def _engine(engine: Engine) -> Iterator[Finding]:
         )
     else:
         yield Finding("Docker engine", "ok", where)
-    readable = engine.is_local and os.access(Path(engine.root_directory) / "overlay2", os.R_OK | os.X_OK)
-    how = "layers are read where they lie" if readable else "layers are read from `docker save`, which takes longer"
+    how = (
+        "layers are read where they lie"
+        if sources.reads_directories(engine)
+        else "layers are read from `docker save`, which takes longer"
+    )
     yield Finding("image store", "ok", f"{engine.storage_driver}: {how}")
     if engine.is_local and Path(engine.root_directory).exists():
         free = shutil.disk_usage(engine.root_directory).free

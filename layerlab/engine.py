@@ -78,6 +78,8 @@ class Engine:
         host: The name or address under which the ports that it publishes are reached.
         is_local: Whether it is reached over a socket of this machine.
         is_podman: Whether it is Podman, which speaks the engine's API and has no BuildKit.
+        maps_users: Whether its files have other owners on its machine than in its containers: it is rootless, or
+            remaps users.
     """
 
     client: docker.DockerClient = field(repr=False)
@@ -90,6 +92,7 @@ class Engine:
     host: str
     is_local: bool
     is_podman: bool = False
+    maps_users: bool = False
 
     @property
     def has_containerd_store(self) -> bool:
@@ -219,6 +222,7 @@ def open_engine(candidate: Candidate) -> Engine:
         host=url.hostname if url.scheme in {"tcp", "http", "https", "ssh"} and url.hostname else "127.0.0.1",
         is_local=url.scheme in {"unix", "http+unix", "npipe"},
         is_podman=any("Podman" in str(part.get("Name")) for part in version.get("Components") or ()),
+        maps_users=bool({"name=rootless", "name=userns"} & set(info.get("SecurityOptions") or ())),
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
     if numbers and numbers < MINIMUM_VERSION and not engine.is_podman:  # which counts its own versions

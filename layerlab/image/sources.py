@@ -183,21 +183,19 @@ def _expect(config: dict[str, Any], wanted: Platform | None) -> None:
         )
 
 
-def _directories(engine: Engine, found: dict[str, Any]) -> list[str] | None:
-    """The directories of the layers, from the bottom.
+def reads_directories(engine: Engine) -> bool:
+    """Whether layers are read where the engine keeps them.
 
-    They tell all only on this machine, and only with true owners: an engine with remapped users (whose data lie
-    under the numbers that it maps to) stores shifted ones.
+    Their directories tell all only on this machine, and only with true owners: an engine that maps users stores
+    shifted ones, and as rootless it marks opaque directories otherwise.
     """
+    return engine.storage_driver == "overlay2" and engine.is_local and not engine.maps_users and overlay.can_read()
+
+
+def _directories(engine: Engine, found: dict[str, Any]) -> list[str] | None:
+    """The directories of the layers, from the bottom."""
     driver = found.get("GraphDriver") or {}
-    remapped = re.fullmatch(r"\d+\.\d+", os.path.basename(engine.root_directory))  # noqa: PTH119
-    if (
-        engine.storage_driver != "overlay2"
-        or driver.get("Name") != "overlay2"
-        or not engine.is_local
-        or remapped
-        or not overlay.can_read()
-    ):
+    if driver.get("Name") != "overlay2" or not reads_directories(engine):
         return None
     data = driver.get("Data") or {}
     above = [data["UpperDir"]] if data.get("UpperDir") else []

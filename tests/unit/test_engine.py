@@ -20,13 +20,15 @@ from layerlab.errors import EngineDenied, EngineError, EngineNotFound, EngineToo
 
 
 @contextmanager
-def fake_engine(version: str, api_version: str = "1.41", driver: str = "overlay2") -> Iterator[str]:
+def fake_engine(
+    version: str, api_version: str = "1.41", driver: str = "overlay2", security: tuple[str, ...] = ()
+) -> Iterator[str]:
     """An engine on loopback that knows its version and nothing else."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = {"Version": version, "ApiVersion": api_version, "MinAPIVersion": "1.12", "Driver": driver}
-            data = json.dumps({**body, "DockerRootDir": "/var/lib/docker"}).encode()
+            data = json.dumps({**body, "DockerRootDir": "/var/lib/docker", "SecurityOptions": security}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
@@ -83,6 +85,22 @@ class TestConnect:
             found = connected(engine.connect())
 
         assert (found.endpoint, found.version, found.source) == (endpoint, "20.10.24+dfsg1", "DOCKER_HOST")
+
+    @pytest.mark.parametrize(
+        ("security", "maps"),
+        [
+            (("name=seccomp,profile=default",), False),
+            (("name=seccomp,profile=default", "name=rootless"), True),
+            (("name=userns",), True),
+        ],
+    )
+    def test_an_engine_with_other_users_is_known(
+        self, monkeypatch: pytest.MonkeyPatch, security: tuple[str, ...], *, maps: bool
+    ) -> None:
+        """A rootless engine, and one that remaps users, keep files under other owners than their containers see."""
+        with fake_engine("26.1.5", security=security) as endpoint:
+            monkeypatch.setenv("DOCKER_HOST", endpoint)
+            assert connected(engine.connect()).maps_users is maps
 
     def test_the_current_docker_context_is_used(self, tmp_path: Path) -> None:
         """The SDK's from_env ignored contexts for years; the lab uses them."""
