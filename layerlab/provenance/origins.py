@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,9 @@ from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
 from layerlab.provenance import copies
 from layerlab.provenance.lineage import Lineage, Step
 from layerlab.provenance.model import Origin
+
+_REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORECASE)
+"""How what ADD gets from elsewhere begins."""
 
 _WILDCARDS: Final = frozenset("*?[")
 _MOST_LINKS: Final = 40  # that are followed to one file, as the kernel does
@@ -152,8 +156,7 @@ class Origins:
         merged = self.contents.content.merged
         path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
         if not reference:
-            source = self._in_context(path, instruction, step.workdir)
-            return Origin("context", step.stage.label, step.line, entry=index, source=source)
+            return self._brought(index, step, instruction)
         stage = self.dockerfile.find_stage(reference)
         if stage is None:
             source = next(sources(path, instruction, step.workdir), "")
@@ -170,6 +173,13 @@ class Origins:
             return Origin("made", step.stage.label, step.line, entry=index)
         return Origin("unknown", step.stage.label, step.line, (stage.label,))
 
+    def _brought(self, index: int, step: Step, instruction: Instruction) -> Origin:
+        """The origin of what a COPY or ADD has not taken from a stage or image."""
+        source = self._in_context(self.contents.content.merged.paths[index], instruction, step.workdir)
+        if not source and (instruction.heredocs or any(map(_REMOTE.match, instruction.arguments[:-1]))):
+            return Origin("made", step.stage.label, step.line, entry=index)  # the Dockerfile's text, or a download
+        return Origin("context", step.stage.label, step.line, entry=index, source=source)
+
     def _in_context(self, path: str, instruction: Instruction, workdir: str | None) -> str:
         """The file of the build context that was copied to this path; empty where that cannot be told."""
         for source in sources(path, instruction, workdir):
@@ -177,7 +187,7 @@ class Origins:
                 return source.lstrip("/")
         written = [posixpath.normpath(argument.strip("\"'")).lstrip("/") for argument in instruction.arguments[:-1]]
         named = [source for source in written if source in self.context]  # an archive, or under a new name
-        return named[0] if len(named) == 1 else ""
+        return named[0] if len(named) == 1 and not instruction.heredocs else ""
 
     def _through(self, label: str, index: int) -> Origin:
         """The origin of what was taken from a stage's entry."""

@@ -8,7 +8,8 @@ import pytest
 
 from layerlab import dockerfile
 from layerlab.image.layer import FILE, SYMLINK
-from layerlab.provenance.origins import Names, common_suffix, sources
+from layerlab.provenance.lineage import Lineage, Step
+from layerlab.provenance.origins import Names, Origins, common_suffix, sources
 from tests.unit.image_folders import contents, layer
 
 
@@ -61,6 +62,31 @@ def test_what_cannot_be_told_has_no_source(copy: str, workdir: str | None, path:
     """Variables, an unknown working directory and other places give nothing rather than a guess."""
     instruction = dockerfile.parse(f"FROM scratch\n{copy}\n").instructions[-1]
     assert list(sources(path, instruction, workdir)) == []
+
+
+@pytest.mark.parametrize(
+    ("instruction", "path", "expected"),
+    [
+        ("COPY conf /srv/conf", "/srv/conf", ("context", "conf")),
+        ("COPY <<EOF /srv/conf\ntext\nEOF", "/srv/conf", ("made", "")),
+        ("COPY <<one conf /srv/\ntext\none", "/srv/one", ("made", "")),
+        ("COPY <<one conf /srv/\ntext\none", "/srv/conf", ("context", "conf")),
+        ("ADD https://127.0.0.1/tool.tar.gz /srv/", "/srv/tool.tar.gz", ("made", "")),
+        ('ADD ["https://127.0.0.1/tool", "/srv/"]', "/srv/tool", ("made", "")),
+        ("ADD git@127.0.0.1:some/project.git /srv", "/srv/setup.py", ("made", "")),
+    ],
+)
+def test_what_copy_and_add_bring(tmp_path: Path, instruction: str, path: str, expected: tuple[str, str]) -> None:
+    """Text in the Dockerfile, and what is downloaded, is none of the build context."""
+    parsed = dockerfile.parse(f"FROM scratch\n{instruction}\n")
+    (stage,) = parsed.stages
+    step = Step(stage, 2, parsed.instructions[-1], "/")
+    made = contents([layer(tmp_path / "own", {path: b"text\n"})])
+    origins = Origins(made, Lineage((stage,), 0, {}, (), {0: step}), parsed, {}, {"conf": b"other\n"})
+    index = made.content.merged.find(path)
+    assert index is not None
+    origin = origins.of(index)
+    assert (origin.kind, origin.source or "", origin.line) == (*expected, 2)
 
 
 def test_the_longest_common_ending_wins(tmp_path: Path) -> None:
