@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import pytest
 
 from layerlab import making, workshop
+from layerlab.build import Build
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.ownership import is_own_image, marker_tag
@@ -85,6 +88,23 @@ class TestBuildImage:
 
         assert cold is not None
         assert workshop.cold_build_seconds(recipe.name) == cold
+
+    @pytest.mark.parametrize("told", ["nothing", "from the cache"])
+    def test_a_build_of_which_a_run_was_not_told_tells_nothing(
+        self, engine: Engine, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, told: str
+    ) -> None:
+        """Whatever an engine leaves out, a time that is shown as that of a cold build is one."""
+        really_build = making.build
+
+        def incomplete(*arguments: Any, **options: Any) -> Build:
+            built = really_build(*arguments, **options)
+            steps = built.steps.iloc[:1] if told == "nothing" else built.steps.assign(cached=True)
+            return replace(built, steps=steps)
+
+        monkeypatch.setattr(making, "build", incomplete)
+        making.build_image(engine, recipe.name, no_cache=True)
+
+        assert workshop.cold_build_seconds(recipe.name) is None
 
 
 class TestFind:
