@@ -22,7 +22,10 @@ _RECOMMENDS_OFF: Final = re.compile(
 )
 _APT_CONFIGURATION: Final = re.compile(r"/etc/apt/apt\.conf(\.d/[^/]+)?")
 _SHIPPED: Final = re.compile(
-    r"(?P<index>/var/lib/apt/lists/.+|/var/cache/apt/[^/]+\.bin|.*/APKINDEX\.[^/]+|/var/cache/(?:dnf|yum|libdnf5)/.+)"
+    r"(?P<index>/var/lib/apt/lists/.+|/var/cache/apt/[^/]+\.bin|.*/APKINDEX\.[^/]+|/var/cache/(?:dnf|yum|libdnf5)/.+"
+    # apt's own names of them, wherever its settings put them
+    r"|.*/[^/]+_dists_[^/]+_(?:Packages|Sources|Translation-[\w-]+|Contents-[\w-]+)(?:\.[a-z0-9]+)?"
+    r"|.*/(?:src)?pkgcache\.bin)"
     r"|(?P<archive>/var/cache/apt/archives/.+|/(?:var/cache|etc)/(?:apk|apk/cache)/.+\.apk|.+\.(?:deb|udeb|rpm|apk))"
 )
 _ONE_RUN_HINTS: Final = (
