@@ -23,13 +23,15 @@ _REFUSED: Final = re.compile(
     r"denied|unauthorized|forbidden|not found|manifest unknown|too ?many ?requests|unexpected status|does not exist",
     re.IGNORECASE,
 )
-_OFFLINE: Final = re.compile(
+OFFLINE: Final = re.compile(
     r"Temporary failure (?:resolving|in name resolution)|Could not (?:connect|resolve)|Unable to connect to"
-    r"|Failed to establish a new connection|Name or service not known|Network is unreachable|No route to host"
-    r"|Connection (?:timed out|reset by peer|broken)|(?:Read|Connect)Timeout|TLS handshake timeout|dns error"
-    r"|tcp connect error|temporary error \(try again later\)",
+    r"|Failed to establish a new connection|Name or service not known|No address associated with hostname"
+    r"|Network is unreachable|No route to host|Connection (?:timed out|reset by peer|broken)"
+    r"|(?:Read|Connect)Timeout(?:Error)?|TLS handshake timeout|dns error|tcp connect error"
+    r"|temporary error \(try again later\)|ProxyError|CERTIFICATE_VERIFY_FAILED",
     re.IGNORECASE,
 )
+"""What commands print where it is the network that is at fault."""
 _CLOCK: Final = re.compile(
     r"is not valid yet|is expired \(invalid since|certificate (?:is not yet valid|has expired)", re.IGNORECASE
 )
@@ -135,7 +137,7 @@ def _from_outside(log: str) -> str:
         )
     if _CLOCK.search(end):
         return "the clock of the engine's machine is off (see `date`), or that server's word is out of date"
-    if _OFFLINE.search(end):
+    if OFFLINE.search(end):
         return (
             "the network is at fault, most likely: see whether the engine is online, and build again; the steps "
             "before it are kept"

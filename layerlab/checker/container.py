@@ -159,6 +159,7 @@ class _Run:
             logs=self._logs(),
             trouble=trouble,
             hurried=waits_in_vain or bool(stop and stop.killed and handles_signal),
+            hostname=str(self.container.attrs["Config"].get("Hostname") or ""),
         )
 
     def _start(self) -> Trouble | None:

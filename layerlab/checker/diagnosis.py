@@ -240,7 +240,8 @@ _SIGNS: Final = tuple(
         ),
         (
             r"ModuleNotFoundError: No module named '(?P<what>app(?:\.[\w.]+)?)'",
-            "Python did not find the module '{what}': the app is not in the folder from which the server starts. See "
+            "Python did not find the module '{what}': the app is not in the folder from which the server starts, "
+            "or the server does not look there (PYTHONPATH). See "
             "WORKDIR and where app/ is copied.",
         ),
         (

@@ -220,12 +220,14 @@ class Interpreter:
         prefix: ``sys.prefix``.
         path: ``sys.path`` as the server's process has it.
         distributions: Those that it finds, by normalised name, the first on the path only.
+        behind: Where in the container Python's ``http.server`` answers ``/status``, other than at port 5000.
     """
 
     executable: str
     prefix: str
     path: tuple[str, ...]
     distributions: Mapping[str, Distribution]
+    behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -286,6 +288,7 @@ class Running:
         trouble: Why it did not start or did not answer.
         hardened: Whether it also answers with a read-only root and without capabilities; None if that was not tried.
         hardened_why: What happened in that run, if it did not answer.
+        hostname: The container's; empty if it is not known.
         hurried: Whether it did not answer or end in time in a way that a machine with too much to do may explain.
     """
 
@@ -302,6 +305,7 @@ class Running:
     hardened: bool | None = None
     hardened_why: str = ""
     hurried: bool = False
+    hostname: str = ""
 
 
 @dataclass(frozen=True)

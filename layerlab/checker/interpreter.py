@@ -105,7 +105,8 @@ def _interpreter(document: Mapping[str, Any]) -> Interpreter:
         for name, (version, location) in document["distributions"].items()
     }
     path = tuple(plain(entry) for entry in document["path"])
-    return Interpreter(plain(document["executable"]), plain(document["prefix"]), path, distributions)
+    behind = tuple(map(plain, document.get("behind", ())))
+    return Interpreter(plain(document["executable"]), plain(document["prefix"]), path, distributions, behind)
 
 
 def _output(engine: Engine, container_id: str, command: Sequence[str], user: str, seconds: float) -> bytes:

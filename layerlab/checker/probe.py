@@ -17,12 +17,18 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
 
 SECONDS = 8  # then the kernel ends it, whatever the image's Python does
 PORT = 5000
 LISTENING = "0A"  # TCP_LISTEN in the kernel's include/net/tcp_states.h
+ACCEPTING = "00010000"  # __SO_ACCEPTCON in its include/linux/net.h, as /proc/net/unix has it
+PATIENCE = 1.0  # seconds
+REQUEST = b"GET /status HTTP/%s\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+ERROR_PAGE = b"Error code explanation: 505"
 PYTHON = re.compile(r"(python|pypy)(\d+(\.\d+)*t?)?$")
 PATH_FLAGS = "IEsSP"  # of the interpreter's options those that change where it looks for modules
 CURRENT_FIRST = ("gunicorn", "uvicorn", "flask", "uwsgi", "waitress", "hypercorn", "granian")
@@ -184,8 +190,14 @@ def first_on_path(words: list[str], variables: dict[str, str], directory: str) -
 
 
 def loaded_from(pid: int) -> list[str]:
-    """The folders of those distributions whose compiled modules a process has loaded."""
-    lines = read(f"/proc/{pid}/maps").decode(errors="replace").splitlines()
+    """The folders of those distributions whose compiled modules a process has loaded, or another of its program.
+
+    Of Apache's processes the one that listens is not the one that runs the app.
+    """
+    program = link(f"/proc/{pid}/exe")
+    others = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    same = [other for other in others if other != pid and program and link(f"/proc/{other}/exe") == program]
+    lines = [line for one in [pid, *same] for line in read(f"/proc/{one}/maps").decode(errors="replace").splitlines()]
     modules = dict.fromkeys("/" + line.partition("/")[2] for line in lines if ".so" in line)
     found: dict[str, bool] = {}
     for module in modules:
@@ -198,6 +210,53 @@ def loaded_from(pid: int) -> list[str]:
     return [folder for folder, holds in found.items() if holds]
 
 
+def other_listeners() -> list[tuple[int, str, int]]:
+    """Where else than at the service's port something in the container listens: family, host or path, port."""
+    found = []
+    for table, family, host in (("tcp", socket.AF_INET, "127.0.0.1"), ("tcp6", socket.AF_INET6, "::1")):
+        for line in read(f"/proc/net/{table}").decode(errors="replace").splitlines()[1:]:
+            fields = line.split()
+            port = int(fields[1].rpartition(":")[2], 16)
+            if fields[3] == LISTENING and port != PORT:
+                found.append((int(family), host, port))
+    for line in read("/proc/net/unix").decode(errors="replace").splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 7 and fields[3] == ACCEPTING and fields[7].startswith("/"):
+            found.append((int(socket.AF_UNIX), fields[7], 0))
+    return found
+
+
+def said(listener: tuple[int, str, int], request: bytes) -> bytes:
+    """The beginning of what a server answers."""
+    family, host, port = listener
+    answer = b""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect((host, port) if port else host)
+            connection.sendall(request)
+            while len(answer) < 4096 and (more := connection.recv(4096)):
+                answer += more
+    except OSError:
+        pass
+    return answer
+
+
+def behind() -> list[str]:
+    """Where Python's ``http.server`` answers ``/status`` behind the one that is asked from outside.
+
+    Its page for errors tells it; a version of HTTP that does not exist is answered by a server itself.
+    """
+    found = []
+    end = time.monotonic() + 3 * PATIENCE
+    for listener in other_listeners():
+        if time.monotonic() < end and ERROR_PAGE in said(listener, REQUEST % b"9.9"):
+            head, _, body = said(listener, REQUEST % b"1.0").partition(b"\r\n\r\n")
+            if b" 200 " in head.partition(b"\r\n")[0] and body.lstrip()[:1] == b"{":
+                found.append(f"port {listener[2]}" if listener[2] else listener[1])
+    return found
+
+
 def find(text: str, mark: str) -> None:
     """Become the Python of the service's process, in its place, and tell."""
     signal.alarm(SECONDS)  # outlives execve
@@ -205,7 +264,8 @@ def find(text: str, mark: str) -> None:
     words = arguments(pid)
     variables = environment(pid) or dict(os.environ)
     directory = link(f"/proc/{pid}/cwd") or os.getcwd()
-    known = json.dumps({"first": first_on_path(words, variables, directory), "roots": loaded_from(pid)})
+    first = first_on_path(words, variables, directory)
+    known = json.dumps({"first": first, "roots": loaded_from(pid), "behind": behind()})
     try:
         os.chdir(directory)
     except OSError:
@@ -276,6 +336,7 @@ def tell(path: list[str], mark: str, known: str) -> None:
         "prefix": sys.prefix,
         "path": whole,
         "distributions": distributions(whole),
+        "behind": given.get("behind", []),
     }
     print("\n" + mark + json.dumps(document), flush=True)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from layerlab.bases import registry
+from layerlab.build import failures
 from layerlab.checker.adapted import frontend
 from layerlab.checker.evidence import Trouble
 from layerlab.checker.workspace import trouble_from
@@ -23,14 +24,7 @@ from layerlab.errors import (
 )
 from layerlab.text import plain, shorten
 
-_NETWORK: Final = re.compile(
-    r"Temporary failure (?:resolving|in name resolution)|Could not (?:connect|resolve)|Unable to connect to"
-    r"|Failed to establish a new connection|Name or service not known|No address associated with hostname"
-    r"|Network is unreachable|Connection (?:timed out|reset by peer)|(?:Read|Connect)Timeout(?:Error)?"
-    r"|TLS handshake timeout|dns error|tcp connect error|temporary error \(try again later\)|ProxyError"
-    r"|dial tcp|no such host|i/o timeout",
-    re.IGNORECASE,
-)
+_NETWORK: Final = re.compile(rf"{failures.OFFLINE.pattern}|dial tcp|no such host|i/o timeout", re.IGNORECASE)
 _DISK: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _KILLED: Final = re.compile(
     r"exit code:? 137\b|^(?:\S*: ?)?Killed\b|\bKilled$|Killed signal|signal 9|SIGKILL|[Cc](?:an't|annot) fork"

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from layerlab.checker.evidence import Answer, Evidence, Fault, Origin, Process, Running, Stop, Trouble
+from layerlab.checker.evidence import Answer, Evidence, Fault, Interpreter, Origin, Process, Running, Stop, Trouble
 from layerlab.checker.model import Finding
 from layerlab.checker.tasks.command import judge
 
-from .checker_evidence import GOOD, Made, good
+from .checker_evidence import GOOD, WORKSPACE, Made, good
 
 COMMAND = 'CMD ["gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"]\n'
 KILLED = Stop(10.2, 137, killed=True)
@@ -239,3 +239,36 @@ def test_without_an_image_a_command_of_a_development_server_fails_and_another_is
     assert status("CMD python -m app") == "fail"
     assert status('CMD ["gunicorn", "app.wsgi:app"]') == "unknown"
     assert status("CMD python -m app", Trouble("network", "no registry answers")) == "unknown"
+
+
+def test_a_development_server_under_a_forged_name_is_named_both_ways() -> None:
+    """What it calls itself is told apart from what it is."""
+    answer = Answer(200, "http.server, as waitress", {"a": 1})
+    (finding,) = errors(run(status=answer, info=answer))
+    assert "calls itself 'waitress' and is Python's http.server" in finding.message
+
+
+def test_a_development_server_behind_another_fails() -> None:
+    """A proxy in front of it changes nothing but who is asked first."""
+    interpreter = replace(good().running().interpreter or Interpreter("", "", (), {}), behind=("port 8000",))
+    answer = Answer(200, "nginx", {"a": 1})
+    (finding,) = errors(run(status=answer, info=answer, interpreter=interpreter))
+    assert "Behind what answers, at port 8000 in the container, is Python's http.server" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ({"container": "0123456789ab"}, ""),
+        ({"container": "elsewhere"}, "calls the container 'elsewhere'"),
+        ({"python": "3.13.5"}, "does not name the container"),
+    ],
+)
+def test_something_that_answers_in_the_apps_place_fails(info: dict[str, Any], told: str) -> None:
+    """The lab's own app tells in which container it runs; an app of which that is not known may answer anything."""
+    app = {**WORKSPACE, "app/info.py": b'    "container": socket.gethostname(),\n'}
+    made = good(workspace=app)
+    running = made.running(hostname="0123456789ab", info=Answer(200, "gunicorn", info))
+    found = errors(made.evidence(running))
+    assert [told in finding.message for finding in found] == ([True] if told else [])
+    assert not errors(good().evidence(running))

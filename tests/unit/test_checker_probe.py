@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
 from importlib import metadata
 from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import numpy as np
 import pytest
@@ -202,6 +206,60 @@ class TestProcess:
         assert probe.environment(2**22 + 1) == {}
         assert probe.arguments(2**22 + 1) == []
         assert probe.loaded_from(2**22 + 1) == []
+
+
+class TestBehind:
+    @pytest.fixture
+    def served(self, monkeypatch):
+        """Lets a WSGI app be served by wsgiref, as the only other listener."""
+        servers = []
+
+        def serve(app):
+            class Quiet(WSGIRequestHandler):
+                def log_message(self, *_):
+                    pass
+
+            server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
+            servers.append((server, threading.Thread(target=server.serve_forever, args=(0.02,))))
+            servers[-1][1].start()
+            listener = (int(socket.AF_INET), "127.0.0.1", server.server_port)
+            monkeypatch.setattr(probe, "other_listeners", lambda: [listener])
+            return server.server_port
+
+        yield serve
+        for server, thread in servers:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    @pytest.mark.parametrize(("body", "counts"), [(b'{"status": "ok"}', True), (b"# HELP metrics", False)])
+    def test_http_server(self, served, body, counts):
+        """Python's own server that answers /status counts; one that tells metrics is nobody's service."""
+
+        def app(environ, start):
+            start("200 OK", [("Content-Type", "application/json")])
+            return [body]
+
+        port = served(app)
+        assert probe.behind() == ([f"port {port}"] if counts else [])
+
+    def test_silence(self, monkeypatch):
+        """Something that listens and says nothing holds nobody up."""
+        monkeypatch.setattr(probe, "PATIENCE", 0.1)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            listener = (int(socket.AF_INET), *silent.getsockname())
+            monkeypatch.setattr(probe, "other_listeners", lambda: [listener] * 1000)
+            began = time.monotonic()
+            assert probe.behind() == []
+        assert time.monotonic() - began < 10
+
+    def test_listeners(self, tmp_path):
+        """The kernel names what listens, on addresses and on sockets in the file system."""
+        with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as local:
+            local.bind(str(tmp_path / "s"))
+            local.listen()
+            wanted = {(int(socket.AF_INET), *tcp.getsockname()), (int(socket.AF_UNIX), str(tmp_path / "s"), 0)}
+            assert wanted <= set(probe.other_listeners())
 
 
 class TestWholePath:

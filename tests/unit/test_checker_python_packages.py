@@ -177,6 +177,16 @@ def test_one_package_by_hand_in_another_run_fails() -> None:
     assert errors(given(made, rebuild=Rebuild(()))) == [6]
 
 
+def test_a_file_that_is_only_named_afterwards_excuses_nothing() -> None:
+    """A later RUN went on from what an earlier one installed only if it installed something of the service's, too."""
+    run = "RUN /opt/venv/bin/pip install --no-cache-dir -r requirements.txt"
+    typed = GOOD.replace(run, "RUN /opt/venv/bin/pip install flask==3.1.3\nRUN pip download -r requirements.txt")
+    assert typed != GOOD
+    made = good(typed, copied=9, app=12)
+    made.requirements |= {"a": "1", "b": "1", "c": "1"}  # so that flask alone is not most of them
+    assert 5 in errors(given(made))
+
+
 def test_an_installation_that_runs_again_fails_and_names_the_copy() -> None:
     """After a change of the app the installing step must come from the cache."""
     text = GOOD.replace("COPY requirements.txt .", "COPY . .")

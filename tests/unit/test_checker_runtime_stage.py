@@ -134,7 +134,10 @@ def test_headers_count_unless_they_are_pythons_own_or_inside_a_package() -> None
     made.file("/usr/include/libpq-fe.h", 8)
     made.file("/usr/include/python3.13/Python.h", 8)
     (finding,) = errors(made.evidence())
-    assert "2 C or C++ headers in /usr/include (4 kB) came with line 8" in finding.message
+    assert (
+        "2 C or C++ headers in /usr/include (4 kB, such as /usr/include/libpq-fe.h) came with line 8"
+        in finding.message
+    )
 
 
 def test_binutils_alone_is_advice() -> None:

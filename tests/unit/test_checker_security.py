@@ -311,6 +311,31 @@ def test_rules_and_passwords_that_lead_back_to_root_fail(path: str, content: byt
 
 
 @pytest.mark.parametrize(
+    ("added", "fails"),
+    [
+        (b"auth sufficient pam_wheel.so trust use_uid group=app\n", True),
+        (b"auth   sufficient   pam_permit.so\n", True),
+        (b"auth [success=done default=ignore] pam_permit.so\n", True),
+        (b"# auth sufficient pam_permit.so\n", False),
+        (b"auth required pam_wheel.so\n", False),
+        (b"session optional pam_umask.so\n", False),
+    ],
+)
+def test_what_pam_trusts_fails_unless_the_base_does(added: bytes, *, fails: bool) -> None:
+    """A line that lets somebody in without a password counts where the base has none like it."""
+    own = b"auth sufficient pam_rootok.so\n"
+    made = good()
+    made.file("/etc/pam.d/su", 0, content=own)
+    made.file("/etc/pam.d/su", 8, content=added + own)
+    assert [finding.line for finding in errors(made.evidence())] == ([8] if fails else [])
+
+    made = good()
+    made.file("/etc/pam.d/su", 0, content=added + own)
+    made.file("/etc/pam.d/su", 8, content=added + own)
+    assert not errors(made.evidence())
+
+
+@pytest.mark.parametrize(
     ("line", "command", "fails"),
     [
         (11, "setcap cap_setuid,cap_setgid+ep /usr/local/bin/python3.13", True),

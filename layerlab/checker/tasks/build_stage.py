@@ -290,8 +290,9 @@ def _unused(evidence: Evidence, image: Picture, stage: Stage) -> str:
     )
     where = f" The packages that it does use come from line {lines[0]}." if lines else ""
     if came:
+        much = f"{common.megabytes(arrived)} in {common.counted(len(came), 'file')}"
         return (
-            f"{common.megabytes(arrived)} in {len(came)} files come from the stage {_called(stage)}, such as "
-            f"{shorten(came[0].path, 100)}, but the running service uses nothing that was made there.{where}"
+            f"{much} come from the stage {_called(stage)}, "
+            f"such as {shorten(came[0].path, 100)}, but the running service uses nothing that was made there.{where}"
         )
     return f"Nothing that was made in the stage {_called(stage)} reaches the running service.{where}"

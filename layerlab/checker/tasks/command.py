@@ -16,12 +16,13 @@ from layerlab.dockerfile import Instruction
 from layerlab.text import one_line, shorten
 
 TASK: Final = 7
-_DEVELOPMENT_HEADER: Final = re.compile(r"werkzeug|wsgiserver/|simplehttp|basehttp", re.IGNORECASE)
+_DEVELOPMENT_HEADER: Final = re.compile(r"werkzeug|wsgiserver/|simplehttp|basehttp|^http\.server", re.IGNORECASE)
 _DEVELOPMENT_COMMAND: Final = re.compile(
     r"(?:^|[\s/])flask(?:\s+\S+)*?\s+run\b|\s-m\s+(?:flask\s.*\brun\b|wsgiref|werkzeug|http\.server)"
 )
 # The app's own __main__ starts Flask's server, unless the learner has changed it: the answers tell then.
 _APP_AS_PROGRAM: Final = re.compile(r"python[\d.]*\s.*-m\s+app(?:\.__main__)?(?:\s|$)")
+_TELLS_CONTAINER: Final = re.compile(rb"[\"']container[\"']: *socket\.gethostname\(\)")
 _LONGEST: Final = 2_000  # characters of a command that are looked at
 _WARNING: Final = re.compile(r"This is a development server|\* Serving Flask app|\* Debugger PIN")
 # Servers that take a signal for something else than most do.
@@ -65,6 +66,8 @@ def judge(evidence: Evidence) -> Result:
             message = f"{trouble.message} That is the {trouble.fault}'s fault, not the Dockerfile's."
             return unavailable(TASK, evidence, message)
         findings.append(_silent(evidence, running))
+    elif stranger := _stranger(evidence, running):
+        findings.append(stranger)
     elif running.stop is None and not findings:
         return unavailable(TASK, evidence, "The container was not stopped, so nobody can tell how it ends.")
     return model.judge(TASK, findings)
@@ -94,6 +97,22 @@ def _line(evidence: Evidence) -> int | None:
 
 def _is_right(answer: Answer) -> bool:
     return answer.status == 200 and answer.document is not None
+
+
+def _stranger(evidence: Evidence, running: Running) -> Finding | None:
+    """Something that answers in the app's place: the app's ``/info`` tells the name of the container."""
+    told = (running.info.document or {}).get("container")
+    is_told = any(
+        path.startswith("app/") and _TELLS_CONTAINER.search(content) for path, content in evidence.workspace.items()
+    )
+    if not is_told or not running.hostname or told == running.hostname:
+        return None
+    what = f"calls the container {shorten(str(told), 40)!r}" if told else "does not name the container"
+    message = (
+        f"What answers is not the app: its /info names the container that it runs in, which is "
+        f"{running.hostname!r} here, and the answer {what}."
+    )
+    return finding(evidence, "error", message, _ANSWER_HINTS, _line(evidence))
 
 
 def _silent(evidence: Evidence, running: Running) -> Finding:
@@ -143,8 +162,13 @@ def _server(evidence: Evidence, running: Running) -> Iterator[Finding]:
     started = next((command for command in commands if _DEVELOPMENT_COMMAND.search(f" {command}")), None)
     if not headers and started is None:
         started = next((command for command in commands if _APP_AS_PROGRAM.search(command)), None)
-    if seen:
+    behind = running.interpreter.behind if running.interpreter else ()
+    if seen and (name := seen.partition(", as ")[2]):
+        what = f"The server that answers calls itself {shorten(name, 80)!r} and is Python's http.server"
+    elif seen:
         what = f"The server that answers calls itself {shorten(seen, 80)!r}"
+    elif behind:
+        what = f"Behind what answers, at {shorten(behind[0], 80)} in the container, is Python's http.server"
     elif started:
         what = f"The container runs {shorten(started, 80)!r}"
     elif printed := _WARNING.search(running.logs):

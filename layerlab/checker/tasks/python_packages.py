@@ -197,9 +197,11 @@ def _not_from_the_file(
         yield _by_hand(evidence, reader, run, [])
     by_file = {(stage.label, run.line) for stage, run in (*using, *typed)}
     runs = {run.line: run for _, run in installing}
+    # A later RUN that installs by the file into the same place found them there, and went on.
+    going_on = {place for place in by_file if place in made.values()}
     strangers: dict[int, list[str]] = {}
     for name, (label, line) in sorted(made.items()):
-        later = any(stage == label and other > line for stage, other in by_file)  # it found them there, and went on
+        later = any(stage == label and other > line for stage, other in going_on)
         if (label, line) in by_file or later or line not in runs or _uses_wheels(reader, runs[line]):
             continue
         strangers.setdefault(line, []).append(name)
@@ -232,8 +234,8 @@ def _by_hand(evidence: Evidence, reader: Reader, run: Instruction | None, names:
     typed = [word for install in (_installs(reader, run) if run else []) for word in install.packages]
     what = f" ({common.listed(names or typed)})" if names or typed else ""
     message = (
-        f"Packages{what} are installed here without {REQUIREMENTS}, so its pins decide nothing: another day, other "
-        "versions may come."
+        f"Packages{what} are installed here without {REQUIREMENTS}, so its pins decide nothing: a change of them "
+        "changes nothing in the image."
         if run
         else f"No command was seen that installs packages by {REQUIREMENTS}, so its pins decide nothing."
     )

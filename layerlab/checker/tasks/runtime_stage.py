@@ -23,6 +23,7 @@ from layerlab.checker.tasks.common import (
     unavailable,
 )
 from layerlab.checker.tasks.toolchain import Tool
+from layerlab.text import shorten
 
 TASK: Final = 4
 _FULL: Final = re.compile(
@@ -126,7 +127,9 @@ def _brought(evidence: Evidence, picture: Picture, tools: list[Tool], line: int 
 def _called(tool: Tool) -> str:
     """Such as ``gcc-14, 143 MB``."""
     if tool.kind == "headers":
-        return f"{counted(len(tool.files), 'C or C++ header')} in {tool.name} ({megabytes(tool.bytes)})"
+        first = min(file.path for file in tool.files)
+        such = f", such as {shorten(first, 80)}" if len(tool.files) > 1 else f", {shorten(first, 80)}"
+        return f"{counted(len(tool.files), 'C or C++ header')} in {tool.name} ({megabytes(tool.bytes)}{such})"
     size = f" ({megabytes(tool.bytes)})" if tool.bytes >= 1000 else ""
     return f"{tool.name}{size}"
 

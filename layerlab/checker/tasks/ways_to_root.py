@@ -26,6 +26,9 @@ _ACCOUNTS: Final = (
     "/etc/shadow",
     "/etc/pam.d",
     "/etc/pam.d/su",
+    "/etc/pam.d/common-account",
+    "/etc/pam.d/common-auth",
+    "/etc/ld.so.preload",
     "/etc/sudoers",
     "/etc/sudoers.d",
 )
@@ -34,6 +37,9 @@ _CAPABILITY_TO_ROOT: Final = re.compile(
     r"cap_(?:chown|dac_override|dac_read_search|fowner|setfcap|setgid|setuid|sys_admin|sys_module|sys_ptrace)\b"
     r"|\ball\b|^=",
     re.IGNORECASE,
+)
+_TRUST: Final = re.compile(
+    r"-?auth\s+(?:(?:sufficient|\[[^\]]*success=(?:done|ok)[^\]]*\])\s+\S*pam_permit\.so|.*pam_wheel\.so\b.*\btrust\b)"
 )
 _BACK_HINTS: Final = (
     "With this in the image, what can the service's user do that it could not do before?",
@@ -46,6 +52,7 @@ def ways_to_root(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
     """All that are found, an error each."""
     yield from _setuid(evidence, picture)
     yield from _rules(evidence, picture)
+    yield from _trusts(evidence, picture)
     yield from _passwords(evidence, picture)
     yield from _capabilities(evidence, picture)
     yield from _accounts(evidence, picture)
@@ -88,6 +95,23 @@ def _rules(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
                     "is worth nothing if whoever gets in can ask for root."
                 )
                 yield finding(evidence, "error", message, _BACK_HINTS, line)
+
+
+def _trusts(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+    """Lines for PAM, which the base does not have, that let somebody in without a password; pam.conf(5)."""
+    for file in picture.files:
+        if not (file.visible and file.kind == "file" and file.path.startswith("/etc/pam.d/")):
+            continue
+        base = picture.base_image_files.get(file.path)
+        known = (picture.contents(base.layer, file.path) or b"").splitlines() if base else []
+        rows = (picture.contents(file.layer, file.path) or b"").splitlines()
+        added = [row.decode(errors="replace").strip() for row in rows if row not in known]
+        if trusting := [row for row in added if _TRUST.match(row)]:
+            message = (
+                f"{file.path} lets somebody in without a password: {shorten(trusting[0], 80)!r}. `su` and its "
+                "like ask it, so that is a way back to root which the base image does not have."
+            )
+            yield finding(evidence, "error", message, _BACK_HINTS, line_of(picture, file))
 
 
 def _grants(rule: str) -> bool:
