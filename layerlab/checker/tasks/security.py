@@ -14,6 +14,7 @@ from layerlab.checker.tasks.common import (
     BYTES,
     MULTI_STAGE,
     PRODUCTION,
+    counted,
     final_stage,
     finding,
     line_of,
@@ -119,7 +120,7 @@ def _writable(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
         where = f"since line {line}" if line else "in this image"
         message = (
             f"Everybody may change {first.path} (mode {first.mode & 0o7777:o})"
-            + (f" and {len(files) - 1} more files and folders" if len(files) > 1 else "")
+            + (f" and {len(files) - 1} more" if len(files) > 1 else "")
             + f" {where}. Whoever gets in as any user can put other code or settings there."
         )
         yield finding(evidence, "error", message, _WRITABLE_HINTS, line)
@@ -161,10 +162,11 @@ def _advice(evidence: Evidence, picture: Picture, running: Running) -> Iterator[
     uids = frozenset(process.uid for process in running.processes) - {0}
     own = writable.own(evidence, picture, uids)
     if own:
+        more = f" and {counted(len(own) - 1, 'more file')} of the app, its packages or settings belong"
         message = (
             f"{own[0].path}"
-            + (f" and {len(own) - 1} more files of the app and its packages belong" if own[1:] else " belongs")
-            + f" to the user that runs the service ({own[0].uid}), which could therefore change its own code."
+            + (more if own[1:] else " belongs")
+            + f" to the user that runs the service ({own[0].uid}), which could therefore change what it runs, or how."
         )
         stage = final_stage(evidence)
         yield finding(
