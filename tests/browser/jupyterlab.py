@@ -33,7 +33,7 @@ ALL_CELLS: Final = {"notebook-extension/tracker": {"windowingMode": "none"}}
 """Every cell is in the page, and not only what is scrolled to."""
 
 
-OF_ITS_OWN: Final = ("Could not restore the debugger state",)
+OF_ITS_OWN: Final = ("Could not restore the debugger state", "Per comm-target subshell creation failed")
 """How complaints on the console begin that are JupyterLab's: it says so of a notebook that is closed quickly."""
 
 
