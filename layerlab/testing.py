@@ -61,8 +61,8 @@ PARTS: Final = (
     ),
     Part("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
     Part("engine", (("pytest", "tests/engine", "-m=not long", *ENGINE),), needs_engine=True),
-    Part("notebooks", (("pytest", "notebooks", *NBVAL, *BY_FILE, "-n=2"),), needs_engine=True),
-    Part("browser", (("pytest", "tests/browser", *BY_FILE, "-n=2"),), needs_engine=True, needs_browser=True),
+    Part("notebooks", (("pytest", "notebooks", *NBVAL, *BY_FILE, "-n=3"),), needs_engine=True),
+    Part("browser", (("pytest", "tests/browser", *ENGINE),), needs_engine=True, needs_browser=True),
 )
 ALL: Final = tuple(
     Part("engine", (("pytest", "tests/engine", *ENGINE),), needs_engine=True) if part.name == "engine" else part
@@ -72,7 +72,7 @@ ALL: Final = tuple(
 FAST: Final = (
     PARTS[0],
     Part("unit", (("pytest", "tests/unit", "-m=not slow", "--hypothesis-profile=fast", *BY_FILE, "-n=2"),)),
-    Part("engine", (("pytest", "tests/engine", "-m=fast", "-n=0"),), needs_engine=True),
+    Part("engine", (("pytest", "tests/engine", "-m=fast", *BY_FILE, "-n=2"),), needs_engine=True),
 )
 """An answer within a minute: unit tests but the slow ones, and those of the engine's that show most in least time."""
 

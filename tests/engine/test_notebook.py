@@ -24,7 +24,6 @@ def small(base: str) -> str:
     return f"FROM {base}\n\nRUN echo {uuid.uuid4().hex} > /new\nRUN rm /new\n"
 
 
-@pytest.mark.fast
 class TestExperiment:
     def test_its_images_are_the_labs_and_go_with_it(
         self, engine: Engine, busybox_image: str, capsys: pytest.CaptureFixture[str]

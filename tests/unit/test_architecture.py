@@ -106,6 +106,7 @@ def test_the_service_knows_nothing_of_the_lab() -> None:
         assert "layerlab" not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_lab_needs_neither_its_tests_nor_its_benchmarks() -> None:
     """What learners run imports nothing of what only developers have the packages for."""
     for path in SOURCES:

@@ -191,6 +191,7 @@ class TestContents:
 
         assert (before, contents["a"]) == (b"content", b"")
 
+    @pytest.mark.slow
     def test_two_thousand_files(self, tmp_path: Path) -> None:
         """Of very many files the tasks see 2,000, those near the top first."""
         write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="deep\n")

@@ -377,6 +377,7 @@ with displays.notebook("<b>the title</b>", ends_with="It is built.") as report:
 
         assert capsys.readouterr().out == ""
 
+    @pytest.mark.slow
     def test_widget_without_a_kernel(self) -> None:
         """The widget works where no browser listens: in a thread of its own, its seconds go on."""
         widget = displays._Widget(displays.Board("t"))

@@ -212,6 +212,7 @@ class TestHostile:
         with pytest.raises(ArchiveError, match="larger than any disk"):
             layer_of(claims)
 
+    @pytest.mark.slow
     def test_endless_entries_end(self) -> None:
         """A stream of entries without end is refused in bounded memory."""
 

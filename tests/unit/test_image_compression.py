@@ -54,6 +54,7 @@ class TestExpanded:
         """Zeros after the end mean nothing."""
         assert whole([COMPRESS[known.name](b"abc") + bytes(600), bytes(600)], known) == b"abc"
 
+    @pytest.mark.slow
     def test_a_bomb_costs_no_memory(self, known: Format) -> None:
         """What expands a thousandfold is passed on in small pieces."""
         bomb = COMPRESS[known.name](bytes(50_000_000))
@@ -64,6 +65,7 @@ class TestExpanded:
         assert largest <= 2**20
         assert peak < 20_000_000
 
+    @pytest.mark.slow
     def test_a_bomb_ends(self, known: Format) -> None:
         """Data that expand beyond all measure are refused, as soon as they do."""
         bomb = COMPRESS[known.name](bytes(50_000_000))
