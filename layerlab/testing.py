@@ -53,19 +53,21 @@ BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once,
 NBVAL: Final = ("--nbval", "--nbval-sanitize-with=tests/nbval.cfg", "--nbval-cell-timeout=300")
 # More of them than cores, since they often wait for the engine. Files with few tests are not the quick ones: put
 # last, as xdist would put them, they would run alone.
-ENGINE: Final = (*BY_FILE, "-n=3", "--no-loadscope-reorder")
+IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
 PARTS: Final = (
     Part(
         "style and types",
         (("ruff", "check", "--quiet"), ("ruff", "format", "--quiet", "--check"), ("mypy", "--no-error-summary")),
     ),
     Part("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
-    Part("engine", (("pytest", "tests/engine", "-m=not long", *ENGINE),), needs_engine=True),
+    Part("engine", (("pytest", "tests/engine", "-m=not long", *IN_ORDER, "-n=4"),), needs_engine=True),
     Part("notebooks", (("pytest", "notebooks", *NBVAL, *BY_FILE, "-n=3"),), needs_engine=True),
-    Part("browser", (("pytest", "tests/browser", *ENGINE),), needs_engine=True, needs_browser=True),
+    Part("browser", (("pytest", "tests/browser", *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True),
 )
 ALL: Final = tuple(
-    Part("engine", (("pytest", "tests/engine", *ENGINE),), needs_engine=True) if part.name == "engine" else part
+    Part("engine", (("pytest", "tests/engine", *IN_ORDER, "-n=4"),), needs_engine=True)
+    if part.name == "engine"
+    else part
     for part in PARTS
 )
 """The same with every labelled solution, not only one or two for each mechanism: for releases and for every week."""

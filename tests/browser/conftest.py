@@ -38,7 +38,15 @@ FLAGS: Final = (
 NETWORK_CHANGED: Final = "net::ERR_NETWORK_CHANGED"
 """No fault of a page's: other tests' containers come and go, and with them the machine's network devices."""
 
+LONGEST: Final = ("test_running", "test_tour")
+"""The files that take longest: begun first, so that no worker is left alone with them at the end."""
+
 _BEGAN: Final = time.time()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first; the others stay in their order."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
