@@ -1,4 +1,4 @@
-"""Two builds of the same at the same time: BuildKit runs each step once, and tells it to one of the two alone."""
+"""Two builds of the same at the same time: BuildKit runs each step once; 20.10's tells it to one of them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def folders(tmp_path: Path, busybox_image: str) -> tuple[Path, Path]:
         folder.mkdir()
         (folder / "mark").write_text(mark)
         (folder / "Dockerfile").write_text(
-            f"FROM {busybox_image}\nARG CODE=0\nCOPY mark /\nRUN sleep 1 && \\\n    echo made > /made\n"
+            f"FROM {busybox_image}\nARG CODE=0\nCOPY mark /\n"
+            "RUN sleep 1 && \\\n    cat /proc/sys/kernel/random/uuid > /made\n"
             'RUN echo "this is the end" && exit "$CODE"\n'
         )
     return folders
 
 
 def test_both_tell_every_step(engine: Engine, folders: tuple[Path, Path]) -> None:
-    """Both have the same image and all steps; what one left to the other is cached, and is reported, too."""
+    """Both have the same image, so each RUN ran once, and all steps; what one was not told of is reported, too."""
     reported: dict[Path, list[Step]] = {folder: [] for folder in folders}
 
     def run(folder: Path) -> Build:
@@ -45,7 +46,6 @@ def test_both_tell_every_step(engine: Engine, folders: tuple[Path, Path]) -> Non
         assert len({step.key for step in reported[folder] if step.line is not None and step.state != "running"}) == 4
     ran = [set(built.steps.query("not cached")["line"]) for built in (first, second)]
     assert ran[0] | ran[1] >= {3, 4, 6}, ran
-    assert not ran[0] & ran[1] & {4, 6}, "a RUN was told to both"
 
 
 def test_both_tell_what_failed(engine: Engine, folders: tuple[Path, Path]) -> None:
