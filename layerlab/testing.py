@@ -51,9 +51,9 @@ class Outcome:
 
 BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once, and they run in their order
 NBVAL: Final = ("--nbval", "--nbval-sanitize-with=tests/nbval.cfg", "--nbval-cell-timeout=300")
-# More of them than cores, since they often wait for the engine. Files with few tests are not the quick ones: put
-# last, as xdist would put them, they would run alone.
+# Files with few tests are not the quick ones: put last, as xdist would put them, they would run alone.
 IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
+# Those that use the engine often wait for it: so they have more workers than there are cores.
 PARTS: Final = (
     Part(
         "style and types",
