@@ -19,7 +19,10 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** @type {(press: () => void, attributes: Record<string, any>, ...children: Node[]) => HTMLButtonElement} */
+/**
+ * A button, and what happens when it is pressed.
+ * @type {(press: () => void, attributes: Record<string, any>, ...children: Node[]) => HTMLButtonElement}
+ */
 export function button(press, attributes, ...children) {
   return element("button", { type: "button", onclick: press, ...attributes }, ...children);
 }

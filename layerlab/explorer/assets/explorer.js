@@ -18,6 +18,7 @@ export async function mount(host, bytes) {
   return new Explorer(host, await unpack(bytes));
 }
 
+/** The controller: it holds the scene, changes it as the user chooses, and has it drawn. */
 class Explorer {
   /** @param {HTMLElement} host @param {Model} model */
   constructor(host, model) {

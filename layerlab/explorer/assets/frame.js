@@ -7,9 +7,7 @@ import { SHOWS } from "./words.js";
 /** @import { Colouring } from "./colours.js" */
 /** @import { Model } from "./data.js" */
 
-/** @typedef {ReturnType<typeof frameOf>} Parts */
-
-/** @param {Model} model @param {Record<string, Colouring>} colours */
+/** The elements, by name. @param {Model} model @param {Record<string, Colouring>} colours */
 export function frameOf(model, colours) {
   const { layers, source, name } = model.about;
   const beside = source.name || "The image's history";

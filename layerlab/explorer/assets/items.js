@@ -18,7 +18,7 @@ import { DIRECTORY } from "./data.js";
  * @typedef {Folder | Entry | Rest} Item
  */
 
-/** @type {(tally: Tally, node: number) => Folder} */
+/** A folder and all that is in it. @type {(tally: Tally, node: number) => Folder} */
 export function folderItem({ nodeBytes, nodeFiles }, node) {
   return { kind: "folder", node, outer: node, bytes: nodeBytes[node], files: nodeFiles[node] };
 }
@@ -45,7 +45,7 @@ export function listing(tally, folder) {
   return items;
 }
 
-/** What of it has bytes. @type {(tally: Tally, folder: number) => (Folder | Entry)[]} */
+/** What is directly in a folder and has bytes. @type {(tally: Tally, folder: number) => (Folder | Entry)[]} */
 export function contents(tally, folder) {
   return listing(tally, folder).filter((item) => item.bytes);
 }

@@ -26,6 +26,7 @@ const HELP =
   "Arrow keys go from one rectangle to the next, Enter opens a folder, Escape goes back to the folder around it, " +
   "Home to the whole image.";
 
+/** The treemap on its canvas, and what the pointer and the keyboard do there. */
 export class Treemap {
   tree = /** @type {Rectangle | null} */ (null);
   paint = /** @type {Paint | null} */ (null);

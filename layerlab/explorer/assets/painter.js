@@ -22,6 +22,7 @@ import { bytesInWords } from "./words.js";
 const FADED = 0.14;
 const FONT = "11px system-ui, sans-serif";
 
+/** Draws rectangles on one canvas, and keeps what takes long to make: patterns, and the widths of texts. */
 export class Painter {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {

@@ -7,7 +7,7 @@ import { button, element, nameText, pen } from "./elements.js";
 import { folderItem, listing, sumsBy } from "./items.js";
 import { search } from "./search.js";
 import { bytesByRow } from "./tally.js";
-import { bytesInWords, fateOf, inWords, percent, sumInWords, summaryOf } from "./words.js";
+import { bytesInWords, countInWords, fateOf, percent, sumInWords, summaryOf } from "./words.js";
 
 /** @import { Look } from "./data.js" */
 /** @import { Item } from "./items.js" */
@@ -104,7 +104,7 @@ export function table({ state: { folder, all }, tally }, choose, open) {
     tableRow(tally, item, tally.nodeBytes[folder], open)
   );
   if (rows.length < items.length) {
-    const more = button(() => choose({ all: true }), {}, new Text(`Show all ${inWords(items.length)}`));
+    const more = button(() => choose({ all: true }), {}, new Text(`Show all ${countInWords(items.length)}`));
     rows.push(element("tr", {}, element("td", { colspan: head.length }, more)));
   }
   const place = folder ? nameText(pathOf(tally.model, folder)) : "the image";
@@ -133,7 +133,7 @@ function tableRow(tally, item, total, open) {
     ),
     number(bytesInWords(bytes)),
     number(percent(bytes, total)),
-    number(inWords(files)),
+    number(countInWords(files)),
     number(layer),
     element("td", {}, from),
     element("td", {}, nameText(owner)),
@@ -152,7 +152,9 @@ export function found({ state: { query }, tally }, choose) {
   for (const node of nodes) [bytes, files] = [bytes + nodeBytes[node], files + nodeFiles[node]];
   const more = nodes.length > FOUND ? `, of which the ${FOUND} largest are listed` : "";
   return {
-    count: nodes.length ? `${inWords(nodes.length)} found, ${sumInWords(bytes, files)}${more}.` : "Nothing found.",
+    count: nodes.length
+      ? `${countInWords(nodes.length)} found, ${sumInWords(bytes, files)}${more}.`
+      : "Nothing found.",
     list: nodes.slice(0, FOUND).map((node) => {
       const isFolder = model.end[node] > node + 1;
       const open = () => choose({ folder: isFolder ? node : model.parent[node] });

@@ -35,7 +35,7 @@ import { tallyOf } from "./tally.js";
  * @typedef {(changes: Partial<State>, movement?: Movement) => void} Choose
  */
 
-/** @type {(model: Model) => State} */
+/** What is chosen at first: the image as a container sees it. @type {(model: Model) => State} */
 export function initialState({ about }) {
   const layer = Math.max(about.layers.length - 1, 0);
   return { folder: 0, layer, show: "container", colour: "part", highlight: null, query: "", all: false };

@@ -6,11 +6,11 @@ import { DIRECTORY, firstRow } from "./data.js";
 /** @import { Model } from "./data.js" */
 
 /**
- * What is shown: what a container would see if the image ended with a layer; that, and what the layers up to it store
+ * Ways to show it: what a container would see if the image ended with a layer; that, and what the layers up to it store
  * although no container sees it; or what a layer added, changed and removed.
  * @typedef {"container" | "stored" | "layer"} Show
  *
- * The state and the bytes of each entry, and the sums of each node.
+ * What is shown: the state and the bytes of each entry, and the sums of each node.
  * @typedef {ReturnType<typeof tallyOf>} Tally
  */
 
@@ -23,6 +23,7 @@ export const CHANGED = 4;
 export const REMOVED = 5;
 
 /**
+ * What is shown of an image at a layer.
  * @param {Model} model
  * @param {Show} show
  * @param {number} layer

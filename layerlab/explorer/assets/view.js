@@ -22,6 +22,7 @@ import { folderInWords, labelOf, layerInWords, linesOf, statusOf } from "./words
 
 const PAUSE = 150; // milliseconds without a key before a search begins
 
+/** The page's part that shows one image. */
 export class View {
   ended = new AbortController();
   scene = /** @type {Scene | null} */ (null);

@@ -19,7 +19,7 @@ export const SHOWS = {
 };
 
 /** @type {(count: number) => string} */
-export function inWords(count) {
+export function countInWords(count) {
   return count.toLocaleString("en");
 }
 
@@ -32,7 +32,7 @@ export function bytesInWords(bytes) {
 
 /** @type {(count: number) => string} */
 export function filesInWords(count) {
-  return `${inWords(count)} file${count === 1 ? "" : "s"}`;
+  return `${countInWords(count)} file${count === 1 ? "" : "s"}`;
 }
 
 /** @type {(bytes: number, files: number) => string} */
@@ -68,7 +68,7 @@ export function fateOf({ model, state, layer }, entry) {
 
 /** What stands in a rectangle. @type {(model: Model, item: Item) => string} */
 export function labelOf(model, item) {
-  if (item.kind === "rest") return `${inWords(item.items.length)} small`;
+  if (item.kind === "rest") return `${countInWords(item.items.length)} small`;
   if (item.kind === "entry" || item.outer === item.node) return model.names[item.node];
   const chain = chainOf(model, item.node);
   return chain.slice(chain.indexOf(item.outer)).map((node) => model.names[node]).join("/");
@@ -81,7 +81,7 @@ export function linesOf(tally, item) {
   const size = `${bytesInWords(item.bytes)}, ${percent(item.bytes, tally.nodeBytes[0])} of what is shown`;
   const path = pathOf(model, item.node);
   if (item.kind !== "entry") {
-    const name = item.kind === "rest" ? `${inWords(item.items.length)} small things in ${path}` : path;
+    const name = item.kind === "rest" ? `${countInWords(item.items.length)} small things in ${path}` : path;
     const { layer, from, owner } = summaryOf(tally, item);
     return [name, `${size}, ${filesInWords(item.files)}`, `layer ${layer}${from ? `, from ${from}` : ""}`, owner];
   }
