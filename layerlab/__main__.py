@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Final
 
+from layerlab import streams
+
 _LOADER: Final = "<frozen importlib"
 
 
@@ -53,4 +55,7 @@ def _is_package(file: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    streams.prepare()
+    status = main()
+    sys.stdout.flush()  # while something can still be said if it fails
+    sys.exit(status)
