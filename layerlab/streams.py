@@ -49,7 +49,7 @@ def _read_files_as_utf_8() -> None:
     is_utf_8 = sys.flags.utf8_mode or codecs.lookup(locale.getencoding()).name == "utf-8"
     if not is_utf_8 and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
-        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+        os.environ["PYTHONIOENCODING"] = os.environ.get("PYTHONIOENCODING") or sys.stdout.encoding
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
