@@ -30,6 +30,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpareEngine]:
         first = made.connect()
         give_bases(first, tmp_path_factory.mktemp("bases"))
         first.client.close()
+        made.corner.run("ln", "-s", made.socket, "/run/docker.sock")
         yield made
 
 
@@ -53,7 +54,6 @@ def secure_shell(remote: SpareEngine, tmp_path_factory: pytest.TempPathFactory) 
     )
     client.chmod(0o755)
     remote.corner.run("mkdir", "-p", "/run/sshd")
-    remote.corner.run("ln", "-s", remote.socket, "/run/docker.sock")
     server = subprocess.Popen(remote.corner.inside("/usr/sbin/sshd", "-D", "-e", "-f", folder / "server"))
     deadline = time.monotonic() + PATIENCE
     while not _listens(remote.address):
@@ -115,7 +115,6 @@ def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: Small
 def settings(remote: SpareEngine, tmp_path: Path) -> Path:
     """A folder of Docker's settings with a context, made by the docker client, and no ``config.json``."""
     programs("docker")
-    remote.corner.run("ln", "-sf", remote.socket, "/run/docker.sock")
     command = ["docker", "context", "create", "farm", f"--docker=host={ON_LOOPBACK[1]}"]
     subprocess.run(command, env={**os.environ, "DOCKER_CONFIG": str(tmp_path)}, check=True, capture_output=True)
     assert not (tmp_path / "config.json").exists()
