@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +87,8 @@ class Engine:
         context: The docker context that names it; empty if none does.
         maps_users: Whether its files have other owners on its machine than in its containers: it is rootless, or
             remaps users.
+        platform: What it builds on and for, as BuildKit's TARGETPLATFORM has it, such as ``linux/amd64``; empty where
+            it does not say.
     """
 
     client: docker.DockerClient = field(repr=False)
@@ -101,6 +103,7 @@ class Engine:
     is_podman: bool = False
     maps_users: bool = False
     context: str = ""
+    platform: str = ""
 
     @property
     def has_containerd_store(self) -> bool:
@@ -228,6 +231,7 @@ def open_engine(candidate: Candidate) -> Engine:
         is_podman=any("Podman" in str(part.get("Name")) for part in version.get("Components") or ()),
         context=candidate.context,
         maps_users=bool({"name=rootless", "name=userns"} & set(info.get("SecurityOptions") or ())),
+        platform=_platform(version, info),
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
     if numbers and numbers < MINIMUM_VERSION and not engine.is_podman:  # which counts its own versions
@@ -242,6 +246,16 @@ def open_engine(candidate: Candidate) -> Engine:
 
 def _is_loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """The engine's platform; of the architectures, ARM alone has a variant, which its kernel tells."""
+    system, architecture = version.get("Os"), version.get("Arch")
+    if not system or not architecture:
+        return ""
+    generation = re.match(r"armv(\d)", str(info.get("Architecture")))
+    variant = f"/v{generation[1] if generation else 7}" if architecture == "arm" else ""
+    return f"{system}/{architecture}{variant}"
 
 
 class _Attentive(HTTPAdapter):

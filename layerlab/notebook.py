@@ -317,7 +317,7 @@ def explore(image: str | Image, dockerfile: str | Path | None = None) -> Explore
     """
     recipe = workshop.recipe_of(engine(), image if isinstance(image, str) else image.id)
     path = ROOT / dockerfile if dockerfile is not None else recipe.path if recipe else None
-    built_from = workshop.read_dockerfile(path) if path else None
+    built_from = workshop.read_dockerfile(path, engine().platform) if path else None
     looked = workshop.look(engine(), image, built_from=built_from) if isinstance(image, str) else image
     return Explorer(looked, built_from, path.name if path else "")
 

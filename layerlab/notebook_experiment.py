@@ -15,8 +15,7 @@ import docker.errors
 import pandas as pd
 
 from layerlab import build as build_package
-from layerlab import displays, image
-from layerlab import dockerfile as dockerfiles
+from layerlab import displays, image, workshop
 from layerlab.build import Build
 from layerlab.build import context as contexts
 from layerlab.engine import Engine
@@ -70,7 +69,7 @@ class Experiment:
 
     def look(self, built: Build, dockerfile: str = "Dockerfile") -> Image:
         """Look into an image that was built from this copy, its layers tied to the Dockerfile's lines."""
-        parsed = dockerfiles.parse((self.folder / dockerfile).read_text(encoding="utf-8"))
+        parsed = workshop.read_dockerfile(self.folder / dockerfile, self.engine.platform)
         return image.read(self.engine, built.image_id, dockerfile=parsed)
 
     def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:

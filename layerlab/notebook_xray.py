@@ -63,7 +63,7 @@ def proofs_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd
 
 def _source(engine: Engine, image: Image, dockerfile: str | Path | None) -> Source | None:
     if dockerfile is not None:
-        return Source(Path(dockerfile), Path(dockerfile).parent)
+        return Source(Path(dockerfile), Path(dockerfile).parent, platform=engine.platform)
     return xray.own_source(engine, image.id)
 
 

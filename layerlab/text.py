@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import unicodedata
 from contextlib import suppress
 from typing import Final
 
@@ -14,6 +16,45 @@ _ESCAPES: Final = re.compile(
 )
 # Everything that moves a cursor, hides text or turns its direction around, but not line ends and tabs.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+# The byte order mark of UTF-32 begins like that of UTF-16.
+_MARKS: Final = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_ZEROS: Final = {(1, 3): "UTF-16", (0, 2): "UTF-16", (1, 2, 3): "UTF-32", (0, 1, 2): "UTF-32"}
+"""Which of the first four bytes are zero where ASCII is written with two or four bytes, and no mark before it."""
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
+)
+
+
+def wide_encoding(content: bytes) -> str:
+    """UTF-16 or UTF-32 if a file of text is in that; empty if not.
+
+    >>> wide_encoding("FROM scratch".encode("utf-16-le")), wide_encoding(b"FROM scratch")
+    ('UTF-16', '')
+    """
+    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
+    return marked or _ZEROS.get(tuple(place for place, byte in enumerate(content[:4]) if not byte), "")
+
+
+def unseen(line: str) -> str:
+    r"""The first character of a line that an editor shows like a space or not at all, with its column; empty if none.
+
+    >>> unseen("RUN\u00a0true")
+    'column 4 holds U+00A0 (no-break space)'
+    """
+    found = _UNSEEN.search(line)
+    return placed(line, found[0]) if found else ""
+
+
+def placed(line: str, character: str) -> str:
+    """A character by its number and name, and the column of a line that holds it first."""
+    name = unicodedata.name(character, "a control character").lower()
+    return f"column {line.find(character) + 1} holds U+{ord(character):04X} ({name})"
 
 
 def plain(text: str | bytes) -> str:

@@ -135,18 +135,19 @@ def cold_build_seconds(name: str) -> float | None:
     return all_seconds().get(name)
 
 
-def read_dockerfile(path: Path) -> Dockerfile:
-    """Read a Dockerfile.
+def read_dockerfile(path: Path, platform: str = "") -> Dockerfile:
+    """Read a Dockerfile; `platform` as for `layerlab.dockerfile.parse`.
 
     Raises:
         DockerfileError: there is none, or it cannot be read or does not parse.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"cannot be read ({error.strerror})"
-        raise DockerfileError(f"{path} {why}", remedy="name the Dockerfile that the image was built from") from error
-    return dockerfile.parse(text)
+        content = path.read_bytes()
+    except OSError as error:
+        raise DockerfileError(
+            f"{path} cannot be read ({error.strerror})", remedy="name the Dockerfile that the image was built from"
+        ) from error
+    return dockerfile.parse(dockerfile.decoded(content), platform=platform)
 
 
 def look(
@@ -172,6 +173,6 @@ def look(
     if engine is None:
         return image.read(None, name, dockerfile=built_from, platform=platform, report=report)
     known = recipe_of(engine, name) if built_from is None else None
-    parsed = read_dockerfile(known.path) if known else built_from
+    parsed = read_dockerfile(known.path, engine.platform) if known else built_from
     looked = image.read(engine, resolve(engine, name), dockerfile=parsed, platform=platform, report=report)
     return dataclasses.replace(looked, name=RECIPES[name].tag) if name in RECIPES else looked

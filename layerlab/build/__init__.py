@@ -40,7 +40,8 @@ class Build:
 
             * ``stage`` str: the stage's name, or its index where it has none
             * ``step`` Int64: BuildKit's number of the step within its stage
-            * ``line`` Int64: the line on which the instruction begins; missing for what a base image adds
+            * ``line`` Int64: the line on which the instruction begins, or the ONBUILD that asks for it; missing for
+              what an image from outside asks for
             * ``instruction`` str: the instruction on one line
             * ``seconds`` float64: how long it ran
             * ``cached`` bool: whether its result was there already; of a FROM, whether nothing was pulled
@@ -125,7 +126,7 @@ def build(
     if isinstance(context, Path):
         context = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
     sent = context
-    parsed = dockerfiles.parse(sent.text, build_args)
+    parsed = dockerfiles.parse(sent.text, build_args, engine.platform)
     final = parsed.target(target)
     if not final.name and final != parsed.stages[-1]:
         raise UsageError(

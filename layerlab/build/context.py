@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.build import ignore
+from layerlab.dockerfile import decoded
 from layerlab.errors import ContextError, DockerfileError
 
 MAX_BYTES: Final = 1_000_000_000
@@ -144,7 +145,7 @@ def _read_dockerfile(path: Path, folder: Path) -> str:
             f"{path.name} in {folder} is over {_MAX_DOCKERFILE / 1e6:g} MB", remedy="see whether it is the right file"
         )
     try:
-        return path.read_bytes().decode("utf-8-sig", errors="replace")
+        return decoded(path.read_bytes())
     except OSError as error:
         raise DockerfileError(
             f"{path.name} in {folder} cannot be read ({error.strerror})", remedy="correct its permissions"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.errors import ContextError
+from layerlab.text import wide_encoding
 
 _WILDCARDS: Final = frozenset("*[]?^\\")
 _TOKEN: Final = re.compile(r"\*\*/?|\\.|\[\^?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
@@ -46,12 +47,17 @@ def read(path: Path) -> tuple[Pattern, ...]:
         ContextError: it cannot be read, or one of its lines is no pattern.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        content = path.read_bytes()
     except OSError as error:
         raise ContextError(
             f"{path.name} cannot be read ({error.strerror})", remedy="correct its permissions"
         ) from error
-    return parse(text, name=path.name)
+    if encoding := wide_encoding(content):
+        raise ContextError(
+            f"{path.name} is encoded in {encoding}, and builders, which read UTF-8, would ignore nothing",
+            remedy=f"save it as UTF-8, or convert it (iconv -f {encoding} -t UTF-8)",
+        )
+    return parse(content.decode("utf-8-sig", errors="surrogateescape"), name=path.name)
 
 
 def parse(text: str, name: str = ".dockerignore") -> tuple[Pattern, ...]:

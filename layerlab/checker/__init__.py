@@ -88,7 +88,7 @@ def check(
     (0, None, 2)
     """
     began = time.monotonic()
-    evidence = gather(engine, open_workspace(folder), report, on_image, hardened=hardened)
+    evidence = gather(engine, open_workspace(folder, engine.platform), report, on_image, hardened=hardened)
     return replace(judge(evidence), seconds=time.monotonic() - began)
 
 

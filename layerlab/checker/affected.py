@@ -89,11 +89,12 @@ def _from(dockerfile: Dockerfile, stage: Stage, reference: str, by_stage: Mappin
 
 def _sources(dockerfile: Dockerfile, instruction: Instruction) -> Iterator[str]:
     """The paths of the context that a COPY or ADD takes; what stands in the Dockerfile itself is none."""
-    values = environment(dockerfile, instruction)
+    unknown = {name: value for name, value in dockerfile.arguments.items() if value is None}
+    values = {**unknown, **environment(dockerfile, instruction)}
     for argument in instruction.arguments[:-1]:
-        source = argument if instruction.is_json else words.unquote(argument)
+        source = words.expand(argument, values)
         if not source.startswith("<<") and "://" not in source:
-            yield words.expand(source, values)
+            yield source
 
 
 def _covers(source: str, path: str) -> bool:

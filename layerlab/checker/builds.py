@@ -113,7 +113,9 @@ def prepare(
         mode = next(e.status.st_mode for e in workspace.sent.entries if e.name == workspace.sent.dockerfile)
         entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)
         context = contexts.Context(scratch, name, text, tuple(entries[key] for key in sorted(entries)))
-        yield Prepared(workspace.dockerfile, context, dockerfiles.parse(text), labels, scratch)
+        yield Prepared(
+            workspace.dockerfile, context, dockerfiles.parse(text, platform=engine.platform), labels, scratch
+        )
 
 
 def build_final(
@@ -176,7 +178,7 @@ class Recorder:
             steps += [step for step in self._steps.values() if step.state in {"running", "failed"}]
             steps.sort(key=lambda step: step.state not in {"done", "cached"})
         return tuple(
-            RanStep(self._label(step), step.line, self._instruction(step), cached=step.state == "cached")
+            RanStep(self._label(step), self._line(step), self._instruction(step), cached=step.state == "cached")
             for step in steps
         )
 
@@ -196,6 +198,11 @@ class Recorder:
     def _label(self, step: Step) -> str:
         index = self._stages.get(step.stage)
         return step.stage if index is None else self._dockerfile.stages[index].label
+
+    def _line(self, step: Step) -> int | None:
+        """Its line; none if an ONBUILD asks for it, which stands in another stage."""
+        asks = any(each.keyword == "ONBUILD" and each.line == step.line for each in self._dockerfile.instructions)
+        return None if asks else step.line
 
     def _instruction(self, step: Step) -> str:
         written = next((i.summary for i in self._dockerfile.instructions if i.line == step.line), None)
@@ -238,7 +245,7 @@ def _ensure_bases(engine: Engine, dockerfile: Dockerfile, report: Report) -> Tro
     """Get those of the lab's own bases that the build needs and that are missing."""
     wanted = set()
     for stage in dockerfile.needed(dockerfile.target()):
-        for name in (stage.base, *(name for i in stage.instructions for name in copied_from(i))):
+        for name in (stage.base, *(name for i in stage.executed for name in copied_from(i))):
             short = name.removeprefix("docker.io/").removeprefix("library/")
             if short in bases.TAGS:
                 wanted.add(short)

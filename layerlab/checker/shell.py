@@ -66,7 +66,7 @@ def commands(dockerfile: Dockerfile, instruction: Instruction, files: Mapping[st
     """
     if instruction.keyword not in {"RUN", "CMD", "ENTRYPOINT"}:
         return ()
-    values = environment(dockerfile, instruction)
+    values = {name: value for name, value in environment(dockerfile, instruction).items() if value is not None}
     reading = _Reading(_scripts(dockerfile, instruction, files), instruction.line)
     if instruction.is_json:
         reading.run_words(list(instruction.arguments), values, 0)

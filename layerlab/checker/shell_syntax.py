@@ -118,7 +118,7 @@ def _value(part: Part, values: Mapping[str, str]) -> str:
     if operator.endswith("+") and not is_set:
         return ""
     if operator and is_set == operator.endswith("+"):
-        return dockerfile_words.expand(dockerfile_words.unquote(other), values)
+        return dockerfile_words.expand(other, values)
     if value is None:
         return f"${name}" if name == part.text else f"${{{part.text}}}"
     return value

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
-from layerlab.dockerfile import words as dockerfile_words
-
-_LONGEST_VALUE: Final = 20_000
+from layerlab.dockerfile.words import expand
 
 
-def environment(dockerfile: Dockerfile, instruction: Instruction) -> dict[str, str]:
+def environment(dockerfile: Dockerfile, instruction: Instruction) -> dict[str, str | None]:
     """The values of ENV and ARG where an instruction stands, those of the stages that its stage is FROM included.
 
-    What an external base image sets is not known here.
+    None for a value that only the engine knows. What an external base image sets is not known here.
     """
-    declared: dict[str, str] = {}  # ARGs before the first FROM
-    for each in dockerfile.instructions:
-        if each.stage is not None:
-            break
-        if each.keyword == "ARG":
-            _set_arguments(each, declared, {})
-    arguments: dict[str, str] = {}
-    values: dict[str, str] = {}
+    arguments: dict[str, str | None] = {}
+    values: dict[str, str | None] = {}
     for stage in lineage(dockerfile, instruction):
-        for each in stage.instructions:
-            if each.line >= instruction.line:
+        for each in stage.executed:
+            if each.line > instruction.line or each == instruction:
                 break
             if each.keyword == "ARG":
-                _set_arguments(each, arguments, values, declared)
+                _set_arguments(each, arguments, values, dockerfile.arguments)
             elif each.keyword == "ENV":
-                values |= {name: _expanded(text, {**arguments, **values}) for name, text in _pairs(each)}
+                values |= {name: expand(text, {**arguments, **values}) for name, text in _pairs(each)}
     return {**arguments, **values}
 
 
@@ -49,15 +40,15 @@ def lineage(dockerfile: Dockerfile, instruction: Instruction) -> list[Stage]:
 
 def _set_arguments(
     instruction: Instruction,
-    arguments: dict[str, str],
-    values: Mapping[str, str],
-    declared: Mapping[str, str] | None = None,
+    arguments: dict[str, str | None],
+    values: Mapping[str, str | None],
+    declared: Mapping[str, str | None],
 ) -> None:
     for word in instruction.arguments:
         name, equals, default = word.partition("=")
         if equals:
-            arguments[name] = _expanded(default, {**arguments, **values})
-        elif declared and name in declared:
+            arguments[name] = expand(default, {**arguments, **values})
+        elif name in declared:
             arguments[name] = declared[name]
 
 
@@ -69,10 +60,3 @@ def _pairs(instruction: Instruction) -> Iterator[tuple[str, str]]:
     for word in words:
         name, _, text = word.partition("=")
         yield name, text
-
-
-def _expanded(text: str, values: Mapping[str, str]) -> str:
-    text = text[:_LONGEST_VALUE]
-    if text.startswith("'") and text.endswith("'"):
-        return dockerfile_words.unquote(text)
-    return dockerfile_words.expand(dockerfile_words.unquote(text), values)[:_LONGEST_VALUE]

@@ -95,10 +95,14 @@ class Workspace:
     trouble: Trouble | None = None
 
 
-def open_workspace(folder: Path) -> Workspace:
+def open_workspace(folder: Path, platform: str = "") -> Workspace:
     """Look at a learner's folder.
 
     What is wrong within the folder is no exception but the workspace's `trouble`: the checker can tell more of it.
+
+    Args:
+        folder: Where it is.
+        platform: What it is built for, see `layerlab.dockerfile.parse`.
 
     Raises:
         UsageError: there is no such folder, or no Dockerfile in it.
@@ -109,7 +113,7 @@ def open_workspace(folder: Path) -> Workspace:
     found, trouble = _survey(folder)
     files = Contents(found)
     requirements = pins(read_regular(folder / "requirements.txt", MAX_CONTENT).decode("utf-8-sig", errors="replace"))
-    text, dockerfile, wrong = _dockerfile(folder)
+    text, dockerfile, wrong = _dockerfile(folder, platform)
     sent = None
     if not trouble and text:
         sent, trouble = _context(folder)
@@ -267,7 +271,7 @@ def _rules_file(folder: Path) -> Path | None:
     return rules if rules.is_file() else None
 
 
-def _dockerfile(folder: Path) -> tuple[str, Dockerfile | None, Trouble | None]:
+def _dockerfile(folder: Path, platform: str) -> tuple[str, Dockerfile | None, Trouble | None]:
     """The Dockerfile's text, and what it says or why that cannot be told."""
     path = folder / NAME
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -278,12 +282,14 @@ def _dockerfile(folder: Path) -> tuple[str, Dockerfile | None, Trouble | None]:
     if path.stat().st_size > MAX_CONTENT:
         return "", None, Trouble("limit", f"{NAME} is over 1 MB. What to do: see whether it is the right file.")
     try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         why = f"{NAME} cannot be read ({error.strerror}). What to do: correct its permissions."
         return "", None, Trouble("workspace", why)
+    text = ""
     try:
-        return text, dockerfiles.parse(text), None
+        text = dockerfiles.decoded(content)
+        return text, dockerfiles.parse(text, platform=platform), None
     except DockerfileError as error:
         return text, None, trouble_from("dockerfile", error, error.line)
 

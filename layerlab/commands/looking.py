@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -143,6 +144,8 @@ def xray(  # noqa: PLR0917  # click calls it by names
     origins = origins or source is not None
     examines = origins or advice or prove or html is not None
     engine = find_engine(needed=source is not None or not _is_file(image))
+    if source is not None and engine is not None:
+        source = dataclasses.replace(source, platform=engine.platform)
     if source is None and engine is not None and examines:
         source = _xray().own_source(engine, image)
     looked = _look(engine, image, platform, source.built_from if source else None)

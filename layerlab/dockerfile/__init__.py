@@ -6,6 +6,6 @@ fetched: what depends on a base image (its ONBUILD instructions, its environment
 """
 
 from layerlab.dockerfile.model import Dockerfile, Heredoc, Instruction, Stage, copied_from
-from layerlab.dockerfile.reader import parse
+from layerlab.dockerfile.reader import PLATFORM_ARGS, decoded, parse
 
-__all__ = ["Dockerfile", "Heredoc", "Instruction", "Stage", "copied_from", "parse"]
+__all__ = ["PLATFORM_ARGS", "Dockerfile", "Heredoc", "Instruction", "Stage", "copied_from", "decoded", "parse"]

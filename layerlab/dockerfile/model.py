@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from layerlab.errors import DockerfileError
 from layerlab.text import plain
@@ -44,6 +45,7 @@ class Instruction:
         step: The number that BuildKit gives it within its stage; None for one that makes no step.
         heredocs: The heredocs that belong to it.
         text: Its lines as they stand in the file.
+        onbuild: The line of the ONBUILD that asks for it; None for what a stage does of itself.
     """
 
     line: int
@@ -57,6 +59,12 @@ class Instruction:
     step: int | None
     heredocs: tuple[Heredoc, ...]
     text: str
+    onbuild: int | None = None
+
+    @property
+    def written_on(self) -> int:
+        """The line to look at: its own, or that of the ONBUILD that asks for it."""
+        return self.onbuild or self.line
 
     def flag(self, name: str) -> str | None:
         """The value of a flag, the last one's if it is repeated; None if it is not there."""
@@ -80,8 +88,8 @@ class Stage:
         line: The line of its FROM.
         platform: What ``--platform`` says, expanded likewise; None if it says nothing.
         instructions: Its instructions, FROM first.
-        triggered: What the stage that it is FROM asks for by ONBUILD. It runs right after FROM and has its line; as
-            a step it has no number. (What an image from outside asks for is not known here.)
+        triggered: What the stage that it is FROM asks for by ONBUILD. It runs right after FROM and has its line.
+            (What an image from outside asks for is not known here.)
     """
 
     index: int
@@ -97,6 +105,11 @@ class Stage:
         """Its name, or its index where it has none."""
         return self.name or str(self.index)
 
+    @property
+    def executed(self) -> tuple[Instruction, ...]:
+        """What is done in it, in this order: FROM, what ONBUILD asks for, its other instructions."""
+        return (*self.instructions[:1], *self.triggered, *self.instructions[1:])
+
 
 @dataclass(frozen=True)
 class Dockerfile:
@@ -106,11 +119,14 @@ class Dockerfile:
         text: The file itself.
         instructions: All of them in their order, those before the first FROM included.
         stages: The stages in their order; at least one.
+        arguments: The values of the ARGs before the first FROM, and of those that BuildKit sets itself (TARGETARCH
+            ...): what an ARG of a stage takes up that gives none. None where the value is not known here.
     """
 
     text: str
     instructions: tuple[Instruction, ...]
     stages: tuple[Stage, ...]
+    arguments: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def find_stage(self, reference: str) -> Stage | None:
         """The stage that a name, in any case, or an index stands for; None for anything else, such as an image."""
@@ -128,7 +144,7 @@ class Dockerfile:
         """The stages that this one takes something from: by FROM, ``COPY --from`` or ``RUN --mount=from=``."""
         base = self.base_stage(stage)
         found = {base.index: base} if base else {}
-        for instruction in stage.instructions:
+        for instruction in stage.executed:
             for reference in copied_from(instruction):
                 source = self.find_stage(reference)
                 if source and source.index != stage.index:

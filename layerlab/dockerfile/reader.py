@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from layerlab.dockerfile import syntax, words
 from layerlab.dockerfile.model import Dockerfile, Instruction, Stage, excerpt
 from layerlab.errors import DockerfileError
+from layerlab.text import wide_encoding
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
+PLATFORM_ARGS: Final = tuple(
+    f"{whose}{what}" for whose in ("BUILD", "TARGET") for what in ("PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION")
+)
+"""The ARGs that BuildKit sets by itself."""
 
 
-def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile:
+def decoded(content: bytes) -> str:
+    r"""The text of a Dockerfile. BuildKit reads UTF-8; what is none in comments and strings does it no harm.
+
+    Raises:
+        DockerfileError: it is in another encoding, in which BuildKit finds nothing but unknown instructions.
+
+    >>> decoded(b"\xef\xbb\xbfFROM scratch")
+    'FROM scratch'
+    """
+    if encoding := wide_encoding(content):
+        raise DockerfileError(
+            f"the Dockerfile is encoded in {encoding}, and builders read UTF-8",
+            remedy=f"save it as UTF-8, or convert it (iconv -f {encoding} -t UTF-8)",
+        )
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def parse(text: str, build_args: Mapping[str, str] | None = None, platform: str = "") -> Dockerfile:
     r"""Read a Dockerfile.
 
     Args:
         text: What it holds. A byte order mark and Windows line ends do no harm.
         build_args: Values that ``--build-arg`` gives, for ARGs that a FROM uses.
+        platform: What it is built on and for, such as ``linux/amd64`` (`Engine.platform`). Where that is not known,
+            variables such as TARGETARCH stay as they are written.
 
     Raises:
         DockerfileError: it is empty or no Dockerfile; its ``line`` says where, and a note shows it.
@@ -34,72 +57,73 @@ def parse(text: str, build_args: Mapping[str, str] | None = None) -> Dockerfile:
     """
     text = text.removeprefix("\ufeff")
     try:
-        return _parse(text, build_args or {})
+        return _parse(text, build_args or {}, platform)
     except DockerfileError as error:
         if error.line:
             error.add_note(excerpt(text, error.line))
         raise
 
 
-def _parse(text: str, build_args: Mapping[str, str]) -> Dockerfile:
-    plain = list(syntax.instructions(text))
-    if not plain:
+def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfile:
+    found = list(syntax.instructions(text))
+    if not found:
         raise DockerfileError(
             "the Dockerfile is empty: it has no instruction", remedy="begin it with a FROM, and save the file"
         )
-    values: dict[str, str] = {}
+    values = _platform_arguments(platform)
+    values |= {name: value for name, value in build_args.items() if name in values}
     stages: list[Stage] = []
-    placed: list[Instruction] = []
-    for instruction in plain:
+    own: list[list[Instruction]] = []
+    for instruction in found:
         if instruction.keyword == "FROM":
             stages.append(_stage(instruction, len(stages), values))
+            own.append([])
         elif not stages and instruction.keyword == "ARG":
             _define(instruction, values, build_args)
         elif not stages:
             syntax.refuse(instruction.line, f"{instruction.keyword} before the first FROM; only ARG may stand there")
-        placed.append(replace(instruction, stage=len(stages) - 1 if stages else None))
+        if stages:
+            own[-1].append(replace(instruction, stage=stages[-1].index))
     if not stages:
-        syntax.refuse(placed[-1].end_line, "there is no FROM")
-    numbered = tuple(_numbered(placed, stages))
-    known = [replace(stage, instructions=tuple(i for i in numbered if i.stage == stage.index)) for stage in stages]
-    dockerfile = Dockerfile(text=text, instructions=numbered, stages=tuple(known))
+        syntax.refuse(found[-1].end_line, "there is no FROM")
+    known = tuple(replace(stage, instructions=tuple(own[stage.index])) for stage in stages)
+    dockerfile = Dockerfile(text, tuple(found), known, values)
+    numbered = tuple(_numbered(stage, dockerfile.base_stage(stage)) for stage in known)
+    before = (each for each in found if each.line < stages[0].line)
     return replace(
         dockerfile,
-        stages=tuple(replace(stage, triggered=_triggered(dockerfile.base_stage(stage), stage)) for stage in known),
+        instructions=(*before, *(each for stage in numbered for each in stage.instructions)),
+        stages=numbered,
     )
 
 
-def _triggered(base: Stage | None, stage: Stage) -> tuple[Instruction, ...]:
-    """What the ONBUILDs of a stage's base make of it, each on the line of its FROM."""
-    asked = [each.value for each in base.instructions if each.keyword == "ONBUILD"] if base else []
-    found: list[Instruction] = []
-    for text in asked:
-        with suppress(DockerfileError):  # BuildKit says what is wrong with it
-            found += (
-                replace(each, line=stage.line, end_line=stage.line, stage=stage.index)
-                for each in syntax.instructions(text)
-            )
-    return tuple(found)
+def _platform_arguments(platform: str) -> dict[str, str | None]:
+    """The ARGs that BuildKit sets from the platform, which is both that of the build and that of the image."""
+    if not platform:
+        return dict.fromkeys(PLATFORM_ARGS)
+    system, architecture, variant = (*platform.split("/"), "", "")[:3]
+    parts = (platform, system, architecture, variant, "")
+    return dict(zip(PLATFORM_ARGS, parts * 2, strict=True))
 
 
-def _define(instruction: Instruction, values: dict[str, str], build_args: Mapping[str, str]) -> None:
+def _define(instruction: Instruction, values: dict[str, str | None], build_args: Mapping[str, str]) -> None:
     """Take in an ARG before the first FROM."""
     for word in instruction.arguments:
         name, equals, default = word.partition("=")
         if name in build_args:
             values[name] = build_args[name]
         elif equals:
-            values[name] = words.expand(words.unquote(default), values)
+            values[name] = words.expand(default, values)
 
 
-def _stage(instruction: Instruction, index: int, values: Mapping[str, str]) -> Stage:
+def _stage(instruction: Instruction, index: int, values: Mapping[str, str | None]) -> Stage:
     parts = instruction.arguments
     if len(parts) not in {1, 3} or (len(parts) == 3 and parts[1].upper() != "AS"):
         syntax.refuse(instruction.line, "FROM takes an image, or an image and AS and a name")
     name = parts[2].lower() if len(parts) == 3 else ""
     if name and not _STAGE_NAME.fullmatch(name):
         syntax.refuse(instruction.line, f"{parts[2]!r} cannot be the name of a stage")
-    base = words.expand(words.unquote(parts[0]), values)
+    base = words.expand(parts[0], values)
     if not base:
         syntax.refuse(instruction.line, f"{parts[0]} is empty once its ARGs are replaced", "give the ARG a value")
     platform = instruction.flag("platform")
@@ -113,24 +137,35 @@ def _stage(instruction: Instruction, index: int, values: Mapping[str, str]) -> S
     )
 
 
-def _numbered(instructions: list[Instruction], stages: list[Stage]) -> Iterator[Instruction]:
-    """The instructions with BuildKit's step numbers.
+def _numbered(stage: Stage, base: Stage | None) -> Stage:
+    """A stage with what the ONBUILDs of its base make of it, and BuildKit's numbers of its steps.
 
     A FROM counts unless it is from scratch or another stage; a WORKDIR unless it leads to the root directory,
     which is there already.
     """
-    step = 0
-    directory = "/"
-    for instruction in instructions:
+    triggered = [found for each in base.instructions for found in _asked(each, stage)] if base else []
+    step = int(base is None and stage.base != "scratch")
+    directory = "/" if stage.base == "scratch" else "/unknown"
+    numbered = [replace(stage.instructions[0], step=step or None)]
+    for instruction in (*triggered, *stage.instructions[1:]):
         counts = instruction.keyword in {"RUN", "COPY", "ADD"}
-        if instruction.keyword == "FROM":
-            stage = stages[instruction.stage or 0]
-            is_stage = any(stage.base.lower() == other.name for other in stages[: stage.index] if other.name)
-            step = 0
-            directory = "/" if stage.base == "scratch" else "/unknown"
-            counts = stage.base != "scratch" and not is_stage
-        elif instruction.keyword == "WORKDIR":
+        if instruction.keyword == "WORKDIR":
             directory = posixpath.normpath(posixpath.join(directory, words.unquote(instruction.value)))
             counts = directory.strip("/") != ""
         step += counts
-        yield replace(instruction, step=step if counts else None)
+        numbered.append(replace(instruction, step=step if counts else None))
+    own = 1 + len(triggered)
+    return replace(stage, triggered=tuple(numbered[1:own]), instructions=(numbered[0], *numbered[own:]))
+
+
+def _asked(instruction: Instruction, stage: Stage) -> list[Instruction]:
+    """What a stage has to do if its base asks for it by this instruction, an ONBUILD: on the line of its FROM."""
+    if instruction.keyword != "ONBUILD":
+        return []
+    text = "\n".join([instruction.value, *(f"{each.content}{each.name}" for each in instruction.heredocs)])
+    try:
+        found = list(syntax.instructions(text))
+    except DockerfileError:  # BuildKit says what is wrong with it
+        return []
+    line = stage.line
+    return [replace(each, line=line, end_line=line, stage=stage.index, onbuild=instruction.line) for each in found]

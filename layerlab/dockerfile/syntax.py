@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NoReturn
@@ -12,7 +13,7 @@ from typing import Final, NoReturn
 from layerlab.dockerfile import words
 from layerlab.dockerfile.model import Heredoc, Instruction
 from layerlab.errors import DockerfileError
-from layerlab.text import plain
+from layerlab.text import placed, plain, unseen
 
 KEYWORDS: Final = frozenset(
     {
@@ -26,6 +27,7 @@ _LISTS_OF_WORDS: Final = frozenset({"ADD", "COPY", "EXPOSE", "FROM", "VOLUME"})
 _LISTS_OF_PAIRS: Final = frozenset({"ENV", "LABEL"})
 _DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
 _DIRECTIVES: Final = frozenset({"check", "escape", "syntax"})
+_NOT_ASCII: Final = re.compile(r"[^!-~]")
 _HEREDOC: Final = re.compile(r"\d*<<(-?)\s*([^<]+)")
 
 
@@ -50,7 +52,7 @@ def instructions(text: str) -> Iterator[Instruction]:
         joined, position = _joined_line(lines, first, escape)
         if joined is None:
             continue
-        instruction = _instruction(joined, first + 1, escape)
+        instruction = _instruction(joined, first + 1, escape, lines[first])
         heredocs = []
         for start in _heredoc_starts(instruction):
             heredoc, position = _heredoc(lines, position, start, first + 1)
@@ -110,18 +112,32 @@ def _joined_line(lines: list[str], first: int, escape: str) -> tuple[str | None,
     return joined, position
 
 
-def _instruction(joined: str, line: int, escape: str) -> Instruction:
-    keyword, *rest = re.split(rf"{words.SPACE}+", joined.strip(), maxsplit=1)
-    keyword = keyword.upper()
+def _instruction(joined: str, line: int, escape: str, written: str) -> Instruction:
+    first, *rest = re.split(rf"{words.SPACE}+", joined.strip(), maxsplit=1)
+    keyword = first.upper()
     if keyword not in KEYWORDS:
-        near = difflib.get_close_matches(keyword, KEYWORDS, n=1)
-        refuse(line, f"unknown instruction {keyword}" + (f" (did you mean {near[0]}?)" if near else ""))
+        _refuse_keyword(first, line, written)
     flags, value = _split_flags(rest[0] if rest else "", escape)
     try:
         arguments, is_json = _arguments(keyword, value, escape)
     except ValueError as error:
         refuse(line, str(error))
     return Instruction(line, line, keyword, flags, value, arguments, is_json, None, None, (), "")
+
+
+def _refuse_keyword(word: str, line: int, written: str) -> NoReturn:
+    """Say what is wrong with what stands where an instruction should; `written` is the line that it stands on."""
+    odd = _NOT_ASCII.search(word)
+    ascii_only = next(filter(None, _NOT_ASCII.split(unicodedata.normalize("NFKC", word).upper())), "")
+    is_misleading = unseen(word) or difflib.get_close_matches(ascii_only, KEYWORDS, n=1)
+    if odd and odd[0] in written and is_misleading:
+        refuse(
+            line,
+            f"{placed(written, odd[0])}, which is part of no instruction",
+            "delete that character, type anew what is to be there, and save the file",
+        )
+    near = difflib.get_close_matches(word.upper(), KEYWORDS, n=1)
+    refuse(line, f"unknown instruction {word.upper()}" + (f" (did you mean {near[0]}?)" if near else ""))
 
 
 def _split_flags(rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], str]:

@@ -8,14 +8,11 @@ from typing import Final
 
 SPACE: Final = r"[\t\v\f\r ]"  # what BuildKit takes for space within a line
 _CLOSED_QUOTES: Final = re.compile(r"""(?:\\.?|'[^']*'|"(?:\\.|[^"\\])*"|[^'"\\])*""", re.DOTALL)
-_VARIABLE: Final = re.compile(r"\{(\w+)(?:(:?[-+?])(.*))?\}", re.DOTALL)
-_NAME: Final = re.compile(r"(\w+)()()")  # with the same groups
-_BRACE: Final = re.compile(r"[{}]")
+_ORDINARY: Final = re.compile(r"[^$'\"\\`/}]+")  # what no part of a word begins or ends with
+_NAME: Final = re.compile(r"\d+|\w+|[@*#?$!-]")  # digits alone and the shell's own parameters, which are never set
 _DEEPEST: Final = 50  # defaults within defaults
-# Set by BuildKit itself, from platforms that only the engine knows; they stay as they are written.
-_PLATFORM_ARGS: Final = frozenset(
-    f"{where}{what}" for where in ("BUILD", "TARGET") for what in ("PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION")
-)
+_LONGEST: Final = 20_000  # characters of a word, and of what becomes of it
+_LONGEST_PATTERN: Final = 500
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
@@ -39,46 +36,207 @@ def quotes_are_closed(text: str) -> bool:
     return _CLOSED_QUOTES.fullmatch(text) is not None
 
 
-def expand(text: str, values: Mapping[str, str], depth: int = 0) -> str:
-    """Replace ``$X``, ``${X}``, ``${X:-default}``, ``${X:+other}`` and their forms without colon.
+def expand(word: str, values: Mapping[str, str | None], escape: str = "\\") -> str:
+    """A word without its quotes, its variables replaced: ``$X``, ``${X}``, and ``${X`` followed by an operator.
 
-    A variable without a value becomes nothing; those that BuildKit sets itself (TARGETARCH ...) stay as they are,
-    and so does what is nested more deeply than anybody would write it.
+    The operators are those of Dockerfile 1.7: ``:-``, ``:+``, ``:?`` and the same without colon; ``%``, ``%%``,
+    ``#``, ``##``, ``/`` and ``//`` with patterns in which ``*`` and ``?`` stand for any characters.
+
+    Args:
+        word: What stands in the Dockerfile. One that BuildKit would refuse stays as it is, and so does what is longer
+            or nested more deeply than anybody would write it.
+        values: Of the variables. One that is missing is not set; where it is None, its value is not known here, and
+            it stays as it is written.
+        escape: The character that takes the next one literally.
+
+    >>> expand("${BASE%-trixie}-slim-'$BASE'", {"BASE": "python:3.13-trixie"})
+    'python:3.13-slim-$BASE'
+    >>> expand("tool-${TARGETARCH}", {"TARGETARCH": None})
+    'tool-${TARGETARCH}'
     """
-    if depth > _DEEPEST:
-        return text
-    ends = _ends_of_braces(text)
-    result = []
+    try:
+        return _Reading(word, values, escape).until("")
+    except ValueError:
+        return unquote(word[:_LONGEST], escape)
+
+
+class _Reading:
+    """A word while it is read; whatever BuildKit would refuse is a ValueError."""
+
+    def __init__(self, text: str, values: Mapping[str, str | None], escape: str) -> None:
+        self._text = text
+        self._values = values
+        self._escape = escape
+        self._position = 0
+        self._depth = 0
+        self._room = _LONGEST
+
+    def until(self, end: str, *, keeps_escapes: bool = False) -> str:
+        """What comes before this character, which is taken, too; or before the end of the word."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        parts = []
+        while (next_one := self._peek()) != end:
+            if ordinary := _ORDINARY.match(self._text, self._position):
+                self._position = ordinary.end()
+                part = ordinary[0]
+            elif next_one == "$":
+                part = self._variable()
+            elif next_one == "'":
+                part = self._single_quoted()
+            elif next_one == '"':
+                part = self._double_quoted(keeps_escapes=keeps_escapes)
+            else:
+                part = self._take()
+                if part == self._escape:
+                    part = part * keeps_escapes + self._take()
+            if not next_one:
+                raise ValueError(f"{end} is missing")
+            self._room -= len(part)
+            if self._room < 0:
+                raise ValueError("too long")
+            parts.append(part)
+        self._take()
+        self._depth -= 1
+        return "".join(parts)
+
+    def _peek(self) -> str:
+        return self._text[self._position : self._position + 1]
+
+    def _take(self) -> str:
+        taken = self._peek()
+        self._position += len(taken)
+        return taken
+
+    def _single_quoted(self) -> str:
+        end = self._text.index("'", self._position + 1)
+        quoted = self._text[self._position + 1 : end]
+        self._position = end + 1
+        return quoted
+
+    def _double_quoted(self, *, keeps_escapes: bool) -> str:
+        self._take()
+        parts = []
+        while (next_one := self._peek()) != '"':
+            if not next_one:
+                raise ValueError("a quote is not closed")
+            if next_one == "$":
+                parts.append(self._variable())
+                continue
+            part = self._take()
+            if part == self._escape and (escaped := self._peek()) and escaped in {'"', "$", self._escape}:
+                part = part * keeps_escapes + self._take()
+            parts.append(part)
+        self._take()
+        return "".join(parts)
+
+    def _variable(self) -> str:
+        begin = self._position
+        self._take()
+        braced = self._peek() == "{"
+        if braced:
+            self._take()
+        name = _NAME.match(self._text, self._position)
+        if name is None:
+            if braced:
+                raise ValueError("no name")
+            return "$"
+        self._position = name.end()
+        value = self._values.get(name[0])
+        replaced = self._operated(value) if braced else value
+        is_unknown = value is None and name[0] in self._values
+        return self._text[begin : self._position] if is_unknown else replaced or ""
+
+    def _operated(self, value: str | None) -> str | None:
+        """What becomes of a value by what stands between its name and the closing brace."""
+        operator = self._take()
+        if operator == "}":
+            return value
+        if operator == "/":
+            everywhere = self._peek() == "/"
+            if everywhere:
+                self._take()
+            pattern = self.until("/", keeps_escapes=True)
+            replacement = self.until("}", keeps_escapes=True)
+            return _replaced(value or "", pattern, replacement, everywhere=everywhere)
+        if operator in {"%", "#"}:
+            pattern = self.until("}", keeps_escapes=True)
+            longest = pattern.startswith(operator)
+            return _trimmed(value or "", pattern.removeprefix(operator), longest=longest, at_end=operator == "%")
+        is_set = value is not None
+        if operator == ":":
+            operator, is_set = self._take(), bool(value)
+        other = self.until("}")
+        if operator == "+":
+            return other if is_set else ""
+        if operator not in {"-", "?"} or (operator == "?" and not is_set):
+            raise ValueError("not set, or no such operator")
+        return value if is_set else other
+
+
+def _trimmed(value: str, pattern: str, *, longest: bool, at_end: bool) -> str:
+    """A value without what matches at its beginning or its end."""
+    pieces = _pieces(pattern)
+    if at_end:  # the shortest or longest beginning of both read backwards
+        pieces = [piece[::-1] for piece in pieces[::-1]]
+        value = value[::-1]
+    first = re.compile("".join(pieces[0]), re.DOTALL).match(value)
+    end = _end(value, pieces, first, longest=longest)
+    rest = value if end is None else value[end:]
+    return rest[::-1] if at_end else rest
+
+
+def _replaced(value: str, pattern: str, replacement: str, *, everywhere: bool) -> str:
+    """A value with something else for the first match, or for each."""
+    pieces = _pieces(pattern)
+    begins = re.compile("".join(pieces[0]), re.DOTALL)
+    parts: list[str] = []
     position = 0
-    while (start := text.find("$", position)) >= 0:
-        result.append(text[position:start])
-        end = ends.get(start + 1)
-        found = _VARIABLE.fullmatch(text, start + 1, end) if end else _NAME.match(text, start + 1)
-        result.append(_replacement(found, values, depth) if found else "$")
-        position = found.end() if found else start + 1
-    return "".join([*result, text[position:]])
+    while first := begins.search(value, position):
+        end = _end(value, pieces, first, longest=True)
+        if end is None or (parts and end == position):
+            break
+        parts += [value[position : first.start()], replacement]
+        position = end
+        if not everywhere or end == first.start():
+            break
+    return "".join([*parts, value[position:]])
 
 
-def _replacement(found: re.Match[str], values: Mapping[str, str], depth: int) -> str:
-    name, operator, other = found[1], found[2] or "", found[3] or ""
-    value = values.get(name)
-    if value is None and name in _PLATFORM_ARGS and not operator:
-        return f"${found[0]}"
-    is_set = bool(value) if operator.startswith(":") else value is not None
-    if operator.endswith("-") and not is_set:
-        return expand(other, values, depth + 1)
-    if operator.endswith("+"):
-        return expand(other, values, depth + 1) if is_set else ""
-    return value or ""
+def _end(value: str, pieces: list[list[str]], first: re.Match[str] | None, *, longest: bool) -> int | None:
+    """Where a match ends whose first piece was found; None if the other pieces do not follow.
+
+    Each but the last may take the first place where it fits. That is never tried again, so no pattern takes long.
+    """
+    if first is None:
+        return None
+    position = first.end()
+    for number, piece in enumerate(pieces[1:], 2):
+        wanted = re.compile("".join(piece), re.DOTALL)
+        if longest and number == len(pieces):
+            places = (wanted.match(value, start) for start in range(len(value) - len(piece), position - 1, -1))
+            found = next(filter(None, places), None)
+        else:
+            found = wanted.search(value, position)
+        if found is None:
+            return None
+        position = found.end()
+    return position
 
 
-def _ends_of_braces(text: str) -> dict[int, int]:
-    """Where each pair of braces ends, by where it begins; those that never close are left out."""
-    ends = {}
-    opened = []
-    for found in _BRACE.finditer(text):
-        if found[0] == "{":
-            opened.append(found.start())
-        elif opened:
-            ends[opened.pop()] = found.end()
-    return ends
+def _pieces(pattern: str) -> list[list[str]]:
+    """What stands between the ``*`` of a pattern, each character as a regular expression of its own."""
+    if len(pattern) > _LONGEST_PATTERN:
+        raise ValueError("too long")
+    pieces: list[list[str]] = [[]]
+    for escaped, plain in re.findall(r"\\(.?)|(.)", pattern, re.DOTALL):
+        if plain == "*":
+            pieces.append([])
+        elif plain == "?":
+            pieces[-1].append(".")
+        elif plain or escaped in {"*", "?", "\\", "}", "/"}:
+            pieces[-1].append(re.escape(plain or escaped))
+        else:
+            raise ValueError("nothing to escape")
+    return pieces

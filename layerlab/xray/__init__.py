@@ -149,7 +149,7 @@ def with_origins(examined: Examined) -> Image:
 def own_source(engine: Engine | None, name: str) -> Source | None:
     """What an image was built from, if it is one of the lab's own, by whatever name."""
     recipe = workshop.recipe_of(engine, name) if engine is not None else None
-    return Source(recipe.path, recipe.path.parent) if recipe else None
+    return Source(recipe.path, recipe.path.parent, platform=engine.platform) if engine and recipe else None
 
 
 def document(examined: Examined) -> dict[str, Any]:

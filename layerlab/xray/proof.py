@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
 from layerlab.build import context as contexts
 from layerlab.build import ignore
@@ -122,7 +121,7 @@ def _proof(
     source = view.trace.source
     try:
         context = changed_context(trials, source, advice)
-        parsed = dockerfiles.parse(context.text, source.build_args)
+        parsed = source.parse(context.text)
         target = source.target if not any(each.edit and each.edit.after for each in advice) else None
         built = trials.build(context, parsed, target=target, build_args=source.build_args)
         after = images.read(trials.engine, built.image_id)

@@ -25,12 +25,14 @@ class Source:
         folder: The build context.
         target: The stage that is the image; the last if None.
         build_args: Values for the Dockerfile's ARGs.
+        platform: What it was built for, see `layerlab.dockerfile.parse`.
     """
 
     dockerfile: Path
     folder: Path
     target: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
 
     @cached_property
     def context(self) -> contexts.Context:
@@ -49,7 +51,15 @@ class Source:
         Raises:
             DockerfileError: it cannot be read, or is wrong.
         """
-        return dockerfiles.parse(self.context.text, self.build_args)
+        return self.parse(self.context.text)
+
+    def parse(self, text: str) -> Dockerfile:
+        """Another text in place of the Dockerfile.
+
+        Raises:
+            DockerfileError: it is wrong.
+        """
+        return dockerfiles.parse(text, self.build_args, self.platform)
 
     @property
     def built_from(self) -> Dockerfile:
@@ -123,7 +133,7 @@ def named(source: Source, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
     text = adapted.with_names(source.context.text, source.parsed)
     if text == source.context.text:
         return source.context, source.parsed
-    return with_dockerfile(source.context, text, scratch), dockerfiles.parse(text, source.build_args)
+    return with_dockerfile(source.context, text, scratch), source.parse(text)
 
 
 def _written(scratch: Path, text: str) -> Path:

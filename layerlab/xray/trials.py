@@ -67,7 +67,7 @@ class Trials:
         """Get those of the lab's own base images that a Dockerfile needs and that are missing."""
         wanted = set()
         for stage in parsed.needed(parsed.target(target)):
-            for name in (stage.base, *(name for i in stage.instructions for name in copied_from(i))):
+            for name in (stage.base, *(name for i in stage.executed for name in copied_from(i))):
                 short = name.removeprefix("docker.io/").removeprefix("library/")
                 if short in bases.TAGS:
                     wanted.add(short)

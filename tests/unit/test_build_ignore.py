@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from layerlab.build.ignore import matches, parse
+from layerlab.build.ignore import matches, parse, read
 from layerlab.errors import ContextError
 
 
@@ -58,6 +59,14 @@ class TestRules:
     def test_rules(self, rules: str, out: list[str], kept: list[str]) -> None:
         """The last rule that matches a path, or a folder that it lies in, decides."""
         assert (out, []) == ([path for path in out if ignored(rules, path)], [p for p in kept if ignored(rules, p)])
+
+    def test_another_encoding(self, tmp_path: Path) -> None:
+        """Rules in UTF-16 would leave nothing out; UTF-8 with a byte order mark is read."""
+        (tmp_path / ".dockerignore").write_text("secret\n", encoding="utf-16")
+        with pytest.raises(ContextError, match="encoded in UTF-16"):
+            read(tmp_path / ".dockerignore")
+        (tmp_path / ".dockerignore").write_text("secret\n", encoding="utf-8-sig")
+        assert [pattern.text for pattern in read(tmp_path / ".dockerignore")] == ["secret"]
 
     @pytest.mark.parametrize("rules", ["a\n[b", "a\n!", "a\nb\\", "a\n[]x]", "a\n**a**b**c**d"])
     def test_no_pattern(self, rules: str) -> None:

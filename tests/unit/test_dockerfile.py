@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.dockerfile import Dockerfile, Heredoc, Instruction, copied_from, parse
+from layerlab.dockerfile import Dockerfile, Heredoc, Instruction, copied_from, decoded, parse
+from layerlab.dockerfile.words import expand
 from layerlab.errors import DockerfileError
 
 
@@ -196,6 +200,9 @@ class TestStages:
             ("ARG GIVEN", "python:$GIVEN", "python:from-outside"),
             ("ARG V=1", "a-${TARGETARCH}", "a-${TARGETARCH}"),
             ("ARG V=1", '"python:$V"', "python:1"),
+            ("ARG V=1", "a-${TARGETARCH:-amd64}", "a-${TARGETARCH:-amd64}"),
+            ("ARG V=python:3.13-trixie", "${V%-trixie}-slim-trixie", "python:3.13-slim-trixie"),
+            ("ARG V=python:3.13-trixie W=${V#*:}", "python:${W/-/-slim-}", "python:3.13-slim-trixie"),
         ],
     )
     def test_base(self, args: str, base: str, expected: str) -> None:
@@ -207,10 +214,50 @@ class TestStages:
         assert parse("ARG V=1\nFROM x\nARG V=2\nFROM a:$V").stages[1].base == "a:1"
 
     def test_platform(self) -> None:
-        """A platform is what the flag says, BuildKit's own ARGs left as they are."""
+        """A platform is what the flag says; BuildKit's own ARGs are left as they are where no engine tells them."""
         stages = parse("ARG P=linux/arm64\nFROM --platform=$P a\nFROM --platform=$BUILDPLATFORM a\nFROM a").stages
 
         assert [stage.platform for stage in stages] == ["linux/arm64", "$BUILDPLATFORM", None]
+
+    @pytest.mark.parametrize(
+        ("platform", "build_args", "expected"),
+        [
+            ("linux/amd64", {}, "linux,amd64,,linux/amd64,amd64"),
+            ("linux/arm/v7", {}, "linux,arm,v7,linux/arm/v7,arm"),
+            ("linux/arm64", {"TARGETARCH": "s390x"}, "linux,s390x,,linux/arm64,arm64"),
+            ("", {"TARGETOS": "linux"}, "linux,$TARGETARCH,$TARGETVARIANT,$BUILDPLATFORM,${BUILDARCH}"),
+        ],
+    )
+    def test_arguments_of_the_platform(self, platform: str, build_args: dict[str, str], expected: str) -> None:
+        """They have the engine's values, both those of the build and of the target; a build argument is stronger."""
+        text = "FROM $TARGETOS,$TARGETARCH,$TARGETVARIANT,$BUILDPLATFORM,${BUILDARCH}"
+
+        assert parse(text, build_args, platform).stages[0].base == expected
+
+    CHOSEN = """
+ARG SYSTEM
+FROM a AS tool-linux-amd64
+FROM b AS tool-linux-arm64
+FROM c AS tool-darwin-amd64
+FROM tool-${SYSTEM:-$TARGETOS}-${TARGETPLATFORM##*/} AS tool
+FROM d AS unused
+FROM e
+COPY --from=tool /tool /tool
+"""
+
+    @pytest.mark.parametrize(
+        ("platform", "build_args", "chosen"),
+        [
+            ("linux/amd64", {}, "tool-linux-amd64"),
+            ("linux/arm64", {}, "tool-linux-arm64"),
+            ("linux/amd64", {"SYSTEM": "darwin"}, "tool-darwin-amd64"),
+        ],
+    )
+    def test_stages_chosen_by_the_platform(self, platform: str, build_args: dict[str, str], chosen: str) -> None:
+        """A stage whose name is put together from the platform is needed, and those of other platforms are not."""
+        parsed = parse(self.CHOSEN, build_args, platform)
+
+        assert [stage.label for stage in parsed.needed(parsed.target())] == [chosen, "tool", "5"]
 
     GRAPH = """
 FROM a AS base
@@ -257,6 +304,16 @@ COPY --from=2 /z /
         with pytest.raises(DockerfileError, match=r"no stage 'x' \(its stages: base, build, tools, unused, 4\)"):
             parse(self.GRAPH).target("x")
 
+    def test_what_onbuild_takes_from(self) -> None:
+        """What a base asks for by ONBUILD is a dependency of the stage that is FROM it, and not of the base."""
+        parsed = parse("FROM x AS t\nFROM x AS a\nONBUILD COPY --from=t /t /t\nFROM a\n")
+
+        assert [[used.label for used in parsed.dependencies(stage)] for stage in parsed.stages] == [
+            [],
+            [],
+            ["t", "a"],
+        ]
+
     def test_circles_end(self) -> None:
         """Stages that need each other do not keep it busy for ever; BuildKit refuses them."""
         parsed = parse("FROM x AS a\nCOPY --from=b / /\nFROM x AS b\nCOPY --from=a / /")
@@ -279,6 +336,7 @@ class TestSteps:
             ("FROM x AS a\nRUN b\nFROM a\nRUN c", [1, 2, None, 1]),
             ("FROM x\nWORKDIR /\nWORKDIR ..\nWORKDIR /a\nWORKDIR ..", [1, None, None, 2, None]),
             ("ARG A\nFROM x", [None, 1]),
+            ("FROM x AS a\nONBUILD RUN b\nONBUILD ENV C=d\nONBUILD COPY e f\nFROM a\nRUN g", [1] + [None] * 4 + [3]),
         ],
     )
     def test_numbers(self, text: str, expected: list[int | None]) -> None:
@@ -295,6 +353,13 @@ class TestErrors:
             ("", "is empty", None),
             ("\n# only this\n\n", "is empty", None),
             ("FROM a\nRUNN b", r"line 2 .*unknown instruction RUNN \(did you mean RUN\?\)", 2),
+            ("FROM a\n\u200bRUN b", r"line 2 .*column 1 holds U\+200B \(zero width space\)", 2),
+            ("FROM a\n  RUN\u00a0b", r"line 2 .*column 6 holds U\+00A0 \(no-break space\)", 2),
+            ("FROM a\n\ufeffrun b", r"line 2 .*column 1 holds U\+FEFF \(zero width no-break space\)", 2),
+            ("FROM a\n\u0421OPY b c", r"line 2 .*column 1 holds U\+0421 \(cyrillic capital letter es\)", 2),
+            ("FROM a\n \u200b RUN b", r"line 2 .*column 2 holds U\+200B \(zero width space\)", 2),
+            ("FROM a\n\0RUN b", r"line 2 .*column 1 holds U\+0000 \(a control character\)", 2),
+            ("FROM a\n\u4f60 b", "line 2 .*unknown instruction \u4f60", 2),
             ("FROM a\nRUN b\n&& c", "line 3 .*unknown instruction &&", 3),
             ("RUN a\nFROM b", "line 1 .*RUN before the first FROM", 1),
             ("ARG A=1\n", "line 1 .*there is no FROM", 1),
@@ -347,14 +412,136 @@ class TestErrors:
             assert instruction.line <= instruction.end_line <= len(lines)
 
 
+class TestEncodings:
+    """In which encodings a Dockerfile may be."""
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+    def test_refused(self, encoding: str) -> None:
+        """What editors and shells of Windows write is named, with a byte order mark or without one."""
+        with pytest.raises(DockerfileError, match=f"encoded in {encoding[:6].upper()}") as caught:
+            decoded("# a\nFROM scratch\n".encode(encoding))
+
+        assert "UTF-8" in caught.value.remedy
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (b"\xef\xbb\xbfFROM a", "FROM a"),
+            (b"FROM a\n# caf\xe9", "FROM a\n# caf\ufffd"),
+            ("# \u4f60\nFROM a".encode(), "# \u4f60\nFROM a"),
+            (b"", ""),
+            (b"F", "F"),
+            (b"\0FROM a", "\0FROM a"),
+        ],
+    )
+    def test_read(self, content: bytes, expected: str) -> None:
+        """UTF-8 is read with or without its mark; what is none does no harm, as it does none to BuildKit."""
+        assert decoded(content) == expected
+
+    @pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\u2028"])
+    def test_spaces_before(self, space: str) -> None:
+        """A space before an instruction may be any that Unicode calls one: BuildKit takes them off."""
+        assert parse(f"FROM a\n{space}RUN b").stages[0].instructions[1].value == "b"
+
+
+class TestWords:
+    """Quotes and variables."""
+
+    @pytest.mark.parametrize(
+        ("word", "expected"),
+        [  # of BuildKit's own tests: frontend/dockerfile/shell/lex_test.go and envVarTest
+            ("${FOO#()[]{\\}^$.\\*\\?|\\\\}", "x"),
+            ("${STARS%%\\**}", "a"),
+            ("${STARS%%\\**\\*}", "a"),
+            ("${XY#*x*y}", "y"),
+            ("${XY#$X}", "xyy"),
+            ("${XY#}", "xxyy"),
+            ("${XY##*x}", "yy"),
+            ("${NO:-.}${XY%x}${NO-.}", ".xxyy."),
+            ("${PATHS/$NEEDLE/.} - ${PATHS//$NEEDLE/.}", "/foo.*/*.txt - /foo..*.txt"),
+            ("${PATHS//\\//\\/}", "\\/foo*\\/*\\/*.txt"),
+            ("${XY/$NULL/ww}", "wwxxyy"),
+            ("${XY///}", "xxyy"),
+            ("${NO///}", ""),
+            ("he$1x", "hex"),
+            ("he${PWD?}${PWD:?}", "he/home/home"),
+            ("he${XXX:-${PWD:-yyy}}xx", "he/homexx"),
+            ("he${PWD:+${PWD}:}xx", "he/home:xx"),
+            ("he${XXX:-\\${PWD}z}xx", "he${PWDz}xx"),
+            ("\"he'$PWD'\"", "he'/home'"),
+            ("'\\$PWD'", "\\$PWD"),
+            ("he\\$PWD", "he$PWD"),
+            ('"abc\\tdef"', "abc\\tdef"),
+            ("${aaa}}", "}"),
+        ],
+    )
+    def test_expanded(self, word: str, expected: str) -> None:
+        """A word becomes what BuildKit makes of it."""
+        values = {
+            **{"FOO": "()[]{}^$.*?|\\x", "STARS": "a***yy*", "XY": "xxyy", "X": "x", "NULL": "", "PWD": "/home"},
+            **{"PATHS": "/foo*/*/*.txt", "NEEDLE": "\\*/"},
+        }
+
+        assert expand(word, values) == expected
+
+    @pytest.mark.parametrize(
+        "word", ["${}", "${X", "${X^^}", "${X:%a}", "${NO:?}", "${NO?none}", "${X/a}", "${X%\\x}", "${X:=a}"]
+    )
+    def test_refused(self, word: str) -> None:
+        """What BuildKit refuses stays as it is: it says itself what is wrong with it."""
+        assert expand(word, {"X": "a"}) == word.replace("\\", "")
+
+    def test_unknown(self) -> None:
+        """What nobody knows here stays as it is written, with its operator, and the rest is replaced."""
+        assert expand("$A-${B%x}-${C:-$A}-$D", {"A": "1", "B": None, "C": None}) == "1-${B%x}-${C:-$A}-"
+
+    def test_patterns_are_those_of_the_shell(self) -> None:
+        """Of patterns without brackets, bash makes the same."""
+        values = ["", "a", "b", "aba", "abba", "bab", "aab", "3.13-trixie", "a/b/a"]
+        patterns = ["".join(parts) for n in (1, 2, 3) for parts in itertools.product("ab*?", repeat=n)]
+        cases = list(itertools.product(values, ("%", "%%", "#", "##", "/", "//"), [*patterns, "*-", "-*", ".*"]))
+        words = [f"${{X{operator}{pattern}{'/_' * ('/' in operator)}}}" for _, operator, pattern in cases]
+        script = "".join(f'X={case[0]}; echo "{word}"\n' for case, word in zip(cases, words, strict=True))
+        said = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True).stdout
+
+        assert [expand(word, {"X": case[0]}) for case, word in zip(cases, words, strict=True)] == said.split("\n")[
+            :-1
+        ]
+
+    @pytest.mark.parametrize(
+        ("word", "value"),
+        [
+            ("${X" + "*a" * 200 + "%b}", "a" * 20_000),
+            ("${X##" + "*a" * 200 + "b}", "a" * 20_000),
+            ("${X//" + "*a" * 200 + "b/c}", "a" * 20_000),
+            ("$X" * 9_000, "a" * 20_000),
+            ("${X:-" * 5_000 + "}" * 5_000, ""),
+        ],
+    )
+    def test_nothing_takes_long(self, word: str, value: str) -> None:
+        """A hostile word is neither expanded without end nor tried in every way."""
+        assert len(expand(word, {"X": value})) <= 40_000
+
+    def test_arguments_that_double(self) -> None:
+        """ARGs that are each two of the one before do not fill the memory."""
+        lines = ["ARG A0=aaaa", *(f"ARG A{n}=$A{n - 1}$A{n - 1}" for n in range(1, 60))]
+
+        assert len(parse("\n".join([*lines, "FROM x:$A59"])).stages[0].base) < 50_000
+
+
 def test_onbuild_is_asked_of_the_stages_that_are_from_it() -> None:
     """Each instruction comes right after FROM, on its line; of the stage that says so, nothing is asked."""
-    text = 'FROM a AS x\nONBUILD COPY f /\nONBUILD RUN ["b"]\nFROM x AS y\nRUN z\nFROM y\n'
+    text = (
+        'FROM a AS x\nONBUILD COPY f /\nONBUILD RUN ["b"]\nONBUILD RUN <<E\nc\nE\nONBUILD NO such\n'
+        "FROM x AS y\nRUN z\nFROM y\n"
+    )
 
     stages = parse(text).stages
 
-    assert [[(each.summary, each.line, each.stage) for each in stage.triggered] for stage in stages] == [
+    assert [[(each.summary, each.line, each.stage, each.step) for each in stage.triggered] for stage in stages] == [
         [],
-        [("COPY f /", 4, 1), ('RUN ["b"]', 4, 1)],
+        [("COPY f /", 8, 1, 1), ('RUN ["b"]', 8, 1, 2), ("RUN <<E", 8, 1, 3)],
         [],
     ]
+    assert [each.written_on for each in stages[1].executed] == [8, 2, 3, 4, 9]
+    assert stages[1].triggered[2].heredocs[0].content == "c\n"

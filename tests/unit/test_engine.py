@@ -28,12 +28,14 @@ def fake_engine(
     driver: str = "overlay2",
     security: tuple[str, ...] = (),
     certificates: Path | None = None,
+    platform: dict[str, str] | None = None,
 ) -> Iterator[str]:
     """An engine on loopback that knows its version and nothing else."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = {"Version": version, "ApiVersion": api_version, "MinAPIVersion": "1.12", "Driver": driver}
+            body |= platform or {}
             data = json.dumps({**body, "DockerRootDir": "/var/lib/docker", "SecurityOptions": security}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -111,6 +113,22 @@ class TestConnect:
         with fake_engine("26.1.5", security=security) as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
             assert connected(engine.connect()).maps_users is maps
+
+    @pytest.mark.parametrize(
+        ("said", "platform"),
+        [
+            ({"Os": "linux", "Arch": "amd64", "Architecture": "x86_64"}, "linux/amd64"),
+            ({"Os": "linux", "Arch": "arm64", "Architecture": "aarch64"}, "linux/arm64"),
+            ({"Os": "linux", "Arch": "arm", "Architecture": "armv6l"}, "linux/arm/v6"),
+            ({"Os": "linux", "Arch": "arm", "Architecture": "armv7l"}, "linux/arm/v7"),
+            ({}, ""),
+        ],
+    )
+    def test_its_platform(self, monkeypatch: pytest.MonkeyPatch, said: dict[str, str], platform: str) -> None:
+        """What an engine builds for is what it says, as BuildKit writes it."""
+        with fake_engine("26.1.5", platform=said) as endpoint:
+            monkeypatch.setenv("DOCKER_HOST", endpoint)
+            assert connected(engine.connect()).platform == platform
 
     def test_the_current_docker_context_is_used(self, tmp_path: Path) -> None:
         """The SDK's from_env ignored contexts for years; the lab uses them."""

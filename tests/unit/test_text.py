@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.text import one_line, plain, shorten
+from layerlab.text import one_line, plain, shorten, unseen
 
 
 class TestPlain:
@@ -52,3 +52,23 @@ class TestShorten:
         assert len(result) <= limit
         assert "\n" not in result
         assert result == one_line(text) or result.endswith("…")
+
+
+class TestUnseen:
+    """Characters that an editor shows like a space, or not at all."""
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            ("RUN true", ""),
+            ("\tRUN true", ""),
+            ("RUN caf\u00e9 \u6f22", ""),
+            ("RUN\u00a0true\u200b", "column 4 holds U+00A0 (no-break space)"),
+            ("  \u200bRUN", "column 3 holds U+200B (zero width space)"),
+            ("a\u2009b", "column 2 holds U+2009 (thin space)"),
+            ("a\x00b", "column 2 holds U+0000 (a control character)"),
+        ],
+    )
+    def test_the_first_is_named(self, line: str, expected: str) -> None:
+        """The first is told by its column, number and name; letters and tabs are none."""
+        assert unseen(line) == expected

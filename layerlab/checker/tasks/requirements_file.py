@@ -233,7 +233,7 @@ def _copied(place: _Place, copy: Instruction, base: str) -> bool | None:
     if len(copy.arguments) < 2:
         return None
     known = environment(place.reader.dockerfile, copy)
-    *sources, target = (expand(word.strip("\"'"), known) for word in copy.arguments)
+    *sources, target = (expand(word, known) for word in copy.arguments)
     target_base = posixpath.basename(target.rstrip("/"))
     if any(base in {heredoc.name, target_base} for heredoc in copy.heredocs):
         return False
