@@ -8,12 +8,22 @@ from typing import Final
 
 from layerlab.build.logs import tail
 from layerlab.build.steps import Row
-from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from
+from layerlab.dockerfile.words import expand
 from layerlab.engine import disk_full, is_disk_full
 from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
-from layerlab.text import one_line, plain, shorten
+from layerlab.text import one_line, plain, shorten, unseen
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
+_NO_OPERATOR: Final = re.compile(
+    r"""failed to process "(.*)": (?:missing ':'|unsupported modifier .*) in substitution"""
+)
+_NEWER_OPERATOR: Final = re.compile(r"\$\{\w+(?:%%?|##?|//?|[-+?])")
+_NO_STAGE: Final = re.compile(
+    r"failed to parse stage name|cannot copy from stage|variable expansion|should not be blank"
+)
+OLD_BUILDER: Final = "this engine's builder"
+"""What an error speaks of where a newer engine would take the Dockerfile."""
 _EXIT_CODE: Final = re.compile(r"exit code: (\d+)")
 _IMAGE: Final = re.compile(r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)$")
 _NETWORK: Final = re.compile(
@@ -73,13 +83,13 @@ def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErro
     culprit = next((row for row in failed if not _CANCELLED.search(row.error)), None)
     if culprit is None:
         culprit = _told_to_another(message, rows)
-        return _step_failed(culprit, message) if culprit else _without_step(message, rows, dockerfile)
+        return _step_failed(culprit, message, dockerfile) if culprit else _without_step(message, rows, dockerfile)
     if found := _IMAGE.search(culprit.title):
         return base_image_error(found[1], culprit.error)
-    if culprit.is_step:
-        return _step_failed(culprit, culprit.error)
-    asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
-    return _step_failed(asking, culprit.error) if asking else _without_step(message, rows, dockerfile)
+    asking: Row | None = culprit
+    if not culprit.is_step:
+        asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
+    return _step_failed(asking, culprit.error, dockerfile) if asking else _without_step(message, rows, dockerfile)
 
 
 def _told_to_another(message: str, rows: Sequence[Row]) -> Row | None:
@@ -105,26 +115,47 @@ def base_image_error(name: str, reason: str) -> BaseImageError:
     )
 
 
-def _step_failed(row: Row, reason: str) -> StepFailed:
-    instruction = row.instruction
-    where = f"line {instruction.line} of the Dockerfile" if instruction else f"a step of the stage {row.stage}"
+def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | DockerfileError:
+    if row.instruction and (name := _variable(row.instruction)) and not _EXIT_CODE.search(reason):
+        return _takes_no_variables(row.instruction, name)  # behind ONBUILD, old builders copy from an empty stage
+    line, text = _place(row, dockerfile)
+    where = f"line {line} of the Dockerfile" if line else f"a step of the stage {row.stage}"
     if code := _EXIT_CODE.search(reason):
         last = row.log.last_line()
-        what = f"{where} failed with exit code {code[1]}: {shorten(row.text, 100)}"
+        what = f"{where} failed with exit code {code[1]}: {text}"
         what += f" (it last said: {shorten(last, 100)})" if last else ""
-        remedy = _from_outside(row.log.text()) or _REMEDIES.get(
+        remedy = _from_outside(row.log.text()) or (_unseen(row.instruction) if code[1] == "127" else "")
+        remedy = remedy or _REMEDIES.get(
             int(code[1]), "read the end of its log, correct the Dockerfile and build again"
         )
     else:
-        what = f"{where} failed: {shorten(row.text, 100)} ({_cause(reason)})"
+        what = f"{where} failed: {text} ({_cause(reason)})"
         remedy = _remedy(row.text, reason)
     return StepFailed(
         what,
         remedy=remedy,
-        line=instruction.line if instruction else None,
-        instruction=plain(instruction.text) if instruction else row.text,
+        line=line,
+        instruction=plain(row.instruction.text) if row.instruction else row.text,
         log=tail(row.log.text()),
     )
+
+
+def _place(row: Row, dockerfile: Dockerfile) -> tuple[int | None, str]:
+    """The line to look at for a step, and what it does. For what a base image asks for, that is the line of FROM."""
+    text = shorten(row.text, 100)
+    if row.instruction:
+        return row.instruction.written_on, f"ONBUILD {text}" if row.instruction.onbuild else text
+    if row.stage_index < len(dockerfile.stages):
+        stage = dockerfile.stages[row.stage_index]
+        return stage.line, f"ONBUILD {text}, which {shorten(stage.base, 60)} asks for"
+    return None, text
+
+
+def _unseen(instruction: Instruction | None) -> str:
+    """What to do where a shell takes what looks like a space for a part of a command's name; empty if nothing is."""
+    lines = enumerate(instruction.text.split("\n"), instruction.written_on) if instruction else ()
+    odd = next((f"line {number}, {found}" for number, line in lines if (found := unseen(line))), "")
+    return odd and f"{odd}, no space to a shell: delete that character, and type a space if one is to be there"
 
 
 def _from_outside(log: str) -> str:
@@ -155,6 +186,8 @@ def _remedy(instruction: str, reason: str) -> str:
 
 def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> BuildError:
     message = plain(message)
+    if error := _no_such_stage(message, dockerfile) or _no_such_operator(message, dockerfile):
+        return error
     if found := _PARSE_ERROR.search(message):
         return _parse_error(int(found[1]), found[2], dockerfile)
     if _CANCELLED.search(message):
@@ -166,9 +199,72 @@ def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> 
     )
 
 
+def _no_such_stage(message: str, dockerfile: Dockerfile) -> DockerfileError | None:
+    """For a name with a variable that is not replaced, or is by nothing."""
+    if not _NO_STAGE.search(message):
+        return None
+    for instruction in (each for stage in dockerfile.stages for each in stage.executed):
+        variable = _variable(instruction)
+        if variable and (variable in message or "variable expansion" in message):
+            return _takes_no_variables(instruction, variable)
+    declared = {name: each for each in dockerfile.instructions if each.stage is None for name in each.arguments}
+    emptied = {name: "" for name in declared if name in PLATFORM_ARGS}
+    for stage in dockerfile.stages:
+        word = stage.instructions[0].arguments[0]
+        name = next((name for name in emptied if name in word), "")
+        base = expand(word, {**dockerfile.arguments, **emptied})
+        if name and (f'"{base}"' in message if base else f"({word})" in message):
+            line = declared[name].line
+            return DockerfileError(
+                f"line {line} of the Dockerfile: {OLD_BUILDER} empties {name}, since this ARG before the first FROM"
+                " gives it no value",
+                remedy="leave that line out, since builders set it by themselves, or update the engine",
+                line=line,
+            )
+    return None
+
+
+def _variable(instruction: Instruction) -> str:
+    """What holds a variable where an instruction names a stage or an image; empty if nothing does."""
+    return next((name for name in copied_from(instruction) if "$" in name), "")
+
+
+def _takes_no_variables(instruction: Instruction, name: str) -> DockerfileError:
+    line, flag = instruction.written_on, "--mount=from" if instruction.keyword == "RUN" else "--from"
+    name = shorten(name, 60)
+    return DockerfileError(
+        f"line {line} of the Dockerfile: {flag} takes no variables, and {name} holds one",
+        remedy="name the stage or image itself; or, since FROM takes variables (ARGs before the first FROM), write "
+        f"FROM {name} AS some-name before this stage, and name that one here",
+        line=line,
+    )
+
+
+def _no_such_operator(message: str, dockerfile: Dockerfile) -> DockerfileError | None:
+    """For a variable with an operator that the engine's builder does not know."""
+    found = _NO_OPERATOR.search(message)
+    if not found:
+        return None
+    word = found[1].replace('\\"', '"')
+    line = next((each.line for each in dockerfile.instructions if word in each.text), None)
+    where = f"line {line} of the Dockerfile" if line else "the Dockerfile"
+    if newer := _NEWER_OPERATOR.search(word):
+        return DockerfileError(
+            f"{where}: {OLD_BUILDER} does not know {newer[0]}…}}, which came with newer ones",
+            remedy="update the engine, or begin the Dockerfile with # syntax=docker/dockerfile:1 (which is pulled "
+            "then), or write out what is to come of it",
+            line=line,
+        )
+    return DockerfileError(
+        f"{where}: builders cannot replace the variable in {shorten(word, 60)}",
+        remedy="write ${X}, or use one of the operators in ${X:-…}, ${X:+…}, ${X:?…}, ${X#…}, ${X%…} and ${X/…/…}",
+        line=line,
+    )
+
+
 def _parse_error(line: int, why: str, dockerfile: Dockerfile) -> DockerfileError:
     if any(instruction.heredocs and _covers(instruction, line) for instruction in dockerfile.instructions):
-        why, remedy = "this engine's builder knows no heredocs", "join the commands with && or update the engine"
+        why, remedy = f"{OLD_BUILDER} knows no heredocs", "join the commands with && or update the engine"
     elif "unknown flag" in why.lower():
         remedy = "check how it is spelled; the builder of an old engine does not know every flag"
     else:

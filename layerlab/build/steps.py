@@ -17,8 +17,9 @@ from layerlab.progress import Report, State, Step
 from layerlab.text import one_line, plain
 
 _STEP_NAME: Final = re.compile(
-    r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) )? *(?P<step>\d+)/\d+\] (?:ONBUILD )?(?P<instruction>.*)", re.DOTALL
+    r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) )? *(?P<step>\d+)/\d+\] (?P<onbuild>ONBUILD )?(?P<instruction>.*)", re.DOTALL
 )
+_FLAGS: Final = re.compile(r"(?:--\S+ )*")
 _UNNAMED: Final = re.compile(r"stage-(\d+)")
 _INTERNAL_TITLES: Final = {
     "[internal] load remote build context": "receive the build context",
@@ -48,8 +49,8 @@ class Row:
         stage: The stage's name or index; empty for BuildKit's own work.
         stage_index: Its index, -1 for BuildKit's own work.
         step: BuildKit's number of it within the stage.
-        instruction: Where it stands in the Dockerfile; None for BuildKit's own work and for what the base image
-            adds (ONBUILD).
+        instruction: Where it stands in the Dockerfile; None for BuildKit's own work and for what an image from
+            outside asks for (ONBUILD).
         text: The instruction on one line.
         vertices: By their digest, as they stand now.
         spans: When they ran, in the engine's seconds since 1970: the end by digest and beginning.
@@ -151,7 +152,7 @@ class Row:
             seconds,
             self.log.last_line() or self._transferred(),
             stage=self.stage,
-            line=self.instruction.line if self.instruction else None,
+            line=self.instruction.written_on if self.instruction else None,
             from_cache=all(vertex.cached for vertex in self.vertices.values()),
         )
 
@@ -259,21 +260,31 @@ class Progress:
 
     def _new_row(self, vertex: Vertex) -> Row:
         found = _STEP_NAME.fullmatch(vertex.name)
-        if not found:
+        if found:
+            name, step, text = found["stage"] or "", int(found["step"]), one_line(found["instruction"])
+            stage = self._stage(found["stage"])
+            instruction = self._instruction(stage, step, text, is_asked=bool(found["onbuild"])) if stage else None
+        elif asked := self._asked_alone(one_line(vertex.name)):
+            stage, instruction = asked
+            name, step, text = stage.label, instruction.step or 0, ""
+        else:
             title = _INTERNAL_TITLES.get(vertex.name, vertex.name.removeprefix("[internal] "))
             return Row(key=vertex.digest, title=one_line(title))
-        stage = self._stage(found["stage"])
-        step, text = int(found["step"]), one_line(found["instruction"])
-        instruction = _instruction(stage, step, text) if stage else None
         return Row(
-            key=f"{found['stage'] or ''} {step}",
+            key=f"{name} {step}",
             title=one_line(vertex.name),
-            stage=stage.label if stage else found["stage"] or "",
+            stage=stage.label if stage else name,
             stage_index=stage.index if stage else len(self._dockerfile.stages),
             step=step,
             instruction=instruction,
             text=plain(instruction.summary) if instruction else text,
         )
+
+    def _asked_alone(self, name: str) -> tuple[Stage, Instruction] | None:
+        """What ONBUILD asks of a stage that has no steps of its own: old engines give such a step no number."""
+        silent = (stage for stage in self._dockerfile.stages if all(i.step is None for i in stage.instructions))
+        asked = ((stage, each) for stage in silent for each in stage.triggered if each.step is not None)
+        return next((pair for pair in asked if _begins_alike(pair[1], name)), None)
 
     def _stage(self, name: str | None) -> Stage | None:
         """The stage that BuildKit calls so; it gives the only stage no name."""
@@ -285,18 +296,30 @@ class Progress:
         number = _UNNAMED.fullmatch(name)
         return stages[int(number[1])] if number and int(number[1]) < len(stages) else None
 
+    def _instruction(self, stage: Stage, step: int, text: str, *, is_asked: bool) -> Instruction | None:
+        """The instruction that is this step; None if an image from outside asks for it.
 
-def _instruction(stage: Stage, step: int, text: str) -> Instruction | None:
-    """The instruction that is this step.
+        The numbers agree unless such an image changes them (it brings ONBUILD instructions, or a WORKDIR that leads
+        to the root directory); then the text decides.
+        """
+        steps = stage.triggered if is_asked else stage.executed
+        same = [i for i in steps if i.step is not None and _begins_alike(i, text)]
+        numbered = [i for i in same if i.step == step]
+        written = [i for i in same if one_line(i.value) == " ".join(_words(text))]
+        return next(iter([*(i for i in numbered if i in written), *written, *numbered]), None)
 
-    The numbers agree unless the base image changes them (it brings ONBUILD instructions, or a WORKDIR that leads to
-    the root directory); then the text decides.
-    """
-    keyword = text.partition(" ")[0].upper()
-    same = [i for i in stage.instructions if i.keyword == keyword and i.step is not None]
-    numbered = [i for i in same if i.step == step]
-    written = [i for i in same if i.summary == text]
-    return next(iter([*(i for i in numbered if i in written), *written, *numbered]), None)
+
+def _begins_alike(instruction: Instruction, text: str) -> bool:
+    """Whether BuildKit may call an instruction so: the keyword is the same and, for a RUN, what is run."""
+    if text.partition(" ")[0].upper() != instruction.keyword:
+        return False
+    first = instruction.value.split()[:1]
+    return instruction.keyword != "RUN" or "$" in instruction.value.partition(" ")[0] or first == _words(text)[:1]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a step's name, keyword and flags left out."""
+    return _FLAGS.sub("", text.partition(" ")[2], count=1).split()
 
 
 def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
@@ -309,7 +332,7 @@ def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
         {
             "stage": row.stage,
             "step": row.step,
-            "line": row.instruction.line if row.instruction else None,
+            "line": row.instruction.written_on if row.instruction else None,
             "instruction": row.text,
             "seconds": row.seconds,
             "cached": row.state == "cached",

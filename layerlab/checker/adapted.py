@@ -84,7 +84,7 @@ def _is_optional_secret(mount: str) -> bool:
 
 def _name(stage: Stage, dockerfile: Dockerfile) -> str:
     """A name that nothing in the Dockerfile uses."""
-    name = f"layerlab-stage-{stage.index}"
+    name = f"stage-{stage.index}"  # as BuildKit calls it in what it says
     while name in dockerfile.text.lower():
         name += "-"
     return name

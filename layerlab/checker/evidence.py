@@ -171,7 +171,7 @@ class RanStep:
 
     Attributes:
         stage: The stage's label.
-        line: Of the instruction; None for what a base image adds (ONBUILD).
+        line: Of the instruction; None for what ONBUILD asks for.
         instruction: On one line.
         cached: Whether its result was there already.
     """

@@ -120,7 +120,7 @@ def _installs_from(prepared: Prepared, line: int, installs_python: Callable[[int
     """
     stages = prepared.dockerfile.stages
     here = next((each for each in prepared.dockerfile.instructions if each.line == line), None)
-    if here is None or here.stage is None:
+    if here is None or here.stage is None or here.keyword == "ONBUILD":  # which another stage is asked to do
         return None
     later = (each for each in stages[here.stage].instructions if each.line >= line and each.keyword == "RUN")
     return next((each for each in later if installs_python(each.line)), None)

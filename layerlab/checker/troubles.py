@@ -132,8 +132,8 @@ def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Trouble:
         (i for i in dockerfile.instructions if error.line and i.line <= error.line <= i.end_line), None
     )
     line = instruction.line if instruction else error.line or _line_of_quoted(str(error), dockerfile)
-    if "knows no heredocs" in str(error):
-        return Trouble("engine", f"This engine's builder does not know heredocs (<<). What to do: {_UPDATE}.", line)
+    if failures.OLD_BUILDER in str(error):
+        return trouble_from("engine", error, line)
     flag = _UNKNOWN_FLAG.search(str(error))
     if flag and instruction and flag[1] in _NEWER_FLAGS.get(instruction.keyword, ()):
         what = f"This engine's builder does not know {instruction.keyword} --{flag[1]}. What to do: {_UPDATE}."
@@ -147,9 +147,9 @@ def _images(dockerfile: Dockerfile) -> Iterator[tuple[int, str]]:
         yield found
     for stage in dockerfile.stages:
         yield stage.line, stage.base
-        for instruction in stage.instructions:
+        for instruction in stage.executed:
             for name in copied_from(instruction):
-                yield instruction.line, name
+                yield instruction.written_on, name
 
 
 def _line_of_image(message: str, dockerfile: Dockerfile) -> int | None:
@@ -166,7 +166,7 @@ def _short(name: str) -> str:
 def _line_of_quoted(message: str, dockerfile: Dockerfile) -> int | None:
     """The instruction that holds what a message quotes, or the stage that it names."""
     if found := re.search(r"on stage: (\S+)", message):
-        stage = dockerfile.find_stage(found[1])
+        stage = dockerfile.find_stage(found[1]) or dockerfile.find_stage(found[1].removeprefix("stage-"))
         return stage.line if stage else None
     for quoted in re.findall(r'"([^"]+)"', plain(message)):
         for instruction in dockerfile.instructions:

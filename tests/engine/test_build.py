@@ -18,9 +18,7 @@ from layerlab.build import build
 from layerlab.build import context as contexts
 from layerlab.dockerfile import parse
 from layerlab.engine import Engine
-from layerlab.errors import (
-    ContextError,
-)
+from layerlab.errors import ContextError, DockerfileError
 from layerlab.progress import Step
 from tests.engine.contexts import write
 
@@ -83,6 +81,54 @@ class TestBuild:
         lines = text.split("\n")
         for line, instruction in zip(built.steps.line, built.steps.instruction, strict=True):
             assert lines[line - 1].split()[0].upper() == instruction.split()[0]
+
+    def test_platform(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
+        """The ARGs of the platform have the engine's values, and a stage that is named by one is the engine's."""
+        names = [f"{whose}{what}" for whose in ("BUILD", "TARGET") for what in ("PLATFORM", "OS", "ARCH", "VARIANT")]
+        declared = "".join(f"ARG {name}\n" for name in names)
+        said = "echo " + ",".join(f"${name}" for name in names)
+        salt = secrets.token_hex(8)
+        other = "FROM none AS tool-none\nRUN false\n"
+        text = f"{other}FROM {busybox_image} AS tool-{engine.platform.split('/')[1]}\nRUN echo {salt} > /tool\n"
+        text += f"FROM tool-${{TARGETARCH}} AS tool\nFROM {busybox_image}\n{declared}COPY --from=tool /tool /tool\n"
+        write(tmp_path, f"{text}RUN {said}\n")
+
+        built = build(engine, tmp_path, tag=new_tag())
+
+        parsed = parse(text, platform=engine.platform)
+        assert list(built.steps.log)[-1] == ",".join(str(parsed.arguments[name]) for name in names)
+        assert list(built.stages.ran) == [False, True, True, True]
+        assert list(built.steps.line)[1:] == [4, 15, 16]  # both are FROM the same image, which is one step
+
+    def test_operators(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
+        """A base is put together with patterns; an engine whose builder does not know them is said to be too old."""
+        text = (
+            f"ARG B={busybox_image}-trixie\nFROM ${{B%-trixie}} AS one\n"
+            "FROM ${B%%:*}:${B//*:busybox-*/busybox}\nCOPY --from=one /bin /other\n"
+        )
+        write(tmp_path, text)
+
+        assert [stage.base for stage in parse(text).stages] == [busybox_image, busybox_image]
+        if int(engine.version.partition(".")[0]) >= 26:
+            assert list(build(engine, tmp_path, tag=new_tag()).stages.base) == [busybox_image, busybox_image]
+        else:
+            with pytest.raises(DockerfileError, match=r"line 2 .* this engine's builder does not know"):
+                build(engine, tmp_path)
+
+    def test_onbuild(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
+        """What a stage asks for by ONBUILD has its line, in a stage with steps of its own and in one without."""
+        salt = secrets.token_hex(8)
+        write(
+            tmp_path,
+            f"FROM {busybox_image} AS parent\nONBUILD ENV A=1\nONBUILD RUN echo {salt} > /a\nONBUILD WORKDIR /w\n"
+            f'FROM parent AS child\nRUN echo own {salt} > b\nFROM parent\nCMD ["true"]\n',
+        )
+
+        child, bare = (build(engine, tmp_path, tag=new_tag(), target=target) for target in ("child", None))
+
+        assert [(row.line, row.step) for row in child.steps.itertuples()][1:] == [(3, 1), (4, 2), (6, 3)]
+        assert [(row.line, row.step) for row in bare.steps.itertuples()][1:] == [(3, 1), (4, 2)]
+        assert files_in(engine, child.image_id, "/w") == {"b"}
 
     @pytest.mark.fast
     def test_steps(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:

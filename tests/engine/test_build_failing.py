@@ -88,6 +88,59 @@ class TestErrors:
         assert "var/lib" not in str(caught.value)
         assert ".dockerignore" in caught.value.remedy
 
+    @pytest.mark.parametrize("own", ["RUN true", "ENV A=b"])
+    def test_onbuild(self, engine: Engine, busybox_image: str, tmp_path: Path, own: str) -> None:
+        """What ONBUILD asks for fails on its line, whether the stage has steps of its own or none."""
+        write(tmp_path, f"FROM {busybox_image} AS parent\nONBUILD RUN exit 3\nFROM parent\n{own}\n")
+
+        with pytest.raises(StepFailed, match=r"^line 2 of the Dockerfile failed with exit code 3") as caught:
+            build(engine, tmp_path)
+
+        assert (caught.value.line, "→ 2 │ ONBUILD RUN exit 3" in caught.value.__notes__[0]) == (2, True)
+
+    def test_onbuild_from_outside(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
+        """What the base image asks for fails on the line of FROM, and is no step of the Dockerfile's own."""
+        base = new_tag()
+        build(engine, write(tmp_path, f"FROM {busybox_image}\nONBUILD RUN exit 3\n"), tag=base)
+
+        with pytest.raises(StepFailed, match=f"^line 1 .*exit code 3: ONBUILD RUN exit 3, which {base} asks for"):
+            build(engine, write(tmp_path, f"FROM {base}\nRUN true\n"))
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "COPY --from=$V /bin/sh /sh",
+            "COPY --from=${v}-tool /a /b",
+            "RUN --mount=type=bind,from=$V,target=/m ls /m",
+        ],
+    )
+    def test_a_variable_after_from(self, engine: Engine, busybox_image: str, tmp_path: Path, line: str) -> None:
+        """That --from takes no variables is said, instead of what is wrong with the name that it is taken for."""
+        write(tmp_path, f"FROM {busybox_image} AS tool\nFROM {busybox_image}\nARG V=tool\n{line}\n")
+
+        with pytest.raises(DockerfileError, match=r"line 4 .*from takes no variables") as caught:
+            build(engine, tmp_path)
+
+        assert (caught.value.line, "lowercase" in str(caught.value)) == (4, False)
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+    def test_another_encoding(self, engine: Engine, tmp_path: Path, encoding: str) -> None:
+        """An encoding of which the engine reads nothing is named."""
+        (tmp_path / "Dockerfile").write_text("FROM scratch\n", encoding=encoding)
+
+        with pytest.raises(DockerfileError, match="encoded in UTF-16"):
+            build(engine, tmp_path)
+
+    @pytest.mark.parametrize("space", ["\u00a0", "\u200b", "\ufeff"])
+    def test_spaces_that_are_none(self, engine: Engine, busybox_image: str, tmp_path: Path, space: str) -> None:
+        """Within a line of a command, a space of another kind is named where the command is not found for it."""
+        write(tmp_path, f"FROM {busybox_image}\nRUN true && \\\n  {space}echo a\n")
+
+        with pytest.raises(StepFailed, match="exit code 127") as caught:
+            build(engine, tmp_path)
+
+        assert f"line 3, column 3 holds U+{ord(space):04X}" in caught.value.remedy
+
     def test_beside_a_step_that_runs(
         self, engine: Engine, busybox_image: str, tmp_path: Path, long_command: tuple[str, Callable[[], bool]]
     ) -> None:

@@ -32,9 +32,9 @@ def failed(name: str, error: str, digest: str = "a") -> Vertex:
     return Vertex(digest, (), name, False, 1.0, 2.0, error)
 
 
-def error_of(message: str, *vertices: Vertex, log: bytes = b"") -> LabError:
+def error_of(message: str, *vertices: Vertex, log: bytes = b"", text: str = DOCKERFILE) -> LabError:
     """The error for a build of these vertices, the first of which printed a log."""
-    parsed = parse(DOCKERFILE)
+    parsed = parse(text)
     progress = Progress(parsed, lambda step: None)
     progress.update(Status(vertices=vertices, outputs=(Output("a", log),) if log else ()))
     return explain(message, progress.rows, parsed)
@@ -128,6 +128,45 @@ class TestSteps:
         assert isinstance(error, StepFailed)
         assert error.line == 2
 
+    @pytest.mark.parametrize(
+        ("name", "text", "line", "said"),
+        [
+            (
+                "[stage-1 1/1] RUN exit 3",
+                "FROM a AS x\nONBUILD RUN exit 3\nFROM x\nRUN true",
+                2,
+                "ONBUILD RUN exit 3",
+            ),
+            ("RUN exit 3", "FROM a AS x\nONBUILD RUN exit 3\nFROM x\nENV A=b", 2, "ONBUILD RUN exit 3"),
+            (
+                "[stage-1 2/3] ONBUILD RUN exit 3",
+                "FROM a AS x\nONBUILD COPY f /\nONBUILD RUN exit 3\nFROM x\nRUN a",
+                3,
+                "ONBUILD RUN exit 3",
+            ),
+            ("[2/2] RUN exit 3", "FROM a:1\nRUN true", 1, "ONBUILD RUN exit 3, which a:1 asks for"),
+            ("[2/2] ONBUILD RUN exit 3", "FROM a:1\nRUN exit 3", 1, "ONBUILD RUN exit 3, which a:1 asks for"),
+            ("[2/2] RUN exit 3", "FROM a:1\nRUN exit $X", 2, "RUN exit $X"),
+        ],
+    )
+    def test_onbuild(self, name: str, text: str, line: int, said: str) -> None:
+        """What ONBUILD asks for is told with its line; what an image from outside asks for, with that of its FROM."""
+        error = error_of("exit code: 3", failed(name, "executor failed running [x]: exit code: 3"), text=text)
+
+        assert isinstance(error, StepFailed)
+        assert (error.line, f"→ {line} │" in error.__notes__[0]) == (line, True)
+        assert str(error).startswith(f"line {line} of the Dockerfile failed with exit code 3: {said}")
+
+    def test_a_space_that_is_none(self) -> None:
+        """Where a shell does not find a command that begins with a space of another kind, the space is named."""
+        error = error_of(
+            "exit code: 127",
+            failed("[2/2] RUN true && \u00a0make", "executor failed running [x]: exit code: 127"),
+            text="FROM a\nRUN true && \\\n  \u00a0make\n",
+        )
+
+        assert error.remedy.startswith("line 3, column 3 holds U+00A0 (no-break space), no space to a shell")
+
     def test_short(self) -> None:
         """However long command and last words are, the sentence stays readable."""
         message = f"executor failed running [{'x' * 5000}]: exit code: 1"
@@ -190,6 +229,79 @@ class TestDockerfile:
         error = error_of("dockerfile parse error line 7: unknown instruction: ECHO")
 
         assert "knows no heredocs" in str(error)
+
+    @pytest.mark.parametrize(
+        ("text", "word", "why"),
+        [
+            ("ARG B=a-1\nFROM ${B%-1} AS x", "${B%-1}", "missing ':'"),
+            ("ARG B=a-1\nFROM ${B##*-}:1", "${B##*-}:1", "unsupported modifier (#)"),
+            ("FROM a\nENV X=${Y//a/b}", "${Y//a/b}", "missing ':'"),
+            ("FROM a\nCOPY ${Y-b} /", "${Y-b}", "missing ':'"),
+        ],
+    )
+    def test_operator(self, text: str, word: str, why: str) -> None:
+        """An operator that newer builders know is the engine's fault."""
+        error = error_of(f'failed to process "{word}": {why} in substitution', text=text)
+
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "this engine's builder does not know ${" in str(error)) == (2, True)
+
+    def test_no_operator(self) -> None:
+        """One that no builder knows is the Dockerfile's."""
+        error = error_of("failed to process \"${B^^}\": missing ':' in substitution", text="ARG B\nFROM ${B^^}")
+
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "engine" in str(error)) == (2, False)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                "FROM a AS x\nARG V=x\nFROM a\nCOPY --from=$V /b /c",
+                'failed to parse stage name "$V": invalid reference format: repository name must be lowercase',
+            ),
+            (
+                "FROM a AS x\nARG V=x\nFROM a\nRUN --mount=from=${v},target=/m ls",
+                'failed to parse stage name "${v}": invalid reference format',
+            ),
+            (
+                "FROM a\n\nFROM a\nCOPY --from=a$V /b /c",
+                "variable expansion is not supported for --from, define a new stage with FROM using ARG",
+            ),
+            (
+                "FROM a\n\nFROM a\nRUN --mount=from=$V ls",
+                "dockerfile parse error on line 4: 'from' doesn't support variable expansion, define alias stage",
+            ),
+            (
+                "FROM a\n\nFROM a AS x\nONBUILD COPY --from=$V /b /c\nFROM x",
+                'cannot copy from stage "$V", it needs to be defined before current stage "stage-2"',
+            ),
+        ],
+    )
+    def test_variable_in_from(self, text: str, message: str) -> None:
+        """That --from takes no variables is said, and what takes them."""
+        error = error_of(message, text=text)
+
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "from takes no variables" in str(error)) == (4, True)
+        assert "FROM" in error.remedy
+
+    @pytest.mark.parametrize(
+        ("base", "message", "is_old"),
+        [
+            ("b-$TARGETARCH", 'failed to parse stage name "b-": invalid reference format', True),
+            ("${TARGETARCH}", "base name (${TARGETARCH}) should not be blank", True),
+            ("B:$TARGETARCH", 'failed to parse stage name "B:amd64": repository name must be lowercase', False),
+            ("B", 'failed to parse stage name "B": repository name must be lowercase', False),
+        ],
+    )
+    def test_emptied_argument(self, base: str, message: str, *, is_old: bool) -> None:
+        """Older builders take an ARG of the platform that stands before the first FROM for an empty one."""
+        error = error_of(message, text=f"ARG A\nARG TARGETARCH\nFROM a AS b-amd64\nFROM {base}")
+
+        assert isinstance(error, DockerfileError)
+        assert ("this engine's builder empties TARGETARCH" in str(error)) is is_old
+        assert error.line == (2 if is_old else None)
 
     @pytest.mark.parametrize(
         "prefix", ["failed to solve with frontend dockerfile.v0: failed to create LLB definition: ", ""]

@@ -139,6 +139,8 @@ def test_without_an_image() -> None:
     trouble = Trouble("network", "The base cannot be had.", 1)
     single = Evidence(dockerfile=parse("FROM python:3.13\nRUN true\n"), trouble=trouble)
     assert judge(single).status == "fail"
+    variable = parse("FROM python:3.13 AS build\nRUN true\nFROM python:3.13\nCOPY --from=$V /a /a\n")
+    assert judge(replace(single, dockerfile=variable)).status == "unknown"
     unknown = judge(replace(single, dockerfile=parse(GOOD)))
     assert unknown.status == "unknown"
     assert unknown.findings[0].line == 1

@@ -78,6 +78,25 @@ class TestTrouble:
         assert (found.trouble.fault, found.trouble.line) == ("dockerfile", 3)
         assert "COPY" in found.trouble.message
 
+    def test_another_encoding(self, tmp_path: Path) -> None:
+        """A Dockerfile that is not UTF-8 is the Dockerfile's fault, and the encoding is named."""
+        write(tmp_path, Dockerfile="")
+        (tmp_path / "Dockerfile").write_text("FROM scratch\n", encoding="utf-16")
+
+        found = open_workspace(tmp_path)
+
+        assert found.trouble is not None
+        assert (found.trouble.fault, found.text, found.dockerfile, found.sent) == ("dockerfile", "", None, None)
+        assert "encoded in UTF-16" in found.trouble.message
+
+    def test_a_platform(self, tmp_path: Path) -> None:
+        """Stages that are chosen by the platform are those of the engine's."""
+        folder = write(tmp_path, Dockerfile="FROM a AS t-arm64\nFROM t-${TARGETARCH}\n")
+
+        found = [open_workspace(folder, platform).dockerfile for platform in ("linux/arm64", "")]
+
+        assert [parsed.stages[1].base for parsed in found if parsed] == ["t-arm64", "t-${TARGETARCH}"]
+
     def test_a_link_that_leads_out(self, tmp_path: Path) -> None:
         """A Dockerfile that is a link out of the folder is not read."""
         outside = tmp_path / "outside"
@@ -271,7 +290,7 @@ class TestAdapted:
     def test_names(self) -> None:
         """Stages without a name get one that nothing else has; no line moves and no other name changes."""
         text = (
-            "ARG B=a\nFROM $B\nRUN x\nFROM \\\n  # note\n\n b  \r\nFROM c as Build\nRUN echo layerlab-stage-3\n"
+            "ARG B=a\nFROM $B\nRUN x\nFROM \\\n  # note\n\n b  \r\nFROM c as Build\nRUN echo stage-3\n"
             "FROM --platform=linux/amd64 d  \nCOPY --from=0 /x /x\nFROM 0\n"
         )
         before = parse(text)
@@ -279,7 +298,7 @@ class TestAdapted:
         after = parse(adapted.with_names(text, before))
 
         names = [stage.name for stage in after.stages]
-        assert names == ["layerlab-stage-0", "layerlab-stage-1", "build", "layerlab-stage-3-", "layerlab-stage-4"]
+        assert names == ["stage-0", "stage-1", "build", "stage-3-", "stage-4"]
         assert [i.line for i in after.instructions] == [i.line for i in before.instructions]
         assert [stage.base for stage in after.stages] == [stage.base for stage in before.stages]
         assert [i.value for i in after.instructions if i.keyword != "FROM"] == [

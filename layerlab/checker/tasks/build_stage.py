@@ -64,6 +64,8 @@ def judge(evidence: Evidence) -> Result:
     if dockerfile is None or final is None:
         return common.unavailable(TASK, evidence)
     others = [stage for stage in dockerfile.needed(final) if stage.index != final.index]
+    if not others and evidence.image is None and _is_unclear(dockerfile, final):
+        return common.unavailable(TASK, evidence)
     if not others:
         return model.judge(TASK, [_nothing_but_the_final_stage(evidence, dockerfile, final)])
     flaws = {stage.label: list(_flaws(dockerfile, stage)) for stage in others}
@@ -101,6 +103,12 @@ def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, fin
         "even run it, and the image is that of a single stage."
     )
     return common.finding(evidence, "error", message, _USE_HINTS, idle.line)
+
+
+def _is_unclear(dockerfile: Dockerfile, final: Stage) -> bool:
+    """Whether a variable stands where the final stage names another one, which no builder replaces there."""
+    chain = dockerfile.needed(final)
+    return any("$" in name for stage in chain for each in stage.executed for name in copied_from(each))
 
 
 def _as_findings(
