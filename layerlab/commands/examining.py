@@ -74,9 +74,9 @@ def _print_stages(stages: pd.DataFrame) -> None:
     }  # fmt: skip
     shown = tables.megabytes(stages, columns).astype({"role": "str"})
     tables.show(out, shown, title="What the stages contribute", headings=headings)
-    for row in stages[stages["role"].isin(["nothing", "not built"])].itertuples():
-        why = "it is built, and nothing of it is in the image" if row.role == "nothing" else "no stage needs it"
-        out.print(f"Stage {printable(str(row.stage))} (line {row.line}) contributes nothing: {why}.", markup=False)
+    for row in stages[stages["role"] == "not built"].itertuples():
+        stage = f"Stage {printable(str(row.stage))} (line {row.line})"
+        out.print(f"{stage} contributes nothing: no stage needs it.", markup=False)
 
 
 def _print_lines(lines: pd.DataFrame) -> None:

@@ -17,7 +17,7 @@ from layerlab.provenance.origins import Origins, mounts
 
 KINDS: Final = ("base", "context", "made", "layer", "unknown")
 """What an origin can be: see `Origin.kind`; ``layer`` where only the layer is known that stores a file."""
-ROLES: Final = ("final", "from", "copied", "mounted", "nothing", "not built")
+ROLES: Final = ("final", "from", "copied", "mounted", "used", "not built")
 """What a stage is there for, see `stages`."""
 
 
@@ -143,8 +143,9 @@ def stages(image: Image, traced: Origins, final: Stage, built: Mapping[str, Orig
     Returns:
         A row per stage of the Dockerfile: `stage` str, `line` int64, `base` str, `role` category: ``final``, ``from``
         (the final stage is FROM it), ``copied`` (files of it are in the final image), ``mounted`` (a RUN mounts it,
-        and nothing of it is there unchanged: what became of it cannot be known), ``nothing`` (it is built and
-        contributes nothing), ``not built`` (no stage that counts takes anything from it); `base_bytes` int64 (live
+        and nothing of it is there unchanged: what became of it cannot be known), ``used`` (a stage that counts copies
+        from it or is FROM it, and nothing of it is in the final image, as of a tool for building), ``not built`` (no
+        stage that counts takes anything from it, so that it contributes nothing); `base_bytes` int64 (live
         bytes of the external base image), `own_bytes` int64 (other live bytes of the stage's image), `used_bytes`
         int64 (of both: what has come to the final image), `left_bytes` int64 (the rest: left behind), `final_bytes`
         int64 (bytes of the final image that were made here, or came from its base, or to it from the context).
@@ -172,7 +173,7 @@ def stages(image: Image, traced: Origins, final: Stage, built: Mapping[str, Orig
         elif label in mounted:
             role = "mounted"
         else:
-            role = "nothing" if label in needed else "not built"
+            role = "used" if label in needed else "not built"
         left = base_bytes + own_bytes - used_bytes
         row = (label, stage.line, stage.base, role, base_bytes, own_bytes, used_bytes, left, came.get(label, 0))
         rows.append(row)
@@ -278,7 +279,7 @@ def _mounted(dockerfile: Dockerfile, final: Stage) -> set[str]:
     """The stages that a RUN of a stage that counts mounts."""
     found: set[Any] = set()
     for stage in dockerfile.needed(final):
-        for instruction in stage.instructions:
+        for instruction in stage.executed:
             if instruction.keyword == "RUN":
                 sources = [dockerfile.find_stage(reference) for reference, _ in mounts(instruction)]
                 found |= {source.label for source in sources if source}

@@ -76,22 +76,16 @@ def unused_bytecode(view: View) -> list[Advice]:
 
 
 def unused_stages(view: View) -> list[Advice]:
-    """Stages that are built and of which nothing comes to the image: it would not be smaller without them."""
+    """Stages that contribute nothing: none that the image is made of takes anything from them."""
     if view.trace is None:
         return []
-    from layerlab.provenance import frames  # noqa: PLC0415  # imports pandas
-
-    table = frames.stages(view.image, view.trace.origins, view.trace.final, view.trace.built)
+    needed = view.trace.dockerfile.needed(view.trace.final)
     return [
         Advice(
-            f"delete stage `{row.stage}`, or use it",
-            "it is built, and nothing of it comes to the image"
-            if row.role == "nothing"
-            else "no stage that counts takes anything from it",
-            int(str(row.line)),
-            0,
+            f"delete stage `{stage.label}`, or use it", "no stage that counts takes anything from it", stage.line, 0
         )
-        for row in table[table["role"].isin(["nothing", "not built"])].itertuples()
+        for stage in view.trace.dockerfile.stages
+        if stage not in needed
     ]
 
 
