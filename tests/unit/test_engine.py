@@ -25,6 +25,7 @@ from layerlab.errors import EngineDenied, EngineError, EngineNotFound, EngineToo
 def fake_engine(
     version: str,
     api_version: str = "1.41",
+    *,
     driver: str = "overlay2",
     security: tuple[str, ...] = (),
     certificates: Path | None = None,
