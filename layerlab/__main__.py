@@ -8,24 +8,32 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Final
 
+from layerlab.errors import LabError
+
 _LOADER: Final = "<frozen importlib"
 
 
 def main() -> int:
-    """Run the command line; a virtual environment that turns out to be damaged is made anew by the next ``./lab``."""
+    """Run the command line; a ``.venv`` of ``./lab`` that turns out to be damaged is made anew by the next one."""
     try:
         from layerlab.cli import main as run  # noqa: PLC0415  # what it needs may be damaged
 
         return run()
     except KeyboardInterrupt:  # while the packages are loaded, which takes a second
         return 130
+    except LabError as error:  # while the modules are loaded
+        print(f"lab: {error.one_line}", file=sys.stderr)
+        return 2
     except (ImportError, SyntaxError, AttributeError, EOFError, NameError, TypeError, ValueError) as error:
         if not is_damage(error):
             raise
-        from layerlab.bootstrap import condemn  # noqa: PLC0415
+        from layerlab import bootstrap  # noqa: PLC0415
 
-        condemn()
-        print(f"lab: .venv is damaged ({error}): repeat the command, and it is mended first", file=sys.stderr)
+        where, remedy = sys.prefix, "install it again: uv sync, or pip install -e . (./lab does so by itself)"
+        if bootstrap.is_own() and Path(sys.prefix).resolve() == bootstrap.VENV:
+            bootstrap.condemn()
+            where, remedy = ".venv", "repeat the command, and it is mended first"
+        print(f"lab: {where} is damaged ({error}): {remedy}", file=sys.stderr)
         return 2
 
 

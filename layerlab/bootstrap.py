@@ -18,7 +18,6 @@ import sys
 import time
 import venv
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -30,7 +29,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
 PIP_WHEELS = (Path(os.__file__).parent / "ensurepip" / "_bundled", Path("/usr/share/python-wheels"))
-"""Where Pythons without pip keep the wheel that they install in virtual environments: Python itself, and Debian."""
+"""Where the wheel of pip is that ``ensurepip`` installs: beside it, or where Debian and Fedora have it."""
 
 
 def say(text: str) -> None:
@@ -113,19 +112,20 @@ def create() -> None:
     venv.create(VENV, clear=True, symlinks=True)
 
 
-def pip() -> list[str | Path]:
-    """What runs pip for ``.venv``, which has none yet: this Python's own, or the wheel that it keeps of it."""
-    if find_spec("pip"):
-        return [sys.executable, "-m", "pip", "--python", PYTHON]
+def pip() -> Path:
+    """A pip that ``.venv``, which has none, can run: the one that Python keeps to put it into new environments."""
     if not pip_wheels() and shutil.which("apt-get") and os.geteuid() == 0:
-        say("installing python3-pip-whl, since this Python has no pip")
+        say("installing python3-pip-whl: this Python has no pip to put into a virtual environment")
         apt_get = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for arguments in (["update"], ["install", "-y", "python3-pip-whl"]):
             subprocess.run([*apt_get, *arguments], env=environment, stdout=sys.stderr, check=False)
     if not pip_wheels():
-        fail("this Python has no pip: install it (on Debian and Ubuntu: apt install python3-pip-whl) and repeat")
-    return [PYTHON, pip_wheels()[0] / "pip"]
+        fail(
+            "this Python has no pip to put into a virtual environment: install it (on Debian and Ubuntu: "
+            "apt install python3-pip-whl) and repeat"
+        )
+    return pip_wheels()[0] / "pip"
 
 
 def pip_wheels() -> list[Path]:
@@ -143,7 +143,7 @@ def main(pins: str) -> None:
         uv, uv_pins = VENV / "bin" / "uv", REQUIREMENTS / "uv.txt"
         if f"uv=={''.join(said(uv, '--version').split()[1:2])} " not in uv_pins.read_text():
             quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
-            run(*pip(), "install", *quiet, "--force-reinstall", "--require-hashes", "-r", uv_pins)
+            run(PYTHON, pip(), "install", *quiet, "--force-reinstall", "--require-hashes", "-r", uv_pins)
         wanted = REQUIREMENTS / f"{pins}.txt"
         count = sum(line[:1].isalnum() for line in wanted.read_text().splitlines())
         say(f"installing the {count} packages of requirements/{pins}.txt")
