@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 if not (ROOT / "requirements.txt").is_file():  # as where somebody installed a wheel
     raise LabError(
         f"layerlab was installed in {ROOT}, without the Dockerfiles, the service and the notebooks that it is about",
-        remedy="clone its repository, and there type ./lab, or pip install -e .",
+        remedy="clone its repository, and type there ./lab, or `pip install -e .`",
     )
 
 
