@@ -63,7 +63,8 @@ _MEASURE: Final = """async (data) => {
         await painted();
         times[kind].push(now() - began);
     };
-    const { model } = explorer;
+    const { model, view: { map } } = explorer;
+    const count = (at) => at.children.reduce((sum, child) => sum + count(child), 1);
     for (let layer = model.about.layers.length - 1; layer >= 0; layer--) await step("layer", { layer });
     await step("layer", { layer: model.about.layers.length - 1 });
     for (const colour of ["owner", "layer", "waste", "part"]) await step("colour", { colour });
@@ -71,18 +72,18 @@ _MEASURE: Final = """async (data) => {
     for (let turn = 0; turn < 6; turn++) {
         explorer.choose({ folder: 0 });
         await painted();
-        const from = explorer.map.tree.children.find((at) => at.data.kind === "folder");
+        const from = map.tree.children.find((at) => at.item.kind === "folder");
         began = now();
-        explorer.choose({ folder: from.data.node }, { from });
+        explorer.choose({ folder: from.item.node }, { from });
         times.zoom.push(now() - began);
         let last = await new Promise(requestAnimationFrame);
-        while (explorer.map.isAnimated) {
+        while (map.isAnimated) {
             const next = await new Promise(requestAnimationFrame);
             times.frame.push(next - last);
             last = next;
         }
     }
-    return [times, explorer.model.node.length, explorer.map.tree.descendants().length];
+    return [times, model.node.length, count(map.tree)];
 }"""
 
 

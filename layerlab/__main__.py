@@ -8,17 +8,26 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Final
 
+from layerlab import streams
 from layerlab.errors import LabError
 
 _LOADER: Final = "<frozen importlib"
 
 
 def main() -> int:
+    """What ``./lab`` and the command ``lab`` of an installation do; returns the exit status."""
+    streams.prepare()
+    status = run()
+    sys.stdout.flush()  # while something can still be said if it fails
+    return status
+
+
+def run() -> int:
     """Run the command line; a ``.venv`` of ``./lab`` that turns out to be damaged is made anew by the next one."""
     try:
-        from layerlab.cli import main as run  # noqa: PLC0415  # what it needs may be damaged
+        from layerlab import cli  # noqa: PLC0415  # what it needs may be damaged
 
-        return run()
+        return cli.main()
     except KeyboardInterrupt:  # while the packages are loaded, which takes a second
         return 130
     except LabError as error:  # while the modules are loaded

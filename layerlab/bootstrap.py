@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import venv
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,7 +33,8 @@ PIP_WHEELS = (Path(os.__file__).parent / "ensurepip" / "_bundled", Path("/usr/sh
 
 
 def say(text: str) -> None:
-    print(f"lab: {text}", file=sys.stderr, flush=True)
+    with suppress(OSError, AttributeError):  # nobody reads it, or it is closed: None
+        sys.stderr.write(f"lab: {text}\n")
 
 
 def fail(text: str) -> NoReturn:

@@ -6,7 +6,6 @@ Exit status: 0 done; 1 the answer is no; 2 it could not be done, with one line o
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Final
@@ -105,9 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
         if engine.is_disk_full(str(error)):
             return _fail(engine.disk_full(str(error)).one_line)
         return _fail(f"the Docker engine did not do what it was asked ({error}): see ./lab doctor and repeat")
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nothing is left to say
-        return 1
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:
             raise

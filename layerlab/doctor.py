@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import docker.errors
 
-from layerlab import bases, workshop
+from layerlab import bases, docker_settings, workshop
 from layerlab.checker import limits
 from layerlab.engine import Engine, connect
 from layerlab.engine_setup import can_start, started_by_lab
@@ -85,6 +85,24 @@ def _machine() -> Iterator[Finding]:
             "no `docker` command on the PATH",
             "the notebooks do without; for the exercise's plain commands install docker-cli (or docker.io)",
         )
+    configured = docker_settings.configuration()
+    if configured.trouble:
+        yield Finding(
+            "Docker's settings",
+            "note",
+            f"{configured.path} is passed over where it cannot be read: {configured.trouble}",
+            "mend that file",
+        )
+    for helper in configured.helpers:
+        if shutil.which(helper):
+            yield Finding("logins", "ok", f"{helper} is asked for them")
+        else:
+            yield Finding(
+                "logins",
+                "note",
+                f"{helper} is not installed, and {configured.path} has it asked for them",
+                "public images are pulled without a login; else install it, or take it out of that file",
+            )
     if is_taken(5000, host=""):
         yield Finding(
             "port 5000", "note", "taken", "the lab takes free ports; `docker run -p 5000:5000` needs this one free"

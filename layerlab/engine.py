@@ -1,8 +1,7 @@
 """The Docker Engine that everything here talks to: the one that the user already has.
 
-Looked for in this order: ``DOCKER_HOST``, the current docker context (which the SDK's ``from_env`` ignores,
-though Docker Desktop, Colima, OrbStack and rootless engines live there), the usual sockets. Installing and
-starting one is ``layerlab.engine_setup``'s business.
+Looked for in this order: ``DOCKER_HOST``, the current docker context (where Docker Desktop, Colima, OrbStack and
+rootless engines live), the usual sockets. Installing and starting one is ``layerlab.engine_setup``'s business.
 """
 
 from __future__ import annotations
@@ -21,11 +20,12 @@ from urllib.parse import urlsplit
 import docker
 import requests
 import urllib3
-from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
+from docker.utils import config as sdk_config
 from requests.adapters import HTTPAdapter
 
+from layerlab import docker_settings
 from layerlab.errors import (
     EngineDenied,
     EngineDiskFull,
@@ -38,12 +38,16 @@ from layerlab.errors import (
 
 MINIMUM_VERSION: Final = (20, 10)
 CONNECT_TIMEOUT: Final = 15  # seconds; an engine on a busy machine may need some to say its version
+_FIRST_API: Final = "1.41"  # that of `MINIMUM_VERSION`; what the engine speaks is asked for first of all
 _TIMEOUT_AT_END: Final = 30  # seconds for each answer, once the user has asked for an end
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 """Seconds of silence before the kernel asks the other side, between its questions, and how many it asks: tcp(7)."""
 
 _DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
+
+# The SDK takes it for granted that config.json holds what it should.
+sdk_config.load_general_config = lambda *_: {"proxies": docker_settings.configuration().proxies}
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,14 @@ class Candidate:
         endpoint: Its address, such as ``unix:///var/run/docker.sock``.
         source: Where that address comes from, in words.
         chosen: Whether the user named it. Then it is used or reported, never passed over for another.
-        tls: Certificates, where the docker context holds some.
+        context: The docker context that names it; empty if none does.
+        tls: Certificates, where the user has given some.
     """
 
     endpoint: str
     source: str
     chosen: bool
+    context: str = ""
     tls: TLSConfig | None = None
 
 
@@ -78,6 +84,7 @@ class Engine:
         host: The name or address under which the ports that it publishes are reached.
         is_local: Whether it is reached over a socket of this machine.
         is_podman: Whether it is Podman, which speaks the engine's API and has no BuildKit.
+        context: The docker context that names it; empty if none does.
         maps_users: Whether its files have other owners on its machine than in its containers: it is rootless, or
             remaps users.
     """
@@ -93,6 +100,7 @@ class Engine:
     is_local: bool
     is_podman: bool = False
     maps_users: bool = False
+    context: str = ""
 
     @property
     def has_containerd_store(self) -> bool:
@@ -105,27 +113,16 @@ def candidates() -> Iterator[Candidate]:
     """The places where an engine may be, the most wanted first.
 
     Raises:
-        EngineError: the docker context that is set does not exist or cannot be read.
+        EngineError: the docker context that is set does not exist or cannot be read, or a certificate is missing.
     """
     if host := os.environ.get("DOCKER_HOST"):
-        yield Candidate(host, "DOCKER_HOST", chosen=True)
+        tls = docker_settings.tls_from_environment()
+        endpoint = docker_settings.address(host, tls=tls is not None)
+        yield Candidate(endpoint, "DOCKER_HOST", chosen=True, tls=tls)
         return
-    try:
-        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
-    except (DockerException, OSError, ValueError, KeyError) as error:
-        raise EngineError(
-            f"the current docker context cannot be read ({error})",
-            remedy="see `docker context ls`, or choose one with `docker context use default`",
-        ) from error
-    if context is None:
-        raise EngineError(
-            "the current docker context does not exist",
-            remedy="see `docker context ls`, or choose one with `docker context use default`",
-        )
-    if context.Name != "default":
-        yield Candidate(
-            context.Host or "", f"the docker context {context.Name!r}", chosen=True, tls=context.TLSConfig
-        )
+    if found := docker_settings.current_context():
+        source = f"the docker context {found.name!r}"
+        yield Candidate(found.endpoint, source, chosen=True, context=found.name, tls=found.tls)
         return
     for path in usual_sockets():
         yield Candidate(f"unix://{path}", "a usual socket", chosen=False)
@@ -136,7 +133,7 @@ def usual_sockets() -> list[Path]:
     home = Path.home()
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
     return [
-        Path("/var/run/docker.sock"),
+        Path(docker_settings.USUAL_SOCKET),
         runtime / "docker.sock",
         home / ".docker/run/docker.sock",
         home / ".docker/desktop/docker.sock",
@@ -195,18 +192,25 @@ def open_engine(candidate: Candidate) -> Engine:
     try:
         client = docker.DockerClient(
             base_url=endpoint,
-            version="auto",
+            version=_FIRST_API,
             timeout=CONNECT_TIMEOUT,
-            tls=candidate.tls or _tls_from_environment(endpoint),
+            tls=candidate.tls or False,
             use_ssh_client=url.scheme == "ssh",
         )
-        version, info = client.version(), client.info()
-    except (DockerException, requests.RequestException, OSError, ValueError) as error:
+        # Else REQUESTS_CA_BUNDLE wins over the user's certificates, and a proxy is asked for this very machine.
+        client.api.trust_env = False
+        if url.hostname and not _is_loopback(url.hostname):
+            client.api.proxies = requests.utils.get_environ_proxies(client.api.base_url)
+        version = client.api.version(api_version=False)
+        client.api._version = str(version["ApiVersion"])  # type: ignore[attr-defined]
+        info = client.info()
+    except (DockerException, requests.RequestException, OSError, ValueError, LookupError, TypeError) as error:
         if client is not None:
             client.close()
         raise _why_not(candidate, error) from error
     # Builds, pulls and exports say nothing for minutes; whoever needs a limit sets one of its own.
     client.api.timeout = None  # type: ignore[assignment]  # requests takes None, the stubs do not know
+    client.api._auth_configs = docker_settings.Logins()  # type: ignore[attr-defined]
     _clients.add(client.api)
     if url.scheme in {"tcp", "http", "https"}:
         for prefix in ("http://", "https://"):
@@ -222,6 +226,7 @@ def open_engine(candidate: Candidate) -> Engine:
         host=url.hostname if url.scheme in {"tcp", "http", "https", "ssh"} and url.hostname else "127.0.0.1",
         is_local=url.scheme in {"unix", "http+unix", "npipe"},
         is_podman=any("Podman" in str(part.get("Name")) for part in version.get("Components") or ()),
+        context=candidate.context,
         maps_users=bool({"name=rootless", "name=userns"} & set(info.get("SecurityOptions") or ())),
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
@@ -233,6 +238,10 @@ def open_engine(candidate: Candidate) -> Engine:
             remedy="update Docker, or point DOCKER_HOST to a newer engine",
         )
     return engine
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 class _Attentive(HTTPAdapter):
@@ -249,18 +258,6 @@ def hurry() -> None:
     """Let each further answer of an engine take a short while at most: the user has asked for an end."""
     for client in list(_clients):
         client.timeout = _TIMEOUT_AT_END
-
-
-def _tls_from_environment(endpoint: str) -> TLSConfig | bool:
-    """What DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for, as the docker client reads them."""
-    if not endpoint.startswith("tcp://") or not os.environ.get("DOCKER_TLS_VERIFY"):
-        return False
-    folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
-    return TLSConfig(
-        client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
-        ca_cert=str(folder / "ca.pem"),
-        verify=True,
-    )
 
 
 def _why_not(candidate: Candidate, error: Exception) -> EngineError:

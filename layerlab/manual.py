@@ -22,7 +22,8 @@ OPENING: Final = """\
 Everything that `./lab` can be asked for. `./lab COMMAND --help` (or `-h`) says the same in a terminal.
 
 Exit status: 0 done; 1 the answer is no (a task does not pass, a test fails, a limit is broken, something is missing);
-2 it could not be done, with one line on stderr that says why and what to do, and nothing on stdout; 130 after Ctrl-C.
+2 it could not be done, with one line on stderr that says why and what to do, and nothing on stdout; 130 after Ctrl-C;
+141 where nobody reads on (`./lab xray IMAGE | head -1`), as of a program that SIGPIPE has ended.
 Results are on stdout, progress is on stderr: so `./lab xray IMAGE --json | jq .` works. IMAGE is one of the lab's own
 (`single`, `optimized`), a name, an id, or a file that `docker save` wrote. MB is 10⁶ bytes.
 

@@ -39,7 +39,7 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
     """Serve JupyterLab until Ctrl-C; its kernels, their containers and itself end with it.
 
     Args:
-        engine: Passed on to the kernels and terminals as ``DOCKER_HOST``.
+        engine: Passed on to the kernels and terminals as ``DOCKER_HOST`` or ``DOCKER_CONTEXT``.
         port: The port to listen on; None takes the first free one from 8888.
         say: Told the URL, once the server answers.
         open_browser: Whether to open the URL where there is a screen.
@@ -151,7 +151,8 @@ def _environment(engine: Engine, token: str) -> dict[str, str]:
     # The token goes by the environment: a command line can be read by every user of the machine.
     return {
         **os.environ,
-        "DOCKER_HOST": engine.endpoint,
+        # A context may hold certificates, and DOCKER_HOST would win over it.
+        **({"DOCKER_CONTEXT": engine.context} if engine.context else {"DOCKER_HOST": engine.endpoint}),
         "JUPYTER_TOKEN": token,
         "LAB_RUN_ID": RUN_ID,
         "PATH": own_programs,

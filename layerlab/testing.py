@@ -56,7 +56,14 @@ IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
 PARTS: Final = (
     Part(
         "style and types",
-        (("ruff", "check", "--quiet"), ("ruff", "format", "--quiet", "--check"), ("mypy", "--no-error-summary")),
+        (
+            ("ruff", "check", "--quiet"),
+            ("ruff", "format", "--quiet", "--check"),
+            ("mypy", "--no-error-summary"),
+            ("deno", "lint", "--quiet"),
+            ("deno", "fmt", "--quiet", "--check"),
+            ("deno", "check", "--quiet", "layerlab"),
+        ),
     ),
     Part("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
     Part("engine", (("pytest", "tests/engine", "-m=not long", *IN_ORDER, "-n=4"),), needs_engine=True),

@@ -15,6 +15,7 @@ from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from layerlab.bases.reporting import Ongoing, ongoing
+from layerlab.docker_settings import tell_of_logins
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, RegistryRefused, UsageError
 from layerlab.progress import Report, silent
@@ -145,10 +146,9 @@ def pull(engine: Engine, name: str, *, report: Report = silent) -> Image:
         UsageError: the mirror that is set cannot be one.
     """
     source = source_of(name)
-    repository, tag = parse_repository_tag(source)
     was_here = source != name and _exists(engine, source)
     with ongoing(report, f"pull {name}", f"pull {name}") as step:
-        _pull(engine, source, repository, tag or "latest", step)
+        _pull(engine, source, step, report)
     image = engine.client.images.get(source)
     if source != name:
         image.tag(*parse_repository_tag(name))
@@ -158,10 +158,13 @@ def pull(engine: Engine, name: str, *, report: Report = silent) -> Image:
     return image
 
 
-def _pull(engine: Engine, name: str, repository: str, tag: str, step: Ongoing) -> None:
+def _pull(engine: Engine, name: str, step: Ongoing, report: Report) -> None:
+    repository, tag = parse_repository_tag(name)
     layers: dict[str, tuple[int, int]] = {}
     try:
-        for event in engine.client.api.pull(repository, tag=tag, stream=True, decode=True):
+        events = engine.client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)
+        tell_of_logins(engine.client, report)
+        for event in events:
             if "error" in event:
                 raise explain(name, str(event["error"]), began=bool(layers))
             _note(event, layers)
@@ -170,8 +173,6 @@ def _pull(engine: Engine, name: str, repository: str, tag: str, step: Ongoing) -
             step.say(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else str(event.get("status", "")))
     except docker.errors.APIError as error:
         raise explain(name, str(error.explanation or error)) from error
-    except docker.errors.DockerException as error:  # a credential helper that does not work, say
-        raise explain(name, str(error)) from error
 
 
 def _note(event: dict[str, Any], layers: dict[str, tuple[int, int]]) -> None:

@@ -26,6 +26,7 @@ from layerlab.checker import adapted, disk, troubles
 from layerlab.checker.evidence import RanStep, Trouble
 from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.workspace import Workspace
+from layerlab.docker_settings import tell_of_logins
 from layerlab.dockerfile import Dockerfile, Stage, copied_from
 from layerlab.engine import Engine, answering, gone
 from layerlab.errors import BaseImageError, LabError
@@ -80,13 +81,16 @@ class Outcome:
 
 
 @contextmanager
-def prepare(engine: Engine, workspace: Workspace, labels: Mapping[str, str]) -> Iterator[Prepared]:
+def prepare(
+    engine: Engine, workspace: Workspace, labels: Mapping[str, str], report: Report = silent
+) -> Iterator[Prepared]:
     """A private copy of a workspace that has no trouble; it is gone after the block.
 
     Args:
         engine: Where it will be built.
         workspace: What to copy.
         labels: For the images, from `removing_images`.
+        report: Is told of a credential helper that fails.
 
     Raises:
         ValueError: the workspace has a trouble that keeps it from being built.
@@ -97,7 +101,8 @@ def prepare(engine: Engine, workspace: Workspace, labels: Mapping[str, str]) -> 
     with scratch_folder(labels) as scratch:
         text = adapted.with_names(workspace.text, workspace.dockerfile)
         text = adapted.without_secrets(text, workspace.dockerfile)
-        if (found := adapted.frontend(text)) and adapted.is_official(found[1]) and not _can_be_had(engine, found[1]):
+        found = adapted.frontend(text)
+        if found and adapted.is_official(found[1]) and not _can_be_had(engine, found[1], report):
             text = adapted.without_frontend(text)
         name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
         entries = {
@@ -209,7 +214,7 @@ def run(engine: Engine, prepared: Prepared, recorder: Recorder, timeout: float, 
     )
 
 
-def _can_be_had(engine: Engine, name: str) -> bool:
+def _can_be_had(engine: Engine, name: str, report: Report) -> bool:
     """Whether the engine has an image or its registry says anything about it; only silence is a no."""
     try:
         with answering(engine):
@@ -224,6 +229,8 @@ def _can_be_had(engine: Engine, name: str) -> bool:
         return registry.classify(str(error.explanation or error)) != "unreachable"
     except requests.RequestException as error:
         raise gone(engine, error) from error
+    finally:
+        tell_of_logins(engine.client, report)
     return True
 
 

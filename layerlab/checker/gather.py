@@ -62,7 +62,7 @@ def gather(
     with (
         builds.removing_images(engine) as labels,
         limited_builder(engine),
-        builds.prepare(engine, workspace, labels) as prepared,
+        builds.prepare(engine, workspace, labels, relay) as prepared,
     ):
         outcome = builds.build_final(engine, prepared, relay)
         evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, trouble=outcome.trouble)

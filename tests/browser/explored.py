@@ -66,7 +66,7 @@ def sums(page: Page, show: str, layer: int) -> dict[str, list[int]]:
             f"""([show, layer]) => {{
                 const explorer = {HANDLE};
                 explorer.choose({{ show, layer }});
-                const {{ state, bytes, nodeBytes, nodeFiles }} = explorer.tallied;
+                const {{ state, bytes, nodeBytes, nodeFiles }} = explorer.scene.tally;
                 const sums = {{ all: [nodeBytes[0], nodeFiles[0]] }};
                 const names = ["", "live", "wasted", "added", "changed", "removed"];
                 state.forEach((code, entry) => {{

@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from layerlab import bases
+from layerlab import engine as engines
 from layerlab.bases import registry, stand_ins
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, RegistryRefused, StandInError, UsageError
@@ -139,6 +140,27 @@ class TestPull:
         assert image.id == image_id
         assert (steps[0].state, steps[-1].state) == ("running", "done")
         assert any(step.detail for step in steps)
+
+    @pytest.mark.parametrize("settings", [{"credsStore": "desktop"}, {"credHelpers": {"ADDRESS": "desktop"}}])
+    def test_without_the_credential_helper_that_is_configured(
+        self, engine: Engine, address: str, published: tuple[str, str], tmp_path: Path, settings: dict[str, object]
+    ) -> None:
+        """Docker Desktop leaves such settings behind; whoever needs no login is not kept from pulling."""
+        (tmp_path / "config.json").write_text(json.dumps(settings).replace("ADDRESS", address))
+        name, image_id = published
+        steps: list[Step] = []
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("DOCKER_CONFIG", str(tmp_path))
+            patched.setenv("DOCKER_HOST", engine.endpoint)
+            connected = engines.connect()
+            image = registry.pull(connected, f"{address}/library/{name}", report=steps.append)
+            connected.client.close()
+
+        assert image.id == image_id
+        assert [step.title for step in steps if "login" in step.title] == [
+            "going on without a login: docker-credential-desktop not installed or not available in PATH"
+        ]
 
     def test_through_a_mirror(
         self, engine: Engine, address: str, published: tuple[str, str], monkeypatch: pytest.MonkeyPatch

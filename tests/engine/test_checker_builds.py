@@ -22,7 +22,9 @@ from layerlab.checker.workspace import open_workspace
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.paths import ROOT, state_directory
-from layerlab.progress import Step
+from layerlab.progress import Report, Step, silent
+
+DESKTOP = '{"credsStore": "desktop"}'
 
 
 def write(folder: Path, dockerfile: str, files: dict[str, str] | None = None) -> Path:
@@ -34,13 +36,13 @@ def write(folder: Path, dockerfile: str, files: dict[str, str] | None = None) ->
 
 
 @contextmanager
-def prepared(engine: Engine, folder: Path) -> Iterator[tuple[Prepared, Dockerfile]]:
+def prepared(engine: Engine, folder: Path, report: Report = silent) -> Iterator[tuple[Prepared, Dockerfile]]:
     """A workspace ready to be built; its images are removed afterwards."""
     workspace = open_workspace(folder)
     assert workspace.dockerfile is not None
     with (
         builds.removing_images(engine) as labels,
-        builds.prepare(engine, workspace, labels) as copy,
+        builds.prepare(engine, workspace, labels, report) as copy,
     ):
         yield copy, workspace.dockerfile
 
@@ -92,6 +94,21 @@ class TestBuild:
             outcome = builds.build_final(engine, copy)
 
             assert [step.line for step in outcome.ran] == [4, 5]
+
+    def test_a_credential_helper_that_is_missing_is_done_without(
+        self, engine: Engine, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Docker's own frontend needs no login; Docker Desktop leaves such settings behind."""
+        write(tmp_path, f"# syntax=docker/dockerfile:1\nFROM {busybox_image}\n", {"x/config.json": DESKTOP})
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "x"))
+        steps: list[Step] = []
+
+        with prepared(engine, tmp_path, steps.append) as (copy, _):
+            assert builds.build_final(engine, copy).trouble is None
+
+        assert [step.title.partition(" not ")[0] for step in steps] == [
+            "going on without a login: docker-credential-desktop"
+        ]
 
     def test_an_ignored_dockerfile(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What .dockerignore names stays out of the image; a Dockerfile that is not named goes in as it is."""

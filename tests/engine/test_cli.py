@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from layerlab import exercise
 from layerlab.checker import limits
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
@@ -22,6 +23,20 @@ def lab(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        check=False,
+    )
+
+
+def started(
+    *arguments: str, redirections: str = "", stdout: int = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """The same as a shell starts it, with these redirections; what is printed as bytes."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" "$@" {redirections}', str(ROOT / "lab"), *arguments],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         check=False,
     )
 
@@ -111,6 +126,52 @@ class TestCompare:
         assert "\x1b" not in done.stdout
 
 
+class TestOutput:
+    @pytest.fixture(params=["doctor", "xray IMAGE --max-size 1MB", "compare IMAGE --json", "check FOLDER"])
+    def command(self, request: pytest.FixtureRequest, busybox_image: str, tmp_path: Path) -> list[str]:
+        """A command, with a tiny image or a workspace that holds what ASCII has not."""
+        folder = exercise.make(tmp_path / "größe").folder
+        (folder / "Dockerfile").write_text("FROM python:3.13-slim-trixie\nRÜN echo ✓\n", encoding="utf-8")
+        words = str(request.param).split()
+        return [{"IMAGE": busybox_image, "FOLDER": str(folder)}.get(word, word) for word in words]
+
+    def test_a_terminal_without_utf_8_changes_no_status(self, command: list[str]) -> None:
+        """What it cannot show is replaced; a document is ASCII anyway, and says the same."""
+        lines = lab(*command)
+        locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+        for environment in ({"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}, locale):
+            done = started(*command, **environment)
+            printed = done.stdout.decode(environment["PYTHONIOENCODING"] or "ascii")
+            assert (done.returncode, b"Error" in done.stderr) == (lines.returncode, False), done.stderr
+            assert len(printed.splitlines()) == len(lines.stdout.splitlines())
+            if "--json" in command:
+                assert json.loads(printed) == json.loads(lines.stdout)
+
+    def test_where_nobody_reads_on_the_status_says_so(self, command: list[str]) -> None:
+        """As of a program that SIGPIPE has ended, 128 + 13; and nothing is said."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = started(*command, stdout=writing)
+        os.close(writing)
+
+        assert (done.returncode, [line for line in done.stderr.splitlines() if b"broken: " not in line]) == (141, [])
+
+    @pytest.mark.parametrize("redirections", [">&-", ">/dev/full"])
+    def test_where_nothing_can_be_printed_one_line_says_so(self, busybox_image: str, redirections: str) -> None:
+        """Half a result, or none, with status 0 would be believed."""
+        done = started("compare", busybox_image, redirections=redirections)
+
+        assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+        assert done.stderr.startswith(b"lab: standard output ")
+
+    def test_without_standard_error_the_result_is_the_same(self, busybox_image: str) -> None:
+        """Progress and the line about the limit get lost, and nothing else."""
+        command = ["xray", busybox_image, "--max-size", "1MB"]
+        done = started(*command, redirections="2>&-")
+
+        assert (done.returncode, done.stdout.decode(), done.stderr) == (1, lab(*command).stdout, b"")
+
+
 class TestXray:
     def test_limits(self, busybox_image: str) -> None:
         """A broken limit is status 1 and a line on stderr; the document says of each whether it is kept."""
@@ -156,6 +217,17 @@ class TestDoctor:
         held = limits.what_holds(engine)
 
         assert (finding["state"] == "ok", finding["seen"]) == (held.is_limited, held.sentence)
+
+    def test_it_looks_at_dockers_settings(self, tmp_path: Path) -> None:
+        """A credential helper that is missing, and what cannot be read, stop nothing."""
+        (tmp_path / "config.json").write_text('{"credsStore": "desktop", "proxies": 7}')
+        done = lab("doctor", "--json", DOCKER_CONFIG=str(tmp_path))
+        findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert findings["logins"]["state"] == findings["Docker's settings"]["state"] == "note"
+        assert "docker-credential-desktop is not installed" in findings["logins"]["seen"]
+        assert findings["Docker's settings"]["seen"].endswith("proxies has to be an object")
 
     def test_without_an_engine_it_says_what_to_do(self) -> None:
         """A missing engine is status 1: doctor could do its work, and the answer is no."""

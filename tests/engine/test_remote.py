@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +19,18 @@ from tests.engine.namespaces import programs
 from tests.engine.small_lab import PATIENCE, SERVES, Ended, SmallLab, give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine
 
+ON_LOOPBACK = ("tcp://127.0.0.1:2375", "tcp://127.0.0.2:2376")
+"""Where it listens beside that, in its own network."""
+
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpareEngine]:
     """The engine over there."""
-    with spare_engine(has_address=True) as made:
+    with spare_engine(has_address=True, options=[f"--host={host}" for host in ON_LOOPBACK]) as made:
         first = made.connect()
         give_bases(first, tmp_path_factory.mktemp("bases"))
         first.client.close()
+        made.corner.run("ln", "-s", made.socket, "/run/docker.sock")
         yield made
 
 
@@ -49,7 +54,6 @@ def secure_shell(remote: SpareEngine, tmp_path_factory: pytest.TempPathFactory) 
     )
     client.chmod(0o755)
     remote.corner.run("mkdir", "-p", "/run/sshd")
-    remote.corner.run("ln", "-s", remote.socket, "/run/docker.sock")
     server = subprocess.Popen(remote.corner.inside("/usr/sbin/sshd", "-D", "-e", "-f", folder / "server"))
     deadline = time.monotonic() + PATIENCE
     while not _listens(remote.address):
@@ -105,6 +109,67 @@ def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: Small
     assert ran.status == 0
     assert re.search(rf"answers at http://{re.escape(remote.address)}:5000 ", ran.stderr)
     assert cleaned.stdout.count(": removed\n") == 2
+
+
+@pytest.fixture
+def settings(remote: SpareEngine, tmp_path: Path) -> Path:
+    """A folder of Docker's settings with a context, made by the docker client, and no ``config.json``."""
+    programs("docker")
+    command = ["docker", "context", "create", "farm", f"--docker=host={ON_LOOPBACK[1]}"]
+    subprocess.run(command, env={**os.environ, "DOCKER_CONFIG": str(tmp_path)}, check=True, capture_output=True)
+    assert not (tmp_path / "config.json").exists()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("environment", "config", "endpoint"),
+    [
+        ({"DOCKER_HOST": "localhost:2375"}, None, "tcp://localhost:2375"),
+        ({"DOCKER_HOST": "tcp://localhost"}, None, "tcp://localhost:2375"),
+        ({"DOCKER_HOST": "tcp://"}, None, "tcp://127.0.0.1:2375"),
+        ({"DOCKER_HOST": "unix://"}, None, "unix:///var/run/docker.sock"),
+        ({"DOCKER_HOST": "nonsense://"}, None, None),
+        ({"DOCKER_CONTEXT": "farm"}, None, ON_LOOPBACK[1]),
+        ({"DOCKER_CONTEXT": "gone"}, None, None),
+        ({"DOCKER_CONTEXT": "default"}, '{"currentContext": "farm"}', "unix:///var/run/docker.sock"),
+        ({}, '{"currentContext": "farm", "auths": 7}', ON_LOOPBACK[1]),
+        ({}, '{"currentContext": null}', "unix:///var/run/docker.sock"),
+        ({}, "[]", "unix:///var/run/docker.sock"),
+    ],
+)
+def test_docker_finds_the_same(
+    remote: SpareEngine, settings: Path, environment: dict[str, str], *, config: str | None, endpoint: str | None
+) -> None:
+    """Where the docker client finds an engine, the lab does, and where it finds none, neither does the lab."""
+    if config is not None:
+        (settings / "config.json").write_text(config)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    environment = {**clean, **environment, "DOCKER_CONFIG": str(settings)}
+    code = "from layerlab import engine; found = engine.connect(); print(found.endpoint); found.client.close()"
+    lab, docker = (
+        subprocess.run(
+            [*remote.corner.seen_from(Path("/")), *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for command in ([sys.executable, "-c", code], ["docker", "version"])
+    )
+
+    assert lab.stdout.strip() == (endpoint or ""), lab.stderr
+    assert (lab.returncode == 0) == (docker.returncode == 0) == (endpoint is not None)
+
+
+def test_a_service_is_reached_at_the_engines_own_address(remote: SpareEngine) -> None:
+    """Of an engine on 127.0.0.2, which need not be this machine, that is no other address of this machine's."""
+    with small_lab("127.0.0.2:2376", remote.corner.seen_from) as lab:
+        lab.write(SERVES)
+        built = lab.run("build", "optimized")
+        ran = run_a_service(lab)
+
+    assert built.status == 0, built.stderr
+    assert "answers at http://127.0.0.2:5000 " in ran.stderr
 
 
 def test_so_it_does_over_ssh(remote: SpareEngine, lab_over_ssh: SmallLab) -> None:

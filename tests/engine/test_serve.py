@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.ownership import CONTAINER_LABEL
 from layerlab.paths import ROOT
-from layerlab.serve import free_port, is_taken, serve
+from layerlab.serve import _environment, free_port, is_taken, serve
 
 PROGRAM = """
 import sys
@@ -77,6 +78,14 @@ class TestServe:
             time.sleep(0.1)
         assert [child for child in children if Path(f"/proc/{child}").exists()] == []
         assert not is_taken(parts.port or 0)
+
+    def test_a_docker_context_is_passed_on_as_one(self, engine: Engine) -> None:
+        """It may hold certificates, which an address alone has not; DOCKER_HOST would win over it."""
+        passed = _environment(dataclasses.replace(engine, context="farm"), "token")
+
+        assert passed["DOCKER_CONTEXT"] == "farm"
+        assert passed.get("DOCKER_HOST") == os.environ.get("DOCKER_HOST")
+        assert _environment(engine, "token")["DOCKER_HOST"] == engine.endpoint
 
     def test_a_port_that_is_taken_is_refused(self, engine: Engine) -> None:
         """The message says what to do instead."""

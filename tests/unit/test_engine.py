@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +23,11 @@ from layerlab.errors import EngineDenied, EngineError, EngineNotFound, EngineToo
 
 @contextmanager
 def fake_engine(
-    version: str, api_version: str = "1.41", driver: str = "overlay2", security: tuple[str, ...] = ()
+    version: str,
+    api_version: str = "1.41",
+    driver: str = "overlay2",
+    security: tuple[str, ...] = (),
+    certificates: Path | None = None,
 ) -> Iterator[str]:
     """An engine on loopback that knows its version and nothing else."""
 
@@ -39,6 +45,10 @@ def fake_engine(
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificates:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -109,6 +119,7 @@ class TestConnect:
             found = connected(engine.connect())
 
         assert (found.endpoint, found.source) == (endpoint, "the docker context 'colima'")
+        assert found.context == "colima"
 
     def test_docker_context_in_the_environment_wins_over_the_current_one(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -146,7 +157,41 @@ class TestConnect:
             with pytest.raises(EngineNotFound, match="DOCKER_HOST"):
                 engine.connect()
 
-    @pytest.mark.parametrize("host", ["nonsense", "tcp://", "unix://", "http://[", "tcp://127.0.0.1:notaport"])
+    @pytest.mark.slow
+    def test_certificates_win_over_those_of_other_programs(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """REQUESTS_CA_BUNDLE is for the web, and a proxy for other machines; neither is for an engine here."""
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+        subprocess.run([*command, *subject, *files], check=True, capture_output=True)
+        (tmp_path / "ca.pem").write_text((tmp_path / "cert.pem").read_text())
+        (tmp_path / "none.pem").touch()
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.setenv(name, str(tmp_path / "none.pem"))
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        with fake_engine("28.0.0", certificates=tmp_path) as endpoint:
+            monkeypatch.setenv("DOCKER_HOST", endpoint.removeprefix("tcp://"))
+            found = connected(engine.connect())
+
+        assert (found.endpoint, found.version) == (endpoint, "28.0.0")
+
+    @pytest.mark.parametrize("config", ["[]", "null", '{"auths": 7}', '{"proxies": {"default": null}}', "\xff"])
+    def test_settings_of_another_form_do_no_harm(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str
+    ) -> None:
+        """The SDK takes their form for granted."""
+        (tmp_path / ".docker").mkdir()
+        (tmp_path / ".docker/config.json").write_text(config, encoding="latin-1")
+        with fake_engine("28.0.0") as endpoint:
+            monkeypatch.setenv("DOCKER_HOST", endpoint)
+            assert connected(engine.connect()).version == "28.0.0"
+
+    @pytest.mark.parametrize("host", ["nonsense", "tcp://[", "unix://x", "http://[", "tcp://127.0.0.1:notaport"])
     def test_nonsense_in_docker_host_is_a_clear_error(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
         """Whatever DOCKER_HOST holds, the answer is an error with a remedy."""
         monkeypatch.setenv("DOCKER_HOST", host)
@@ -180,7 +225,7 @@ class TestConnect:
     def test_the_host_of_published_ports_is_the_engines(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ports that a tcp engine publishes are reached at its host, not at this machine's loopback."""
         with fake_engine("28.0.0", driver="overlayfs") as endpoint:
-            monkeypatch.setenv("DOCKER_HOST", endpoint.replace("127.0.0.1", "localhost"))
+            monkeypatch.setenv("DOCKER_HOST", endpoint.replace("tcp://127.0.0.1", "localhost"))
             found = connected(engine.connect())
 
         assert (found.host, found.is_local, found.has_containerd_store) == ("localhost", False, True)

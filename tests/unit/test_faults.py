@@ -138,7 +138,7 @@ class TestDamage:
         if made_by == "./lab":
             (tmp_path / "made-for").write_text(f"{tmp_path}\n")
 
-        assert program.main() == 2
+        assert program.run() == 2
         assert f" is damaged (No module named 'pandas'): {remedy}" in capsys.readouterr().err
         assert (tmp_path / "damaged").exists() == (made_by == "./lab")
 

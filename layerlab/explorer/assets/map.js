@@ -1,308 +1,192 @@
-// The treemap on its canvas: drawing, the pointer, the keyboard.
+// @ts-check
+// The treemap: what is pointed at and selected, and how it moves from one picture to the next.
+
+import { neighbour, rectangleAt } from "./layout.js";
+import { Painter } from "./painter.js";
+
+/** @import { Box, Rectangle } from "./layout.js" */
+/** @import { Paint } from "./painter.js" */
+/** @import { Movement } from "./state.js" */
+
+/**
+ * Told what the user does: a folder is opened, the one around is asked for, or the whole image; a rectangle, or none,
+ * is pointed at.
+ * @typedef {{
+ *   open: (node: number, from: Rectangle) => void,
+ *   close: () => void,
+ *   home: () => void,
+ *   point: (at: Rectangle | null, x: number, y: number, byKey?: boolean) => void,
+ * }} Listener
+ */
 
 const ZOOM = 260; // milliseconds
-const FADED = 0.14;
-const FONT = "11px system-ui, sans-serif";
+/** @type {Record<string, number[]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const HELP =
   "Arrow keys go from one rectangle to the next, Enter opens a folder, Escape goes back to the folder around it, " +
   "Home to the whole image.";
 
-/**
- * A treemap on a canvas.
- *
- * @param on `open(node)`, `close()`, `home()`, `point(rectangle, {x, y} or null)`: told what the user does.
- */
-function mapOn(canvas, on) {
-  const context = canvas.getContext("2d");
-  const patterns = new Map();
-  const widths = new Map();
-  let tree = null;
-  let paint = null; // what says how a rectangle looks; see `show`
-  let selected = null;
-  let pointed = null;
-  let animation = 0;
-  let scale = 1;
+/** The treemap on its canvas, and what the pointer and the keyboard do there. */
+export class Treemap {
+  tree = /** @type {Rectangle | null} */ (null);
+  paint = /** @type {Paint | null} */ (null);
+  selected = /** @type {Rectangle | null} */ (null);
+  pointed = /** @type {Rectangle | null} */ (null);
+  animation = 0; // the request for its next frame; 0 while nothing moves
+  asked = 0; // the request for the frame that draws what has changed
 
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
-  canvas.setAttribute("aria-roledescription", "treemap");
-
-  const listen = {
-    pointermove: (event) => point(rectangleUnder(event), { x: event.offsetX, y: event.offsetY }),
-    pointerleave: () => point(null, null),
-    click: (event) => {
-      const at = rectangleUnder(event);
-      if (at) openAt(at);
-    },
-    keydown: (event) => press(event),
-    focus: () => {
-      if (!selected && tree?.children) select(tree.children[0]);
-    },
-    blur: () => select(null),
-  };
-  for (const [name, listener] of Object.entries(listen)) canvas.addEventListener(name, listener);
-
-  function rectangleUnder(event) {
-    return tree && rectangleAt(tree, event.offsetX, event.offsetY);
+  /** @param {HTMLCanvasElement} canvas @param {Listener} on @param {AbortSignal} signal */
+  constructor(canvas, on, signal) {
+    this.canvas = canvas;
+    this.on = on;
+    this.painter = new Painter(canvas);
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application");
+    canvas.setAttribute("aria-roledescription", "treemap");
+    const move = (/** @type {PointerEvent} */ event) => this.point(this.under(event), event.offsetX, event.offsetY);
+    canvas.addEventListener("pointermove", move, { signal });
+    canvas.addEventListener("pointerleave", () => this.point(null, 0, 0), { signal });
+    canvas.addEventListener("click", (event) => this.click(this.under(event)), { signal });
+    canvas.addEventListener("keydown", (event) => this.press(event), { signal });
+    canvas.addEventListener("focus", () => this.select(this.selected ?? this.tree?.children[0] ?? null), { signal });
+    canvas.addEventListener("blur", () => this.select(null), { signal });
+    signal.addEventListener("abort", () => {
+      cancelAnimationFrame(this.animation);
+      cancelAnimationFrame(this.asked);
+    });
   }
 
-  function point(at, place) {
-    const found = at && at.depth ? at : null;
-    if (found !== pointed) {
-      pointed = found;
-      requestDraw();
-    }
-    on.point(found, place);
+  get isAnimated() {
+    return this.animation !== 0;
   }
 
-  function select(at) {
-    selected = at;
-    requestDraw();
-    on.point(at, at && { x: at.x0, y: at.y1, byKey: true });
+  /** The rectangle under the pointer; null for the folder itself. @param {MouseEvent} event */
+  under({ offsetX, offsetY }) {
+    const at = this.tree && rectangleAt(this.tree, offsetX, offsetY);
+    return at?.parent ? at : null;
   }
 
-  /** A click opens the outermost folder below the one that is shown. */
-  function openAt(at) {
-    let outer = at;
-    while (outer.depth > 1) outer = outer.parent;
-    if (outer.depth && outer.data.kind === "folder") on.open(outer.data.node, outer);
+  /** @type {(at: Rectangle | null, x: number, y: number) => void} */
+  point(at, x, y) {
+    if (at !== this.pointed) this.requestDraw();
+    this.pointed = at;
+    this.on.point(at, x, y);
   }
 
-  function press(event) {
-    if (event.altKey || event.ctrlKey || event.metaKey || !tree) return;
-    const siblings = tree.children ?? [];
-    if (event.key in ARROWS && siblings.length) {
-      select(selected ? neighbour(siblings, selected, ARROWS[event.key]) : siblings[0]);
-    } else if (event.key === "Enter" || event.key === " ") {
-      if (selected?.data.kind === "folder") on.open(selected.data.node, selected);
-    } else if (event.key === "Escape" || event.key === "Backspace") {
-      on.close();
-    } else if (event.key === "Home") {
-      on.home();
-    } else return;
+  /** @param {Rectangle | null} at */
+  select(at) {
+    this.selected = at;
+    this.requestDraw();
+    this.on.point(at, at?.x0 ?? 0, at?.y1 ?? 0, true);
+  }
+
+  /** A click opens the outermost folder below the one that is shown. @param {Rectangle | null} at */
+  click(at) {
+    if (at?.parent?.parent) this.click(at.parent);
+    else if (at) this.open(at);
+  }
+
+  /** @param {Rectangle | null} at */
+  open(at) {
+    if (at?.item.kind === "folder") this.on.open(at.item.node, at);
+  }
+
+  /** @param {KeyboardEvent} event */
+  press(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || !this.tree) return;
+    const { children } = this.tree;
+    const arrow = ARROWS[event.key];
+    if (arrow && children.length) {
+      this.select(this.selected ? neighbour(children, this.selected, arrow) : children[0]);
+    } else if (event.key === "Enter" || event.key === " ") this.open(this.selected);
+    else if (event.key === "Escape" || event.key === "Backspace") this.on.close();
+    else if (event.key === "Home") this.on.home();
+    else return;
     event.preventDefault();
     event.stopPropagation(); // JupyterLab has meanings of its own for Escape and Enter
   }
 
-  /** Take a new arrangement; from a rectangle of the old one that grows, to one of the new one that was all, or at once. */
-  function show(newTree, newPaint, { from = null, to = null } = {}) {
-    const before = from || to ? copy() : null;
-    const hadFocus = selected !== null;
-    tree = newTree;
-    paint = newPaint;
-    pointed = null;
-    selected = null;
-    patterns.clear();
-    if (before && !matchMedia("(prefers-reduced-motion: reduce)").matches) animate(before, from, to);
-    else requestDraw();
-    if (hadFocus && tree.children) select(to ? nearest(to) : tree.children[0]);
+  /** @type {(width: number, height: number) => void} */
+  resize(width, height) {
+    this.painter.resize(width, height);
   }
 
-  /** The rectangle of the new arrangement that stands for a node or holds it. */
-  function nearest(node) {
-    return tree.children.find((at) => holdsNode(at, node)) ?? tree.children[0];
+  /** Say what is shown, for those who do not see it. @param {string} words */
+  describe(words) {
+    this.canvas.setAttribute("aria-label", `${words} ${HELP}`);
   }
 
-  function holdsNode(at, node) {
-    return at.data.kind === "folder" && (at.data.node === node || at.data.outer === node);
+  /**
+   * Show other rectangles, at once or by a movement.
+   * @type {(tree: Rectangle, paint: Paint, movement: Movement) => void}
+   */
+  show(tree, paint, { from, to }) {
+    const isMoved = (from || to !== undefined) && !matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const before = isMoved ? this.painter.copy() : null;
+    const hadFocus = this.selected !== null;
+    [this.tree, this.paint, this.pointed, this.selected] = [tree, paint, null, null];
+    const place = from ?? rectangleFor(tree, to);
+    if (before) this.animate(before, place, Boolean(from));
+    else this.requestDraw();
+    if (hadFocus && tree.children.length) this.select(rectangleFor(tree, to));
   }
 
-  function resize(width, height) {
-    scale = Math.min(window.devicePixelRatio || 1, 2);
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(height * scale);
-    canvas.style.height = `${height}px`;
-    patterns.clear();
+  requestDraw() {
+    if (this.asked || this.animation) return;
+    this.asked = requestAnimationFrame(() => {
+      this.asked = 0;
+      this.draw();
+    });
   }
 
-  let asked = 0;
-  function requestDraw() {
-    if (!asked && !animation) {
-      asked = requestAnimationFrame(() => {
-        asked = 0;
-        draw();
-      });
-    }
+  draw() {
+    if (this.tree && this.paint) this.painter.draw(this.tree, this.paint, this.pointed, this.selected);
   }
 
-  function copy() {
-    const still = document.createElement("canvas");
-    still.width = canvas.width;
-    still.height = canvas.height;
-    if (canvas.width && canvas.height) still.getContext("2d").drawImage(canvas, 0, 0);
-    return still;
-  }
-
-  /** Two pictures, one over the other: the old one grows out of the frame, or shrinks into its place in the new one. */
-  function animate(before, from, to) {
-    cancelAnimationFrame(animation);
-    draw();
-    const after = copy();
-    const place = from ?? nearestRectangle(to);
-    const whole = { x0: 0, y0: 0, x1: canvas.width / scale, y1: canvas.height / scale };
+  /**
+   * Two pictures, one over the other: the old one grows out of the frame, or shrinks into its place in the new one.
+   * @type {(before: HTMLCanvasElement, place: Box, isOpened: boolean) => void}
+   */
+  animate(before, place, isOpened) {
+    const { painter } = this;
+    cancelAnimationFrame(this.animation);
+    this.draw();
+    const after = painter.copy();
+    const [small, large] = isOpened ? [after, before] : [before, after];
     const began = performance.now();
-    const step = (now) => {
+    const step = (/** @type {number} */ now) => {
       const share = Math.min((now - began) / ZOOM, 1);
       const eased = share * (2 - share);
-      const grown = from ? eased : 1 - eased;
-      const inner = between(place, whole, grown); // where the small one of the two is
-      const outer = around(place, inner, whole); // where the other one is, of which it is a part
-      const [small, large] = from ? [after, before] : [before, after];
-      context.setTransform(scale, 0, 0, scale, 0, 0);
-      context.clearRect(0, 0, whole.x1, whole.y1);
-      context.globalAlpha = 1;
-      stretch(large, outer);
-      context.globalAlpha = grown;
-      stretch(small, inner);
-      context.globalAlpha = 1;
-      animation = share < 1 ? requestAnimationFrame(step) : 0;
-      if (!animation) draw();
+      const grown = isOpened ? eased : 1 - eased;
+      const inner = between(place, painter.box, grown);
+      const outer = around(place, inner, painter.box);
+      painter.overlay({ picture: large, box: outer, alpha: 1 }, { picture: small, box: inner, alpha: grown });
+      this.animation = share < 1 ? requestAnimationFrame(step) : 0;
+      if (!this.animation) this.draw();
     };
-    animation = requestAnimationFrame(step);
+    this.animation = requestAnimationFrame(step);
   }
-
-  function nearestRectangle(node) {
-    return tree.children ? nearest(node) : tree;
-  }
-
-  function between(one, other, share) {
-    const mixed = {};
-    for (const side of ["x0", "y0", "x1", "y1"]) mixed[side] = one[side] + (other[side] - one[side]) * share;
-    return mixed;
-  }
-
-  function around(place, inner, whole) {
-    const across = (inner.x1 - inner.x0) / Math.max(place.x1 - place.x0, 1);
-    const down = (inner.y1 - inner.y0) / Math.max(place.y1 - place.y0, 1);
-    const x0 = inner.x0 - place.x0 * across;
-    const y0 = inner.y0 - place.y0 * down;
-    return { x0, y0, x1: x0 + whole.x1 * across, y1: y0 + whole.y1 * down };
-  }
-
-  function stretch(picture, { x0, y0, x1, y1 }) {
-    context.drawImage(picture, x0, y0, x1 - x0, y1 - y0);
-  }
-
-  function draw() {
-    if (!tree || !canvas.width) return;
-    const theme = paint.theme();
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.globalAlpha = 1;
-    context.fillStyle = theme.background;
-    context.fillRect(0, 0, canvas.width / scale, canvas.height / scale);
-    context.font = FONT;
-    context.textBaseline = "middle";
-    if (!tree.children) {
-      context.fillStyle = theme.text;
-      context.fillText("Nothing here has any bytes.", 12, 20);
-      return;
-    }
-    tree.each((at) => {
-      if (!at.depth || at.x1 - at.x0 < 1 || at.y1 - at.y0 < 1) return;
-      if (at.children) drawFolder(at, theme);
-      else drawLeaf(at);
-    });
-    outline(pointed, theme.text, 1.5);
-    if (selected) {
-      outline(selected, theme.background, 5);
-      outline(selected, theme.focus, 3);
-    }
-  }
-
-  function drawFolder(at, theme) {
-    const width = at.x1 - at.x0;
-    context.fillStyle = at.depth % 2 ? theme.folder : theme.inner;
-    context.fillRect(at.x0, at.y0, width, at.y1 - at.y0);
-    const room = at.children[0] ? Math.min(...at.children.map((child) => child.y0)) - at.y0 : 0;
-    if (room < HEADER || width < 30) return;
-    context.fillStyle = theme.text;
-    const size = bytesInWords(at.value);
-    const name = shortened(paint.label(at), width - 8);
-    context.fillText(name, at.x0 + 4, at.y0 + HEADER / 2);
-    const used = widthOf(name) + 16;
-    if (used + widthOf(size) < width) context.fillText(size, at.x1 - 4 - widthOf(size), at.y0 + HEADER / 2);
-  }
-
-  function drawLeaf(at) {
-    const { x0, y0, x1, y1 } = at;
-    const [width, height] = [x1 - x0, y1 - y0];
-    const { look, share } = paint.of(at);
-    context.globalAlpha = FADED + (1 - FADED) * share;
-    context.fillStyle = fillOf(context, look, patterns);
-    context.fillRect(x0, y0, width, height);
-    if (width > 34 && height > 15 && share > 0.5) {
-      const name = shortened(paint.label(at), width - 8);
-      if (name) {
-        const twoLines = height > 32;
-        const y = y0 + (twoLines ? 10 : Math.min(height / 2, 10));
-        labelled(name, x0 + 3, y, look);
-        if (twoLines) {
-          const size = bytesInWords(at.value);
-          if (widthOf(size) < width - 8) labelled(size, x0 + 3, y + 14, look);
-        }
-      }
-    }
-    context.globalAlpha = 1;
-  }
-
-  /** Text on a strip of the plain colour, so that no pattern runs through it. */
-  function labelled(text, x, y, look) {
-    if (look[1]) {
-      context.fillStyle = look[0];
-      context.fillRect(x - 1, y - 7, widthOf(text) + 4, 14);
-    }
-    context.fillStyle = inkOn(look[0]);
-    context.fillText(text, x + 1, y);
-  }
-
-  function outline(at, colour, width) {
-    if (!at) return;
-    context.strokeStyle = colour;
-    context.lineWidth = width;
-    context.strokeRect(at.x0 + width / 2, at.y0 + width / 2, at.x1 - at.x0 - width, at.y1 - at.y0 - width);
-  }
-
-  function widthOf(text) {
-    if (widths.size > 5000) widths.clear();
-    if (!widths.has(text)) widths.set(text, context.measureText(text).width);
-    return widths.get(text);
-  }
-
-  /** As much of a name as there is room for. */
-  function shortened(text, room) {
-    if (widthOf(text) <= room) return text;
-    let count = Math.floor((text.length * room) / widthOf(text));
-    while (count > 1 && widthOf(`${text.slice(0, count)}…`) > room) count--;
-    return count > 1 ? `${text.slice(0, count)}…` : "";
-  }
-
-  return {
-    show,
-    resize,
-    redraw: requestDraw,
-    describe: (words) => canvas.setAttribute("aria-label", `${words} ${HELP}`),
-    get tree() {
-      return tree;
-    },
-    get isAnimated() {
-      return animation !== 0;
-    },
-    destroy() {
-      cancelAnimationFrame(animation);
-      cancelAnimationFrame(asked);
-      for (const [name, listener] of Object.entries(listen)) canvas.removeEventListener(name, listener);
-    },
-  };
 }
 
-/** Bytes as the lab writes them: MB are 10^6 bytes. */
-function bytesInWords(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 999_950) return `${(bytes / 1e3).toFixed(1)} kB`;
-  return `${(bytes / 1e6).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
+/** The rectangle that stands for a node, else the first. @type {(tree: Rectangle, node?: number) => Rectangle} */
+function rectangleFor(tree, node) {
+  const found = tree.children.find(({ item }) =>
+    item.kind === "folder" && (item.node === node || item.outer === node)
+  );
+  return found ?? tree.children[0] ?? tree;
 }
 
-function filesInWords(count) {
-  return `${count.toLocaleString("en")} file${count === 1 ? "" : "s"}`;
+/** @type {(one: Box, other: Box, share: number) => Box} */
+function between(one, other, share) {
+  const mix = (/** @type {keyof Box} */ side) => one[side] + (other[side] - one[side]) * share;
+  return { x0: mix("x0"), y0: mix("y0"), x1: mix("x1"), y1: mix("y1") };
+}
+
+/** Where all is, if a place in it is here. @type {(place: Box, here: Box, whole: Box) => Box} */
+function around(place, here, whole) {
+  const across = (here.x1 - here.x0) / Math.max(place.x1 - place.x0, 1);
+  const down = (here.y1 - here.y0) / Math.max(place.y1 - place.y0, 1);
+  const x0 = here.x0 - place.x0 * across;
+  const y0 = here.y0 - place.y0 * down;
+  return { x0, y0, x1: x0 + whole.x1 * across, y1: y0 + whole.y1 * down };
 }

@@ -1,136 +1,164 @@
-// What stands around the treemap. Names come from images that anybody may have made: they are only ever text.
+// @ts-check
+// What stands around the treemap, as elements.
 
-/** An element with attributes, listeners (names that begin with "on"), and children; strings become text. */
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+import { fillOf } from "./colours.js";
+import { chainOf, pathOf } from "./data.js";
+import { button, element, nameText, pen } from "./elements.js";
+import { folderItem, listing, sumsBy } from "./items.js";
+import { search } from "./search.js";
+import { bytesByRow } from "./tally.js";
+import { bytesInWords, countInWords, fateOf, percent, sumInWords, summaryOf } from "./words.js";
+
+/** @import { Look } from "./data.js" */
+/** @import { Item } from "./items.js" */
+/** @import { Choose, Scene } from "./state.js" */
+/** @import { Tally } from "./tally.js" */
+
+/** The elements of a part of the page. @typedef {(scene: Scene, choose: Choose) => HTMLElement[]} Panel */
+
+const ROWS = 40; // of the table, before all are asked for
+const FOUND = 60;
+const LEGEND = 14;
+
+/** @type {(bytes: number) => HTMLElement} */
+function amount(bytes) {
+  return element("span", { class: "amount" }, bytesInWords(bytes));
 }
 
-/** A name or path as text of a direction of its own, so that it does not turn what stands beside it around. */
-function nameText(text) {
-  return element("bdi", {}, text);
+/** The folders from the root to the one that is shown, each of which can be gone back to. @type {Panel} */
+export function crumbs({ state: { folder }, tally: { model } }, choose) {
+  return chainOf(model, folder).map((node) => {
+    const name = nameText(node ? model.names[node] : model.about.name);
+    const open = () => choose({ folder: node }, node ? {} : { to: folder });
+    const inside = node === folder ? element("span", { "aria-current": "location" }, name) : button(open, {}, name);
+    return element("li", {}, inside);
+  });
 }
 
-function bar(share, wasted = 0) {
-  const made = element("span", { class: "bar", "aria-hidden": "true" });
-  for (const [name, width] of [["live", share], ["wasted", wasted]]) {
-    const part = element("span", { class: name });
-    part.style.width = `${Math.max(width * 100, width > 0 ? 1 : 0)}%`;
-    made.append(part);
-  }
-  return made;
+/** What the colours mean, the largest first; pressing one lets only that one stand out. @type {Panel} */
+export function legend({ state, tally, colouring }, choose) {
+  const { colour, highlight, folder } = state;
+  const pressed = highlight?.by === "group" ? highlight.code : null;
+  const groups = sumsBy(tally, folderItem(tally, folder), (entry) => colouring.code(tally, entry))
+    .filter(([, bytes]) => bytes);
+  const shown = colour === "layer" ? groups.sort(([one], [other]) => one - other) : groups.slice(0, LEGEND);
+  return shown.map(([code, bytes]) => {
+    const press = () => choose({ highlight: code === pressed ? null : { by: "group", code } });
+    const parts = [swatch(colouring.look(code)), nameText(colouring.name(code)), amount(bytes)];
+    return element("li", {}, button(press, { "aria-pressed": String(code === pressed) }, ...parts));
+  });
 }
 
-/** The folders from the root to the one that is shown, each of which can be gone back to. */
-function drawCrumbs(host, model, folder, open) {
-  const chain = [];
-  for (let node = folder; node >= 0; node = model.parent[node]) chain.unshift(node);
-  host.replaceChildren(
-    ...chain.map((node, place) => {
-      const name = node ? model.names[node] : model.about.name;
-      const isHere = place === chain.length - 1;
-      const inside = isHere
-        ? element("span", { "aria-current": "location" }, nameText(name))
-        : element("button", { type: "button", onclick: () => open(node) }, nameText(name));
-      return element("li", {}, inside);
-    }),
-  );
+/** @type {(look: Look) => HTMLElement} */
+function swatch(look) {
+  const canvas = element("canvas", { class: "swatch", width: 28, height: 28, "aria-hidden": "true" });
+  const context = pen(canvas);
+  context.scale(2, 2);
+  context.fillStyle = fillOf(context, look);
+  context.fillRect(0, 0, 14, 14);
+  return canvas;
 }
 
-/** What the colours mean, the largest first; pressing one lets only that one stand out. */
-function drawLegend(host, groups, pressed, press, drawSwatch) {
-  host.replaceChildren(
-    ...groups.map((group) => {
-      const swatch = element("canvas", { class: "swatch", width: 28, height: 28, "aria-hidden": "true" });
-      drawSwatch(swatch, group.look);
-      return element(
-        "li",
-        {},
-        element(
-          "button",
-          { type: "button", "aria-pressed": String(pressed === group.code), onclick: () => press(group.code) },
-          swatch,
-          nameText(group.name),
-          element("span", { class: "amount" }, bytesInWords(group.bytes)),
-        ),
-      );
-    }),
-  );
+/** The Dockerfile, or the history: each line with the bytes that came from it. @type {Panel} */
+export function source({ state: { highlight }, tally }, choose) {
+  const { name, rows } = tally.model.about.source;
+  const { live, lost } = bytesByRow(tally);
+  const most = live.reduce((known, bytes, row) => Math.max(known, bytes + lost[row]), 1);
+  const pressed = highlight?.by === "row" ? highlight.row : null;
+  return rows.map(({ text, number, first }, row) => {
+    const total = live[row] + lost[row];
+    const isPressed = first === pressed;
+    const press = () => choose({ highlight: row === pressed ? null : { by: "row", row } });
+    const title = lost[row] ? `${bytesInWords(lost[row])} of it wasted` : null;
+    const code = element("code", {}, nameText(text || " "));
+    return element(
+      "tr",
+      { class: isPressed ? "pressed" : null },
+      element("th", { scope: "row" }, number === null ? "" : `${name ? "" : "layer "}${number}`),
+      total
+        ? element("td", { class: "amount" }, bytesInWords(total), bar(live[row] / most, lost[row] / most))
+        : element("td", { class: "amount" }),
+      element("td", {}, total ? button(press, { "aria-pressed": String(isPressed), title }, code) : code),
+    );
+  });
 }
 
-/** The Dockerfile, or the history: each line with the bytes that came from it. */
-function drawSource(host, rows, sums, pressed, press, of) {
-  const most = Math.max(1, ...[...sums.values()].map(({ live, wasted }) => live + wasted));
-  host.replaceChildren(
-    ...rows.map((row, place) => {
-      const sum = row.first === place ? sums.get(place) : undefined;
-      const total = sum ? sum.live + sum.wasted : 0;
-      const isPressed = pressed !== null && row.first === pressed;
-      const text = element("code", {}, nameText(row.text || " "));
-      const amount = total ? bytesInWords(total) : "";
-      const title = sum?.wasted ? `${bytesInWords(sum.wasted)} of it wasted` : null;
-      const attributes = { type: "button", "aria-pressed": String(isPressed), onclick: () => press(place), title };
-      const inside = total ? element("button", attributes, text) : text;
-      return element(
-        "tr",
-        { class: isPressed ? "pressed" : null },
-        element("th", { scope: "row" }, row.number === null ? "" : `${of} ${row.number}`.trim()),
-        element("td", { class: "amount" }, amount, total ? bar(sum.live / most, sum.wasted / most) : null),
-        element("td", {}, inside),
-      );
-    }),
-  );
+/** @type {(live: number, wasted: number) => HTMLElement} */
+function bar(live, wasted) {
+  const part = (/** @type {string} */ name, /** @type {number} */ share) => {
+    const made = element("span", { class: name });
+    made.style.width = `${Math.max(share * 100, share > 0 ? 1 : 0)}%`;
+    return made;
+  };
+  return element("span", { class: "bar", "aria-hidden": "true" }, part("live", live), part("wasted", wasted));
 }
 
-/** What is in the folder that is shown: the same as the treemap says, as a table. */
-function drawTable(host, caption, rows, total, open, more) {
+/**
+ * What is in the folder that is shown: the same as the treemap says, as a table.
+ * @type {(scene: Scene, choose: Choose, open: (node: number) => void) => HTMLElement[]}
+ */
+export function table({ state: { folder, all }, tally }, choose, open) {
   const head = ["Name", "Size", "Share", "Files", "Layer", "From", "Owner"];
-  host.replaceChildren(
-    element("caption", {}, ...caption),
+  const items = listing(tally, folder).sort((a, b) => b.bytes - a.bytes);
+  const rows = (all ? items : items.slice(0, ROWS)).map((item) =>
+    tableRow(tally, item, tally.nodeBytes[folder], open)
+  );
+  if (rows.length < items.length) {
+    const more = button(() => choose({ all: true }), {}, new Text(`Show all ${countInWords(items.length)}`));
+    rows.push(element("tr", {}, element("td", { colspan: head.length }, more)));
+  }
+  const place = folder ? nameText(pathOf(tally.model, folder)) : "the image";
+  return [
+    element("caption", {}, "What is in ", place, ", the largest first"),
     element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
+    element("tbody", {}, ...rows),
+  ];
+}
+
+/** @type {(tally: Tally, item: Item, total: number, open: (node: number) => void) => HTMLTableRowElement} */
+function tableRow(tally, item, total, open) {
+  const { kind, node, bytes, files } = item;
+  const { layer, from, owner } = summaryOf(tally, item);
+  const name = nameText(tally.model.names[node] || "/");
+  const note = kind === "entry" ? fateOf(tally, item.entry) : "";
+  const number = (/** @type {string} */ text) => element("td", { class: "number" }, text);
+  return element(
+    "tr",
+    {},
     element(
-      "tbody",
-      {},
-      ...rows.map((row) => {
-        const name = nameText(row.name);
-        return element(
-          "tr",
-          {},
-          element(
-            "th",
-            { scope: "row" },
-            row.isFolder ? element("button", { type: "button", onclick: () => open(row.node) }, name, "/") : name,
-            row.note ? element("span", { class: "note" }, ` ${row.note}`) : null,
-          ),
-          element("td", { class: "number" }, bytesInWords(row.bytes)),
-          element("td", { class: "number" }, `${((100 * row.bytes) / Math.max(total, 1)).toFixed(1)} %`),
-          element("td", { class: "number" }, row.files.toLocaleString("en")),
-          element("td", { class: "number" }, row.layer),
-          element("td", {}, row.from),
-          element("td", {}, nameText(row.owner)),
-        );
-      }),
-      ...(more ? [element("tr", {}, element("td", { colspan: head.length }, more))] : []),
+      "th",
+      { scope: "row" },
+      kind === "folder" ? button(() => open(node), {}, name, new Text("/")) : name,
+      note ? element("span", { class: "note" }, ` ${note}`) : null,
     ),
+    number(bytesInWords(bytes)),
+    number(percent(bytes, total)),
+    number(countInWords(files)),
+    number(layer),
+    element("td", {}, from),
+    element("td", {}, nameText(owner)),
   );
 }
 
-/** The paths that a search has found, the largest first. */
-function drawFound(host, model, found, open) {
-  host.replaceChildren(
-    ...found.map(({ node, bytes }) =>
-      element(
-        "li",
-        {},
-        element("button", { type: "button", onclick: () => open(node) }, nameText(pathOf(model, node))),
-        element("span", { class: "amount" }, bytesInWords(bytes)),
-      ),
-    ),
-  );
+/**
+ * What the search has found, in words and as a list, the largest first.
+ * @param {Scene} scene
+ * @param {Choose} choose
+ */
+export function found({ state: { query }, tally }, choose) {
+  const { model, nodeBytes, nodeFiles } = tally;
+  const nodes = search(tally, query);
+  let [bytes, files] = [0, 0];
+  for (const node of nodes) [bytes, files] = [bytes + nodeBytes[node], files + nodeFiles[node]];
+  const more = nodes.length > FOUND ? `, of which the ${FOUND} largest are listed` : "";
+  return {
+    count: nodes.length
+      ? `${countInWords(nodes.length)} found, ${sumInWords(bytes, files)}${more}.`
+      : "Nothing found.",
+    list: nodes.slice(0, FOUND).map((node) => {
+      const isFolder = model.end[node] > node + 1;
+      const open = () => choose({ folder: isFolder ? node : model.parent[node] });
+      return element("li", {}, button(open, {}, nameText(pathOf(model, node))), amount(nodeBytes[node]));
+    }),
+  };
 }

@@ -1,121 +1,156 @@
-// What is said of a rectangle: in the box beside the pointer, aloud, and in the table.
+// @ts-check
+// What is said: of a rectangle, in the box beside the pointer, aloud and in the table; and of all that is shown.
 
-/** A line of the Dockerfile, or a layer's entry in the history, in words; empty where it is not known. */
-function rowInWords(model, row) {
-  if (row < 0) return "";
-  const { name, rows } = model.about.source;
-  return name ? `line ${rows[row].number}` : "";
+import { STATE_NAMES } from "./colours.js";
+import { chainOf, pathOf } from "./data.js";
+import { eachEntry, sumsBy } from "./items.js";
+import { ADDED, WASTED } from "./tally.js";
+
+/** @import { Model } from "./data.js" */
+/** @import { Item } from "./items.js" */
+/** @import { Scene } from "./state.js" */
+/** @import { Show, Tally } from "./tally.js" */
+
+/** @type {Record<Show, string>} */
+export const SHOWS = {
+  container: "what a container sees",
+  stored: "all that is stored, waste too",
+  layer: "only what this layer did",
+};
+
+/** @type {(count: number) => string} */
+export function countInWords(count) {
+  return count.toLocaleString("en");
 }
 
-function layerInWords(model, layer) {
+/** Bytes as the lab writes them: MB are 10^6 bytes. @type {(bytes: number) => string} */
+export function bytesInWords(bytes) {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 999_950) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return `${(bytes / 1e6).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
+}
+
+/** @type {(count: number) => string} */
+export function filesInWords(count) {
+  return `${countInWords(count)} file${count === 1 ? "" : "s"}`;
+}
+
+/** @type {(bytes: number, files: number) => string} */
+export function sumInWords(bytes, files) {
+  return `${bytesInWords(bytes)} in ${filesInWords(files)}`;
+}
+
+/** @type {(bytes: number, whole: number) => string} */
+export function percent(bytes, whole) {
+  return `${((100 * bytes) / Math.max(whole, 1)).toFixed(1)} %`;
+}
+
+/** A line of the Dockerfile; empty where it is not known. @type {(model: Model, row: number) => string} */
+function lineInWords({ about: { source } }, row) {
+  return row >= 0 && source.name ? `line ${source.rows[row].number}` : "";
+}
+
+/** @type {(model: Model, layer: number) => string} */
+export function layerInWords(model, layer) {
   const { instruction, row } = model.about.layers[layer];
-  const line = rowInWords(model, row);
-  return `layer ${layer}${line ? ` (${line})` : ""}${instruction ? `: ${cut(instruction, 90)}` : ""}`;
+  const line = lineInWords(model, row);
+  const short = instruction.length > 90 ? `${instruction.slice(0, 89)}…` : instruction;
+  return `layer ${layer}${line ? ` (${line})` : ""}${short ? `: ${short}` : ""}`;
 }
 
-/** What became of an entry, where there is something to say. */
-function fateOf(model, tallied, entry) {
-  const by = model.gone[entry];
-  const state = tallied.state[entry];
-  if (state === WASTED) return `wasted: ${model.about.causes[model.causes[entry]] ?? "taken away"} by layer ${by}`;
-  return state >= ADDED ? `${STATE_NAMES[state]} by layer ${tallied.layer}` : "";
-}
-
-/** A rectangle in lines of text: its path, and what is known of it. */
-function linesOf(model, tallied, item) {
-  const whole = tallied.nodeBytes[0];
-  const percent = `${((100 * item.bytes) / Math.max(whole, 1)).toFixed(1)} % of what is shown`;
-  const files = filesInWords(item.files);
-  if (item.kind !== "entry") {
-    const path = pathOf(model, item.node);
-    const name = item.kind === "rest" ? `${item.items.length.toLocaleString("en")} small things in ${path}` : path;
-    const about = summaryOf(model, tallied, item);
-    const from = about.from ? `, from ${about.from}` : "";
-    return [name, `${bytesInWords(item.bytes)}, ${percent}, ${files}`, `layer ${about.layer}${from}`, about.owner];
+/** What became of an entry, where there is something to say. @type {(tally: Tally, entry: number) => string} */
+export function fateOf({ model, state, layer }, entry) {
+  if (state[entry] === WASTED) {
+    return `wasted: ${model.about.causes[model.causes[entry]] ?? "taken away"} by layer ${model.gone[entry]}`;
   }
-  const { entry, node } = item;
-  const row = model.rows[entry];
-  const stage = model.stages[entry] < 0 ? "" : `, ${model.about.stages[model.stages[entry]]}`;
-  const from = row >= 0 && row !== model.about.layers[model.layers[entry]].row ? rowInWords(model, row) : "";
+  return state[entry] >= ADDED ? `${STATE_NAMES[state[entry]]} by layer ${layer}` : "";
+}
+
+/** What stands in a rectangle. @type {(model: Model, item: Item) => string} */
+export function labelOf(model, item) {
+  if (item.kind === "rest") return `${countInWords(item.items.length)} small`;
+  if (item.kind === "entry" || item.outer === item.node) return model.names[item.node];
+  const chain = chainOf(model, item.node);
+  return chain.slice(chain.indexOf(item.outer)).map((node) => model.names[node]).join("/");
+}
+
+/** A rectangle in lines of text: its path, and what is known of it. @type {(tally: Tally, item: Item) => string[]} */
+export function linesOf(tally, item) {
+  const { model } = tally;
+  const { about } = model;
+  const size = `${bytesInWords(item.bytes)}, ${percent(item.bytes, tally.nodeBytes[0])} of what is shown`;
+  const path = pathOf(model, item.node);
+  if (item.kind !== "entry") {
+    const name = item.kind === "rest" ? `${countInWords(item.items.length)} small things in ${path}` : path;
+    const { layer, from, owner } = summaryOf(tally, item);
+    return [name, `${size}, ${filesInWords(item.files)}`, `layer ${layer}${from ? `, from ${from}` : ""}`, owner];
+  }
+  const { entry, node, files } = item;
+  const [row, layer] = [model.rows[entry], model.layers[entry]];
+  const stage = about.stages[model.stages[entry]];
+  const from = row === about.layers[layer].row ? "" : lineInWords(model, row);
   return [
-    item.files > 1 ? `${item.files} small files in ${pathOf(model, model.parent[node])}` : pathOf(model, node),
-    `${bytesInWords(item.bytes)}, ${percent}`,
-    layerInWords(model, model.layers[entry]),
-    from ? `made by ${from}${stage}` : stage.slice(2),
-    `${ownerOf(model, entry)}; ${model.about.parts[model.parts[entry]] ?? "part not known"}`,
-    fateOf(model, tallied, entry),
-    model.judged[entry] < 0 ? "" : `maybe not needed: ${model.about.judgements[model.judged[entry]]}`,
+    files > 1 ? `${files} small files in ${pathOf(model, model.parent[node])}` : path,
+    size,
+    layerInWords(model, layer),
+    [from && `made by ${from}`, stage].filter(Boolean).join(", "),
+    `${about.owners[model.owners[entry]]}; ${about.parts[model.parts[entry]] ?? "part not known"}`,
+    fateOf(tally, entry),
+    model.judged[entry] < 0 ? "" : `maybe not needed: ${about.judgements[model.judged[entry]]}`,
   ].filter(Boolean);
 }
 
-function ownerOf(model, entry) {
-  return model.about.owners[model.owners[entry]];
-}
-
-/** Layers, lines and owners of all that is in an item, in a few words each. */
-function summaryOf(model, tallied, item) {
-  const [layers, rows, owners] = [new Map(), new Set(), new Map()];
-  eachEntry(model, tallied, item, (entry) => {
-    layers.set(model.layers[entry], true);
-    if (model.rows[entry] >= 0) rows.add(model.rows[entry]);
-    const owner = model.owners[entry];
-    owners.set(owner, (owners.get(owner) ?? 0) + tallied.bytes[entry]);
+/**
+ * Layers, lines and owners of all that is in an item, in a few words each.
+ * @param {Tally} tally
+ * @param {Item} item
+ */
+export function summaryOf(tally, item) {
+  const { about, layers, rows, owners } = tally.model;
+  const [inLayers, fromRows] = [new Set(), new Set()];
+  eachEntry(tally, item, (entry) => {
+    inLayers.add(layers[entry]);
+    if (rows[entry] >= 0) fromRows.add(rows[entry]);
   });
-  const lines = [...rows].map((row) => model.about.source.rows[row].number).filter((number) => number !== null);
-  const largest = [...owners].sort((a, b) => b[1] - a[1]).map(([owner]) => model.about.owners[owner]);
-  const more = largest.length > 1 ? ` and ${largest.length - 1} more` : "";
+  const lines = [...fromRows].map((row) => about.source.rows[row].number).filter((number) => number !== null);
+  const [largest, ...others] = sumsBy(tally, item, (entry) => owners[entry]);
+  const more = others.length ? ` and ${others.length} more` : "";
   return {
-    layer: span([...layers.keys()]),
-    from: model.about.source.name && lines.length ? `line${rows.size > 1 ? "s" : ""} ${span(lines)}` : "",
-    owner: largest.length ? `${largest[0]}${more}` : "",
+    layer: span([...inLayers]),
+    from: about.source.name && lines.length ? `line${fromRows.size > 1 ? "s" : ""} ${span(lines)}` : "",
+    owner: largest ? `${about.owners[largest[0]]}${more}` : "",
   };
 }
 
-/** Each entry of an item that is shown and is a file, a link or the like. */
-function eachEntry(model, tallied, item, tell) {
-  if (item.kind === "entry") return tell(item.entry);
-  if (item.kind === "rest") return item.items.forEach((inner) => eachEntry(model, tallied, inner, tell));
-  for (let entry = model.first[item.node], stop = model.first[model.end[item.node]]; entry < stop; entry++) {
-    if (tallied.state[entry] && model.kinds[entry] !== DIRECTORY) tell(entry);
-  }
-}
-
-/** Numbers as "3" or "3–15". */
+/** Numbers as "3" or "3–15". @type {(numbers: number[]) => string} */
 function span(numbers) {
   if (!numbers.length) return "";
   const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   return low === high ? `${low}` : `${low}–${high}`;
 }
 
-function cut(text, limit) {
-  return text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
+/** The folder that is shown, and how much is in it. @type {(scene: Scene) => [where: string, what: string]} */
+export function folderInWords({ state: { folder }, tally: { model, nodeBytes, nodeFiles } }) {
+  return [folder ? pathOf(model, folder) : model.about.name, sumInWords(nodeBytes[folder], nodeFiles[folder])];
 }
 
-/** The rows of the table of a folder, the largest first; those without bytes, too. */
-function listing(model, tallied, folder) {
-  const items = [];
-  const add = (owner) => {
-    for (let entry = model.first[owner]; entry < model.first[owner + 1]; entry++) {
-      if (!tallied.state[entry] || model.kinds[entry] === DIRECTORY) continue;
-      items.push({ kind: "entry", node: owner, entry, bytes: tallied.bytes[entry], files: model.files[entry] });
+/** All that is chosen, in a sentence, and what the layer did. @type {(scene: Scene) => string} */
+export function statusOf(scene) {
+  const { state, tally, colouring } = scene;
+  const said = `${folderInWords(scene).join(": ")}; ${SHOWS[state.show]}, coloured by ${colouring.title}.`;
+  return state.show === "layer" ? `${said} ${changesInWords(tally)}` : said;
+}
+
+/** What a layer did, in figures. @type {(tally: Tally) => string} */
+function changesInWords({ model, layer, state, bytes }) {
+  const said = Object.entries(STATE_NAMES).flatMap(([code, name]) => {
+    let [size, files] = [0, 0];
+    for (let entry = 0; entry < state.length; entry++) {
+      if (state[entry] !== Number(code)) continue;
+      size += bytes[entry];
+      files += model.files[entry];
     }
-  };
-  add(folder);
-  for (let child = folder + 1; child < model.end[folder]; child = model.end[child]) {
-    const isFolder = model.end[child] > child + 1;
-    if (isFolder && tallied.nodeFiles[child]) items.push(folderItem(model, tallied, child));
-    else if (!isFolder) add(child);
-  }
-  return items.sort((a, b) => b.bytes - a.bytes);
-}
-
-function tableRow(model, tallied, item) {
-  const about = summaryOf(model, tallied, item);
-  return {
-    ...item,
-    ...about,
-    name: model.names[item.node] || "/",
-    isFolder: item.kind === "folder",
-    note: item.kind === "entry" ? fateOf(model, tallied, item.entry) : "",
-  };
+    return files ? [`${name} ${sumInWords(size, files)}`] : [];
+  });
+  return `Layer ${layer} ${said.join(", ") || "did nothing to any file"}.`;
 }
