@@ -9,25 +9,40 @@ from types import ModuleType, TracebackType
 from typing import Final
 
 from layerlab import streams
+from layerlab.errors import LabError
 
 _LOADER: Final = "<frozen importlib"
 
 
 def main() -> int:
-    """Run the command line; a virtual environment that turns out to be damaged is made anew by the next ``./lab``."""
-    try:
-        from layerlab.cli import main as run  # noqa: PLC0415  # what it needs may be damaged
+    """What ``./lab`` and the command ``lab`` of an installation do; returns the exit status."""
+    streams.prepare()
+    status = run()
+    sys.stdout.flush()  # while something can still be said if it fails
+    return status
 
-        return run()
+
+def run() -> int:
+    """Run the command line; a ``.venv`` of ``./lab`` that turns out to be damaged is made anew by the next one."""
+    try:
+        from layerlab import cli  # noqa: PLC0415  # what it needs may be damaged
+
+        return cli.main()
     except KeyboardInterrupt:  # while the packages are loaded, which takes a second
         return 130
+    except LabError as error:  # while the modules are loaded
+        print(f"lab: {error.one_line}", file=sys.stderr)
+        return 2
     except (ImportError, SyntaxError, AttributeError, EOFError, NameError, TypeError, ValueError) as error:
         if not is_damage(error):
             raise
-        from layerlab.bootstrap import condemn  # noqa: PLC0415
+        from layerlab import bootstrap  # noqa: PLC0415
 
-        condemn()
-        print(f"lab: .venv is damaged ({error}): repeat the command, and it is mended first", file=sys.stderr)
+        where, remedy = sys.prefix, "install it again: uv sync, or pip install -e . (./lab does so by itself)"
+        if bootstrap.is_own() and Path(sys.prefix).resolve() == bootstrap.VENV:
+            bootstrap.condemn()
+            where, remedy = ".venv", "repeat the command, and it is mended first"
+        print(f"lab: {where} is damaged ({error}): {remedy}", file=sys.stderr)
         return 2
 
 
@@ -55,7 +70,4 @@ def _is_package(file: str) -> bool:
 
 
 if __name__ == "__main__":
-    streams.prepare()
-    status = main()
-    sys.stdout.flush()  # while something can still be said if it fails
-    sys.exit(status)
+    sys.exit(main())

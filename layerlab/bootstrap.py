@@ -2,13 +2,15 @@
 
     python3 layerlab/bootstrap.py lab|test
 
-The virtual environment is brought up to date rather than made anew, and says what it holds only after everything is
-there: a copy of the pins (``holds-lab.txt``) and the folder that it was made for (``made-for``). So whatever
-interrupts this, the next run goes on from there.
+Python makes an empty virtual environment, pip installs uv in it, and uv the rest. The environment is brought up to
+date rather than made anew, and says what it holds only after everything is there: a copy of the pins
+(``holds-lab.txt``) and the folder that it was made for (``made-for``). So whatever interrupts this, the next run goes
+on from there.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
+PIP_WHEELS = (Path(os.__file__).parent / "ensurepip" / "_bundled", Path("/usr/share/python-wheels"))
+"""Where the wheel of pip is that ``ensurepip`` installs: beside it, or where Debian and Fedora have it."""
 
 
 def say(text: str) -> None:
@@ -40,18 +45,12 @@ def fail(text: str) -> NoReturn:
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Let a second ``./lab`` wait for the first instead of writing into the same folder."""
-    try:
-        import fcntl  # noqa: PLC0415  # not on Windows, where the lab runs in WSL
-    except ImportError:
-        yield
-        return
     with (ROOT / ".venv.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            holder = lock.read(20).strip()
-            say(f"waiting for another ./lab that is making .venv{f' (process {holder})' if holder else ''}")
+            say(f"waiting for another ./lab that is making .venv (process {lock.read() or 'unknown'})")
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -59,39 +58,36 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
-def python() -> Path:
-    return VENV / "bin" / "python"
-
-
-def run(command: list[str], *, otherwise: str) -> None:
-    """Run a command with a sign of life every few seconds; where it fails, end with this line."""
+def run(*command: str | Path) -> None:
+    """Run what installs packages, with a sign of life every few seconds; where it fails, so does this."""
     began = time.monotonic()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
-        while True:
+    # Not where the user stands: uv would take the settings of a pyproject.toml there.
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=ROOT) as process:
+        while process.returncode is None:
             try:
-                status = process.wait(timeout=3)
-                break
+                process.wait(timeout=3)
             except subprocess.TimeoutExpired:
                 say(f"  still at it after {time.monotonic() - began:.0f} s")
-    if status:
-        fail(otherwise)
+    if process.returncode:
+        fail(
+            "the packages could not be installed (see above): check the network, the disk and the clock, and repeat; "
+            "what is there by now is kept"
+        )
 
 
-def is_sound() -> bool:
-    """Whether the virtual environment starts, is one, has pip, and stands where it was made."""
-    if not python().exists() or (VENV / "damaged").exists() or made_for() not in {"", str(ROOT)}:
-        return False
-    # Without its pyvenv.cfg it would be the system's Python, into which nothing of ours may be installed.
-    lines = "import pip, sys", "sys.exit(sys.version_info < (3, 11) or sys.prefix == sys.base_prefix)"
-    return answers([str(python()), "-c", "; ".join(lines)])
-
-
-def answers(command: list[str]) -> bool:
-    """Whether a program can be run, and does well."""
+def said(*command: str | Path) -> str:
+    """What a program prints; nothing where it cannot be run, or fails."""
     try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
-        return False
+        return ""
+    return "" if done.returncode else done.stdout
+
+
+def is_own() -> bool:
+    """Whether ``.venv`` was made by this, for the folder in which it is."""
+    note = VENV / "made-for"
+    return note.exists() and note.read_text().strip() == str(ROOT)
 
 
 def condemn() -> None:
@@ -100,83 +96,66 @@ def condemn() -> None:
     (VENV / "made-for").unlink(missing_ok=True)
 
 
-def made_for() -> str:
-    note = VENV / "made-for"
-    return note.read_text().strip() if note.exists() else ""
+def is_sound() -> bool:
+    """Whether the virtual environment starts, is one, and stands where it was made."""
+    if (VENV / "damaged").exists() or ((VENV / "made-for").exists() and not is_own()):
+        return False
+    # Without its pyvenv.cfg it would be the system's Python, into which nothing of ours may be installed.
+    code = "import sys; print(sys.version_info >= (3, 11) and sys.prefix != sys.base_prefix)"
+    return said(PYTHON, "-c", code) == "True\n"
 
 
 def create() -> None:
     """Make an empty virtual environment in place of a missing or broken one."""
-    is_ours = (VENV / "pyvenv.cfg").exists() or (VENV / "damaged").exists() or made_for() == str(ROOT)
-    if VENV.is_symlink() or (VENV.exists() and not is_ours and any(VENV.iterdir())):
+    is_environment = any((VENV / name).exists() for name in ("pyvenv.cfg", "damaged")) or is_own()
+    if VENV.is_symlink() or (VENV.exists() and not is_environment and any(VENV.iterdir())):
         fail(f"{VENV} is not a virtual environment of the lab's: move it away and repeat")
-    install_ensurepip_if_missing()
-    try:
-        venv.create(VENV, clear=True, with_pip=True, symlinks=True)
-    except (subprocess.CalledProcessError, OSError) as error:
-        fail(f"the virtual environment {VENV} could not be made ({error}): see above, mend it and repeat")
+    venv.create(VENV, clear=True, symlinks=True)
 
 
-def install_ensurepip_if_missing() -> None:
-    """Debian ships ``venv`` without what makes it work; its package is added where that is allowed."""
-    try:
-        import ensurepip  # noqa: F401, PLC0415
-    except ImportError:
-        package = f"python3.{sys.version_info.minor}-venv"
-        if not shutil.which("apt-get") or os.geteuid() != 0:
-            fail(
-                f"this Python cannot make virtual environments: install {package} (apt install {package}) and repeat"
-            )
-        say(f"installing {package}, which Python needs to make a virtual environment")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+def pip() -> Path:
+    """A pip that ``.venv``, which has none, can run: the one that Python keeps to put it into new environments."""
+    if not pip_wheels() and shutil.which("apt-get") and os.geteuid() == 0:
+        say("installing python3-pip-whl: this Python has no pip to put into a virtual environment")
         apt_get = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
-        for command in ([*apt_get, "update"], [*apt_get, "install", "-y", package]):
-            if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode:
-                fail(f"{package} could not be installed: see above, mend it and repeat")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for arguments in (["update"], ["install", "-y", "python3-pip-whl"]):
+            subprocess.run([*apt_get, *arguments], env=environment, stdout=sys.stderr, check=False)
+    if not pip_wheels():
+        fail(
+            "this Python has no pip to put into a virtual environment: install it (on Debian and Ubuntu: "
+            "apt install python3-pip-whl) and repeat"
+        )
+    return pip_wheels()[0] / "pip"
+
+
+def pip_wheels() -> list[Path]:
+    return [wheel for folder in PIP_WHEELS for wheel in folder.glob("pip-*.whl")]
 
 
 def main(pins: str) -> None:
     began = time.monotonic()
     with one_at_a_time():
         # uv's cache shares its files with what was installed from it, and so their damage.
-        is_damaged = (VENV / "damaged").exists()
+        cache = ["--no-cache"] if (VENV / "damaged").exists() else []
         if not is_sound():
             say("making .venv")
             create()
-        network = (
-            "the packages could not be installed (see above): check the network, the disk and the clock, and repeat; "
-            "what is there by now is kept"
-        )
-        quiet_pip = ["--quiet", "--disable-pip-version-check", "--no-input"]
-        uv_pins = ["--require-hashes", "-r", str(REQUIREMENTS / "uv.txt")]
-        uv_program = str(VENV / "bin" / "uv")
-        run([str(python()), "-m", "pip", "install", *quiet_pip, *uv_pins], otherwise=network)
-        if not answers([uv_program, "--version"]):  # pip has a note of it, but the program is gone
-            again = ["--force-reinstall", *quiet_pip, *uv_pins]
-            run([str(python()), "-m", "pip", "install", *again], otherwise=network)
+        uv, uv_pins = VENV / "bin" / "uv", REQUIREMENTS / "uv.txt"
+        if f"uv=={''.join(said(uv, '--version').split()[1:2])} " not in uv_pins.read_text():
+            quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+            run(PYTHON, pip(), "install", *quiet, "--force-reinstall", "--require-hashes", "-r", uv_pins)
         wanted = REQUIREMENTS / f"{pins}.txt"
         count = sum(line[:1].isalnum() for line in wanted.read_text().splitlines())
         say(f"installing the {count} packages of requirements/{pins}.txt")
-        uv = [
-            uv_program,
-            "pip",
-            "sync",
-            "--quiet",
-            "--require-hashes",
-            *(["--no-cache"] if is_damaged else []),
-            "--python",
-            str(python()),
-            str(wanted),
-        ]
-        run(uv, otherwise=network)
+        for note in VENV.glob("holds-*.txt"):
+            note.unlink()
+        run(uv, "pip", "sync", "--quiet", "--require-hashes", *cache, "--python", PYTHON, wanted)
         # The lab and the service are imported from where they lie, by every kernel and test of this environment.
         packages = next((VENV / "lib").glob("python3*/site-packages"))
         (packages / "layerlab.pth").write_text(f"{ROOT}\n")
-        # The tests' pins contain the lab's, in the same versions.
-        for held in {"lab": ["lab"], "test": ["lab", "test"]}[pins]:
+        for held in {"lab", pins}:  # the tests' pins contain the lab's, in the same versions
             shutil.copyfile(REQUIREMENTS / f"{held}.txt", VENV / f"holds-{held}.txt")
-        if pins == "lab":
-            (VENV / "holds-test.txt").unlink(missing_ok=True)
         (VENV / "made-for").write_text(f"{ROOT}\n")
     say(f".venv is ready ({time.monotonic() - began:.0f} s)")
 

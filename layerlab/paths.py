@@ -6,10 +6,16 @@ import os
 from pathlib import Path
 from typing import Final
 
-from layerlab.errors import StorageError
+from layerlab.errors import LabError, StorageError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The repository's root."""
+
+if not (ROOT / "requirements.txt").is_file():  # as where somebody installed a wheel
+    raise LabError(
+        f"layerlab was installed in {ROOT}, without the Dockerfiles, the service and the notebooks that it is about",
+        remedy="clone its repository, and type there ./lab, or `pip install -e .`",
+    )
 
 
 def cache_directory() -> Path:

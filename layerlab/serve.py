@@ -147,7 +147,7 @@ def _quieten() -> None:
 
 
 def _environment(engine: Engine, token: str) -> dict[str, str]:
-    own_programs = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    own_programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     # The token goes by the environment: a command line can be read by every user of the machine.
     return {
         **os.environ,

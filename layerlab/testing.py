@@ -50,7 +50,6 @@ class Outcome:
 
 
 BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once, and they run in their order
-NBVAL: Final = ("--nbval", "--nbval-sanitize-with=tests/nbval.cfg", "--nbval-cell-timeout=300")
 # Files with few tests are not the quick ones: put last, as xdist would put them, they would run alone.
 IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
 # Those that use the engine often wait for it: so they have more workers than there are cores.
@@ -68,7 +67,7 @@ PARTS: Final = (
     ),
     Part("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
     Part("engine", (("pytest", "tests/engine", "-m=not long", *IN_ORDER, "-n=4"),), needs_engine=True),
-    Part("notebooks", (("pytest", "notebooks", *NBVAL, *BY_FILE, "-n=3"),), needs_engine=True),
+    Part("notebooks", (("pytest", "notebooks", "--nbval", *BY_FILE, "-n=3"),), needs_engine=True),
     Part("browser", (("pytest", "tests/browser", *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True),
 )
 ALL: Final = tuple(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import signal
+from functools import cache
 
+import pytest
 from hypothesis import settings
 
 # A machine that is busy is slow: that is no fault of what is tested.
@@ -26,3 +28,36 @@ def pytest_collection_finish() -> None:
     """Tell the garbage collector that what is there by now stays: it would look at all modules again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs an engine where there is none; `./lab test` gets one, and counts what is skipped as failed."""
+    if item.path.parent.name in {"engine", "browser"} and (why := _why_no_engine()):
+        pytest.skip(why)
+
+
+@cache
+def _why_no_engine() -> str:
+    """Why no engine can be used here; empty if one can."""
+    from layerlab.engine import connect
+    from layerlab.errors import EngineError
+
+    try:
+        connect().client.close()
+    except EngineError as error:
+        return error.one_line
+    return ""
+
+
+@pytest.fixture(scope="session")
+def own_images() -> None:
+    """Both images of the lab; `./lab test` has built them by now."""
+    from layerlab import making, workshop
+    from layerlab.engine import connect
+
+    engine = connect()
+    for name in workshop.RECIPES:
+        if not workshop.own_images(engine, name):
+            making.build_image(engine, name)
+    engine.client.close()

@@ -15,7 +15,7 @@ from markdown_it.token import Token
 from layerlab.paths import ROOT
 
 TEXTS = (
-    ROOT / "README.md",
+    *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "exercise").rglob("*.md")),
     *sorted((ROOT / "notebooks").glob("*.ipynb")),

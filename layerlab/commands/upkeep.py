@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import click
 
@@ -80,6 +81,11 @@ def test_command(  # noqa: PLR0917  # click calls it by names
     """
     if fast and everything:
         raise UsageError("--fast and --all exclude each other", remedy="choose one of them, or neither")
+    if find_spec("pytest") is None:
+        raise UsageError(
+            "the tests' packages are not in this environment",
+            remedy="./lab test installs them, and so does uv sync or pip install --group test",
+        )
     parts = [
         part
         for part in (testing.FAST if fast else testing.ALL if everything else testing.PARTS)

@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from layerlab import chromium
+from layerlab.errors import BrowserNotFound
 from layerlab.paths import ROOT
 
 ARTIFACTS: Final = ROOT / "artifacts" / "browser"
@@ -60,8 +61,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium without a window, with a profile of its own that goes away with it."""
+    try:
+        program = chromium.find()
+    except BrowserNotFound as error:
+        pytest.skip(error.one_line)
+    if program is None or chromium.missing_library():
+        pytest.skip(f"no Chromium that Playwright can drive: ./lab test installs one, or {chromium.CHOICE} names it")
     with sync_playwright() as playwright:
-        program = chromium.ensure()
         running = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
         yield running
         running.close()

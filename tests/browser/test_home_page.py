@@ -15,7 +15,7 @@ from tests.browser.accessibility import problems
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Service]:
+def running(own_images: None) -> Iterator[Service]:
     """A container of the optimised image."""
     engine = connect()
     with service.run(engine, workshop.resolve(engine, "optimized")) as container:

@@ -22,7 +22,7 @@ LARGEST = 5_000_000
 
 
 @pytest.fixture(scope="module")
-def single() -> Iterator[Image]:
+def single(own_images: None) -> Iterator[Image]:
     """The single-stage image: 37,000 files."""
     engine = connect()
     yield workshop.look(engine, "single")

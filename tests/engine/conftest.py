@@ -26,7 +26,7 @@ APPLETS = [
 ]
 
 
-FIRST = ("test_notebook_mistakes", "test_faults", "test_remote", "test_xray")
+FIRST = ("test_fresh_clone", "test_notebook_mistakes", "test_faults", "test_remote", "test_xray")
 """The files that take longest: begun last, one of them would run on alone."""
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import fcntl
 import itertools
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from layerlab.paths import ROOT
-
-COPIES: Final = ROOT / ".venv" / "copies"
+COPIES: Final = Path(sys.prefix) / "copies"
 
 
 @contextmanager

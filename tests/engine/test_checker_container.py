@@ -32,6 +32,7 @@ http.server.HTTPServer(place, Handler).serve_forever()
 """
 SERVE = 'CMD ["python", "-S", "/serve.py"]'
 
+pytestmark = pytest.mark.usefixtures("own_images")
 MakeImage = Callable[..., str]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from layerlab import making, workshop
 from layerlab import notebook as lab
 from layerlab.checker import history
 from layerlab.engine import Engine
@@ -15,15 +14,7 @@ from tests.examples import Example, examples
 WITH_ENGINE = [example for example in examples() if example.needs_engine]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _images(engine: Engine) -> None:
-    """Both images of the lab: what the examples look at."""
-    for name in workshop.RECIPES:
-        if not workshop.own_images(engine, name):  # `./lab test` has seen to that
-            making.build_image(engine, name)
-
-
-@pytest.mark.usefixtures("_readable_tags")
+@pytest.mark.usefixtures("_readable_tags", "own_images")
 @pytest.mark.parametrize("example", WITH_ENGINE, ids=str)
 def test_they_do_what_they_say(
     example: Example, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -153,7 +153,7 @@ def changed(engine: Engine, busybox_image: str, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(params=["changed", "single", "optimized"])
-def any_image(engine: Engine, request: pytest.FixtureRequest) -> str:
+def any_image(engine: Engine, own_images: None, request: pytest.FixtureRequest) -> str:
     """The image with all changes, and both of the lab's."""
     if request.param == "changed":
         return str(request.getfixturevalue("changed"))
@@ -206,6 +206,7 @@ class TestWaste:
 
 
 class TestSources:
+    @pytest.mark.usefixtures("own_images")
     @pytest.mark.parametrize("which", ["changed", "optimized"])
     def test_directories_and_export_agree(self, engine: Engine, which: str, request: pytest.FixtureRequest) -> None:
         """A walk of overlay2's directories finds exactly what ``docker save`` writes, entry by entry."""
@@ -283,6 +284,7 @@ class TestSources:
 
 
 @pytest.mark.fast
+@pytest.mark.usefixtures("own_images")
 class TestTheLabsImages:
     def test_lines(self, engine: Engine) -> None:
         """Every layer of the lab's own stages is tied to the instruction of the Dockerfile that made it."""

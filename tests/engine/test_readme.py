@@ -97,10 +97,11 @@ def test_the_exercise_from_the_first_line_on(engine: Engine, beside: Path) -> No
 
 
 def test_the_pins_are_what_their_commands_make(beside: Path) -> None:
-    """Compiled as docs/contributing.md says, the pins stay as they are, but for remarks: no `.in` file is ahead."""
+    """Compiled as docs/contributing.md says, the pins stay as they are, but for remarks: nothing is ahead of them."""
     for name in ("requirements", "exercise"):
         shutil.copytree(ROOT / name, beside / name)
-    shutil.copy2(ROOT / "requirements.txt", beside)
+    for name in ("requirements.txt", "pyproject.toml"):
+        shutil.copy2(ROOT / name, beside)
     lines = block("docs/contributing.md", ".venv/bin/uv pip compile")
     assert len(lines) == 5
     for line in lines:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from layerlab import exercise, testing
+from layerlab import exercise
 from layerlab.paths import ROOT
 from tests.documents import DOCUMENTS, Document
 from tests.unit.command_lines import explains
@@ -28,7 +28,11 @@ RUN_BY = {
     "./lab test ...": "tests.unit.test_testing:TestParts.test_options_leave_parts_out",
     ".venv/bin/uv pip compile ...": "tests.engine.test_readme:test_the_pins_are_what_their_commands_make",
     ".venv/bin/python -m layerlab.notebook_files ...": "tests.engine.test_readme:test_notebooks_are_run_and_saved",
-    ".venv/bin/python -m pytest --nbval ...": "tests.unit.test_documentation:test_notebooks_are_tested_as_written",
+    ".venv/bin/pytest": "tests.engine.test_fresh_clone:TestPinned.test_pytest",
+    ".venv/bin/pytest --nbval ...": "tests.engine.test_fresh_clone:TestPinned.test_nbval",
+    "cd notebooks && ../.venv/bin/jupyter lab": "tests.engine.test_fresh_clone:TestPinned.test_jupyter_lab",
+    "uv sync && uv run lab": "tests.engine.test_fresh_clone:test_uv",
+    "pip install -e .": "tests.engine.test_fresh_clone:test_pip",
     ".venv/bin/python -m layerlab.manual": "tests.unit.test_manual:test_the_page_is_what_the_commands_say_now",
     ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
     ".venv/bin/python -m tests.external_links": "tests.unit.test_external_links:test_each_link_is_asked_for",
@@ -136,18 +140,3 @@ def test_the_tests_are_there(test: str) -> None:
 
 def _is_like(line: str, pattern: str) -> bool:
     return line.startswith(pattern.removesuffix("...").rstrip()) if pattern.endswith("...") else line == pattern
-
-
-def test_notebooks_are_tested_as_written() -> None:
-    """docs/contributing.md gives the options with which `./lab test` runs nbval."""
-    (line,) = (
-        line
-        for block in DOCUMENTS["docs/contributing.md"].shell_blocks()
-        for line in block
-        if "--nbval" in line and "pytest" in line
-    )
-    words = shlex.split(line.replace("--nbval-sanitize-with ", "--nbval-sanitize-with="))
-
-    assert words[:3] == [".venv/bin/python", "-m", "pytest"]
-    assert {word for word in words[3:] if word.startswith("-")} <= set(testing.NBVAL)
-    assert words[-1] == "notebooks"

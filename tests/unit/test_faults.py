@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import pytest
 import requests
 
 from layerlab import __main__ as program
-from layerlab import engine, locks, paths, workshop
+from layerlab import bootstrap, cli, engine, locks, paths, workshop
 from layerlab.build.failures import _from_outside
 from layerlab.errors import StorageError
+from layerlab.paths import ROOT
 
 INTERRUPTED = """
 import os
@@ -114,6 +116,43 @@ class TestDamage:
         with pytest.raises(ValueError, match="ours") as caught:
             int("ours")
         assert not program.is_damage(caught.value)
+
+    @pytest.mark.parametrize(("made_by", "remedy"), [("./lab", "repeat the command"), ("uv", "install it again")])
+    def test_only_what_the_lab_made_is_made_anew(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        made_by: str,
+        remedy: str,
+    ) -> None:
+        """Another environment is its owner's to mend, and nothing is written there."""
+
+        def damaged() -> int:
+            raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
+
+        for name, value in {"ROOT": tmp_path, "VENV": tmp_path}.items():
+            monkeypatch.setattr(bootstrap, name, value)
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+        monkeypatch.setattr(cli, "main", damaged)
+        if made_by == "./lab":
+            (tmp_path / "made-for").write_text(f"{tmp_path}\n")
+
+        assert program.run() == 2
+        assert f" is damaged (No module named 'pandas'): {remedy}" in capsys.readouterr().err
+        assert (tmp_path / "damaged").exists() == (made_by == "./lab")
+
+    @pytest.mark.slow
+    def test_what_lacks_the_repository_says_so(self, tmp_path: Path) -> None:
+        """As what a wheel installs."""
+        shutil.copytree(ROOT / "layerlab", tmp_path / "layerlab", ignore=shutil.ignore_patterns("__pycache__"))
+        done = subprocess.run(
+            [sys.executable, "-m", "layerlab", "doctor"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"lab: layerlab was installed in {tmp_path}, without")
+        assert done.stderr.count("\n") == 1
 
 
 class TestWords:

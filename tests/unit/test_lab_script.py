@@ -65,10 +65,11 @@ class TestLab:
             lambda root: (root / ".venv/holds-lab.txt").unlink(),
             lambda root: (root / "requirements/lab.txt").write_text("lab==2\n"),
             lambda root: (root / ".venv/made-for").write_text("/somewhere/else\n"),
+            lambda root: (root / ".venv/bin/lab").touch(),
             lambda root: (root / ".venv/bin/python").unlink(),
             lambda root: shutil.rmtree(root / ".venv"),
         ],
-        ids=["no pins", "pins changed", "moved", "no python", "no .venv"],
+        ids=["no pins", "pins changed", "moved", "installed into", "no python", "no .venv"],
     )
     def test_an_environment_that_is_not_up_to_date_is_made_so_first(self, repository: Path, damage: object) -> None:
         """Whatever is wrong with it, bootstrap mends it; if that fails, its status is the lab's."""
