@@ -28,6 +28,7 @@ class Budget:
             as large.
         database_bytes: Bytes of the package databases that are read.
         claims: Paths and packages that these name.
+        searched: Entries that are gone through to find what was in a directory that something else replaces.
     """
 
     entries: int = MOST_ENTRIES
@@ -36,6 +37,7 @@ class Budget:
     expanded: int = 2**34
     database_bytes: int = 256_000_000
     claims: int = 5_000_000
+    searched: int = 200_000_000
 
     def spend(self, path: str, target: str = "", size: int = 0) -> None:
         """Account for one more entry, what it leads to, and the bytes that it claims.
@@ -71,3 +73,13 @@ class Budget:
         self.claims -= claims
         if self.database_bytes < 0 or self.claims < 0:
             raise damaged("its package databases are larger than those of any image")
+
+    def search(self, entries: int) -> None:
+        """Account for going through all entries of a layer.
+
+        Raises:
+            ArchiveError: it is done too often.
+        """
+        self.searched -= entries
+        if self.searched < 0:
+            raise damaged("again and again something else replaces a directory")

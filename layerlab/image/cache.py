@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from layerlab.image.layer import KINDS, Claim, Layer
 from layerlab.paths import cache_directory
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Part of every key: raise it when what a scan finds changes."""
 LARGEST_CACHE: Final = 200_000_000
 """Bytes of all entries; beyond it those that were not used for longest are removed."""

@@ -1,15 +1,17 @@
 """Layers as archives hold them: a tar of what changed, with whiteouts as files of special names.
 
-The format is ``layer.md`` of the OCI image specification. Nothing is ever extracted. What no engine would write is
-refused: names that lead outside, files that have entries below them, hard links to nothing.
+The format is ``layer.md`` of the OCI image specification. Nothing is ever extracted, but each entry is put where
+extracting it into an empty folder would: symbolic links on the way to it are followed, and what comes later replaces
+what is there. What no engine would extract is refused: names and links that lead outside, files that have entries
+below them, hard links to nothing.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,12 +19,15 @@ from layerlab.image.budget import Budget
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases, remembered
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 from layerlab.image.stream import Hashed, Stream, damaged
-from layerlab.image.tar import LONGEST_NAME, Member, members
+from layerlab.image.tar import Member, members
 
 WHITEOUT: Final = ".wh."
 OPAQUE: Final = ".wh..wh..opq"
 AUFS: Final = ".wh..wh."
 """What AUFS kept for itself begins so; it is in old archives and means nothing."""
+
+MOST_LINKS: Final = 40
+"""Symbolic links that are followed to one entry, as the kernel does."""
 
 _NOT_PLAIN: Final = frozenset(["", ".", "/"])
 _KINDS: Final = {"0": FILE, "2": SYMLINK, "3": DEVICE, "4": DEVICE, "5": DIRECTORY, "6": FIFO}
@@ -56,17 +61,55 @@ def scan(pieces: Iterable[bytes], budget: Budget) -> tuple[Layer, str]:
 def absolute(name: str) -> str:
     """The path within the image that an archive's name stands for; ``/`` for the root.
 
-    A name that begins with a slash means the same without it, as for every engine.
+    A name that begins with a slash means the same without it, and ``a/../b`` the same as ``b``, as for every engine.
 
     Raises:
         ArchiveError: it leads outside.
     """
     if name[:1] not in _NOT_PLAIN and name[-1] != "/" and not ("/." in name or "//" in name or "\0" in name):
         return f"/{name}"
-    parts = [part for part in name.split("/") if part not in {"", "."}]
-    if ".." in parts or "\0" in name:
-        raise damaged("a name that leads outside of the archive")
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part == "..":
+            if not parts:
+                raise damaged("a name that leads outside of the archive")
+            parts.pop()
+        elif part not in {"", "."}:
+            parts.append(part)
+    if "\0" in name:
+        raise damaged("a name with a null byte")
     return f"/{'/'.join(parts)}"
+
+
+def followed(folder: str, target: Callable[[str], str | None]) -> str:
+    """Where a folder is, once the symbolic links on the way are followed within the image.
+
+    Args:
+        folder: An absolute path, or nothing for the root; it may not be there yet.
+        target: What the symbolic link at a path says; None if none is there.
+
+    Raises:
+        ArchiveError: a link leads outside, or in a circle.
+    """
+    at, parts, left = "", folder.split("/")[::-1], MOST_LINKS
+    while parts:
+        part = parts.pop()
+        if part == "..":
+            if not at:
+                raise damaged(f"symbolic links on the way to {folder!r} that lead outside of the image")
+            at = at.rpartition("/")[0]
+        elif part not in {"", "."}:
+            path = f"{at}/{part}"
+            said = target(path)
+            if said is None:
+                at = path
+                continue
+            left -= 1
+            if left < 0:
+                raise damaged(f"symbolic links on the way to {folder!r} that lead in a circle")
+            parts += said.split("/")[::-1]
+            at = "" if said.startswith("/") else at
+    return at
 
 
 @dataclass
@@ -81,12 +124,12 @@ class _Entries:
     later: dict[str, str] = field(default_factory=dict)  # hard links whose target has not come yet
     whiteouts: set[str] = field(default_factory=set)
     opaques: set[str] = field(default_factory=set)
-    links: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)  # targets of the symbolic links
     texts: dict[str, bytes] = field(default_factory=dict)  # of package databases
     linked: list[str] = field(default_factory=list)  # hard links that may be further names of these
 
     def add(self, member: Member, stream: Stream) -> None:
-        path = absolute(member.name)
+        path = self._path(member.name)
         if path == "/":
             return
         self.budget.spend(path, member.link, member.apparent_size)
@@ -96,22 +139,36 @@ class _Entries:
         if base.startswith(WHITEOUT):
             self._take_away(folder, base)
             return
+        if path in self.folders and member.kind != "5":
+            self._remove(path)
         if self.later:
             self.later.pop(path, None)
         self.texts.pop(path, None)
         if member.kind == "1":
             if is_database(path):
                 self.linked.append(path)
-            self._link(path, absolute(member.link))
+            self._link(path, self._path(member.link))
             return
         kind = _KINDS[member.kind]
         # Archives give symbolic links any mode; on Linux each has this one.
         mode = 0o777 if kind == SYMLINK else member.mode
         self._put(path, kind, self._row(kind, member.apparent_size, mode, member.uid, member.gid))
-        if kind == SYMLINK and not folder and len(member.link) <= LONGEST_NAME:
+        if kind == SYMLINK:
             self.links[path] = member.link
         if kind == FILE and is_database(path) and member.size <= LARGEST_DATABASE:
             self.texts[path] = self._remembered(path, stream.read(member.size))
+
+    def _path(self, name: str) -> str:
+        """Where an entry of this name is put."""
+        path = absolute(name)
+        folder, _, base = path.rpartition("/")
+        return path if folder in self.folders else f"{followed(folder, self._target)}/{base}"
+
+    def _target(self, path: str) -> str | None:
+        target = self.links.get(path)
+        if target is not None:
+            self.budget.spend(path, target)
+        return target
 
     def _remembered(self, path: str, text: bytes) -> bytes:
         self.budget.remember(len(text), remembered(path, text))
@@ -125,14 +182,21 @@ class _Entries:
 
     def _put(self, path: str, kind: int, row: int) -> None:
         if kind == DIRECTORY:
-            if path in self.rows and path not in self.folders:
-                raise damaged(f"{path!r} is a directory and something else at once")
             self.folders.add(path)
             self.implied.discard(path)
-        elif path in self.folders:
-            raise damaged(f"{path!r} is a directory and something else at once")
         self.links.pop(path, None)
         self.rows[path] = row
+
+    def _remove(self, folder: str) -> None:
+        """Take out a directory in whose place something else is put, and all that is in it so far."""
+        self.budget.search(len(self.rows))
+        below = f"{folder}/"
+        by_path: tuple[dict[str, Any], ...] = (self.rows, self.later, self.links, self.texts)
+        for known in by_path:
+            for path in [path for path in known if path.startswith(below)]:
+                del known[path]
+        for paths in (self.folders, self.implied, self.whiteouts, self.opaques):
+            paths.difference_update([path for path in paths if path == folder or path.startswith(below)])
 
     def _imply(self, folder: str) -> None:
         """Add the directories that have no entry of their own (yet)."""
@@ -157,14 +221,15 @@ class _Entries:
     def _link(self, path: str, target: str) -> None:
         row = self.rows.get(target)
         if row is None:
-            if path in self.folders:
-                raise damaged(f"{path!r} is a directory and something else at once")
             self.rows.pop(path, None)
+            self.links.pop(path, None)
             self.later[path] = target
         elif target in self.folders:
             raise damaged(f"a hard link to the directory {target!r}")
         else:
             self._put(path, self.columns[0][row], row)
+            if target in self.links:
+                self.links[path] = self.links[target]
 
     def _resolve(self) -> dict[str, str]:
         """Tie links to targets that came after them; what remains are links to the layers below."""
@@ -202,7 +267,7 @@ class _Entries:
             borrowed=borrowed,
             whiteouts=list(self.whiteouts),
             opaques=list(self.opaques),
-            links=self.links,
+            links={path: target for path, target in self.links.items() if path.count("/") == 1},
             claims=claims,
         )
 

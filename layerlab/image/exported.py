@@ -15,7 +15,7 @@ import requests
 from layerlab.engine import Engine, gone
 from layerlab.errors import ArchiveError
 from layerlab.image.budget import Budget
-from layerlab.image.changeset import absolute
+from layerlab.image.changeset import absolute, followed
 from layerlab.image.compression import expanded, recognised
 from layerlab.image.stream import Hashed, Stream
 from layerlab.image.tar import BLOCK, Member, is_tar, members
@@ -113,11 +113,24 @@ def _layer(
     if not is_tar(inner.peek(BLOCK)):
         return "", {}
     found = {}
+    links: dict[str, str] = {}
     for member in members(inner):
-        if is_plain(member) and (path := absolute(member.name)) in paths:
+        path = _placed(member.name, links)
+        links.pop(path, None)
+        if member.kind == "2":
+            links[path] = member.link
+        elif member.kind == "1" and (target := _placed(member.link, links)) in links:
+            links[path] = links[target]
+        elif is_plain(member) and path in paths:
             found[path] = use(inner.pieces(member.size))
     inner.drain()
     return hashed.digest, found
+
+
+def _placed(name: str, links: dict[str, str]) -> str:
+    """Where an entry of this name is, see `changeset`, given the symbolic links of the layer so far."""
+    folder, _, base = absolute(name).rpartition("/")
+    return f"{followed(folder, links.get)}/{base}"
 
 
 def from_container(

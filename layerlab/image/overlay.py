@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import os
 import re
 import stat
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from layerlab.image.changeset import AUFS, WHITEOUT, absolute, followed
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 
@@ -34,8 +38,8 @@ _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE: Final = "trusted.overlay.opaque"
 _REDIRECT: Final = "trusted.overlay.redirect"
 _CAP_SYS_ADMIN: Final = 21
-_WHITEOUT: Final = re.compile(rb'"name":"((?:[^"]*/)?\.wh\.(?!\.wh\.)[^"/]*)"')
-_RAW_NAME: Final = re.compile(rb'"name_raw":"([^"]*)"')
+_NAME: Final = re.compile(rb'"name":"([^"]*)"')
+_ODD_NAME: Final = re.compile(rb'"name(_raw)?":("(?:[^"\\]|\\.)*")')
 _BLOCK: Final = 2**22
 _MANY: Final = 20_000
 
@@ -64,46 +68,31 @@ def can_read() -> bool:
     )
 
 
-def scan(directory: str) -> Layer:
+def scan(directory: str, archive: Path | None = None) -> Layer:
     """Walk the directory of one layer. No symbolic link is followed, and no file is opened but package databases.
 
+    Two things only the archive tells that a layer was unpacked from. Where it has a whiteout beside a directory of
+    that name, unpacking puts the directory in the whiteout's place: the kernel then shows what the layers below have
+    in it, which the OCI image specification says is gone. And a directory that no entry describes, only the paths of
+    others, looks like any other once it is unpacked.
+
+    Args:
+        directory: The layer's.
+        archive: What the engine keeps to write the archive anew, ``tar-split.json.gz``; None where there is none.
+
     Raises:
-        OSError: it cannot be read, or goes away meanwhile.
-        UnusualLayerError: it holds a renamed directory whose content lies elsewhere.
+        OSError: something cannot be read, or goes away meanwhile.
+        UnusualLayerError: it holds what only the kernel or the archive can put together.
+        ArchiveError: the archive names what lies outside.
     """
     root = os.open(directory, _DIRECTORY)
     try:
-        return _scan(root)
+        return _scan(root, archive)
     finally:
         os.close(root)
 
 
-def count_whiteouts(archive: Path) -> int:
-    """How many whiteouts the archive had that a layer was unpacked from.
-
-    Where an archive has a whiteout beside a directory of that name, unpacking puts the directory in the whiteout's
-    place: the kernel then shows what the layers below have in it, which the OCI image specification says is gone. The
-    directory alone does not tell. What the engine keeps to write the archive anew (``tar-split``: JSON objects, one a
-    line, of which those of type 1 name an entry) does.
-
-    Args:
-        archive: The engine's ``tar-split.json.gz`` of the layer.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    names: set[bytes] = set()
-    with gzip.open(archive) as lines:
-        for block in iter(lambda: lines.read(_BLOCK) + lines.readline(), b""):
-            if b".wh." in block:
-                names.update(_WHITEOUT.findall(block))
-            if b'"name_raw"' in block:  # of a name that is not UTF-8
-                raw = map(base64.b64decode, _RAW_NAME.findall(block))
-                names.update(name for name in raw if _WHITEOUT.search(b'"name":"%s"' % name))
-    return len(names)
-
-
-def _scan(root: int) -> Layer:
+def _scan(root: int, archive: Path | None) -> Layer:
     found = _Found()
     stats: list[os.stat_result] = []
     todo = [""]
@@ -128,7 +117,7 @@ def _scan(root: int) -> Layer:
         if len(stats) > _MANY:
             found.take(stats)
     found.take(stats)
-    return _layer(root, found)
+    return _layer(root, found, archive)
 
 
 @dataclass
@@ -162,7 +151,7 @@ def _is_opaque(handle: int, attributes: list[str]) -> bool:
     return True
 
 
-def _layer(root: int, found: _Found) -> Layer:
+def _layer(root: int, found: _Found, archive: Path | None) -> Layer:
     paths = found.paths
     modes, inodes, links, uids, gids, sizes = map(np.concatenate, zip(*found.parts, strict=True))
     found.parts.clear()
@@ -185,11 +174,60 @@ def _layer(root: int, found: _Found) -> Layer:
     return assemble(
         paths,
         [kinds, sizes, modes & 0o7777, uids, gids, inodes],
+        implied=_implied(root, paths, kinds, whiteouts, archive) if archive is not None else set(),
         whiteouts=whiteouts,
         opaques=found.opaques,
         links={path: os.readlink(f".{path}", dir_fd=root) for path in in_root},
         claims=read_databases(_texts(root, paths)),
     )
+
+
+def _implied(root: int, paths: list[str], kinds: NDArray[np.int64], whiteouts: list[str], archive: Path) -> set[str]:
+    """The directories that no entry of the archive describes.
+
+    Raises:
+        UnusualLayerError: the archive has other whiteouts.
+    """
+    directories, links = (
+        {paths[index] for index in np.flatnonzero(kinds == kind).tolist()} for kind in (DIRECTORY, SYMLINK)
+    )
+
+    def target(path: str) -> str | None:
+        return os.readlink(f".{path}", dir_fd=root) if path in passed else None
+
+    left, marks, passed = set(directories), set(), set()
+    for name in _names(archive):
+        folder, _, base = absolute(name).rpartition("/")
+        if folder and folder not in directories:
+            folder = followed(folder, target)
+        path = f"{folder}/{base}"
+        left.discard(path)
+        if path in links:
+            passed.add(path)
+        elif base.startswith(WHITEOUT) and not base.startswith(AUFS):
+            marks.add(f"{folder}/{base.removeprefix(WHITEOUT)}")
+    if marks != set(whiteouts):
+        raise UnusualLayerError("a whiteout beside what it is about")
+    return left
+
+
+def _names(archive: Path) -> Iterator[str]:
+    """The names of an archive's entries: JSON objects, one a line, of which some have a name.
+
+    Raises:
+        UnusualLayerError: there is no making sense of it.
+    """
+    try:
+        with gzip.open(archive) as lines:
+            for block in iter(lambda: lines.read(_BLOCK) + lines.readline(), b""):
+                if b"\\" not in block and b'"name_raw"' not in block:  # which is several times as fast
+                    yield from map(bytes.decode, _NAME.findall(block))
+                    continue
+                for is_raw, text in _ODD_NAME.findall(block):
+                    name = json.loads(text)
+                    yield base64.b64decode(name).decode("utf-8", "surrogateescape") if is_raw else name
+    except (EOFError, ValueError, zlib.error) as error:
+        raise UnusualLayerError("notes about its archive that cannot be read") from error
 
 
 def _texts(root: int, paths: list[str]) -> dict[str, bytes]:

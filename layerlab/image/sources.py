@@ -165,8 +165,7 @@ def _from_directories(
         for number, (path, diff_id) in enumerate(zip(directories, diff_ids, strict=True)):
             if watch:
                 watch.say(f"layer {number + 1} of {len(diff_ids)}")
-            # Below the lowest layer there is nothing that it could take away.
-            layers.append(_directory(path, diff_id, _origin(engine, diff_ids[: number + 1]) if number else None))
+            layers.append(_directory(path, diff_id, _origin(engine, diff_ids[: number + 1])))
     except (OSError, overlay.UnusualLayerError):
         return None
     cache.prune()
@@ -226,7 +225,7 @@ def _origin(engine: Engine, diff_ids: list[str]) -> Path:
     return layers / chain.replace(":", "/") / "tar-split.json.gz"
 
 
-def _directory(path: str, diff_id: str, origin: Path | None) -> Layer:
+def _directory(path: str, diff_id: str, origin: Path) -> Layer:
     """One layer from its directory.
 
     An engine never changes a layer's directory. Path, inode and times together name it: another engine at the same
@@ -239,9 +238,7 @@ def _directory(path: str, diff_id: str, origin: Path | None) -> Layer:
     )  # fmt: skip
     layer = cache.load_layer(key)
     if layer is None:
-        layer = overlay.scan(path)
-        if origin is not None and len(layer.whiteouts) != overlay.count_whiteouts(origin):
-            raise overlay.UnusualLayerError("a whiteout beside what it is about")
+        layer = overlay.scan(path, origin)
         cache.store_layer(key, layer)
     return layer
 

@@ -390,7 +390,13 @@ def _without_dangling_links(entries: list[Entry], kinds: dict[str, str], below: 
     """The entries but for hard links that lead to directories, nowhere, or in a circle."""
     links = [entry for entry in entries if entry.kind == "link"]
     known = {path for path, kind in kinds.items() if kind not in {"link", "directory", "mark"}}
-    known |= {path for path, seen in below.tree.items() if seen.kind == "file" and path not in kinds}
+    known |= {
+        path
+        for path, seen in below.tree.items()
+        if seen.kind == "file"
+        and path not in kinds
+        and all(kinds.get(parent, "directory") == "directory" for parent in _parents(path))
+    }
     while ready := [entry for entry in links if entry.target in known and entry.path not in known]:
         known |= {entry.path for entry in ready}
     return [entry for entry in entries if entry.kind != "link" or (entry.path in known and entry.target in known)]

@@ -62,10 +62,14 @@ class TestEntries:
         assert layer(Entry("l", "symlink", target="x", mode=0o644)).modes.tolist() == [0o777]
 
     def test_ways_to_write_a_path(self) -> None:
-        """Slashes and ``./`` at the beginning, doubled or at the end mean nothing, and the root is no entry."""
-        found = layer(directory("./"), directory("./a//b/"), file("a/./b/c", 1), file("/etc/passwd", 1))
+        """Slashes, ``./`` and what ``..`` takes back mean nothing, and the root is no entry."""
+        found = layer(
+            *(directory("./"), directory("./a//b/"), file("a/./b/c", 1), file("/etc/passwd", 1)),
+            *(file("a/../d", 1), file("no/such/../../e/f", 1), link("g", "./a/x/../../d"), whiteout("a/../h")),
+        )
 
-        assert found.paths == ["/a", "/a/b", "/a/b/c", "/etc", "/etc/passwd"]
+        assert found.paths == ["/a", "/a/b", "/a/b/c", "/d", "/e", "/e/f", "/etc", "/etc/passwd", "/g"]
+        assert (found.bytes, found.whiteouts) == (4, ("/h",))
 
     def test_directories_that_only_paths_imply(self) -> None:
         """A directory without an entry is there, and known as such, until an entry describes it."""
@@ -116,6 +120,70 @@ class TestEntries:
         ]
 
 
+class TestSymbolicLinks:
+    """Entries are where extracting puts them; test_image_overlay.py has the kernel's word for it."""
+
+    def test_entries_below_one(self) -> None:
+        """An entry, a whiteout and an opaque mark below a symbolic link are where it leads."""
+        found = layer(
+            *(directory("usr/bin"), symlink("bin", "usr/bin"), file("bin/tool", 5), directory("bin/sub", mode=0o700)),
+            *(file("bin/deep/file", 1), whiteout("bin/gone"), opaque("bin")),
+        )
+
+        assert found.paths == [
+            *("/bin", "/usr", "/usr/bin", "/usr/bin/deep", "/usr/bin/deep/file", "/usr/bin/sub", "/usr/bin/tool"),
+        ]
+        assert (found.whiteouts, found.opaques) == (("/usr/bin/gone",), ("/usr/bin",))
+        assert [found.paths[index] for index in found.implied] == ["/usr", "/usr/bin/deep"]
+
+    @pytest.mark.parametrize(
+        "links",
+        [
+            [symlink("e/up", "/d"), symlink("l", "e/up")],
+            [symlink("l", "d/")],
+            [symlink("l", "./e/../d")],
+            [symlink("l", "m"), symlink("m", "n"), symlink("n", "d")],
+            [symlink("e/up", "../d"), symlink("l", "/e/up")],
+            [symlink("m", "e"), symlink("l", "m/../d")],
+            [symlink("m", "d"), link("l", "m")],
+        ],
+    )
+    def test_ways_to_lead_somewhere(self, links: list[Entry]) -> None:
+        """Absolute and relative targets, through others and through hard links, lead within the image."""
+        found = layer(directory("d"), directory("e"), *links, file("l/x", 1), link("y", "l/x"))
+
+        assert {"/d/x", "/y"} < set(found.paths)
+        assert found.bytes == 1
+
+    def test_where_nothing_is_yet(self) -> None:
+        """What a symbolic link leads to may be a directory of a layer below (for containerd; Docker refuses it)."""
+        found = layer(symlink("bin", "usr/bin"), file("bin/tool", 5))
+
+        assert found.paths == ["/bin", "/usr", "/usr/bin", "/usr/bin/tool"]
+        assert [found.paths[index] for index in found.implied] == ["/usr", "/usr/bin"]
+
+    def test_of_a_layer_below(self) -> None:
+        """A layer is unpacked by itself: what lies below a lower layer's link replaces it with a directory."""
+        assert layer(file("bin/tool", 5)).paths == ["/bin", "/bin/tool"]
+
+    def test_entries_that_came_before(self) -> None:
+        """A symbolic link or a file takes the place of a directory, and of all that is in it so far."""
+        entries = [file("d/e/x", 1), link("d/y", "d/e/x"), whiteout("d/z"), link("d/e/later", "elsewhere")]
+        found = layer(*entries, file("elsewhere", 2), directory("f"), symlink("d", "f"), file("d/new", 3))
+
+        assert found.paths == ["/d", "/elsewhere", "/f", "/f/new"]
+        assert (found.whiteouts, found.implied, found.bytes) == ((), (), 5)
+
+    def test_the_last_one_counts(self) -> None:
+        """A directory takes a link's place, and what comes then lies in it."""
+        found = layer(
+            *(directory("a"), symlink("l", "a"), file("l/x", 1), directory("l"), file("l/y", 2)),
+            *(symlink("m", "a"), symlink("m", "l"), file("m/z", 3)),
+        )
+
+        assert found.paths == ["/a", "/a/x", "/l", "/l/y", "/l/z", "/m"]
+
+
 class TestHardLinks:
     def test_names_of_one_inode(self) -> None:
         """Names that link to each other are one inode, which counts once."""
@@ -159,17 +227,20 @@ class TestHostile:
             ([file("../etc/passwd")], "outside"),
             ([file("a/../../b")], "outside"),
             ([link("a", "../../etc/passwd")], "outside"),
+            ([file("/../etc/passwd")], "outside"),
+            ([directory("etc"), symlink("up", "../etc"), file("up/passwd")], "outside"),
+            ([directory("etc"), symlink("a/b/up", "../../../etc"), file("a/b/up/passwd")], "outside"),
+            ([directory("a"), symlink("up", "a/../.."), link("x", "up/y")], "outside"),
+            ([symlink("l", "l"), file("l/x")], "circle"),
+            ([symlink("l", "m"), symlink("m", "/l"), whiteout("l/x")], "circle"),
+            ([symlink("l", "f"), file("f"), file("l/x")], "at once"),
             ([link("a", "a")], "circle"),
             ([link("a", "b"), link("b", "a")], "circle"),
             ([link("a", "b"), link("b", "c"), link("c", "b")], "circle"),
             ([directory("d"), link("a", "d")], "directory"),
             ([link("a", "d"), file("d/x")], "directory"),
             ([file("d"), file("d/x")], "at once"),
-            ([file("d/x"), file("d")], "at once"),
-            ([directory("d"), symlink("d", "x")], "at once"),
-            ([symlink("d", "x"), directory("d")], "at once"),
             ([link("d", "below"), file("d/x")], "at once"),
-            ([file("d/x"), link("d", "below")], "at once"),
             ([directory("d"), link("d", "d/x"), file("d/x")], "at once"),
             ([file(".wh.")], "whiteout of nothing"),
             ([file("a/.wh...")], "whiteout of nothing"),
@@ -203,6 +274,23 @@ class TestHostile:
 
         with pytest.raises(ArchiveError, match="package databases are larger"):
             layer(record, budget=budget)
+
+    def test_replacing_directories_has_a_budget(self) -> None:
+        """Each directory that something else replaces is a search for what was in it."""
+        entries = [file(f"f{number}") for number in range(50)]
+        replaced = [entry for _ in range(3) for entry in (file("d/x"), file("d"), whiteout("d"), directory("d"))]
+
+        assert len(layer(*entries, *replaced, budget=Budget(searched=160))) == 51
+        with pytest.raises(ArchiveError, match="replaces a directory"):
+            layer(*entries, *replaced, budget=Budget(searched=140))
+
+    def test_following_links_has_a_budget(self) -> None:
+        """A symbolic link costs whenever it is followed, so that few bytes cannot take for ever."""
+        entries = [symlink("l", "./" * 300 + "d"), directory("d"), *(file(f"l/{number}") for number in range(10))]
+
+        assert len(layer(*entries, budget=Budget(characters=10_000))) == 12
+        with pytest.raises(ArchiveError, match="more entries"):
+            layer(*entries, budget=Budget(characters=5000))
 
     def test_sizes_have_a_budget(self) -> None:
         """Sparse files may claim any size; together they cannot be larger than any disk."""

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from layerlab.image import contents as reading
+from layerlab.image import read
 from layerlab.image.contents import Contents
 from tests.unit.image_folders import contents, layer
+from tests.unit.image_truth import Entry, directory, link, saved, symlink, tar
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +80,17 @@ def test_targets_of_links_are_told_but_not_followed(tmp_path: Path) -> None:
     assert image.target(None, "/link") == "/etc/hostname"
     assert image.read(None, "/link") is None
     assert image.target(None, "/file") is None
+
+
+def test_files_below_links_of_an_archive(tmp_path: Path) -> None:
+    """What an archive names through symbolic links, or with dots, is read under the path where it is."""
+    lower = [directory("usr/bin"), symlink("bin", "usr/bin"), Entry("bin/tool", content=b"tool")]
+    upper = [symlink("s", "d"), link("t", "s"), Entry("d/./e/../x", content=b"x"), Entry("t/y", content=b"y")]
+    path = tmp_path / "image.tar"
+    path.write_bytes(saved([tar(lower), tar([*upper, link("z", "t/y")])]))
+    found = reading.of(None, read(None, str(path)))
+
+    assert [found.read(None, name) for name in ("/usr/bin/tool", "/d/x", "/d/y", "/z")] == [b"tool", b"x", b"y", b"y"]
 
 
 def test_digests_are_remembered(two: Contents, monkeypatch: pytest.MonkeyPatch) -> None:

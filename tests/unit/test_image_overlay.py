@@ -7,16 +7,24 @@ import gzip
 import io
 import json
 import os
+import shutil
 import socket
 import tarfile
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
 
+from layerlab.errors import ArchiveError
 from layerlab.image import overlay
 from layerlab.image.changeset import Budget, scan
-from tests.unit.image_truth import differences
+from tests.unit.image_truth import Entry, differences, tar
 
 STATUS = "Package: tool\nStatus: install ok installed\nVersion: 1.2\n"
 
@@ -163,32 +171,137 @@ class TestCanRead:
         assert overlay.can_read() == expected
 
 
-class TestCountWhiteouts:
-    def write(self, folder: Path, *names: str) -> Path:
-        """What the engine keeps of an archive with entries of these names."""
-        path = folder / "tar-split.json.gz"
-        lines = []
+def notes(folder: Path, names: Iterable[str]) -> Path:
+    """What the engine keeps of an archive with entries of these names."""
+    path = folder / "tar-split.json.gz"
+    lines = []
+    for name in names:
+        try:
+            named = {"name": name} if name.encode() else {}
+        except UnicodeEncodeError:
+            named = {"name_raw": base64.b64encode(os.fsencode(name)).decode()}
+        lines += [{"type": 2, "payload": base64.b64encode(bytes(512)).decode()}, {"type": 1, **named}]
+    path.write_bytes(gzip.compress("\n".join(json.dumps(line, separators=(",", ":")) for line in lines).encode()))
+    return path
+
+
+class TestWhatOnlyTheArchiveTells:
+    def implied(self, tree: Path, folder: Path, *names: str) -> list[str]:
+        found = overlay.scan(str(tree), notes(folder, names))
+        return [found.paths[index] for index in found.implied]
+
+    def test_directories_that_no_entry_describes(self, tree: Path, tmp_path: Path) -> None:
+        """A directory that the archive does not name was made for what lies in it."""
+        names = ["./usr/", "/usr//bin/tool", "a", "x/../tmp/", "tmp/pipe", "var/lib/dpkg/info/tool.list"]
+
+        expected = ["/usr/bin", "/var", "/var/lib", "/var/lib/dpkg", "/var/lib/dpkg/info"]
+        assert self.implied(tree, tmp_path, *names) == expected
+        assert (
+            self.implied(tree, tmp_path, "loop", "loop/usr/bin/", "loop/loop/var/", "var/lib", *names) == expected[3:]
+        )
+
+    def test_names_that_are_escaped(self, tmp_path: Path) -> None:
+        """Names with quotes and control characters are read as they are, and so are those that are no text."""
+        names = ['say "name":"x"', "back\\slash", "new\nline", "caf\udce9", "é", "<&>"]
         for name in names:
-            try:
-                named = {"name": name} if name.encode() else {}
-            except UnicodeEncodeError:
-                named = {"name_raw": base64.b64encode(os.fsencode(name)).decode()}
-            lines += [{"type": 2, "payload": base64.b64encode(bytes(512)).decode()}, {"type": 1, **named}]
-        path.write_bytes(gzip.compress("\n".join(json.dumps(line, separators=(",", ":")) for line in lines).encode()))
-        return path
+            (tmp_path / "diff" / name).mkdir(parents=True)
 
-    def test_in_any_folder(self, tmp_path: Path) -> None:
-        """Each whiteout counts once; opaque marks, AUFS's files and names that only look alike are none."""
-        names = ["a/.wh.b", ".wh.c", "a/.wh.b", "x/.wh..wh..opq", ".wh..wh.plnk", "x.wh.y", ".wh.d/e", "f/.whg"]
-
-        assert overlay.count_whiteouts(self.write(tmp_path, *names)) == 2
-
-    def test_of_names_that_are_no_text(self, tmp_path: Path) -> None:
-        """A name that is not UTF-8 is kept in another way."""
-        assert overlay.count_whiteouts(self.write(tmp_path, "caf\udce9/.wh.x", "a/.wh.\udce9", "\udce9")) == 2
+        assert self.implied(tmp_path / "diff", tmp_path, *(f"{name}/" for name in names)) == []
+        assert self.implied(tmp_path / "diff", tmp_path, *(f"{name}/" for name in names[1:])) == [f"/{names[0]}"]
 
     def test_of_a_large_archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is read in blocks, and no name is cut in two."""
         monkeypatch.setattr(overlay, "_BLOCK", 10)
+        for number in range(100):
+            (tmp_path / "diff" / str(number)).mkdir(parents=True)
 
-        assert overlay.count_whiteouts(self.write(tmp_path, *(f"folder/.wh.{n}" for n in range(100)))) == 100
+        assert self.implied(tmp_path / "diff", tmp_path, *map(str, range(99))) == ["/99"]
+
+    @pytest.mark.parametrize("name", [".wh.usr", "tmp/.wh.gone", "bin/.wh.x"])
+    def test_whiteouts(self, tree: Path, tmp_path: Path, name: str) -> None:
+        """A whiteout that the directory does not show is beside what it is about; marks of other kinds are none."""
+        assert self.implied(tree, tmp_path, "usr/", "var/", "x/.wh..wh..opq", ".wh..wh.plnk", "x.wh.y", ".wh.d/e")
+        with pytest.raises(overlay.UnusualLayerError):
+            self.implied(tree, tmp_path, name)
+
+    @pytest.mark.parametrize("names", [["../x"], ["a/../../x"], ["up", "up/x"]])
+    def test_what_lies_outside(self, tree: Path, tmp_path: Path, names: list[str]) -> None:
+        """A name that leads outside is refused here as it is in the archive itself."""
+        (tree / "up").symlink_to("../../etc")
+        with pytest.raises(ArchiveError, match="outside"):
+            self.implied(tree, tmp_path, *names)
+
+    @pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b'{"name":"x"}\n' * 999)[:-20]])
+    def test_damaged_notes(self, tree: Path, tmp_path: Path, content: bytes) -> None:
+        """Where it cannot be read, the layer is read in another way."""
+        (tmp_path / "notes").write_bytes(content)
+        try:
+            overlay.scan(str(tree), tmp_path / "notes")
+        except (OSError, overlay.UnusualLayerError):
+            return
+        assert not content
+
+
+def stays(name: str) -> bool:
+    """Whether no ``..`` of a name leads outside."""
+    depths = accumulate(-1 if part == ".." else int(part not in {"", "."}) for part in name.split("/"))
+    return min(depths) >= 0
+
+
+PARTS = st.sampled_from(["a", "b", "c", "d", ".", "..", ""])
+NAMES = st.lists(PARTS, min_size=1, max_size=5).map("/".join)
+KINDS = st.sampled_from(["file", "file", "directory", "symlink", "symlink", "link"])
+ENTRIES = st.builds(
+    Entry, NAMES.filter(stays), KINDS, target=NAMES, uid=st.just(os.getuid()), gid=st.just(os.getgid())
+)
+
+
+def extract(root: Path, entry: Entry) -> bool:
+    """Put an entry where the kernel finds it, as engines do; whether that can be done without leaving the root.
+
+    What cannot be done leaves nothing behind.
+    """
+    path, source = (root / os.path.normpath(f"/{name}")[1:] for name in (entry.path, entry.target))
+    real, target = (Path(os.path.realpath(found.parent)) / found.name for found in (path, source))
+    if path == root or not real.is_relative_to(root) or (entry.kind == "symlink" and not entry.target):
+        return False
+    is_folder = real.is_dir() and not real.is_symlink()
+    if entry.kind == "link":
+        is_there = os.path.lexists(target) and (target.is_symlink() or not target.is_dir())
+        if not (stays(entry.target) and is_there and target.is_relative_to(root)) or target.is_relative_to(real):
+            return False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_folder and entry.kind != "directory":
+            shutil.rmtree(path)
+        elif os.path.lexists(path) and not is_folder:
+            path.unlink()
+        if entry.kind == "link":
+            os.link(source, path, follow_symlinks=False)
+        elif entry.kind == "symlink":
+            path.symlink_to(entry.target)
+        elif entry.kind == "directory":
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_bytes(entry.content)
+            path.chmod(entry.mode)
+    except OSError:  # a file or a link to nothing is on the way
+        return False
+    return True
+
+
+@pytest.mark.slow
+@given(st.lists(ENTRIES, max_size=12))
+@settings(max_examples=500, deadline=None)
+def test_an_archive_is_what_the_kernel_makes_of_it(drawn: list[Entry]) -> None:
+    """Odd names, entries below symbolic links and in the place of others: as extracting leaves them."""
+    # An engine takes no name twice.
+    once = {os.path.normpath(f"/{entry.path}"): entry for entry in drawn}.values()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "one/two/three")
+        root.mkdir(parents=True)
+        entries = [replace(e, mode=0o755 if e.kind == "directory" else 0o644) for e in once if extract(root, e)]
+
+        note(str([(e.path, e.kind, e.target) for e in entries]))
+        found = overlay.scan(str(root), notes(Path(folder), [entry.path for entry in entries]))
+        assert differences(scan([tar(entries)], Budget())[0], found) == []
