@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from layerlab.dockerfile import Dockerfile, Instruction
 
-_NOP: Final = re.compile(r"/bin/sh -c #\(nop\)\s*")
+_NOP: Final = re.compile(r"(?:\S+ ){1,9}?#\(nop\)\s*(?=[A-Z]+\b)")  # after whatever SHELL says
 _ARGUMENT_COUNT: Final = re.compile(r"\|\d+ ")
 _FLAGS: Final = re.compile(r"(?:--[a-z]+=\S+ )*")
 _SHELL: Final = "/bin/sh -c "
-_CLASSIC_COPY: Final = re.compile(r"(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
+_CLASSIC_COPY: Final = re.compile(r"(?:--chown=\S*?)?(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _CONFIG: Final = frozenset(
@@ -99,7 +99,7 @@ def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | N
     found: dict[int, Instruction] = {}
     written = list(_written(dockerfile))
     for entry in reversed(entries(config, layer_count)):
-        keyword = _keyword(entry.raw)
+        keyword = keyword_of(entry.raw)
         if keyword not in _LAYERS:
             if entry.layer is not None:
                 return found
@@ -138,7 +138,12 @@ def _written(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, set[str]]]:
                 yield found, {shell}
 
 
-def _keyword(raw: str) -> str:
+def keyword_of(raw: str) -> str:
+    """The keyword of a history's ``created_by``; empty where it has none.
+
+    >>> keyword_of("/bin/bash -c pip install flask")
+    'RUN'
+    """
     first = instruction(raw).partition(" ")[0]
     # BuildKit ends only those entries with its name that make a layer.
     if first in _LAYERS | _CONFIG or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):

@@ -118,10 +118,10 @@ def trace(
     written = list(_written(stages, base))
     if base.history is not None:
         above = entries[base.history :] if len(entries) >= base.history else []
-        tied = _align([entry for entry in above if _keyword(entry) in _LAYERS], written, stages[0])
+        tied = _align([entry for entry in above if history.keyword_of(entry.raw) in _LAYERS], written, stages[0])
         base_layers = len(base.diff_ids)
     else:
-        tied = _align([entry for entry in entries if _keyword(entry) in _LAYERS], written, None)
+        tied = _align([entry for entry in entries if history.keyword_of(entry.raw) in _LAYERS], written, None)
         first = next((entry for entry, _ in tied), None)
         above = entries[next((i for i, entry in enumerate(entries) if entry is first), len(entries)) :]
         base_layers = min((entry.layer for entry in above if entry.layer is not None), default=len(content.layers))
@@ -210,10 +210,6 @@ def _parsed(text: str) -> Instruction | None:
         return None
 
 
-def _keyword(entry: Entry) -> str:
-    return history.instruction(entry.raw).partition(" ")[0].upper()
-
-
 def _align(entries: list[Entry], written: list[Step], asked_by: Stage | None) -> list[tuple[Entry, Step]]:
     """Lines of history, from the first, with what stands in the Dockerfile.
 
@@ -222,7 +218,7 @@ def _align(entries: list[Entry], written: list[Step], asked_by: Stage | None) ->
     tied: list[tuple[Entry, Step]] = []
     left = list(written)
     for entry in reversed(entries):
-        while left and left[-1].instruction and left[-1].instruction.keyword != _keyword(entry):
+        while left and left[-1].instruction and left[-1].instruction.keyword != history.keyword_of(entry.raw):
             left.pop()  # an instruction that has left no line
         if left:
             tied.append((entry, left.pop()))

@@ -1,28 +1,35 @@
 """Traces an image to the stages and lines of its Dockerfile: builds it, and each stage as a target, from the cache.
 
 What BuildKit has built here is in its cache, so this takes a second or two. That the Dockerfile is the image's is
-verified: the layers of what it builds are those of the image, or hold the same entries with the same sizes, modes and
-owners where the cache has forgotten it and it had to be built again.
+verified: the layers of what it builds are those of the image, or change the same entries to the same sizes, modes and
+owners, where the cache has forgotten it and it had to be built again, or where the classic builder has built it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
+from itertools import takewhile
+from typing import Final
 
 from layerlab import image as images
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
-from layerlab.image import Image
+from layerlab.image import Image, filesystem
 from layerlab.image import contents as reading
-from layerlab.image.layer import Layer
+from layerlab.image.content import Content
+from layerlab.image.filesystem import Entry
+from layerlab.image.layer import DIRECTORY
 from layerlab.provenance import lineage
 from layerlab.provenance.origins import Origins
 from layerlab.text import shorten
 from layerlab.xray.source import ContextFiles, Source, named
 from layerlab.xray.trials import Trials
+
+Changes = Mapping[str, Entry | None]
+"""What a layer changes, see `filesystem.changes`."""
+_MOUNT_POINTS: Final = ("/dev", "/etc", "/proc", "/sys")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,47 +107,84 @@ def verify(image: Image, again: Image, source: Source) -> None:
     """
     mine, theirs = image.content, again.content
     name = source.dockerfile.name
-    numbers = range(min(len(mine.diff_ids), len(theirs.diff_ids)))
-    others = [
-        number
-        for number in numbers
-        if mine.diff_ids[number] != theirs.diff_ids[number] and not _alike(mine.layers[number], theirs.layers[number])
-    ]
-    if len(mine.diff_ids) != len(theirs.diff_ids):
+    same = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine.diff_ids, theirs.diff_ids, strict=False))
+    )
+    changed, changed_again = _changed(mine, same), _changed(theirs, same)
+    if len(changed) != len(changed_again):
         raise OtherDockerfile(
-            f"{image.name} was not built from this {name}: it has {len(mine.diff_ids)} layers, and what {name} builds"
-            f" has {len(theirs.diff_ids)}",
+            f"{image.name} was not built from this {name}: it has {same + len(changed)} layers, and what {name}"
+            f" builds has {same + len(changed_again)}",
             remedy="name the Dockerfile that it was built from, with the target and build arguments of that time",
         )
+    sent = f"/{posixpath.basename(source.context.dockerfile)}"
+    others = [
+        (number, number_again)
+        for (number, one), (number_again, two) in zip(changed, changed_again, strict=True)
+        if not _alike(one, two, sent)
+    ]
     if others:
         # Another instruction says more than other files, which a COPY of the whole folder holds, too.
-        said = (number for number in others if mine.instructions[number] != theirs.instructions[number])
-        raise _other(image, again, next(said, others[0]), name)
+        said = (pair for pair in others if not _is_of_same_instruction(mine, theirs, *pair))
+        raise _other(image, again, *next(said, others[0]), name)
 
 
-def _other(image: Image, again: Image, number: int, name: str) -> OtherDockerfile:
-    line = again.content.lines[number]
-    words = [looked.content.instructions[number] for looked in (image, again)]
+def _changed(content: Content, first: int) -> list[tuple[int, Changes]]:
+    """The layers from the first on that change anything, with what they change.
+
+    The classic builder makes no layer where nothing has changed. And one builder leaves directories behind that it
+    has mounted something on, where the other does not.
+    """
+    volumes = (content.config.get("config") or {}).get("Volumes") or {}
+    mount_points = (*_MOUNT_POINTS, *map(posixpath.normpath, volumes))
+    found: list[tuple[int, Changes]] = []
+    for number in range(first, len(content.layers)):
+        changes = {
+            path: entry
+            for path, entry in filesystem.changes(content.merged, number).items()
+            if not (entry and entry.kind == DIRECTORY and _leads_to(path, mount_points))
+        }
+        if changes:
+            found.append((number, changes))
+    return found
+
+
+def _alike(one: Changes, two: Changes, sent: str) -> bool:
+    """Whether two layers change the same, though perhaps at another time.
+
+    What was built here may hold the Dockerfile, with the folder that it lies in, although ``.dockerignore`` leaves it
+    out: the engine has to be sent it.
+    """
+    missing = object()
+    others = {path for path in one.keys() | two.keys() if one.get(path, missing) != two.get(path, missing)}
+    sent_along = {path for path in others if path.endswith(sent)}
+    return all(path not in one and _leads_to(path, sent_along) for path in others)
+
+
+def _leads_to(path: str, places: Iterable[str]) -> bool:
+    """Whether this is one of the places, or a folder that one lies in."""
+    return any(f"{place}/".startswith(f"{path}/") for place in places)
+
+
+def _is_of_same_instruction(mine: Content, theirs: Content, number: int, number_again: int) -> bool:
+    written = mine.origins.get(number)
+    return mine.instructions[number] == theirs.instructions[number_again] or (
+        written is not None and written == theirs.origins.get(number_again)
+    )
+
+
+def _other(image: Image, again: Image, number: int, number_again: int, name: str) -> OtherDockerfile:
+    line = again.content.lines[number_again]
     where = f"layer {number}" + (f" (line {line} of {name})" if line else "")
-    if words[0] == words[1]:
+    if _is_of_same_instruction(image.content, again.content, number, number_again):
         return OtherDockerfile(
             f"{image.name} was not built from this {name} and this folder: {where} is of the same instruction and"
             " holds other files",
             remedy="build the image again from what is there now, or name the folder that it was built from",
         )
+    words = image.content.instructions[number], again.content.instructions[number_again]
     return OtherDockerfile(
         f"{image.name} was not built from this {name}: {where} is of `{shorten(words[1], 60)}`, and the image's of"
         f" `{shorten(words[0], 60)}`",
         remedy="name the Dockerfile that it was built from, with the target and build arguments of that time",
-    )
-
-
-def _alike(one: Layer, two: Layer) -> bool:
-    """Whether two layers hold the same entries, though perhaps of another time."""
-    columns = ("kinds", "sizes", "modes", "uids", "gids", "inodes")
-    return (
-        one.paths == two.paths
-        and one.whiteouts == two.whiteouts
-        and one.opaques == two.opaques
-        and all(np.array_equal(getattr(one, column), getattr(two, column)) for column in columns)
     )

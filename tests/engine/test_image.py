@@ -68,8 +68,8 @@ WASTE = {
     ("/was-directory/file", 3, "hidden", 3),
     ("/grows", 1, "overwritten", 3),
 }
-# Names that no `docker build` writes, and that the engine loads. It also sends them again: it looks for each where its
-# name leads on the host, so that links have to be relative, and nothing may be in the place of what was there before.
+# Names that no `docker build` writes, and that the engine loads. It sends them again, too: it looks for each where
+# its name leads on the host. So links have to be relative, and nothing may be in the place of what was there before.
 ODD_NAMES = [
     [
         *(directory("usr/bin"), symlink("bin", "usr/bin"), file("bin/tool", 5), file("bin/gone", 6)),

@@ -9,14 +9,14 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 import pytest
 
-from layerlab import exercise
+from layerlab import exercise, image, xray
 from layerlab.engine import Engine
 from layerlab.ownership import is_own_image
 from layerlab.paths import ROOT
@@ -47,10 +47,10 @@ def _free_names(engine: Engine, _readable_tags: None) -> Iterator[None]:
         pass
     own = None
     try:
-        image = engine.client.images.get(TAG)
-        if not is_own_image(image):
+        found = engine.client.images.get(TAG)
+        if not is_own_image(found):
             pytest.fail(f"the image {TAG} is not the lab's and may be yours: remove it (docker rmi {TAG}) and repeat")
-        own = image
+        own = found
     except docker.errors.ImageNotFound:
         pass
     yield
@@ -62,8 +62,8 @@ def _free_names(engine: Engine, _readable_tags: None) -> Iterator[None]:
 
 @pytest.fixture
 def optimized(engine: Engine) -> Iterator[Built]:
-    with built(engine, "Dockerfile") as image:
-        yield image
+    with built(engine, "Dockerfile") as made:
+        yield made
 
 
 @pytest.mark.usefixtures("_free_names")
@@ -71,7 +71,8 @@ class TestPlainCommands:
     def test_they_work_as_written(self, engine: Engine, optimized: Built) -> None:
         """Build, run, curl, images, stop, rm and rmi, one after the other, in the repository's root.
 
-        What the classic builder makes has the same configuration and the same files as what BuildKit makes.
+        What the classic builder makes has the same configuration and the same files as what BuildKit makes, and each
+        is traced to the same line.
         """
         commands = readme_commands(ROOT / "README.md", "## The exercise's plain commands")
         assert [" ".join(c.split()[:2]) for c in commands] == [
@@ -86,8 +87,9 @@ class TestPlainCommands:
         ]
 
         type_in(commands[:1], ROOT, engine)
-        image = engine.client.images.get(TAG)
-        config, files = image.attrs["Config"], files_of(read_layers(engine, str(image.id)))
+        made = engine.client.images.get(TAG)
+        config, files = made.attrs["Config"], files_of(read_layers(engine, str(made.id)))
+        lines = traced(engine, TAG, "Dockerfile")
         answers = type_in(commands[1:], ROOT, engine)
 
         status, info = (json.loads(text) for command, text in answers.items() if command.startswith("curl"))
@@ -96,6 +98,7 @@ class TestPlainCommands:
         assert TAG.partition(":")[2] in next(text for c, text in answers.items() if c.startswith("docker images"))
         assert {key: config[key] for key in SETTINGS} == {key: optimized.config[key] for key in SETTINGS}
         assert files == files_of(read_layers(engine, optimized.id))
+        assert lines == traced(engine, optimized.id, "Dockerfile")
 
     def test_they_work_in_a_solved_workspace(self, engine: Engine, tmp_path: Path) -> None:
         """With the worked example, in a folder far from the repository; the classic builder has its steps already."""
@@ -103,11 +106,33 @@ class TestPlainCommands:
         shutil.copy(ROOT / "Dockerfile", folder)
         assert typed_from_the_readme(folder, engine)["user_id"] != 0
 
+    @pytest.mark.long  # minutes, for the same reason
+    def test_the_single_stage_image_is_traced(self, engine: Engine, new_tag: Callable[[], str]) -> None:
+        """What the classic builder makes of Dockerfile.single comes from the same lines as what BuildKit makes."""
+        tag = new_tag()
+        type_in([f"docker build -q -f Dockerfile.single -t {tag} ."], ROOT, engine)
+        with built(engine, "Dockerfile.single") as single:
+            # Without a session, BuildKit has to be sent the ignored Dockerfile, and COPY . . takes it along.
+            expected = traced(engine, single.id, "Dockerfile.single")
+            assert expected.pop("/app/Dockerfile.single")
+            assert traced(engine, tag, "Dockerfile.single") == expected
+
     @pytest.mark.long  # a minute: the classic builder keeps no step of what is removed afterwards
     def test_they_work_with_the_starter_as_it_is(self, engine: Engine, tmp_path: Path) -> None:
         """It builds and runs, badly."""
         folder = exercise.make(tmp_path / "mine").folder
         assert typed_from_the_readme(folder, engine)["user_id"] == 0
+
+
+def traced(engine: Engine, name: str, dockerfile: str) -> dict[str, tuple[object, ...]]:
+    """Where each file came from: what kind of origin, and which stage and line."""
+    source = xray.Source(ROOT / dockerfile, ROOT)
+    looked = image.read(engine, name, dockerfile=source.built_from)
+    found = xray.examine(engine, looked, source, read_contents=False).origins
+    assert found is not None
+    files = found[looked.files["kind"] == "file"]
+    columns = (files[column].tolist() for column in ("origin", "stage", "line"))
+    return dict(zip(files["path"], zip(*columns, strict=True), strict=True))
 
 
 def typed_from_the_readme(folder: Path, engine: Engine) -> dict[str, Any]:

@@ -59,6 +59,31 @@ RUN chmod -R 755 /kept
 RUN busybox chown -R 7:8 /srv
 RUN rm -rf /all/junk
 """
+# What the classic builder and BuildKit do not do alike: they agree on the files. The classic one makes no layer where
+# nothing has changed, has other owners for the directories of WORKDIR and COPY --chown, and directories for volumes;
+# BuildKit stores directories that something was mounted on.
+FOR_BOTH_BUILDERS = """\
+FROM {base} AS made
+WORKDIR /home/made
+RUN seq 1 500 > numbers && ln numbers again && ln -s numbers link
+
+FROM {base}
+SHELL ["/bin/sh", "-e", "-c"]
+ARG SIZE=700
+RUN true
+WORKDIR /srv
+WORKDIR /bin
+COPY --chown=7:8 app /srv/deep/app/
+COPY . /all
+COPY --from=made /home/made /srv/made
+VOLUME /data/volume
+RUN ["busybox", "chmod", "-R", "700", "/srv/made", "/all"]
+RUN seq 1 $SIZE > /counted
+RUN rm -r /all/app && mkdir /made
+USER 1000:1000
+WORKDIR /home/last
+COPY rest .
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -208,6 +233,64 @@ class TestOrigins:
         assert not any(advice.is_mechanical for advice in found.advice)
         with pytest.raises(UsageError, match="without the Dockerfile"):
             xray.examine(engine, built, proves=True)
+
+
+class TestTheClassicBuilder:
+    @pytest.fixture
+    def source(self, busybox_image: str, tmp_path: Path) -> Source:
+        (tmp_path / "app").mkdir()
+        (tmp_path / "app/main.py").write_text(APP)
+        (tmp_path / "rest").write_text("rest")
+        (tmp_path / "docker").mkdir()
+        (tmp_path / "docker/Dockerfile").write_text(FOR_BOTH_BUILDERS.format(base=busybox_image))
+        (tmp_path / ".dockerignore").write_text("docker\n.dockerignore\n")
+        return Source(tmp_path / "docker/Dockerfile", tmp_path)
+
+    @pytest.fixture
+    def by_both(self, engine: Engine, source: Source, new_tag: Callable[[], str]) -> list[Image]:
+        tags = [new_tag(), new_tag()]
+        build.build(engine, source.folder, dockerfile="docker/Dockerfile", tag=tags[0])
+        # The SDK asks for the classic builder.
+        engine.client.images.build(path=str(source.folder), dockerfile="docker/Dockerfile", tag=tags[1], rm=True)
+        return [image.read(engine, tag, dockerfile=source.built_from) for tag in tags]
+
+    def test_origins_are_the_same(self, engine: Engine, by_both: list[Image], source: Source) -> None:
+        """Each file comes from the same stage and line, whichever builder it was."""
+        tables = []
+        for looked in by_both:
+            found = xray.examine(engine, looked, source, read_contents=False).origins
+            assert found is not None
+            files = found[(looked.files["kind"] != "directory") & (found["path"] != "/all/docker/Dockerfile")]
+            tables.append(files.set_index("path")[["origin", "stage", "line", "instruction", "through", "source"]])
+        assert tables[0].to_dict("index") == tables[1].to_dict("index")
+        (line,) = [each.line for each in source.parsed.instructions if each.text.startswith("RUN seq 1 500")]
+        assert tuple(tables[1].loc["/srv/made/again", ["origin", "stage", "line"]]) == ("made", "made", line)
+        assert not (tables[1]["origin"] == "unknown").any()
+
+    @pytest.mark.parametrize(
+        ("change", "what"),
+        [
+            (("$SIZE", "701"), r"line 16 of Dockerfile\) .* seq 1 701"),
+            (("mkdir /made", "mkdir /other"), r"line 17 of Dockerfile\) .* mkdir /other"),
+            (("COPY . /all", "COPY app /all/app/"), r"line 12 of Dockerfile\) is of `COPY app"),
+            (("RUN true", "RUN seq 1 9 > /nine"), r"has \d+ layers, and what Dockerfile builds has \d+"),
+        ],
+    )
+    def test_another_dockerfile_is_refused(
+        self, engine: Engine, by_both: list[Image], source: Source, change: tuple[str, str], what: str
+    ) -> None:
+        """That builders differ does not make another Dockerfile the image's."""
+        source.dockerfile.write_text(source.dockerfile.read_text().replace(*change))
+        with pytest.raises(OtherDockerfile, match=what):
+            xray.examine(engine, by_both[1], Source(source.dockerfile, source.folder))
+
+    def test_another_folder_is_refused(self, engine: Engine, by_both: list[Image], source: Source) -> None:
+        """A file that has changed since is told by the instruction that copied it."""
+        (source.folder / "rest").write_text("another rest")
+        with pytest.raises(
+            OtherDockerfile, match=r"line 12 of Dockerfile\) is of the same instruction and holds other"
+        ):
+            xray.examine(engine, by_both[1], Source(source.dockerfile, source.folder))
 
 
 class TestAdvice:

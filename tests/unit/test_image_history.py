@@ -80,6 +80,8 @@ class TestInstruction:
         [
             ("/bin/sh -c #(nop) COPY dir:6e1f in /app ", "COPY dir:6e1f in /app"),
             ('/bin/sh -c #(nop)  CMD ["bash"]', 'CMD ["bash"]'),
+            ("/bin/bash -o pipefail -c #(nop)  ENV A=1", "ENV A=1"),
+            ("/bin/sh -c echo #(nop) x", "RUN echo #(nop) x"),
             ("/bin/sh -c apt-get update", "RUN apt-get update"),
             ("RUN /bin/sh -c apt-get update # buildkit", "RUN apt-get update"),
             ("COPY app app # buildkit", "COPY app app"),
@@ -146,6 +148,8 @@ class TestLines:
             ("COPY --chown=1:1 a b /opt/", "COPY --chown=1:1 a b /opt/ # buildkit"),
             ("COPY --chown=1:1 a b /opt/", "COPY a b /opt/ # buildkit"),
             ("COPY a b /opt/", "/bin/sh -c #(nop) COPY multi:0123abcd in /opt/ "),
+            ("COPY --chown=1:1 a /opt/", "/bin/sh -c #(nop) COPY --chown=1:1dir:0123abcd in /opt/ "),
+            ('SHELL ["/bin/bash", "-c"]\nWORKDIR /srv', "/bin/bash -c #(nop) WORKDIR /srv"),
             ("ARG D=/opt\nCOPY a $D/x", "COPY a /opt/x # buildkit"),
             ("ARG D=/opt\nCOPY a ${D}/x", "/bin/sh -c #(nop) COPY file:0123abcd in /opt/x "),
             ('COPY ["a b", "/opt/"]', "COPY a b /opt/ # buildkit"),
@@ -213,7 +217,14 @@ class TestHostile:
     SPACES = " " * 2_000_000
 
     @pytest.mark.parametrize(
-        "raw", [f"RUN |1 {SPACES}x", f"|9 {SPACES}/bin/sh -c x", f"RUN{SPACES}x", f"/bin/sh -c #(nop){SPACES}x"]
+        "raw",
+        [
+            f"RUN |1 {SPACES}x",
+            f"|9 {SPACES}/bin/sh -c x",
+            f"RUN{SPACES}x",
+            f"/bin/sh -c #(nop){SPACES}x",
+            f"{'a ' * 900_000}#(nop) x",
+        ],
     )
     def test_an_instruction(self, raw: str) -> None:
         """A history's line of megabytes takes no longer than its length."""
