@@ -68,7 +68,7 @@ def read_stream(
     if known:
         stream = Stream(expanded(stream.rest(), known, budget))
     _expect_tar(stream.peek(BLOCK))
-    parts = Streamed(budget)
+    parts = Streamed(budget, is_compressed=known is not None)
     for member in members(stream):
         parts.add(member, stream)
     stream.drain()

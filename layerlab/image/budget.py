@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from layerlab.errors import ArchiveError
 from layerlab.image.stream import damaged
 
 MOST_ENTRIES: Final = 2_000_000
 EXPANSION: Final = 50
 """How many bytes each compressed byte may become; layers become three times as large, source code ten times."""
+FREE_EXPANSION: Final = 2**31
+"""Bytes beyond that, in all: files of zeros, as lessons on layers have them, become a thousand times as large. So
+many are read within seconds."""
 
 
 @dataclass
@@ -24,8 +28,7 @@ class Budget:
         entries: Entries of all layers together; the largest images have some hundred thousand.
         characters: Characters of their paths.
         apparent: Bytes that files claim to have; what a sparse file claims is stored nowhere.
-        expanded: Bytes that compressed data may become beyond `EXPANSION`: files of zeros become a thousand times
-            as large.
+        expanded: Bytes that compressed data may become beyond `EXPANSION`.
         database_bytes: Bytes of the package databases that are read.
         claims: Paths and packages that these name.
         searched: Entries that are gone through to find what was in a directory that something else replaces.
@@ -34,7 +37,7 @@ class Budget:
     entries: int = MOST_ENTRIES
     characters: int = 400_000_000
     apparent: int = 2**52
-    expanded: int = 2**34
+    expanded: int = FREE_EXPANSION
     database_bytes: int = 256_000_000
     claims: int = 5_000_000
     searched: int = 200_000_000
@@ -61,7 +64,11 @@ class Budget:
         """
         self.expanded += EXPANSION * compressed - expanded
         if self.expanded < 0:
-            raise damaged("its compressed data expand without end")
+            raise ArchiveError(
+                f"the archive's compressed data expand without end: to more than {EXPANSION} times their size and"
+                f" {FREE_EXPANSION / 1e9:.1f} GB",
+                remedy="if you trust it, load it (`docker load`), and look at the image by its name",
+            )
 
     def remember(self, size: int, claims: int) -> None:
         """Account for a package database that was read.

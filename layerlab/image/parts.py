@@ -85,9 +85,15 @@ def read_json(parts: Parts, name: str) -> Any:
 
 @dataclass
 class Streamed:
-    """Parts that come once, one after the other: `add` takes each."""
+    """Parts that come once, one after the other: `add` takes each.
+
+    Attributes:
+        budget: What they may cost.
+        is_compressed: Whether the archive is compressed as a whole.
+    """
 
     budget: Budget
+    is_compressed: bool = False
     documents: dict[str, bytes] = field(default_factory=dict)
     layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
     refused: dict[str, ArchiveError] = field(default_factory=dict)
@@ -121,7 +127,7 @@ class Streamed:
                 self.documents[name] = stream.read(size)
         elif is_tar(start) or recognised(start) or not size:
             try:
-                self.layers[name] = read_layer(stream.pieces(size), self.budget)
+                self.layers[name] = read_layer(stream.pieces(size), self.budget, is_nested=self.is_compressed)
             except ArchiveError as error:  # of a part that nobody may ask for
                 self.refused[name] = error
         else:
@@ -190,8 +196,8 @@ class Stored:
         return self._layers[name]
 
 
-def read_layer(pieces: Iterator[bytes], budget: Budget) -> tuple[Layer, str]:
-    """A layer, compressed or not, and the digest of its uncompressed bytes.
+def read_layer(pieces: Iterator[bytes], budget: Budget, *, is_nested: bool = False) -> tuple[Layer, str]:
+    """A layer, compressed or not, and the digest of its uncompressed bytes; see `expanded`.
 
     Raises:
         ArchiveError: it is none, or cannot be read.
@@ -199,7 +205,7 @@ def read_layer(pieces: Iterator[bytes], budget: Budget) -> tuple[Layer, str]:
     stream = Stream(pieces)
     known = recognised(stream.peek(BLOCK))
     if known:
-        stream = Stream(expanded(stream.rest(), known, budget))
+        stream = Stream(expanded(stream.rest(), known, budget, is_nested=is_nested))
     start = stream.peek(BLOCK)
     if start and not is_tar(start):
         raise damaged(f"a layer that is {f'compressed with {known.name}, but ' if known else ''}no tar archive")

@@ -10,7 +10,7 @@ from typing import Final
 
 from layerlab.progress import Report, State, Step, silent
 
-PATIENCE: Final = 1.0
+PATIENCE: Final = 0.5
 """Seconds after which the first report comes; most looks end before."""
 EVERY: Final = 0.5
 """Seconds between two reports."""

@@ -345,6 +345,27 @@ class TestRefused:
             assert error.remedy  # noqa: PT017
 
 
+class TestExpansion:
+    def test_a_bomb_that_is_compressed_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """How much data may become is told by what the archive really holds, not by what comes out of it."""
+        monkeypatch.setattr(archive, "Budget", lambda: Budget(expanded=19_500_000))
+        content = pack(oci_parts([tar([file("zeros", 20_000_000)])]).items())  # 20 kB, and 1 kB once more
+
+        assert paths(archive.read_stream([content])) == [["/zeros"]]
+        with pytest.raises(ArchiveError, match="without end"):
+            archive.read_stream([gzip.compress(content)])
+
+    @pytest.mark.slow
+    def test_files_of_zeros(self, tmp_path: Path) -> None:
+        """Some hundred megabytes of zeros are an honest layer: `dd if=/dev/zero` makes such."""
+        path = tmp_path / "image.tar"
+        path.write_bytes(pack(oci_parts([tar([file("zeros", 300_000_000)])]).items()))
+
+        (layer,) = archive.read_path(path).layers
+        assert path.stat().st_size < 500_000
+        assert layer.bytes == 300_000_000
+
+
 class TestDirectories:
     def test_that_are_no_layout(self, tmp_path: Path) -> None:
         """Any other directory is refused with what it would have to be."""
