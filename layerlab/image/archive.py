@@ -66,7 +66,7 @@ def read_stream(
     stream, budget = Stream(pieces), Budget()
     known = recognised(stream.peek(BLOCK))
     if known:
-        stream = Stream(expanded(stream.rest(), known, budget))
+        stream = Stream(expanded(budget.holding(stream.rest()), known, budget))
     _expect_tar(stream.peek(BLOCK))
     parts = Streamed(budget, is_compressed=known is not None)
     for member in members(stream):

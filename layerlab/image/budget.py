@@ -6,6 +6,7 @@ refused, never cut: a tool that counts bytes must not leave any out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,19 +57,28 @@ class Budget:
         if self.apparent < 0:
             raise damaged("its files are larger than any disk")
 
-    def expand(self, compressed: int, expanded: int) -> None:
-        """Account for compressed bytes that were read, and what they became.
+    def hold(self, compressed: int) -> None:
+        """Account for compressed bytes that the archive holds, which may become some more.
+
+        Not for those that come out of other compressed data: these may be a thousand times as small once more.
+        """
+        self.expanded += EXPANSION * compressed
+
+    def holding(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass on pieces of compressed data of which nobody knows how many there are, and account for them."""
+        for piece in pieces:
+            self.hold(len(piece))
+            yield piece
+
+    def expand(self, expanded: int) -> None:
+        """Account for what compressed bytes became.
 
         Raises:
-            ArchiveError: they become far more than they should.
+            ArchiveError: it is more than it may be.
         """
-        self.expanded += EXPANSION * compressed - expanded
+        self.expanded -= expanded
         if self.expanded < 0:
-            raise ArchiveError(
-                f"the archive's compressed data expand without end: to more than {EXPANSION} times their size and"
-                f" {FREE_EXPANSION / 1e9:.1f} GB",
-                remedy="if you trust it, load it (`docker load`), and look at the image by its name",
-            )
+            raise endless()
 
     def remember(self, size: int, claims: int) -> None:
         """Account for a package database that was read.
@@ -90,3 +100,12 @@ class Budget:
         self.searched -= entries
         if self.searched < 0:
             raise damaged("again and again something else replaces a directory")
+
+
+def endless() -> ArchiveError:
+    """The error for an archive whose compressed data become more than they may."""
+    return ArchiveError(
+        f"the archive's compressed data expand without end: to more than {EXPANSION} times their size and"
+        f" {FREE_EXPANSION / 1e9:.1f} GB",
+        remedy="if you trust it, load it (`docker load`), and look at the image by its name",
+    )

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from layerlab.image.budget import Budget
+from layerlab.image.budget import Budget, endless
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases, remembered
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 from layerlab.image.stream import Hashed, Stream, damaged
@@ -36,12 +36,13 @@ _COLUMNS: Final = "BqHII"
 _IMPLIED: Final = (DIRECTORY, 0, 0o755, 0, 0)
 
 
-def scan(pieces: Iterable[bytes], budget: Budget) -> tuple[Layer, str]:
+def scan(pieces: Iterable[bytes], budget: Budget, largest: int | None = None) -> tuple[Layer, str]:
     """Read one layer.
 
     Args:
         pieces: Its tar archive, not compressed. All of it is read.
         budget: What it may cost; less afterwards.
+        largest: How many bytes it may have; None if nobody knows. So one that claims more ends before they have come.
 
     Returns:
         The layer, and its diff id: the digest of the bytes that were read.
@@ -53,6 +54,8 @@ def scan(pieces: Iterable[bytes], budget: Budget) -> tuple[Layer, str]:
     stream = Stream(hashed)
     entries = _Entries(budget)
     for member in members(stream):
+        if largest is not None and stream.position + member.size > largest:
+            raise endless()
         entries.add(member, stream)
     stream.drain()
     return entries.layer(), hashed.digest

@@ -102,23 +102,19 @@ def recognised(start: bytes) -> Format | None:
     return next((known for known in FORMATS if known.magic.match(start)), None)
 
 
-def expanded(pieces: Iterable[bytes], known: Format, budget: Budget, *, is_nested: bool = False) -> Iterator[bytes]:
+def expanded(pieces: Iterable[bytes], known: Format, budget: Budget) -> Iterator[bytes]:
     """Expand compressed data, in pieces of at most 1 MiB.
 
     Args:
         pieces: The compressed data.
         known: How they are compressed.
         budget: What they may become; less afterwards.
-        is_nested: Whether they come out of other compressed data. Then they make nothing more possible: compressed
-            data can be a thousand times as small once more.
 
     Raises:
         ArchiveError: they are damaged, end too early, or expand without end.
     """
     expander = known.expander()
     for piece in pieces:
-        if not is_nested:
-            budget.expand(len(piece), 0)
         rest = piece
         while True:
             if expander.eof:  # several members in one stream are allowed; padding is not one
@@ -129,7 +125,7 @@ def expanded(pieces: Iterable[bytes], known: Format, budget: Budget, *, is_neste
                 found = expander.decompress(rest, PIECE)
             except _ERRORS as error:
                 raise damaged(f"its {known.name} data cannot be read ({error})") from error
-            budget.expand(0, len(found))
+            budget.expand(len(found))
             if found:
                 yield found
             rest = expander.unused_data if expander.eof else b""

@@ -52,8 +52,8 @@ def of_file(path: Path) -> Iterator[Parts]:
         return
     with path.open("rb") as file:
         stream = Stream(iter(lambda: file.read(_PIECE), b""))
-        known = recognised(stream.peek(BLOCK))
-        yield _parts(Stream(expanded(stream.rest(), known, Budget())) if known else stream)
+        known, budget = recognised(stream.peek(BLOCK)), Budget()
+        yield _parts(Stream(expanded(budget.holding(stream.rest()), known, budget)) if known else stream)
 
 
 def _parts(stream: Stream) -> Parts:
@@ -106,6 +106,7 @@ def _layer(
     if is_tar(start):
         hashed = Hashed(stream.pieces(size))
     elif known := recognised(start):
+        budget.hold(size)
         hashed = Hashed(expanded(stream.pieces(size), known, budget))
     else:
         return "", {}

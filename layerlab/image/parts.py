@@ -127,7 +127,7 @@ class Streamed:
                 self.documents[name] = stream.read(size)
         elif is_tar(start) or recognised(start) or not size:
             try:
-                self.layers[name] = read_layer(stream.pieces(size), self.budget, is_nested=self.is_compressed)
+                self.layers[name] = read_layer(stream.pieces(size), None if self.is_compressed else size, self.budget)
             except ArchiveError as error:  # of a part that nobody may ask for
                 self.refused[name] = error
         else:
@@ -189,27 +189,37 @@ class Stored:
     def layer(self, name: str) -> tuple[Layer, str]:
         """See `Parts`."""
         if name not in self._layers:
-            if self.size(name) is None:
+            size = self.size(name)
+            if size is None:
                 raise damaged(f"the layer {name!r} is missing")
             self.read.add(name)
-            self._layers[name] = read_layer(self.open(name), self.budget)
+            self._layers[name] = read_layer(self.open(name), size, self.budget)
         return self._layers[name]
 
 
-def read_layer(pieces: Iterator[bytes], budget: Budget, *, is_nested: bool = False) -> tuple[Layer, str]:
-    """A layer, compressed or not, and the digest of its uncompressed bytes; see `expanded`.
+def read_layer(pieces: Iterator[bytes], size: int | None, budget: Budget) -> tuple[Layer, str]:
+    """A layer, compressed or not, and the digest of its uncompressed bytes.
+
+    Args:
+        pieces: Its bytes.
+        size: How many the archive holds; None if they come out of compressed data.
+        budget: What it may cost; less afterwards.
 
     Raises:
         ArchiveError: it is none, or cannot be read.
     """
     stream = Stream(pieces)
     known = recognised(stream.peek(BLOCK))
+    largest = None
     if known:
-        stream = Stream(expanded(stream.rest(), known, budget, is_nested=is_nested))
+        if size is not None:
+            budget.hold(size)
+            largest = budget.expanded
+        stream = Stream(expanded(stream.rest(), known, budget))
     start = stream.peek(BLOCK)
     if start and not is_tar(start):
         raise damaged(f"a layer that is {f'compressed with {known.name}, but ' if known else ''}no tar archive")
-    return scan(stream.rest(), budget)
+    return scan(stream.rest(), budget, largest)
 
 
 def in_file(handle: int, budget: Budget, watch: Watch = iter) -> Stored:

@@ -300,6 +300,22 @@ class TestHostile:
         with pytest.raises(ArchiveError, match="larger than any disk"):
             layer_of(claims)
 
+    def test_a_file_that_is_too_large_is_not_read(self) -> None:
+        """Where it is known how large a layer can be, one with a larger file ends at that file's header."""
+        taken = []
+
+        def zeros() -> Iterator[bytes]:
+            yield tar([file("a", 3), Entry("zeros", content=bytes(10**6))])[: 3 * 512]
+            for number in range(-(-(10**6) // 512)):
+                taken.append(number)
+                yield bytes(512)
+
+        assert scan(zeros(), Budget(), 2 * 10**6)[0].bytes == 10**6 + 3
+        taken.clear()
+        with pytest.raises(ArchiveError, match="without end"):
+            scan(zeros(), Budget(), 10**6)
+        assert len(taken) < 3
+
     @pytest.mark.slow
     def test_endless_entries_end(self) -> None:
         """A stream of entries without end is refused in bounded memory."""
