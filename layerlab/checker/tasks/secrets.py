@@ -6,47 +6,28 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from layerlab.checker.evidence import Evidence, File, Picture
 from layerlab.checker.tasks import places
 from layerlab.checker.tasks.common import line_of, package_folders
-from layerlab.dockerfile import Instruction
+from layerlab.checker.tasks.credentials import PRIVATE_KEY, assignments, credentials, is_reference, is_secret
 
-_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_INSIDE: Final = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET(?!AR)|APIKEY|CREDENTIAL")
-_ENDS: Final = re.compile(r".*TOKENS?|KEY|(?:ACCESS|AUTH|ENCRYPTION|PRIVATE|SIGNING|SSH)KEY")
-_SHORT: Final = re.compile(r"PASS|.*_(?:PASS|PWD)")  # of a whole name: PWD alone is the shell's own
-# What the last part of a name says that the value is, instead of the secret itself.
-_ABOUT: Final = frozenset(
-    {"FILE", "PATH", "DIR", "DIRECTORY", "URL", "URI", "HEADER", "LENGTH", "SIZE", "TTL", "EXPIRY", "EXPIRES"}
-    | {"TIMEOUT", "SECONDS", "MINUTES", "HOURS", "DAYS", "ALGORITHM", "TYPE", "NAME", "PREFIX", "SUFFIX", "FORMAT"}
-    | {"POLICY", "ENABLED", "DISABLED", "REQUIRED", "BACKEND", "PROVIDER", "HASHER", "HASHERS", "COUNT", "LIMIT"}
-)
-_PUBLIC: Final = frozenset({"GPG", "PGP", "PUBLIC", "PUBLISHABLE"})
-_ASSIGNMENT: Final = re.compile(
-    r"""(?:(?:^|[\s;&|(])(?:export|env|declare|readonly|local)\s+(?:[A-Za-z_]\w*=\S*\s+)*([A-Za-z_]\w*)
-        |(?:^|[\s;&|("'])([A-Z_][A-Z0-9_]*))
-        =("[^"]*"|'[^']*'|[^\s;&|)]*)""",
-    re.VERBOSE,
-)
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
-_CREDENTIALS: Final = re.compile(r"://[^/\s:@$]+:[^/\s:@$]+@")
-# At the beginning of a line, or within a program with something of the key behind it.
-_PRIVATE_KEY: Final = re.compile(
-    rb"(?:^-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
-    rb"|-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----[\s\\nr\"']{1,20}[A-Za-z0-9+/=:,-]{16})",
-    re.MULTILINE,
-)
-_LARGEST: Final = 1_000_000
+_LARGEST: Final = 1_000_000  # bytes of a file
+_MOST: Final = 20  # that are told of one command
 # What packages own; Python's standard library and its tests among it.
 _PACKAGED: Final = re.compile(
-    r"/(?:site|dist)-packages/|/lib/python3[\d.]*t?/|^/usr/(?:lib|lib64|libexec|share|include|bin|sbin)/|^/(?:lib|bin|sbin)/"
-    r"|^/var/lib/(?:dpkg|apt)/|^/var/cache/"
+    r"/(?:site|dist)-packages/|/node_modules/|/lib/python3[\d.]*t?/"
+    r"|^/usr/(?:lib|lib64|libexec|share|include|bin|sbin)/|^/(?:lib|bin|sbin)/|^/var/lib/(?:dpkg|apt)/|^/var/cache/"
 )
 _PROGRAM: Final = (".pyc", ".so", ".whl", ".gz", ".png")
 _EXAMPLES: Final = ("example", "sample", "template", "dist", "md")
 _LOGINS: Final = frozenset({".netrc", ".pypirc", ".git-credentials", ".pgpass"})
+# Files whose lines give values to names.
+_SETTINGS: Final = re.compile(r"(?:\.env|/\.(?:boto|my\.cnf|npmrc|s3cfg)|/\.aws/credentials|/pip\.conf)$")
+_SETTING: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +35,7 @@ class Secret:
     """A secret that whoever has the image can read.
 
     Attributes:
-        what: Such as ``ENV API_TOKEN``.
+        what: Such as ``the variable API_TOKEN``.
         where: Where it can be read, as the end of a sentence.
         line: Of the instruction that put it there.
         files: The files that hold it, if any do.
@@ -66,37 +47,11 @@ class Secret:
     files: tuple[File, ...] = ()
 
 
-def is_secret(name: str) -> bool:
-    """Whether a variable of this name would hold a secret.
-
-    >>> [is_secret(name) for name in ("API_TOKEN", "MYSQL_PWD", "TOKENIZERS_PARALLELISM", "DB_PASSWORD_FILE")]
-    [True, True, False, False]
-    """
-    parts = [part.upper() for part in _WORDS.findall(name)]
-    if not parts or parts[-1] in _ABOUT or _PUBLIC.intersection(parts):
-        return False
-    joined = "_".join(parts)
-    if "API_KEY" in joined or _SHORT.fullmatch(joined):
-        return True
-    return any(_ENDS.fullmatch(part) or _INSIDE.search(part) for part in parts)
-
-
-def has_value(value: str) -> bool:
-    """Whether this is a value, not nothing and not one that is only read when the command runs."""
-    value = value.strip().strip("\"'")
-    return bool(value) and not value.startswith(("$", "`"))
-
-
-def _is_something(value: str) -> bool:
-    """Whether a value is not empty, where everything has been read already: a dollar is part of it."""
-    return bool(value.strip().strip("\"'"))
-
-
 def secrets(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
     """All that are found, each once."""
     seen: set[tuple[str, int | None]] = set()
     for secret in (*_environment(evidence, picture), *_history(evidence, picture), *_files(picture)):
-        key = (secret.what.rpartition(" ")[2], secret.line)
+        key = (secret.what, secret.line)
         if key not in seen:
             yield secret
         seen.add(key)
@@ -109,21 +64,24 @@ def build_arguments(evidence: Evidence) -> Iterator[tuple[str, int]]:
         if each.keyword == "ARG" and each.line not in final:
             for word in each.arguments:
                 name, _, value = word.partition("=")
-                if is_secret(name) and has_value(value):
+                if _of_variable("build argument", name, value) and not is_reference(value):
                     yield name, each.line
+
+
+def _of_variable(kind: str, name: str, value: str) -> str | None:
+    """What a variable gives away: itself, a credential within its value, or nothing."""
+    if is_secret(name, value):
+        return f"the {kind} {name}"
+    return next((f"{found.what} in the {kind} {name}" for found in credentials(value)), None)
 
 
 def _environment(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
     inherited = set(_variables(picture.base_config).items())
     for name, value in _variables(picture.config).items():
-        if (name, value) not in inherited:
+        what = _of_variable("variable", name, value)
+        if what and (name, value) not in inherited:
             line = _setting(evidence, name, value, "ENV")
-            if is_secret(name) and _is_something(value):
-                yield Secret(
-                    f"the variable {name}", "in the image's environment, which `docker inspect` prints", line
-                )
-            elif _CREDENTIALS.search(value):
-                yield Secret(f"the login in the variable {name}", "in the image's environment", line)
+            yield Secret(what, "in the image's environment, which `docker inspect` prints", line)
 
 
 def _variables(config: Mapping[str, Any]) -> dict[str, str]:
@@ -144,36 +102,32 @@ def _history(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
     inherited = set(_variables(picture.base_config).items())
     for entry in picture.history:
         arguments = _BUILD_ARGUMENTS.match(entry)
-        command = re.sub(r"^(?:RUN )?(?:/bin/(?:ba|a)?sh (?:-\w+ )+)?", "", entry)
         keyword, _, rest = entry.partition(" ")
-        if arguments:
-            command = _after_shell(arguments[2])
-            for name, value in _pairs(arguments[2]):
-                if is_secret(name) and _is_something(value):
-                    yield Secret(f"the build argument {name}", where, _setting(evidence, name, value, "ARG"))
-        elif keyword in {"ARG", "ENV"}:
-            for name, value in _pairs(rest):
-                if is_secret(name) and _is_something(value) and (name, value) not in inherited:
-                    kind = "build argument" if keyword == "ARG" else "variable"
-                    yield Secret(f"the {kind} {name}", where, _setting(evidence, name, value, keyword))
-            continue
-        if entry.startswith(("RUN", "/bin/", "|")):
-            yield from _commands(evidence, command, where)
+        if arguments or keyword in {"ARG", "ENV"}:
+            setter = "ENV" if keyword == "ENV" else "ARG"
+            for name, value in _pairs(arguments[2] if arguments else rest):
+                what = _of_variable("variable" if setter == "ENV" else "build argument", name, value)
+                if what and (name, value) not in inherited:
+                    yield Secret(what, where, _setting(evidence, name, value, setter))
+        if arguments or keyword not in {"ARG", "ENV"}:
+            text = _command(arguments[2], int(arguments[1])) if arguments else entry
+            yield from _credentials_in(evidence, text, f"in {keyword if keyword.isupper() else 'RUN'}", where)
 
 
-def _commands(evidence: Evidence, command: str, where: str) -> Iterator[Secret]:
-    for found in _ASSIGNMENT.finditer(command):
-        name = found[1] or found[2]
-        if is_secret(name) and has_value(found[3]):
-            yield Secret(f"the variable {name}", where, _run(evidence, f"{name}="))
-    login = _CREDENTIALS.search(command)
-    if login:
-        yield Secret("the login in an address", where, _run(evidence, login[0]))
+def _credentials_in(evidence: Evidence, command: str, instruction: str, where: str) -> Iterator[Secret]:
+    values = []
+    for name, value in islice(assignments(command), _MOST):
+        values.append(value)
+        yield Secret(f"the value of {name} {instruction}", where, _line_with(evidence, f"{name}="))
+    for found in islice(credentials(command), _MOST):
+        if not any(found.value in value for value in values):
+            yield Secret(f"{found.what} {instruction}", where, _line_with(evidence, found.text, found.value))
 
 
-def _run(evidence: Evidence, text: str) -> int | None:
-    found: list[Instruction] = [each for each in places.final_instructions(evidence) if each.keyword == "RUN"]
-    return next((each.line for each in reversed(found) if text in each.text), None)
+def _line_with(evidence: Evidence, *texts: str) -> int | None:
+    """The line of the last instruction of the final image that holds the first of these texts that any holds."""
+    instructions = places.final_instructions(evidence)
+    return next((each.line for text in texts for each in reversed(instructions) if text in each.text), None)
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
@@ -188,8 +142,10 @@ def _before_shell(text: str) -> str:
     return re.split(r" /bin/\w+ -", text, maxsplit=1)[0]
 
 
-def _after_shell(text: str) -> str:
-    return re.sub(r"^.*? /bin/\w+ (?:-\w+ )+", "", text, flags=re.DOTALL)
+def _command(text: str, arguments: int) -> str:
+    """What a RUN ran, without its build arguments, and without the shell if there is one."""
+    command = re.sub(r"^.*? /bin/\w+ (?:-\w+ )+", "", text, flags=re.DOTALL)
+    return command if command != text else text.split(" ", arguments)[-1]
 
 
 def _files(picture: Picture) -> Iterator[Secret]:
@@ -213,12 +169,11 @@ def _kind_of_file(picture: Picture, file: File) -> str | None:
     if name in _LOGINS:
         return "the file of logins"
     is_read = file.bytes <= _LARGEST and not name.endswith(_PROGRAM)
-    content = (picture.contents(file.layer, file.path) or b"") if is_read else b""
-    if _PRIVATE_KEY.search(content):
-        return "the private key"
-    return "the file of variables" if name.endswith(".env") and _sets_secrets(content) else None
+    text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace") if is_read else ""
+    if found := next(credentials(text), None):
+        return found.what if found.what == PRIVATE_KEY else f"{found.what} in"
+    return "the file of variables" if _SETTINGS.search(file.path) and _sets_secrets(text) else None
 
 
-def _sets_secrets(content: bytes) -> bool:
-    rows = re.findall(r"^(?:export )?(\w+)=(.*)$", content.decode(errors="replace"), re.MULTILINE)
-    return any(is_secret(name) and has_value(value) for name, value in rows)
+def _sets_secrets(text: str) -> bool:
+    return any(is_secret(name, value) and not is_reference(value) for name, value in _SETTING.findall(text))
