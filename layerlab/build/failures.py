@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -57,6 +59,13 @@ _REMEDIES: Final = {
     127: "the command is not there: install it in this stage, or check how it is spelled",
     137: "it was killed, most likely for lack of memory: give the engine more",
 }
+_WITH_OPTIONS: Final = frozenset({"ADD", "COPY", "FROM", "HEALTHCHECK", "RUN"})
+_BASH: Final = re.compile(
+    r"^\S*sh: (?:\d+: )?(?:"
+    r"(?P<word>source|\[\[|declare|let|mapfile|popd|pushd|readarray|shopt|typeset): not found"
+    r"|Syntax error: (?:\"\(\"|redirection) unexpected|Bad substitution|set: Illegal option -o pipefail)",
+    re.MULTILINE,
+)
 
 
 def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabError:
@@ -124,13 +133,16 @@ def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | 
         last = row.log.last_line()
         what = f"{where} failed with exit code {code[1]}: {text}"
         what += f" (it last said: {shorten(last, 100)})" if last else ""
-        remedy = _from_outside(row.log.text()) or (_unseen(row.instruction) if code[1] == "127" else "")
-        remedy = remedy or _REMEDIES.get(
-            int(code[1]), "read the end of its log, correct the Dockerfile and build again"
+        remedy = (
+            _from_outside(row.log.text())
+            or _of_one_string(row.instruction)
+            or (_unseen(row.instruction) if code[1] == "127" else "")
+            or (of_bash(row.log.text()) if code[1] in {"2", "127"} else "")
+            or _REMEDIES.get(int(code[1]), "read the end of its log, correct the Dockerfile and build again")
         )
     else:
         what = f"{where} failed: {text} ({_cause(reason)})"
-        remedy = _remedy(row.text, reason)
+        remedy = _of_one_string(row.instruction) or _remedy(row.text, reason)
     return StepFailed(
         what,
         remedy=remedy,
@@ -174,6 +186,37 @@ def _from_outside(log: str) -> str:
             "before it are kept"
         )
     return ""
+
+
+def _of_one_string(instruction: Instruction | None) -> str:
+    """What to do where a JSON array holds a command as one string with spaces; empty where it does not."""
+    words = instruction.arguments if instruction and instruction.is_json else ()
+    if len(words) != 1 or len(words[0].split()) < 2:
+        return ""
+    return f"give each word a string of its own, since one string is the name of one file: {apart(words[0])}"
+
+
+def apart(command: str) -> str:
+    """A command that was given as one string, as a JSON array of its words.
+
+    >>> apart("pip install flask")
+    '["pip", "install", "flask"]'
+    """
+    try:
+        return json.dumps(shlex.split(command))
+    except ValueError:  # a quotation that does not end
+        return json.dumps(command.split())
+
+
+def of_bash(log: str) -> str:
+    """What to do where the end of a log says that sh was given what only bash knows; empty where it does not."""
+    found = _BASH.search(log[-_END_OF_LOG:])
+    if found is None:
+        return ""
+    if found["word"] == "source":
+        return "write `. FILE` instead: `source` is bash's word for it, which sh does not know; no package is missing"
+    what = f"`{found['word']}`" if found["word"] else "bash's own syntax (arrays, <(…), <<<)"
+    return f'sh does not know {what}: write it as sh has it, or put SHELL ["/bin/bash", "-c"] before it'
 
 
 def _remedy(instruction: str, reason: str) -> str:
@@ -265,11 +308,21 @@ def _no_such_operator(message: str, dockerfile: Dockerfile) -> DockerfileError |
 def _parse_error(line: int, why: str, dockerfile: Dockerfile) -> DockerfileError:
     if any(instruction.heredocs and _covers(instruction, line) for instruction in dockerfile.instructions):
         why, remedy = f"{OLD_BUILDER} knows no heredocs", "join the commands with && or update the engine"
+    elif "unknown flag" in why.lower() and (keyword := _without_options(line, dockerfile)):
+        remedy = (
+            f"{keyword} takes no options, and what begins with -- right behind it is taken for one: use the JSON form"
+        )
     elif "unknown flag" in why.lower():
         remedy = "check how it is spelled; the builder of an old engine does not know every flag"
     else:
         remedy = "correct that line and save the file"
     return DockerfileError(f"line {line} of the Dockerfile: {shorten(why, 100)}", remedy=remedy, line=line)
+
+
+def _without_options(line: int, dockerfile: Dockerfile) -> str:
+    """The keyword of the instruction at a line if it is one that has no options."""
+    found = next((each.keyword for each in dockerfile.instructions if _covers(each, line)), "")
+    return "" if found in _WITH_OPTIONS else found
 
 
 def _covers(instruction: Instruction, line: int) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from layerlab.build import failures
 from layerlab.checker.evidence import Fault, Trouble
 from layerlab.service.sockets import Listener
 from layerlab.service.talk import excerpt, how_it_ended
@@ -23,11 +24,14 @@ _CANNOT_RUN: Final = tuple(
     re.compile(pattern, re.MULTILINE | re.IGNORECASE)
     for pattern in (
         r'exec: "(?P<program>[^"\n]+)":.*?(?P<why>not found|no such file|permission denied|is a directory)',
-        r"exec (?P<program>\S+) failed: (?P<why>no such file|permission denied)",
+        r"exec (?P<program>\S[^\n]*?) failed: (?P<why>no such file|permission denied)",
         r"^exec:? (?P<program>\S+): (?P<why>no such file|permission denied|exec format error)",
         r"(?P<program>[^\s:]+): [^\s:]+: (?P<why>bad interpreter)",
-        r"^\S*(?:env|dumb-init)\S*:? ['‘]?(?P<program>[^\s:'’]+)['’]?: (?P<why>no such file|permission denied)",
-        r"failed to execute (?P<program>\S+): (?P<why>no such file|permission denied)",
+        r"^\S*(?:env|dumb-init)\S*:? ['‘]?(?P<program>[^\s'’][^\n'’]*?)['’]?: "
+        r"(?P<why>no such file|permission denied)",
+        r"failed to execute (?P<program>\S[^\n]*?): (?P<why>no such file|permission denied)",
+        r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?exec: (?P<program>\S[^\n]*?): "
+        r"(?P<why>not found|no such file|permission denied|exec format error)",
         r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?(?:exec: )?(?P<program>[^\s:]+): "
         r"(?P<why>not found|command not found|no such file or directory$|permission denied$|exec format error)",
     )
@@ -59,12 +63,15 @@ class Script:
         interpreter: What its ``#!`` line names; empty if it has none.
         link: What the interpreter is a link to, if it is one.
         exists: Whether that interpreter is in the image.
+        closed: The first folder or file on the way to it, or to its interpreter, that is only its owner's or its
+            group's to enter or run; empty if there is none.
     """
 
     path: str
     interpreter: str
     link: str = ""
     exists: bool = True
+    closed: str = ""
 
 
 def refusal(text: str) -> Refusal | None:
@@ -82,25 +89,49 @@ def of_refusal(found: Refusal, script: Script | None) -> Trouble:
     """Why a program could not be run; `script` is what the image has under its name, if anything."""
     program = script.path if script else found.program or "the program that CMD or ENTRYPOINT names"
     program = shorten(program, _WIDTH)
-    if script is not None and script.interpreter and not script.exists:
-        return _dockerfile(_missing_interpreter(program, script))
-    if found.why == "format":
-        return _dockerfile(
+    message = ""
+    if script is not None:
+        message = _of_script(found, program, script)
+    elif found.why == "missing":
+        message = _of_name(found, program)
+    if not message and found.why == "format":
+        message = (
             f"{program} cannot be run: it is no program for this machine, and no script whose first line names an "
             "interpreter (#!/bin/sh). Give it that line, or build it for this platform."
         )
-    if found.why == "forbidden":
-        return _dockerfile(
-            f"{program} may not be run by the image's user: it is not executable, or in a folder that this user may "
-            "not enter. See its permissions and its owner in the final stage."
-        )
-    if script is not None:
-        return _dockerfile(
-            f"{program} is in the image but cannot be run: what it needs to start (its interpreter, or its loader "
-            "for shared libraries) is not. See that the base of the final stage fits the one where it was made."
+    return _dockerfile(
+        message
+        or f"{program} may not be run by the image's user: it is not executable, or in a folder that this user may "
+        "not enter. See its permissions and its owner in the final stage."
+    )
+
+
+def _of_script(found: Refusal, program: str, script: Script) -> str:
+    """Why a program that is in the image could not be run; empty if that is told by the refusal alone."""
+    if script.interpreter and not script.exists:
+        return _missing_interpreter(program, script)
+    if script.closed not in {"", script.path} and found.why != "format":
+        return _closed(program, script)
+    if found.why != "missing":
+        return ""
+    return (
+        f"{program} is in the image but cannot be run: what it needs to start (its interpreter, or its loader "
+        "for shared libraries) is not. See that the base of the final stage fits the one where it was made."
+    )
+
+
+def _of_name(found: Refusal, program: str) -> str:
+    """Why there is no program of a name."""
+    if bash := failures.of_bash(f"sh: {found.program}: not found"):
+        return f"There is no program called {program}: {bash}."
+    if len(found.program.split()) > 1:
+        words = shorten(failures.apart(found.program), _WIDTH)
+        return (
+            f"There is no file called {program!r}: in the JSON array that starts it, that is one string with spaces. "
+            f"Give each word a string of its own: {words}."
         )
     place = "is not in the final stage" if "/" in program else "is not in any folder of the final stage's PATH"
-    return _dockerfile(f"{program} cannot be started: it {place}. See what is copied there, and ENV PATH.")
+    return f"{program} cannot be started: it {place}. See what is copied there, and ENV PATH."
 
 
 def _missing_interpreter(program: str, script: Script) -> str:
@@ -116,6 +147,17 @@ def _missing_interpreter(program: str, script: Script) -> str:
     return (
         f"{what}. A virtual environment works only at the path where it was made, and only where the Python that "
         "made it is at the same path as well."
+    )
+
+
+def _closed(program: str, script: Script) -> str:
+    closed = shorten(script.closed, _WIDTH)
+    if not script.path.startswith(f"{script.closed}/"):
+        link = f" (a link to {shorten(script.link, _WIDTH)})" if script.link else ""
+        program = f"{shorten(script.interpreter, _WIDTH)}{link}, the interpreter of {program},"
+    return (
+        f"{program} may not be run by the image's user: {closed} is for its owner and its group alone. Put it where "
+        "everybody may enter, such as /usr/local or /opt; a virtual environment needs its Python there, too."
     )
 
 
@@ -267,6 +309,10 @@ _SIGNS: Final = tuple(
         (
             r"Address already in use",
             "Port 5000 is taken within the container: two servers are started.",
+        ),
+        (
+            r"^SyntaxError: (?:source code .*cannot contain null bytes|Non-UTF-8 code .* in file /\S*sh\b)",
+            "Python was started with a program in the place of its own options and files.",
         ),
         (
             r"^SyntaxError: (?P<what>.*)$",

@@ -51,14 +51,32 @@ def _places(config: Mapping[str, Any], name: str) -> list[str]:
 
 def _script(container: Container, path: str, beginning: bytes) -> Script:
     if not beginning.startswith(b"#!"):
-        return Script(path, "")
+        return Script(path, "", closed=_closed(container, path))
     line = beginning[2:].split(b"\n")[0].decode(errors="replace").lstrip(" \t")
     words = line.split(" ")[0].split("\t")
     interpreter = shorten(words[0], 300) + ("\r" if words[0].endswith("\r") else "")
     stat = _stat(container, words[0])
     link = str(stat["linkTarget"]) if stat and int(stat["mode"]) & _LINK else ""
     exists = stat is not None and (not link or _stat(container, link) is not None)
-    return Script(path, interpreter, link, exists)
+    closed = _closed(container, path) or _closed(container, words[0])
+    return Script(path, interpreter, link, exists, closed)
+
+
+def _closed(container: Container, path: str) -> str:
+    """The first folder on the way to a file, or the file, that is for its owner and its group alone; or empty.
+
+    Where the file is a link, the way to what it leads to counts as well.
+    """
+    link = ""
+    for place in (*reversed(PurePosixPath(path).parents), path):
+        stat = _stat(container, str(place))
+        if stat is None:
+            return ""
+        if int(stat["mode"]) & _LINK:
+            link = str(stat["linkTarget"])
+        elif not int(stat["mode"]) & 0o001:
+            return str(place)
+    return _closed(container, link) if link and link != path else ""
 
 
 def _stat(container: Container, path: str) -> dict[str, Any] | None:

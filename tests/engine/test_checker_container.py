@@ -33,6 +33,14 @@ http.server.HTTPServer(place, Handler).serve_forever()
 SERVE = 'CMD ["python", "-S", "/serve.py"]'
 
 pytestmark = pytest.mark.usefixtures("own_images")
+# A script for everybody, whose interpreter is root's alone, and a program in a folder that is root's alone.
+CLOSED = """USER root
+RUN cp /usr/local/bin/python3.13 /root/python && printf '#!/root/python\\n' > /closed && chmod 755 /closed
+RUN mkdir /root/bin && cp /closed /root/bin/inside
+ENV PATH=/root/bin:$PATH
+USER 10001
+"""
+
 MakeImage = Callable[..., str]
 
 
@@ -230,6 +238,17 @@ class TestNotUp:
             ('CMD ["/start"]', "the interpreter in its first line is not: /build/venv/bin/python"),
             ("CMD exec /start", "the interpreter in its first line is not: /build/venv/bin/python"),
             ('CMD ["/serve.py"]', "may not be run"),
+            (
+                f'{CLOSED}CMD ["/closed"]',
+                "/root/python, the interpreter of /closed, may not be run by the image's user",
+            ),
+            (f"{CLOSED}CMD exec /closed", "/root is for its owner and its group alone"),
+            (
+                f'{CLOSED}CMD ["inside"]',
+                "/root/bin/inside may not be run by the image's user: /root is for its owner",
+            ),
+            ('CMD ["gunicorn -b 0.0.0.0:5000"]', 'a string of its own: ["gunicorn", "-b", "0.0.0.0:5000"]'),
+            ("CMD source /opt/venv/bin/activate && gunicorn", "write `. FILE` instead"),
             ('CMD ["python", "--version"]', "foreground"),
             ("USER nobody-knows", "user that USER names does not exist"),
         ],

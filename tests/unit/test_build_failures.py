@@ -89,6 +89,33 @@ class TestSteps:
         assert remedy in error_of(message, failed("[2/5] RUN make", message)).remedy
 
     @pytest.mark.parametrize(
+        ("log", "code", "remedy"),
+        [
+            (b"/bin/sh: 1: source: not found\n", 127, "write `. FILE` instead"),
+            (b"/bin/sh: source: not found\n", 127, "no package is missing"),
+            (b"/bin/sh: 1: [[: not found\n", 127, "sh does not know `[[`"),
+            (b'/bin/sh: 1: Syntax error: "(" unexpected\n', 2, "bash's own syntax"),
+            (b"/bin/sh: 1: set: Illegal option -o pipefail\n", 2, "bash's own syntax"),
+            (b"/bin/sh: 1: sources: not found\n", 127, "install it"),
+            (b"/bin/sh: 1: source: not found\nerror\n", 1, "read the end of its log"),
+        ],
+    )
+    def test_bash(self, log: bytes, code: int, remedy: str) -> None:
+        """What bash alone knows is no program that is missing."""
+        message = f"executor failed running [x]: exit code: {code}"
+
+        assert remedy in error_of(message, failed("[2/5] RUN make", message), log=log).remedy
+
+    @pytest.mark.parametrize("code", [" exit code: 1", ""])
+    def test_one_string(self, code: str) -> None:
+        """A JSON array of one string with spaces names one file; its words are told apart."""
+        message = f'process did not complete: exec: "pip install": executable file not found in $PATH:{code}'
+        progress = Progress(parsed := parse('FROM a\nRUN ["pip install"]\n'), lambda step: None)
+        progress.update(Status(vertices=(failed('[2/2] RUN ["pip install"]', message),)))
+
+        assert '["pip", "install"]' in explain(message, progress.rows, parsed).remedy
+
+    @pytest.mark.parametrize(
         "message",
         [
             'failed to compute cache key: "/x" not found: not found',
@@ -223,6 +250,16 @@ class TestDockerfile:
         assert str(error).startswith("line 4 of the Dockerfile: ")
         assert (error.line, "→ 4 │ COPY x y" in error.__notes__[0]) == (4, True)
         assert "old engine" in error.remedy
+
+    @pytest.mark.parametrize("keyword", ["CMD", "ENTRYPOINT"])
+    def test_no_options(self, keyword: str) -> None:
+        """What begins with -- behind CMD is meant for the program, and is taken for an option of CMD's."""
+        parsed = parse(f'FROM a\nENTRYPOINT ["gunicorn"]\n{keyword} --bind 0.0.0.0:5000\n')
+
+        assert (
+            f"{keyword} takes no options"
+            in explain("dockerfile parse error line 3: Unknown flag: bind", (), parsed).remedy
+        )
 
     def test_heredoc(self) -> None:
         """An engine that takes a heredoc's lines for instructions knows no heredocs; the error says so."""

@@ -207,6 +207,37 @@ def test_a_command_that_is_another_than_it_seems_is_named() -> None:
     assert "ENTRYPOINT on line 15 drops the CMD of line 13" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("entry", "command", "told"),
+    [
+        (
+            '["python"]',
+            "-m gunicorn app.wsgi:app",
+            "its arguments: python /bin/sh -c '-m gunicorn app.wsgi:app'. Give",
+        ),
+        (
+            '["/bin/sh", "-c"]',
+            "gunicorn app.wsgi:app",
+            "on line 13 has the JSON form and CMD on line 14 the shell form",
+        ),
+        ('["tini", "--"]', "gunicorn app.wsgi:app", ""),
+        ('["/usr/bin/env", "A=b"]', "gunicorn app.wsgi:app", ""),
+        ('["/srv/start.sh"]', "gunicorn app.wsgi:app", ""),
+        ('["python"]', '["-m", "gunicorn", "app.wsgi:app"]', ""),
+        ("gunicorn", '["app.wsgi:app"]', "ENTRYPOINT on line 13 has the shell form, which takes no arguments"),
+        ('gunicorn "$0"', '["app.wsgi:app"]', ""),
+    ],
+)
+def test_an_entry_point_and_a_command_that_do_not_fit_are_named(entry: str, command: str, told: str) -> None:
+    """Unless what is started runs its arguments as a command."""
+    made = good(GOOD.replace(COMMAND, f"ENTRYPOINT {entry}\nCMD {command}\n"))
+    made.file("/srv/start.sh", 11, content=b'#!/bin/sh\nexec "$@"\n', origin=Origin("context", "1", 11))
+    ended = Running(up=False, trouble=Trouble("dockerfile", "It printed last: usage"))
+    (finding,) = errors(made.evidence(ended))
+    assert finding.message.startswith("It printed last: usage. ")
+    assert (told in finding.message, "ENTRYPOINT" in finding.message) == (True, bool(told))
+
+
 def test_an_entry_point_script_that_waits_for_the_server_is_named() -> None:
     """Its text shows that it is not replaced by the server."""
     made = good(GOOD.replace(COMMAND, f'ENTRYPOINT ["/srv/start.sh"]\n{COMMAND}'))

@@ -19,6 +19,7 @@ from layerlab.checker.processes import Seen
 from layerlab.service.sockets import Listener
 
 TITLES = ["PID", "PPID", "UID", "RUID", "SUID", "GID", "COMMAND"]
+INTERPRETER = "/v/bin/python (a link to /root/python), the interpreter of /v/bin/x, may not be run"
 VENV = "/opt/venv/bin/python /opt/venv/bin/gunicorn app.wsgi:app"
 
 
@@ -133,6 +134,13 @@ class TestRefusal:
             ("/usr/bin/env: ‘python3’: No such file or directory", Refusal("python3", "missing")),
             ("[FATAL tini (7)] exec gunicorn failed: No such file or directory", Refusal("gunicorn", "missing")),
             ("[dumb-init] gunicorn: No such file or directory", Refusal("gunicorn", "missing")),
+            ("[dumb-init] gunicorn a:b: No such file or directory", Refusal("gunicorn a:b", "missing")),
+            ("/usr/bin/env: ‘gunicorn a:b’: No such file or directory", Refusal("gunicorn a:b", "missing")),
+            (
+                "[FATAL tini (7)] exec gunicorn a:b failed: No such file or directory",
+                Refusal("gunicorn a:b", "missing"),
+            ),
+            ("/start.sh: 3: exec: gunicorn a:b: not found", Refusal("gunicorn a:b", "missing")),
             ("setpriv: failed to execute gunicorn: No such file or directory", Refusal("gunicorn", "missing")),
             ("[INFO] Starting gunicorn 27.0\ncat: /x: No such file or directory", None),
             ("KeyError: 'PORT'", None),
@@ -150,6 +158,37 @@ class TestRefusal:
 
         assert "/opt/venv/bin/python is a link to /usr/local/bin/python3.13" in message
         assert "virtual environment" in message
+
+    @pytest.mark.parametrize(
+        ("script", "why", "told"),
+        [
+            (Script("/v/bin/x", "/v/bin/python", "/root/python", closed="/root"), "forbidden", INTERPRETER),
+            (Script("/v/bin/x", "/v/bin/python", "/root/python", closed="/root"), "missing", INTERPRETER),
+            (
+                Script("/root/bin/x", "/usr/bin/python", closed="/root"),
+                "missing",
+                "/root/bin/x may not be run by the",
+            ),
+            (Script("/v/bin/x", "/usr/bin/python", closed="/v/bin/x"), "forbidden", "/v/bin/x may not be run by the"),
+            (Script("/v/bin/x", "/usr/bin/python"), "forbidden", "/v/bin/x may not be run by the"),
+        ],
+    )
+    def test_closed(self, script, why, told):
+        """What the service's user may not enter or run is named: the interpreter, where it is not the script."""
+        assert diagnosis.of_refusal(Refusal("x", why), script).message.startswith(told)
+
+    @pytest.mark.parametrize(
+        ("program", "told"),
+        [
+            ("gunicorn -b 0.0.0.0:5000 'app.wsgi:app'", '["gunicorn", "-b", "0.0.0.0:5000", "app.wsgi:app"]'),
+            ("python -c 'print", '["python", "-c", "\'print"]'),
+            ("source", "`. FILE`"),
+            ("[[", "sh does not know `[[`"),
+        ],
+    )
+    def test_names(self, program, told):
+        """A string with spaces is taken for a file's name; a word of bash's is no program that is missing."""
+        assert told in diagnosis.of_refusal(Refusal(program, "missing"), None).message
 
     def test_windows(self):
         """A script with Windows line ends is told from one whose interpreter is missing."""
@@ -174,6 +213,12 @@ class TestEnded:
             ("ModuleNotFoundError: No module named 'encodings'", "own standard library", "dockerfile"),
             ("PermissionError: [Errno 13] Permission denied: '/srv/app'", "not use /srv/app", "dockerfile"),
             ("  File x\nSyntaxError: invalid syntax", "invalid syntax", "workspace"),
+            ("SyntaxError: source code cannot contain null bytes", "with a program in the place of", "dockerfile"),
+            (
+                "SyntaxError: Non-UTF-8 code starting with '\\xb0' in file /bin/sh on line 2",
+                "a program",
+                "dockerfile",
+            ),
             ("/lib/libc.so.6: version `GLIBC_2.38' not found (required by x)", "GLIBC_2.38", "dockerfile"),
             ("Traceback\nKeyError: 'PORT'", "KeyError: 'PORT'", "dockerfile"),
             ("", "printed nothing", "dockerfile"),

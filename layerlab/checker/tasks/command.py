@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,6 +13,7 @@ from layerlab.checker.evidence import Answer, Evidence, Picture, Running, Stop
 from layerlab.checker.model import Finding, Result
 from layerlab.checker.tasks import places
 from layerlab.checker.tasks.common import PRODUCTION, finding, unavailable
+from layerlab.checker.wrappers import unwrap
 from layerlab.dockerfile import Instruction
 from layerlab.text import one_line, shorten
 
@@ -23,6 +25,7 @@ _DEVELOPMENT_COMMAND: Final = re.compile(
 # The app's own __main__ starts Flask's server, unless the learner has changed it: the answers tell then.
 _APP_AS_PROGRAM: Final = re.compile(r"python[\d.]*\s.*-m\s+app(?:\.__main__)?(?:\s|$)")
 _TELLS_CONTAINER: Final = re.compile(rb"[\"']container[\"']: *socket\.gethostname\(\)")
+_ARGUMENTS: Final = re.compile(r"\$\{?[@*01]")  # of a script
 _LONGEST: Final = 2_000  # characters of a command that are looked at
 _WARNING: Final = re.compile(r"This is a development server|\* Serving Flask app|\* Debugger PIN")
 # Servers that take a signal for something else than most do.
@@ -125,7 +128,7 @@ def _silent(evidence: Evidence, running: Running) -> Finding:
         message = "The service did not answer /status on port 5000 within 30 s."
     else:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
-    message += _lost_command(evidence)
+    message += ("" if message.endswith(".") else ".") + _lost_command(evidence)
     if not _started(evidence):
         message += " The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started."
     message += " Whoever runs the image gives it no arguments: it has to start the service by itself."
@@ -143,7 +146,25 @@ def _lost_command(evidence: Evidence) -> str:
             )
     if entry and command and entry.line > command.line and entry.stage != command.stage:
         return f" ENTRYPOINT on line {entry.line} drops the CMD of line {command.line}, which is another stage's."
+    if entry and command and not entry.is_json and not _ARGUMENTS.search(entry.value):
+        return (
+            f" ENTRYPOINT on line {entry.line} has the shell form, which takes no arguments, so the CMD of line "
+            f"{command.line} is ignored."
+        )
+    if entry and command and entry.is_json and not command.is_json and not _runs_its_arguments(evidence, entry):
+        config = evidence.image.config if evidence.image else {}
+        started = shlex.join(str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ())
+        return (
+            f" ENTRYPOINT on line {entry.line} has the JSON form and CMD on line {command.line} the shell form, so "
+            f"the first gets a shell as its arguments: {shorten(started, 200)}. Give CMD the JSON form, too."
+        )
     return ""
+
+
+def _runs_its_arguments(evidence: Evidence, entry: Instruction) -> bool:
+    """Whether what an ENTRYPOINT starts runs CMD as a command, as an init or a script with ``exec "$@"`` does."""
+    script = _script(evidence.image, entry) if evidence.image else ""
+    return not unwrap(entry.arguments, {}).words or bool(_ARGUMENTS.search(script))
 
 
 def _wrong(path: str, answer: Answer) -> str:
