@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from layerlab.checker.tasks.credentials import assignments, credentials, is_secret
+from layerlab.checker.tasks.credentials import assignments, credentials, is_secret, written
 
 # The words that BuildKit's rule SecretsUsedInArgOrEnv knows, and variables of images that everybody uses.
 SECRETS = """
@@ -79,10 +79,30 @@ root_password=toor
 GITEA__security__INTERNAL_TOKEN=abc
 database__connection__password=abc
 KAFKA_CREDS=abc
+SSHPASS=abc
+PASS=abc
+RABBITMQ_ERLANG_COOKIE=abc
+MSSQL_SA_PASSWORD=Passw0rd
+REGISTRY_HTTP_SECRET=abc
+WORDPRESS_AUTH_KEY=abc
+GITHUB_TOKEN=abc
 """
 # Those that it leaves out (public, file, version), and what holds a secret's word and another kind of value.
 NO_SECRETS = """
 MAX_TOKENS=4096
+STOP_TOKENS=</s>,<|im_end|>
+TOKENIZER=gpt2
+COOKIE_NAME=session
+password_file=bar
+secret_File=baz
+AUTH_MODULE_VERSION=1.2
+PASSWORD_FIELD=password
+DB_PASSWORD_COMMAND=pass show db
+REDIS_KEY_PREFIX=app:
+S3_KEY=uploads/report.txt
+SSH_KEY_TYPE=ed25519
+CONTEXT_TOKENS=128k
+BYPASS=1
 ALLOW_EMPTY_PASSWORD=yes
 APT_KEY_DONT_WARN_ON_DANGEROUS_USAGE=1
 APT_KEY_DONT_WARN_ON_DANGEROUS_USAGE=DontWarn
@@ -306,6 +326,8 @@ def test_a_name_that_holds_a_secrets_word_is_none_by_itself(setting: str) -> Non
         ('echo "machine github.com login me password hunter2" > ~/.netrc', "the login of a .netrc"),
         ('printf "machine github.com\\nlogin me\\npassword hunter2\\n" > ~/.netrc', "the login of a .netrc"),
         ("machine github.com\n  login me\n  password hunter2\n", "the login of a .netrc"),
+        ("echo 'machine a.org' > f && echo 'login me' >> f && echo password x >> f", "the login of a .netrc"),
+        (f'printf "[npm]\\n{NPM}\\n" > f', "the npm token"),
         ("//registry.example.com/:_authToken = d0b5c9e2-f77a-4b1c-9d8e-aaaaaaaaaaaa", "the login of an .npmrc"),
         ("npm config set //registry.example.com/:_authToken abc && npm ci", "the login of an .npmrc"),
         ('echo "db:5432:app:me:hunter2" > ~/.pgpass', "the login of a .pgpass"),
@@ -318,7 +340,7 @@ def test_a_name_that_holds_a_secrets_word_is_none_by_itself(setting: str) -> Non
 )
 def test_a_credential_is_told_by_its_format_whatever_holds_it(text: str, what: str) -> None:
     """Once, though a token may stand within a login."""
-    (found,) = credentials(text)
+    (found,) = credentials(written(text))
     assert found.what == what
     assert found.value in found.text
 
@@ -328,6 +350,7 @@ def test_a_credential_is_told_by_its_format_whatever_holds_it(text: str, what: s
     [
         ("export db_password='abc' && ./migrate", "db_password"),
         ("db_password=hunter2 ./migrate", "db_password"),
+        ("printf '[client]\\npassword=abc\\n' > ~/.my.cnf", "password"),
         ("./setup --admin-password=hunter2", "admin-password"),
         ('psql "host=db user=me password=hunter2"', "password"),
         ("export ADMIN_PASSWORD='$2b$12$eImiTXuWVxfM37uY4JANjQ'", "ADMIN_PASSWORD"),
@@ -374,7 +397,7 @@ def test_a_command_that_gives_a_secret_as_a_value_is_seen(command: str, name: st
 )
 def test_what_is_read_when_a_command_runs_and_what_only_looks_alike_is_none(text: str) -> None:
     """References, templates, accounts, versions, and code that hands values on."""
-    assert not list(credentials(text))
+    assert not list(credentials(written(text)))
     assert not list(assignments(text))
 
 

@@ -16,9 +16,9 @@ PRIVATE_KEY: Final = "the private key"
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # What a name ends in, it names: with these, the secret itself.
-_PASSWORD: Final = re.compile(r".*(?:PASSWORDS?|PASSWD|PASSPHRASE)|PASS|PWORD|.+PWD")
+_PASSWORD: Final = re.compile(r".*(?:PASSWORDS?|PASSWD|PASSPHRASE|PWORD|(?:DB|REQUIRE|SSH|USER)PASS)|.+PWD")
 _SECRET: Final = re.compile(
-    r".*(?:SECRETS?|TOKENS?|CREDENTIALS?|CREDS|ACCESSKEYID|ROOTTOKENID"
+    r".*(?:SECRETS?|TOKENS?|CREDENTIALS?|CREDS|ACCESSKEYID|ROOTTOKENID|ERLANGCOOKIE"
     r"|(?:ACCESS|API|AUTH|ENCRYPTION|LICENSE|MASTER|PRIVATE|SECRET|SIGNING|SSH)KEYS?)"
 )
 # With one of these anywhere, it names what may be a secret, or something about one: the value decides.
@@ -36,6 +36,7 @@ _ABOUT: Final = frozenset(
     | {"FINGERPRINT", "HASHER", "HASHERS", "HEADER", "HOST", "ID", "IDS", "NAME", "NAMES", "PATH", "PREFIX", "REGION"}
     | {"SERVER", "SHA", "SUFFIX", "THUMBPRINT", "URI", "URL", "USER", "USERNAME", "VAULT", "VERSION"}
 )
+# Anywhere in a name: whose keys anybody may have, or never sees.
 _PUBLIC: Final = frozenset({"PUBLIC", "PUBLISHABLE"})
 _PUBLIC_KEYS: Final = frozenset({"APT", "CACHE", "GPG", "HOST", "KMS", "PGP", "SITE", "VAPID"})
 
@@ -59,7 +60,11 @@ _PAIR: Final = re.compile(r"[\w.@-]+[:/][^\s:/]+")
 _CRYPTED: Final = re.compile(r"\$(?:\d[a-z]?|g?y|argon2\w+|scrypt)\$")
 _REFERENCE: Final = re.compile(r"`|\$[\w{(@*]")
 _ASSIGNMENT: Final = re.compile(
-    r"""(?:^|[\s;&|("',-])([A-Za-z_][\w-]{0,100})=("[^"]*"|'[^']*'|[^\s;&|()"',\[\]]*+)(?![(\[])"""
+    r"""(?:^|\\n|[\s;&|("',-])([A-Za-z_][\w-]{0,100})=("[^"]*"|'[^']*'|[^\s;&|()"',\[\]\\]*+)(?![(\[])"""
+)
+_NEXT_ECHO: Final = re.compile(
+    r"[\"']?[ \t]{0,9}(?:>>?[ \t]{0,9}[^\s;&|]{1,200}[ \t]{0,9})?"
+    r"(?:&&|;)\s{1,9}(?:echo|printf)\s{1,9}(?:-\w\s{1,9})?[\"']?"
 )
 
 
@@ -128,6 +133,11 @@ def assignments(command: str) -> Iterator[tuple[str, str]]:
     for name, value in _ASSIGNMENT.findall(command):
         if is_secret(name, value) and not is_reference(value) and name != value:
             yield name, value
+
+
+def written(command: str) -> str:
+    """A command, with what successive ``echo`` or ``printf`` of it write, line by line, as one text."""
+    return _NEXT_ECHO.sub("\n", command)
 
 
 def credentials(text: str) -> Iterator[Found]:
@@ -213,11 +223,8 @@ _TOKENS: Final = (
     ("the JSON Web Token", ("eyJ",), r"[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}"),  # [RFC 7519: base64 of {" and so on]
     ("the Docker Hub token", ("dckr_oat_", "dckr_pat_"), r"[\w-]{20,}"),  # [docs.docker.com: access tokens]
     ("the Hugging Face token", ("hf_",), r"[A-Za-z]{30,}"),  # [huggingface.co: user access tokens]
-    (
-        "the Stripe key",
-        ("rk_live_", "rk_test_", "sk_live_", "sk_test_"),
-        r"[A-Za-z0-9]{16,}",
-    ),  # [docs.stripe.com: keys]
+    # [docs.stripe.com: API keys]
+    ("the Stripe key", ("rk_live_", "rk_test_", "sk_live_", "sk_test_"), r"[A-Za-z0-9]{16,}"),
 )
 _VALUE: Final = r"(?P<value>[^\s\"'\\;&|]{1,500})"
 _GAP: Final = r"(?:\s|\\n|\\t){1,20}"  # echo and printf write line ends as escapes
@@ -233,7 +240,9 @@ _FORMS: Final = (
         _always,
     ),
     *(
-        _Form(what, begins, re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, begins))}){rest}"), _always)
+        _Form(
+            what, begins, re.compile(rf"(?:(?<![\w.])|(?<=\\n))(?:{'|'.join(map(re.escape, begins))}){rest}"), _always
+        )
         for what, begins, rest in _TOKENS
     ),
     _Form(

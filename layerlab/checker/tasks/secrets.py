@@ -12,7 +12,7 @@ from typing import Any, Final
 from layerlab.checker.evidence import Evidence, File, Picture
 from layerlab.checker.tasks import places
 from layerlab.checker.tasks.common import line_of, package_folders
-from layerlab.checker.tasks.credentials import PRIVATE_KEY, assignments, credentials, is_reference, is_secret
+from layerlab.checker.tasks.credentials import PRIVATE_KEY, assignments, credentials, is_reference, is_secret, written
 
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
 _LARGEST: Final = 1_000_000  # bytes of a file
@@ -119,7 +119,7 @@ def _credentials_in(evidence: Evidence, command: str, instruction: str, where: s
     for name, value in islice(assignments(command), _MOST):
         values.append(value)
         yield Secret(f"the value of {name} {instruction}", where, _line_with(evidence, f"{name}="))
-    for found in islice(credentials(command), _MOST):
+    for found in islice(credentials(written(command)), _MOST):
         if not any(found.value in value for value in values):
             yield Secret(f"{found.what} {instruction}", where, _line_with(evidence, found.text, found.value))
 
