@@ -13,10 +13,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from layerlab.debian import apt_get, is_available, is_debian
 from layerlab.engine import Engine, candidates, connect
@@ -36,6 +37,17 @@ PROCESS_NOTES: Final[Mapping[str, Path]] = {
     "containerd": Path("/var/run/docker/containerd/containerd.pid"),
 }
 """Where the engine, and the containerd that it starts, write down their process ids."""
+
+CONFIGURATION: Final = Path("/etc/docker/daemon.json")
+"""Where an engine looks for its configuration. One that is there is the user's, and stays as it is."""
+BOUNDED_CACHE: Final[Mapping[str, Any]] = {
+    "builder": {"gc": {"enabled": True, "defaultKeepStorage": "15GB", "defaultMaxUsedSpace": "15GB"}}
+}
+"""The configuration with which BuildKit removes from its cache what was not used for longest, once it holds more.
+
+The bound is the first of both sizes for older engines (20.10, 26.1), the second for newer ones (28.5), for which the
+first is what they keep in any case.
+"""
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,7 @@ def install(report: Report = silent) -> None:
             "no Docker engine answers, and the lab installs one only on Debian and Ubuntu",
             remedy="install Docker as https://docs.docker.com/engine/install/ says, start it and repeat",
         )
+    _configure()  # first, since the package's own script may start the engine
     install_it = partial(apt_get, report=report, wanted="Docker", error=EngineError)
     install_it(["update"], "look for Docker's packages")
     clients = [name for name in CLIENT_PACKAGES if is_available(name)] if not shutil.which("docker") else []
@@ -121,6 +134,7 @@ def start(report: Report = silent) -> Engine:
     process: subprocess.Popen[bytes] | None = None
     if _has_systemd():
         by, why_not = "systemd", _start_by_systemd
+        _configure()
     else:
         by = "dockerd"
         remove_stale()
@@ -173,10 +187,37 @@ def remove_stale(notes: Mapping[str, Path] = PROCESS_NOTES) -> None:
 
 def _start_dockerd(log: Path) -> subprocess.Popen[bytes]:
     """Start it detached: in a session of its own, and with no descriptor of ours, which callers would wait for."""
+    command = ["dockerd", *_options()]
     with log.open("ab") as output:
         return subprocess.Popen(
-            ["dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
         )
+
+
+def _options() -> list[str]:
+    """Options for an engine that the lab starts by itself: the user's configuration, and a bound for the build cache.
+
+    Both are in a file of the lab's. What the user's says of the builder holds.
+    """
+    try:
+        users = json.loads(CONFIGURATION.read_text())
+    except FileNotFoundError:
+        users = {}
+    except (OSError, ValueError):
+        return []  # the engine says itself what is wrong with it
+    if not isinstance(users, dict):
+        return []
+    file = state_directory() / CONFIGURATION.name
+    file.write_text(json.dumps({**BOUNDED_CACHE, **users}))
+    return [f"--config-file={file}"]
+
+
+def _configure() -> None:
+    """Bound the build cache of an engine that is the system's own to start, unless there is a configuration."""
+    with suppress(OSError):  # it is there, or cannot be written: `layerlab.build.cache.excess` tells what comes of it
+        CONFIGURATION.parent.mkdir(exist_ok=True)
+        with CONFIGURATION.open("x") as file:
+            file.write(json.dumps(BOUNDED_CACHE, indent=2) + "\n")
 
 
 def _last_lines(log: Path, count: int = 3) -> str:
