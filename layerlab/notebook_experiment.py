@@ -16,7 +16,7 @@ import pandas as pd
 
 from layerlab import build as build_package
 from layerlab import displays, image, workshop
-from layerlab.build import Build
+from layerlab.build import Build, cache
 from layerlab.build import context as contexts
 from layerlab.engine import Engine
 from layerlab.image import Image
@@ -34,11 +34,13 @@ class Experiment:
         engine: Where it is built.
         folder: The copy: ``app/``, ``requirements.txt``, ``.dockerignore`` and the Dockerfiles.
         image_ids: What was built from it.
+        ran: What was run to build it once it was changed as no other build ever will be; None before.
     """
 
     engine: Engine
     folder: Path
     image_ids: set[str] = field(default_factory=set)
+    ran: list[cache.Ran] | None = None
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace the one place in a file of the copy that reads ``old``.
@@ -60,6 +62,7 @@ class Experiment:
         """Append a comment to a file of the copy, another one each time: a change that no build has seen before."""
         with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(f"# changed for an experiment: {uuid.uuid4().hex}\n")
+        self.ran = self.ran or []
 
     def context(self, dockerfile: str = "Dockerfile") -> pd.DataFrame:
         """What a build from this Dockerfile sends to the engine: ``path`` str and ``bytes`` int64, a row per file."""
@@ -77,7 +80,7 @@ class Experiment:
         with displays.notebook(what or f"an experiment with {dockerfile}") as report:
             labels = image_labels("experiment")
             built = build_package.build(
-                self.engine, self.folder, dockerfile=dockerfile, labels=labels, report=report, **options
+                self.engine, self.folder, dockerfile=dockerfile, labels=labels, report=report, ran=self.ran, **options
             )
         mark_image(self.engine.client.images.get(built.image_id))
         self.image_ids.add(built.image_id)
@@ -103,3 +106,4 @@ def experiment_on(engine: Engine) -> Iterator[Experiment]:
             for image_id in trial.image_ids:
                 with suppress(docker.errors.APIError):
                     engine.client.images.remove(marker_tag(image_id))
+            cache.forget(engine, trial.ran or ())

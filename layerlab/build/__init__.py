@@ -16,8 +16,8 @@ import requests
 from docker.utils.build import match_tag
 
 from layerlab import dockerfile as dockerfiles
+from layerlab.build import cache, failures, steps, stream, trace
 from layerlab.build import context as contexts
-from layerlab.build import failures, steps, stream, trace
 from layerlab.build.trace import Warned
 from layerlab.engine import Engine, gone
 from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
@@ -26,6 +26,7 @@ from layerlab.progress import Report, silent
 __all__ = ["Build", "Warned", "build"]
 
 _PING_TIMEOUT: Final = 10.0  # seconds
+_LARGE: Final = 10_000_000  # bytes of a context that are worth two more requests
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def build(
     timeout: float | None = None,
     report: Report = silent,
     watch: Callable[[], None] = lambda: None,
+    ran: list[cache.Ran] | None = None,
     max_context_bytes: int = contexts.MAX_BYTES,
     max_context_files: int = contexts.MAX_FILES,
 ) -> Build:
@@ -98,6 +100,7 @@ def build(
         timeout: The limit of the whole build in seconds.
         report: Is told of each step whenever it changes.
         watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
+        ran: Gets the steps that are run, however the build ends: for `cache.forget`.
         max_context_bytes: The limit of the context's size in bytes.
         max_context_files: The limit of its files, folders and links.
 
@@ -145,21 +148,27 @@ def build(
     }
     begin = time.monotonic()
     image_id = None
-    with contextlib.closing(stream.run(engine, sent, parameters, timeout)) as lines:
-        for line in lines:
-            watch()
-            progress.tick()
-            if line is None:
-                continue
-            if line.get("id") == "moby.buildkit.trace":
-                progress.update(trace.decode(line["aux"]))
-            elif line.get("id") == "moby.image.id":
-                image_id = str(line["aux"]["ID"])
-            elif "error" in line:
-                progress.finish()
-                _check_it_goes_on(engine)
-                raise failures.explain(str(line["error"]), progress.rows, parsed)
+    try:
+        with contextlib.closing(stream.run(engine, sent, parameters, timeout)) as lines:
+            for line in lines:
+                watch()
+                progress.tick()
+                if line is None:
+                    continue
+                if line.get("id") == "moby.buildkit.trace":
+                    progress.update(trace.decode(line["aux"]))
+                elif line.get("id") == "moby.image.id":
+                    image_id = str(line["aux"]["ID"])
+                elif "error" in line:
+                    progress.finish()
+                    _check_it_goes_on(engine)
+                    raise failures.explain(str(line["error"]), progress.rows, parsed)
+    finally:
+        if ran is not None:
+            ran += progress.ran()
     progress.finish(built=image_id is not None)
+    if sent.bytes > _LARGE:  # the engine keeps its archive, but no further build can use it
+        cache.forget(engine, [step for step in progress.ran() if step.kind == "context"])
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
     return Build(

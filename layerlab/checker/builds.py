@@ -20,7 +20,7 @@ import requests
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
 from layerlab.bases import registry
-from layerlab.build import Build, build
+from layerlab.build import Build, build, cache
 from layerlab.build import context as contexts
 from layerlab.checker import adapted, disk, troubles
 from layerlab.checker.evidence import RanStep, Trouble
@@ -209,7 +209,15 @@ class Recorder:
         return plain(written) if written else one_line(step.title.partition("] ")[2])
 
 
-def run(engine: Engine, prepared: Prepared, recorder: Recorder, timeout: float, target: str | None = None) -> Build:
+def run(
+    engine: Engine,
+    prepared: Prepared,
+    recorder: Recorder,
+    timeout: float,
+    *,
+    target: str | None = None,
+    ran: list[cache.Ran] | None = None,
+) -> Build:
     return build(
         engine,
         prepared.context,
@@ -218,6 +226,7 @@ def run(engine: Engine, prepared: Prepared, recorder: Recorder, timeout: float, 
         timeout=timeout,
         report=recorder,
         watch=disk.guard(engine),
+        ran=ran,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from layerlab.build import cache
 from layerlab.build import context as contexts
 from layerlab.checker import affected, disk, troubles
 from layerlab.checker.builds import Prepared, Recorder, run, written
@@ -36,7 +37,7 @@ def rebuild(
     *,
     timeout: float = TIMEOUT,
 ) -> Rebuild:
-    """Build again after a comment line was appended to every ``app/**/*.py``.
+    """Build again after a comment line was appended to every ``app/**/*.py``; the build cache keeps nothing of it.
 
     Args:
         engine: Where to build.
@@ -48,13 +49,16 @@ def rebuild(
         timeout: The limit in seconds.
     """
     context, changed = _changed(prepared)
-    again = _Again(prepared, installs_python, affected.reached(prepared.dockerfile, changed), report, timeout)
-    found, install = again.build(engine, context)
-    if install is None or again.reach[install.line] is affected.Reach.SURELY:
-        return found
-    # Another build that has the same step in hand makes it look so, too. Once one has come to its end, it does not.
-    found, _ = again.build(engine, context, to_its_end=True)
-    return found if found.trouble else again.build(engine, _changed(prepared)[0])[0]
+    reach = affected.reached(prepared.dockerfile, changed)
+    with cache.forgetting(engine) as ran:
+        again = _Again(prepared, installs_python, reach, report, timeout, ran)
+        found, install = again.build(engine, context)
+        if install is None or reach[install.line] is affected.Reach.SURELY:
+            return found
+        # Another build that has the same step in hand makes it look so, too. Once one has come to its end, it does
+        # not.
+        found, _ = again.build(engine, context, to_its_end=True)
+        return found if found.trouble else again.build(engine, _changed(prepared)[0])[0]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class _Again:
     reach: Mapping[int, affected.Reach]
     report: Report
     timeout: float
+    ran: list[cache.Ran]
 
     def build(
         self, engine: Engine, context: contexts.Context, *, to_its_end: bool = False
@@ -81,7 +86,7 @@ class _Again:
         recorder = Recorder(self.prepared, self.report, look)
         trouble = None
         try:
-            run(engine, replace(self.prepared, context=context), recorder, self.timeout)
+            run(engine, replace(self.prepared, context=context), recorder, self.timeout, ran=self.ran)
         except _Seen:
             install = seen[0]
             told = RanStep(self._label(install), install.line, plain(install.summary), cached=False)

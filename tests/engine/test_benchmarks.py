@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import builds
 from benchmarks.rows import Setting
-from layerlab.build import build
+from layerlab.build import build, cache
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from tests.documents import DOCUMENTS
@@ -45,30 +45,21 @@ def test_a_part_prints_its_rows(engine: Engine) -> None:
 
 
 def test_what_was_built_is_removed_after_ctrl_c(engine: Engine, busybox_image: str, tmp_path: Path) -> None:
-    """The image goes, and of the build cache what this run made, whatever interrupts it; the base's steps stay."""
-    mark = f"benchmark-{uuid.uuid4().hex}"
-    (tmp_path / "Dockerfile").write_text(
-        f"FROM {busybox_image}\nRUN echo one > /one && : {mark}\nCOPY a /a\nRUN cat /a\n"
-    )
-    (tmp_path / "a").write_text(mark)
-    setting = Setting(engine, tmp_path)
-
+    """The image goes, and of the build cache what this run made, whatever interrupts it."""
+    command = f"echo {uuid.uuid4().hex} > /one"
+    (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nRUN {command}\nRUN echo two > /two\n")
     images: list[str] = []
-    seen: list[str] = []
 
     def interrupted() -> None:
-        with builds.removed_afterwards(setting, mark) as made:
-            made.append(build(engine, tmp_path).image_id)
-            images.extend(made)
-            seen.extend(builds.cache_records(engine, mark))
+        with builds.removed_afterwards(Setting(engine, tmp_path)) as made:
+            built = build(engine, tmp_path, ran=made.ran)
+            made.images.append(built.image_id)
+            images.append(built.image_id)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
 
-    records = engine.client.api.df()["BuildCache"]
-    tells_parents = any(record.get("Parent") or record.get("Parents") for record in records)  # 26.1 does not
-    assert len(seen) == (3 if tells_parents else 1)
-    assert builds.cache_records(engine, mark) == ([] if tells_parents else seen)
     with pytest.raises(docker.errors.ImageNotFound):
         engine.client.images.get(images[0])
+    assert engine.has_containerd_store or not [one for one in cache.records(engine) if command in one["Description"]]
