@@ -15,6 +15,7 @@ from typing import Final, Literal
 import docker.errors
 
 from layerlab import bases, docker_settings, workshop
+from layerlab.build import cache
 from layerlab.checker import limits
 from layerlab.engine import Engine, connect
 from layerlab.engine_setup import can_start, started_by_lab
@@ -140,13 +141,22 @@ def _engine(engine: Engine) -> Iterator[Finding]:
             if enough
             else f"about {NEEDED_DISK / 1e9:.0f} GB are needed: `docker system df` shows what takes room",
         )
+    held = cache.size(engine)
+    yield Finding(
+        "build cache",
+        "note" if held is None or held > cache.MUCH else "ok",
+        "the engine did not say in time what it holds" if held is None else f"holds {held / 1e9:.1f} GB",
+        cache.EMPTY_IT if held is not None and held > cache.MUCH else "",
+    )
 
-    held = limits.what_holds(engine)
+    limited = limits.what_holds(engine)
     yield Finding(
         "builds of checks",
-        "ok" if held.is_limited else "note",
-        held.sentence,
-        "" if held.is_limited else "check Dockerfiles of people whom you trust, or run the lab in a virtual machine",
+        "ok" if limited.is_limited else "note",
+        limited.sentence,
+        ""
+        if limited.is_limited
+        else "check Dockerfiles of people whom you trust, or run the lab in a virtual machine",
     )
 
 

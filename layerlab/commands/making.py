@@ -7,6 +7,7 @@ import sys
 import click
 
 from layerlab import displays, making, service, workshop
+from layerlab.build import cache
 from layerlab.commands.common import err, examples, find_engine, out, stand_ins
 from layerlab.commands.printing import print_comparison
 from layerlab.engine import Engine
@@ -19,6 +20,8 @@ def start(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | No
     for name in workshop.RECIPES:
         build_with_progress(engine, name, stand_ins=stand_ins)
     print_comparison([workshop.look(engine, name) for name in workshop.RECIPES], list(workshop.RECIPES))
+    if (held := cache.size(engine)) is not None and held > cache.MUCH:
+        err.print(f"\nThe build cache holds {held / 1e9:.0f} GB: {cache.EMPTY_IT}.", markup=False)
     if not serves:
         return 0
 

@@ -1,0 +1,209 @@
+"""What builds leave in the build cache, and what holds it within bounds: on an engine that nobody else builds on."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from layerlab import doctor
+from layerlab.build import build, cache
+from layerlab.checker import builds
+from layerlab.checker.rebuilding import rebuild
+from layerlab.engine import Engine
+from layerlab.engine_setup import BOUNDED_CACHE
+from layerlab.errors import StepFailed
+from layerlab.notebook_experiment import experiment_on
+from layerlab.progress import Step
+from tests.engine.conftest import import_busybox
+from tests.engine.small_lab import give_bases, small_lab
+from tests.engine.spare_engine import SpareEngine, spare_engine
+from tests.engine.test_checker_builds import prepared
+
+BASE = "layerlab-test:busybox"
+STAGES = f"""\
+FROM {BASE} AS build
+WORKDIR /build
+COPY requirements.txt .
+RUN seq 1 20000 > installed
+COPY app app
+RUN cat installed app/*.py > /build/made
+
+FROM {BASE}
+ENV NUMBER=1
+RUN mkdir /kept && echo $NUMBER > /kept/number
+COPY --from=build /build /build
+WORKDIR /srv
+COPY app app
+RUN --mount=type=cache,target=/cached echo $NUMBER > /cached/number && seq 1 30000 > /large
+"""
+
+
+@pytest.fixture(scope="module")
+def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpareEngine]:
+    """An engine that is configured as one that the lab starts."""
+    with spare_engine(settings=BOUNDED_CACHE) as made:
+        first = made.connect()
+        import_busybox(first, BASE, tmp_path_factory.mktemp("busybox"))
+        first.client.close()
+        yield made
+
+
+@pytest.fixture
+def engine(spare: SpareEngine) -> Iterator[Engine]:
+    """A connection to it."""
+    found = spare.connect()
+    yield found
+    found.client.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """A build context like the service's."""
+    folder = tmp_path / "context"
+    (folder / "app").mkdir(parents=True)
+    (folder / "app" / "main.py").write_text("print(1)\n")
+    (folder / "requirements.txt").write_text("flask\n")
+    (folder / "Dockerfile").write_text(STAGES)
+    return folder
+
+
+def records(engine: Engine) -> set[str]:
+    """The ids of all records."""
+    return {record["ID"] for record in engine.client.api.df()["BuildCache"] or []}
+
+
+def change(context: Path) -> None:
+    (context / "app" / "main.py").write_text(secrets.token_hex(16))
+
+
+class TestForgetting:
+    def test_what_a_changed_build_has_run_goes(self, engine: Engine, context: Path) -> None:
+        """In both stages, with the context's own records; what was there before stays, and is found again."""
+        build(engine, context)
+        original, before = (context / "app" / "main.py").read_text(), records(engine)
+        change(context)
+
+        with cache.forgetting(engine) as ran:
+            changed = build(engine, context, ran=ran)
+            added = records(engine) - before
+
+        assert len(added) == (~changed.steps.cached).sum() + 2  # the context as it came, and unpacked
+        assert records(engine) == before
+        (context / "app" / "main.py").write_text(original)
+        assert build(engine, context).steps.cached.all()
+
+    def test_a_build_that_ends_before_its_time(self, engine: Engine, context: Path) -> None:
+        """Where a step fails, and where somebody stops the build, what it had run until then goes."""
+        build(engine, context)
+        before = records(engine)
+        with (context / "Dockerfile").open("a") as file:
+            file.write("COPY app/main.py /again\nRUN test -e /no-such-file || sleep 300\n")
+
+        class Enough(Exception):
+            pass
+
+        def stop(step: Step) -> None:
+            if "no-such-file" in step.title and step.state == "running":
+                raise Enough
+
+        change(context)
+        with cache.forgetting(engine) as ran, suppress(Enough):
+            build(engine, context, ran=ran, report=stop)
+        assert records(engine) == before
+
+        (context / "Dockerfile").write_text((context / "Dockerfile").read_text().replace("sleep 300", "false"))
+        with cache.forgetting(engine) as ran, pytest.raises(StepFailed):
+            build(engine, context, ran=ran)
+        assert records(engine) == before
+
+    def test_a_check_keeps_nothing_of_its_rebuild(self, engine: Engine, context: Path) -> None:
+        """A hundred checks of a Dockerfile whose last RUN stores everything again leave no more than one."""
+        with prepared(engine, context) as (copy, _):
+            builds.build_final(engine, copy)
+            before = records(engine)
+            steps = rebuild(engine, copy, lambda _: False).steps
+
+            assert not steps[-1].cached
+            assert records(engine) == before
+
+    def test_an_experiment_keeps_what_can_be_built_again(self, engine: Engine) -> None:
+        """What a notebook builds from a changed copy goes with it; what it builds as it is helps the next run."""
+        for _ in range(2):
+            with experiment_on(engine) as trial:
+                trial.write("Dockerfile", STAGES)
+                first = trial.build()
+                before = records(engine)
+                trial.change("requirements.txt")
+                changed = trial.build()
+
+                assert not changed.steps.cached[3]
+            assert records(engine) <= before
+        assert first.steps.cached.all()
+
+    def test_the_archive_of_a_large_context(self, engine: Engine, context: Path) -> None:
+        """It is not kept: each build sends a new one, and no build looks for an earlier one."""
+        (context / "data").write_bytes(bytes(12_000_000))
+        (context / "Dockerfile").write_text(f"FROM {BASE}\nCOPY requirements.txt /\n")
+
+        for _ in range(3):
+            build(engine, context)
+
+        large = [one for one in engine.client.api.df()["BuildCache"] if one["Size"] > 10_000_000]
+        assert [one["Description"] for one in large if "http" in one["Description"]] == []
+        assert len(large) == 1  # unpacked
+
+
+class TestSize:
+    def test_it_is_what_a_prune_frees(self, engine: Engine, context: Path) -> None:
+        """Without an image that shares it, the engine says of all that it removes how much it was."""
+        engine.client.images.remove(build(engine, context).image_id)
+
+        size = cache.size(engine)
+
+        assert size
+        freed = engine.client.api.prune_builds(all=True)["SpaceReclaimed"]  # type: ignore[call-arg]
+        assert freed == pytest.approx(size, rel=0.001)
+        assert cache.size(engine) == 0
+
+    def test_doctor_tells(self, spare: SpareEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it holds, and, where that is much, how to empty it."""
+        monkeypatch.setenv("DOCKER_HOST", spare.endpoint)
+        for much, state, remedy in ((20e9, "ok", ""), (-1, "note", cache.EMPTY_IT)):
+            monkeypatch.setattr(cache, "MUCH", much)
+            (told,) = (finding for finding in doctor.examine() if finding.what == "build cache")
+            assert (told.state, told.remedy) == (state, remedy)
+            assert told.seen.endswith("GB")
+
+    def test_the_end_of_lab_tells(self, spare: SpareEngine, engine: Engine, tmp_path: Path) -> None:
+        """Only where it holds much."""
+        give_bases(engine, tmp_path)
+        with small_lab(spare.endpoint, spare.corner.seen_from) as lab:
+            assert "docker builder prune" not in lab.run("--no-serve").stderr
+            source = lab.root / "layerlab/build/cache.py"
+            source.write_text(source.read_text().replace("MUCH: Final = 20e9", "MUCH: Final = -1"))
+            assert "The build cache holds 0 GB: `docker builder prune` empties it" in lab.run("--no-serve").stderr
+
+
+@pytest.mark.long  # BuildKit looks once a minute
+def test_a_bound_holds(tmp_path: Path) -> None:
+    """With the lab's configuration, but for the size, the engine removes what is over the bound by itself."""
+    settings = json.loads(json.dumps(BOUNDED_CACHE).replace("15GB", "20MB"))
+    with spare_engine(settings=settings) as spare:
+        engine = spare.connect()
+        import_busybox(engine, BASE, tmp_path)
+        for number in range(5):
+            (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN dd if=/dev/zero of=/{number} bs=1M count=10\n")
+            engine.client.images.remove(build(engine, tmp_path).image_id)
+        assert (cache.size(engine) or 0) > 50_000_000
+
+        deadline = time.monotonic() + 150
+        while (cache.size(engine) or 0) > 21_000_000 and time.monotonic() < deadline:
+            time.sleep(1)
+        assert (cache.size(engine) or 0) <= 21_000_000
+        engine.client.close()
