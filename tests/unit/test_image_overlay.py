@@ -231,7 +231,9 @@ class TestWhatOnlyTheArchiveTells:
         with pytest.raises(ArchiveError, match="outside"):
             self.implied(tree, tmp_path, *names)
 
-    @pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b'{"name":"x"}\n' * 999)[:-20]])
+    @pytest.mark.parametrize(
+        "content", [b"", b"no archive", gzip.compress(b'{"name":"x"}\n' * 999)[:-20]], ids=["empty", "text", "cut"]
+    )
     def test_damaged_notes(self, tree: Path, tmp_path: Path, content: bytes) -> None:
         """Where it cannot be read, the layer is read in another way."""
         (tmp_path / "notes").write_bytes(content)
