@@ -24,10 +24,11 @@ from rich.text import Text
 
 from benchmarks import programs, readme
 from benchmarks.rows import Row, Setting
-from layerlab import bases, displays, engine_setup, making, workshop
+from layerlab import bases, engine_setup, making, workshop
 from layerlab.engine import Engine
 from layerlab.errors import LabError
-from layerlab.terminal import console
+from layerlab.ui import displays
+from layerlab.ui.terminal import console
 
 PARTS: Final[dict[str, str]] = {
     "sizes": "image sizes",

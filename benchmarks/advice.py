@@ -22,12 +22,13 @@ from typing import Final
 import pandas as pd
 
 from benchmarks.rows import Row, Setting
-from layerlab import displays, exercise, image, xray
 from layerlab import engine as engines
+from layerlab import exercise, image, xray
 from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.paths import ROOT
-from layerlab.progress import Report, silent
+from layerlab.ui import displays
+from layerlab.ui.progress import Report, silent
 from layerlab.xray import Source
 from layerlab.xray.proof import table
 from layerlab.xray.trials import trial_builds

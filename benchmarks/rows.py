@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from layerlab.engine import Engine
-from layerlab.progress import Report, Step, silent
+from layerlab.ui.progress import Report, Step, silent
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Final
 
-from layerlab import streams
 from layerlab.errors import LabError
+from layerlab.ui import streams
 
 _LOADER: Final = "<frozen importlib"
 

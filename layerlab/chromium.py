@@ -15,7 +15,7 @@ from typing import Final
 
 from layerlab.debian import apt_get, is_debian
 from layerlab.errors import BrowserNotFound
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 MAC_PATHS: Final = tuple(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Chromium", "Google Chrome"))

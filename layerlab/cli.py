@@ -17,8 +17,8 @@ import requests
 from layerlab import engine, interrupts
 from layerlab.commands.common import err, examples, stand_ins
 from layerlab.errors import LabError, StepFailed
-from layerlab.terminal import printable
-from layerlab.text import plain
+from layerlab.ui.terminal import printable
+from layerlab.ui.text import plain
 
 COMMANDS: Final[Mapping[str, str]] = {
     "build": "making:build",

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from layerlab.errors import LabError
-from layerlab.progress import Report, Step
+from layerlab.ui.progress import Report, Step
 
 
 def is_debian(os_release: Path = Path("/etc/os-release")) -> bool:

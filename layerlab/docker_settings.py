@@ -23,8 +23,8 @@ from docker.errors import DockerException
 from docker.tls import TLSConfig
 
 from layerlab.errors import EngineError
-from layerlab.progress import Report, Step
-from layerlab.text import one_line
+from layerlab.ui.progress import Report, Step
+from layerlab.ui.text import one_line
 
 USUAL_SOCKET: Final = "/var/run/docker.sock"
 HELPER_PREFIX: Final = "docker-credential-"

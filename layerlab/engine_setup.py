@@ -24,7 +24,7 @@ from layerlab.engine import Engine, candidates, connect
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.locks import exclusive
 from layerlab.paths import state_directory
-from layerlab.progress import Report, Step, silent
+from layerlab.ui.progress import Report, Step, silent
 
 START_TIMEOUT: Final = 60  # seconds; a first start on a slow disk takes about ten
 STOP_TIMEOUT: Final = 30

@@ -11,7 +11,7 @@ from typing import Final
 
 from layerlab.errors import UsageError
 from layerlab.paths import ROOT
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 LEVELS: Final = (1, 2)
 """1 is the exercise; 2 the same, where a package has to be compiled."""

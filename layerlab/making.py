@@ -13,7 +13,7 @@ from layerlab.build import Build, build
 from layerlab.engine import Engine
 from layerlab.ownership import image_labels, is_own_image, mark_image, marker_tag
 from layerlab.paths import ROOT
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 
 def build_image(

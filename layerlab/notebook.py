@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from layerlab import cleaning, displays, engine_setup, making, plots, service, workshop
+from layerlab import cleaning, engine_setup, making, plots, service, workshop
 from layerlab import compare as comparison
 from layerlab import doctor as doctor_module
 from layerlab.build import Build
@@ -30,9 +30,10 @@ from layerlab.notebook_experiment import Experiment, experiment_on
 from layerlab.notebook_tables import about, table
 from layerlab.notebook_xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
 from layerlab.paths import ROOT
-from layerlab.progress import Step
 from layerlab.service import Service
 from layerlab.service.handle import HEALTH_PAUSE
+from layerlab.ui import displays
+from layerlab.ui.progress import Step
 
 __all__ = [
     "about",

@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 from IPython.core.display_functions import publish_display_data
 
-from layerlab import checker, displays, exercise, image, plots, workshop
+from layerlab import checker, exercise, image, plots, workshop
 from layerlab.checker import history, words
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
@@ -16,7 +16,8 @@ from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.paths import ROOT
 from layerlab.plots import Picture
-from layerlab.progress import Report
+from layerlab.ui import displays
+from layerlab.ui.progress import Report
 
 MINE: Final = "your image"
 """What a learner's own image is called in a picture."""

@@ -15,13 +15,14 @@ import docker.errors
 import pandas as pd
 
 from layerlab import build as build_package
-from layerlab import displays, image, workshop
+from layerlab import image, workshop
 from layerlab.build import Build, cache
 from layerlab.build import context as contexts
 from layerlab.engine import Engine
 from layerlab.image import Image
 from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
+from layerlab.ui import displays
 
 COPIED: Final = ("app", "requirements.txt", ".dockerignore", "Dockerfile", "Dockerfile.single")
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from layerlab import causes as causes_module
-from layerlab import displays, workshop, xray
+from layerlab import workshop, xray
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.image import contents as reading
 from layerlab.provenance import frames
+from layerlab.ui import displays
 from layerlab.xray import Examined, Source
 from layerlab.xray.proof import table
 

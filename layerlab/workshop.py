@@ -23,7 +23,7 @@ from layerlab.engine import Engine, answering
 from layerlab.errors import DockerfileError, ImageNotFound, UsageError
 from layerlab.ownership import IMAGE_LABEL, is_own_image
 from layerlab.paths import ROOT, cache_directory
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 
 @dataclass(frozen=True)

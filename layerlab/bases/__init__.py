@@ -19,7 +19,7 @@ from layerlab.engine import Engine, answering
 from layerlab.errors import BaseImageError, StandInError
 from layerlab.locks import exclusive
 from layerlab.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, mark_image, marker_tag
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 __all__ = ["BASES", "TAGS", "Base", "ensure", "is_on_stand_ins", "own_bases"]
 

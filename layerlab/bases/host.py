@@ -18,8 +18,8 @@ from layerlab.bases.reporting import ongoing
 from layerlab.debian import is_debian
 from layerlab.errors import StandInError
 from layerlab.interrupts import ending_with_us
-from layerlab.progress import Report
-from layerlab.text import shorten
+from layerlab.ui.progress import Report
+from layerlab.ui.text import shorten
 
 PACKAGES: Final = ("mmdebstrap", "debian-archive-keyring", "mount")
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

@@ -18,8 +18,8 @@ from layerlab.bases.reporting import Ongoing, ongoing
 from layerlab.docker_settings import tell_of_logins
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, RegistryRefused, UsageError
-from layerlab.progress import Report, silent
-from layerlab.text import shorten
+from layerlab.ui.progress import Report, silent
+from layerlab.ui.text import shorten
 
 MIRROR_VARIABLE: Final = "LAB_REGISTRY"
 """A registry, such as ``mirror.example:5000/docker``, from which official images are pulled instead of Docker Hub."""

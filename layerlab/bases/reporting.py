@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from layerlab.progress import Report, State, Step
+from layerlab.ui.progress import Report, State, Step
 
 
 class Ongoing:

@@ -16,7 +16,7 @@ from typing import Final
 
 from layerlab.bases import host
 from layerlab.bases.certificates import own_certificates
-from layerlab.progress import Report
+from layerlab.ui.progress import Report
 
 SUITE: Final = "trixie"
 

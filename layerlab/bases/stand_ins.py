@@ -30,7 +30,7 @@ from layerlab.build import build
 from layerlab.engine import Engine
 from layerlab.errors import BuildError, StepFailed
 from layerlab.ownership import BASE_PURPOSE, STAND_IN_LABEL, image_labels, mark_image, marker_tag
-from layerlab.progress import Report, Step
+from layerlab.ui.progress import Report, Step
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "debian": ("debian:trixie",),

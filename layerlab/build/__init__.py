@@ -21,7 +21,7 @@ from layerlab.build import context as contexts
 from layerlab.build.trace import Warned
 from layerlab.engine import Engine, gone
 from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 __all__ = ["Build", "Warned", "build"]
 

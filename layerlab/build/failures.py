@@ -13,8 +13,15 @@ from layerlab.build.steps import Row
 from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from
 from layerlab.dockerfile.words import expand
 from layerlab.engine import disk_full, is_disk_full
-from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
-from layerlab.text import one_line, plain, shorten, unseen
+from layerlab.errors import (
+    BaseImageError,
+    BuildError,
+    DockerfileError,
+    LabError,
+    RegistryRefused,
+    StepFailed,
+)
+from layerlab.ui.text import one_line, plain, shorten, unseen
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
 _NO_OPERATOR: Final = re.compile(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.errors import ContextError
-from layerlab.text import wide_encoding
+from layerlab.ui.text import wide_encoding
 
 _WILDCARDS: Final = frozenset("*[]?^\\")
 _TOKEN: Final = re.compile(r"\*\*/?|\\.|\[\^?(?:\\.|[^\]\\])*\]|.", re.DOTALL)

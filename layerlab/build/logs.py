@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from layerlab.text import plain
+from layerlab.ui.text import plain
 
 HEAD: Final = 64_000  # bytes kept of the beginning of a log
 TAIL: Final = 64_000  # bytes kept of its end

@@ -14,8 +14,8 @@ from layerlab.build.cache import Kind, Ran
 from layerlab.build.logs import Log
 from layerlab.build.trace import Status, Vertex, Warned
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
-from layerlab.progress import Report, State, Step
-from layerlab.text import one_line, plain
+from layerlab.ui.progress import Report, State, Step
+from layerlab.ui.text import one_line, plain
 
 _STEP_NAME: Final = re.compile(
     r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) )? *(?P<step>\d+)/\d+\] (?P<onbuild>ONBUILD )?(?P<instruction>.*)", re.DOTALL

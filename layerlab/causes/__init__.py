@@ -12,7 +12,7 @@ from layerlab.causes.summary import Cause, Remark, grouped, remarks
 from layerlab.image import Image
 from layerlab.image.contents import Contents
 from layerlab.image.owners import owners
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -30,7 +30,7 @@ from layerlab.image.content import Content
 from layerlab.image.contents import Contents
 from layerlab.image.filesystem import OVERWRITTEN
 from layerlab.image.layer import FILE
-from layerlab.progress import Report, Step, silent
+from layerlab.ui.progress import Report, Step, silent
 
 CONTENT: Final = "overwritten: content"
 METADATA: Final = "overwritten: mode or owner"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from layerlab.causes.ledger import CAUSES, Row
 from layerlab.image.content import Content
-from layerlab.text import shown
+from layerlab.ui.text import shown
 
 EXAMPLES: Final = 3
 SMALLEST_REMARK: Final = 100_000

@@ -30,7 +30,7 @@ from layerlab.checker.tasks import (
 )
 from layerlab.checker.workspace import open_workspace
 from layerlab.engine import Engine
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 __all__ = ["Finding", "Result", "Verdict", "check", "judge"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from layerlab.checker.evidence import Answer
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 LIMIT: Final = 1_000_000  # bytes of a body; the rest is not read
 TIMEOUT: Final = 5.0  # seconds for a whole answer, however it comes

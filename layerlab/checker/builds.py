@@ -30,8 +30,8 @@ from layerlab.docker_settings import tell_of_logins
 from layerlab.dockerfile import Dockerfile, Stage, copied_from
 from layerlab.engine import Engine, answering, gone
 from layerlab.errors import BaseImageError, LabError
-from layerlab.progress import Report, Step, silent
-from layerlab.text import one_line, plain
+from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.text import one_line, plain
 
 __all__ = ["SENT_NAME", "Outcome", "Prepared", "build_final", "build_stage", "prepare", "removing_images"]
 

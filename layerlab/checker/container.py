@@ -23,12 +23,12 @@ from layerlab.checker.evidence import Answer, Process, Running, Stop, Trouble
 from layerlab.checker.processes import Seen
 from layerlab.engine import Engine
 from layerlab.errors import ServiceError, ServiceNotReady
-from layerlab.progress import Report, Step, silent
 from layerlab.service import run
 from layerlab.service.launch import address, created
 from layerlab.service.sockets import Listener, listeners
 from layerlab.service.talk import SIGNALS, engine_errors, explanation
-from layerlab.text import one_line, plain, shorten
+from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.text import one_line, plain, shorten
 
 MEMORY: Final = "1g"
 CPUS: Final = 2.0

@@ -14,7 +14,7 @@ from layerlab.build import failures
 from layerlab.checker.evidence import Fault, Trouble
 from layerlab.service.sockets import Listener
 from layerlab.service.talk import excerpt, how_it_ended
-from layerlab.text import one_line, shorten
+from layerlab.ui.text import one_line, shorten
 
 PORT: Final = 5000
 _WIDTH: Final = 300  # characters of what somebody else says, in a message

@@ -19,7 +19,7 @@ from layerlab.checker.workspace import Workspace
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
-from layerlab.progress import Report, Step
+from layerlab.ui.progress import Report, Step
 
 _HARDENED_WAIT: Final = 10.0  # seconds; it is advice only
 OnImage = Callable[[image.Image], None]

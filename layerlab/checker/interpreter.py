@@ -20,7 +20,7 @@ from docker.types import CancellableStream
 from layerlab.checker import probe
 from layerlab.checker.evidence import Distribution, Interpreter
 from layerlab.engine import Engine
-from layerlab.text import plain
+from layerlab.ui.text import plain
 
 TIMEOUT: Final = 30.0  # seconds, all attempts together; on a busy machine a Python needs a few to start
 OUTPUT_LIMIT: Final = 1_000_000  # bytes

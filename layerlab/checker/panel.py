@@ -24,8 +24,8 @@ from layerlab.checker.history import Change, Memory
 from layerlab.checker.model import Finding, Result, Verdict
 from layerlab.errors import LabError
 from layerlab.plots import Picture
-from layerlab.progress import Report, Step
-from layerlab.text import one_line, plain
+from layerlab.ui.progress import Report, Step
+from layerlab.ui.text import one_line, plain
 
 Check = Callable[[Path, Report], tuple[Verdict, Picture | None]]
 """Checks a workspace: what came of it, and the picture of its layers if there is an image."""

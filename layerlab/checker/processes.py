@@ -15,7 +15,7 @@ from layerlab.checker.interpreter import is_python
 from layerlab.engine import Engine
 from layerlab.service.handle import user_names
 from layerlab.service.talk import engine_errors
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 _LONGEST: Final = 500  # characters of a command line
 # Effective, real and saved user: a process that has put only the first of them aside can take root back.

@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from docker.utils import decode_json_header
 
 from layerlab.checker.diagnosis import Script
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 _BEGINNING: Final = 1024  # bytes that are read of a file
 _TIMEOUT: Final = 10.0  # seconds for the engine

@@ -18,8 +18,8 @@ from layerlab.checker.evidence import RanStep, Rebuild
 from layerlab.dockerfile import Instruction
 from layerlab.engine import Engine
 from layerlab.errors import LabError
-from layerlab.progress import Report, Step, silent
-from layerlab.text import plain
+from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.text import plain
 
 TIMEOUT: Final = 300.0  # seconds
 _SURELY_RUNS: Final = 0.3  # seconds

@@ -14,13 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from layerlab.checker import wrappers
-from layerlab.checker.install_commands import (
-    Command,
-    PythonInstall,
-    SystemCommand,
-    python_install,
-    system_install,
-)
+from layerlab.checker.install_commands import Command, PythonInstall, SystemCommand, python_install, system_install
 from layerlab.checker.shell_syntax import Operator, Redirection, Word, tokens
 from layerlab.checker.variables import environment, lineage
 from layerlab.dockerfile import Dockerfile, Instruction

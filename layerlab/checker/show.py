@@ -19,7 +19,7 @@ from layerlab.checker import words
 from layerlab.checker.history import Change, Memory
 from layerlab.checker.model import Finding, Status, Verdict
 from layerlab.dockerfile.model import excerpt
-from layerlab.text import one_line, plain
+from layerlab.ui.text import one_line, plain
 
 STYLES: Final[dict[Status, str]] = {"pass": "cyan", "fail": "bold red", "unknown": "yellow"}
 _INDENT: Final = 4

@@ -16,7 +16,7 @@ from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.locks import exclusive
 from layerlab.paths import cache_directory
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 _NAME: Final = "Dockerfile.single"
 _MOST: Final = 8  # sizes that are remembered

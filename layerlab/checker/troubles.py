@@ -22,7 +22,7 @@ from layerlab.errors import (
     RegistryRefused,
     StepFailed,
 )
-from layerlab.text import plain, shorten
+from layerlab.ui.text import plain, shorten
 
 _NETWORK: Final = re.compile(rf"{failures.OFFLINE.pattern}|dial tcp|no such host|i/o timeout", re.IGNORECASE)
 _DISK: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)

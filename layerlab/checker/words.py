@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from layerlab.checker.model import TASK_NAMES, Finding, Result, Status, Verdict
-from layerlab.text import one_line
+from layerlab.ui.text import one_line
 
 TITLES: Final[Mapping[int, str]] = {
     1: "a proper build stage",

@@ -21,7 +21,7 @@ from layerlab.checker.evidence import Fault, Trouble
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import ContextError, DockerfileError, LabError, UsageError
 from layerlab.paths import ROOT
-from layerlab.text import plain, shorten
+from layerlab.ui.text import plain, shorten
 
 NAME: Final = "Dockerfile"
 NEAR_MISSES: Final = frozenset(

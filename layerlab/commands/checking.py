@@ -10,14 +10,15 @@ from typing import Final
 
 import click
 
-from layerlab import checker, displays, image, workshop
+from layerlab import checker, image, workshop
 from layerlab.checker import history, show, watching, words
 from layerlab.checker.model import Verdict
 from layerlab.checker.workspace import NAME, open_workspace
 from layerlab.commands.common import as_json, err, examples, find_engine, out
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound, LabError
-from layerlab.terminal import printable
+from layerlab.ui import displays
+from layerlab.ui.terminal import printable
 
 NO_DOCUMENT: Final = 2
 

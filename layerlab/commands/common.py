@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import click
 
-from layerlab import displays, engine_setup, runs
-from layerlab.terminal import console
+from layerlab import engine_setup, runs
+from layerlab.ui import displays
+from layerlab.ui.terminal import console
 
 EXAMPLES: Final = "Examples:"
 

@@ -7,12 +7,13 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab import compare, tables
+from layerlab import compare
 from layerlab.commands.common import out
 from layerlab.compare import Difference, column_names
 from layerlab.image import Image
-from layerlab.terminal import printable
-from layerlab.text import shorten
+from layerlab.ui import tables
+from layerlab.ui.terminal import printable
+from layerlab.ui.text import shorten
 
 OWNERS: Final = 12
 PATHS: Final = 30

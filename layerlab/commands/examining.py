@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from layerlab import causes, tables
+from layerlab import causes
 from layerlab.commands.common import out
-from layerlab.terminal import printable
+from layerlab.ui import tables
+from layerlab.ui.terminal import printable
 from layerlab.xray import Examined
 from layerlab.xray.proof import table
 

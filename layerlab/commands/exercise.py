@@ -10,7 +10,7 @@ import click
 from layerlab import exercise
 from layerlab.commands.common import examples, out
 from layerlab.paths import ROOT
-from layerlab.terminal import printable
+from layerlab.ui.terminal import printable
 
 
 @click.command(epilog=examples("./lab new my-image", "./lab new my-second-image --level 2"))

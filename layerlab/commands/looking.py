@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerlab import budget, compare, displays, workshop
+from layerlab import budget, compare, workshop
 from layerlab.budget import Amount
 from layerlab.commands.common import as_json, err, examples, find_engine, out, platform
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
 from layerlab.image import Image, sources
-from layerlab.terminal import printable
+from layerlab.ui import displays
+from layerlab.ui.terminal import printable
 
 if TYPE_CHECKING:
     from layerlab.xray import Examined, Source

@@ -6,12 +6,13 @@ import sys
 
 import click
 
-from layerlab import displays, making, service, workshop
+from layerlab import making, service, workshop
 from layerlab.build import cache
 from layerlab.commands.common import err, examples, find_engine, out, stand_ins
 from layerlab.commands.printing import print_comparison
 from layerlab.engine import Engine
 from layerlab.serve import serve
+from layerlab.ui import displays
 
 
 def start(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | None) -> int:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from layerlab import compare, tables, workshop
+from layerlab import compare, workshop
 from layerlab.commands.common import out
 from layerlab.image import Image
 from layerlab.ownership import STAND_IN_LABEL
-from layerlab.terminal import printable
+from layerlab.ui import tables
+from layerlab.ui.terminal import printable
 
 
 def print_image(looked: Image) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from layerlab import displays, report, xray
+from layerlab import report, xray
 from layerlab.budget import Check
 from layerlab.commands.common import err
 from layerlab.image import Image
+from layerlab.ui import displays
 from layerlab.xray import Examined
 
 

@@ -7,13 +7,14 @@ from importlib.util import find_spec
 
 import click
 
-from layerlab import chromium, displays, doctor, engine_setup, testing, workshop
+from layerlab import chromium, doctor, engine_setup, testing, workshop
 from layerlab.checker import leftovers
 from layerlab.cleaning import clean
 from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.commands.making import build_with_progress
 from layerlab.engine import connect
 from layerlab.errors import UsageError
+from layerlab.ui import displays
 
 
 @click.command("clean", epilog=examples("./lab clean", "./lab clean --bases --engine"))

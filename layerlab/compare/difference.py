@@ -12,7 +12,7 @@ from layerlab.compare.changes import Change, Side, changes
 from layerlab.compare.groups import LayerPair, OwnerPair, Place
 from layerlab.compare.settings import Setting, settings
 from layerlab.image import Image
-from layerlab.text import shown
+from layerlab.ui.text import shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from layerlab.errors import DockerfileError
-from layerlab.text import plain
+from layerlab.ui.text import plain
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Final
 from layerlab.dockerfile import syntax, words
 from layerlab.dockerfile.model import Dockerfile, Instruction, Stage, excerpt
 from layerlab.errors import DockerfileError
-from layerlab.text import wide_encoding
+from layerlab.ui.text import wide_encoding
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
 PLATFORM_ARGS: Final = tuple(

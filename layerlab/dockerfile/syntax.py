@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from layerlab.dockerfile import words
 from layerlab.dockerfile.model import Heredoc, Instruction
 from layerlab.errors import DockerfileError
-from layerlab.text import placed, plain, unseen
+from layerlab.ui.text import placed, plain, unseen
 
 KEYWORDS: Final = frozenset(
     {

@@ -42,8 +42,8 @@ from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.image.packages import PARTS
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
-from layerlab.terminal import printable
-from layerlab.text import shown
+from layerlab.ui.terminal import printable
+from layerlab.ui.text import shown
 
 FORMAT: Final = 1
 MOST: Final = 120_000

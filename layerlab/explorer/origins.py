@@ -17,8 +17,8 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
 from layerlab.image import history as histories
 from layerlab.image.content import Content
-from layerlab.terminal import printable
-from layerlab.text import shown
+from layerlab.ui.terminal import printable
+from layerlab.ui.text import shown
 
 NONE: Final = -1
 

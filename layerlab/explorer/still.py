@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from layerlab.image import Image
-from layerlab.terminal import printable
+from layerlab.ui.terminal import printable
 
 DEPTH: Final = 3
 COUNT: Final = 15

@@ -15,7 +15,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.image import platforms, sources
 from layerlab.image.content import Content, put_together
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from layerlab.image.content import Content
 from layerlab.image.filesystem import CAUSES
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.packages import MANAGERS, PARTS
-from layerlab.text import shown
+from layerlab.ui.text import shown
 
 
 def layers(content: Content) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from layerlab.image import archive, cache, overlay, platforms
 from layerlab.image.layer import Layer
 from layerlab.image.platforms import Platform, described
 from layerlab.image.watching import Watch, watching
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 _PIECE: Final = 2**21

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from layerlab.progress import Report, State, Step, silent
+from layerlab.ui.progress import Report, State, Step, silent
 
 PATIENCE: Final = 0.5
 """Seconds after which the first report comes; most looks end before."""

@@ -17,19 +17,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from layerlab.plots.labels import Face, clean, font, shorten, text_width, wrap
-from layerlab.plots.style import (
-    CARD,
-    INK,
-    MUTED,
-    PIXELS_PER_INCH,
-    RULE,
-    SHARPNESS,
-    SMALL,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Look,
-)
+from layerlab.plots.style import CARD, INK, MUTED, PIXELS_PER_INCH, RULE, SHARPNESS, SMALL, TEXT, TITLE, WIDTH, Look
 
 MARGIN: Final = 0.28
 INSIDE: Final = WIDTH - 2 * MARGIN

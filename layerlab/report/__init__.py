@@ -27,10 +27,10 @@ from layerlab.errors import UsageError
 from layerlab.explorer import bundle
 from layerlab.explorer.data import NAME, packed
 from layerlab.image import Image
-from layerlab.progress import Report, Step, silent
 from layerlab.report import sections
-from layerlab.terminal import printable
-from layerlab.text import shown
+from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.terminal import printable
+from layerlab.ui.text import shown
 
 __all__ = ["Advice", "html", "write"]
 

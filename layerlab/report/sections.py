@@ -18,7 +18,7 @@ from layerlab.image import Image
 from layerlab.ownership import STAND_IN_LABEL
 from layerlab.plots import Picture
 from layerlab.plots.style import SHARPNESS
-from layerlab.text import shown
+from layerlab.ui.text import shown
 
 PACKAGES: Final = 40
 WASTED: Final = 40

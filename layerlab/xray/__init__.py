@@ -16,7 +16,7 @@ from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.image import contents as reading
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 from layerlab.xray.advice import Advice, View
 from layerlab.xray.advising import advise, together
 from layerlab.xray.proof import Proof, prove

@@ -10,7 +10,7 @@ from layerlab import image as images
 from layerlab.build import context as contexts
 from layerlab.build import ignore
 from layerlab.errors import EngineGone, LabError
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 from layerlab.xray.advice import Advice, View, text
 from layerlab.xray.advising import together
 from layerlab.xray.source import Source, with_dockerfile

@@ -23,7 +23,7 @@ from layerlab.image.filesystem import Entry
 from layerlab.image.layer import DIRECTORY
 from layerlab.provenance import lineage
 from layerlab.provenance.origins import Origins
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 from layerlab.xray.source import ContextFiles, Source, named
 from layerlab.xray.trials import Trials
 

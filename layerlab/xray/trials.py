@@ -17,7 +17,7 @@ from layerlab.checker.limits import limited_builder
 from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine import Engine
 from layerlab.errors import BuildError
-from layerlab.progress import Report, silent
+from layerlab.ui.progress import Report, silent
 
 TIMEOUT: Final = 600.0  # seconds of one build
 

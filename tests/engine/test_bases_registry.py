@@ -22,7 +22,7 @@ from layerlab.bases import registry, stand_ins
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, RegistryRefused, StandInError, UsageError
 from layerlab.ownership import marker_tag
-from layerlab.progress import Report, Step
+from layerlab.ui.progress import Report, Step
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ from layerlab.bases.reporting import ongoing
 from layerlab.engine import Engine
 from layerlab.errors import StandInError
 from layerlab.ownership import STAND_IN_LABEL, marker_tag
-from layerlab.progress import Step, silent
+from layerlab.ui.progress import Step, silent
 
 
 @pytest.fixture

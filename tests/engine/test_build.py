@@ -19,7 +19,7 @@ from layerlab.build import context as contexts
 from layerlab.dockerfile import parse
 from layerlab.engine import Engine
 from layerlab.errors import ContextError, DockerfileError
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 from tests.engine.contexts import write
 
 NewTag = Callable[[], str]

@@ -19,7 +19,7 @@ from layerlab.engine import Engine
 from layerlab.engine_setup import BOUNDED_CACHE
 from layerlab.errors import StepFailed
 from layerlab.notebook_experiment import experiment_on
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 from tests.engine.conftest import import_busybox
 from tests.engine.small_lab import give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine

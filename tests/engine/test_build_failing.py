@@ -31,7 +31,7 @@ from layerlab.errors import (
     StepFailed,
     UsageError,
 )
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 from tests.engine.contexts import write
 
 NewTag = Callable[[], str]

@@ -11,7 +11,7 @@ import pytest
 from layerlab.build import Build, build
 from layerlab.engine import Engine
 from layerlab.errors import StepFailed
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from layerlab.checker.workspace import open_workspace
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.paths import ROOT, state_directory
-from layerlab.progress import Report, Step, silent
+from layerlab.ui.progress import Report, Step, silent
 
 DESKTOP = '{"credsStore": "desktop"}'
 

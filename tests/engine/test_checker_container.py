@@ -14,7 +14,7 @@ from layerlab.checker import container
 from layerlab.checker.container import observe, observe_hardened
 from layerlab.checker.evidence import Running
 from layerlab.engine import Engine
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 GUNICORN = 'CMD ["gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"]'
 DROP = "import os, sys; os.setgroups([]); os.setgid(10001); os.setuid(10001); os.execvp(sys.argv[1], sys.argv[1:])"

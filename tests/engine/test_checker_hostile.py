@@ -16,7 +16,7 @@ from layerlab.checker import builds, disk, limits
 from layerlab.checker.builds import Outcome
 from layerlab.checker.workspace import open_workspace
 from layerlab.engine import Engine
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 
 def check(

@@ -12,7 +12,7 @@ from layerlab.build import build
 from layerlab.checker import builds
 from layerlab.checker.rebuilding import rebuild
 from layerlab.engine import Engine
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 from tests.engine.test_checker_builds import is_gone, prepared, write
 
 APP: Final = {"app/__init__.py": "", "app/sub/x.py": "x = 1", "requirements.txt": "flask==3\n", "other.py": ""}

@@ -14,7 +14,14 @@ from docker.models.images import Image
 from layerlab import cleaning
 from layerlab.build import build
 from layerlab.engine import Engine
-from layerlab.ownership import CONTAINER_LABEL, IMAGE_LABEL, container_labels, image_labels, mark_image, marker_tag
+from layerlab.ownership import (
+    CONTAINER_LABEL,
+    IMAGE_LABEL,
+    container_labels,
+    image_labels,
+    mark_image,
+    marker_tag,
+)
 
 NAME = f"look-alike-{uuid.uuid4().hex[:8]}"
 

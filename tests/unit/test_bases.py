@@ -7,7 +7,7 @@ import pytest
 
 from layerlab import bases
 from layerlab.locks import exclusive
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 
 class TestAlone:

@@ -13,7 +13,7 @@ import pytest
 
 from layerlab.bases import host
 from layerlab.errors import StandInError
-from layerlab.progress import Step, silent
+from layerlab.ui.progress import Step, silent
 
 
 def run_shell(script: str, steps: list[Step] | None = None) -> None:
@@ -85,7 +85,7 @@ class TestRun:
             "wait"
         )
         code = (
-            "import signal, sys\nfrom layerlab.bases import host\nfrom layerlab.progress import silent\n"
+            "import signal, sys\nfrom layerlab.bases import host\nfrom layerlab.ui.progress import silent\n"
             # whoever runs the tests in the background has it ignored
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "try:\n    host.run(['sh', '-c', sys.argv[1]], 'a script', silent, {})\n"

@@ -4,7 +4,7 @@ import pytest
 
 from layerlab import dockerfile
 from layerlab.bases import stand_ins
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 
 class TestDoing:

@@ -16,7 +16,7 @@ from benchmarks.builds import NAMES, copy_context, marked
 from benchmarks.rows import Row, Setting
 from layerlab import dockerfile, workshop
 from layerlab.errors import LabError
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 MACHINE = {
     **{"processors": 2, "load": 0.1, "python": "3.11.7", "engine": "20.10.24", "storage_driver": "overlay2"},

@@ -8,7 +8,14 @@ from layerlab.build.failures import explain
 from layerlab.build.steps import Progress
 from layerlab.build.trace import Output, Status, Vertex
 from layerlab.dockerfile import parse
-from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
+from layerlab.errors import (
+    BaseImageError,
+    BuildError,
+    DockerfileError,
+    LabError,
+    RegistryRefused,
+    StepFailed,
+)
 
 DOCKERFILE = """\
 FROM python:3.13 AS build

@@ -11,7 +11,7 @@ from layerlab.build import steps
 from layerlab.build.steps import Progress, Row
 from layerlab.build.trace import Output, Status, Transfer, Vertex, Warned
 from layerlab.dockerfile import parse
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 DOCKERFILE = """\
 FROM python:3.13 AS Build

@@ -18,7 +18,7 @@ from layerlab.checker.model import Finding, Verdict
 from layerlab.checker.panel import Panel, hints_html
 from layerlab.errors import EngineGone
 from layerlab.plots import Picture
-from layerlab.progress import Report, Step
+from layerlab.ui.progress import Report, Step
 from tests.unit.verdicts import finding, verdict
 
 

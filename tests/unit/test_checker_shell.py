@@ -8,14 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker.shell import (
-    Command,
-    commands,
-    environment,
-    installs_python,
-    python_install,
-    system_install,
-)
+from layerlab.checker.shell import Command, commands, environment, installs_python, python_install, system_install
 from layerlab.dockerfile import parse
 
 

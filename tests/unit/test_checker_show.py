@@ -21,7 +21,7 @@ from layerlab.checker.history import Memory
 from layerlab.checker.model import TASK_NAMES, Finding, Verdict
 from layerlab.commands import checking, printing
 from layerlab.errors import EngineGone, ImageNotFound
-from layerlab.terminal import console
+from layerlab.ui.terminal import console
 from tests.unit.image_truth import file, saved, tar
 from tests.unit.verdicts import finding, verdict
 

@@ -8,7 +8,7 @@ import pytest
 
 from layerlab import debian
 from layerlab.errors import EngineError
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 
 class TestIsDebian:

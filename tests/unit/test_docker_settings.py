@@ -13,7 +13,7 @@ import pytest
 from layerlab import docker_settings
 from layerlab.docker_settings import HELPER_PREFIX, Logins, address, configuration, current_context
 from layerlab.errors import EngineError
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 
 
 @pytest.fixture

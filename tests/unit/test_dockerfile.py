@@ -81,7 +81,7 @@ class TestLines:
 
         assert expected == lines_of(text)
 
-    def test_text(self) -> None:
+    def test_ui_text(self) -> None:
         """The text of an instruction is its lines as they stand, without Windows line ends."""
         assert only("RUN a \\\r\n  # b\r\n  c\r\nx"[:-1]).text == "RUN a \\\n  # b\n  c"
 

@@ -61,7 +61,7 @@ def test_a_wrong_example_is_seen() -> None:
     """An example fails where something else comes out, and where nothing is tried at all."""
     for text in (">>> 1 + 1\n3", "no example"):
         with pytest.raises(AssertionError):
-            Example("layerlab.text", "", text).run()
+            Example("layerlab.ui.text", "", text).run()
 
 
 def test_what_needs_an_engine_is_told_apart() -> None:

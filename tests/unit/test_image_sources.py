@@ -23,7 +23,7 @@ from layerlab.engine import Engine
 from layerlab.errors import ArchiveError, EngineError, EngineGone, ImageNotFound
 from layerlab.image import archive, overlay, platforms, sources, watching
 from layerlab.image.platforms import Platform
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 from tests.unit.image_truth import (
     Layout,
     digest,

@@ -14,7 +14,7 @@ from layerlab.checker.model import Finding, Result
 from layerlab.checker.shell import commands, python_install
 from layerlab.checker.tasks import common
 from layerlab.dockerfile import Dockerfile, Instruction, Stage, copied_from
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 TASK: Final = 1
 _PLACEHOLDERS: Final = """

@@ -15,7 +15,7 @@ from layerlab.checker.tasks import places
 from layerlab.checker.tasks.common import PRODUCTION, finding, unavailable
 from layerlab.checker.wrappers import unwrap
 from layerlab.dockerfile import Instruction
-from layerlab.text import one_line, shorten
+from layerlab.ui.text import one_line, shorten
 
 TASK: Final = 7
 _DEVELOPMENT_HEADER: Final = re.compile(r"werkzeug|wsgiserver/|simplehttp|basehttp|^http\.server", re.IGNORECASE)

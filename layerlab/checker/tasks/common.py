@@ -12,7 +12,7 @@ from typing import Final, Literal
 from layerlab.checker.evidence import Distribution, Evidence, File, Layer, Picture
 from layerlab.checker.model import Finding, Result, judge
 from layerlab.dockerfile import Stage
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"
 MULTI_STAGE: Final = "notebooks/03-a-multi-stage-image.ipynb"

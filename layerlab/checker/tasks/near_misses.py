@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from layerlab.checker.evidence import Evidence, File, Picture
 from layerlab.checker.tasks import common
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 
 def why_missing(

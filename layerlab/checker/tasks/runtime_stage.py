@@ -23,7 +23,7 @@ from layerlab.checker.tasks.common import (
     unavailable,
 )
 from layerlab.checker.tasks.toolchain import Tool
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 TASK: Final = 4
 _FULL: Final = re.compile(

@@ -24,7 +24,7 @@ from layerlab.checker.tasks.common import (
 )
 from layerlab.checker.tasks.secrets import Secret, build_arguments, secrets
 from layerlab.checker.tasks.ways_to_root import ways_to_root
-from layerlab.text import one_line, shorten
+from layerlab.ui.text import one_line, shorten
 
 TASK: Final = 6
 

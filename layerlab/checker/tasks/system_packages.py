@@ -13,7 +13,7 @@ from layerlab.checker.model import Finding, Result
 from layerlab.checker.shell import Command, SystemCommand, commands, system_install
 from layerlab.checker.tasks import common
 from layerlab.dockerfile import Instruction, Stage
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 TASK: Final = 2
 _MOST_FINDINGS: Final = 5  # of one kind

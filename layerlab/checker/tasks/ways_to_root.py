@@ -13,7 +13,7 @@ from layerlab.checker.model import Finding
 from layerlab.checker.shell import commands
 from layerlab.checker.tasks.common import PRODUCTION, final_chain, finding, line_of, listed
 from layerlab.dockerfile import Stage
-from layerlab.text import shorten
+from layerlab.ui.text import shorten
 
 _SETUID: Final = 0o4000
 _SETGID: Final = 0o2000

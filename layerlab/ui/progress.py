@@ -1,7 +1,7 @@
 """What is reported while something long goes on, and who listens.
 
 Whoever works (a build, the making of a base image, the installation of an engine) calls ``report`` with a
-`Step` whenever something changes; a display (``layerlab.displays``) shows it. Work knows nothing of displays.
+`Step` whenever something changes; a display (``layerlab.ui.displays``) shows it. Work knows nothing of displays.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Shows progress while something long goes on: in a terminal, in plain text, in a notebook.
 
-Each display is a context manager that gives a `layerlab.progress.Report`, to be called from any thread::
+Each display is a context manager that gives a `layerlab.ui.progress.Report`, to be called from any thread::
 
     with displays.terminal("multi-stage-demo:optimized") as report:
         build(engine, folder, report=report)
@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Final, Protocol, TextIO
 
-from layerlab.progress import Report, State, Step, silent
-from layerlab.text import one_line, shorten
+from layerlab.ui.progress import Report, State, Step, silent
+from layerlab.ui.text import one_line, shorten
 
 SIGN_OF_LIFE: Final = 10.0  # seconds after which plain text says again that a step runs
 TICK: Final = 0.5  # seconds between two looks at the clock
@@ -55,7 +55,7 @@ def terminal(title: str, *, quiet: bool = False, stream: TextIO | None = None) -
     display: _Display
     if stream.isatty() and os.environ.get("TERM") != "dumb":
         board = Board(title)
-        display = _Later(lambda: import_module("layerlab.displays_animated").Animated(board, stream))
+        display = _Later(lambda: import_module("layerlab.ui.displays_animated").Animated(board, stream))
     else:
         display = _PlainLines(Board(title), stream)
     with _shown(display, quiet) as report:

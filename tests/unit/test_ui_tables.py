@@ -7,7 +7,7 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from layerlab import tables
+from layerlab.ui import tables
 
 
 def shown(frame: pd.DataFrame, **headings: str) -> str:

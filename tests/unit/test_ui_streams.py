@@ -33,7 +33,7 @@ def run(tmp_path: Path) -> Run:
         code: str, redirections: str = "", *, stdout: int = PIPE, stderr: int = PIPE, **environment: str
     ) -> subprocess.CompletedProcess[bytes]:
         script = tmp_path / "script.py"
-        code = f"import sys\nfrom layerlab import streams\nstreams.prepare()\n{code}\nsys.stdout.flush()\n"
+        code = f"import sys\nfrom layerlab.ui import streams\nstreams.prepare()\n{code}\nsys.stdout.flush()\n"
         script.write_text(code, encoding="utf-8")
         return subprocess.run(
             ["/bin/sh", "-c", f'exec "$0" "$1" {redirections}', sys.executable, str(script)],

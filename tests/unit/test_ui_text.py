@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.text import one_line, plain, shorten, unseen
+from layerlab.ui.text import one_line, plain, shorten, unseen
 
 
 class TestPlain:

@@ -1,4 +1,4 @@
-"""Shows progress in a terminal, with rich; only `layerlab.displays` uses it, once there is something to show."""
+"""Shows progress in a terminal, with rich; only `layerlab.ui.displays` uses it, once there is something to show."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from layerlab.displays import SIGNS, Board, Line
-from layerlab.progress import State, Step
+from layerlab.ui.displays import SIGNS, Board, Line
+from layerlab.ui.progress import State, Step
 
 _STYLES: Final[dict[State, str]] = {"running": "yellow", "done": "cyan", "cached": "dim", "failed": "bold red"}
 
 
 class Animated:
-    """Lines for a terminal; those that run stay at the bottom and change. See `layerlab.displays` for its methods."""
+    """Lines for a terminal; those that run stay at the bottom and change. Its methods: see `layerlab.ui.displays`."""
 
     def __init__(self, board: Board, stream: TextIO) -> None:
         self._board = board

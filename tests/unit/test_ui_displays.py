@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
 
-from layerlab import displays
-from layerlab.progress import Report, State, Step, silent
-from layerlab.text import one_line, plain
+from layerlab.ui import displays
+from layerlab.ui.progress import Report, State, Step, silent
+from layerlab.ui.text import one_line, plain
 
 BUILD = (
     Step("1", "[build 1/3] FROM python", "cached"),
@@ -338,7 +338,7 @@ class TestNotebook:
     CELL = """
 import sys, time
 sys.path.insert(0, {root!r})
-from layerlab import displays
+from layerlab.ui import displays
 from layerlab.progress import Step
 with displays.notebook("<b>the title</b>", ends_with="It is built.") as report:
     report(Step("1", "RUN <i>make</i>", "running", 0.0))
@@ -397,7 +397,7 @@ class TestImports:
 
     def test_light(self) -> None:
         """Progress in a terminal loads neither a notebook's widgets nor pictures."""
-        code = "import sys, layerlab.displays; print({'matplotlib', 'ipywidgets', 'IPython'} & {*sys.modules})"
+        code = "import sys, layerlab.ui.displays; print({'matplotlib', 'ipywidgets', 'IPython'} & {*sys.modules})"
         result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
         assert result.stdout == "set()\n"
