@@ -24,8 +24,8 @@ from rich.text import Text
 
 from benchmarks import programs, readme
 from benchmarks.rows import Row, Setting
-from layerlab import bases, engine_setup, making, workshop
-from layerlab.engine import Engine
+from layerlab import bases, making, workshop
+from layerlab.engine import Engine, daemon
 from layerlab.errors import LabError
 from layerlab.ui import displays
 from layerlab.ui.terminal import console
@@ -67,7 +67,7 @@ def run(parts: tuple[str, ...], repeat: int, as_json: bool, into_readme: bool) -
         for program in getattr(import_module(f"benchmarks.{part}"), "PROGRAMS", ()):
             programs.find(program)
     with displays.terminal("the engine and both images") as report:
-        engine = engine_setup.ensure(report=report)
+        engine = daemon.ensure(report=report)
         for name in workshop.RECIPES:
             making.build_image(engine, name, report=report)
     machine = describe(engine)

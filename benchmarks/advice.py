@@ -22,9 +22,9 @@ from typing import Final
 import pandas as pd
 
 from benchmarks.rows import Row, Setting
-from layerlab import engine as engines
 from layerlab import exercise, image, xray
 from layerlab.engine import Engine
+from layerlab.engine import connection as engines
 from layerlab.errors import LabError
 from layerlab.paths import ROOT
 from layerlab.ui import displays

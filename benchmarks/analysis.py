@@ -23,8 +23,8 @@ from typing import Final
 
 from benchmarks import programs
 from benchmarks.rows import Row, Setting
-from layerlab import runs, workshop
-from layerlab.engine import Engine
+from layerlab import workshop
+from layerlab.engine import Engine, runs
 
 PROGRAMS: Final = ("docker", "dive")
 _TABLES: Final = """

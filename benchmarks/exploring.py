@@ -28,7 +28,8 @@ import pandas as pd
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.rows import Row, Setting
-from layerlab import chromium, engine, image
+from layerlab import chromium, image
+from layerlab.engine import connection
 from layerlab.explorer import bundle
 from layerlab.explorer.data import packed
 from layerlab.image import Image
@@ -160,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, _page(Path(name)) as page:
         if options.images:
-            connected = engine.connect()
+            connected = connection.connect()
             looked = [image.read(connected, one) for one in options.images]
         else:
             looked = [made_up(Path(name), files) for files in FILES]

@@ -1,4 +1,4 @@
-"""Removes what the lab made, and nothing else; see ``layerlab.ownership`` for how it is known."""
+"""Removes what the lab made, and nothing else; see ``layerlab.engine.ownership`` for how it is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from docker.models.volumes import Volume
 
 from layerlab import bases, workshop
 from layerlab.engine import Engine, answering
-from layerlab.ownership import BASE_PURPOSE, CONTAINER_LABEL, IMAGE_LABEL, is_own_container, marker_tag
+from layerlab.engine.ownership import BASE_PURPOSE, CONTAINER_LABEL, IMAGE_LABEL, is_own_container, marker_tag
 
 OWN_TAGS: Final = frozenset({*(recipe.tag for recipe in workshop.RECIPES.values()), *bases.TAGS})
 """Every readable tag that the lab gives."""

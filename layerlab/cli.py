@@ -14,8 +14,8 @@ import click
 import docker.errors
 import requests
 
-from layerlab import engine, interrupts
 from layerlab.commands.common import err, examples, stand_ins
+from layerlab.engine import connection, interrupts
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.terminal import printable
 from layerlab.ui.text import plain
@@ -86,7 +86,7 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """Run the command line; returns the exit status."""
-    interrupts.install(engine.hurry)
+    interrupts.install(connection.hurry)
     try:
         result = cli.main(args=arguments, prog_name="lab", standalone_mode=False)
     except click.exceptions.Exit as finished:
@@ -101,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
         log = [error.log] if isinstance(error, StepFailed) else []
         return _fail(error.one_line, *log, *getattr(error, "__notes__", []))
     except (docker.errors.DockerException, requests.RequestException) as error:
-        if engine.is_disk_full(str(error)):
-            return _fail(engine.disk_full(str(error)).one_line)
+        if connection.is_disk_full(str(error)):
+            return _fail(connection.disk_full(str(error)).one_line)
         return _fail(f"the Docker engine did not do what it was asked ({error}): see ./lab doctor and repeat")
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:

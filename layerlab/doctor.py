@@ -14,11 +14,11 @@ from typing import Final, Literal
 
 import docker.errors
 
-from layerlab import bases, docker_settings, workshop
+from layerlab import bases, workshop
 from layerlab.build import cache
 from layerlab.checker import limits
-from layerlab.engine import Engine, connect
-from layerlab.engine_setup import can_start, started_by_lab
+from layerlab.engine import Engine, connect, docker_settings
+from layerlab.engine.daemon import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.image import sources
 from layerlab.paths import ROOT

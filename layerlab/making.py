@@ -11,7 +11,7 @@ from docker.models.images import Image
 from layerlab import bases, workshop
 from layerlab.build import Build, build
 from layerlab.engine import Engine
-from layerlab.ownership import image_labels, is_own_image, mark_image, marker_tag
+from layerlab.engine.ownership import image_labels, is_own_image, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.ui.progress import Report, silent
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pandas as pd
 
-from layerlab import cleaning, engine_setup, making, plots, service, workshop
+from layerlab import cleaning, making, plots, service, workshop
 from layerlab import compare as comparison
 from layerlab import doctor as doctor_module
 from layerlab.build import Build
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
-from layerlab.engine import Engine
+from layerlab.engine import Engine, daemon
 from layerlab.explorer.widget import Explorer
 from layerlab.image import Image
 from layerlab.notebook_code import show
@@ -80,7 +80,7 @@ def engine() -> Engine:
     True
     """
     with displays.notebook("Docker engine") as report:
-        return engine_setup.ensure(report=report)
+        return daemon.ensure(report=report)
 
 
 def setup(*names: str) -> None:

@@ -19,8 +19,8 @@ from layerlab import image, workshop
 from layerlab.build import Build, cache
 from layerlab.build import context as contexts
 from layerlab.engine import Engine
+from layerlab.engine.ownership import image_labels, mark_image, marker_tag
 from layerlab.image import Image
-from layerlab.ownership import image_labels, mark_image, marker_tag
 from layerlab.paths import ROOT
 from layerlab.ui import displays
 

@@ -22,9 +22,9 @@ import requests
 
 from layerlab.cleaning import clean
 from layerlab.engine import Engine
+from layerlab.engine.interrupts import ending_with_us
+from layerlab.engine.ownership import RUN_ID
 from layerlab.errors import LabError
-from layerlab.interrupts import ending_with_us
-from layerlab.ownership import RUN_ID
 from layerlab.paths import ROOT, state_directory, unusable
 
 FIRST_PORT: Final = 8888

@@ -20,8 +20,8 @@ from docker.models.images import Image as EngineImage
 from layerlab import dockerfile, image
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine, answering
+from layerlab.engine.ownership import IMAGE_LABEL, is_own_image
 from layerlab.errors import DockerfileError, ImageNotFound, UsageError
-from layerlab.ownership import IMAGE_LABEL, is_own_image
 from layerlab.paths import ROOT, cache_directory
 from layerlab.ui.progress import Report, silent
 

@@ -11,14 +11,13 @@ from typing import Final, Literal
 import docker.errors
 from docker.models.images import Image
 
-from layerlab import engine_setup
 from layerlab.bases import registry, stand_ins
 from layerlab.bases.registry import NoRegistry
 from layerlab.bases.reporting import ongoing
-from layerlab.engine import Engine, answering
+from layerlab.engine import Engine, answering, daemon
+from layerlab.engine.locks import exclusive
+from layerlab.engine.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, mark_image, marker_tag
 from layerlab.errors import BaseImageError, StandInError
-from layerlab.locks import exclusive
-from layerlab.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, mark_image, marker_tag
 from layerlab.ui.progress import Report, silent
 
 __all__ = ["BASES", "TAGS", "Base", "ensure", "is_on_stand_ins", "own_bases"]
@@ -191,7 +190,7 @@ def _check_permission(engine: Engine, names: list[str], allow: bool | None, why:
         raise StandInError(f"{why}, and there is no stand-in for {', '.join(unknown)}", remedy=why.remedy) from why
     if allow is None:
         asked = os.environ.get(ALLOW_VARIABLE, "").lower()
-        allow = asked in {"1", "true", "yes"} or (not asked and engine_setup.started_by_lab(engine))
+        allow = asked in {"1", "true", "yes"} or (not asked and daemon.started_by_lab(engine))
     if not allow:
         raise StandInError(
             f"{why}, and the lab makes stand-ins from Debian's packages only if you say so: they would carry the"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.bases.reporting import ongoing
-from layerlab.debian import is_debian
+from layerlab.engine.apt import is_debian
+from layerlab.engine.interrupts import ending_with_us
 from layerlab.errors import StandInError
-from layerlab.interrupts import ending_with_us
 from layerlab.ui.progress import Report
 from layerlab.ui.text import shorten
 

@@ -15,8 +15,8 @@ from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from layerlab.bases.reporting import Ongoing, ongoing
-from layerlab.docker_settings import tell_of_logins
 from layerlab.engine import Engine
+from layerlab.engine.docker_settings import tell_of_logins
 from layerlab.errors import BaseImageError, RegistryRefused, UsageError
 from layerlab.ui.progress import Report, silent
 from layerlab.ui.text import shorten

@@ -23,13 +23,12 @@ import docker.errors
 import requests
 from docker.utils import parse_repository_tag
 
-from layerlab import runs
 from layerlab.bases import host, roots
 from layerlab.bases.reporting import Ongoing, ongoing
 from layerlab.build import build
-from layerlab.engine import Engine
+from layerlab.engine import Engine, runs
+from layerlab.engine.ownership import BASE_PURPOSE, STAND_IN_LABEL, image_labels, mark_image, marker_tag
 from layerlab.errors import BuildError, StepFailed
-from layerlab.ownership import BASE_PURPOSE, STAND_IN_LABEL, image_labels, mark_image, marker_tag
 from layerlab.ui.progress import Report, Step
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -13,7 +13,7 @@ import requests
 
 from layerlab.engine import Engine
 
-MUCH: Final = 20e9  # bytes; an engine that the lab starts stays below (`layerlab.engine_setup.BOUNDED_CACHE`)
+MUCH: Final = 20e9  # bytes; an engine that the lab starts stays below (`layerlab.engine.daemon.BOUNDED_CACHE`)
 PATIENCE: Final = 3.0  # seconds; engines older than 23 count what volumes and containers hold as well
 EMPTY_IT: Final = (
     "`docker builder prune` empties it, `docker builder prune --keep-storage 10GB` keeps what was used last "

@@ -24,11 +24,11 @@ from layerlab.build import Build, build, cache
 from layerlab.build import context as contexts
 from layerlab.checker import adapted, disk, troubles
 from layerlab.checker.evidence import RanStep, Trouble
-from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.workspace import Workspace
-from layerlab.docker_settings import tell_of_logins
 from layerlab.dockerfile import Dockerfile, Stage, copied_from
 from layerlab.engine import Engine, answering, gone
+from layerlab.engine.docker_settings import tell_of_logins
+from layerlab.engine.leftovers import removing_images, scratch_folder
 from layerlab.errors import BaseImageError, LabError
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.text import one_line, plain

@@ -24,7 +24,7 @@ import docker.errors
 import requests
 
 from layerlab.engine import Engine
-from layerlab.locks import exclusive
+from layerlab.engine.locks import exclusive
 from layerlab.paths import state_directory
 
 MEMORY: Final = 2_000_000_000  # bytes, swap included, of all builds of a check together

@@ -11,10 +11,10 @@ from typing import Final
 
 from layerlab import bases, exercise, image, workshop
 from layerlab.build import build
-from layerlab.checker.leftovers import removing_images
 from layerlab.engine import Engine
+from layerlab.engine.leftovers import removing_images
+from layerlab.engine.locks import exclusive
 from layerlab.errors import ImageNotFound
-from layerlab.locks import exclusive
 from layerlab.paths import cache_directory
 from layerlab.ui.progress import Report, silent
 

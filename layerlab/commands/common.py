@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from layerlab import engine_setup, runs
+from layerlab.engine import daemon, runs
 from layerlab.ui import displays
 from layerlab.ui.terminal import console
 
@@ -47,6 +47,6 @@ def find_engine(*, needed: bool = True) -> Any:
     if not needed:
         return None
     with displays.terminal("Docker engine") as report:
-        engine = engine_setup.ensure(report=report)
+        engine = daemon.ensure(report=report)
     runs.sweep(engine)  # what a run that was killed has left
     return engine

@@ -8,8 +8,8 @@ import pandas as pd
 
 from layerlab import compare, workshop
 from layerlab.commands.common import out
+from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image
-from layerlab.ownership import STAND_IN_LABEL
 from layerlab.ui import tables
 from layerlab.ui.terminal import printable
 

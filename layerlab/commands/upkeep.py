@@ -7,12 +7,11 @@ from importlib.util import find_spec
 
 import click
 
-from layerlab import chromium, doctor, engine_setup, testing, workshop
-from layerlab.checker import leftovers
+from layerlab import chromium, doctor, testing, workshop
 from layerlab.cleaning import clean
 from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.commands.making import build_with_progress
-from layerlab.engine import connect
+from layerlab.engine import connect, daemon, leftovers
 from layerlab.errors import UsageError
 from layerlab.ui import displays
 
@@ -35,7 +34,7 @@ def clean_command(base_images: bool, stops_engine: bool) -> int:
         out.print("There was nothing of the lab's to remove.")
     if stops_engine:
         with displays.terminal("Docker engine") as report:
-            stopped = engine_setup.stop(report)
+            stopped = daemon.stop(report)
         out.print("The engine is stopped." if stopped else "The engine was not started by the lab: it goes on.")
     return 0
 

@@ -13,13 +13,13 @@ import docker.errors
 import requests
 
 from layerlab.engine import Engine, gone
+from layerlab.engine.runs import labels
 from layerlab.errors import ArchiveError
 from layerlab.image.budget import Budget
 from layerlab.image.changeset import absolute, followed
 from layerlab.image.compression import expanded, recognised
 from layerlab.image.stream import Hashed, Stream
 from layerlab.image.tar import BLOCK, Member, is_tar, members
-from layerlab.runs import labels
 
 _PIECE: Final = 2**20
 _Found = TypeVar("_Found")

@@ -27,11 +27,11 @@ from layerlab import build
 from layerlab import dockerfile as dockerfiles
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.engine import Engine, gone
+from layerlab.engine.ownership import IMAGE_LABEL
 from layerlab.errors import EngineGone, LabError
 from layerlab.image import history
 from layerlab.image.content import Content
 from layerlab.image.history import Entry
-from layerlab.ownership import IMAGE_LABEL
 
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from

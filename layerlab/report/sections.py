@@ -12,10 +12,10 @@ from typing import Any, Final
 from layerlab import compare, plots
 from layerlab.compare.settings import of_config, runs_as_root
 from layerlab.dockerfile import Dockerfile
+from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.errors import UsageError
 from layerlab.explorer import still
 from layerlab.image import Image
-from layerlab.ownership import STAND_IN_LABEL
 from layerlab.plots import Picture
 from layerlab.plots.style import SHARPNESS
 from layerlab.ui.text import shown

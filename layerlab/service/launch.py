@@ -16,8 +16,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 from docker.utils import parse_bytes
 
-from layerlab import runs
-from layerlab.engine import Engine, disk_full, gone, is_disk_full
+from layerlab.engine import Engine, disk_full, gone, is_disk_full, runs
 from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, ServiceNotReady, UsageError
 from layerlab.service.handle import Service
 from layerlab.service.readiness import ended, wait_until_ready

@@ -12,10 +12,10 @@ from layerlab import bases
 from layerlab.build import Build, build
 from layerlab.build import context as contexts
 from layerlab.checker import disk
-from layerlab.checker.leftovers import removing_images, scratch_folder
 from layerlab.checker.limits import limited_builder
 from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine import Engine
+from layerlab.engine.leftovers import removing_images, scratch_folder
 from layerlab.errors import BuildError
 from layerlab.ui.progress import Report, silent
 

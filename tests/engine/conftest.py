@@ -15,9 +15,8 @@ from pathlib import Path
 import docker.errors
 import pytest
 
-from layerlab import engine as engines
-from layerlab import locks
-from layerlab.engine import Engine
+from layerlab.engine import Engine, locks
+from layerlab.engine import connection as engines
 from tests.engine.solution_report import VERDICT, summary
 
 APPLETS = [
@@ -52,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """The engine that the user has; `layerlab.engine_setup` sees to it that there is one."""
+    """The engine that the user has; `layerlab.engine.daemon` sees to it that there is one."""
     found = engines.connect()
     yield found
     found.client.close()

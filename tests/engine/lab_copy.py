@@ -135,10 +135,12 @@ def make(root: Path, caches: Path) -> LabCopy:
         "IPYTHONDIR": str(root / "ipython"),
     }
     copy = LabCopy(root, name, environment)
-    copy.edit("layerlab/ownership.py", '"layerlab.image"', f'"{name}.image"')
-    copy.edit("layerlab/ownership.py", '"layerlab.container"', f'"{name}.container"')
+    copy.edit("layerlab/engine/ownership.py", '"layerlab.image"', f'"{name}.image"')
+    copy.edit("layerlab/engine/ownership.py", '"layerlab.container"', f'"{name}.container"')
     copy.edit(
-        "layerlab/ownership.py", 'MARKER_REPOSITORY: Final = "layerlab"', f'MARKER_REPOSITORY: Final = "{name}"'
+        "layerlab/engine/ownership.py",
+        'MARKER_REPOSITORY: Final = "layerlab"',
+        f'MARKER_REPOSITORY: Final = "{name}"',
     )
     copy.edit("layerlab/workshop.py", '"multi-stage-demo:single"', f'"{name}-demo:single"')
     copy.edit("layerlab/workshop.py", '"multi-stage-demo:optimized"', f'"{name}-demo:optimized"')

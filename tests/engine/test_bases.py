@@ -14,7 +14,7 @@ from layerlab import bases
 from layerlab.bases.certificates import own_certificates
 from layerlab.build import build
 from layerlab.engine import Engine
-from layerlab.ownership import STAND_IN_LABEL, container_labels
+from layerlab.engine.ownership import STAND_IN_LABEL, container_labels
 
 SLIM, FULL = bases.BASES
 BOTH = pytest.mark.parametrize("name", bases.BASES)

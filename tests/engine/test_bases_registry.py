@@ -17,11 +17,11 @@ import pytest
 import requests
 
 from layerlab import bases
-from layerlab import engine as engines
 from layerlab.bases import registry, stand_ins
 from layerlab.engine import Engine
+from layerlab.engine import connection as engines
+from layerlab.engine.ownership import marker_tag
 from layerlab.errors import BaseImageError, RegistryRefused, StandInError, UsageError
-from layerlab.ownership import marker_tag
 from layerlab.ui.progress import Report, Step
 
 
@@ -219,7 +219,7 @@ class TestEnsure:
         monkeypatch.setattr(stand_ins, "make", make)
         monkeypatch.setattr(bases, "TAGS", (name,))
         monkeypatch.delenv("LAB_STAND_INS", raising=False)
-        monkeypatch.setattr("layerlab.engine_setup.started_by_lab", lambda engine: False)
+        monkeypatch.setattr("layerlab.engine.daemon.started_by_lab", lambda engine: False)
         yield asked
         with contextlib.suppress(docker.errors.ImageNotFound):
             engine.client.images.remove(name)
@@ -292,7 +292,7 @@ class TestEnsure:
     ) -> None:
         """Without a registry stand-ins are made by option, else by variable, else on the lab's own engine only."""
         monkeypatch.setenv("LAB_REGISTRY", f"127.0.0.1:{free_port()}")
-        monkeypatch.setattr("layerlab.engine_setup.started_by_lab", lambda engine: started)
+        monkeypatch.setattr("layerlab.engine.daemon.started_by_lab", lambda engine: started)
         if variable is not None:
             monkeypatch.setenv("LAB_STAND_INS", variable)
         name = made[0]

@@ -14,8 +14,8 @@ from layerlab import bases
 from layerlab.bases import stand_ins
 from layerlab.bases.reporting import ongoing
 from layerlab.engine import Engine
+from layerlab.engine.ownership import STAND_IN_LABEL, marker_tag
 from layerlab.errors import StandInError
-from layerlab.ownership import STAND_IN_LABEL, marker_tag
 from layerlab.ui.progress import Step, silent
 
 

@@ -16,7 +16,7 @@ from layerlab.build import build, cache
 from layerlab.checker import builds
 from layerlab.checker.rebuilding import rebuild
 from layerlab.engine import Engine
-from layerlab.engine_setup import BOUNDED_CACHE
+from layerlab.engine.daemon import BOUNDED_CACHE
 from layerlab.errors import StepFailed
 from layerlab.notebook_experiment import experiment_on
 from layerlab.ui.progress import Step

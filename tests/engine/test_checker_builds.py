@@ -17,10 +17,10 @@ import pytest
 
 from layerlab.checker import builds
 from layerlab.checker.builds import Prepared
-from layerlab.checker.leftovers import LABEL
 from layerlab.checker.workspace import open_workspace
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
+from layerlab.engine.leftovers import LABEL
 from layerlab.paths import ROOT, state_directory
 from layerlab.ui.progress import Report, Step, silent
 

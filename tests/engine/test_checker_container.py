@@ -8,12 +8,12 @@ from contextlib import suppress
 import docker.errors
 import pytest
 
-from layerlab import ownership, workshop
+from layerlab import workshop
 from layerlab.build import build
 from layerlab.checker import container
 from layerlab.checker.container import observe, observe_hardened
 from layerlab.checker.evidence import Running
-from layerlab.engine import Engine
+from layerlab.engine import Engine, ownership
 from layerlab.ui.progress import Step
 
 GUNICORN = 'CMD ["gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"]'

@@ -14,7 +14,7 @@ from docker.models.images import Image
 from layerlab import cleaning
 from layerlab.build import build
 from layerlab.engine import Engine
-from layerlab.ownership import (
+from layerlab.engine.ownership import (
     CONTAINER_LABEL,
     IMAGE_LABEL,
     container_labels,

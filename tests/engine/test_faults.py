@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from layerlab import engine as engines
-from layerlab import image, runs
+from layerlab import image
 from layerlab.build import build
-from layerlab.engine import Engine
+from layerlab.engine import Engine, runs
+from layerlab.engine import connection as engines
 from layerlab.errors import EngineGone, EngineSilent
 from tests.engine.small_lab import PATIENCE, SERVES, SLOW, Ended, SmallLab, give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine

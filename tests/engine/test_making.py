@@ -15,8 +15,8 @@ import pytest
 from layerlab import making, workshop
 from layerlab.build import Build
 from layerlab.engine import Engine
+from layerlab.engine.ownership import is_own_image, marker_tag
 from layerlab.errors import ImageNotFound
-from layerlab.ownership import is_own_image, marker_tag
 from layerlab.workshop import Recipe
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from layerlab import notebook as lab
 from layerlab.engine import Engine
-from layerlab.ownership import IMAGE_LABEL, container_labels, marker_tag
+from layerlab.engine.ownership import IMAGE_LABEL, container_labels, marker_tag
 
 
 @pytest.fixture(autouse=True)

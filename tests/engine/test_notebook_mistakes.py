@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from layerlab.engine import Engine
-from layerlab.ownership import is_own_image
+from layerlab.engine.ownership import is_own_image
 from tests.engine import copies, lab_copy
 from tests.engine.lab_copy import LabCopy
 

@@ -18,7 +18,7 @@ import pytest
 
 from layerlab import exercise, image, xray
 from layerlab.engine import Engine
-from layerlab.ownership import is_own_image
+from layerlab.engine.ownership import is_own_image
 from layerlab.paths import ROOT
 from layerlab.serve import is_taken
 from tests.engine.images import Built, Entry, built, read_layers

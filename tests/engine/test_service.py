@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from layerlab import ownership
-from layerlab.engine import Engine
+from layerlab.engine import Engine, ownership
 from layerlab.errors import ImageNotFound, PortInUse, ServiceError, ServiceNotReady, UsageError
 from layerlab.service import Service, foreground, launch, readiness, run, run_foreground
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import bases
-from layerlab.locks import exclusive
+from layerlab.engine.locks import exclusive
 from layerlab.ui.progress import Step
 
 

@@ -250,7 +250,7 @@ class TestEnded:
 
         assert diagnosis.of_log(log) is None
 
-    def test_engine(self):
+    def test_engine_connection(self):
         """What the engine cannot do for reasons of its own is its fault, not the Dockerfile's."""
         assert diagnosis.not_started("driver failed programming external connectivity").fault == "engine"
         assert (

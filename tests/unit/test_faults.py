@@ -13,15 +13,16 @@ import pytest
 import requests
 
 from layerlab import __main__ as program
-from layerlab import bootstrap, cli, engine, locks, paths, workshop
+from layerlab import bootstrap, cli, paths, workshop
 from layerlab.build.failures import _from_outside
+from layerlab.engine import connection, locks
 from layerlab.errors import StorageError
 from layerlab.paths import ROOT
 
 INTERRUPTED = """
 import os
 import time
-from layerlab import interrupts
+from layerlab.engine import interrupts
 interrupts.install(lambda: os.write(1, b"hurry\\n"))  # the signal may come while "ready" is being printed
 try:
     print("ready", flush=True)
@@ -170,7 +171,7 @@ class TestWords:
     )
     def test_of_a_connection_that_ended(self, error: Exception, expected: str) -> None:
         """Users read what happened, not the name of a class."""
-        assert engine._in_words(error) == expected
+        assert connection._in_words(error) == expected
 
     @pytest.mark.parametrize(
         ("log", "expected"),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab import engine
+from layerlab.engine import connection
 from layerlab.errors import EngineDenied, EngineError, EngineNotFound, EngineTooOld
 
 
@@ -68,7 +68,7 @@ def _a_machine_without_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / ".docker"))
-    monkeypatch.setattr(engine, "usual_sockets", lambda: [tmp_path / "docker.sock"])
+    monkeypatch.setattr(connection, "usual_sockets", lambda: [tmp_path / "docker.sock"])
 
 
 def make_context(home: Path, name: str, host: str, *, current: bool = True) -> None:
@@ -81,7 +81,7 @@ def make_context(home: Path, name: str, host: str, *, current: bool = True) -> N
         (home / ".docker/config.json").write_text(json.dumps({"currentContext": name}))
 
 
-def connected(found: engine.Engine) -> engine.Engine:
+def connected(found: connection.Engine) -> connection.Engine:
     """The engine, its connection closed: only what it says of itself is looked at here."""
     found.client.close()
     return found
@@ -95,7 +95,7 @@ class TestConnect:
         make_context(tmp_path, "elsewhere", "tcp://127.0.0.1:9")
         with fake_engine("20.10.24+dfsg1") as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
-            found = connected(engine.connect())
+            found = connected(connection.connect())
 
         assert (found.endpoint, found.version, found.source) == (endpoint, "20.10.24+dfsg1", "DOCKER_HOST")
 
@@ -113,7 +113,7 @@ class TestConnect:
         """A rootless engine, and one that remaps users, keep files under other owners than their containers see."""
         with fake_engine("26.1.5", security=security) as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
-            assert connected(engine.connect()).maps_users is maps
+            assert connected(connection.connect()).maps_users is maps
 
     @pytest.mark.parametrize(
         ("said", "platform"),
@@ -129,13 +129,13 @@ class TestConnect:
         """What an engine builds for is what it says, as BuildKit writes it."""
         with fake_engine("26.1.5", platform=said) as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
-            assert connected(engine.connect()).platform == platform
+            assert connected(connection.connect()).platform == platform
 
     def test_the_current_docker_context_is_used(self, tmp_path: Path) -> None:
         """The SDK's from_env ignored contexts for years; the lab uses them."""
         with fake_engine("28.5.1", "1.51") as endpoint:
             make_context(tmp_path, "colima", endpoint)
-            found = connected(engine.connect())
+            found = connected(connection.connect())
 
         assert (found.endpoint, found.source) == (endpoint, "the docker context 'colima'")
         assert found.context == "colima"
@@ -148,7 +148,7 @@ class TestConnect:
         with fake_engine("27.0.0") as endpoint:
             make_context(tmp_path, "wanted", endpoint, current=False)
             monkeypatch.setenv("DOCKER_CONTEXT", "wanted")
-            found = connected(engine.connect())
+            found = connected(connection.connect())
 
         assert found.endpoint == endpoint
 
@@ -157,7 +157,7 @@ class TestConnect:
         monkeypatch.setenv("DOCKER_CONTEXT", "gone")
 
         with pytest.raises(EngineError, match="does not exist") as caught:
-            engine.connect()
+            connection.connect()
         assert "docker context ls" in caught.value.remedy
 
     def test_an_engine_that_is_too_old_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ class TestConnect:
         with fake_engine("19.03.15", "1.40") as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
             with pytest.raises(EngineTooOld, match=r"19\.03\.15.*20\.10"):
-                engine.connect()
+                connection.connect()
 
     def test_a_dead_docker_host_is_reported_and_not_passed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who names an engine wants that one."""
@@ -174,7 +174,7 @@ class TestConnect:
             endpoint = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
             monkeypatch.setenv("DOCKER_HOST", endpoint)
             with pytest.raises(EngineNotFound, match="DOCKER_HOST"):
-                engine.connect()
+                connection.connect()
 
     @pytest.mark.slow
     def test_certificates_win_over_those_of_other_programs(
@@ -195,7 +195,7 @@ class TestConnect:
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
         with fake_engine("28.0.0", certificates=tmp_path) as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint.removeprefix("tcp://"))
-            found = connected(engine.connect())
+            found = connected(connection.connect())
 
         assert (found.endpoint, found.version) == (endpoint, "28.0.0")
 
@@ -208,7 +208,7 @@ class TestConnect:
         (tmp_path / ".docker/config.json").write_text(config, encoding="latin-1")
         with fake_engine("28.0.0") as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
-            assert connected(engine.connect()).version == "28.0.0"
+            assert connected(connection.connect()).version == "28.0.0"
 
     @pytest.mark.parametrize("host", ["nonsense", "tcp://[", "unix://x", "http://[", "tcp://127.0.0.1:notaport"])
     def test_nonsense_in_docker_host_is_a_clear_error(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
@@ -216,13 +216,13 @@ class TestConnect:
         monkeypatch.setenv("DOCKER_HOST", host)
 
         with pytest.raises(EngineError) as caught:
-            engine.connect()
+            connection.connect()
         assert caught.value.remedy
 
     def test_nothing_anywhere_says_what_to_do(self) -> None:
         """Without any engine the message names a way on."""
         with pytest.raises(EngineNotFound) as caught:
-            engine.connect()
+            connection.connect()
         assert "start Docker" in caught.value.remedy
 
     # The SDK leaves the socket that it could not connect to the garbage collector.
@@ -235,7 +235,7 @@ class TestConnect:
             listening.listen()
             path.chmod(0o000)
             with ordinary_user(tmp_path), pytest.raises(EngineDenied) as caught:
-                engine.connect()
+                connection.connect()
 
         assert "docker" in caught.value.remedy
         del caught
@@ -245,7 +245,7 @@ class TestConnect:
         """Ports that a tcp engine publishes are reached at its host, not at this machine's loopback."""
         with fake_engine("28.0.0", driver="overlayfs") as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint.replace("tcp://127.0.0.1", "localhost"))
-            found = connected(engine.connect())
+            found = connected(connection.connect())
 
         assert (found.host, found.is_local, found.has_containerd_store) == ("localhost", False, True)
 

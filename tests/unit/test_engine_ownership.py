@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from layerlab.ownership import CONTAINER_LABEL, IMAGE_LABEL, is_own_container, is_own_image, marker_tag
+from layerlab.engine.ownership import CONTAINER_LABEL, IMAGE_LABEL, is_own_container, is_own_image, marker_tag
 
 OWN_ID = "sha256:" + "ab" * 32
 DERIVED_ID = "sha256:" + "cd" * 32

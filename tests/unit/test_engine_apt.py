@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab import debian
+from layerlab.engine import apt
 from layerlab.errors import EngineError
 from layerlab.ui.progress import Step
 
@@ -25,14 +25,14 @@ class TestIsDebian:
     )
     def test_by_os_release(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
         """Debian and its children are known by os-release, provided that they have apt-get."""
-        monkeypatch.setattr(debian.shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(apt.shutil, "which", lambda name: f"/usr/bin/{name}")
         (tmp_path / "os-release").write_text(text)
 
-        assert debian.is_debian(tmp_path / "os-release") is expected
+        assert apt.is_debian(tmp_path / "os-release") is expected
 
     def test_a_system_without_os_release_is_none(self, tmp_path: Path) -> None:
         """That is so on macOS."""
-        assert not debian.is_debian(tmp_path / "missing")
+        assert not apt.is_debian(tmp_path / "missing")
 
 
 class TestAptGet:
@@ -51,7 +51,7 @@ class TestAptGet:
     def test_its_lines_are_progress(self) -> None:
         """What it prints is reported while it goes on, and its end at the end."""
         steps: list[Step] = []
-        debian.apt_get(["install", "chromium"], "install Chromium", steps.append, wanted="Chromium")
+        apt.apt_get(["install", "chromium"], "install Chromium", steps.append, wanted="Chromium")
 
         assert any(step.detail.endswith("install chromium") for step in steps if step.state == "running")
         assert (steps[-1].title, steps[-1].state) == ("install Chromium", "done")
@@ -59,4 +59,4 @@ class TestAptGet:
     def test_a_failure_says_what_was_wanted_and_why_it_failed(self) -> None:
         """The reason is apt's own line, and the caller says which kind of error it is."""
         with pytest.raises(EngineError, match=r"^Docker could not be .* E: Unable to locate package missing$"):
-            debian.apt_get(["install", "missing"], "x", lambda _: None, wanted="Docker", error=EngineError)
+            apt.apt_get(["install", "missing"], "x", lambda _: None, wanted="Docker", error=EngineError)

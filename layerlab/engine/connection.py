@@ -1,7 +1,7 @@
 """The Docker Engine that everything here talks to: the one that the user already has.
 
 Looked for in this order: ``DOCKER_HOST``, the current docker context (where Docker Desktop, Colima, OrbStack and
-rootless engines live), the usual sockets. Installing and starting one is ``layerlab.engine_setup``'s business.
+rootless engines live), the usual sockets. Installing and starting one is ``layerlab.engine.daemon``'s business.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from docker.tls import TLSConfig
 from docker.utils import config as sdk_config
 from requests.adapters import HTTPAdapter
 
-from layerlab import docker_settings
+from layerlab.engine import docker_settings
 from layerlab.errors import (
     EngineDenied,
     EngineDiskFull,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from layerlab import engine_setup
+from layerlab.engine import daemon
 from layerlab.errors import EngineNotFound
 
 
@@ -33,9 +33,9 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 class TestStarted:
     def test_a_running_engine_is_remembered(self, process: subprocess.Popen[bytes]) -> None:
         """What was started is known again, by process id and start time."""
-        engine_setup._remember("dockerd", process.pid)
+        daemon._remember("dockerd", process.pid)
 
-        known = engine_setup.started()
+        known = daemon.started()
         assert known is not None
         assert (known.process, known.by) == (process.pid, "dockerd")
 
@@ -43,12 +43,12 @@ class TestStarted:
         self, process: subprocess.Popen[bytes], tmp_path: Path
     ) -> None:
         """Process ids are used again; the start time tells."""
-        engine_setup._remember("dockerd", process.pid)
+        daemon._remember("dockerd", process.pid)
         note = tmp_path / "layerlab/engine.json"
         content = json.loads(note.read_text())
         note.write_text(json.dumps({**content, "process_start": content["process_start"] - 1}))
 
-        assert engine_setup.started() is None
+        assert daemon.started() is None
 
     @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"process": "x"}', "not json"])
     def test_a_damaged_note_is_no_engine(self, tmp_path: Path, content: str) -> None:
@@ -56,21 +56,21 @@ class TestStarted:
         (tmp_path / "layerlab").mkdir()
         (tmp_path / "layerlab/engine.json").write_text(content)
 
-        assert engine_setup.started() is None
+        assert daemon.started() is None
 
 
 class TestStop:
     def test_only_what_the_lab_started_is_stopped(self) -> None:
         """Without a note there is nothing to stop, and nothing is."""
-        assert engine_setup.stop(kill=lambda *_: pytest.fail("something was killed")) is False
+        assert daemon.stop(kill=lambda *_: pytest.fail("something was killed")) is False
 
     def test_the_engine_is_told_to_end_and_waited_for(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM lets an engine end its containers; the note goes with it."""
-        engine_setup._remember("dockerd", process.pid)
+        daemon._remember("dockerd", process.pid)
 
-        assert engine_setup.stop() is True
+        assert daemon.stop() is True
         assert process.wait() == -signal.SIGTERM
-        assert engine_setup.started() is None
+        assert daemon.started() is None
 
 
 class TestRemoveStale:
@@ -81,7 +81,7 @@ class TestRemoveStale:
         note = tmp_path / "docker.pid"
         note.write_text(f"{process.pid}\n")
 
-        engine_setup.remove_stale({"dockerd": note})
+        daemon.remove_stale({"dockerd": note})
         assert not note.exists()
 
     def test_the_id_of_a_program_that_runs_stays(self, process: subprocess.Popen[bytes], tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ class TestRemoveStale:
         empty.write_text("")
         name = Path(f"/proc/{process.pid}/comm").read_text().strip()
 
-        engine_setup.remove_stale({name: note, "containerd": empty, "other": tmp_path / "missing.pid"})
+        daemon.remove_stale({name: note, "containerd": empty, "other": tmp_path / "missing.pid"})
         assert (note.exists(), empty.exists()) == (True, True)
 
 
@@ -102,7 +102,7 @@ class TestBoundedCache:
     def users(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         """Where the user's configuration would be."""
         path = tmp_path / "docker" / "daemon.json"
-        monkeypatch.setattr(engine_setup, "CONFIGURATION", path)
+        monkeypatch.setattr(daemon, "CONFIGURATION", path)
         return path
 
     @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ class TestBoundedCache:
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
-        engine_setup._start_dockerd(tmp_path / "log").wait()
+        daemon._start_dockerd(tmp_path / "log").wait()
 
         option, _, file = (tmp_path / "log").read_text().strip().partition("=")
         assert option == "--config-file"
-        assert json.loads(Path(file).read_text()) == {**engine_setup.BOUNDED_CACHE, **also}
+        assert json.loads(Path(file).read_text()) == {**daemon.BOUNDED_CACHE, **also}
         assert (users.exists(), said is None or json.loads(users.read_text()) == said) == (said is not None, True)
 
     @pytest.mark.parametrize("said", ["", "{", "[]", "\ufeff{}"])
@@ -141,15 +141,15 @@ class TestBoundedCache:
         users.parent.mkdir()
         users.write_text(said)
 
-        assert engine_setup._options() == []
+        assert daemon._options() == []
 
     def test_the_systems_own_engine_is_configured_once(self, users: Path) -> None:
         """Where a service manager, or the package, starts it, the bound has to be where the engine looks for it."""
-        engine_setup._configure()
-        assert json.loads(users.read_text()) == engine_setup.BOUNDED_CACHE
+        daemon._configure()
+        assert json.loads(users.read_text()) == daemon.BOUNDED_CACHE
 
         users.write_text("{}")
-        engine_setup._configure()
+        daemon._configure()
         assert users.read_text() == "{}"
 
 
@@ -161,9 +161,9 @@ class TestEnsure:
         def connect() -> None:
             raise missing
 
-        monkeypatch.setattr(engine_setup, "connect", connect)
+        monkeypatch.setattr(daemon, "connect", connect)
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
-        monkeypatch.setattr(engine_setup, "install", lambda _: pytest.fail("installed something"))
+        monkeypatch.setattr(daemon, "install", lambda _: pytest.fail("installed something"))
         with pytest.raises(EngineNotFound) as caught:
-            engine_setup.ensure()
+            daemon.ensure()
         assert caught.value is missing

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from layerlab import docker_settings
-from layerlab.docker_settings import HELPER_PREFIX, Logins, address, configuration, current_context
+from layerlab.engine import docker_settings
+from layerlab.engine.docker_settings import HELPER_PREFIX, Logins, address, configuration, current_context
 from layerlab.errors import EngineError
 from layerlab.ui.progress import Step
 

@@ -14,9 +14,9 @@ from typing import Final
 import docker.errors
 import requests
 
-from layerlab.engine import Engine
-from layerlab.locks import exclusive
-from layerlab.ownership import image_labels
+from layerlab.engine.connection import Engine
+from layerlab.engine.locks import exclusive
+from layerlab.engine.ownership import image_labels
 from layerlab.paths import state_directory
 
 LABEL: Final = "layerlab.check"

@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from layerlab.debian import apt_get, is_available, is_debian
-from layerlab.engine import Engine, candidates, connect
+from layerlab.engine.apt import apt_get, is_available, is_debian
+from layerlab.engine.connection import Engine, candidates, connect
+from layerlab.engine.locks import exclusive
 from layerlab.errors import EngineError, EngineNotFound
-from layerlab.locks import exclusive
 from layerlab.paths import state_directory
 from layerlab.ui.progress import Report, Step, silent
 

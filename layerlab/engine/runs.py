@@ -18,10 +18,10 @@ from typing import Final
 import docker.errors
 import requests
 
-from layerlab.engine import Engine
+from layerlab.engine.connection import Engine
+from layerlab.engine.locks import exclusive
+from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID, container_labels, is_own_container
 from layerlab.errors import StorageError
-from layerlab.locks import exclusive
-from layerlab.ownership import CONTAINER_LABEL, RUN_ID, container_labels, is_own_container
 from layerlab.paths import state_directory, unusable
 
 _held: Final[dict[Path, int]] = {}
