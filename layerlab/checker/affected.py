@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Mapping
 from enum import IntEnum
 from typing import Final
 
-from layerlab.checker.shell import environment
 from layerlab.dockerfile import Dockerfile, Instruction, Stage, words
+from layerlab.dockerfile.shell.commands import environment
 
 _WILDCARDS: Final = frozenset("*?[")
 _UNTOLD: Final = ("exclude", "parents")  # flags of COPY that change what its sources stand for

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
-from layerlab.checker import builds, container, pictures, rebuilding, shell
+from layerlab.checker import builds, container, pictures, rebuilding
 from layerlab.checker.builds import Outcome, Prepared
 from layerlab.checker.evidence import Evidence, Fault, Picture, Rebuild, Running, Trouble
 from layerlab.checker.limits import limited_builder
 from layerlab.checker.single import single_bytes
 from layerlab.checker.workspace import Workspace
 from layerlab.dockerfile import Dockerfile, Stage
+from layerlab.dockerfile.shell import commands
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
 from layerlab.ui.progress import Report, Step
@@ -155,7 +156,7 @@ def _rebuild(work: _Work, dockerfile: Dockerfile) -> Rebuild:
     by_line = {instruction.line: instruction for instruction in dockerfile.instructions}
 
     def installs_python(line: int) -> bool:
-        return line in by_line and shell.installs_python(dockerfile, by_line[line], work.workspace.context)
+        return line in by_line and commands.installs_python(dockerfile, by_line[line], work.workspace.context)
 
     def told(step: Step) -> None:
         work.relay(replace(step, key=f"again {step.key}", title=f"after a change of the app: {step.title}"))

@@ -9,8 +9,8 @@ from typing import Final
 
 from layerlab.causes.ledger import SYMBOLS
 from layerlab.causes.rules import CACHES, TESTS
-from layerlab.checker import shell
 from layerlab.dockerfile import Instruction
+from layerlab.dockerfile.shell import commands
 from layerlab.image.layer import FILE
 from layerlab.xray.advice import Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change, can_append, neighbours
@@ -158,7 +158,7 @@ def recommended_packages(view: View) -> list[Advice]:
         run = _run(view, line)
         if run is None or view.trace is None or not re.search(_APT, run.text):
             continue
-        systems = [shell.system_install(each) for each in shell.commands(view.trace.dockerfile, run, {})]
+        systems = [commands.system_install(each) for each in commands.commands(view.trace.dockerfile, run, {})]
         installs = [each for each in systems if each and each.manager == "apt" and each.verb == "install"]
         if not installs or any(each.no_recommends for each in installs):
             continue
@@ -237,11 +237,13 @@ def _apt_users(view: View, run: Instruction) -> list[Instruction]:
     return [
         each
         for each in dockerfile.stages[run.stage].instructions
-        if each.keyword == "RUN" and _uses_index(shell.system_install, shell.commands(dockerfile, each, {}))
+        if each.keyword == "RUN" and _uses_index(commands.system_install, commands.commands(dockerfile, each, {}))
     ]
 
 
-def _uses_index(read: Callable[[shell.Command], shell.SystemCommand | None], found: Iterable[shell.Command]) -> bool:
+def _uses_index(
+    read: Callable[[commands.Command], commands.SystemCommand | None], found: Iterable[commands.Command]
+) -> bool:
     systems = [read(command) for command in found]
     return any(each and each.manager == "apt" and each.verb in {"update", "install", "upgrade"} for each in systems)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from layerlab.checker.shell_syntax import Operator, Redirection, Word, tokens
 from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.dockerfile.shell.syntax import Operator, Redirection, Word, tokens
 
 _RUN: Final = re.compile(r"(\s*RUN)((?:\s+--\S+)*)\s+(.*)", re.DOTALL | re.IGNORECASE)
 _KEYWORD: Final = re.compile(r"\s*\w+")

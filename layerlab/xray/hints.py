@@ -5,7 +5,7 @@ from __future__ import annotations
 from layerlab import causes
 from layerlab.causes.ledger import SAME
 from layerlab.causes.rules import BYTECODE, HEADERS, TOOLS
-from layerlab.checker import shell
+from layerlab.dockerfile.shell import commands
 from layerlab.xray.advice import Advice, View, megabytes
 from layerlab.xray.effects import Effect
 
@@ -24,7 +24,10 @@ def copied_twice(view: View) -> list[Advice]:
         line = mine.line if mine else None
         source = theirs.flag("from") if theirs else None
         installs = bool(
-            mine and view.trace and mine.keyword == "RUN" and shell.installs_python(view.trace.dockerfile, mine, {})
+            mine
+            and view.trace
+            and mine.keyword == "RUN"
+            and commands.installs_python(view.trace.dockerfile, mine, {})
         )
         if source and installs:
             title = (

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.causes.ledger import METADATA, NOTHING, Row
-from layerlab.checker import shell
 from layerlab.dockerfile import Instruction
+from layerlab.dockerfile.shell import commands
 from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change, neighbours
@@ -127,10 +127,10 @@ def _changes_more(view: View, run: Instruction, layer: int, copies: set[int]) ->
     return False
 
 
-def _owning(view: View, run: Instruction) -> list[shell.Command]:
+def _owning(view: View, run: Instruction) -> list[commands.Command]:
     """The commands of a RUN that change owners or modes."""
     assert view.trace is not None  # noqa: S101  # the caller has one
-    return [each for each in shell.commands(view.trace.dockerfile, run, {}) if each.name in _OWNING]
+    return [each for each in commands.commands(view.trace.dockerfile, run, {}) if each.name in _OWNING]
 
 
 def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:

@@ -11,9 +11,9 @@ from typing import Final
 from layerlab.checker import model
 from layerlab.checker.evidence import Evidence, File, Origin, Picture
 from layerlab.checker.model import Finding, Result
-from layerlab.checker.shell import commands, python_install
 from layerlab.checker.tasks import common
 from layerlab.dockerfile import Dockerfile, Instruction, Stage, copied_from
+from layerlab.dockerfile.shell.commands import commands, python_install
 from layerlab.ui.text import shorten
 
 TASK: Final = 1

@@ -13,8 +13,8 @@ from layerlab.checker.evidence import Answer, Evidence, Picture, Running, Stop
 from layerlab.checker.model import Finding, Result
 from layerlab.checker.tasks import places
 from layerlab.checker.tasks.common import PRODUCTION, finding, unavailable
-from layerlab.checker.wrappers import unwrap
 from layerlab.dockerfile import Instruction
+from layerlab.dockerfile.shell.wrappers import unwrap
 from layerlab.ui.text import one_line, shorten
 
 TASK: Final = 7

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from layerlab.checker.evidence import Distribution, Evidence, File, Picture
-from layerlab.checker.shell import PythonInstall, commands, python_install
 from layerlab.checker.tasks import places
 from layerlab.checker.tasks.common import (
     bundles,
@@ -20,6 +19,7 @@ from layerlab.checker.tasks.common import (
     package_files,
 )
 from layerlab.dockerfile import Instruction, copied_from
+from layerlab.dockerfile.shell.commands import PythonInstall, commands, python_install
 
 BUILD_STAGE: Final = "a build stage"
 _INSTALLERS: Final = frozenset({"pip", "setuptools", "uv", "wheel"})

@@ -14,10 +14,10 @@ from packaging.version import InvalidVersion
 from layerlab.checker import model
 from layerlab.checker.evidence import Distribution, Evidence, File, Picture, RanStep
 from layerlab.checker.model import Finding, Result
-from layerlab.checker.shell import PythonInstall, python_install
 from layerlab.checker.tasks import common, near_misses
 from layerlab.checker.tasks.requirements_file import REQUIREMENTS, Reader
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.dockerfile.shell.commands import PythonInstall, python_install
 
 TASK: Final = 3
 _FILE_HINTS: Final = (

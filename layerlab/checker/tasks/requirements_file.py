@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Final
 
 from layerlab.checker.evidence import Evidence
-from layerlab.checker.shell import Command, PythonInstall, commands, environment, python_install
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.dockerfile.shell.commands import Command, PythonInstall, commands, environment, python_install
 from layerlab.dockerfile.words import expand
 
 REQUIREMENTS: Final = "requirements.txt"

@@ -10,9 +10,9 @@ from typing import Final
 from layerlab.checker import model
 from layerlab.checker.evidence import Evidence, File, Picture
 from layerlab.checker.model import Finding, Result
-from layerlab.checker.shell import Command, SystemCommand, commands, system_install
 from layerlab.checker.tasks import common
 from layerlab.dockerfile import Instruction, Stage
+from layerlab.dockerfile.shell.commands import Command, SystemCommand, commands, system_install
 from layerlab.ui.text import shorten
 
 TASK: Final = 2

@@ -10,9 +10,9 @@ from typing import Final
 
 from layerlab.checker.evidence import Evidence, File, Picture
 from layerlab.checker.model import Finding
-from layerlab.checker.shell import commands
 from layerlab.checker.tasks.common import PRODUCTION, final_chain, finding, line_of, listed
 from layerlab.dockerfile import Stage
+from layerlab.dockerfile.shell.commands import commands
 from layerlab.ui.text import shorten
 
 _SETUID: Final = 0o4000

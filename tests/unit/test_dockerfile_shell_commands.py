@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker.shell import Command, commands, environment, installs_python, python_install, system_install
 from layerlab.dockerfile import parse
+from layerlab.dockerfile.shell.commands import (
+    Command,
+    commands,
+    environment,
+    installs_python,
+    python_install,
+    system_install,
+)
 
 
 def read(body: str, files: dict[str, bytes] | None = None, before: str = "") -> list[Command]:

@@ -13,12 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from layerlab.checker import wrappers
-from layerlab.checker.install_commands import Command, PythonInstall, SystemCommand, python_install, system_install
-from layerlab.checker.shell_syntax import Operator, Redirection, Word, tokens
-from layerlab.checker.variables import environment, lineage
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.dockerfile import words as dockerfile_words
+from layerlab.dockerfile.shell import wrappers
+from layerlab.dockerfile.shell.install_commands import (
+    Command,
+    PythonInstall,
+    SystemCommand,
+    python_install,
+    system_install,
+)
+from layerlab.dockerfile.shell.syntax import Operator, Redirection, Word, tokens
+from layerlab.dockerfile.variables import environment, lineage
 
 __all__ = [
     "Command",
