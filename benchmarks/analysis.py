@@ -30,7 +30,7 @@ PROGRAMS: Final = ("docker", "dive")
 _TABLES: Final = """
 import sys, time
 from layerlab import engine, image
-from layerlab.image import frames
+from layerlab.image import tables as frames
 connected = engine.connect()
 started = time.perf_counter()
 looked = image.read(connected, sys.argv[1])
@@ -43,7 +43,7 @@ from layerlab import compare, engine, image
 print(json.dumps(compare.document([image.read(engine.connect(), sys.argv[1])])))
 """
 _EXPORT: Final = f"""
-from layerlab.image import overlay
+from layerlab.image.store import overlay
 overlay.can_read = lambda: False
 {_DOCUMENT}
 """

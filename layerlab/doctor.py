@@ -20,7 +20,7 @@ from layerlab.checker import limits
 from layerlab.engine import Engine, connect, docker_settings
 from layerlab.engine.daemon import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
-from layerlab.image import sources
+from layerlab.image.store import sources
 from layerlab.paths import ROOT
 from layerlab.serve import is_taken
 

@@ -11,7 +11,7 @@ from layerlab import workshop, xray
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
-from layerlab.image import contents as reading
+from layerlab.image.store import file_reader as reading
 from layerlab.provenance import frames
 from layerlab.ui import displays
 from layerlab.xray import Examined, Source

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from layerlab.causes.ledger import CAUSES, FACTS, JUDGEMENTS, Row, rows, totals
 from layerlab.causes.summary import Cause, Remark, grouped, remarks
 from layerlab.image import Image
-from layerlab.image.contents import Contents
 from layerlab.image.owners import owners
+from layerlab.image.store.file_reader import Contents
 from layerlab.ui.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def causes(image: Image, contents: Contents | None = None, report: Report = sile
 
     Args:
         image: What `layerlab.image.read` gave.
-        contents: Its files' bytes (`layerlab.image.contents.of`), which are read where that takes to compare them.
-            None for what can be told without: nothing is compared, and neither files with the same content nor debug
-            symbols are looked for.
+        contents: Its files' bytes (`layerlab.image.store.file_reader.of`), which are read where that takes to compare
+            them. None for what can be told without: nothing is compared, and neither files with the same content nor
+            debug symbols are looked for.
         report: Is told what is being read.
 
     Returns:

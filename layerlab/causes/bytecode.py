@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from layerlab.image.content import Content
+from layerlab.image.index import Content
 from layerlab.image.layer import DIRECTORY, FILE
 
 _CACHED: Final = re.compile(r"(.*)/__pycache__/([^/]+?)\.(?:cpython-3(\d+)|[\w-]+?)(?:\.opt-(\d))?\.pyc")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from layerlab.causes.ledger import CAUSES, Row
 from layerlab.causes.summary import Cause
-from layerlab.image.content import Content
-from layerlab.image.frames import texts
+from layerlab.image.index import Content
+from layerlab.image.tables import texts
 
 
 def causes(found: list[Cause]) -> pd.DataFrame:

@@ -26,10 +26,10 @@ import numpy as np
 from layerlab.causes import rules
 from layerlab.causes.rules import CACHES, HEADERS, TESTS, TOOLS
 from layerlab.image import filesystem
-from layerlab.image.content import Content
-from layerlab.image.contents import Contents
 from layerlab.image.filesystem import OVERWRITTEN
+from layerlab.image.index import Content
 from layerlab.image.layer import FILE
+from layerlab.image.store.file_reader import Contents
 from layerlab.ui.progress import Report, Step, silent
 
 CONTENT: Final = "overwritten: content"

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from layerlab.causes import bytecode
-from layerlab.image.content import Content
+from layerlab.image.index import Content
 from layerlab.image.packages import APP, COMPILERS, Package, part_of_package
 
 CACHES: Final = "package indexes and caches"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from layerlab.causes.ledger import CAUSES, Row
-from layerlab.image.content import Content
+from layerlab.image.index import Content
 from layerlab.ui.text import shown
 
 EXAMPLES: Final = 3

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.checker.evidence import SystemInstall
-from layerlab.image.contents import Contents
 from layerlab.image.layer import Layer
+from layerlab.image.store.file_reader import Contents
 from layerlab.provenance.lineage import Lineage
 
 LARGEST_DATABASE: Final = 20_000_000

@@ -14,10 +14,10 @@ from layerlab.checker import installs
 from layerlab.checker.evidence import File, Layer, Picture, SystemInstall
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
-from layerlab.image import contents as files
-from layerlab.image.content import Content
 from layerlab.image.filesystem import NEVER, Filesystem
+from layerlab.image.index import Content
 from layerlab.image.layer import KINDS
+from layerlab.image.store import file_reader as files
 from layerlab.provenance import copies, lineage
 from layerlab.provenance.lineage import Lineage
 from layerlab.provenance.origins import Origins

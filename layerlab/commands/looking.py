@@ -19,7 +19,8 @@ from layerlab.commands.common import as_json, err, examples, find_engine, out, p
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
-from layerlab.image import Image, sources
+from layerlab.image import Image
+from layerlab.image.store import sources
 from layerlab.ui import displays
 from layerlab.ui.terminal import printable
 

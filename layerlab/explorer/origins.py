@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
 from layerlab.image import history as histories
-from layerlab.image.content import Content
+from layerlab.image.index import Content
 from layerlab.ui.terminal import printable
 from layerlab.ui.text import shown
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
-from layerlab.image import platforms, sources
-from layerlab.image.content import Content, put_together
+from layerlab.image.formats import platforms
+from layerlab.image.index import Content, put_together
+from layerlab.image.store import sources
 from layerlab.ui.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -88,30 +89,30 @@ class Image:
     @cached_property
     def layers(self) -> pd.DataFrame:
         """A row per layer."""
-        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return frames.layers(self.content)
+        return tables.layers(self.content)
 
     @cached_property
     def files(self) -> pd.DataFrame:
         """A row per path of the merged filesystem."""
-        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return frames.files(self.content)
+        return tables.files(self.content)
 
     @cached_property
     def waste(self) -> pd.DataFrame:
         """A row per inode that no container can see."""
-        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return frames.waste(self.content)
+        return tables.waste(self.content)
 
     @cached_property
     def packages(self) -> pd.DataFrame:
         """A row per installed package."""
-        from layerlab.image import frames  # noqa: PLC0415  # imports pandas
+        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return frames.packages(self.content)
+        return tables.packages(self.content)
 
 
 def read(

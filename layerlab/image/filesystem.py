@@ -29,9 +29,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from layerlab.image.formats.stream import damaged
 from layerlab.image.layer import DIRECTORY, FILE, Layer
 from layerlab.image.lookup import Lookup
-from layerlab.image.stream import damaged
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
 CAUSES: Final = ("overwritten", "deleted", "hidden")

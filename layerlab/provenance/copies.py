@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlab.image.contents import Contents
 from layerlab.image.filesystem import OVERWRITTEN, Filesystem
 from layerlab.image.layer import FILE
+from layerlab.image.store.file_reader import Contents
 from layerlab.provenance.model import Copy
 
 SMALLEST: Final = 1_000

@@ -10,8 +10,8 @@ import pandas as pd
 
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
-from layerlab.image.content import Content
-from layerlab.image.frames import texts
+from layerlab.image.index import Content
+from layerlab.image.tables import texts
 from layerlab.provenance.model import Origin
 from layerlab.provenance.origins import Origins, mounts
 

@@ -30,8 +30,8 @@ from layerlab.engine import Engine, gone
 from layerlab.engine.ownership import IMAGE_LABEL
 from layerlab.errors import EngineGone, LabError
 from layerlab.image import history
-from layerlab.image.content import Content
 from layerlab.image.history import Entry
+from layerlab.image.index import Content
 
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.image.contents import LARGEST, Contents
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
+from layerlab.image.store.file_reader import LARGEST, Contents
 from layerlab.provenance import copies
 from layerlab.provenance.lineage import Lineage, Step
 from layerlab.provenance.model import Origin

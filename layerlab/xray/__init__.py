@@ -15,7 +15,7 @@ from layerlab.causes import Cause, Row
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
-from layerlab.image import contents as reading
+from layerlab.image.store import file_reader as reading
 from layerlab.ui.progress import Report, silent
 from layerlab.xray.advice import Advice, View
 from layerlab.xray.advising import advise, together

@@ -9,8 +9,8 @@ from typing import Any, Final
 from layerlab.causes.ledger import Row
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.image import Image
-from layerlab.image.content import Content
-from layerlab.image.contents import Contents
+from layerlab.image.index import Content
+from layerlab.image.store.file_reader import Contents
 from layerlab.provenance.model import Origin
 from layerlab.xray.edits import Change, edited
 from layerlab.xray.effects import Effect, Model

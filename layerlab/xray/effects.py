@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlab.image.content import Content
 from layerlab.image.filesystem import NEVER
+from layerlab.image.index import Content
 from layerlab.image.layer import FILE
 from layerlab.xray.edits import joined
 

@@ -13,7 +13,7 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.build import context as contexts
 from layerlab.checker import adapted
 from layerlab.dockerfile import Dockerfile
-from layerlab.image.contents import LARGEST
+from layerlab.image.store.file_reader import LARGEST
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from layerlab import image as images
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
 from layerlab.image import Image, filesystem
-from layerlab.image import contents as reading
-from layerlab.image.content import Content
 from layerlab.image.filesystem import Entry
+from layerlab.image.index import Content
 from layerlab.image.layer import DIRECTORY
+from layerlab.image.store import file_reader as reading
 from layerlab.provenance import lineage
 from layerlab.provenance.origins import Origins
 from layerlab.ui.text import shorten

@@ -18,7 +18,7 @@ from layerlab.checker.evidence import File, Origin, Picture, SystemInstall
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID
-from layerlab.image import overlay
+from layerlab.image.store import overlay
 from layerlab.provenance import lineage
 
 APP = "".join(f"print({number})\n" for number in range(200))

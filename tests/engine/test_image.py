@@ -20,7 +20,7 @@ from layerlab import dockerfile as dockerfiles
 from layerlab import image, workshop
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
-from layerlab.image import overlay, sources
+from layerlab.image.store import overlay, sources
 from tests.unit.image_truth import (
     Entry,
     differences,

@@ -12,7 +12,7 @@ import pytest
 
 from layerlab import image
 from layerlab.engine import Engine
-from layerlab.image import overlay, sources
+from layerlab.image.store import overlay, sources
 from tests.engine.test_image import OF_THE_CONTAINER, mounted
 from tests.unit.image_truth import Entry, directory, file, image_config, opaque, saved, tar, whiteout
 

@@ -21,7 +21,8 @@ import pytest
 from layerlab import build, causes, dockerfile, image, xray
 from layerlab.engine import Engine
 from layerlab.errors import LabError, OtherDockerfile, UsageError
-from layerlab.image import Image, contents, overlay
+from layerlab.image import Image
+from layerlab.image.store import file_reader, overlay
 from layerlab.paths import ROOT
 from layerlab.xray import Examined, Source, trials
 
@@ -414,7 +415,7 @@ def test_a_file_says_the_same(engine: Engine, built: Image, tmp_path: Path, monk
 
     def told(engine: Engine | None, name: str) -> list[tuple[Any, ...]]:
         looked = image.read(engine, name)
-        rows = causes.rows(looked.content, contents.of(engine, looked))
+        rows = causes.rows(looked.content, file_reader.of(engine, looked))
         return [(looked.content.merged.paths[row.entry], *row[1:6]) for row in rows]
 
     truth = told(engine, built.id)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import cast
 
 from layerlab.engine import Engine
-from layerlab.image import Image, overlay
-from layerlab.image.content import put_together
-from layerlab.image.contents import Contents
+from layerlab.image import Image
+from layerlab.image.index import put_together
+from layerlab.image.store import overlay
+from layerlab.image.store.file_reader import Contents
 
 
 def layer(folder: Path, files: dict[str, bytes]) -> Path:

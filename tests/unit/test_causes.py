@@ -10,7 +10,7 @@ import pytest
 from layerlab import causes
 from layerlab.causes import ledger
 from layerlab.causes.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
-from layerlab.image.contents import Contents
+from layerlab.image.store.file_reader import Contents
 from tests.unit.image_folders import contents, layer
 
 KB = b"0123456789" * 200

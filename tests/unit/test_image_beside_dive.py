@@ -43,7 +43,7 @@ from tests.unit.image_truth import (
     tar,
     whiteout,
 )
-from tests.unit.test_image_tar import SPARSE
+from tests.unit.test_image_formats_tar import SPARSE
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 
 from layerlab.errors import ArchiveError
-from layerlab.image import filesystem, frames
-from layerlab.image.changeset import Budget, scan
-from layerlab.image.content import put_together
+from layerlab.image import filesystem
+from layerlab.image import tables as frames
+from layerlab.image.formats.changeset import Budget, scan
+from layerlab.image.index import put_together
 from layerlab.image.layer import KINDS, Layer
 from tests.unit.image_truth import (
     Entry,

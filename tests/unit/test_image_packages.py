@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from layerlab.image import frames, packages
-from layerlab.image.changeset import Budget, scan
-from layerlab.image.content import put_together
+from layerlab.image import packages, tables
+from layerlab.image.formats.changeset import Budget, scan
+from layerlab.image.index import put_together
 from tests.unit.image_truth import Entry, directory, file, link, symlink, tar, whiteout
 
 SITE = "usr/local/lib/python3.13/site-packages"
@@ -48,10 +48,10 @@ class Looked:
             working_directory=working_directory,
             from_context=from_context,
         )
-        files = frames.files(content)
+        files = tables.files(content)
         self.owner = dict(zip(files["path"], files["owner"], strict=True))
         self.part = dict(zip(files["path"], (packages.PARTS[code] for code in copied), strict=True))
-        self.packages = list(frames.packages(content).itertuples(index=False, name=None))
+        self.packages = list(tables.packages(content).itertuples(index=False, name=None))
 
 
 class TestDpkg:

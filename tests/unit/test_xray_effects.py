@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.image.contents import Contents
+from layerlab.image.store.file_reader import Contents
 from layerlab.xray.effects import Effect, Model, Rebased
 from tests.unit.image_folders import contents, layer
 

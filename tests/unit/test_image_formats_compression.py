@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
-from layerlab.image.budget import Budget
-from layerlab.image.compression import FORMATS, Format, expanded, recognised
+from layerlab.image.formats.compression import FORMATS, Format, expanded, recognised
+from layerlab.image.formats.expansion_limits import Budget
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from layerlab.errors import ArchiveError
-from layerlab.image.stream import damaged
+from layerlab.image.formats.stream import damaged
 
 MOST_ENTRIES: Final = 2_000_000
 EXPANSION: Final = 50

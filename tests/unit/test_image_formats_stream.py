@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from layerlab.errors import ArchiveError
-from layerlab.image.stream import Hashed, Stream, Stretch
-from layerlab.image.tar import members
+from layerlab.image.formats.stream import Hashed, Stream, Stretch
+from layerlab.image.formats.tar import members
 from tests.unit.image_truth import digest, file, tar
 
 

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from layerlab.image.budget import Budget, endless
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases, remembered
+from layerlab.image.formats.expansion_limits import Budget, endless
+from layerlab.image.formats.stream import Hashed, Stream, damaged
+from layerlab.image.formats.tar import Member, members
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
-from layerlab.image.stream import Hashed, Stream, damaged
-from layerlab.image.tar import Member, members
 
 WHITEOUT: Final = ".wh."
 OPAQUE: Final = ".wh..wh..opq"

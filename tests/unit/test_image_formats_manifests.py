@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from layerlab.errors import ArchiveError, ImageNotFound, LabError
-from layerlab.image import archive, platforms
-from layerlab.image.platforms import Platform, parse
+from layerlab.image.formats import archive, platforms
+from layerlab.image.formats.platforms import Platform, parse
 from tests.unit.image_truth import Layout, blob_name, digest, file, named, pack, tar, write_layout
 
 AMD64, ARM64, ARMV6, S390X = ("linux/amd64", "linux/arm64", "linux/arm/v6", "linux/s390x")

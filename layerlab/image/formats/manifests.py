@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from layerlab.errors import ArchiveError, ImageNotFound
-from layerlab.image.parts import Parts, read_json
-from layerlab.image.platforms import Platform, described
-from layerlab.image.stream import damaged
+from layerlab.image.formats.archive_parts import Parts, read_json
+from layerlab.image.formats.platforms import Platform, described
+from layerlab.image.formats.stream import damaged
 
 MOST_LAYERS: Final = 500
 MOST_MANIFESTS: Final = 1_000

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from layerlab.errors import ArchiveError
-from layerlab.image.budget import Budget
-from layerlab.image.changeset import absolute, scan
-from layerlab.image.compression import expanded, recognised
+from layerlab.image.formats.changeset import absolute, scan
+from layerlab.image.formats.compression import expanded, recognised
+from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.stream import Stream, Stretch, damaged
+from layerlab.image.formats.tar import BLOCK, Member, is_tar, members
 from layerlab.image.layer import Layer
-from layerlab.image.stream import Stream, Stretch, damaged
-from layerlab.image.tar import BLOCK, Member, is_tar, members
 
 LARGEST_JSON: Final = 4_000_000
 """Bytes of a description that is still read. Attestations, which list an image's software, are larger: not needed."""

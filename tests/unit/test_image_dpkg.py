@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlab.xray.recommends import installed, only_recommended
+from layerlab.image.dpkg import installed, only_recommended
 
 STATUS = b"""\
 Package: libc6

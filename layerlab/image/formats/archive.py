@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from layerlab.errors import ArchiveError
-from layerlab.image import platforms
-from layerlab.image.budget import Budget
-from layerlab.image.compression import expanded, recognised
+from layerlab.image.formats import platforms
+from layerlab.image.formats.archive_parts import Parts, Streamed, Watch, in_directory, in_file, read_json
+from layerlab.image.formats.compression import expanded, recognised
+from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.manifests import choose
+from layerlab.image.formats.platforms import Platform
+from layerlab.image.formats.stream import PIECE, Stream, Stretch, damaged
+from layerlab.image.formats.tar import BLOCK, is_tar, members
 from layerlab.image.layer import Layer
-from layerlab.image.manifests import choose
-from layerlab.image.parts import Parts, Streamed, Watch, in_directory, in_file, read_json
-from layerlab.image.platforms import Platform
-from layerlab.image.stream import PIECE, Stream, Stretch, damaged
-from layerlab.image.tar import BLOCK, is_tar, members
 
 
 @dataclass(frozen=True)

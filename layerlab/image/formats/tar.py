@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from layerlab.errors import ArchiveError
-from layerlab.image.stream import Stream, damaged
+from layerlab.image.formats.stream import Stream, damaged
 
 BLOCK: Final = 512
 LARGEST_SIZE: Final = 2**50

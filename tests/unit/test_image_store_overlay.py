@@ -22,8 +22,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
-from layerlab.image import overlay
-from layerlab.image.changeset import Budget, scan
+from layerlab.image.formats.changeset import Budget, scan
+from layerlab.image.store import overlay
 from tests.unit.image_truth import Entry, differences, tar
 
 STATUS = "Package: tool\nStatus: install ok installed\nVersion: 1.2\n"

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from layerlab.image.budget import Budget
-from layerlab.image.stream import PIECE, damaged
+from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.stream import PIECE, damaged
 
 if sys.version_info >= (3, 14):
     from compression import zstd

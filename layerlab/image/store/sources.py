@@ -18,10 +18,11 @@ import requests
 
 from layerlab.engine import Engine, disk_full, gone, is_disk_full
 from layerlab.errors import EngineError, ImageNotFound
-from layerlab.image import archive, cache, overlay, platforms
+from layerlab.image.formats import archive, platforms
+from layerlab.image.formats.platforms import Platform, described
 from layerlab.image.layer import Layer
-from layerlab.image.platforms import Platform, described
-from layerlab.image.watching import Watch, watching
+from layerlab.image.store import cache, overlay
+from layerlab.image.store.progress import Watch, watching
 from layerlab.ui.progress import Report, silent
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")

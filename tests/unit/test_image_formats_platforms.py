@@ -7,7 +7,7 @@ import platform
 import pytest
 
 from layerlab.errors import UsageError
-from layerlab.image.platforms import Platform, described, host, parse
+from layerlab.image.formats.platforms import Platform, described, host, parse
 
 
 class TestParse:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
-from layerlab.image.stream import Stream
-from layerlab.image.tar import BLOCK, Member, members
+from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.tar import BLOCK, Member, members
 from tests.unit.image_truth import TYPES, Entry, file, tar
 
 NAMES = st.lists(

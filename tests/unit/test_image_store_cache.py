@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from layerlab.image import cache
-from layerlab.image.changeset import Budget, scan
+from layerlab.image.formats.changeset import Budget, scan
 from layerlab.image.layer import Layer
+from layerlab.image.store import cache
 from tests.unit.image_truth import Entry, differences, file, link, opaque, stacks, symlink, tar, whiteout
 
 

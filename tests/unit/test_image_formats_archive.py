@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
-from layerlab.image import archive, parts
-from layerlab.image.budget import Budget
+from layerlab.image.formats import archive, archive_parts
+from layerlab.image.formats.expansion_limits import Budget
 from tests.unit.image_truth import (
     digest,
     file,
@@ -316,7 +316,7 @@ class TestRefused:
 
     def test_descriptions_without_end(self, read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
         """All descriptions together are limited, too."""
-        monkeypatch.setattr(parts, "LARGEST_TOTAL", 500)
+        monkeypatch.setattr(archive_parts, "LARGEST_TOTAL", 500)
 
         with pytest.raises(ArchiveError, match="descriptions are larger"):
             read(saved(LAYERS))

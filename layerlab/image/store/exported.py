@@ -15,11 +15,11 @@ import requests
 from layerlab.engine import Engine, gone
 from layerlab.engine.runs import labels
 from layerlab.errors import ArchiveError
-from layerlab.image.budget import Budget
-from layerlab.image.changeset import absolute, followed
-from layerlab.image.compression import expanded, recognised
-from layerlab.image.stream import Hashed, Stream
-from layerlab.image.tar import BLOCK, Member, is_tar, members
+from layerlab.image.formats.changeset import absolute, followed
+from layerlab.image.formats.compression import expanded, recognised
+from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.stream import Hashed, Stream
+from layerlab.image.formats.tar import BLOCK, Member, is_tar, members
 
 _PIECE: Final = 2**20
 _Found = TypeVar("_Found")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.image import contents as reading
 from layerlab.image import read
-from layerlab.image.contents import Contents
+from layerlab.image.store import file_reader as reading
+from layerlab.image.store.file_reader import Contents
 from tests.unit.image_folders import contents, layer
 from tests.unit.image_truth import Entry, directory, link, saved, symlink, tar
 

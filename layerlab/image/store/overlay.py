@@ -21,8 +21,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlab.image.changeset import AUFS, WHITEOUT, absolute, followed
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
+from layerlab.image.formats.changeset import AUFS, WHITEOUT, absolute, followed
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 
 _KINDS: Final = {

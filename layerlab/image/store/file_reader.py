@@ -20,9 +20,10 @@ import numpy as np
 
 from layerlab.engine import Engine
 from layerlab.errors import ArchiveError
-from layerlab.image import Image, cache, exported, sources
-from layerlab.image.content import Content
+from layerlab.image import Image
+from layerlab.image.index import Content
 from layerlab.image.layer import FILE, SYMLINK
+from layerlab.image.store import cache, exported, sources
 
 LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from layerlab.errors import ArchiveError
-from layerlab.image.changeset import Budget, scan
+from layerlab.image.formats.changeset import Budget, scan
 from layerlab.image.layer import KINDS, Layer
 from tests.unit.image_truth import Entry, digest, directory, file, link, opaque, symlink, tar, whiteout
 
@@ -121,7 +121,7 @@ class TestEntries:
 
 
 class TestSymbolicLinks:
-    """Entries are where extracting puts them; test_image_overlay.py has the kernel's word for it."""
+    """Entries are where extracting puts them; test_image_store_overlay.py has the kernel's word for it."""
 
     def test_entries_below_one(self) -> None:
         """An entry, a whiteout and an opaque mark below a symbolic link are where it leads."""

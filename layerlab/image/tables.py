@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from layerlab.image.content import Content
 from layerlab.image.filesystem import CAUSES
+from layerlab.image.index import Content
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.packages import MANAGERS, PARTS
 from layerlab.ui.text import shown
