@@ -23,6 +23,7 @@ import pandas as pd
 
 from benchmarks.rows import Row, Setting
 from layerlab import exercise, image, xray
+from layerlab.builder.trials import trial_builds
 from layerlab.engine import Engine
 from layerlab.engine import connection as engines
 from layerlab.errors import LabError
@@ -31,7 +32,6 @@ from layerlab.ui import displays
 from layerlab.ui.progress import Report, silent
 from layerlab.xray import Source
 from layerlab.xray.proof import table
-from layerlab.xray.trials import trial_builds
 
 ALLOWED: Final = 0.05
 """The largest share of what was measured by which a prediction may be off."""

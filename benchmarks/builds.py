@@ -19,7 +19,7 @@ import docker.errors
 
 from benchmarks.rows import Row, Setting
 from layerlab import dockerfile, workshop
-from layerlab.build import build, cache
+from layerlab.builder import build, cache
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 

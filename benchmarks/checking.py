@@ -19,7 +19,7 @@ from typing import Final
 
 from benchmarks.rows import Row, Setting
 from layerlab import exercise, service
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.checker import check
 from layerlab.engine import Engine
 from layerlab.errors import LabError

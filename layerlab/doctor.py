@@ -15,8 +15,7 @@ from typing import Final, Literal
 import docker.errors
 
 from layerlab import bases, workshop
-from layerlab.build import cache
-from layerlab.checker import limits
+from layerlab.builder import cache, limits
 from layerlab.engine import Engine, connect, docker_settings
 from layerlab.engine.daemon import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound

@@ -9,7 +9,7 @@ import docker.errors
 from docker.models.images import Image
 
 from layerlab import bases, workshop
-from layerlab.build import Build, build
+from layerlab.builder import Build, build
 from layerlab.engine import Engine
 from layerlab.engine.ownership import image_labels, is_own_image, mark_image, marker_tag
 from layerlab.paths import ROOT
@@ -33,7 +33,7 @@ def build_image(
 
     Raises:
         UsageError: there is no such recipe.
-        BaseImageError, BuildError, EngineGone: see `layerlab.bases.ensure` and `layerlab.build.build`.
+        BaseImageError, BuildError, EngineGone: see `layerlab.bases.ensure` and `layerlab.builder.build`.
     """
     wanted = workshop.recipe(name)
     bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)

@@ -18,7 +18,7 @@ import pandas as pd
 from layerlab import cleaning, making, plots, service, workshop
 from layerlab import compare as comparison
 from layerlab import doctor as doctor_module
-from layerlab.build import Build
+from layerlab.builder import Build
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
 from layerlab.engine import Engine, daemon

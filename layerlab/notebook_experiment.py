@@ -14,10 +14,10 @@ from typing import Any, Final
 import docker.errors
 import pandas as pd
 
-from layerlab import build as build_package
+from layerlab import builder as build_package
 from layerlab import image, workshop
-from layerlab.build import Build, cache
-from layerlab.build import context as contexts
+from layerlab.builder import Build, cache
+from layerlab.builder import context as contexts
 from layerlab.engine import Engine
 from layerlab.engine.ownership import image_labels, mark_image, marker_tag
 from layerlab.image import Image
@@ -77,7 +77,7 @@ class Experiment:
         return image.read(self.engine, built.image_id, dockerfile=parsed)
 
     def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
-        """Build the copy; see `layerlab.build.build` for the options. The image is removed with the experiment."""
+        """Build the copy; see `layerlab.builder.build` for the options. The image is removed with the experiment."""
         with displays.notebook(what or f"an experiment with {dockerfile}") as report:
             labels = image_labels("experiment")
             built = build_package.build(

@@ -20,9 +20,9 @@ import requests
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
 from layerlab.bases import registry
-from layerlab.build import Build, build, cache
-from layerlab.build import context as contexts
-from layerlab.checker import adapted, disk, troubles
+from layerlab.builder import Build, adapted, build, cache, disk
+from layerlab.builder import context as contexts
+from layerlab.checker import troubles
 from layerlab.checker.evidence import RanStep, Trouble
 from layerlab.checker.workspace import Workspace
 from layerlab.dockerfile import Dockerfile, Stage, copied_from

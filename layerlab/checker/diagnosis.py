@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from layerlab.build import failures
+from layerlab.builder import failures
 from layerlab.checker.evidence import Fault, Trouble
 from layerlab.service.sockets import Listener
 from layerlab.service.talk import excerpt, how_it_ended

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
+from layerlab.builder.limits import limited_builder
 from layerlab.checker import builds, container, pictures, rebuilding
 from layerlab.checker.builds import Outcome, Prepared
 from layerlab.checker.evidence import Evidence, Fault, Picture, Rebuild, Running, Trouble
-from layerlab.checker.limits import limited_builder
 from layerlab.checker.single import single_bytes
 from layerlab.checker.workspace import Workspace
 from layerlab.dockerfile import Dockerfile, Stage

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from layerlab.build import cache
-from layerlab.build import context as contexts
-from layerlab.checker import affected, disk, troubles
+from layerlab.builder import cache, disk
+from layerlab.builder import context as contexts
+from layerlab.checker import affected, troubles
 from layerlab.checker.builds import Prepared, Recorder, run, written
 from layerlab.checker.evidence import RanStep, Rebuild
 from layerlab.dockerfile import Instruction

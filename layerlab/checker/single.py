@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab import bases, exercise, image, workshop
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.engine.leftovers import removing_images
 from layerlab.engine.locks import exclusive

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from layerlab.bases import registry
-from layerlab.build import failures
-from layerlab.checker.adapted import frontend
+from layerlab.builder import failures
+from layerlab.builder.adapted import frontend
 from layerlab.checker.evidence import Trouble
 from layerlab.checker.workspace import trouble_from
 from layerlab.dockerfile import Dockerfile, copied_from

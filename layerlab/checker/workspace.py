@@ -15,8 +15,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from layerlab import dockerfile as dockerfiles
-from layerlab.build import context as contexts
-from layerlab.build import ignore
+from layerlab.builder import context as contexts
+from layerlab.builder import ignore
 from layerlab.checker.evidence import Fault, Trouble
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import ContextError, DockerfileError, LabError, UsageError

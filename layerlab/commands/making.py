@@ -7,7 +7,7 @@ import sys
 import click
 
 from layerlab import making, service, workshop
-from layerlab.build import cache
+from layerlab.builder import cache
 from layerlab.commands.common import err, examples, find_engine, out, stand_ins
 from layerlab.commands.printing import print_comparison
 from layerlab.engine import Engine

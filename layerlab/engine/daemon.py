@@ -214,7 +214,9 @@ def _options() -> list[str]:
 
 def _configure() -> None:
     """Bound the build cache of an engine that is the system's own to start, unless there is a configuration."""
-    with suppress(OSError):  # it is there, or cannot be written: `layerlab.build.cache.excess` tells what comes of it
+    with suppress(
+        OSError
+    ):  # it is there, or cannot be written: `layerlab.builder.cache.excess` tells what comes of it
         CONFIGURATION.parent.mkdir(exist_ok=True)
         with CONFIGURATION.open("x") as file:
             file.write(json.dumps(BOUNDED_CACHE, indent=2) + "\n")

@@ -23,7 +23,7 @@ from typing import Any, Final
 import docker.errors
 import requests
 
-from layerlab import build
+from layerlab import builder
 from layerlab import dockerfile as dockerfiles
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.engine import Engine, gone
@@ -166,7 +166,7 @@ def _built(engine: Engine, stage: Stage, labels: Mapping[str, str]) -> Base | No
     try:
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "Dockerfile").write_text(f"FROM {platform}{stage.base}\n", encoding="utf-8")
-            made = build.build(engine, Path(folder), labels=added, timeout=_TIME_LIMIT)
+            made = builder.build(engine, Path(folder), labels=added, timeout=_TIME_LIMIT)
     except EngineGone:
         raise
     except LabError:  # it cannot be had any more

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from layerlab import causes, workshop
+from layerlab.builder.trials import trial_builds
 from layerlab.causes import Cause, Row
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
@@ -22,7 +23,6 @@ from layerlab.xray.advising import advise, together
 from layerlab.xray.proof import Proof, prove
 from layerlab.xray.source import Source
 from layerlab.xray.tracing import trace
-from layerlab.xray.trials import trial_builds
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerlab import image as images
-from layerlab.build import context as contexts
-from layerlab.build import ignore
+from layerlab.builder import context as contexts
+from layerlab.builder import ignore
+from layerlab.builder.trials import Trials
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
 from layerlab.xray.advice import Advice, View, text
 from layerlab.xray.advising import together
 from layerlab.xray.source import Source, with_dockerfile
-from layerlab.xray.trials import Trials
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from layerlab import dockerfile as dockerfiles
-from layerlab.build import context as contexts
-from layerlab.checker import adapted
+from layerlab.builder import adapted
+from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile
 from layerlab.image.store.file_reader import LARGEST
 

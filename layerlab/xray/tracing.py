@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import Final
 
 from layerlab import image as images
+from layerlab.builder.trials import Trials
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
 from layerlab.image import Image, filesystem
@@ -25,7 +26,6 @@ from layerlab.provenance import lineage
 from layerlab.provenance.origins import Origins
 from layerlab.ui.text import shorten
 from layerlab.xray.source import ContextFiles, Source, named
-from layerlab.xray.trials import Trials
 
 Changes = Mapping[str, Entry | None]
 """What a layer changes, see `filesystem.changes`."""
@@ -66,7 +66,7 @@ def trace(trials: Trials, image: Image, source: Source) -> Trace:
 
     Raises:
         OtherDockerfile: it was not built from this.
-        LabError: it cannot be built; see `layerlab.build.build`.
+        LabError: it cannot be built; see `layerlab.builder.build`.
     """
     context, parsed = source.context, source.parsed
     final = parsed.target(source.target)

@@ -16,7 +16,7 @@ from typing import IO, Any
 import docker.errors
 
 from layerlab import bases
-from layerlab.build import Build, build
+from layerlab.builder import Build, build
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 

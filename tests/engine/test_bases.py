@@ -12,7 +12,7 @@ from docker.models.images import Image
 
 from layerlab import bases
 from layerlab.bases.certificates import own_certificates
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.engine.ownership import STAND_IN_LABEL, container_labels
 

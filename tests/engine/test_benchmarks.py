@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import builds
 from benchmarks.rows import Setting
-from layerlab.build import build, cache
+from layerlab.builder import build, cache
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from tests.documents import DOCUMENTS

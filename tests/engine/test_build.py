@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from layerlab.build import build
-from layerlab.build import context as contexts
+from layerlab.builder import build
+from layerlab.builder import context as contexts
 from layerlab.dockerfile import parse
 from layerlab.engine import Engine
 from layerlab.errors import ContextError, DockerfileError

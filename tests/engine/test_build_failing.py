@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import docker
 import pytest
 
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.errors import (
     BaseImageError,
@@ -252,7 +252,7 @@ class TestEnd:
         """A process that is killed outright cannot say goodbye; the engine ends its build all the same."""
         command, runs = long_command
         write(tmp_path, f"FROM {busybox_image}\nRUN {command}\n")
-        code = "import sys, pathlib; from layerlab import engine; from layerlab.build import build;"
+        code = "import sys, pathlib; from layerlab import engine; from layerlab.builder import build;"
         code += "build(engine.connect(), pathlib.Path(sys.argv[1]))"
         with subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "DOCKER_HOST": engine.endpoint}

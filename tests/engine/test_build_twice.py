@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.build import Build, build
+from layerlab.builder import Build, build
 from layerlab.engine import Engine
 from layerlab.errors import StepFailed
 from layerlab.ui.progress import Step

@@ -9,7 +9,7 @@ import docker.errors
 import pytest
 
 from layerlab import workshop
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.checker import container
 from layerlab.checker.container import observe, observe_hardened
 from layerlab.checker.evidence import Running

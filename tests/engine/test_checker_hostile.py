@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker import builds, disk, limits
+from layerlab.builder import disk, limits
+from layerlab.checker import builds
 from layerlab.checker.builds import Outcome
 from layerlab.checker.workspace import open_workspace
 from layerlab.engine import Engine

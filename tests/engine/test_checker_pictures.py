@@ -12,7 +12,7 @@ from typing import Any
 import docker.errors
 import pytest
 
-from layerlab import build, dockerfile
+from layerlab import builder, dockerfile
 from layerlab.checker import pictures
 from layerlab.checker.evidence import File, Origin, Picture, SystemInstall
 from layerlab.dockerfile import Dockerfile
@@ -104,7 +104,7 @@ def make(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         for stage in parsed.stages:
             tags.append(f"layerlab-test-{uuid.uuid4().hex[:12]}:latest")
             target = stage.name or None
-            ids[stage.label] = build.build(engine, context, tag=tags[-1], target=target).image_id
+            ids[stage.label] = builder.build(engine, context, tag=tags[-1], target=target).image_id
         return Built(parsed, ids, {"app/main.py": APP.encode(), "requirements.txt": b"flask==1\n"})
 
     yield make
@@ -272,7 +272,7 @@ def test_onbuild_and_scratch(
         f"FROM {busybox_image}\nRUN seq 1 100 > /base\nONBUILD COPY app /asked\nONBUILD RUN seq 1 300 > /triggered\n"
     )
     name = new_tag()
-    build.build(engine, tmp_path, tag=name)
+    builder.build(engine, tmp_path, tag=name)
     built = make(
         f"FROM {name} AS maker\nRUN seq 2 200 > /own\n\nFROM scratch\nCOPY --from=maker /own /base /\n"
         "COPY --from=maker /triggered /asked/main.py /deep/\nCMD ['/own']\n"
@@ -312,16 +312,16 @@ def test_the_config_of_a_base_that_only_buildkit_has(
     """What the engine cannot say of a base, a build of nothing but this base does, and leaves no image."""
     monkeypatch.setattr(lineage, "_inspected", lambda _engine, _stage: None)
     made: list[str] = []
-    really_build = build.build
+    really_build = builder.build
 
-    def noted(engine: Engine, context: Path, **options: Any) -> build.Build:
+    def noted(engine: Engine, context: Path, **options: Any) -> builder.Build:
         result = really_build(engine, context, **options)
         made.append(result.image_id)
         made_labels.append(engine.client.images.get(result.image_id).labels)
         return result
 
     made_labels: list[dict[str, str]] = []
-    monkeypatch.setattr(build, "build", noted)
+    monkeypatch.setattr(builder, "build", noted)
     check = {"layerlab.check": "this one"}
     picture = pictures.take(
         engine, built.ids["first"], built.dockerfile, built.dockerfile.stages[0], {}, labels=check

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.checker import builds
 from layerlab.checker.rebuilding import rebuild
 from layerlab.engine import Engine

@@ -12,7 +12,7 @@ import pytest
 from docker.models.images import Image
 
 from layerlab import cleaning
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.engine.ownership import (
     CONTAINER_LABEL,

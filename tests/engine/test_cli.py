@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import exercise
-from layerlab.checker import limits
+from layerlab.builder import limits
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import bases, exercise
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from layerlab.service import Service, run

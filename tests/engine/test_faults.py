@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from layerlab import image
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine, runs
 from layerlab.engine import connection as engines
 from layerlab.errors import EngineGone, EngineSilent

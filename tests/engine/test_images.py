@@ -15,7 +15,7 @@ import docker.errors
 import pytest
 
 from layerlab import bases, dockerfile
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from layerlab.service import Service, run

@@ -13,7 +13,7 @@ import docker.errors
 import pytest
 
 from layerlab import making, workshop
-from layerlab.build import Build
+from layerlab.builder import Build
 from layerlab.engine import Engine
 from layerlab.engine.ownership import is_own_image, marker_tag
 from layerlab.errors import ImageNotFound

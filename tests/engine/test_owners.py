@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from layerlab import bases, build, image
+from layerlab import bases, builder, image
 from layerlab.engine import Engine
 from layerlab.image import Image
 from layerlab.xray import Source, examine
@@ -59,7 +59,7 @@ def look(
         folder = tmp_path_factory.mktemp("owners")
         (folder / "Dockerfile").write_text(text)
         tag = new_tag()
-        build.build(engine, folder, tag=tag)
+        builder.build(engine, folder, tag=tag)
         source = Source(folder / "Dockerfile", folder)
         return examine(engine, image.read(engine, tag), source, read_contents=False).image
 
@@ -118,7 +118,7 @@ def test_a_package_is_known_without_its_database(
     folder = tmp_path_factory.mktemp("bare")
     (folder / "Dockerfile").write_text(BARE)
     tag = new_tag()
-    build.build(engine, folder, tag=tag)
+    builder.build(engine, folder, tag=tag)
     found = examine(engine, image.read(engine, tag), Source(folder / "Dockerfile", folder), read_contents=False)
     assert found.origins is not None
     table = found.origins.set_index("path")

@@ -18,13 +18,14 @@ from typing import Any
 import docker.errors
 import pytest
 
-from layerlab import build, causes, dockerfile, image, xray
+from layerlab import builder, causes, dockerfile, image, xray
+from layerlab.builder import trials
 from layerlab.engine import Engine
 from layerlab.errors import LabError, OtherDockerfile, UsageError
 from layerlab.image import Image
 from layerlab.image.store import file_reader, overlay
 from layerlab.paths import ROOT
-from layerlab.xray import Examined, Source, trials
+from layerlab.xray import Examined, Source
 
 APP = "".join(f"print({number})\n" for number in range(200))
 DOCKERFILE = """\
@@ -111,7 +112,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, busybox_image: str) -> Sour
 def built(engine: Engine, source: Source) -> Iterator[Image]:
     """Its image."""
     tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:latest"
-    build.build(engine, source.folder, tag=tag)
+    builder.build(engine, source.folder, tag=tag)
     yield image.read(engine, tag, dockerfile=source.parsed)
     engine.client.images.remove(tag, force=True)
 
@@ -151,7 +152,7 @@ class TestOrigins:
         stages = {}
         for name in ("tools", "middle"):
             tag = new_tag()
-            build.build(engine, source.folder, tag=tag, target=name)
+            builder.build(engine, source.folder, tag=tag, target=name)
             stages[name] = exported(engine, tag)
         assert examined.origins is not None
         seen = set()
@@ -250,7 +251,7 @@ class TestTheClassicBuilder:
     @pytest.fixture
     def by_both(self, engine: Engine, source: Source, new_tag: Callable[[], str]) -> list[Image]:
         tags = [new_tag(), new_tag()]
-        build.build(engine, source.folder, dockerfile="docker/Dockerfile", tag=tags[0])
+        builder.build(engine, source.folder, dockerfile="docker/Dockerfile", tag=tags[0])
         # The SDK asks for the classic builder.
         engine.client.images.build(path=str(source.folder), dockerfile="docker/Dockerfile", tag=tags[1], rm=True)
         return [image.read(engine, tag, dockerfile=source.built_from) for tag in tags]
@@ -328,7 +329,7 @@ class TestAdvice:
         made: list[str] = []
         really_build = trials.build  # where it is imported to
 
-        def noted(*arguments: Any, **options: Any) -> build.Build:
+        def noted(*arguments: Any, **options: Any) -> builder.Build:
             result = really_build(*arguments, **options)
             made.append(result.image_id)
             return result
@@ -356,7 +357,7 @@ def test_stages_that_are_needed_on_the_way(
         "FROM parent AS maker\nCOPY --from=tool /tool /tool\nRUN /busybox seq 8 100 > /made\n"
         f"FROM {busybox_image}\nCOPY --from=maker /made /made\n"
     )
-    build.build(engine, tmp_path, tag=tag)
+    builder.build(engine, tmp_path, tag=tag)
     source = Source(tmp_path / "Dockerfile", tmp_path, platform=engine.platform)
 
     found = xray.examine(engine, image.read(engine, tag), source)
@@ -372,7 +373,7 @@ def test_stages_that_are_needed_on_the_way(
         text = source.dockerfile.read_text().replace(f" AS {stage}\n", " AS renamed\n")
         (tmp_path / "Other").write_text(text)
         with pytest.raises(LabError):
-            build.build(engine, tmp_path, dockerfile="Other")
+            builder.build(engine, tmp_path, dockerfile="Other")
 
 
 STARTER = r"""
@@ -392,7 +393,7 @@ def test_the_starters_habits(engine: Engine, busybox_image: str, new_tag: Callab
     """An index that several RUNs use, and left tests: the edits keep the order in which RUNs need each other."""
     (tmp_path / "Dockerfile").write_text(STARTER.replace("{base}", busybox_image).lstrip())
     tag = new_tag()
-    build.build(engine, tmp_path, tag=tag)
+    builder.build(engine, tmp_path, tag=tag)
     source = Source(tmp_path / "Dockerfile", tmp_path)
     found = xray.examine(engine, image.read(engine, tag, dockerfile=source.parsed), source, proves=True)
     assert found.proofs is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab import bases, build, image, xray
+from layerlab import bases, builder, image, xray
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from layerlab.xray import Advice, Examined, Source
@@ -26,7 +26,7 @@ def look(engine: Engine, new_tag: Callable[[], str], tmp_path: Path) -> Look:
     def examine(text: str, *, target: str | None = None, proves: bool = False) -> Examined:
         (tmp_path / "Dockerfile").write_text(text)
         tag = new_tag()
-        build.build(engine, tmp_path, tag=tag, target=target)
+        builder.build(engine, tmp_path, tag=tag, target=target)
         source = Source(tmp_path / "Dockerfile", tmp_path, target)
         return xray.examine(engine, image.read(engine, tag, dockerfile=source.built_from), source, proves=proves)
 
@@ -102,7 +102,7 @@ def test_what_a_base_asks_for_is_on_its_from(
     (folder / "Dockerfile").write_text(
         f"FROM {busybox_image}\nONBUILD RUN mkdir -p /root/.m2/repository && seq 1 60000 > /root/.m2/repository/jar\n"
     )
-    build.build(engine, folder, tag=base)
+    builder.build(engine, folder, tag=base)
     found = look(f"# one\nFROM {base}\nRUN seq 1 10 > /own\n")
     advice = [advice for advice in found.advice if "rm -rf" in advice.title]
     assert not any(each.is_mechanical for each in advice)
@@ -142,7 +142,7 @@ def test_an_argument_without_a_value_comes_from_the_environment(
     """``--build-arg NAME`` takes the variable of this process, as docker build does."""
     (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nARG TOP=1\nRUN seq 1 $TOP > /numbers\n")
     tag = new_tag()
-    build.build(engine, tmp_path, tag=tag, build_args={"TOP": "50000"})
+    builder.build(engine, tmp_path, tag=tag, build_args={"TOP": "50000"})
     monkeypatch.setenv("TOP", "50000")
     command = [
         sys.executable,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker import adapted, workspace
+from layerlab.builder import adapted
+from layerlab.checker import workspace
 from layerlab.checker.workspace import Contents, open_workspace, pins
 from layerlab.dockerfile import parse
 from layerlab.errors import UsageError

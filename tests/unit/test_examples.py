@@ -14,7 +14,7 @@ EVERY = examples()
 WITHOUT_ENGINE = [example for example in EVERY if not example.needs_engine]
 API = {
     "layerlab.bases": ["ensure", "is_on_stand_ins", "own_bases"],
-    "layerlab.build": ["build"],
+    "layerlab.builder": ["build"],
     "layerlab.checker": ["check"],
     "layerlab.compare": [],
     "layerlab.dockerfile": [],

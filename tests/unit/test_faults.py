@@ -14,7 +14,7 @@ import requests
 
 from layerlab import __main__ as program
 from layerlab import bootstrap, cli, paths, workshop
-from layerlab.build.failures import _from_outside
+from layerlab.builder.failures import _from_outside
 from layerlab.engine import connection, locks
 from layerlab.errors import StorageError
 from layerlab.paths import ROOT

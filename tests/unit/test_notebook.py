@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from layerlab import notebook as lab
-from layerlab.build import Build
+from layerlab.builder import Build
 from layerlab.notebook_experiment import Experiment, experiment_on
 from layerlab.paths import ROOT
 

@@ -16,9 +16,9 @@ import requests
 from docker.utils.build import match_tag
 
 from layerlab import dockerfile as dockerfiles
-from layerlab.build import cache, failures, steps, stream, trace
-from layerlab.build import context as contexts
-from layerlab.build.trace import Warned
+from layerlab.builder import cache, failures, steps, stream, trace
+from layerlab.builder import context as contexts
+from layerlab.builder.trace import Warned
 from layerlab.engine import Engine, gone
 from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
 from layerlab.ui.progress import Report, silent

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.build import steps
-from layerlab.build.steps import Progress, Row
-from layerlab.build.trace import Output, Status, Transfer, Vertex, Warned
+from layerlab.builder import steps
+from layerlab.builder.steps import Progress, Row
+from layerlab.builder.trace import Output, Status, Transfer, Vertex, Warned
 from layerlab.dockerfile import parse
 from layerlab.ui.progress import Step
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from layerlab.build import ignore
+from layerlab.builder import ignore
 from layerlab.dockerfile import decoded
 from layerlab.errors import ContextError, DockerfileError
 

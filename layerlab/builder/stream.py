@@ -20,7 +20,7 @@ from typing import Any, Final
 import requests
 import urllib3
 
-from layerlab.build import context as contexts
+from layerlab.builder import context as contexts
 from layerlab.engine import Engine, gone
 from layerlab.errors import BuildTimeout, LabError
 

@@ -10,9 +10,9 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab.build.cache import Kind, Ran
-from layerlab.build.logs import Log
-from layerlab.build.trace import Status, Vertex, Warned
+from layerlab.builder.cache import Kind, Ran
+from layerlab.builder.logs import Log
+from layerlab.builder.trace import Status, Vertex, Warned
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.ui.progress import Report, State, Step
 from layerlab.ui.text import one_line, plain
@@ -345,7 +345,7 @@ def _words(text: str) -> list[str]:
 
 
 def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """The DataFrame of steps (see `layerlab.build.Build`): those that ran, in the order of the Dockerfile."""
+    """The DataFrame of steps (see `layerlab.builder.Build`): those that ran, in the order of the Dockerfile."""
     ran = sorted(
         (row for row in rows if row.is_step and row.state is not None),
         key=lambda row: (row.stage_index, row.step or 0),
@@ -366,7 +366,7 @@ def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def stages_frame(dockerfile: Dockerfile, target: Stage) -> pd.DataFrame:
-    """The DataFrame of stages (see `layerlab.build.Build`)."""
+    """The DataFrame of stages (see `layerlab.builder.Build`)."""
     needed = dockerfile.needed(target)
     return pd.DataFrame(
         {

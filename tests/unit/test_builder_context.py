@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.build import context as contexts
+from layerlab.builder import context as contexts
 from layerlab.errors import ContextError, DockerfileError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.build.logs import Log, tail
+from layerlab.builder.logs import Log, tail
 
 
 class TestLog:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.build.trace import Output, Transfer, Vertex, Warned, decode
+from layerlab.builder.trace import Output, Transfer, Vertex, Warned, decode
 
 # Recorded from Engine 20.10 for: FROM layerlab-h1:busybox AS one, RUN echo recorded message $RANDOM; exit 3
 STEP = "sha256:4f15983d66d5c9df7558df498e84e1efdc98d6e08a77bcd123e66a75425428c8"

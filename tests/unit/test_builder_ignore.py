@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from layerlab.build.ignore import matches, parse, read
+from layerlab.builder.ignore import matches, parse, read
 from layerlab.errors import ContextError
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from layerlab import bases
-from layerlab.build import Build, build
-from layerlab.build import context as contexts
-from layerlab.checker import disk
-from layerlab.checker.limits import limited_builder
+from layerlab.builder import Build, build, disk
+from layerlab.builder import context as contexts
+from layerlab.builder.limits import limited_builder
 from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine import Engine
 from layerlab.engine.leftovers import removing_images, scratch_folder
@@ -49,7 +48,7 @@ class Trials:
         """Build a context; the lab's own base images are got first, if one is missing.
 
         Raises:
-            LabError: see `layerlab.build.build` and `layerlab.bases.ensure`.
+            LabError: see `layerlab.builder.build` and `layerlab.bases.ensure`.
         """
         self.ensure_bases(parsed, target)
         return build(

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import docker
 import pytest
 
-from layerlab.build import build, stream
-from layerlab.build import context as contexts
+from layerlab.builder import build, stream
+from layerlab.builder import context as contexts
 from layerlab.engine import Engine
 from layerlab.errors import BuildError, BuildTimeout, EngineGone, EngineTooOld, UsageError
 

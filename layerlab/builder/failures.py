@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Final
 
-from layerlab.build.logs import tail
-from layerlab.build.steps import Row
+from layerlab.builder.logs import tail
+from layerlab.builder.steps import Row
 from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from
 from layerlab.dockerfile.words import expand
 from layerlab.engine import disk_full, is_disk_full

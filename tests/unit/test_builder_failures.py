@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from layerlab.build.failures import explain
-from layerlab.build.steps import Progress
-from layerlab.build.trace import Output, Status, Vertex
+from layerlab.builder.failures import explain
+from layerlab.builder.steps import Progress
+from layerlab.builder.trace import Output, Status, Vertex
 from layerlab.dockerfile import parse
 from layerlab.errors import (
     BaseImageError,

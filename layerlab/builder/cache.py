@@ -61,7 +61,7 @@ def records(engine: Engine, *, timeout: float | None = None) -> list[Record]:
 
 @contextmanager
 def forgetting(engine: Engine) -> Iterator[list[Ran]]:
-    """A list in which `layerlab.build.build` is to note what it runs; the cache loses it all after the block."""
+    """A list in which `layerlab.builder.build` is to note what it runs; the cache loses it all after the block."""
     ran: list[Ran] = []
     try:
         yield ran

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.checker import limits
-from layerlab.checker.limits import _release, _start_of, _take, _wanted
+from layerlab.builder import limits
+from layerlab.builder.limits import _release, _start_of, _take, _wanted
 
 BEFORE_V1 = {
     "memory/docker/buildkit/memory.limit_in_bytes": "9223372036854771712",

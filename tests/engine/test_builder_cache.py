@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import doctor
-from layerlab.build import build, cache
+from layerlab.builder import build, cache
 from layerlab.checker import builds
 from layerlab.checker.rebuilding import rebuild
 from layerlab.engine import Engine
@@ -185,7 +185,7 @@ class TestSize:
         give_bases(engine, tmp_path)
         with small_lab(spare.endpoint, spare.corner.seen_from) as lab:
             assert "docker builder prune" not in lab.run("--no-serve").stderr
-            source = lab.root / "layerlab/build/cache.py"
+            source = lab.root / "layerlab/builder/cache.py"
             source.write_text(source.read_text().replace("MUCH: Final = 20e9", "MUCH: Final = -1"))
             assert "The build cache holds 0 GB: `docker builder prune` empties it" in lab.run("--no-serve").stderr
 
