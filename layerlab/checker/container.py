@@ -17,14 +17,14 @@ from typing import Any, Final
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from layerlab.checker import asking, diagnosis, interpreter, processes, programs
+from layerlab.checker import diagnosis
 from layerlab.checker.diagnosis import Script
 from layerlab.checker.evidence import Answer, Process, Running, Stop, Trouble
-from layerlab.checker.processes import Seen
 from layerlab.engine import Engine
 from layerlab.errors import ServiceError, ServiceNotReady
-from layerlab.service import run
+from layerlab.service import asking, interpreter, processes, programs, run
 from layerlab.service.launch import address, created
+from layerlab.service.processes import Seen
 from layerlab.service.sockets import Listener, listeners
 from layerlab.service.talk import SIGNALS, engine_errors, explanation
 from layerlab.ui.progress import Report, Step, silent

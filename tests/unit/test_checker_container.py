@@ -13,9 +13,10 @@ from werkzeug.debug import DebuggedApplication
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from layerlab.checker import asking, container, diagnosis, interpreter, processes
+from layerlab.checker import container, diagnosis
 from layerlab.checker.diagnosis import Refusal, Script
-from layerlab.checker.processes import Seen
+from layerlab.service import asking, interpreter, processes
+from layerlab.service.processes import Seen
 from layerlab.service.sockets import Listener
 
 TITLES = ["PID", "PPID", "UID", "RUID", "SUID", "GID", "COMMAND"]

@@ -17,9 +17,9 @@ import urllib3
 from docker.errors import DockerException
 from docker.types import CancellableStream
 
-from layerlab.checker import probe
 from layerlab.checker.evidence import Distribution, Interpreter
 from layerlab.engine import Engine
+from layerlab.service import probe
 from layerlab.ui.text import plain
 
 TIMEOUT: Final = 30.0  # seconds, all attempts together; on a busy machine a Python needs a few to start

@@ -11,9 +11,9 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from layerlab.checker.evidence import Process
-from layerlab.checker.interpreter import is_python
 from layerlab.engine import Engine
 from layerlab.service.handle import user_names
+from layerlab.service.interpreter import is_python
 from layerlab.service.talk import engine_errors
 from layerlab.ui.text import shorten
 

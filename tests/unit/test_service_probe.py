@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import numpy as np
 import pytest
 
-from layerlab.checker import interpreter, probe
+from layerlab.service import interpreter, probe
 
 MARK = "0123456789abcdef"
 TEXT = Path(probe.__file__).read_text()
