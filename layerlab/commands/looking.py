@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerlab import budget, compare, workshop
-from layerlab.budget import Amount
+from layerlab import compare, workshop
 from layerlab.commands.common import as_json, err, examples, find_engine, out, platform
+from layerlab.compare import ci_limits
+from layerlab.compare.ci_limits import Amount
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
@@ -102,13 +103,13 @@ def compare_command(images: tuple[str, ...], layers: bool, paths: bool, platform
 @click.option(
     "--max-size",
     metavar="SIZE",
-    type=AmountType("size", budget.size),
+    type=AmountType("size", ci_limits.size),
     help="Status 1 if it stores more, such as 300MB.",
 )
 @click.option(
     "--max-waste",
     metavar="SIZE|SHARE",
-    type=AmountType("size or share", budget.size_or_share),
+    type=AmountType("size or share", ci_limits.size_or_share),
     help="Status 1 if more than this is stored but seen by no container, such as 5% or 10MB.",
 )
 @click.option("--no-root", is_flag=True, help="Status 1 if a container of it starts as root.")
@@ -151,7 +152,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
     if source is None and engine is not None and examines:
         source = _xray().own_source(engine, image)
     looked = _look(engine, image, platform, source.built_from if source else None)
-    checks = budget.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
+    checks = ci_limits.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
     if examines:
         must_fit = origins or advice or prove
@@ -167,7 +168,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
         print(json.dumps(document, indent=2))
     elif not html:
         _print(looked, found, advice=advice or prove)
-    for line in budget.broken(checks):
+    for line in ci_limits.broken(checks):
         err.print(f"lab: {printable(line)}", markup=False)
     return int(any(not check.ok for check in checks))
 

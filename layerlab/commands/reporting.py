@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from layerlab import report, xray
-from layerlab.budget import Check
 from layerlab.commands.common import err
+from layerlab.compare.ci_limits import Check
 from layerlab.image import Image
 from layerlab.ui import displays
 from layerlab.xray import Examined

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import jinja2
 
-from layerlab.budget import Check
 from layerlab.causes import Cause
+from layerlab.compare.ci_limits import Check
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import UsageError
 from layerlab.explorer import bundle

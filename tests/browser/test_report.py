@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from layerlab import budget, report, workshop
+from layerlab import report, workshop
+from layerlab.compare import ci_limits
 from layerlab.engine import connect
 from layerlab.image import Image
 from layerlab.report import Advice
@@ -34,7 +35,9 @@ def written(single: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its report, with limits and advice."""
     path = tmp_path_factory.mktemp("report") / "single.html"
     recipe = workshop.recipe("single")
-    checks = budget.check(single, max_size=budget.size("300MB"), max_waste=budget.size_or_share("50%"), no_root=True)
+    checks = ci_limits.check(
+        single, max_size=ci_limits.size("300MB"), max_waste=ci_limits.size_or_share("50%"), no_root=True
+    )
     advice = [Advice("copy the <venv> instead", "line 31", 258_000_000, 257_900_000), Advice("name a user")]
     dockerfile = workshop.read_dockerfile(recipe.path)
     text = report.html(single, dockerfile, name=recipe.dockerfile, checks=checks, advice=advice)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.budget import Amount, broken, check, size, size_or_share
+from layerlab.compare.ci_limits import Amount, broken, check, size, size_or_share
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from tests.unit.image_truth import file, whiteout
