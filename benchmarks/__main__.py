@@ -24,7 +24,8 @@ from rich.text import Text
 
 from benchmarks import programs, readme
 from benchmarks.rows import Row, Setting
-from layerlab import bases, making, workshop
+from layerlab import bases
+from layerlab.demo import build, images
 from layerlab.engine import Engine, daemon
 from layerlab.errors import LabError
 from layerlab.ui import displays
@@ -68,8 +69,8 @@ def run(parts: tuple[str, ...], repeat: int, as_json: bool, into_readme: bool) -
             programs.find(program)
     with displays.terminal("the engine and both images") as report:
         engine = daemon.ensure(report=report)
-        for name in workshop.RECIPES:
-            making.build_image(engine, name, report=report)
+        for name in images.RECIPES:
+            build.build_image(engine, name, report=report)
     machine = describe(engine)
     measured = {part: measure(part, engine, repeat) for part in chosen}
     if as_json:
@@ -94,7 +95,7 @@ def measure(part: str, engine: Engine, repeat: int) -> list[Row]:
 
 def describe(engine: Engine) -> dict[str, Any]:
     """The machine, as far as it matters for the figures."""
-    built = [workshop.find(engine, name).id for name in workshop.RECIPES]
+    built = [images.find(engine, name).id for name in images.RECIPES]
     return {
         "processors": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),

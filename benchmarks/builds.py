@@ -18,8 +18,9 @@ from typing import Final
 import docker.errors
 
 from benchmarks.rows import Row, Setting
-from layerlab import dockerfile, workshop
+from layerlab import dockerfile
 from layerlab.builder import build, cache
+from layerlab.demo import images as workshop
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 

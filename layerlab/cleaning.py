@@ -11,7 +11,8 @@ from docker.models.images import Image
 from docker.models.networks import Network
 from docker.models.volumes import Volume
 
-from layerlab import bases, workshop
+from layerlab import bases
+from layerlab.demo import images as workshop
 from layerlab.engine import Engine, answering
 from layerlab.engine.ownership import BASE_PURPOSE, CONTAINER_LABEL, IMAGE_LABEL, is_own_container, marker_tag
 

@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 import docker.errors
 
-from layerlab import bases, workshop
+from layerlab import bases
 from layerlab.builder import cache, limits
+from layerlab.demo import images
 from layerlab.engine import Engine, connect, docker_settings
 from layerlab.engine.daemon import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
@@ -168,7 +169,7 @@ def _images(engine: Engine) -> Iterator[Finding]:
             continue
         made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
         yield Finding(name, "ok", f"{made}, {image.attrs['Size'] / 1e6:.0f} MB by the engine's count")
-    for recipe in workshop.RECIPES.values():
-        own = workshop.own_images(engine, recipe.name)
+    for recipe in images.RECIPES.values():
+        own = images.own_images(engine, recipe.name)
         seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"
         yield Finding(recipe.tag, "ok" if own else "note", seen, "" if own else f"./lab build {recipe.name}")

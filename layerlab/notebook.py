@@ -15,12 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from layerlab import cleaning, making, plots, service, workshop
+from layerlab import cleaning, plots, service
 from layerlab import compare as comparison
 from layerlab import doctor as doctor_module
 from layerlab.builder import Build
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
+from layerlab.demo import build as making
+from layerlab.demo import images
 from layerlab.engine import Engine, daemon
 from layerlab.explorer.widget import Explorer
 from layerlab.image import Image
@@ -98,7 +100,7 @@ def setup(*names: str) -> None:
     engine()
     for name in names:
         _built(name)
-    print("Ready:", ", ".join(["a Docker engine", *(workshop.recipe(name).tag for name in names)]))
+    print("Ready:", ", ".join(["a Docker engine", *(images.recipe(name).tag for name in names)]))
 
 
 def build(name: str, *, no_cache: bool = False) -> Build:
@@ -116,14 +118,14 @@ def build(name: str, *, no_cache: bool = False) -> Build:
     >>> built.stages[["stage", "final"]].to_dict("records")
     [{'stage': 'build', 'final': False}, {'stage': '1', 'final': True}]
     """
-    recipe = workshop.recipe(name)
+    recipe = images.recipe(name)
     built = _built(name, no_cache=no_cache)
     print(f"{recipe.tag} is built from {recipe.dockerfile}: {len(built.steps)} steps")
     return built
 
 
 def _built(name: str, *, no_cache: bool = False) -> Build:
-    recipe = workshop.recipe(name)
+    recipe = images.recipe(name)
     with displays.notebook(f"{recipe.tag} from {recipe.dockerfile}") as report:
         return making.build_image(engine(), name, no_cache=no_cache, report=report)
 
@@ -139,7 +141,7 @@ def run(name: str, /, **options: Any) -> AbstractContextManager[Service]:
     ...     service.get("/status").json()["status"]
     'ok'
     """
-    return service.run(engine(), workshop.resolve(engine(), name), **options)
+    return service.run(engine(), images.resolve(engine(), name), **options)
 
 
 def wait_for_health(service: Service, wanted: str, timeout: float = 60.0) -> str | None:
@@ -177,7 +179,7 @@ def look(name: str) -> Image:
     >>> optimized.live_bytes + optimized.wasted_bytes == optimized.total_bytes
     True
     """
-    return workshop.look(engine(), name)
+    return images.look(engine(), name)
 
 
 def compare(*names: str) -> pd.DataFrame:
@@ -316,10 +318,10 @@ def explore(image: str | Image, dockerfile: str | Path | None = None) -> Explore
     >>> lab.explore("optimized")
     <Explorer: what is in multi-stage-demo:optimized?>
     """
-    recipe = workshop.recipe_of(engine(), image if isinstance(image, str) else image.id)
+    recipe = images.recipe_of(engine(), image if isinstance(image, str) else image.id)
     path = ROOT / dockerfile if dockerfile is not None else recipe.path if recipe else None
-    built_from = workshop.read_dockerfile(path, engine().platform) if path else None
-    looked = workshop.look(engine(), image, built_from=built_from) if isinstance(image, str) else image
+    built_from = images.read_dockerfile(path, engine().platform) if path else None
+    looked = images.look(engine(), image, built_from=built_from) if isinstance(image, str) else image
     return Explorer(looked, built_from, path.name if path else "")
 
 

@@ -8,10 +8,11 @@ from typing import Final
 import pandas as pd
 from IPython.core.display_functions import publish_display_data
 
-from layerlab import checker, exercise, image, plots, workshop
+from layerlab import checker, exercise, image, plots
 from layerlab.checker import history, words
 from layerlab.checker.model import Verdict
 from layerlab.checker.panel import Panel
+from layerlab.demo import images as workshop
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.paths import ROOT

@@ -15,9 +15,10 @@ import docker.errors
 import pandas as pd
 
 from layerlab import builder as build_package
-from layerlab import image, workshop
+from layerlab import image
 from layerlab.builder import Build, cache
 from layerlab.builder import context as contexts
+from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.engine.ownership import image_labels, mark_image, marker_tag
 from layerlab.image import Image
@@ -73,7 +74,7 @@ class Experiment:
 
     def look(self, built: Build, dockerfile: str = "Dockerfile") -> Image:
         """Look into an image that was built from this copy, its layers tied to the Dockerfile's lines."""
-        parsed = workshop.read_dockerfile(self.folder / dockerfile, self.engine.platform)
+        parsed = images.read_dockerfile(self.folder / dockerfile, self.engine.platform)
         return image.read(self.engine, built.image_id, dockerfile=parsed)
 
     def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from layerlab import causes as causes_module
-from layerlab import workshop, xray
+from layerlab import xray
+from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
@@ -72,7 +73,7 @@ def _needed(engine: Engine, image: Image, dockerfile: str | Path | None) -> Sour
     source = _source(engine, image, dockerfile)
     if source is None:
         raise UsageError(
-            f"{image.name} is none of the lab's own images ({', '.join(workshop.RECIPES)}), so nobody knows its"
+            f"{image.name} is none of the lab's own images ({', '.join(images.RECIPES)}), so nobody knows its"
             " Dockerfile",
             remedy="say which it is: dockerfile=PATH",
         )

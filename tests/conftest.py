@@ -53,11 +53,11 @@ def _why_no_engine() -> str:
 @pytest.fixture(scope="session")
 def own_images() -> None:
     """Both images of the lab; `./lab test` has built them by now."""
-    from layerlab import making, workshop
+    from layerlab.demo import build, images
     from layerlab.engine import connect
 
     engine = connect()
-    for name in workshop.RECIPES:
-        if not workshop.own_images(engine, name):
-            making.build_image(engine, name)
+    for name in images.RECIPES:
+        if not images.own_images(engine, name):
+            build.build_image(engine, name)
     engine.client.close()

@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from layerlab import bases, exercise, image, workshop
+from layerlab import bases, exercise, image
 from layerlab.builder import build
+from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.engine.leftovers import removing_images
 from layerlab.engine.locks import exclusive
@@ -47,7 +48,7 @@ def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
 
 def _own(engine: Engine) -> int | None:
     try:
-        return image.read(engine, str(workshop.find(engine, "single").id)).total_bytes
+        return image.read(engine, str(images.find(engine, "single").id)).total_bytes
     except ImageNotFound:
         return None
 

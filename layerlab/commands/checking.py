@@ -10,11 +10,12 @@ from typing import Final
 
 import click
 
-from layerlab import checker, image, workshop
+from layerlab import checker, image
 from layerlab.checker import history, show, watching, words
 from layerlab.checker.model import Verdict
 from layerlab.checker.workspace import NAME, open_workspace
 from layerlab.commands.common import as_json, err, examples, find_engine, out
+from layerlab.demo import images as workshop
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound, LabError
 from layerlab.ui import displays

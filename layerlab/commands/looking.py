@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerlab import compare, workshop
+from layerlab import compare
 from layerlab.commands.common import as_json, err, examples, find_engine, out, platform
 from layerlab.compare import ci_limits
 from layerlab.compare.ci_limits import Amount
+from layerlab.demo import images as workshop
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError

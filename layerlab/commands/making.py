@@ -6,10 +6,12 @@ import sys
 
 import click
 
-from layerlab import making, service, workshop
+from layerlab import service
 from layerlab.builder import cache
 from layerlab.commands.common import err, examples, find_engine, out, stand_ins
 from layerlab.commands.printing import print_comparison
+from layerlab.demo import build as making
+from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.serve import serve
 from layerlab.ui import displays
@@ -18,9 +20,9 @@ from layerlab.ui import displays
 def start(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | None) -> int:
     """Everything that ``./lab`` does without a command."""
     engine = find_engine()
-    for name in workshop.RECIPES:
+    for name in images.RECIPES:
         build_with_progress(engine, name, stand_ins=stand_ins)
-    print_comparison([workshop.look(engine, name) for name in workshop.RECIPES], list(workshop.RECIPES))
+    print_comparison([images.look(engine, name) for name in images.RECIPES], list(images.RECIPES))
     if (held := cache.size(engine)) is not None and held > cache.MUCH:
         err.print(f"\nThe build cache holds {held / 1e9:.0f} GB: {cache.EMPTY_IT}.", markup=False)
     if not serves:
@@ -34,7 +36,7 @@ def start(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | No
 
 
 @click.command(epilog=examples("./lab build", "./lab build optimized --no-cache"))
-@click.argument("names", nargs=-1, type=click.Choice(list(workshop.RECIPES)))
+@click.argument("names", nargs=-1, type=click.Choice(list(images.RECIPES)))
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @stand_ins
 def build(names: tuple[str, ...], no_cache: bool, stand_ins: bool | None) -> int:
@@ -43,7 +45,7 @@ def build(names: tuple[str, ...], no_cache: bool, stand_ins: bool | None) -> int
     All of them, or those that are named.
     """
     engine = find_engine()
-    for name in names or tuple(workshop.RECIPES):
+    for name in names or tuple(images.RECIPES):
         build_with_progress(engine, name, no_cache=no_cache, stand_ins=stand_ins)
     return 0
 
@@ -61,12 +63,10 @@ def run(image: str, port: int | None) -> int:
     def ready(running: service.Service) -> None:
         err.print(f"{image} answers at {running.url} after {running.seconds_to_first_answer:.1f} s; Ctrl-C stops it")
 
-    return service.run_foreground(
-        engine, workshop.resolve(engine, image), port=port, on_ready=ready, output=sys.stdout
-    )
+    return service.run_foreground(engine, images.resolve(engine, image), port=port, on_ready=ready, output=sys.stdout)
 
 
 def build_with_progress(engine: Engine, name: str, *, no_cache: bool = False, stand_ins: bool | None) -> None:
-    recipe = workshop.recipe(name)
+    recipe = images.recipe(name)
     with displays.terminal(f"{recipe.tag} from {recipe.dockerfile}") as report:
         making.build_image(engine, name, no_cache=no_cache, allow_stand_ins=stand_ins, report=report)

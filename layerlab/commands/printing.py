@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from layerlab import compare, workshop
+from layerlab import compare
 from layerlab.commands.common import out
+from layerlab.demo import images as workshop
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image
 from layerlab.ui import tables

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 
 import click
 
-from layerlab import chromium, doctor, testing, workshop
+from layerlab import chromium, doctor, testing
 from layerlab.cleaning import clean
 from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.commands.making import build_with_progress
+from layerlab.demo import images
 from layerlab.engine import connect, daemon, leftovers
 from layerlab.errors import UsageError
 from layerlab.ui import displays
@@ -97,7 +98,7 @@ def test_command(  # noqa: PLR0917  # click calls it by names
     def prepare() -> None:
         engine = find_engine()
         # The single-stage image takes a while after each change of the app, and no fast test looks at it.
-        for name in ["optimized"] if fast else workshop.RECIPES:
+        for name in ["optimized"] if fast else images.RECIPES:
             build_with_progress(engine, name, stand_ins=stand_ins)
 
     def prepare_browser() -> None:

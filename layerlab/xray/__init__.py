@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from layerlab import causes, workshop
+from layerlab import causes
 from layerlab.builder.trials import trial_builds
 from layerlab.causes import Cause, Row
+from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
@@ -148,7 +149,7 @@ def with_origins(examined: Examined) -> Image:
 
 def own_source(engine: Engine | None, name: str) -> Source | None:
     """What an image was built from, if it is one of the lab's own, by whatever name."""
-    recipe = workshop.recipe_of(engine, name) if engine is not None else None
+    recipe = images.recipe_of(engine, name) if engine is not None else None
     return Source(recipe.path, recipe.path.parent, platform=engine.platform) if engine and recipe else None
 
 

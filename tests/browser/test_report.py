@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from layerlab import report, workshop
+from layerlab import report
 from layerlab.compare import ci_limits
+from layerlab.demo import images
 from layerlab.engine import connect
 from layerlab.image import Image
 from layerlab.report import Advice
@@ -26,7 +27,7 @@ LARGEST = 5_000_000
 def single(own_images: None) -> Iterator[Image]:
     """The single-stage image: 37,000 files."""
     engine = connect()
-    yield workshop.look(engine, "single")
+    yield images.look(engine, "single")
     engine.client.close()
 
 
@@ -34,12 +35,12 @@ def single(own_images: None) -> Iterator[Image]:
 def written(single: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its report, with limits and advice."""
     path = tmp_path_factory.mktemp("report") / "single.html"
-    recipe = workshop.recipe("single")
+    recipe = images.recipe("single")
     checks = ci_limits.check(
         single, max_size=ci_limits.size("300MB"), max_waste=ci_limits.size_or_share("50%"), no_root=True
     )
     advice = [Advice("copy the <venv> instead", "line 31", 258_000_000, 257_900_000), Advice("name a user")]
-    dockerfile = workshop.read_dockerfile(recipe.path)
+    dockerfile = images.read_dockerfile(recipe.path)
     text = report.html(single, dockerfile, name=recipe.dockerfile, checks=checks, advice=advice)
     report.write(path, text)
     return path

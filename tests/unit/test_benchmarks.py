@@ -14,7 +14,8 @@ from benchmarks import __main__ as command
 from benchmarks import readme
 from benchmarks.builds import NAMES, copy_context, marked
 from benchmarks.rows import Row, Setting
-from layerlab import dockerfile, workshop
+from layerlab import dockerfile
+from layerlab.demo import images
 from layerlab.errors import LabError
 from layerlab.ui.progress import Step
 
@@ -145,7 +146,7 @@ class TestBuilds:
         """Each RUN of both Dockerfiles gets the mark, and nothing else of them changes."""
         copy = copy_context(tmp_path / "copy", "a-mark")
         for name in NAMES:
-            recipe = workshop.recipe(name)
+            recipe = images.recipe(name)
             before = dockerfile.parse(recipe.path.read_text(encoding="utf-8"))
             after = dockerfile.parse((copy / recipe.dockerfile).read_text(encoding="utf-8"))
 

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from layerlab import checker, cli, image, paths, workshop
+from layerlab import checker, cli, image, paths
 from layerlab.checker import history, show, watching, words
 from layerlab.checker.history import Memory
 from layerlab.checker.model import TASK_NAMES, Finding, Verdict
 from layerlab.commands import checking, printing
+from layerlab.demo import images
 from layerlab.errors import EngineGone, ImageNotFound
 from layerlab.ui.terminal import console
 from tests.unit.image_truth import file, saved, tar
@@ -316,7 +317,7 @@ class TestSizes:
             return sized(tmp_path / "single.tar", 2_000_000)
 
         lab.image = sized(tmp_path / "mine.tar", 500_000)
-        monkeypatch.setattr(workshop, "look", look)
+        monkeypatch.setattr(images, "look", look)
         sizes = io.StringIO()
         monkeypatch.setattr(printing, "out", console(sizes))
         return sizes

@@ -13,8 +13,9 @@ import pytest
 import requests
 
 from layerlab import __main__ as program
-from layerlab import bootstrap, cli, paths, workshop
+from layerlab import bootstrap, cli, paths
 from layerlab.builder.failures import _from_outside
+from layerlab.demo import images
 from layerlab.engine import connection, locks
 from layerlab.errors import StorageError
 from layerlab.paths import ROOT
@@ -96,9 +97,9 @@ class TestFolders:
     ) -> None:
         """Whatever lies there, the comparison goes on without."""
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        workshop.seconds_file().write_text(content)
+        images.seconds_file().write_text(content)
 
-        assert workshop.cold_build_seconds("single") is None
+        assert images.cold_build_seconds("single") is None
 
 
 class TestDamage:

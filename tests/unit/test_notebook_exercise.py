@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from layerlab import checker, exercise, image, notebook_exercise, workshop
+from layerlab import checker, exercise, image, notebook_exercise
 from layerlab import notebook as lab
 from layerlab.checker import history
 from layerlab.checker.model import Verdict
+from layerlab.demo import images
 from layerlab.errors import ImageNotFound, UsageError
 from layerlab.paths import ROOT
 from tests.unit.image_truth import file, saved, tar
@@ -122,7 +123,7 @@ class TestPicture:
                 raise ImageNotFound("not built", remedy="build it")
             return small_image(tmp_path, name, 200)
 
-        monkeypatch.setattr(workshop, "look", look)
+        monkeypatch.setattr(images, "look", look)
         picture = notebook_exercise.layers_beside(None, small_image(tmp_path, "mine", 100))  # type: ignore[arg-type]
 
         assert picture.data[["image", "bytes"]].to_numpy().tolist() == [["your image", 100], ["optimized", 200]]

@@ -8,8 +8,9 @@ from contextlib import suppress
 import docker.errors
 from docker.models.images import Image
 
-from layerlab import bases, workshop
+from layerlab import bases
 from layerlab.builder import Build, build
+from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.engine.ownership import image_labels, is_own_image, mark_image, marker_tag
 from layerlab.paths import ROOT
@@ -35,9 +36,9 @@ def build_image(
         UsageError: there is no such recipe.
         BaseImageError, BuildError, EngineGone: see `layerlab.bases.ensure` and `layerlab.builder.build`.
     """
-    wanted = workshop.recipe(name)
+    wanted = images.recipe(name)
     bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
-    before = workshop.own_images(engine, name)
+    before = images.own_images(engine, name)
     built = build(
         engine,
         ROOT,
@@ -76,11 +77,11 @@ def _remember_seconds(name: str, built: Build) -> None:
 
     Nor does one of which an engine has not told every step, as it may where all comes from the cache.
     """
-    parsed = workshop.read_dockerfile(ROOT / workshop.recipe(name).dockerfile)
+    parsed = images.read_dockerfile(ROOT / images.recipe(name).dockerfile)
     written = [
         each for stage in parsed.needed(parsed.target()) for each in stage.instructions if each.keyword == "RUN"
     ]
     runs = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
     if len(runs) == len(written) and not runs["cached"].any():
         with suppress(OSError):  # a cache that cannot be written: the next cold build tells it
-            workshop.seconds_file().write_text(json.dumps({**workshop.all_seconds(), name: round(built.seconds, 2)}))
+            images.seconds_file().write_text(json.dumps({**images.all_seconds(), name: round(built.seconds, 2)}))

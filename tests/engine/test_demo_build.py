@@ -12,12 +12,12 @@ from typing import Any
 import docker.errors
 import pytest
 
-from layerlab import making, workshop
 from layerlab.builder import Build
+from layerlab.demo import build, images
+from layerlab.demo.images import Recipe
 from layerlab.engine import Engine
 from layerlab.engine.ownership import is_own_image, marker_tag
 from layerlab.errors import ImageNotFound
-from layerlab.workshop import Recipe
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def recipe(engine: Engine, busybox_image: str, tmp_path: Path, monkeypatch: pyte
     """A recipe as small as can be, in a repository of its own."""
     name = f"tiny-{uuid.uuid4().hex[:8]}"
     tiny = Recipe(name, "Dockerfile", f"layerlab-test-{name}:latest")
-    monkeypatch.setattr(workshop, "RECIPES", {name: tiny})
-    monkeypatch.setattr(making, "ROOT", tmp_path)
+    monkeypatch.setattr(images, "RECIPES", {name: tiny})
+    monkeypatch.setattr(build, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write(tmp_path, busybox_image, name)
     yield tiny
@@ -44,27 +44,27 @@ def write(folder: Path, base: str, text: str) -> None:
 class TestBuildImage:
     def test_tagged_marked_and_found(self, engine: Engine, recipe: Recipe) -> None:
         """The image has its readable tag and its marker, and is found by its name."""
-        built = making.build_image(engine, recipe.name)
+        built = build.build_image(engine, recipe.name)
 
-        image = workshop.find(engine, recipe.name)
+        image = images.find(engine, recipe.name)
         assert image.id == built.image_id
         assert set(image.tags) == {recipe.tag, marker_tag(built.image_id)}
         assert is_own_image(image)
 
     def test_the_same_again_is_the_same_image(self, engine: Engine, recipe: Recipe) -> None:
         """A build that changes nothing makes no second image."""
-        first = making.build_image(engine, recipe.name)
-        second = making.build_image(engine, recipe.name)
+        first = build.build_image(engine, recipe.name)
+        second = build.build_image(engine, recipe.name)
 
         assert first.image_id == second.image_id
 
     def test_the_earlier_image_goes(self, engine: Engine, recipe: Recipe, busybox_image: str, tmp_path: Path) -> None:
         """What a new build has replaced does not pile up."""
-        first = making.build_image(engine, recipe.name)
+        first = build.build_image(engine, recipe.name)
         write(tmp_path, busybox_image, "changed")
-        second = making.build_image(engine, recipe.name)
+        second = build.build_image(engine, recipe.name)
 
-        assert [image.id for image in workshop.own_images(engine, recipe.name)] == [second.image_id]
+        assert [image.id for image in images.own_images(engine, recipe.name)] == [second.image_id]
         with pytest.raises(docker.errors.ImageNotFound):
             engine.client.images.get(first.image_id)
 
@@ -72,44 +72,44 @@ class TestBuildImage:
         self, engine: Engine, recipe: Recipe, busybox_image: str
     ) -> None:
         """After a learner's plain build under that tag the lab still finds its own, and takes nothing back."""
-        own = making.build_image(engine, recipe.name)
+        own = build.build_image(engine, recipe.name)
         learners = engine.client.images.get(busybox_image)
         learners.tag(*recipe.tag.split(":"))
 
-        assert workshop.find(engine, recipe.name).id == own.image_id
-        assert making.build_image(engine, recipe.name).image_id == own.image_id
+        assert images.find(engine, recipe.name).id == own.image_id
+        assert build.build_image(engine, recipe.name).image_id == own.image_id
         assert engine.client.images.get(recipe.tag).id == learners.id
 
     def test_only_a_cold_build_tells_how_long_it_takes(self, engine: Engine, recipe: Recipe) -> None:
         """A build from the cache does not overwrite what is known of a real one."""
-        making.build_image(engine, recipe.name, no_cache=True)
-        cold = workshop.cold_build_seconds(recipe.name)
-        making.build_image(engine, recipe.name)
+        build.build_image(engine, recipe.name, no_cache=True)
+        cold = images.cold_build_seconds(recipe.name)
+        build.build_image(engine, recipe.name)
 
         assert cold is not None
-        assert workshop.cold_build_seconds(recipe.name) == cold
+        assert images.cold_build_seconds(recipe.name) == cold
 
     @pytest.mark.parametrize("told", ["nothing", "from the cache"])
     def test_a_build_of_which_a_run_was_not_told_tells_nothing(
         self, engine: Engine, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, told: str
     ) -> None:
         """Whatever an engine leaves out, a time that is shown as that of a cold build is one."""
-        really_build = making.build
+        really_build = build.build
 
         def incomplete(*arguments: Any, **options: Any) -> Build:
             built = really_build(*arguments, **options)
             steps = built.steps.iloc[:1] if told == "nothing" else built.steps.assign(cached=True)
             return replace(built, steps=steps)
 
-        monkeypatch.setattr(making, "build", incomplete)
-        making.build_image(engine, recipe.name, no_cache=True)
+        monkeypatch.setattr(build, "build", incomplete)
+        build.build_image(engine, recipe.name, no_cache=True)
 
-        assert workshop.cold_build_seconds(recipe.name) is None
+        assert images.cold_build_seconds(recipe.name) is None
 
 
 class TestFind:
     def test_what_was_not_built_is_said_to_be_missing(self, engine: Engine, recipe: Recipe) -> None:
         """The remedy is the command that builds it."""
         with pytest.raises(ImageNotFound) as caught:
-            workshop.find(engine, recipe.name)
+            images.find(engine, recipe.name)
         assert f"./lab build {recipe.name}" in caught.value.remedy
