@@ -195,7 +195,7 @@ def compare(*names: str) -> pd.DataFrame:
 def causes(image: Image) -> pd.DataFrame:
     """What an image could do without, by cause, layer and line: facts first, then judgements.
 
-    Files are read where that takes to compare them; see `layerlab.causes.causes` for the columns.
+    Files are read where that takes to compare them; see `layerlab.xray.waste.causes` for the columns.
 
     >>> causes = lab.causes(lab.look("optimized"))
     >>> int(causes.loc[causes["is_fact"], "bytes"].sum()) == lab.look("optimized").wasted_bytes
@@ -213,7 +213,7 @@ def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
             knows it, a file's layer and line of history are all that is told.
 
     Returns:
-        See `layerlab.provenance.frames.origins` for the columns.
+        See `layerlab.xray.provenance.tables.origins` for the columns.
 
     >>> origins = lab.origins(lab.look("optimized")).set_index("path")
     >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
@@ -230,7 +230,7 @@ def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
         dockerfile: As for `origins`.
 
     Returns:
-        See `layerlab.provenance.frames.stages` for the columns.
+        See `layerlab.xray.provenance.tables.stages` for the columns.
 
     >>> lab.stages(lab.look("optimized"))[["stage", "role"]].to_dict("records")
     [{'stage': 'build', 'role': 'copied'}, {'stage': '1', 'role': 'final'}]
@@ -246,7 +246,7 @@ def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
         dockerfile: As for `origins`.
 
     Returns:
-        See `layerlab.provenance.frames.lines` for the columns.
+        See `layerlab.xray.provenance.tables.lines` for the columns.
 
     >>> lines = lab.lines(lab.look("optimized"))
     >>> lines.set_index("instruction")["origin"]["COPY app app"]

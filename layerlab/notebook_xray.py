@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from layerlab import causes as causes_module
 from layerlab import xray
 from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.image.store import file_reader as reading
-from layerlab.provenance import frames
 from layerlab.ui import displays
 from layerlab.xray import Examined, Source
+from layerlab.xray import waste as causes_module
 from layerlab.xray.proof import table
+from layerlab.xray.provenance import tables
 
 
 def causes_of(engine: Engine, image: Image) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def origins_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> p
     """See `layerlab.notebook.origins`."""
     source = _source(engine, image, dockerfile)
     if source is None:
-        return frames.of_layers(image)
+        return tables.of_layers(image)
     origins = _examined(engine, image, source, read_contents=False).origins
     assert origins is not None  # noqa: S101  # there was a source
     return origins

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from layerlab.dockerfile import Dockerfile
-from layerlab.provenance.model import Copy, Origin
-from layerlab.provenance.origins import Origins
+from layerlab.xray.provenance.model import Copy, Origin
+from layerlab.xray.provenance.origins import Origins
 
 __all__ = [
     "Answer",

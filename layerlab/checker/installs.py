@@ -8,7 +8,7 @@ from typing import Final
 from layerlab.checker.evidence import SystemInstall
 from layerlab.image.layer import Layer
 from layerlab.image.store.file_reader import Contents
-from layerlab.provenance.lineage import Lineage
+from layerlab.xray.provenance.layer_history import Lineage
 
 LARGEST_DATABASE: Final = 20_000_000
 """Bytes of a package database that are read."""

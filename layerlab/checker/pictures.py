@@ -18,9 +18,9 @@ from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.index import Content
 from layerlab.image.layer import KINDS
 from layerlab.image.store import file_reader as files
-from layerlab.provenance import copies, lineage
-from layerlab.provenance.lineage import Lineage
-from layerlab.provenance.origins import Origins
+from layerlab.xray.provenance import copies, layer_history
+from layerlab.xray.provenance.layer_history import Lineage
+from layerlab.xray.provenance.origins import Origins
 
 
 def take(
@@ -54,7 +54,7 @@ def take(
     """
     image = images.read(engine, image_id)
     content = image.content
-    traced = lineage.trace(engine, content, dockerfile, stage, labels or {})
+    traced = layer_history.trace(engine, content, dockerfile, stage, labels or {})
     reader = files.of(engine, image)
     merged = content.merged
     start = int(merged.starts[traced.base_layers])

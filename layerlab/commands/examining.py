@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from layerlab import causes
 from layerlab.commands.common import out
 from layerlab.ui import tables
 from layerlab.ui.terminal import printable
-from layerlab.xray import Examined
+from layerlab.xray import Examined, waste
 from layerlab.xray.proof import table
 
 _LEAST = 50_000  # bytes of a cause that gets a line of its own
@@ -51,9 +50,9 @@ def _print_causes(examined: Examined) -> None:
         "what": "what",
     }  # fmt: skip
     tables.show(out, pd.DataFrame(rows, columns=columns), title="What the image could do without", headings=headings)
-    sums = causes.totals(examined.image.content, examined.rows)
-    facts = sum(sums[cause] for cause in causes.FACTS)
-    judged = sum(sums[cause] for cause in causes.JUDGEMENTS)
+    sums = waste.totals(examined.image.content, examined.rows)
+    facts = sum(sums[cause] for cause in waste.FACTS)
+    judged = sum(sums[cause] for cause in waste.JUDGEMENTS)
     total = examined.image.total_bytes
     out.print(
         f"{total / 1e6:,.1f} MB stored = {facts / 1e6:,.1f} that no container sees (facts) + {judged / 1e6:,.1f} that"

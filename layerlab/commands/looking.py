@@ -163,7 +163,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
         import_module("layerlab.commands.reporting").write_report(html, looked, found, checks)
     if as_json:
         document = compare.document([looked])
-        document |= _xray().document(found) if found else import_module("layerlab.causes").document(looked)
+        document |= _xray().document(found) if found else import_module("layerlab.xray.waste").document(looked)
         if checks:
             document["limits"] = [check.document() for check in checks]
         print(json.dumps(document, indent=2))

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import jinja2
 
-from layerlab.causes import Cause
 from layerlab.compare.ci_limits import Check
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import UsageError
@@ -31,6 +30,7 @@ from layerlab.report import sections
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.terminal import printable
 from layerlab.ui.text import shown
+from layerlab.xray.waste import Cause
 
 __all__ = ["Advice", "html", "write"]
 

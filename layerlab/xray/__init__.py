@@ -1,6 +1,6 @@
 """The X-ray of an image: whose each byte is, what it could do without, where it came from, and what to change.
 
-`examine` puts together what `layerlab.causes`, `layerlab.provenance` and the modules of this package find out.
+`examine` puts together what the packages `waste`, `provenance` and `advice` and the modules here find out.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from layerlab import causes
 from layerlab.builder.trials import trial_builds
-from layerlab.causes import Cause, Row
 from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.image.store import file_reader as reading
 from layerlab.ui.progress import Report, silent
-from layerlab.xray.advice import Advice, View
-from layerlab.xray.advising import advise, together
+from layerlab.xray import waste
+from layerlab.xray.advice.everything import advise, together
+from layerlab.xray.advice.model import Advice, View
 from layerlab.xray.proof import Proof, prove
 from layerlab.xray.source import Source
 from layerlab.xray.tracing import trace
+from layerlab.xray.waste import Cause, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +44,10 @@ class Examined:
         advice: What to change, the most bytes first.
         together: What the edits that a program can make would save together; a prediction, bytes.
         proofs: What they have saved, if that was asked for.
-        origins: Where each file came from, see `layerlab.provenance.frames.origins`; None if nobody knows its source.
-        lines: What each line has brought; see `layerlab.provenance.frames.lines`.
-        stages: What each stage is there for; see `layerlab.provenance.frames.stages`.
+        origins: Where each file came from, see `layerlab.xray.provenance.tables.origins`; None where nobody knows
+            its source.
+        lines: What each line has brought; see `layerlab.xray.provenance.tables.lines`.
+        stages: What each stage is there for; see `layerlab.xray.provenance.tables.stages`.
     """
 
     image: Image
@@ -63,7 +64,7 @@ class Examined:
     @property
     def causes(self) -> list[Cause]:
         """What it could do without, by cause and place."""
-        return causes.grouped(self.image.content, self.rows)
+        return waste.grouped(self.image.content, self.rows)
 
 
 def examine(
@@ -100,20 +101,20 @@ def examine(
                 remedy="name it with --dockerfile FILE",
             )
         contents = reading.of(engine, image)
-        rows = causes.rows(image.content, contents if read_contents else None, report)
+        rows = waste.rows(image.content, contents if read_contents else None, report)
         advice = advise(View(image, contents, rows), engine)
         return Examined(image, None, read_contents, rows, advice, 0)
     if engine is None:
         raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
-    from layerlab.provenance import frames  # noqa: PLC0415  # imports pandas
+    from layerlab.xray.provenance import tables  # noqa: PLC0415  # imports pandas
 
     with trial_builds(engine, report) as place:
         traced = trace(place, image, source)
         contents = reading.of(engine, image)
-        rows = causes.rows(image.content, contents if read_contents else None, report)
+        rows = waste.rows(image.content, contents if read_contents else None, report)
         view = View(image, contents, rows, traced)
         advice = advise(view, engine)
-        origins = frames.origins(image, traced.origins)
+        origins = tables.origins(image, traced.origins)
         return Examined(
             image,
             source,
@@ -123,8 +124,8 @@ def examine(
             together(view, advice),
             prove(place, view, advice) if proves else None,
             origins,
-            frames.lines(image, origins),
-            frames.stages(image, traced.origins, traced.final, traced.built),
+            tables.lines(image, origins),
+            tables.stages(image, traced.origins, traced.final, traced.built),
         )
 
 
@@ -157,7 +158,7 @@ def document(examined: Examined) -> dict[str, Any]:
     """What ``xray --json`` adds to the document of `layerlab.compare`: plain data."""
     dockerfile = examined.source.parsed if examined.source else None
     found: dict[str, Any] = {
-        **causes.document(examined.image, examined.rows, read_contents=examined.read_contents),
+        **waste.document(examined.image, examined.rows, read_contents=examined.read_contents),
         "findings": [advice.document(dockerfile) for advice in examined.advice],
     }
     if examined.stages is not None and examined.lines is not None:

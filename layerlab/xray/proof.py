@@ -12,8 +12,8 @@ from layerlab.builder import ignore
 from layerlab.builder.trials import Trials
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
-from layerlab.xray.advice import Advice, View, text
-from layerlab.xray.advising import together
+from layerlab.xray.advice.everything import together
+from layerlab.xray.advice.model import Advice, View, text
 from layerlab.xray.source import Source, with_dockerfile
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from layerlab.image.filesystem import Entry
 from layerlab.image.index import Content
 from layerlab.image.layer import DIRECTORY
 from layerlab.image.store import file_reader as reading
-from layerlab.provenance import lineage
-from layerlab.provenance.origins import Origins
 from layerlab.ui.text import shorten
+from layerlab.xray.provenance import layer_history
+from layerlab.xray.provenance.origins import Origins
 from layerlab.xray.source import ContextFiles, Source, named
 
 Changes = Mapping[str, Entry | None]
@@ -95,7 +95,7 @@ def _origins(
     files: ContextFiles,
 ) -> Origins:
     contents = reading.of(trials.engine, image)
-    found = lineage.trace(trials.engine, image.content, dockerfile, stage, trials.labels)
+    found = layer_history.trace(trials.engine, image.content, dockerfile, stage, trials.labels)
     return Origins(contents, found, dockerfile, dict(others), files, files.sizes)
 
 

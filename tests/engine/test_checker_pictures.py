@@ -19,7 +19,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID
 from layerlab.image.store import overlay
-from layerlab.provenance import lineage
+from layerlab.xray.provenance import layer_history
 
 APP = "".join(f"print({number})\n" for number in range(200))
 DOCKERFILE = """\
@@ -310,7 +310,7 @@ def test_the_config_of_a_base_that_only_buildkit_has(
     engine: Engine, built: Built, busybox_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the engine cannot say of a base, a build of nothing but this base does, and leaves no image."""
-    monkeypatch.setattr(lineage, "_inspected", lambda _engine, _stage: None)
+    monkeypatch.setattr(layer_history, "_inspected", lambda _engine, _stage: None)
     made: list[str] = []
     really_build = builder.build
 

@@ -18,14 +18,14 @@ from typing import Any
 import docker.errors
 import pytest
 
-from layerlab import builder, causes, dockerfile, image, xray
+from layerlab import builder, dockerfile, image, xray
 from layerlab.builder import trials
 from layerlab.engine import Engine
 from layerlab.errors import LabError, OtherDockerfile, UsageError
 from layerlab.image import Image
 from layerlab.image.store import file_reader, overlay
 from layerlab.paths import ROOT
-from layerlab.xray import Examined, Source
+from layerlab.xray import Examined, Source, waste
 
 APP = "".join(f"print({number})\n" for number in range(200))
 DOCKERFILE = """\
@@ -416,7 +416,7 @@ def test_a_file_says_the_same(engine: Engine, built: Image, tmp_path: Path, monk
 
     def told(engine: Engine | None, name: str) -> list[tuple[Any, ...]]:
         looked = image.read(engine, name)
-        rows = causes.rows(looked.content, file_reader.of(engine, looked))
+        rows = waste.rows(looked.content, file_reader.of(engine, looked))
         return [(looked.content.merged.paths[row.entry], *row[1:6]) for row in rows]
 
     truth = told(engine, built.id)

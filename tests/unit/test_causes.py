@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from layerlab import causes
-from layerlab.causes import ledger
-from layerlab.causes.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
 from layerlab.image.store.file_reader import Contents
+from layerlab.xray import waste
+from layerlab.xray.waste import bytes_by_cause
+from layerlab.xray.waste.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
 from tests.unit.image_folders import contents, layer
 
 KB = b"0123456789" * 200
@@ -36,7 +36,7 @@ def overwritten(tmp_path: Path) -> Contents:
 
 def of(image: Contents, *, reads: bool = True) -> dict[str, str]:
     """The cause of each path."""
-    rows = causes.rows(image.content, image if reads else None)
+    rows = waste.rows(image.content, image if reads else None)
     return {image.content.merged.paths[row.entry]: row.cause for row in rows}
 
 
@@ -44,28 +44,28 @@ class TestFacts:
     def test_overwritten_files_are_told_apart(self, overwritten: Contents) -> None:
         """Another content, another mode and nothing at all are three causes."""
         assert of(overwritten) == {
-            "/a/same": ledger.NOTHING,
-            "/a/mode": ledger.METADATA,
-            "/a/content": ledger.CONTENT,
-            "/a/longer": ledger.CONTENT,
-            "/a/empty": ledger.METADATA,
-            "/a/emptied": ledger.CONTENT,
+            "/a/same": bytes_by_cause.NOTHING,
+            "/a/mode": bytes_by_cause.METADATA,
+            "/a/content": bytes_by_cause.CONTENT,
+            "/a/longer": bytes_by_cause.CONTENT,
+            "/a/empty": bytes_by_cause.METADATA,
+            "/a/emptied": bytes_by_cause.CONTENT,
         }
 
     def test_nothing_is_claimed_that_was_not_read(self, overwritten: Contents) -> None:
         """Where contents are not read, files of the same size are not compared, and called so."""
         found = of(overwritten, reads=False)
-        assert {path for path, cause in found.items() if cause == ledger.NOT_COMPARED} == {
+        assert {path for path, cause in found.items() if cause == bytes_by_cause.NOT_COMPARED} == {
             "/a/same",
             "/a/mode",
             "/a/content",
         }
-        assert found["/a/longer"] == ledger.CONTENT
+        assert found["/a/longer"] == bytes_by_cause.CONTENT
 
     def test_facts_add_up_to_the_waste(self, overwritten: Contents) -> None:
         """Whether contents are read or not, the facts are the image's wasted bytes."""
         for reads in (True, False):
-            table = causes.causes(overwritten.image, overwritten if reads else None)
+            table = waste.causes(overwritten.image, overwritten if reads else None)
             assert table.loc[table["is_fact"], "bytes"].sum() == overwritten.image.wasted_bytes
 
 
@@ -155,7 +155,7 @@ class TestJudgements:
         below = layer(tmp_path / "0", {"/a/lib.py": KB, "/big": big, "/a/tiny.py": b"x"})
         above = layer(tmp_path / "1", {"/b/lib.py": KB, "/other": big, "/b/tiny.py": b"x", "/b/else.py": KB})
         image = contents([below, above])
-        rows = causes.rows(image.content, image)
+        rows = waste.rows(image.content, image)
         paths = image.content.merged.paths
         assert {(paths[row.entry], paths[row.like]) for row in rows if row.like is not None} == {
             ("/b/lib.py", "/a/lib.py"),
@@ -175,29 +175,29 @@ class TestSums:
         """All causes and what is needed add up to what is stored; each inode has one row at most."""
         judged = contents([layer(tmp_path / "j", {path: path.encode() * 9 for path in JUDGED})])
         for image in (overwritten, judged):
-            rows = causes.rows(image.content, image)
-            sums = causes.totals(image.content, rows)
+            rows = waste.rows(image.content, image)
+            sums = waste.totals(image.content, rows)
             assert sum(sums.values()) == image.image.total_bytes
             assert sums["needed"] >= 0
             inodes = [int(image.content.merged.inodes[row.entry]) for row in rows]
             assert len(inodes) == len(set(inodes))
-            files = causes.files(image.image, image)
+            files = waste.files(image.image, image)
             assert (files["bytes"] <= image.content.merged.sizes.max()).all()
-            assert files["bytes"].sum() == causes.causes(image.image, image)["bytes"].sum()
+            assert files["bytes"].sum() == waste.causes(image.image, image)["bytes"].sum()
 
     def test_tables_have_the_promised_columns(self, overwritten: Contents) -> None:
         """Empty or not, the tables have the same columns and types."""
-        table = causes.causes(overwritten.image, overwritten)
+        table = waste.causes(overwritten.image, overwritten)
         types = {column: str(kind) for column, kind in table.dtypes.items()}
         assert types == {
             "cause": "category", "is_fact": "bool", "bytes": "int64", "files": "int64", "layer": "int64",
             "line": "Int64", "by_layer": "Int64", "by_line": "Int64", "details": "object", "examples": "object",
         }  # fmt: skip
-        assert list(table["cause"].cat.categories) == list(causes.CAUSES)
+        assert list(table["cause"].cat.categories) == list(waste.CAUSES)
 
     def test_the_document_is_plain(self, overwritten: Contents) -> None:
         """JSON gets the same sums, owners that add up to what is live, and remarks on what is large."""
-        said = causes.document(overwritten.image)
+        said = waste.document(overwritten.image)
         assert sum(cause["bytes"] for cause in said["causes"] if cause["is_fact"]) == overwritten.image.wasted_bytes
         assert sum(owner["bytes"] for owner in said["owners"]) == overwritten.image.live_bytes
         assert said["findings"] == []

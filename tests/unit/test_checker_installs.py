@@ -9,7 +9,7 @@ import pytest
 from layerlab import dockerfile
 from layerlab.checker import installs
 from layerlab.checker.evidence import SystemInstall
-from layerlab.provenance.lineage import Lineage, Step
+from layerlab.xray.provenance.layer_history import Lineage, Step
 from tests.unit.image_folders import contents, layer
 
 INSTRUCTIONS = ("RUN one", "RUN two", "COPY a /", "RUN three", "RUN four")

@@ -7,15 +7,15 @@ import shlex
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from layerlab.causes.ledger import SYMBOLS
-from layerlab.causes.rules import CACHES, TESTS
 from layerlab.dockerfile import Instruction
 from layerlab.dockerfile.shell import commands
 from layerlab.image.dpkg import Installed, installed, only_recommended
 from layerlab.image.layer import FILE
-from layerlab.xray.advice import Advice, Edit, View, megabytes
+from layerlab.xray.advice.model import Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change, can_append, neighbours
 from layerlab.xray.effects import Effect
+from layerlab.xray.waste.bytes_by_cause import SYMBOLS
+from layerlab.xray.waste.rules import CACHES, TESTS
 
 _LISTS: Final = "/var/lib/apt/lists/"
 _SITE: Final = re.compile(r"(.*/(?:site|dist)-packages)/")

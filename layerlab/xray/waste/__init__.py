@@ -1,18 +1,18 @@
 """What an image could do without, by cause: facts about what no container sees, judgements about what one sees.
 
-`layerlab.causes.ledger` says what the causes are. Whatever is asked, no byte is in two of them.
+`layerlab.xray.waste.bytes_by_cause` says what the causes are. Whatever is asked, no byte is in two of them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from layerlab.causes.ledger import CAUSES, FACTS, JUDGEMENTS, Row, rows, totals
-from layerlab.causes.summary import Cause, Remark, grouped, remarks
 from layerlab.image import Image
 from layerlab.image.owners import owners
 from layerlab.image.store.file_reader import Contents
 from layerlab.ui.progress import Report, silent
+from layerlab.xray.waste.bytes_by_cause import CAUSES, FACTS, JUDGEMENTS, Row, rows, totals
+from layerlab.xray.waste.summary import Cause, Remark, grouped, remarks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,9 +74,9 @@ def causes(image: Image, contents: Contents | None = None, report: Report = sile
     Raises:
         EngineGone: the engine stopped answering.
     """
-    from layerlab.causes import frames  # noqa: PLC0415  # imports pandas
+    from layerlab.xray.waste import tables  # noqa: PLC0415  # imports pandas
 
-    return frames.causes(grouped(image.content, rows(image.content, contents, report)))
+    return tables.causes(grouped(image.content, rows(image.content, contents, report)))
 
 
 def files(image: Image, contents: Contents | None = None, report: Report = silent) -> pd.DataFrame:
@@ -87,6 +87,6 @@ def files(image: Image, contents: Contents | None = None, report: Report = silen
         of it), `layer` int64, `line` Int64, `by_layer` Int64, `by_line` Int64, `like` str (for the same content, the
         path that stays). Summed up by cause and place it is what `causes` returns.
     """
-    from layerlab.causes import frames  # noqa: PLC0415  # imports pandas
+    from layerlab.xray.waste import tables  # noqa: PLC0415  # imports pandas
 
-    return frames.files(image.content, rows(image.content, contents, report))
+    return tables.files(image.content, rows(image.content, contents, report))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from layerlab.causes.ledger import METADATA, NOTHING, Row
 from layerlab.dockerfile import Instruction
 from layerlab.dockerfile.shell import commands
 from layerlab.image.layer import DIRECTORY, FILE
-from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
+from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change, neighbours
 from layerlab.xray.effects import Effect
+from layerlab.xray.waste.bytes_by_cause import METADATA, NOTHING, Row
 
 _OWNING: Final = frozenset({"chown", "chmod", "chgrp"})
 _USUAL: Final = 0o755  # the mode of a folder that nobody has said anything about

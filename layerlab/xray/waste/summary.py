@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from layerlab.causes.ledger import CAUSES, Row
 from layerlab.image.index import Content
 from layerlab.ui.text import shown
+from layerlab.xray.waste.bytes_by_cause import CAUSES, Row
 
 EXAMPLES: Final = 3
 SMALLEST_REMARK: Final = 100_000

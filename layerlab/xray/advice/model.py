@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
-from layerlab.causes.ledger import Row
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.image import Image
 from layerlab.image.index import Content
 from layerlab.image.store.file_reader import Contents
-from layerlab.provenance.model import Origin
 from layerlab.xray.edits import Change, edited
 from layerlab.xray.effects import Effect, Model
+from layerlab.xray.provenance.model import Origin
 from layerlab.xray.tracing import Trace
+from layerlab.xray.waste.bytes_by_cause import Row
 
 SMALLEST: Final = 100_000
 """Bytes that are worth an edit."""
@@ -84,7 +84,7 @@ class View:
     Attributes:
         image: The image.
         contents: Its files' bytes.
-        rows: What it could do without (`layerlab.causes`).
+        rows: What it could do without (`layerlab.xray.waste`).
         trace: Its stages; None if nobody knows its Dockerfile.
     """
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from layerlab import causes
-from layerlab.causes.ledger import SAME
-from layerlab.causes.rules import BYTECODE, HEADERS, TOOLS
 from layerlab.dockerfile.shell import commands
-from layerlab.xray.advice import Advice, View, megabytes
+from layerlab.xray import waste
+from layerlab.xray.advice.model import Advice, View, megabytes
 from layerlab.xray.effects import Effect
+from layerlab.xray.waste.bytes_by_cause import SAME
+from layerlab.xray.waste.rules import BYTECODE, HEADERS, TOOLS
 
 
 def copied_twice(view: View) -> list[Advice]:
@@ -96,10 +96,10 @@ def left_in_layers(view: View) -> list[Advice]:
     """What can be said without a Dockerfile: by layer, what was stored in vain."""
     if view.trace is not None:
         return []
-    by_place = causes.grouped(view.content, view.rows)
+    by_place = waste.grouped(view.content, view.rows)
     return [
         Advice(remark.title, remark.why, remark.line, remark.bytes)
-        for remark in causes.remarks(view.content, by_place)
+        for remark in waste.remarks(view.content, by_place)
         if remark.cause.is_fact or remark.cause.cause not in {TOOLS, HEADERS, SAME, BYTECODE}
     ]
 

@@ -15,9 +15,9 @@ from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
 from layerlab.image.store.file_reader import LARGEST, Contents
-from layerlab.provenance import copies
-from layerlab.provenance.lineage import Lineage, Step
-from layerlab.provenance.model import Origin
+from layerlab.xray.provenance import copies
+from layerlab.xray.provenance.layer_history import Lineage, Step
+from layerlab.xray.provenance.model import Origin
 
 _REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORECASE)
 """How what ADD gets from elsewhere begins."""

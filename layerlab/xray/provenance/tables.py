@@ -12,8 +12,8 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
 from layerlab.image.index import Content
 from layerlab.image.tables import texts
-from layerlab.provenance.model import Origin
-from layerlab.provenance.origins import Origins, mounts
+from layerlab.xray.provenance.model import Origin
+from layerlab.xray.provenance.origins import Origins, mounts
 
 KINDS: Final = ("base", "context", "made", "layer", "unknown")
 """What an origin can be: see `Origin.kind`; ``layer`` where only the layer is known that stores a file."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from layerlab.image.filesystem import OVERWRITTEN, Filesystem
 from layerlab.image.layer import FILE
 from layerlab.image.store.file_reader import Contents
-from layerlab.provenance.model import Copy
+from layerlab.xray.provenance.model import Copy
 
 SMALLEST: Final = 1_000
 """Bytes of a file that is looked at."""

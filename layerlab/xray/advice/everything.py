@@ -6,19 +6,19 @@ from collections.abc import Callable
 from typing import Final
 
 from layerlab.engine import Engine
-from layerlab.xray import cleaning, hints, joining, narrowing, rebasing
-from layerlab.xray.advice import Advice, View
+from layerlab.xray.advice import clean_up, hints, joining, narrowing, smaller_base
+from layerlab.xray.advice.model import Advice, View
 
 _FINDERS: Final[tuple[Callable[[View], list[Advice]], ...]] = (
     joining.merge_runs,
     joining.copy_with_owner,
     narrowing.ignored_context,
-    cleaning.apt_lists,
-    cleaning.apt_archives,
-    cleaning.installers_caches,
-    cleaning.test_suites,
-    cleaning.debug_symbols,
-    cleaning.recommended_packages,
+    clean_up.apt_lists,
+    clean_up.apt_archives,
+    clean_up.installers_caches,
+    clean_up.test_suites,
+    clean_up.debug_symbols,
+    clean_up.recommended_packages,
     hints.copied_twice,
     hints.tools_that_ship,
     hints.unused_bytecode,
@@ -33,7 +33,7 @@ def advise(view: View, engine: Engine | None) -> list[Advice]:
     Several edits may save the same bytes: what some of them save together is `together`, not their sum.
     """
     found = [advice for find in _FINDERS for advice in find(view)]
-    found += rebasing.smaller_base(view, engine)
+    found += smaller_base.smaller_base(view, engine)
     return sorted(found, key=lambda advice: (-advice.bytes, advice.line or 0, advice.title))
 
 

@@ -23,14 +23,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from layerlab.causes import rules
-from layerlab.causes.rules import CACHES, HEADERS, TESTS, TOOLS
 from layerlab.image import filesystem
 from layerlab.image.filesystem import OVERWRITTEN
 from layerlab.image.index import Content
 from layerlab.image.layer import FILE
 from layerlab.image.store.file_reader import Contents
 from layerlab.ui.progress import Report, Step, silent
+from layerlab.xray.waste import rules
+from layerlab.xray.waste.rules import CACHES, HEADERS, TESTS, TOOLS
 
 CONTENT: Final = "overwritten: content"
 METADATA: Final = "overwritten: mode or owner"

@@ -8,8 +8,8 @@ import pytest
 
 from layerlab import dockerfile
 from layerlab.image.layer import FILE, SYMLINK
-from layerlab.provenance.lineage import Lineage, Step
-from layerlab.provenance.origins import Names, Origins, common_suffix, sources
+from layerlab.xray.provenance.layer_history import Lineage, Step
+from layerlab.xray.provenance.origins import Names, Origins, common_suffix, sources
 from tests.unit.image_folders import contents, layer
 
 

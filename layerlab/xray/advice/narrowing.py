@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final
 
 from layerlab.dockerfile.shell import commands
-from layerlab.xray.advice import Advice, Edit, View
+from layerlab.xray.advice.model import Advice, Edit, View
 from layerlab.xray.effects import Effect
 
 _MOST_PATTERNS: Final = 20

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from layerlab.causes import bytecode
 from layerlab.image.index import Content
 from layerlab.image.packages import APP, COMPILERS, Package, part_of_package
+from layerlab.xray.waste import bytecode
 
 CACHES: Final = "package indexes and caches"
 BYTECODE: Final = "bytecode without use"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.provenance import copies
-from layerlab.provenance.model import Copy
+from layerlab.xray.provenance import copies
+from layerlab.xray.provenance.model import Copy
 from tests.unit.image_folders import contents, layer
 
 KB = b"0123456789" * 100

@@ -15,7 +15,7 @@ from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.image import Image
 from layerlab.image.layer import FILE
-from layerlab.xray.advice import SMALLEST, Advice, Edit, View, megabytes
+from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View, megabytes
 from layerlab.xray.edits import Change
 from layerlab.xray.effects import Effect, Rebased
 

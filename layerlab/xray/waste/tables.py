@@ -1,4 +1,4 @@
-"""The DataFrames of causes; see `layerlab.causes` for their columns."""
+"""The DataFrames of causes; see `layerlab.xray.waste` for their columns."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from layerlab.causes.ledger import CAUSES, Row
-from layerlab.causes.summary import Cause
 from layerlab.image.index import Content
 from layerlab.image.tables import texts
+from layerlab.xray.waste.bytes_by_cause import CAUSES, Row
+from layerlab.xray.waste.summary import Cause
 
 
 def causes(found: list[Cause]) -> pd.DataFrame:
