@@ -30,9 +30,9 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.rows import Row, Setting
 from layerlab import chromium, image
 from layerlab.engine import connection
-from layerlab.explorer import bundle
-from layerlab.explorer.data import packed
 from layerlab.image import Image
+from layerlab.report.explorer import bundle
+from layerlab.report.explorer.data import packed
 from tests.browser.conftest import FLAGS
 from tests.unit.image_truth import Entry, file, whiteout
 from tests.unit.stacked import read

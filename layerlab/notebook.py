@@ -24,7 +24,6 @@ from layerlab.checker.panel import Panel
 from layerlab.demo import build as making
 from layerlab.demo import images
 from layerlab.engine import Engine, daemon
-from layerlab.explorer.widget import Explorer
 from layerlab.image import Image
 from layerlab.notebook_code import show
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
@@ -32,6 +31,7 @@ from layerlab.notebook_experiment import Experiment, experiment_on
 from layerlab.notebook_tables import about, table
 from layerlab.notebook_xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
 from layerlab.paths import ROOT
+from layerlab.report.explorer.widget import Explorer
 from layerlab.service import Service
 from layerlab.service.handle import HEALTH_PAUSE
 from layerlab.ui import displays

@@ -23,10 +23,10 @@ import jinja2
 from layerlab.compare.ci_limits import Check
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import UsageError
-from layerlab.explorer import bundle
-from layerlab.explorer.data import NAME, packed
 from layerlab.image import Image
 from layerlab.report import sections
+from layerlab.report.explorer import bundle
+from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.terminal import printable
 from layerlab.ui.text import shown

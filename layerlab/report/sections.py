@@ -14,10 +14,10 @@ from layerlab.compare.settings import of_config, runs_as_root
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.errors import UsageError
-from layerlab.explorer import still
 from layerlab.image import Image
 from layerlab.plots import Picture
 from layerlab.plots.style import SHARPNESS
+from layerlab.report.explorer import still
 from layerlab.ui.text import shown
 
 PACKAGES: Final = 40

@@ -10,9 +10,9 @@ from playwright.sync_api import Page
 
 from layerlab import report
 from layerlab.dockerfile import Dockerfile
-from layerlab.explorer import bundle
-from layerlab.explorer.data import packed
 from layerlab.image import Image
+from layerlab.report.explorer import bundle
+from layerlab.report.explorer.data import packed
 
 HANDLE = "document.getElementById('explorer').explorer"
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Page
 
 from layerlab import dockerfile
-from layerlab.explorer import bundle
-from layerlab.explorer.data import packed
 from layerlab.image import Image
+from layerlab.report.explorer import bundle
+from layerlab.report.explorer.data import packed
 from tests.browser.accessibility import problems
 from tests.browser.explored import folder, open_explorer, open_report, state, sums
 from tests.unit.image_truth import Entry, Naive, file, link, merge, stacks, whiteout

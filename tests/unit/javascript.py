@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from layerlab.explorer import bundle
+from layerlab.report.explorer import bundle
 
 
 def run(code: str, folder: Path = bundle.ASSETS) -> Any:

@@ -1,5 +1,5 @@
 // @ts-check
-// What layerlab/explorer/data.py packs, read into columns.
+// What layerlab/report/explorer/data.py packs, read into columns.
 
 /**
  * A line of the Dockerfile or of the history; `first` is the row that its instruction begins on.
@@ -12,7 +12,7 @@
  * @typedef {"kinds" | "files" | "layers" | "gone" | "causes" | "owners" | "parts" | "stages" | "rows" | "judged"
  * } Column
  *
- * What is sent; layerlab/explorer/data.py says what each of it means.
+ * What is sent; layerlab/report/explorer/data.py says what each of it means.
  * @typedef {{
  *   name: string,
  *   layers: { instruction: string, row: number }[],

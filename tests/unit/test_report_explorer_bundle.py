@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from layerlab.explorer import bundle
 from layerlab.paths import ROOT
+from layerlab.report.explorer import bundle
 from tests.unit import javascript
 
 SCRIPTS: Final = sorted((ROOT / "layerlab").glob("**/assets/**/*.js"))

@@ -11,7 +11,7 @@ import { View } from "./view.js";
 /** @import { Movement, State } from "./state.js" */
 
 /**
- * Show an image's files in an element, whose content is replaced. The bytes are what layerlab/explorer/data.py packs.
+ * Show an image's files in an element, whose content is replaced. The bytes are what layerlab/report/explorer/data.py packs.
  * @type {(host: HTMLElement, bytes: BlobPart) => Promise<Explorer>}
  */
 export async function mount(host, bytes) {

@@ -34,14 +34,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.dockerfile import Dockerfile
-from layerlab.explorer.origins import Origins, origins
-from layerlab.explorer.thinning import Columns, directories_once, thinned
 from layerlab.image import Image
 from layerlab.image.filesystem import CAUSES, NEVER
 from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.image.packages import PARTS
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
+from layerlab.report.explorer.origins import Origins, origins
+from layerlab.report.explorer.thinning import Columns, directories_once, thinned
 from layerlab.ui.terminal import printable
 from layerlab.ui.text import shown
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.explorer import still
-from layerlab.explorer.widget import Explorer
+from layerlab.report.explorer import still
+from layerlab.report.explorer.widget import Explorer
 from tests.unit.image_truth import file, whiteout
 from tests.unit.stacked import read
 

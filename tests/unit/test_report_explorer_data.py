@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from layerlab import dockerfile
-from layerlab.explorer.data import document, packed
+from layerlab.report.explorer.data import document, packed
 from tests.unit.image_truth import Entry, Naive, file, link, stacks, whiteout
 from tests.unit.stacked import read
 

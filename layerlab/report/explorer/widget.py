@@ -14,15 +14,15 @@ import traitlets
 
 from layerlab import plots
 from layerlab.dockerfile import Dockerfile
-from layerlab.explorer import bundle, still
-from layerlab.explorer.data import NAME, packed
 from layerlab.image import Image
+from layerlab.report.explorer import bundle, still
+from layerlab.report.explorer.data import NAME, packed
 
 _VIEW: Final = "application/vnd.jupyter.widget-view+json"
 
 
 class _Widget(anywidget.AnyWidget):
-    """The explorer of one image; `data` is what `layerlab.explorer.data.packed` gives."""
+    """The explorer of one image; `data` is what `layerlab.report.explorer.data.packed` gives."""
 
     _esm = bundle.module()
     data = traitlets.Bytes().tag(sync=True)
