@@ -22,11 +22,12 @@ from typing import Final
 import pandas as pd
 
 from benchmarks.rows import Row, Setting
-from layerlab import exercise, image, xray
+from layerlab import image, xray
 from layerlab.builder.trials import trial_builds
 from layerlab.engine import Engine
 from layerlab.engine import connection as engines
 from layerlab.errors import LabError
+from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 from layerlab.ui import displays
 from layerlab.ui.progress import Report, silent
@@ -85,7 +86,7 @@ def _workspace(case: str) -> Iterator[Source]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / case
-        exercise.make(folder, level=2 if case == "starter-2" else 1)
+        new_workspace.make(folder, level=2 if case == "starter-2" else 1)
         if case not in OWN:
             shutil.copytree(ROOT / "tests" / "solutions" / case, folder, dirs_exist_ok=True)
         yield Source(folder / "Dockerfile", folder)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.rows import Row, Setting
-from layerlab import exercise, service
+from layerlab import service
 from layerlab.builder import build
-from layerlab.checker import check
 from layerlab.engine import Engine
 from layerlab.errors import LabError
+from layerlab.exercise import check, new_workspace
 from layerlab.paths import ROOT
 
 _TASKS: Final = 7
@@ -31,7 +31,7 @@ _TASKS: Final = 7
 def rows(setting: Setting) -> Iterator[Row]:
     """A check in a Python that runs, and the whole command, beside the same by hand."""
     engine, folder = setting.engine, setting.folder / "solution"
-    exercise.make(folder)
+    new_workspace.make(folder)
     with setting.step("a first check, for the caches"):
         check(engine, _edited(folder))
     by_hand = setting.median("build, run, ask, stop by hand", lambda: _by_hand(engine, _edited(folder)))

@@ -19,11 +19,11 @@ from layerlab import cleaning, plots, service
 from layerlab import compare as comparison
 from layerlab import doctor as doctor_module
 from layerlab.builder import Build
-from layerlab.checker.model import Verdict
-from layerlab.checker.panel import Panel
 from layerlab.demo import build as making
 from layerlab.demo import images
 from layerlab.engine import Engine, daemon
+from layerlab.exercise.panel import Panel
+from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.notebook_code import show
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results

@@ -8,13 +8,14 @@ from typing import Final
 import pandas as pd
 from IPython.core.display_functions import publish_display_data
 
-from layerlab import checker, exercise, image, plots
-from layerlab.checker import history, words
-from layerlab.checker.model import Verdict
-from layerlab.checker.panel import Panel
+from layerlab import exercise as checker
+from layerlab import image, plots
 from layerlab.demo import images as workshop
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
+from layerlab.exercise import history, new_workspace, words
+from layerlab.exercise.panel import Panel
+from layerlab.exercise.verdict import Verdict
 from layerlab.paths import ROOT
 from layerlab.plots import Picture
 from layerlab.ui import displays
@@ -46,8 +47,8 @@ def new(folder: str | Path, *, level: int = 1) -> Path:
     if (path / "Dockerfile").is_file():
         print(f"{path.name} is there already: go on with its Dockerfile")
     else:
-        exercise.make(path, level=level)
-        print(f"{path.name} is ready: {', '.join(exercise.CONTENTS)}")
+        new_workspace.make(path, level=level)
+        print(f"{path.name} is ready: {', '.join(new_workspace.CONTENTS)}")
     return path
 
 
@@ -99,7 +100,7 @@ def results(verdict: Verdict) -> pd.DataFrame:
     Returns:
         `task` int64, `name` str, `what` str (its name in words), `status` str, `errors` int64, `advice` int64.
 
-    >>> from layerlab.checker.model import Result, Verdict
+    >>> from layerlab.exercise.verdict import Result, Verdict
     >>> results(Verdict(None, (Result(1, "pass", ()),)))[["task", "name", "status"]].to_dict("records")
     [{'task': 1, 'name': 'build-stage', 'status': 'pass'}]
     """
@@ -125,7 +126,7 @@ def findings(verdict: Verdict) -> pd.DataFrame:
         `task` int64, `level` str, `file` str (empty where it has no place), `line` Int64, `message` str, and
         `hint_1`, `hint_2`, `hint_3` str.
 
-    >>> from layerlab.checker.model import Finding, Result, Verdict
+    >>> from layerlab.exercise.verdict import Finding, Result, Verdict
     >>> hints = ("Which?", "Look there.", "Do this.")
     >>> found = Finding("error", "It runs as root.", hints, "Dockerfile", 9)
     >>> findings(Verdict(None, (Result(6, "fail", (found,)),)))[["task", "line", "message"]].to_dict("records")

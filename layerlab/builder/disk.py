@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from layerlab.checker.evidence import Trouble
 from layerlab.engine import Engine
+from layerlab.exercise.evidence.model import Trouble
 
 MAX_DISK: Final = 10_000_000_000  # bytes of it that a build may take
 MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free

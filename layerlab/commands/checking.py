@@ -10,14 +10,14 @@ from typing import Final
 
 import click
 
-from layerlab import checker, image
-from layerlab.checker import history, show, watching, words
-from layerlab.checker.model import Verdict
-from layerlab.checker.workspace import NAME, open_workspace
+from layerlab import exercise, image
 from layerlab.commands.common import as_json, err, examples, find_engine, out
 from layerlab.demo import images as workshop
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound, LabError
+from layerlab.exercise import history, terminal, watching, words
+from layerlab.exercise.verdict import Verdict
+from layerlab.exercise.workspace import NAME, open_workspace
 from layerlab.ui import displays
 from layerlab.ui.terminal import printable
 
@@ -90,7 +90,7 @@ def _check(
     """Check once and print what came of it; returns 0 if all seven tasks pass, else 1."""
     images: list[image.Image] = []
     with displays.terminal(f"checking {folder}") as report:
-        verdict = checker.check(engine, folder, report=report, on_image=images.append)
+        verdict = exercise.check(engine, folder, report=report, on_image=images.append)
     changes = history.changes(history.recall(folder), verdict)
     history.remember(folder, verdict)
     for number in hints:
@@ -99,11 +99,11 @@ def _check(
     if as_json:
         print(json.dumps(verdict.document(), indent=None if one_line else 2), flush=True)
         return 0 if passed else 1
-    show.print_verdict(
+    terminal.print_verdict(
         out,
         verdict,
         name=str(folder),
-        source=show.source_of(folder),
+        source=terminal.source_of(folder),
         memory=history.recall(folder),
         changes=changes,
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from layerlab import exercise
 from layerlab.commands.common import examples, out
+from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 from layerlab.ui.terminal import printable
 
@@ -17,8 +17,8 @@ from layerlab.ui.terminal import printable
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--level",
-    type=click.IntRange(min(exercise.LEVELS), max(exercise.LEVELS)),
-    default=exercise.LEVELS[0],
+    type=click.IntRange(min(new_workspace.LEVELS), max(new_workspace.LEVELS)),
+    default=new_workspace.LEVELS[0],
     show_default=True,
     help="2: a package has to be compiled.",
 )
@@ -28,12 +28,12 @@ def new(folder: Path, level: int) -> int:
     DIR is a new folder, or an empty one; nothing is ever overwritten. It gets a Dockerfile that works badly, with
     seven TODOs, and everything that is needed to make it a good one.
     """
-    made = exercise.make(folder, level=level)
+    made = new_workspace.make(folder, level=level)
     named = shlex.quote(printable(str(made.folder)))
     lab = "./lab" if Path.cwd() == ROOT else shlex.quote(str(ROOT / "lab"))
     out.print(f"{named} is ready: the exercise, level {made.level}", markup=False, soft_wrap=True)
-    width = max(map(len, exercise.CONTENTS))
-    for name, purpose in exercise.CONTENTS.items():
+    width = max(map(len, new_workspace.CONTENTS))
+    for name, purpose in new_workspace.CONTENTS.items():
         out.print(f"  {name:<{width}}  {purpose}", markup=False, soft_wrap=True)
     out.print("Next:")
     out.print(f"  cd {named}, read README.md, edit Dockerfile", markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from layerlab.checker.evidence import Answer
+from layerlab.exercise.evidence.model import Answer
 from layerlab.ui.text import shorten
 
 LIMIT: Final = 1_000_000  # bytes of a body; the rest is not read

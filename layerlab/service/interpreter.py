@@ -17,8 +17,8 @@ import urllib3
 from docker.errors import DockerException
 from docker.types import CancellableStream
 
-from layerlab.checker.evidence import Distribution, Interpreter
 from layerlab.engine import Engine
+from layerlab.exercise.evidence.model import Distribution, Interpreter
 from layerlab.service import probe
 from layerlab.ui.text import plain
 

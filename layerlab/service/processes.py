@@ -10,8 +10,8 @@ from typing import Any, Final
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from layerlab.checker.evidence import Process
 from layerlab.engine import Engine
+from layerlab.exercise.evidence.model import Process
 from layerlab.service.handle import user_names
 from layerlab.service.interpreter import is_python
 from layerlab.service.talk import engine_errors

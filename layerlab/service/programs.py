@@ -14,7 +14,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.utils import decode_json_header
 
-from layerlab.checker.diagnosis import Script
+from layerlab.exercise.evidence.diagnosis import Script
 from layerlab.ui.text import shorten
 
 _BEGINNING: Final = 1024  # bytes that are read of a file

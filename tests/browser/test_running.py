@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from layerlab import exercise
+from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 from tests.browser.accessibility import problems
 from tests.browser.conftest import LARGE
@@ -79,7 +79,7 @@ class TestNotebook08:
     ) -> None:
         """A learner opens the panel, sees what it says, and gets a hint and an end with the keyboard alone."""
         workspace = tmp_path / "my-image"
-        exercise.make(workspace)
+        new_workspace.make(workspace)
         shutil.copyfile(ROOT / "Dockerfile", workspace / "Dockerfile")
         text = (workspace / "Dockerfile").read_text()
         (workspace / "Dockerfile").write_text(text.replace("USER 10001:10001", "USER root"))

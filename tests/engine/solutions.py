@@ -26,9 +26,11 @@ from typing import Any, Final
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from layerlab import bases, checker, exercise
-from layerlab.checker.model import Result, Verdict
+from layerlab import bases
+from layerlab import exercise as checker
 from layerlab.engine import Engine
+from layerlab.exercise import new_workspace
+from layerlab.exercise.verdict import Result, Verdict
 from layerlab.paths import ROOT
 from tests.engine.solution_report import KINDS, VERDICT
 
@@ -99,7 +101,7 @@ def cases(*kinds: str, part: int = 0, of: int = 1) -> list[ParameterSet]:
 
 def make_workspace(solution: Solution, folder: Path) -> None:
     """A fresh workspace with the solution's files laid over it."""
-    exercise.make(folder, level=solution.level)
+    new_workspace.make(folder, level=solution.level)
     shutil.copytree(solution.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(EXPECTED))
 
 

@@ -13,17 +13,17 @@ import pytest
 
 from layerlab import doctor
 from layerlab.builder import build, cache
-from layerlab.checker import builds
-from layerlab.checker.rebuilding import rebuild
 from layerlab.engine import Engine
 from layerlab.engine.daemon import BOUNDED_CACHE
 from layerlab.errors import StepFailed
+from layerlab.exercise.evidence import builds
+from layerlab.exercise.evidence.app_experiment import rebuild
 from layerlab.notebook_experiment import experiment_on
 from layerlab.ui.progress import Step
 from tests.engine.conftest import import_busybox
 from tests.engine.small_lab import give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine
-from tests.engine.test_checker_builds import prepared
+from tests.engine.test_exercise_evidence_builds import prepared
 
 BASE = "layerlab-test:busybox"
 STAGES = f"""\

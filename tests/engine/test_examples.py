@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from layerlab import notebook as lab
-from layerlab.checker import history
 from layerlab.engine import Engine
+from layerlab.exercise import history
 from tests.examples import Example, examples
 
 WITH_ENGINE = [example for example in examples() if example.needs_engine]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from layerlab.checker.evidence import (
+from layerlab.dockerfile import Stage, parse
+from layerlab.exercise.evidence.model import (
     Answer,
     Copy,
     Distribution,
@@ -25,7 +26,6 @@ from layerlab.checker.evidence import (
     Running,
     Stop,
 )
-from layerlab.dockerfile import Stage, parse
 
 MB = 1_000_000
 BASE_ENVIRONMENT = ["PATH=/usr/local/bin:/usr/bin:/bin", "GPG_KEY=7169605F62C751356D054A26A821E680E5FA6305"]

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from layerlab import exercise
+from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 from tests.documents import DOCUMENTS, Document
 from tests.unit.command_lines import explains
@@ -58,7 +58,7 @@ def test_links_of_a_workspace_lead_somewhere_there() -> None:
     """What is copied into a workspace only links to what lies beside it."""
     for document in (one for name, one in DOCUMENTS.items() if name.startswith("exercise/")):
         for link in document.links():
-            assert urlsplit(link).scheme or urlsplit(link).path in {"", *exercise.CONTENTS}, link
+            assert urlsplit(link).scheme or urlsplit(link).path in {"", *new_workspace.CONTENTS}, link
 
 
 def test_a_dead_link_is_seen(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ WITHOUT_ENGINE = [example for example in EVERY if not example.needs_engine]
 API = {
     "layerlab.bases": ["ensure", "is_on_stand_ins", "own_bases"],
     "layerlab.builder": ["build"],
-    "layerlab.checker": ["check"],
+    "layerlab.exercise": ["check"],
     "layerlab.compare": [],
     "layerlab.dockerfile": [],
     "layerlab.engine": ["connect"],
-    "layerlab.exercise": ["make"],
+    "layerlab.exercise.new_workspace": ["make"],
     "layerlab.image": [],
     "layerlab.notebook": [],
     "layerlab.plots": [],

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from layerlab import checker, exercise, image, notebook_exercise
+from layerlab import exercise as checker
+from layerlab import image, notebook_exercise
 from layerlab import notebook as lab
-from layerlab.checker import history
-from layerlab.checker.model import Verdict
 from layerlab.demo import images
 from layerlab.errors import ImageNotFound, UsageError
+from layerlab.exercise import history, new_workspace
+from layerlab.exercise.verdict import Verdict
 from layerlab.paths import ROOT
 from tests.unit.image_truth import file, saved, tar
 from tests.unit.verdicts import finding, verdict
@@ -41,7 +42,7 @@ class TestNew:
 
         assert folder == again == tmp_path / "my-image"
         assert (folder / "Dockerfile").read_text() == "FROM mine\n"
-        assert {path.name for path in folder.iterdir()} == set(exercise.CONTENTS)
+        assert {path.name for path in folder.iterdir()} == set(new_workspace.CONTENTS)
         first, second = capsys.readouterr().out.splitlines()
         assert first.startswith("my-image is ready: Dockerfile")
         assert second.startswith("my-image is there already")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerlab.checker.model import TASK_NAMES, Finding, Level, Result, Status, Verdict
+from layerlab.exercise.verdict import TASK_NAMES, Finding, Level, Result, Status, Verdict
 
 
 def finding(

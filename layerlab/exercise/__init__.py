@@ -1,0 +1,100 @@
+"""Judges a learner's Dockerfile, and explains.
+
+::
+
+    verdict = check(engine, Path("my-image"))
+    print(verdict.score, [task.status for task in verdict.tasks])
+
+``workspace`` looks at the folder, ``gather`` builds and runs it and puts the evidence together, the modules of
+``tasks`` judge it (pure functions of the evidence), ``show`` prints what they found.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from layerlab.engine import Engine
+from layerlab.exercise.evidence.gather import OnImage, gather
+from layerlab.exercise.evidence.model import Evidence
+from layerlab.exercise.tasks import (
+    artifacts,
+    build_stage,
+    command,
+    python_packages,
+    runtime_stage,
+    security,
+    system_packages,
+)
+from layerlab.exercise.verdict import Finding, Result, Verdict
+from layerlab.exercise.workspace import open_workspace
+from layerlab.ui.progress import Report, silent
+
+__all__ = ["Finding", "Result", "Verdict", "check", "judge"]
+
+_TASKS: Final = (
+    build_stage.judge,
+    system_packages.judge,
+    python_packages.judge,
+    runtime_stage.judge,
+    artifacts.judge,
+    security.judge,
+    command.judge,
+)
+_WORKED_EXAMPLE: Final = Finding(
+    "advice",
+    "This Dockerfile is the lab's own worked example, but for comments and blanks: it passes, and it says little "
+    "about what you have learnt.",
+    (
+        "Could you write it again from an empty file?",
+        "Start from the starter, and take one TODO after the other without looking at the example.",
+        "Each technique is taken apart in notebooks/03-a-multi-stage-image.ipynb.",
+    ),
+    "Dockerfile",
+    1,
+)
+
+
+def check(
+    engine: Engine,
+    folder: Path,
+    *,
+    report: Report = silent,
+    on_image: OnImage | None = None,
+    hardened: bool = True,
+) -> Verdict:
+    r"""Judge the Dockerfile in a folder.
+
+    It is built and run on the engine, under limits; nothing of that is left, however it ends.
+
+    Args:
+        engine: Where.
+        folder: The workspace.
+        report: Is told of each step.
+        on_image: Is given the learner's image (`layerlab.image.Image`) before it is removed.
+        hardened: Whether to try a hardened run as well, which is for advice only.
+
+    Raises:
+        UsageError: there is no such folder, or no Dockerfile in it.
+        EngineGone: the engine stopped answering.
+
+    >>> from layerlab.exercise.new_workspace import new_workspace as exercise
+    >>> workspace = exercise.make(folder).folder
+    >>> written = (workspace / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
+    >>> verdict = check(engine, workspace)
+    >>> verdict.score, verdict.image, verdict.tasks[0].findings[0].line
+    (0, None, 2)
+    """
+    began = time.monotonic()
+    evidence = gather(engine, open_workspace(folder, engine.platform), report, on_image, hardened=hardened)
+    return replace(judge(evidence), seconds=time.monotonic() - began)
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict that follows from the evidence."""
+    results = [judge_task(evidence) for judge_task in _TASKS]
+    if evidence.is_worked_example:
+        results[0] = replace(results[0], findings=(*results[0].findings, _WORKED_EXAMPLE))
+    return Verdict(evidence.image_id, tuple(results))

@@ -1,0 +1,175 @@
+"""Whose fault it is that a build failed: the Dockerfile's, the network's, the engine's, or a limit's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from layerlab.bases import registry
+from layerlab.builder import failures
+from layerlab.builder.adapted import frontend
+from layerlab.dockerfile import Dockerfile, copied_from
+from layerlab.errors import (
+    BaseImageError,
+    BuildTimeout,
+    ContextError,
+    DockerfileError,
+    LabError,
+    RegistryRefused,
+    StepFailed,
+)
+from layerlab.exercise.evidence.model import Trouble
+from layerlab.exercise.workspace import trouble_from
+from layerlab.ui.text import plain, shorten
+
+_NETWORK: Final = re.compile(rf"{failures.OFFLINE.pattern}|dial tcp|no such host|i/o timeout", re.IGNORECASE)
+_DISK: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_KILLED: Final = re.compile(
+    r"exit code:? 137\b|^(?:\S*: ?)?Killed\b|\bKilled$|Killed signal|signal 9|SIGKILL|[Cc](?:an't|annot) fork"
+    r"|[Ff]ork: .*(?:Resource temporarily unavailable|retry)|Resource temporarily unavailable|can't start new thread"
+    r"|[Oo]ut of memory|[Mm]emory exhausted|Cannot allocate memory|^MemoryError",
+    re.MULTILINE,
+)
+_MAX_LOG: Final = 4_000  # characters of the end of a log that are searched: lines may be as long as one likes
+_UNKNOWN_FLAG: Final = re.compile(r"unknown flag: -*([\w-]+)", re.IGNORECASE)
+_NEWER_FLAGS: Final = {
+    "ADD": {"checksum", "chmod", "exclude", "keep-git-dir", "link", "unpack"},
+    "COPY": {"chmod", "exclude", "link", "parents"},
+    "HEALTHCHECK": {"start-interval"},
+    "RUN": {"device", "mount", "network", "security"},
+}
+"""Flags that the builders of newer engines know."""
+_UPDATE: Final = "update Docker, or do without it here"
+
+
+def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Trouble:
+    """Whose fault an error of a build is, and on which line.
+
+    Args:
+        error: Why the build ended.
+        dockerfile: What was built, its lines as the learner's.
+        running: The line of the step that was running.
+    """
+    if isinstance(error, StepFailed):
+        return _step_failed(error)
+    if isinstance(error, DockerfileError):
+        return _refused(error, dockerfile)
+    if isinstance(error, BaseImageError):
+        return base_missing(error, dockerfile)
+    if isinstance(error, BuildTimeout):
+        where = f" while line {running} was running" if running else ""
+        message = f"{_first(error)}{where}. What to do: see why that step does not end."
+        return Trouble("limit", message, running)
+    if isinstance(error, ContextError):
+        return trouble_from("limit" if "too big" in str(error) else "workspace", error)
+    return trouble_from("engine", error, running)
+
+
+def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Trouble:
+    """An image that cannot be had. Only a registry that knows no such image puts the Dockerfile in the wrong."""
+    cause = re.search(r"\((.*)\)$", str(error))
+    says = cause[1] if cause else str(error)
+    missing = registry.classify(says) == "missing" or re.search("repository does not exist|name invalid", says)
+    at_fault = isinstance(error, RegistryRefused) and missing
+    line = _line_of_image(str(error), dockerfile)
+    trouble = trouble_from("dockerfile" if at_fault else "network", error, line)
+    return replace(trouble, message=trouble.message + _of_a_stage(line, dockerfile))
+
+
+def _of_a_stage(line: int | None, dockerfile: Dockerfile) -> str:
+    """For an image that is called as a stage might be, which stages there are: a sentence, or nothing."""
+    named = [name for number, name in _images(dockerfile) if number == line]
+    stages = [stage.name for stage in dockerfile.stages if stage.name]
+    wanted = next((name for name in named if not set(name) & set("/:@.")), None)
+    if wanted is None or not stages or wanted.lower() in stages:
+        return ""
+    known = ", ".join(shorten(name, 40) for name in stages[:5])
+    return f" If a stage was meant: none is called {shorten(wanted, 60)} here (there are: {known})."
+
+
+def _step_failed(error: StepFailed) -> Trouble:
+    said = f"{error.log[-_MAX_LOG:]}\n{error}"
+    if _DISK.search(said):
+        return Trouble(
+            "engine",
+            f"The engine's disk is full: {shorten(str(error), 300)}. What to do: make room (`docker system df` shows"
+            " what takes it) and check again.",
+            error.line,
+        )
+    if _KILLED.search(said):
+        return Trouble(
+            "limit",
+            f"{_first(error)}: it was ended by the limits of a check on memory or processes."
+            " What to do: see why this step needs so much.",
+            error.line,
+        )
+    if "no active sessions" in said:
+        return Trouble(
+            "dockerfile",
+            f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here."
+            " What to do: do without, or let the step also work without it (no `required`).",
+            error.line,
+        )
+    if _NETWORK.search(said):
+        return Trouble(
+            "network",
+            f"{_first(error)}: it did not get what it loads over the network."
+            " What to do: see whether builds on this engine are online, and check again.",
+            error.line,
+        )
+    return trouble_from("dockerfile", error, error.line)
+
+
+def _first(error: LabError) -> str:
+    return shorten(f"{str(error)[:1].upper()}{str(error)[1:]}", 400)
+
+
+def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Trouble:
+    """What the engine's own parser does not take."""
+    instruction = next(
+        (i for i in dockerfile.instructions if error.line and i.line <= error.line <= i.end_line), None
+    )
+    line = instruction.line if instruction else error.line or _line_of_quoted(str(error), dockerfile)
+    if failures.OLD_BUILDER in str(error):
+        return trouble_from("engine", error, line)
+    flag = _UNKNOWN_FLAG.search(str(error))
+    if flag and instruction and flag[1] in _NEWER_FLAGS.get(instruction.keyword, ()):
+        what = f"This engine's builder does not know {instruction.keyword} --{flag[1]}. What to do: {_UPDATE}."
+        return Trouble("engine", what, line)
+    return trouble_from("dockerfile", error, line)
+
+
+def _images(dockerfile: Dockerfile) -> Iterator[tuple[int, str]]:
+    """The images that a Dockerfile names, with the line that does."""
+    if found := frontend(dockerfile.text):
+        yield found
+    for stage in dockerfile.stages:
+        yield stage.line, stage.base
+        for instruction in stage.executed:
+            for name in copied_from(instruction):
+                yield instruction.written_on, name
+
+
+def _line_of_image(message: str, dockerfile: Dockerfile) -> int | None:
+    words = {_short(word) for word in re.split(r"[\s,()]+", message)}
+    return next((line for line, name in _images(dockerfile) if _short(name) in words), None)
+
+
+def _short(name: str) -> str:
+    """An image's name without what may be left out."""
+    short = name.partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
+    return short.removesuffix(":latest")
+
+
+def _line_of_quoted(message: str, dockerfile: Dockerfile) -> int | None:
+    """The instruction that holds what a message quotes, or the stage that it names."""
+    if found := re.search(r"on stage: (\S+)", message):
+        stage = dockerfile.find_stage(found[1]) or dockerfile.find_stage(found[1].removeprefix("stage-"))
+        return stage.line if stage else None
+    for quoted in re.findall(r'"([^"]+)"', plain(message)):
+        for instruction in dockerfile.instructions:
+            if quoted in instruction.text:
+                return instruction.line
+    return None

@@ -1,0 +1,220 @@
+"""Gathers the evidence about a workspace from an engine: builds, pictures and a running container, side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from layerlab import image
+from layerlab.builder.limits import limited_builder
+from layerlab.dockerfile import Dockerfile, Stage
+from layerlab.dockerfile.shell import commands
+from layerlab.engine import Engine
+from layerlab.errors import BaseImageError, LabError
+from layerlab.exercise.evidence import app_experiment, builds, container, snapshots
+from layerlab.exercise.evidence.builds import Outcome, Prepared
+from layerlab.exercise.evidence.model import Evidence, Fault, Picture, Rebuild, Running, Trouble
+from layerlab.exercise.evidence.single_stage_size import single_bytes
+from layerlab.exercise.workspace import Workspace
+from layerlab.ui.progress import Report, Step
+
+_HARDENED_WAIT: Final = 10.0  # seconds; it is advice only
+OnImage = Callable[[image.Image], None]
+_AT_ONCE: Final = 4  # the container, the hardened one, further builds, the single-stage image
+
+
+def gather(
+    engine: Engine,
+    workspace: Workspace,
+    report: Report,
+    on_image: OnImage | None = None,
+    *,
+    hardened: bool = True,
+) -> Evidence:
+    """All that can be found out about a workspace; nothing of it is left on the engine.
+
+    Args:
+        engine: Where it is built and run.
+        workspace: The learner's folder.
+        report: Is told of each step.
+        on_image: Is given the learner's image before it is removed.
+        hardened: Whether to try a hardened run as well, which is for advice only.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    evidence = Evidence(
+        dockerfile_name=workspace.dockerfile_name,
+        dockerfile=workspace.dockerfile,
+        context=workspace.context,
+        workspace=workspace.files,
+        requirements=workspace.requirements,
+        trouble=workspace.trouble,
+        level=workspace.level,
+        is_worked_example=workspace.is_worked_example,
+    )
+    if workspace.dockerfile is None or workspace.sent is None:
+        return evidence
+    relay = _Relay(report)
+    with (
+        builds.removing_images(engine) as labels,
+        limited_builder(engine),
+        builds.prepare(engine, workspace, labels, relay) as prepared,
+    ):
+        outcome = builds.build_final(engine, prepared, relay)
+        evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, trouble=outcome.trouble)
+        if outcome.image_id is None:
+            return evidence
+        evidence = replace(evidence, image_id=outcome.image_id)
+        work = _Work(engine, workspace, prepared, outcome, relay, hardened)
+        return _look(work, evidence, workspace.dockerfile, on_image)
+
+
+@dataclass(frozen=True)
+class _Relay:
+    """Passes reports on from several threads; once the check has ended, it ends whatever still reports."""
+
+    listener: Report
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, step: Step) -> None:
+        if self.ended.is_set():
+            raise _Ended
+        self.listener(step)
+
+
+class _Ended(Exception):
+    """The check has been given up: Ctrl-C, or another part of it failed."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one check works on."""
+
+    engine: Engine
+    workspace: Workspace
+    prepared: Prepared
+    outcome: Outcome
+    relay: _Relay
+    hardened: bool
+
+
+@contextmanager
+def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
+    """Threads that end soon after an exception has left the block: with the next thing that they report."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="layerlab-check") as pool:
+        try:
+            yield pool
+        except BaseException:
+            relay.ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnImage | None) -> Evidence:
+    image_id = str(work.outcome.image_id)
+    with _side_by_side(work.relay) as pool:
+        ran = pool.submit(container.observe, work.engine, image_id, report=work.relay)
+        hardened = pool.submit(_observe_hardened, work, image_id)
+        built = pool.submit(_build_more, work, dockerfile)
+        single = pool.submit(single_bytes, work.engine, work.workspace.level, report=work.relay)
+        stages, final, rebuilt = built.result()
+        size, why_no_size = _or_trouble(single)
+        running = _with_hardened(ran.result(), hardened)
+    if running.hurried and container.is_busy():
+        # What went on beside it may be why it was late.
+        running = replace(
+            container.observe(work.engine, image_id, report=work.relay),
+            hardened=running.hardened,
+            hardened_why=running.hardened_why,
+        )
+    if on_image is not None:
+        on_image(image.read(work.engine, image_id, dockerfile=dockerfile))
+    return replace(
+        evidence,
+        image=final,
+        stages=stages,
+        system_installs=snapshots.system_installs([*stages.values(), final]),
+        rebuild=rebuilt,
+        running=running,
+        single_bytes=size,
+        trouble=why_no_size,
+    )
+
+
+def _build_more(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Picture], Picture, Rebuild]:
+    """The pictures, and the rebuild after them: at the same time, builds of the same steps blur what was cached."""
+    stages, final = _pictures(work, dockerfile)
+    return stages, final, _rebuild(work, dockerfile)
+
+
+def _rebuild(work: _Work, dockerfile: Dockerfile) -> Rebuild:
+    by_line = {instruction.line: instruction for instruction in dockerfile.instructions}
+
+    def installs_python(line: int) -> bool:
+        return line in by_line and commands.installs_python(dockerfile, by_line[line], work.workspace.context)
+
+    def told(step: Step) -> None:
+        work.relay(replace(step, key=f"again {step.key}", title=f"after a change of the app: {step.title}"))
+
+    return app_experiment.rebuild(work.engine, work.prepared, installs_python, told)
+
+
+def _pictures(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Picture], Picture]:
+    """The pictures of the stages that ran, by label, and of the final one; each needs those that it copies from."""
+    final = dockerfile.target()
+    ran = set(work.outcome.ran_stages)
+    taken: dict[str, Picture] = {}
+    for stage in dockerfile.needed(final):
+        if stage != final and stage.label in ran:
+            built = builds.build_stage(work.engine, work.prepared, stage, work.relay)
+            taken[stage.label] = _picture(work, built, dockerfile, stage, taken)
+    image_id = str(work.outcome.image_id)
+    return taken, _picture(work, image_id, dockerfile, final, taken, with_copies=True)
+
+
+def _picture(
+    work: _Work,
+    image_id: str,
+    dockerfile: Dockerfile,
+    stage: Stage,
+    others: dict[str, Picture],
+    *,
+    with_copies: bool = False,
+) -> Picture:
+    taken = snapshots.take(
+        work.engine,
+        image_id,
+        dockerfile,
+        stage,
+        others,
+        context=work.workspace.context,
+        labels=work.prepared.labels,
+        with_copies=with_copies,
+    )
+    # What only the way to the engine has added is nothing of the learner's.
+    return replace(taken, files=tuple(file for file in taken.files if not file.path.endswith(f"/{builds.SENT_NAME}")))
+
+
+def _observe_hardened(work: _Work, image_id: str) -> tuple[bool | None, str]:
+    if not work.hardened:
+        return None, ""
+    return container.observe_hardened(work.engine, image_id, wait=_HARDENED_WAIT)
+
+
+def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) -> Running:
+    answers, why = hardened.result()
+    return replace(running, hardened=answers, hardened_why=why)
+
+
+def _or_trouble(single: Future[int]) -> tuple[int | None, Trouble | None]:
+    """The single-stage image's size, or whose fault it is that nothing can be compared with."""
+    try:
+        return single.result(), None
+    except LabError as error:
+        fault: Fault = "network" if isinstance(error, BaseImageError) else "engine"
+        return None, Trouble(fault, f"The single-stage image could not be had to compare with: {error.one_line}")

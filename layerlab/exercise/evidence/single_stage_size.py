@@ -1,0 +1,83 @@
+"""The size of the single-stage image of the same level, which a solution has to halve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from layerlab import bases, image
+from layerlab.builder import build
+from layerlab.demo import images
+from layerlab.engine import Engine
+from layerlab.engine.leftovers import removing_images
+from layerlab.engine.locks import exclusive
+from layerlab.errors import ImageNotFound
+from layerlab.exercise import new_workspace
+from layerlab.paths import cache_directory
+from layerlab.ui.progress import Report, silent
+
+_NAME: Final = "Dockerfile.single"
+_MOST: Final = 8  # sizes that are remembered
+
+
+def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
+    """What the layers of the single-stage image of this level store, bytes.
+
+    It is remembered for as long as what it is built from stays the same, the base images included. Level 1's is the
+    lab's own image; where none of a level is here, one is built, and removed once it has been measured.
+
+    Raises:
+        BaseImageError, BuildError, ImageError, EngineError: it cannot be had.
+    """
+    # One at a time: two checks that build it at once would build, and remove, the same image.
+    with exclusive("single-stage"), tempfile.TemporaryDirectory(prefix="layerlab-single-") as scratch:
+        folder = Path(scratch) / "workspace"
+        new_workspace.make(folder, level=level)
+        bases.ensure(engine, report=report)
+        key = _key(engine, folder)
+        known = _remembered()
+        size = known.pop(key, None) or (_own(engine) if level == 1 else None) or _measured(engine, folder, report)
+        latest = [*known.items(), (key, size)][-_MOST:]
+        with suppress(OSError):  # a cache that cannot be written: it is measured again next time
+            _file().write_text(json.dumps(dict(latest)))
+        return size
+
+
+def _own(engine: Engine) -> int | None:
+    try:
+        return image.read(engine, str(images.find(engine, "single").id)).total_bytes
+    except ImageNotFound:
+        return None
+
+
+def _measured(engine: Engine, folder: Path, report: Report) -> int:
+    with removing_images(engine) as labels:
+        built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report)
+        return image.read(engine, built.image_id).total_bytes
+
+
+def _key(engine: Engine, folder: Path) -> str:
+    """Stands for all that decides the size: the recipe, what it installs, and the bases on this engine."""
+    digest = hashlib.sha256()
+    for path in (folder / _NAME, folder / "requirements.txt"):
+        digest.update(path.read_bytes())
+    for name in sorted(bases.BASES):
+        digest.update(str(engine.client.images.get(name).id).encode())
+    return digest.hexdigest()
+
+
+def _file() -> Path:
+    return cache_directory() / "single-stage-bytes.json"
+
+
+def _remembered() -> dict[str, int]:
+    try:
+        known = json.loads(_file().read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    known = known if isinstance(known, dict) else {}
+    return {key: size for key, size in known.items() if type(size) is int and size > 0}

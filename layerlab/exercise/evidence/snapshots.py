@@ -1,0 +1,166 @@
+"""Pictures of images: which stage and line made what, where it came from, and what is stored twice."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerlab import image as images
+from layerlab.dockerfile import Dockerfile, Stage
+from layerlab.engine import Engine
+from layerlab.exercise.evidence import system_installs as installs
+from layerlab.exercise.evidence.model import File, Layer, Picture, SystemInstall
+from layerlab.image.filesystem import NEVER, Filesystem
+from layerlab.image.index import Content
+from layerlab.image.layer import KINDS
+from layerlab.image.store import file_reader as files
+from layerlab.xray.provenance import copies, layer_history
+from layerlab.xray.provenance.layer_history import Lineage
+from layerlab.xray.provenance.origins import Origins
+
+
+def take(
+    engine: Engine,
+    image_id: str,
+    dockerfile: Dockerfile,
+    stage: Stage,
+    others: Mapping[str, Picture],
+    *,
+    context: Mapping[str, bytes] | None = None,
+    labels: Mapping[str, str] | None = None,
+    with_copies: bool = False,
+) -> Picture:
+    """Look at the image of one stage, which was built from this Dockerfile just now.
+
+    Args:
+        engine: That has the image.
+        image_id: Its id.
+        dockerfile: What it was built from.
+        stage: The stage that it is the image of.
+        others: The pictures of the stages that this one takes something from, by label.
+        context: The build context, by path relative to it: a file of the image that has the bytes of one of these
+            comes from there, even if a RUN has put it where it is.
+        labels: For images that have to be built on the way, from `removing_images`.
+        with_copies: Whether to look for what is stored twice, which reads files.
+
+    Raises:
+        ImageNotFound: there is no such image.
+        ArchiveError: the image is damaged, or hostile.
+        EngineGone: the engine stopped answering.
+    """
+    image = images.read(engine, image_id)
+    content = image.content
+    traced = layer_history.trace(engine, content, dockerfile, stage, labels or {})
+    reader = files.of(engine, image)
+    merged = content.merged
+    start = int(merged.starts[traced.base_layers])
+    below = np.arange(start)
+    visible = merged.gone_by == NEVER
+    traced_others = {label: picture.traced for label, picture in others.items() if picture.traced}
+    origins = Origins(reader, traced, dockerfile, traced_others, context or {})
+    shown_by_base = below[(merged.gone_by[:start] == NEVER) | (merged.gone_by[:start] >= traced.base_layers)]
+    return Picture(
+        stage=stage.label,
+        config=content.config.get("config") or {},
+        base_config=traced.base_config,
+        history=traced.history,
+        layers=tuple(_layers(content, traced)),
+        files=tuple(_files(merged, np.arange(start, len(merged.paths)))),
+        base_files=Files(merged, below[visible[:start]]),
+        total_bytes=sum(content.layer_bytes),
+        copies=copies.find(reader, traced.base_layers) if with_copies else (),
+        origins=lambda file: origins.at(file.layer, file.path),
+        contents=reader.read,
+        links=reader.target,
+        base_image_files=Files(merged, shown_by_base),
+        system_installs=installs.find(reader, traced),
+        traced=origins,
+    )
+
+
+def system_installs(pictures: Iterable[Picture]) -> tuple[SystemInstall, ...]:
+    """The RUNs of all these stages that install system packages; one that several stages share counts once."""
+    found = {(install.stage, install.line): install for picture in pictures for install in picture.system_installs}
+    return tuple(sorted(found.values(), key=lambda install: install.line))
+
+
+@dataclass(frozen=True, eq=False)
+class Files(Mapping[str, File]):
+    """Entries of an image by path, described when they are asked for: a base image has tens of thousands.
+
+    Attributes:
+        merged: All entries of the image.
+        indexes: Of those that are in here, each of another path.
+    """
+
+    merged: Filesystem
+    indexes: NDArray[np.int64]
+
+    def __getitem__(self, path: str) -> File:
+        """The entry at this path."""
+        if "_all" in self.__dict__:
+            return self._all[path]
+        index = self._by_path[path]
+        return next(_files(self.merged, np.array([index], dtype=np.int64)))
+
+    def __contains__(self, path: object) -> bool:
+        """Whether there is an entry at this path."""
+        return path in self._by_path
+
+    def __iter__(self) -> Iterator[str]:
+        """The paths."""
+        return iter(self._all)  # who asks for all paths asks for the entries next
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.indexes)
+
+    def items(self) -> ItemsView[str, File]:
+        """Paths and entries."""
+        return self._all.items()
+
+    def values(self) -> ValuesView[File]:
+        """The entries."""
+        return self._all.values()
+
+    @cached_property
+    def _by_path(self) -> dict[str, int]:
+        paths = self.merged.paths
+        return {paths[index]: index for index in self.indexes.tolist()}
+
+    @cached_property
+    def _all(self) -> dict[str, File]:
+        return {file.path: file for file in _files(self.merged, self.indexes)}
+
+
+def _files(merged: Filesystem, indexes: NDArray[np.int64]) -> Iterator[File]:
+    # A further name of an inode has no bytes of its own.
+    stored = np.where(merged.inodes[indexes] == indexes, merged.sizes[indexes], 0)
+    columns = (
+        stored,
+        merged.modes[indexes],
+        merged.uids[indexes],
+        merged.gids[indexes],
+        merged.layers[indexes],
+        merged.gone_by[indexes] == NEVER,
+    )
+    paths = map(merged.paths.__getitem__, indexes.tolist())
+    kinds = map(KINDS.__getitem__, merged.kinds[indexes].tolist())
+    return map(File, paths, kinds, *(column.tolist() for column in columns))
+
+
+def _layers(content: Content, traced: Lineage) -> Iterator[Layer]:
+    """The layers; what is above the base but tied to no instruction belongs to the stage itself."""
+    for index, (words, size) in enumerate(zip(content.instructions, content.layer_bytes, strict=True)):
+        step = traced.steps.get(index)
+        if index < traced.base_layers:
+            yield Layer(index, None, None, " ".join(words.split()), size)
+        elif step is None:
+            yield Layer(index, traced.stages[-1].label, None, " ".join(words.split()), size)
+        else:
+            written = step.instruction.summary if step.instruction else " ".join(words.split())
+            yield Layer(index, step.stage.label, step.line, written, size)

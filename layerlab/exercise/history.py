@@ -1,0 +1,164 @@
+"""What is remembered of a workspace from one check to the next: how its tasks stood, and which hints were asked for.
+
+It is only ever shown. A verdict never depends on it: it may be lost, damaged or deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from layerlab.exercise.verdict import Finding, Result, Status, Verdict
+from layerlab.exercise.words import HINTS
+from layerlab.paths import cache_directory
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a task stood: its status, and how many errors it had."""
+
+    status: Status
+    errors: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is known of a workspace.
+
+    Attributes:
+        tasks: How each task stood at the last check, by its number; empty before the first one.
+        hints: How many hints have been shown, by `hint_key`.
+    """
+
+    tasks: Mapping[int, Standing] = field(default_factory=dict)
+    hints: Mapping[str, int] = field(default_factory=dict)
+
+    def shown(self, task: Result, finding: Finding) -> tuple[str, ...]:
+        """The hints of a finding that were asked for."""
+        return finding.hints[: self.hints.get(hint_key(task, finding), 0)]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A task that stands differently now."""
+
+    task: int
+    before: Standing
+    after: Standing
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it got better."""
+        if "pass" in (self.before.status, self.after.status):
+            return self.after.status == "pass"
+        return self.after.errors < self.before.errors
+
+    @property
+    def in_words(self) -> str:
+        """Such as ``task 3 passes now``."""
+        if self.after.status == "pass":
+            return f"task {self.task} passes now"
+        if self.before.status == "pass":
+            return (
+                f"task {self.task} {'does not pass' if self.after.status == 'fail' else 'cannot be judged'} any more"
+            )
+        left = f"{self.after.errors} error{'' if self.after.errors == 1 else 's'}"
+        return f"task {self.task} has {left} left of {self.before.errors}"
+
+
+def recall(folder: Path) -> Memory:
+    """What is remembered of a workspace; nothing where there is nothing, or nothing that can be read."""
+    try:
+        return _read(json.loads(_file(folder).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return Memory()
+
+
+def changes(memory: Memory, verdict: Verdict) -> tuple[Change, ...]:
+    """What got better or worse since the last check; nothing at the first one.
+
+    A task that fails as before is only mentioned if it has fewer errors now.
+    """
+    found = [
+        Change(task.id, memory.tasks[task.id], _standing(task)) for task in verdict.tasks if task.id in memory.tasks
+    ]
+    return tuple(change for change in found if _is_worth_telling(change))
+
+
+def remember(folder: Path, verdict: Verdict) -> None:
+    """Keep how the tasks stand now. Hints of findings that are settled are forgotten."""
+    present = {hint_key(task, finding) for task in verdict.tasks for finding in task.findings}
+    passed = tuple(f"{task.name} " for task in verdict.tasks if task.status == "pass")
+    hints = {
+        key: count for key, count in recall(folder).hints.items() if key in present or not key.startswith(passed)
+    }
+    _write(folder, Memory({task.id: _standing(task) for task in verdict.tasks}, hints))
+
+
+def reveal(folder: Path, task: Result, finding: Finding | None = None) -> Memory:
+    """Let one more hint be shown: of this finding, or of each of the task's that has one to give.
+
+    Advice has its turn when the task has no errors.
+
+    Returns:
+        What is remembered now.
+    """
+    memory = recall(folder)
+    errors = [one for one in task.findings if one.level == "error"]
+    asked = [finding] if finding else errors or list(task.findings)
+    keys = {hint_key(task, one) for one in asked}  # findings of one kind, on several lines, share their hints
+    hints = {**memory.hints, **{key: min(memory.hints.get(key, 0) + 1, HINTS) for key in keys}}
+    memory = Memory(memory.tasks, hints)
+    _write(folder, memory)
+    return memory
+
+
+def hint_key(task: Result, finding: Finding) -> str:
+    """The same for the same finding, on whichever line and with whatever figures it is met again."""
+    return f"{task.name} {hashlib.sha256(chr(0).join(finding.hints).encode()).hexdigest()[:16]}"
+
+
+def _standing(task: Result) -> Standing:
+    return Standing(task.status, sum(finding.level == "error" for finding in task.findings))
+
+
+def _is_worth_telling(change: Change) -> bool:
+    if change.before.status != change.after.status:
+        return "pass" in (change.before.status, change.after.status)
+    return change.after.status == "fail" and change.is_better
+
+
+def _file(folder: Path) -> Path:
+    """A file for each workspace, whatever path it is reached by."""
+    name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:32]
+    return cache_directory() / "checks" / f"{name}.json"
+
+
+def _read(document: Any) -> Memory:
+    statuses: dict[str, Status] = {"pass": "pass", "fail": "fail", "unknown": "unknown"}
+    tasks = {
+        int(number): Standing(statuses[one["status"]], int(one["errors"]))
+        for number, one in document["tasks"].items()
+    }
+    return Memory(tasks, {str(key): min(max(int(count), 0), HINTS) for key, count in document["hints"].items()})
+
+
+def _write(folder: Path, memory: Memory) -> None:
+    document = {
+        "tasks": {number: vars(standing) for number, standing in memory.tasks.items()},
+        "hints": dict(memory.hints),
+    }
+    # The check has been made: that it cannot be remembered (a full disk, a cache of somebody else's) spoils nothing.
+    with contextlib.suppress(OSError):
+        file = _file(folder)
+        file.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as fresh:
+            json.dump(document, fresh)
+        Path(fresh.name).replace(file)

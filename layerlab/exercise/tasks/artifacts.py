@@ -1,0 +1,207 @@
+"""Task 5: the final image takes the artifacts from a build stage, and nothing else."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from layerlab.dockerfile import words
+from layerlab.exercise import verdict
+from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.tasks import places
+from layerlab.exercise.tasks.common import (
+    BYTES,
+    CACHE,
+    MULTI_STAGE,
+    final_chain,
+    final_stage,
+    finding,
+    line_of,
+    listed,
+    megabytes,
+    unavailable,
+)
+from layerlab.exercise.tasks.context_files import strangers
+from layerlab.exercise.tasks.leftovers import Leftover, leftovers, tools_of_installation
+from layerlab.exercise.tasks.provenance import BUILD_STAGE, Provenance, Source, provenance
+from layerlab.exercise.verdict import Finding, Result
+
+TASK: Final = 5
+MOST_COPIED: Final = 10_000_000
+"""Bytes that the layers may store a second time."""
+
+_STAGE_HINTS: Final = (
+    "Which stage runs the command that installs the packages which the service imports?",
+    "Install them in the build stage, into one folder, and let the final stage take that folder and use it.",
+    f"COPY --from, and a virtual environment as the one folder that is copied: {MULTI_STAGE}.",
+)
+_EVERYTHING_HINTS: Final = (
+    "Which folders of the build stage does the service open while it runs?",
+    "Name these folders one by one; a copy of the whole filesystem ships everything that the build needed.",
+    f"COPY --from of one folder: {MULTI_STAGE}.",
+)
+_CONTEXT_HINTS: Final = (
+    "Which files of your folder does the service need while it runs?",
+    "Copy only these, or keep the others out of the build context, best by naming what may come in.",
+    f"COPY of single folders, and .dockerignore as an allow-list: {CACHE}.",
+)
+_LEFTOVER_HINTS: Final = (
+    "Does the running service ever open these files?",
+    "Leave them in a stage that does not ship, or let a mount lend them to the one command that needs them.",
+    f"What is copied and what is left behind: {MULTI_STAGE}; cache mounts: {CACHE}.",
+)
+_COPY_HINTS: Final = (
+    "Which files does this layer store that an earlier layer, or the base, had already?",
+    "A layer stores whole files: whatever owner or mode a file is to have, give it that when it is first stored.",
+    f"COPY --chown and --chmod, and the waste of each line: {BYTES}.",
+)
+
+
+def judge(evidence: Evidence) -> Result:
+    """Judge task 5."""
+    if evidence.image is None:
+        refuted = list(_dockerfile_alone(evidence))
+        return verdict.judge(TASK, refuted) if refuted else unavailable(TASK, evidence)
+    picture = evidence.image
+    found = provenance(evidence, picture, picture.visible)
+    findings = [
+        *_packages(evidence, found),
+        *_everything(evidence),
+        *_context(evidence, picture),
+        *_leftovers(evidence, picture),
+        *_copies(evidence, picture),
+    ]
+    failed = any(each.level == "error" for each in findings)
+    if not failed and {source.kind for source in found.used} == {"unknown"}:
+        message = "Where the installed packages come from could not be found out."
+        return verdict.judge(TASK, [*findings, *unavailable(TASK, evidence, message).findings], unknown=True)
+    return verdict.judge(TASK, findings)
+
+
+def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
+    """Where there is no image: a single stage takes nothing from another."""
+    if evidence.dockerfile and evidence.trouble and evidence.trouble.fault == "dockerfile":
+        final = evidence.dockerfile.target()
+        takes_from_image = any(each.flag("from") for each in final.instructions)
+        if not evidence.dockerfile.dependencies(final) and not takes_from_image:
+            message = "The final stage takes nothing from any other stage, so all that the build needs is shipped."
+            yield finding(evidence, "error", message, _STAGE_HINTS, final.line)
+
+
+def _packages(evidence: Evidence, found: Provenance) -> Iterator[Finding]:
+    """Packages that the service uses and that no build stage made."""
+    if not found.used:
+        message = (
+            "None of the packages of requirements.txt is in the image, so nothing that a build stage made is used."
+        )
+        yield finding(evidence, "error", message, _STAGE_HINTS, places.from_line(evidence))
+    for source, names in found.used.items():
+        if source.kind not in {BUILD_STAGE, "unknown"}:
+            message = f"{listed(names)} {_from(evidence, source)}, not from a build stage."
+            ignored = [name for name in names if name in found.ignored]
+            if ignored:
+                where = f"line {found.ignored_line} brings" if found.ignored_line else "the image also holds"
+                message += f" Those of {listed(ignored)} that {where} from a build stage are not used."
+            message += " What installs packages, and what it leaves behind, then belongs to the image that ships."
+            yield finding(evidence, "error", message, _STAGE_HINTS, source.line or places.from_line(evidence))
+
+
+def _from(evidence: Evidence, source: Source) -> str:
+    if source.kind == "final":
+        return f"were installed by line {source.line} in the final stage itself" if source.line else "were installed"
+    if source.kind == "context":
+        return "come from the build context"
+    return "come from an image that the Dockerfile takes as it is"
+
+
+def _everything(evidence: Evidence) -> Iterator[Finding]:
+    """COPY of a whole filesystem, of a stage that began with more than nothing."""
+    for stage in final_chain(evidence):
+        for each in stage.instructions:
+            reference = each.flag("from")
+            source = evidence.dockerfile.find_stage(reference) if reference and evidence.dockerfile else None
+            paths = [words.unquote(path) for path in each.arguments[:-1]]
+            if each.keyword not in {"COPY", "ADD"} or not reference or not any(_is_root(path) for path in paths):
+                continue
+            if source is None or _has_base(evidence, source.label):
+                message = (
+                    f"Line {each.line} copies the whole filesystem of {reference}: its base, its tools and all that "
+                    "the build left there are shipped, not the artifacts alone."
+                )
+                yield finding(evidence, "error", message, _EVERYTHING_HINTS, each.line)
+
+
+def _is_root(path: str) -> bool:
+    return posixpath.normpath(f"/{path}").lstrip("/") in {"", "*"}
+
+
+def _has_base(evidence: Evidence, label: str) -> bool:
+    picture = evidence.stages.get(label)
+    return picture is None or bool(picture.base_files)
+
+
+def _context(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+    by_line: dict[int | None, list[tuple[File, str]]] = defaultdict(list)
+    for file, path in strangers(evidence, picture):
+        by_line[line_of(picture, file)].append((file, path))
+    for line, found in by_line.items():
+        names = sorted({path for _, path in found})
+        files = [file for file, _ in found]
+        size = megabytes(sum(file.bytes for file in files))
+        where = f"line {line}" if line else "an instruction"
+        folder = posixpath.commonpath([posixpath.dirname(file.path) for file in files])
+        message = f"{listed(names, 4)} of the build context came with {where} to {folder} ({size})."
+        message += places.gone_but_stored(evidence, picture, files, size)
+        message += (
+            " The service needs the app and what starts it; other files may tell what was not meant to be told."
+        )
+        yield finding(evidence, "error", message, _CONTEXT_HINTS, line)
+
+
+def _leftovers(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+    for left in leftovers(picture):
+        yield _left(evidence, picture, left)
+    for file in tools_of_installation(picture):
+        what = f"{file.path} ({megabytes(file.bytes)}) {places.came_with(picture, file)}"
+        message = f"{what}; a running service installs nothing."
+        yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(picture, file))
+
+
+def _left(evidence: Evidence, picture: Picture, left: Leftover) -> Finding:
+    line = picture.layers[left.layer].line
+    largest = max(left.files, key=lambda file: file.bytes)
+    size = megabytes(left.bytes)
+    what = f"{len(left.files)} files of the build" if len(left.files) > 1 else "A file of the build"
+    message = f"{what} ({left.kind}, {size}), such as {largest.path}, came with line {line}."
+    message += places.gone_but_stored(evidence, picture, left.files, size)
+    message += " A build needs them, the service does not."
+    return finding(evidence, "error", message, _LEFTOVER_HINTS, line)
+
+
+def _copies(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+    """Bytes that layers store although the image had them already."""
+    total = sum(copy.bytes for copy in picture.copies)
+    if total <= MOST_COPIED:
+        return
+    by_layer: dict[int, int] = defaultdict(int)
+    for copy in picture.copies:
+        by_layer[copy.layer] += copy.bytes
+    order = sorted(by_layer, key=lambda number: -by_layer[number])
+    lines = [f"line {picture.layers[number].line} {megabytes(by_layer[number])}" for number in order]
+    of_largest = [copy for copy in picture.copies if copy.layer == order[0]]
+    largest = max(of_largest, key=lambda copy: copy.bytes)
+    again = sum(copy.bytes for copy in of_largest if copy.path == copy.of)
+    how = (
+        "stored again with another owner, mode or date"
+        if 2 * again > by_layer[order[0]]
+        else f"second copies, such as {largest.path} of {largest.of}"
+    )
+    message = (
+        f"{megabytes(total)} of what the image stores was there already, byte for byte ({listed(lines, 4)}): {how}. "
+        f"At most {megabytes(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
+    )
+    stage = final_stage(evidence)
+    line = picture.layers[order[0]].line or (stage.line if stage else None)
+    yield finding(evidence, "error", message, _COPY_HINTS, line)

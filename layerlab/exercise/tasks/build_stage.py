@@ -1,0 +1,306 @@
+"""Task 1: a proper build stage: named, with a pinned base, and the service uses what it made."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from layerlab.dockerfile import Dockerfile, Instruction, Stage, copied_from
+from layerlab.dockerfile.shell.commands import commands, python_install
+from layerlab.exercise import verdict
+from layerlab.exercise.evidence.model import Evidence, File, Origin, Picture
+from layerlab.exercise.tasks import common
+from layerlab.exercise.verdict import Finding, Result
+from layerlab.ui.text import shorten
+
+TASK: Final = 1
+_PLACEHOLDERS: Final = """
+    aaa abc alias another any anything asdf bar baz bbb bla blah blub ccc changeme default demo dockerfile dummy
+    eins example fixme foo foobar four first hello image img ipsum label layer lorem mystage myimage name new
+    none nothing number old one other part phase placeholder qux quux qwerty sample second some something stage
+    stageone stagetwo step stuff temp temporary test testing tests third thing three tmp todo two unknown
+    unnamed untitled whatever world xxx xyz yyy zzz my the and
+"""
+_LONGEST: Final = 40  # characters of a part of a name that are read: more might be read in very many ways
+_MADE_OF_PLACEHOLDERS: Final = re.compile(f"(?:{'|'.join(_PLACEHOLDERS.split())})+")
+"""One of them, or several joined, such as ``firststage``."""
+_FILES_LOOKED_AT: Final = 60  # of a distribution: all of one come by the same way
+
+
+@dataclass(frozen=True)
+class _Flaw:
+    """What a stage lacks."""
+
+    message: str
+    hints: tuple[str, str, str]
+
+
+_SHOWN: Final = (
+    f"A build stage and a COPY --from are shown in {common.MULTI_STAGE}, from the section “The build stage” on."
+)
+_NAME_HINTS: Final = (
+    "If you read only its name, would you know what the stage is there for?",
+    "Give the stage a name that says what it makes or does; COPY --from then reads like a sentence.",
+    f"Named stages (FROM ... AS ...) are shown in {common.MULTI_STAGE}.",
+)
+_BASE_HINTS: Final = (
+    "Which version of the base will this build take next month?",
+    "Name the version that you tested with, so that the same Dockerfile builds the same image later.",
+    f"Tags and digests of base images come up in {common.SINGLE_STAGE}, habit (1).",
+)
+_USE_HINTS: Final = (
+    "If you took that stage away, what would the running service miss?",
+    "Let the stage make what the service needs, and let the final stage take exactly that from it.",
+    _SHOWN,
+)
+
+
+def judge(evidence: Evidence) -> Result:
+    """Judge task 1."""
+    dockerfile, final = evidence.dockerfile, common.final_stage(evidence)
+    if dockerfile is None or final is None:
+        return common.unavailable(TASK, evidence)
+    others = [stage for stage in dockerfile.needed(final) if stage.index != final.index]
+    if not others and evidence.image is None and _is_unclear(dockerfile, final):
+        return common.unavailable(TASK, evidence)
+    if not others:
+        return verdict.judge(TASK, [_nothing_but_the_final_stage(evidence, dockerfile, final)])
+    flaws = {stage.label: list(_flaws(dockerfile, stage)) for stage in others}
+    if evidence.image is not None:
+        makers = _makers(evidence, evidence.image, dockerfile, final)
+        return verdict.judge(TASK, _with_image(evidence, evidence.image, others, flaws, makers))
+    if all(flaws.values()):
+        return verdict.judge(TASK, _as_findings(evidence, others, flaws, "error"))
+    return common.unavailable(TASK, evidence)
+
+
+def _with_image(
+    evidence: Evidence, image: Picture, others: list[Stage], flaws: Mapping[str, list[_Flaw]], makers: set[str]
+) -> list[Finding]:
+    used = [stage for stage in others if stage.label in makers]
+    if any(not flaws[stage.label] for stage in used):
+        return _as_findings(evidence, others, flaws, "advice")
+    if used:
+        return _as_findings(evidence, used, flaws, "error")
+    idle = next((stage for stage in others if not flaws[stage.label]), others[-1])
+    unused = common.finding(evidence, "error", _unused(evidence, image, idle), _USE_HINTS, idle.line)
+    return [unused, *_as_findings(evidence, others, flaws, "advice")]
+
+
+def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, final: Stage) -> Finding:
+    if len(dockerfile.stages) == 1:
+        message = (
+            "The Dockerfile has one stage only, so whatever is needed to build ships with the image: "
+            "compilers, caches and leftovers take space and help an attacker."
+        )
+        return common.finding(evidence, "error", message, _USE_HINTS, final.line)
+    idle = dockerfile.stages[final.index - 1] if final.index else dockerfile.stages[-1]
+    message = (
+        f"The final stage (line {final.line}) takes nothing from the stage {_called(idle)}, so BuildKit does not "
+        "even run it, and the image is that of a single stage."
+    )
+    return common.finding(evidence, "error", message, _USE_HINTS, idle.line)
+
+
+def _is_unclear(dockerfile: Dockerfile, final: Stage) -> bool:
+    """Whether a variable stands where the final stage names another one, which no builder replaces there."""
+    chain = dockerfile.needed(final)
+    return any("$" in name for stage in chain for each in stage.executed for name in copied_from(each))
+
+
+def _as_findings(
+    evidence: Evidence, stages: list[Stage], flaws: Mapping[str, list[_Flaw]], level: verdict.Level
+) -> list[Finding]:
+    return [
+        common.finding(evidence, level, flaw.message, flaw.hints, stage.line)
+        for stage in stages
+        for flaw in flaws[stage.label]
+    ]
+
+
+def _called(stage: Stage) -> str:
+    return f"“{shorten(stage.name, 60)}”" if stage.name else f"number {stage.index}, which has no name"
+
+
+def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[_Flaw]:
+    """What is wrong with a stage's name and base."""
+    if not stage.name:
+        yield _Flaw(
+            f"Stage number {stage.index} has no name: COPY --from={stage.index} says nothing to a reader, and means "
+            "another stage as soon as one is put before it.",
+            _NAME_HINTS,
+        )
+    elif not is_descriptive(stage.name):
+        yield _Flaw(
+            f"The name “{shorten(stage.name, 60)}” does not say what the stage is for; it needs three letters or "
+            "more and must not be a placeholder.",
+            _NAME_HINTS,
+        )
+    root: Stage = stage
+    while (below := dockerfile.base_stage(root)) is not None:
+        root = below
+    if not is_pinned(root.base):
+        where = "" if root is stage else f" (of the stage {_called(root)} on line {root.line}, which it builds on)"
+        yield _Flaw(
+            f"Its base {shorten(root.base, 80)}{where} names no version but the latest, so the same Dockerfile "
+            "may build something else tomorrow.",
+            _BASE_HINTS,
+        )
+
+
+def is_descriptive(name: str) -> bool:
+    """Whether a stage's name has three letters or more and says something."""
+    parts = [part for part in re.split(r"[-_.\d]+", name.lower()) if part]
+    meaningful = [
+        part
+        for part in parts
+        if len(part) > 1 and not _MADE_OF_PLACEHOLDERS.fullmatch(part[:_LONGEST]) and len(set(part)) > 1
+    ]
+    return sum(character.isalpha() for character in name) >= 3 and bool(meaningful)
+
+
+def is_pinned(reference: str) -> bool:
+    """Whether an image's reference names a digest, or a tag other than latest; `scratch` never changes."""
+    if "@" in reference or reference == "scratch":
+        return True
+    _, colon, tag = reference.rpartition("/")[2].partition(":")
+    return bool(colon and tag) and tag != "latest"
+
+
+def _makers(evidence: Evidence, image: Picture, dockerfile: Dockerfile, final: Stage) -> set[str]:
+    """The labels of the stages other than the final one that made something which the service uses."""
+    visible = image.visible
+    makers: set[str] = set()
+    lines: set[int] = set()  # of the final stage's RUNs that made something which the service uses
+    made_here: list[File] = []
+    for file in _used_files(evidence, visible):
+        origin = image.origins(file)
+        if origin.kind == "made" and origin.stage != final.label and origin.stage is not None:
+            makers.add(origin.stage)
+        elif origin.kind == "made" and origin.line is not None:
+            lines.add(origin.line)
+            made_here.append(file)
+    for stage in common.final_chain(evidence):
+        for instruction in stage.instructions:
+            if instruction.keyword == "RUN" and instruction.line in lines:
+                makers |= _through_wheels(evidence, dockerfile, stage, instruction) - {final.label}
+                makers |= _handed_on(evidence, dockerfile, stage, instruction, made_here) - {final.label}
+    return makers
+
+
+def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[File]:
+    """Files that the service runs with: its packages, itself, its interpreter and what that loads."""
+    installed = common.installed_distributions(evidence)
+    for name in installed:
+        if name in evidence.requirements or not evidence.requirements:
+            files = common.package_files(evidence, installed[name], visible)
+            code = [file for file in files if file.bytes and not _is_beside_the_point(file.path)]
+            yield from code[:_FILES_LOOKED_AT]
+    for folder in common.app_folders(evidence):
+        modules = (path for path in visible if posixpath.dirname(path) == folder and path.endswith((".py", ".pyc")))
+        yield from (visible[path] for path in modules)
+    running = evidence.running
+    if running and running.interpreter:
+        interpreter = running.interpreter
+        own = [interpreter.executable, *(f"{folder}/os.py" for folder in interpreter.path)]
+        for path in (*own, *interpreter.path):
+            target = _resolved(path, visible)
+            if target:
+                yield target
+    yield from common.bundles(evidence, visible)
+    if evidence.level == 2:
+        libraries = (path for path in visible if posixpath.basename(path).startswith("libpq.so"))
+        yield from (visible[path] for path in libraries if visible[path].kind == "file")
+
+
+def _is_beside_the_point(path: str) -> bool:
+    return path.endswith((".pyc", "/py.typed")) or ".dist-info/" in path
+
+
+def _resolved(path: str, visible: Mapping[str, File]) -> File | None:
+    """The regular file at a path."""
+    file = visible.get(path)
+    return file if file and file.kind == "file" else None
+
+
+def _sources(dockerfile: Dockerfile, instruction: Instruction) -> list[Stage]:
+    found = (dockerfile.find_stage(reference) for reference in copied_from(instruction))
+    return [stage for stage in found if stage]
+
+
+def _through_wheels(evidence: Evidence, dockerfile: Dockerfile, stage: Stage, run: Instruction) -> set[str]:
+    """The stages that made the wheels which a RUN installs."""
+    installs = [
+        install for command in commands(dockerfile, run, evidence.context) if (install := python_install(command))
+    ]
+    if not any(
+        install.offline or install.find_links or any(".whl" in word or "/" in word for word in install.packages)
+        for install in installs
+    ):
+        return set()
+    sources = _sources(dockerfile, run)
+    for copy in stage.instructions:
+        if copy.keyword == "COPY" and copy.line < run.line:
+            sources += _sources(dockerfile, copy)
+    return {
+        origin.stage
+        for source in sources
+        for origin in _origins_of(evidence.stages.get(source.label), ".whl")
+        if origin.stage is not None
+    }
+
+
+def _origins_of(picture: Picture | None, suffix: str) -> Iterator[Origin]:
+    if picture is not None:
+        for file in picture.files:
+            if file.visible and file.kind == "file" and file.path.endswith(suffix):
+                origin = picture.origins(file)
+                if origin.kind == "made":
+                    yield origin
+
+
+def _handed_on(
+    evidence: Evidence, dockerfile: Dockerfile, stage: Stage, run: Instruction, made: list[File]
+) -> set[str]:
+    """The stages from whose files, mounted or copied before, a RUN took what the service uses (cp, mv, tar ...)."""
+    wanted = {(posixpath.basename(file.path), file.bytes) for file in made if file.bytes > 500}
+    sources = _sources(dockerfile, run)
+    if not any(map(python_install, commands(dockerfile, run, evidence.context))):
+        before = (each for each in stage.instructions if each.keyword == "COPY" and each.line < run.line)
+        sources += [source for copy in before for source in _sources(dockerfile, copy)]
+    found: set[str] = set()
+    for source in sources:
+        picture = evidence.stages.get(source.label)
+        for file in picture.files if picture else ():
+            if (posixpath.basename(file.path), file.bytes) in wanted and file.visible and picture:
+                origin = picture.origins(file)
+                if origin.kind == "made" and origin.stage is not None:
+                    found.add(origin.stage)
+    return found
+
+
+def _unused(evidence: Evidence, image: Picture, stage: Stage) -> str:
+    """What to say of a stage that contributes nothing."""
+    came = [file for file in image.files if file.visible and stage.label in image.origins(file).through]
+    arrived = sum(file.bytes for file in came)
+    installed = common.installed_distributions(evidence)
+    lines = sorted(
+        {
+            origin.line
+            for name, distribution in installed.items()
+            if name in evidence.requirements
+            for file in common.package_files(evidence, distribution)[:1]
+            if (origin := image.origins(file)).line is not None
+        }
+    )
+    where = f" The packages that it does use come from line {lines[0]}." if lines else ""
+    if came:
+        much = f"{common.megabytes(arrived)} in {common.counted(len(came), 'file')}"
+        return (
+            f"{much} come from the stage {_called(stage)}, "
+            f"such as {shorten(came[0].path, 100)}, but the running service uses nothing that was made there.{where}"
+        )
+    return f"Nothing that was made in the stage {_called(stage)} reaches the running service.{where}"

@@ -1,0 +1,252 @@
+"""What several tasks need: findings with their place, evidence that is missing, and whose files are whose."""
+
+from __future__ import annotations
+
+import csv
+import posixpath
+import re
+from collections.abc import Mapping
+from email.parser import HeaderParser
+from typing import Final, Literal
+
+from layerlab.dockerfile import Stage
+from layerlab.exercise.evidence.model import Distribution, Evidence, File, Layer, Picture
+from layerlab.exercise.verdict import Finding, Result, judge
+from layerlab.ui.text import shorten
+
+SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"
+MULTI_STAGE: Final = "notebooks/03-a-multi-stage-image.ipynb"
+BYTES: Final = "notebooks/05-where-the-bytes-are.ipynb"
+CACHE: Final = "notebooks/06-the-build-cache.ipynb"
+PRODUCTION: Final = "notebooks/07-production.ipynb"
+
+SMALLEST_BUNDLE: Final = 100_000  # bytes
+_PACKAGE_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
+_PYTHON_CACHE: Final = re.compile(
+    r"(?P<folder>.*/\.cache/(?:pip|uv)"
+    r"|.*?(?=/(?:http-v2|selfcheck|archive-v\d+|wheels-v\d+|simple-v\d+|sdists-v\d+|built-wheels-v\d+)/))/.+"
+)
+_SYSTEM_FOLDERS: Final = frozenset(
+    {"/", "/etc", "/lib", "/opt", "/usr", "/usr/bin", "/usr/include", "/usr/lib", "/usr/local", "/usr/share", "/var"}
+    | {"/bin", "/include", "/usr/local/bin", "/usr/local/include", "/usr/local/lib", "/usr/libexec", "/root", "/home"}
+)
+_FAULTS: Final = {
+    "dockerfile": "the Dockerfile's",
+    "workspace": "that of a file in the workspace",
+    "engine": "the engine's, not the Dockerfile's",
+    "network": "the network's, not the Dockerfile's",
+    "limit": "that of a limit which the checker sets",
+}
+
+
+def finding(
+    evidence: Evidence,
+    level: Literal["error", "advice"],
+    message: str,
+    hints: tuple[str, str, str],
+    line: int | None = None,
+) -> Finding:
+    """A finding about a line of the Dockerfile (or about no place, without one)."""
+    return Finding(level, message, hints, evidence.dockerfile_name if line else None, line)
+
+
+def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
+    """The result of a task whose evidence could not be had; the finding says why and whose fault that is.
+
+    Args:
+        task: 1 to 7.
+        evidence: Its `trouble` says what happened.
+        message: What happened, where something else is missing than the image.
+    """
+    trouble = evidence.trouble
+    if message:
+        line = None
+    elif trouble:
+        message = f"{trouble.message} The fault is {_FAULTS[trouble.fault]}; without an image nobody can judge this."
+        line = trouble.line
+    else:
+        message, line = "There is no image to look at, so this task is not judged.", None
+    hints = (
+        "What does the last line say that `docker build` prints before it stops?",
+        "Mend that first, and check again: the tasks are judged by the image and by the container that runs it.",
+        f"How a build goes, step by step, is shown in {SINGLE_STAGE}.",
+    )
+    return judge(task, [finding(evidence, "error", message, hints, line)], unknown=True)
+
+
+def megabytes(count: int) -> str:
+    """Bytes in MB, 10^6 bytes, such as ``143 MB`` or ``0.4 MB``."""
+    value = count / 1e6
+    if value >= 9.95:
+        return f"{value:.0f} MB"
+    return f"{value:.1f} MB" if value >= 0.05 else f"{count / 1e3:.0f} kB" if count >= 500 else f"{count} bytes"
+
+
+def counted(number: int, thing: str) -> str:
+    """Such as ``1 package`` or ``3 packages``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def listed(names: list[str] | tuple[str, ...], limit: int = 3) -> str:
+    """The first few of some names, and how many there are besides."""
+    shown = ", ".join(shorten(name, 80) for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def final_stage(evidence: Evidence) -> Stage | None:
+    """The stage that is built; None if the Dockerfile does not parse."""
+    return evidence.dockerfile.target() if evidence.dockerfile else None
+
+
+def final_chain(evidence: Evidence) -> tuple[Stage, ...]:
+    """The final stage and the stages that it is FROM, itself first."""
+    chain: list[Stage] = []
+    stage = final_stage(evidence)
+    while stage and evidence.dockerfile:
+        chain.append(stage)
+        stage = evidence.dockerfile.base_stage(stage)
+    return tuple(chain)
+
+
+def layer_of(picture: Picture, file: File) -> Layer | None:
+    """The layer that stores a file."""
+    return picture.layers[file.layer] if 0 <= file.layer < len(picture.layers) else None
+
+
+def line_of(picture: Picture, file: File) -> int | None:
+    """The line of the Dockerfile that stored a file; None for one of the base."""
+    layer = layer_of(picture, file)
+    return layer.line if layer else None
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def image_distributions(picture: Picture, visible: Mapping[str, File] | None = None) -> tuple[Distribution, ...]:
+    """Every distribution whose ``.dist-info`` directory a container of an image sees, wherever it lies, by path.
+
+    Args:
+        picture: The image.
+        visible: Its `Picture.visible`, if it is at hand.
+    """
+    found: dict[str, Distribution] = {}
+    for path in picture.visible if visible is None else visible:
+        folder, _, name = path.rpartition("/")
+        if name not in {"METADATA", "RECORD", "WHEEL", "INSTALLER"} or not folder.endswith(".dist-info"):
+            continue
+        if "/_vendor/" not in folder and "/_vendored/" not in folder:
+            found.setdefault(folder, _distribution(picture, folder))
+    return tuple(found[folder] for folder in sorted(found))
+
+
+def python_cache(file: File) -> str | None:
+    """The cache of pip or uv that a file lies in, wherever that is; None if it lies in none.
+
+    Some indexes forbid that what they send is kept, so what pip notes about itself tells of a cache as well: with
+    another index, the same command leaves all that it downloads.
+    """
+    found = _PYTHON_CACHE.match(file.path) if file.kind == "file" and file.bytes else None
+    if found is None or "-packages/" in found["folder"] or file.path.endswith("/CACHEDIR.TAG"):
+        return None
+    return found["folder"] or "/"
+
+
+def package_folders(picture: Picture) -> tuple[str, ...]:
+    """The directories of the image, hidden ones included, in which Python packages lie, each with a slash at its end.
+
+    Whatever they are called, they hold ``.dist-info`` directories. One in a directory of the system does not make
+    packages of all that is there.
+    """
+    found = {
+        posixpath.dirname(file.path)
+        for file in picture.files
+        if file.path.endswith(".dist-info") and file.kind == "directory"
+    }
+    return tuple(f"{folder}/" for folder in sorted(found - _SYSTEM_FOLDERS))
+
+
+def _distribution(picture: Picture, folder: str) -> Distribution:
+    name, _, version = posixpath.basename(folder).removesuffix(".dist-info").partition("-")
+    metadata = picture.contents(None, f"{folder}/METADATA")
+    if metadata:
+        headers = HeaderParser().parsestr(metadata[:100_000].decode(errors="replace"))
+        name, version = str(headers.get("Name") or name), str(headers.get("Version") or version)
+    return Distribution(normalised(name), version, folder)
+
+
+def installed_distributions(evidence: Evidence) -> dict[str, Distribution]:
+    """The distributions that the service uses, by normalised name.
+
+    They are those that its own interpreter finds; where that could not be asked, those in a ``site-packages`` or
+    ``dist-packages`` directory of the image.
+    """
+    interpreter = evidence.running.interpreter if evidence.running else None
+    if interpreter is not None:
+        return dict(interpreter.distributions)
+    if evidence.image is None:
+        return {}
+    found: dict[str, Distribution] = {}
+    for distribution in image_distributions(evidence.image):
+        if posixpath.basename(posixpath.dirname(distribution.location)) in _PACKAGE_FOLDERS:
+            found.setdefault(distribution.name, distribution)
+    return found
+
+
+def package_files(
+    evidence: Evidence, distribution: Distribution, visible: Mapping[str, File] | None = None
+) -> tuple[File, ...]:
+    """The regular files of a distribution that a container of the final image sees.
+
+    Its RECORD tells which they are; without one: its ``.dist-info`` directory and the package of its name.
+
+    Args:
+        evidence: Of the image.
+        distribution: One of it.
+        visible: The image's `Picture.visible`, if it is at hand: it takes a while to make.
+    """
+    if evidence.image is None:
+        return ()
+    seen = evidence.image.visible if visible is None else visible
+    folder = posixpath.dirname(distribution.location)
+    record = evidence.image.contents(None, f"{distribution.location}/RECORD")
+    if record:
+        lines = record.decode(errors="replace").splitlines()
+        names = (next(csv.reader([line]), []) for line in lines if len(line) < 5000)
+        paths = [posixpath.normpath(posixpath.join(folder, row[0])) for row in names if row]
+    else:
+        module = f"{folder}/{distribution.name.replace('-', '_')}"
+        below = (f"{module}/", f"{distribution.location}/")
+        paths = [path for path in seen if path.startswith(below) or path == f"{module}.py"]
+    return tuple(seen[path] for path in paths if path in seen and seen[path].kind == "file")
+
+
+def bundles(evidence: Evidence, visible: Mapping[str, File]) -> tuple[File, ...]:
+    """Large files that a process or the image's command names: programs, and packages in one file such as a .pex."""
+    running, config = evidence.running, evidence.image.config if evidence.image else {}
+    words = {word for process in running.processes for word in process.command.split()[:20]} if running else set()
+    words |= {str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()}
+    found = (visible.get(word) for word in sorted(words))
+    return tuple(file for file in found if file and file.kind == "file" and file.bytes > SMALLEST_BUNDLE)
+
+
+def app_folders(evidence: Evidence) -> tuple[str, ...]:
+    """The folders of the final image that hold the app: most of the modules of the context's ``app/``.
+
+    Modules that were compiled and left without their source count too.
+    """
+    wanted = {
+        posixpath.basename(path).removesuffix(".py")
+        for path in (evidence.context or evidence.workspace)
+        if posixpath.dirname(path) == "app" and path.endswith(".py")
+    }
+    if evidence.image is None or not wanted:
+        return ()
+    modules: dict[str, set[str]] = {}
+    for path, file in evidence.image.visible.items():
+        folder, _, name = path.rpartition("/")
+        stem, _, suffix = name.partition(".")
+        if file.kind == "file" and stem in wanted and suffix.endswith(("py", "pyc")):
+            modules.setdefault(folder.removesuffix("/__pycache__"), set()).add(stem)
+    return tuple(sorted(folder for folder, stems in modules.items() if 2 * len(stems) > len(wanted)))

@@ -1,0 +1,77 @@
+"""Where in the Dockerfile a finding belongs, and how its place is told."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+
+from layerlab.dockerfile import Instruction, Stage
+from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.tasks.common import final_chain, line_of
+
+
+def from_line(evidence: Evidence) -> int | None:
+    """The line of the final stage's FROM."""
+    chain = final_chain(evidence)
+    return chain[0].line if chain else None
+
+
+def base_stage(evidence: Evidence) -> Stage | None:
+    """The stage whose FROM names the external base of the final image (or scratch)."""
+    chain = final_chain(evidence)
+    return chain[-1] if chain else None
+
+
+def final_instructions(evidence: Evidence) -> tuple[Instruction, ...]:
+    """The instructions that make the final image, those of the stages that it is FROM first."""
+    return tuple(each for stage in reversed(final_chain(evidence)) for each in stage.instructions)
+
+
+def last(evidence: Evidence, *keywords: str) -> Instruction | None:
+    """The last instruction of the final image with one of these keywords."""
+    return next((each for each in reversed(final_instructions(evidence)) if each.keyword in keywords), None)
+
+
+def instruction_at(evidence: Evidence, line: int | None) -> Instruction | None:
+    """The instruction that begins on a line."""
+    found = evidence.dockerfile.instructions if evidence.dockerfile else ()
+    return next((each for each in found if each.line == line), None)
+
+
+def came_with(picture: Picture, file: File) -> str:
+    """Such as ``came with line 14`` or ``came with the base image``."""
+    line = line_of(picture, file)
+    return f"came with line {line}" if line else "came with the base image"
+
+
+def gone_but_stored(evidence: Evidence, picture: Picture, files: Iterable[File], size: str) -> str:
+    """For files that a later layer hides, the sentence that says so; nothing if a container sees one of them."""
+    hidden = list(files)
+    if not hidden or any(file.visible for file in hidden):
+        return ""
+    first = hidden[0]
+    remover = _remover(evidence, picture, first)
+    who = f"line {remover}" if remover else "a later line"
+    line = line_of(picture, first)
+    where = f"the layer of line {line}" if line else "its own layer"
+    return f" {who[0].upper()}{who[1:]} removes that later, but {where} still stores it: {size}."
+
+
+def _remover(evidence: Evidence, picture: Picture, file: File) -> int | None:
+    """The line that hides a file: one that stores its path again, or the first that seems to remove it."""
+    for entry in picture.files:
+        if entry.layer > file.layer and entry.path == file.path:
+            return line_of(picture, entry)
+    seems = re.compile(r"\b(rm|rmdir|find|purge|remove|autoremove|del|uninstall|mv)\b")
+    names = [posixpath.basename(file.path), *_parents(file.path)]
+    later = [layer for layer in picture.layers if layer.index > file.layer and layer.line]
+    texts = {layer.line: getattr(instruction_at(evidence, layer.line), "text", layer.instruction) for layer in later}
+    removing = [line for line, text in texts.items() if text.startswith(("RUN", "run")) and seems.search(text)]
+    naming = [line for line in removing if any(name in texts[line] for name in names)]
+    return next(iter(naming or removing), None)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.strip("/").split("/")
+    return ["/" + "/".join(parts[:end]) for end in range(len(parts), 0, -1) if end > 1 or len(parts) <= 2]

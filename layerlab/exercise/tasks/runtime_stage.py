@@ -1,0 +1,155 @@
+"""Task 4: a smaller runtime stage, without what only building needs, and at most half of the single-stage image."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from layerlab.exercise import verdict
+from layerlab.exercise.evidence.model import Evidence, Picture
+from layerlab.exercise.tasks import places, toolchain
+from layerlab.exercise.tasks.common import (
+    BYTES,
+    MULTI_STAGE,
+    SINGLE_STAGE,
+    counted,
+    final_chain,
+    finding,
+    listed,
+    megabytes,
+    unavailable,
+)
+from layerlab.exercise.tasks.toolchain import Tool
+from layerlab.exercise.verdict import Finding, Result
+from layerlab.ui.text import shorten
+
+TASK: Final = 4
+_FULL: Final = re.compile(
+    r"(?:docker\.io/)?(?:library/)?(?:python|buildpack-deps|gcc|golang|rust|node)(?!.*(?:slim|alpine|-curl))(?:[:@].*)?"
+)
+_TOOL_HINTS: Final = (
+    "Which line of the final stage brings this, and what does the running service do with it?",
+    "Compile and install where the tools are, in a stage that does not ship; the final stage takes only the result.",
+    f"A build stage and COPY --from, on a slim base: {MULTI_STAGE}.",
+)
+_BASE_HINTS: Final = (
+    "What is in the base image of your final stage that the service never uses?",
+    "The final stage needs Python itself and nothing to build with; the build stage may have any base it likes.",
+    f"A slim base for the stage that ships: {MULTI_STAGE}; what the full one holds: {SINGLE_STAGE}.",
+)
+_SIZE_HINTS: Final = (
+    "Which layers of your image are the largest, and which line made each of them?",
+    "Look for what is stored and not needed: the base, tools, caches, second copies of the same files.",
+    f"The bytes of each line, and how to find waste: {BYTES}.",
+)
+
+
+def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
+    """What the Dockerfile alone refutes, where there is no image: a final stage on the full image."""
+    base = places.base_stage(evidence)
+    if base and evidence.trouble and evidence.trouble.fault == "dockerfile" and _FULL.fullmatch(base.base):
+        yield finding(
+            evidence,
+            "error",
+            f"The final stage is based on {base.base}, the full image with compilers and development files. "
+            "All of them would ship with the service.",
+            _BASE_HINTS,
+            base.line,
+        )
+
+
+def judge(evidence: Evidence) -> Result:
+    """Judge task 4."""
+    if evidence.image is None:
+        refuted = list(_dockerfile_alone(evidence))
+        return verdict.judge(TASK, refuted) if refuted else unavailable(TASK, evidence)
+    found = toolchain.tools(evidence.image)
+    findings = [*_base(evidence, found), *_layers(evidence, evidence.image, found)]
+    if evidence.single_bytes is not None:
+        findings += _size(evidence, evidence.image, evidence.single_bytes)
+    elif not any(each.level == "error" for each in findings):
+        message = "The single-stage image, whose half is the limit for yours, could not be built or measured here."
+        message += f" {evidence.trouble.message}" if evidence.trouble else ""
+        missing = unavailable(TASK, evidence, message)
+        return verdict.judge(TASK, [*findings, *missing.findings], unknown=True)
+    return verdict.judge(TASK, findings)
+
+
+def _base(evidence: Evidence, found: tuple[Tool, ...]) -> Iterator[Finding]:
+    """The base image, judged by what it holds."""
+    tools = sorted((t for t in found if t.layer is None and t.kind != "builder"), key=lambda tool: -tool.bytes)
+    if tools:
+        stage = places.base_stage(evidence)
+        name = stage.base if stage else "the base"
+        figures = listed([_called(tool) for tool in tools], 4)
+        yield finding(
+            evidence,
+            "error",
+            f"The final image is based on {name}, which is made to build things: it holds {figures}. A service that "
+            "runs needs none of that, and whoever breaks into it may use all of it.",
+            _BASE_HINTS,
+            stage.line if stage else None,
+        )
+
+
+def _layers(evidence: Evidence, picture: Picture, found: tuple[Tool, ...]) -> Iterator[Finding]:
+    """What the layers above the base bring, a finding for each line."""
+    by_layer: dict[int, list[Tool]] = defaultdict(list)
+    for tool in found:
+        if tool.layer is not None:
+            by_layer[tool.layer].append(tool)
+    for number, tools in by_layer.items():
+        line = picture.layers[number].line
+        tools.sort(key=lambda tool: -tool.bytes)
+        for is_error in (True, False):
+            some = [tool for tool in tools if (tool.kind != "builder") == is_error]
+            if some:
+                yield _brought(evidence, picture, some, line, is_error=is_error)
+
+
+def _brought(evidence: Evidence, picture: Picture, tools: list[Tool], line: int | None, *, is_error: bool) -> Finding:
+    files = {file.path: file for tool in tools for file in tool.files}
+    size = megabytes(sum(file.bytes for file in files.values()))
+    came = f"came with line {line}" if line else "came with the base"
+    message = f"{listed([_called(tool) for tool in tools], 5)} {came}"
+    message += f" ({size} in all)." if len(tools) > 1 else "."
+    message += places.gone_but_stored(evidence, picture, files.values(), size)
+    message += (
+        " Only building needs this: in a running service it is weight, and of use to whoever breaks in."
+        if is_error
+        else " It compiles nothing, but the service never uses it either."
+    )
+    return finding(evidence, "error" if is_error else "advice", message, _TOOL_HINTS, line)
+
+
+def _called(tool: Tool) -> str:
+    """Such as ``gcc-14, 143 MB``."""
+    if tool.kind == "headers":
+        first = min(file.path for file in tool.files)
+        such = f", such as {shorten(first, 80)}" if len(tool.files) > 1 else f", {shorten(first, 80)}"
+        return f"{counted(len(tool.files), 'C or C++ header')} in {tool.name} ({megabytes(tool.bytes)}{such})"
+    size = f" ({megabytes(tool.bytes)})" if tool.bytes >= 1000 else ""
+    return f"{tool.name}{size}"
+
+
+def _size(evidence: Evidence, picture: Picture, single: int) -> Iterator[Finding]:
+    if 2 * picture.total_bytes <= single:
+        return
+    base = sum(layer.bytes for layer in picture.layers if layer.is_base)
+    above = [layer for layer in picture.layers if not layer.is_base]
+    above.sort(key=lambda layer: -layer.bytes)
+    largest = above[0] if above else None
+    chain = final_chain(evidence)
+    line = largest.line if largest and largest.bytes > base else chain[-1].line if chain else None
+    parts = [f"its base {megabytes(base)}"] if base else []
+    parts += [f"line {layer.line} {megabytes(layer.bytes)}" for layer in above[:3] if layer.line and layer.bytes]
+    yield finding(
+        evidence,
+        "error",
+        f"The image stores {megabytes(picture.total_bytes)}, more than half of the single-stage image's "
+        f"{megabytes(single)} ({'; '.join(parts)}). Whatever is stored is pulled, kept and scanned wherever it runs.",
+        _SIZE_HINTS,
+        line,
+    )

@@ -1,0 +1,174 @@
+"""Task 6: no root, nothing that everybody may change, no secrets, no way back to root."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from layerlab.exercise import verdict
+from layerlab.exercise.evidence.model import Evidence, File, Picture, Running
+from layerlab.exercise.tasks import places, writable
+from layerlab.exercise.tasks.common import (
+    BYTES,
+    MULTI_STAGE,
+    PRODUCTION,
+    counted,
+    final_stage,
+    finding,
+    line_of,
+    listed,
+    megabytes,
+    unavailable,
+)
+from layerlab.exercise.tasks.secrets import Secret, build_arguments, secrets
+from layerlab.exercise.tasks.ways_to_root import ways_to_root
+from layerlab.exercise.verdict import Finding, Result
+from layerlab.ui.text import one_line, shorten
+
+TASK: Final = 6
+
+_ROOT_HINTS: Final = (
+    "As which user does each process of the running container run, and which instruction says so?",
+    "Let the image itself name a user without rights for whatever is started, and let nothing change it back.",
+    f"USER, and what an intruder can do without it: {PRODUCTION}.",
+)
+_WRITABLE_HINTS: Final = (
+    "Who has to change these files while the service runs?",
+    "Nobody, most often: reading is enough. What must be written belongs into a folder of its own.",
+    f"Permissions that are set while copying: {BYTES}; what a service needs to write: {PRODUCTION}.",
+)
+_SECRET_HINTS: Final = (
+    "Who can read this, once the image has been pushed?",
+    "What is secret comes to the service when it is started, and to a build only for the command that needs it.",
+    f"Variables given to `docker run`: {PRODUCTION}; what stays behind in a build stage: {MULTI_STAGE}.",
+)
+
+
+def judge(evidence: Evidence) -> Result:
+    """Judge task 6."""
+    if evidence.image is None:
+        return unavailable(TASK, evidence)
+    picture, running = evidence.image, evidence.running
+    findings = [
+        *_writable(evidence, picture),
+        *_secrets(evidence, picture),
+        *ways_to_root(evidence, picture),
+    ]
+    if running is None or not running.up or not running.processes:
+        return verdict.judge(TASK, [*findings, *_nobody_there(evidence, running).findings], unknown=True)
+    findings += [*_processes(evidence, picture, running), *_advice(evidence, picture, running)]
+    return verdict.judge(TASK, findings)
+
+
+def _nobody_there(evidence: Evidence, running: Running | None) -> Result:
+    message = "No process of the container stayed up, so nobody can tell as which user the service runs."
+    if running and running.trouble:
+        message += f" {running.trouble.message}"
+    return unavailable(TASK, evidence, message)
+
+
+def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
+    as_root = [process for process in running.processes if process.uid == 0]
+    if not as_root:
+        return
+    names = listed([shorten(process.command, 60) for process in as_root], 2)
+    user = str(picture.config.get("User") or "")
+    told = places.last(evidence, "USER")
+    started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
+    line: int | None
+    total = len(running.processes)
+    who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
+    message = f"{who} as root (UID 0): {names}."
+    name = user.partition(":")[0]
+    if told and name not in {"", "0", "root"} and name in _names_of_root(picture):
+        message += (
+            f" Line {told.line} names {one_line(user)}, and this image's /etc/passwd gives that name the UID 0."
+        )
+        line = told.line
+    elif name not in {"", "0", "root"}:
+        message += f" The image says USER {one_line(user)}, but what is started undoes it."
+        line = started.line if started else None
+    elif told:
+        message += f" That is what line {told.line} says."
+        line = told.line
+    elif started and len(as_root) < total:
+        message += (
+            f" No USER says otherwise, and what line {started.line} starts gives up root for a part of them only."
+        )
+        line = started.line
+    else:
+        message += " No USER says otherwise."
+        line = places.from_line(evidence)
+    message += " Whoever gets into the service is root in the container then, and may change all of it."
+    yield finding(evidence, "error", message, _ROOT_HINTS, line)
+
+
+def _names_of_root(picture: Picture) -> set[str]:
+    """The names that the image's /etc/passwd gives to UID 0."""
+    text = (picture.contents(None, "/etc/passwd") or b"").decode(errors="replace")
+    rows = [row.split(":") for row in text.splitlines()]
+    return {row[0] for row in rows if len(row) > 2 and row[2] == "0"}
+
+
+def _writable(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+    by_line: dict[int | None, list[File]] = defaultdict(list)
+    for file in writable.world_writable(evidence, picture):
+        by_line[line_of(picture, file)].append(file)
+    for line, files in by_line.items():
+        first = next((file for file in files if file.kind == "file"), files[0])
+        where = f"since line {line}" if line else "in this image"
+        message = (
+            f"Everybody may change {first.path} (mode {first.mode & 0o7777:o})"
+            + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+            + f" {where}. Whoever gets in as any user can put other code or settings there."
+        )
+        yield finding(evidence, "error", message, _WRITABLE_HINTS, line)
+
+
+def _secrets(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+    for secret in secrets(evidence, picture):
+        yield finding(evidence, "error", _leaked(evidence, picture, secret), _SECRET_HINTS, secret.line)
+    for name, line in build_arguments(evidence):
+        message = (
+            f"The default of ARG {shorten(name, 60)} looks like a secret. It is not in the image, "
+            "but in the Dockerfile and in the build cache, for whoever can read these."
+        )
+        yield finding(evidence, "advice", message, _SECRET_HINTS, line)
+
+
+def _leaked(evidence: Evidence, picture: Picture, secret: Secret) -> str:
+    what = f"{secret.what[0].upper()}{secret.what[1:]}"
+    message = f"{shorten(what, 200)} can be read by whoever has the image: it is {secret.where}."
+    return message + places.gone_but_stored(
+        evidence, picture, secret.files, megabytes(sum(file.bytes for file in secret.files))
+    )
+
+
+def _advice(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
+    if running.hardened is False:
+        why = f" ({shorten(running.hardened_why, 200)})" if running.hardened_why else ""
+        message = (
+            f"With a read-only root and without capabilities the service does not answer{why}. "
+            "It would be harder to abuse if it needed to write nowhere but in memory."
+        )
+        hints = (
+            "Which files does the service write when it starts?",
+            "Let it write into a folder that is in memory wherever the image runs, or not at all.",
+            f"What a hardened run takes away, and how a service copes with it: {PRODUCTION}.",
+        )
+        started = places.last(evidence, "CMD", "ENTRYPOINT")
+        yield finding(evidence, "advice", message, hints, started.line if started else None)
+    uids = frozenset(process.uid for process in running.processes) - {0}
+    own = writable.own(evidence, picture, uids)
+    if own:
+        more = f" and {counted(len(own) - 1, 'more file')} of the app, its packages or settings belong"
+        message = (
+            f"{own[0].path}"
+            + (more if own[1:] else " belongs")
+            + f" to the user that runs the service ({own[0].uid}), which could therefore change what it runs, or how."
+        )
+        stage = final_stage(evidence)
+        yield finding(
+            evidence, "advice", message, _WRITABLE_HINTS, line_of(picture, own[0]) or (stage.line if stage else None)
+        )

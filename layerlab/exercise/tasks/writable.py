@@ -1,0 +1,93 @@
+"""Files that every user of a container may change, and those that the service's own user may."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.tasks.common import app_folders, installed_distributions
+
+_OTHERS_WRITE: Final = 0o002
+_STICKY: Final = 0o1000
+_PACKAGES: Final = re.compile(r"/(?:site|dist)-packages(?:/|$)")
+_SHARED: Final = frozenset({"", "/", "/usr", "/usr/local"})
+
+
+def world_writable(evidence: Evidence, picture: Picture) -> tuple[File, ...]:
+    """The entries of the app, its packages and /etc that everybody may change.
+
+    Not symbolic links, sticky directories and empty files; nor what the base has just so.
+    """
+    guarded = Guarded(evidence, picture)
+    return tuple(
+        file
+        for file in picture.files
+        if file.visible
+        and file.mode & _OTHERS_WRITE
+        and _counts(file)
+        and not _is_bases(picture, file)
+        and (guarded.contains(file.path) or picture.origins(file).kind == "context")
+    )
+
+
+def own(evidence: Evidence, picture: Picture, uids: frozenset[int]) -> tuple[File, ...]:
+    """The files of the app and its packages that belong to one of these users, who therefore may change them."""
+    guarded = Guarded(evidence, picture)
+    return tuple(
+        file
+        for file in picture.files
+        if file.visible and file.kind == "file" and file.uid in uids and guarded.contains(file.path)
+    )
+
+
+def _counts(file: File) -> bool:
+    if file.kind == "directory":
+        return not file.mode & _STICKY
+    return file.kind == "file" and file.bytes > 0
+
+
+def _is_bases(picture: Picture, file: File) -> bool:
+    base = picture.base_files.get(file.path)
+    return base is not None and base.mode == file.mode and base.kind == file.kind
+
+
+class Guarded:
+    """The places that nobody but their owner should change: the app, its packages and /etc.
+
+    The folder that holds the app's counts too: whoever may write there may put another app in its place.
+    """
+
+    def __init__(self, evidence: Evidence, picture: Picture) -> None:
+        self._folders = {"/etc", *app_folders(evidence), *_environments(evidence, picture)}
+        self._single = {posixpath.dirname(folder) for folder in app_folders(evidence)} - {"", "/"}
+
+    def contains(self, path: str) -> bool:
+        """Whether this path is one of these places, or lies in one."""
+        if path in self._single or _PACKAGES.search(path):
+            return True
+        folder = path
+        while folder not in {"", "/"}:
+            if folder in self._folders:
+                return True
+            folder = posixpath.dirname(folder)
+        return False
+
+
+def _environments(evidence: Evidence, picture: Picture) -> Iterator[str]:
+    """The folders that hold Python packages: virtual environments, and wherever else the interpreter finds them."""
+    for file in picture.files:
+        if file.visible and posixpath.basename(file.path) == "pyvenv.cfg":
+            yield posixpath.dirname(file.path)
+    interpreter = evidence.running.interpreter if evidence.running else None
+    if interpreter and interpreter.prefix not in _SHARED:
+        yield interpreter.prefix
+    for distribution in installed_distributions(evidence).values():
+        folder = posixpath.dirname(distribution.location)
+        if folder not in _SHARED:
+            yield folder
+        scripts = posixpath.normpath(f"{folder}/../../../bin")
+        if _PACKAGES.search(folder) and scripts != "/bin":
+            yield scripts

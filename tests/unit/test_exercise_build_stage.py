@@ -1,0 +1,147 @@
+"""Task 1: a proper build stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from layerlab.dockerfile import parse
+from layerlab.exercise.evidence.model import Evidence, Origin, Trouble
+from layerlab.exercise.tasks.build_stage import is_descriptive, is_pinned, judge
+from tests.unit.checker_evidence import BUILT, GOOD, SITE, good
+
+
+def errors(evidence: Evidence) -> list[int | None]:
+    """The lines of the errors."""
+    return [finding.line for finding in judge(evidence).findings if finding.level == "error"]
+
+
+def test_a_stage_whose_packages_run_passes() -> None:
+    """A named stage on a pinned base whose packages the service uses is what is asked for."""
+    result = judge(good().evidence())
+    assert result.status == "pass"
+    assert not result.findings
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["build", "builder", "base", "deps", "wheels", "venv", "compile", "python-deps", "test-tools", "imagebase"],
+)
+def test_names_that_say_something(name: str) -> None:
+    """Usual names of build stages are descriptive."""
+    assert is_descriptive(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "a", "b1", "py3", "stage", "stage1", "stage-2", "foo", "tmp", "xxx", "xxxx", "my-stage", "temp_stage"),
+        *("firststage", "testimage1", "anything" * 1000),
+    ],
+)
+def test_names_that_say_nothing(name: str) -> None:
+    """Short names and placeholders, numbered or not, are none."""
+    assert not is_descriptive(name)
+
+
+@pytest.mark.parametrize(
+    ("reference", "pinned"),
+    [
+        ("python:3.13", True),
+        ("python@sha256:" + "0" * 64, True),
+        ("host:5000/python", False),
+        ("host:5000/python:3", True),
+        ("python", False),
+        ("python:latest", False),
+        ("scratch", True),
+    ],
+)
+def test_pinned_bases(reference: str, pinned: bool) -> None:
+    """A tag other than latest or a digest pins a base; a registry's port does not."""
+    assert is_pinned(reference) is pinned
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "copied"),
+    [
+        ("AS build", "AS stage1", "stage1"),
+        ("FROM python:3.13-slim-trixie AS build", "FROM python AS build", "build"),
+        ("FROM python:3.13-slim-trixie AS build", "FROM python:latest AS build", "build"),
+    ],
+)
+def test_a_bad_name_or_base_fails_on_its_line(old: str, new: str, copied: str) -> None:
+    """The stage that does the work needs a name that says something and a pinned base."""
+    text = GOOD.replace(old, new, 1).replace("--from=build", f"--from={copied}")
+    made = good(text)
+    for key in list(made.final.origins):
+        if made.final.origins[key].stage == "build":
+            made.final.origins[key] = Origin("made", copied, 5, (copied,))
+    assert errors(made.evidence()) == [1]
+
+
+def test_an_idle_builder_fails_although_its_marker_is_copied() -> None:
+    """What is installed in the final stage was not made in the builder, whatever else comes from there."""
+    made = good()
+    for key in list(made.final.origins):
+        made.final.origins[key] = Origin("made", "1", 8)
+    made.file("/marker", 8, origin=Origin("made", "build", 5, ("build",)))
+    result = judge(made.evidence())
+    assert result.status == "fail"
+    (finding,) = result.findings
+    assert finding.line == 1
+    assert "/marker" in finding.message
+
+
+def test_files_of_the_builders_base_do_not_count() -> None:
+    """Copying what the builder's base held already is no building."""
+    made = good()
+    for key in list(made.final.origins):
+        made.final.origins[key] = Origin("base", "build", 1, ("build",))
+    assert errors(made.evidence()) == [1]
+
+
+def test_wheels_installed_from_a_mount_count() -> None:
+    """Wheels that a stage made and the final stage installs offline are something that the service uses."""
+    text = """FROM python:3.13-slim-trixie AS wheels
+COPY requirements.txt .
+RUN pip wheel -w /wheels -r requirements.txt
+FROM python:3.13-slim-trixie
+RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-index --find-links=/wheels flask gunicorn
+COPY app app
+"""
+    made = good(text, copied=5, app=6)
+    for key in list(made.final.origins):
+        made.final.origins[key] = Origin("made", "1", 5)
+    made.file("/wheels/flask-3.1.3-py3-none-any.whl", 3, stage="wheels")
+    assert judge(made.evidence()).status == "pass"
+    idle = good(text, copied=5, app=6)
+    for key in list(idle.final.origins):
+        idle.final.origins[key] = Origin("made", "1", 5)
+    assert errors(idle.evidence()) == [1]
+
+
+@pytest.mark.parametrize(("run", "counts"), [("mv /tmp/venv /opt/venv", True), ("pip install -r /r.txt", False)])
+def test_what_the_final_stage_only_moves_was_made_before(run: str, *, counts: bool) -> None:
+    """A RUN that hands on copied files adds nothing of its own; one that installs does, though files are alike."""
+    text = GOOD.replace("/opt/venv /opt/venv", "/opt/venv /tmp/venv").replace("ENV PATH", f"RUN {run}\nENV PATH")
+    made = good(text, copied=9, app=12)
+    for name, version in (("flask", "3.1.3"), ("gunicorn", "27.0.1")):
+        made.package(name, version, 8, BUILT, site=SITE.replace("/opt", "/tmp"), visible=False)
+    for layer, path in list(made.final.origins):
+        if layer == made.final.layer_at(9):
+            made.final.origins[layer, path] = Origin("made", "1", 9)
+    assert errors(made.evidence()) == ([] if counts else [1])
+
+
+def test_without_an_image() -> None:
+    """One stage alone is refuted by the Dockerfile; anything else is unknown, with the trouble and its line."""
+    trouble = Trouble("network", "The base cannot be had.", 1)
+    single = Evidence(dockerfile=parse("FROM python:3.13\nRUN true\n"), trouble=trouble)
+    assert judge(single).status == "fail"
+    variable = parse("FROM python:3.13 AS build\nRUN true\nFROM python:3.13\nCOPY --from=$V /a /a\n")
+    assert judge(replace(single, dockerfile=variable)).status == "unknown"
+    unknown = judge(replace(single, dockerfile=parse(GOOD)))
+    assert unknown.status == "unknown"
+    assert unknown.findings[0].line == 1
+    assert "network" in unknown.findings[0].message

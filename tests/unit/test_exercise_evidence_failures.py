@@ -1,0 +1,156 @@
+"""Whose fault a failed build is, for errors that cannot be had from every engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from layerlab.dockerfile import parse
+from layerlab.errors import (
+    BaseImageError,
+    BuildTimeout,
+    ContextError,
+    DockerfileError,
+    EngineGone,
+    LabError,
+    RegistryRefused,
+    StepFailed,
+)
+from layerlab.exercise.evidence import failures
+
+DOCKERFILE = parse(
+    "# syntax=example.com/front:1\nFROM python:3.13-slim AS build\nRUN pip install x\n"
+    "COPY --link --from=ghcr.io/astral-sh/uv:0.9 /uv /\nRUN <<EOF\necho a\nEOF\nFROM docker.io/library/debian:nope\n"
+)
+
+
+def failed(log: str, code: int = 1) -> StepFailed:
+    """A RUN on line 3 that failed."""
+    what = f"line 3 of the Dockerfile failed with exit code {code}: RUN pip install x"
+    return StepFailed(what, remedy="read the end of its log", line=3, instruction="RUN pip install x", log=log)
+
+
+class TestSteps:
+    @pytest.mark.parametrize(
+        ("log", "fault"),
+        [
+            ("WARNING: Retrying ... Failed to establish a new connection: [Errno -3]\nERROR: no matching", "network"),
+            ("W: Temporary failure resolving 'deb.debian.org'\nE: Unable to locate package gcc", "network"),
+            ("error: error sending request for url (https://pypi.org/simple/): dns error", "network"),
+            ("curl: (6) Could not resolve host: example.com", "network"),
+            ("ERROR: Could not find a version that satisfies the requirement flaskk", "dockerfile"),
+            ("E: Unable to locate package gccc", "dockerfile"),
+            ("OSError: [Errno 28] No space left on device", "engine"),
+            ("gcc: fatal error: Killed signal terminated program cc1", "limit"),
+            ("Killed", "limit"),
+            ("tail: out of memory", "limit"),
+            ("Traceback (most recent call last):\nMemoryError", "limit"),
+            ("/bin/sh: 1: Cannot fork", "limit"),
+            ("sh: can't fork: Resource temporarily unavailable", "limit"),
+            ("make: killed by nobody, just wrong", "dockerfile"),
+            ("no active sessions", "dockerfile"),
+        ],
+    )
+    def test_log(self, log: str, fault: str) -> None:
+        """The end of a step's log tells whose fault it is."""
+        trouble = failures.explain(failed(log), DOCKERFILE, None)
+
+        assert (trouble.fault, trouble.line) == (fault, 3)
+
+    def test_exit_code(self) -> None:
+        """A step that was killed hit a limit, though it said nothing."""
+        assert failures.explain(failed("", 137), DOCKERFILE, None).fault == "limit"
+
+
+class TestImages:
+    @pytest.mark.parametrize(
+        ("error", "fault", "line"),
+        [
+            (
+                BaseImageError("the image example.com/front:1 is not here (dial tcp: no such host)", remedy=""),
+                "network",
+                1,
+            ),
+            (BaseImageError("the image ghcr.io/astral-sh/uv:0.9 is not here (dial tcp)", remedy=""), "network", 4),
+            (
+                RegistryRefused("the registry refuses the image debian:nope (debian:nope: not found)", remedy=""),
+                "dockerfile",
+                8,
+            ),
+            (
+                RegistryRefused(
+                    "the registry refuses the image debian:nope (pull access denied, repository does not exist or may"
+                    " require authorization)",
+                    remedy="",
+                ),
+                "dockerfile",
+                8,
+            ),
+            (
+                RegistryRefused("the registry refuses the image debian:nope (toomanyrequests: limit)", remedy=""),
+                "network",
+                8,
+            ),
+            (
+                RegistryRefused("the registry refuses the image debian:nope (500 Internal Server Error)", remedy=""),
+                "network",
+                8,
+            ),
+        ],
+    )
+    def test_missing(self, error: LabError, fault: str, line: int) -> None:
+        """Only an image that its registry does not know is the Dockerfile's fault; the line is that of its name."""
+        trouble = failures.explain(error, DOCKERFILE, None)
+
+        assert (trouble.fault, trouble.line) == (fault, line)
+
+    def test_misspelt_stage(self) -> None:
+        """What might be the name of a stage is held against those that there are."""
+        dockerfile = parse("FROM a:1 AS build\nFROM a:1\nCOPY --from=biuld /x /x\nCOPY --from=b/c /y /y\n")
+
+        misspelt = failures.explain(
+            BaseImageError("the image biuld:latest is not here", remedy="r"), dockerfile, None
+        )
+        image = failures.explain(BaseImageError("the image b/c:latest is not here", remedy="r"), dockerfile, None)
+
+        assert (misspelt.line, image.line) == (3, 4)
+        assert misspelt.message.endswith("If a stage was meant: none is called biuld here (there are: build).")
+        assert image.message.endswith("What to do: r.")
+
+
+class TestOthers:
+    @pytest.mark.parametrize(
+        ("error", "fault", "line"),
+        [
+            (DockerfileError("line 4 of the Dockerfile: Unknown flag: link", remedy="r", line=4), "engine", 4),
+            (DockerfileError("line 4 of the Dockerfile: Unknown flag: lnik", remedy="r", line=4), "dockerfile", 4),
+            (
+                DockerfileError(
+                    "line 6 of the Dockerfile: this engine's builder knows no heredocs", remedy="r", line=6
+                ),
+                "engine",
+                5,
+            ),
+            (
+                DockerfileError(
+                    "line 2 of the Dockerfile: this engine's builder does not know ${B%…}", remedy="r", line=2
+                ),
+                "engine",
+                2,
+            ),
+            (
+                DockerfileError("line 4 of the Dockerfile: --from takes no variables", remedy="r", line=4),
+                "dockerfile",
+                4,
+            ),
+            (DockerfileError("circular dependency detected on stage: build", remedy="r"), "dockerfile", 2),
+            (BuildTimeout("the build took longer than its limit of 600 s", remedy="r"), "limit", 3),
+            (ContextError("the build context is too big: 2000 MB", remedy="r"), "limit", None),
+            (ContextError("a in the build context cannot be read", remedy="r"), "workspace", None),
+            (EngineGone("the engine stopped answering", remedy="r"), "engine", 3),
+        ],
+    )
+    def test_fault_and_line(self, error: LabError, fault: str, line: int | None) -> None:
+        """Each error has its fault, and its line where it has one."""
+        trouble = failures.explain(error, DOCKERFILE, 3)
+
+        assert (trouble.fault, trouble.line) == (fault, line)
