@@ -23,8 +23,8 @@ import requests
 from benchmarks import programs
 from benchmarks.rows import Row, Setting
 from layerlab.errors import LabError
+from layerlab.jupyter.serve import free_port
 from layerlab.paths import ROOT
-from layerlab.serve import free_port
 
 NOT_COPIED: Final = shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".*_cache", ".hypothesis", "artifacts")
 PATIENCE: Final = 900  # seconds

@@ -13,7 +13,7 @@ from layerlab.commands.printing import print_comparison
 from layerlab.demo import build as making
 from layerlab.demo import images
 from layerlab.engine import Engine
-from layerlab.serve import serve
+from layerlab.jupyter.serve import serve
 from layerlab.ui import displays
 
 

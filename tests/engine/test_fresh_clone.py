@@ -24,8 +24,8 @@ import requests
 from benchmarks.start import NOT_COPIED
 from layerlab import bootstrap
 from layerlab.engine import Engine
+from layerlab.jupyter.serve import free_port
 from layerlab.paths import ROOT
-from layerlab.serve import free_port
 from tests.documents import DOCUMENTS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]

@@ -120,7 +120,7 @@ def pins(path: Path) -> list[str]:
 
 def test_notebooks_are_run_and_saved(beside: Path) -> None:
     """The outputs of a notebook that runs are saved; one that fails is said to, and its file stays as it was."""
-    line = block("docs/contributing.md", ".venv/bin/python -m layerlab.notebook_files")[0]
+    line = block("docs/contributing.md", ".venv/bin/python -m layerlab.jupyter.run_notebooks")[0]
     (beside / "notebooks").mkdir()
     right, wrong = beside / "notebooks" / "right.ipynb", beside / "notebooks" / "wrong.ipynb"
     for path, code in ((right, "print(6 * 7)"), (wrong, "1 / 0")):

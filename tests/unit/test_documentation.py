@@ -27,7 +27,9 @@ RUN_BY = {
     "curl ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
     "./lab test ...": "tests.unit.test_testing:TestParts.test_options_leave_parts_out",
     ".venv/bin/uv pip compile ...": "tests.engine.test_readme:test_the_pins_are_what_their_commands_make",
-    ".venv/bin/python -m layerlab.notebook_files ...": "tests.engine.test_readme:test_notebooks_are_run_and_saved",
+    ".venv/bin/python -m layerlab.jupyter.run_notebooks ...": (
+        "tests.engine.test_readme:test_notebooks_are_run_and_saved"
+    ),
     ".venv/bin/pytest": "tests.engine.test_fresh_clone:TestPinned.test_pytest",
     ".venv/bin/pytest --nbval ...": "tests.engine.test_fresh_clone:TestPinned.test_nbval",
     "cd notebooks && ../.venv/bin/jupyter lab": "tests.engine.test_fresh_clone:TestPinned.test_jupyter_lab",

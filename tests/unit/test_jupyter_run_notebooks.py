@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from layerlab.notebook_files import tidy
+from layerlab.jupyter.run_notebooks import tidy
 from layerlab.paths import ROOT
 
 FOLDER = ROOT / "notebooks"
@@ -212,7 +212,7 @@ class TestSavedOutputs:
             assert html.count("<table") == html.count("<caption ")
 
     def test_the_file_is_tidy(self, path: Path) -> None:
-        """It was saved by ``layerlab.notebook_files``: nothing in it belongs to one machine only."""
+        """It was saved by ``layerlab.jupyter.run_notebooks``: nothing in it belongs to one machine only."""
         notebook = read(path)
         again = copy.deepcopy(notebook)
         tidy(again)

@@ -1,6 +1,6 @@
 """Runs notebooks and saves their outputs, without what belongs to this machine only.
 
-python -m layerlab.notebook_files notebooks/*.ipynb
+python -m layerlab.jupyter.run_notebooks notebooks/*.ipynb
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ import requests
 from layerlab.engine import Engine
 from layerlab.engine.ownership import CONTAINER_LABEL
 from layerlab.errors import LabError
+from layerlab.jupyter.serve import _environment, free_port, is_taken, serve
 from layerlab.paths import ROOT
-from layerlab.serve import _environment, free_port, is_taken, serve
 
 PROGRAM = """
 import sys
-from layerlab import serve
+from layerlab.jupyter import serve
 from layerlab.engine import interrupts
 from layerlab.engine import connect
 interrupts.install(lambda: None)
