@@ -28,9 +28,10 @@ import pandas as pd
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.rows import Row, Setting
-from layerlab import chromium, image
+from layerlab import image
 from layerlab.engine import connection
 from layerlab.image import Image
+from layerlab.maintenance import chromium
 from layerlab.report.explorer import bundle
 from layerlab.report.explorer.data import packed
 from tests.browser.conftest import FLAGS

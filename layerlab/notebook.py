@@ -15,9 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from layerlab import cleaning, plots, service
 from layerlab import compare as comparison
-from layerlab import doctor as doctor_module
+from layerlab import plots, service
 from layerlab.builder import Build
 from layerlab.demo import build as making
 from layerlab.demo import images
@@ -25,6 +24,8 @@ from layerlab.engine import Engine, daemon
 from layerlab.exercise.panel import Panel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
+from layerlab.maintenance import clean
+from layerlab.maintenance import doctor as doctor_module
 from layerlab.notebook_code import show
 from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
 from layerlab.notebook_experiment import Experiment, experiment_on
@@ -392,7 +393,7 @@ def owned() -> pd.DataFrame:
     >>> "image" in set(lab.owned()["kind"])
     True
     """
-    rows = [(thing.kind, thing.name) for thing in cleaning.inventory(engine())]
+    rows = [(thing.kind, thing.name) for thing in clean.inventory(engine())]
     return pd.DataFrame(rows, columns=["kind", "name"], dtype="str")
 
 
@@ -405,8 +406,8 @@ def remove(names: Collection[str]) -> pd.DataFrame:
     >>> lab.remove(["nothing of the lab's has this name"]).empty
     True
     """
-    chosen = [thing for thing in cleaning.inventory(engine()) if thing.name in names]
-    rows = [vars(cleaning.remove(engine(), thing)) for thing in chosen]
+    chosen = [thing for thing in clean.inventory(engine()) if thing.name in names]
+    rows = [vars(clean.remove(engine(), thing)) for thing in chosen]
     return pd.DataFrame(rows, columns=["kind", "name", "why_not"], dtype="str")
 
 

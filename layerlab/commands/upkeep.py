@@ -7,13 +7,13 @@ from importlib.util import find_spec
 
 import click
 
-from layerlab import chromium, doctor, testing
-from layerlab.cleaning import clean
 from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.commands.making import build_with_progress
 from layerlab.demo import images
 from layerlab.engine import connect, daemon, leftovers
 from layerlab.errors import UsageError
+from layerlab.maintenance import chromium, doctor, test_run
+from layerlab.maintenance.clean import clean
 from layerlab.ui import displays
 
 
@@ -89,7 +89,7 @@ def test_command(  # noqa: PLR0917  # click calls it by names
         )
     parts = [
         part
-        for part in (testing.FAST if fast else testing.ALL if everything else testing.PARTS)
+        for part in (test_run.FAST if fast else test_run.ALL if everything else test_run.PARTS)
         if not (part.needs_engine and no_engine)
         and not (part.needs_browser and no_browser)
         and not (part.name == "notebooks" and no_notebooks)
@@ -105,4 +105,4 @@ def test_command(  # noqa: PLR0917  # click calls it by names
         with displays.terminal("Chromium") as report:
             err.print(f"{chromium.ensure(report)}", markup=False)
 
-    return testing.run(parts, prepare=prepare, prepare_browser=prepare_browser, say=err.print)
+    return test_run.run(parts, prepare=prepare, prepare_browser=prepare_browser, say=err.print)

@@ -15,8 +15,8 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
 
-from layerlab import chromium
 from layerlab.errors import BrowserNotFound
+from layerlab.maintenance import chromium
 from layerlab.paths import ROOT
 
 ARTIFACTS: Final = ROOT / "artifacts" / "browser"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from layerlab import doctor
 from layerlab.builder import build, cache
 from layerlab.engine import Engine
 from layerlab.engine.daemon import BOUNDED_CACHE
 from layerlab.errors import StepFailed
 from layerlab.exercise.evidence import builds
 from layerlab.exercise.evidence.app_experiment import rebuild
+from layerlab.maintenance import doctor
 from layerlab.notebook_experiment import experiment_on
 from layerlab.ui.progress import Step
 from tests.engine.conftest import import_busybox

@@ -98,7 +98,7 @@ class TestPinned:
     def test_pytest(self, with_pins: Path) -> None:
         """It passes without an option; a test that needs a browser says why it skips where there is none."""
         done = typed(
-            f"{line('.venv/bin/pytest')} tests/unit/test_ui_text.py tests/engine/test_cleaning.py", with_pins
+            f"{line('.venv/bin/pytest')} tests/unit/test_ui_text.py tests/engine/test_maintenance_clean.py", with_pins
         )
         assert done.returncode == 0, done.stdout
         assert re.search(r" \d+ passed in ", done.stdout), done.stdout

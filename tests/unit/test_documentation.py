@@ -25,7 +25,7 @@ RUN_BY = {
     "./lab xray my-image:latest ...": "tests.engine.test_cli:TestXray.test_limits",
     "docker ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
     "curl ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
-    "./lab test ...": "tests.unit.test_testing:TestParts.test_options_leave_parts_out",
+    "./lab test ...": "tests.unit.test_maintenance_test_run:TestParts.test_options_leave_parts_out",
     ".venv/bin/uv pip compile ...": "tests.engine.test_readme:test_the_pins_are_what_their_commands_make",
     ".venv/bin/python -m layerlab.jupyter.run_notebooks ...": (
         "tests.engine.test_readme:test_notebooks_are_run_and_saved"

@@ -218,7 +218,14 @@ class TestProject:
 def test_without_an_engine_plain_pytest_says_why_it_skips() -> None:
     """Nothing fails, and the summary has one line for all that an engine's tests and the browser's could not do."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/engine/test_cleaning.py", "tests/browser/test_home_page.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "tests/engine/test_maintenance_clean.py",
+            "tests/browser/test_home_page.py",
+        ],
         cwd=ROOT,
         env={**os.environ, "DOCKER_HOST": "unix:///nowhere"},
         capture_output=True,

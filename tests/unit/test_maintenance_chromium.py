@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab import chromium
 from layerlab.errors import BrowserNotFound
+from layerlab.maintenance import chromium
 
 
 @pytest.fixture

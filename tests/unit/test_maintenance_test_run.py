@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from layerlab import testing
 from layerlab.commands.upkeep import test_command as command
 from layerlab.errors import BrowserNotFound, EngineNotFound
+from layerlab.maintenance import test_run
 
 
-def part(code: str, *, name: str = "some", needs_engine: bool = False) -> testing.Part:
-    return testing.Part(name, (("timeit", "-n1", "-r1", code),), needs_engine=needs_engine)
+def part(code: str, *, name: str = "some", needs_engine: bool = False) -> test_run.Part:
+    return test_run.Part(name, (("timeit", "-n1", "-r1", code),), needs_engine=needs_engine)
 
 
 def prepared() -> None:
@@ -26,44 +26,44 @@ class TestParts:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            ([], testing.PARTS),
-            (["--no-engine"], [part for part in testing.PARTS if not part.needs_engine]),
-            (["--no-notebooks"], [part for part in testing.PARTS if part.name != "notebooks"]),
-            (["--fast"], testing.FAST),
-            (["--fast", "--no-engine"], testing.FAST[:2]),
-            (["--all"], testing.ALL),
+            ([], test_run.PARTS),
+            (["--no-engine"], [part for part in test_run.PARTS if not part.needs_engine]),
+            (["--no-notebooks"], [part for part in test_run.PARTS if part.name != "notebooks"]),
+            (["--fast"], test_run.FAST),
+            (["--fast", "--no-engine"], test_run.FAST[:2]),
+            (["--all"], test_run.ALL),
         ],
         ids=["none", "no engine", "no notebooks", "fast", "fast, no engine", "all"],
     )
     def test_options_leave_parts_out(
-        self, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[testing.Part]
+        self, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[test_run.Part]
     ) -> None:
         """Each option leaves out what it says, and nothing else; without any, everything runs."""
-        ran: list[testing.Part] = []
-        monkeypatch.setattr(testing, "run", lambda parts, **_: ran.extend(parts) or 0)
+        ran: list[test_run.Part] = []
+        monkeypatch.setattr(test_run, "run", lambda parts, **_: ran.extend(parts) or 0)
 
         assert CliRunner().invoke(command, options).exit_code == 0
         assert ran == list(expected)
 
     def test_fast_tests_are_among_all(self) -> None:
         """`--fast` chooses from what the whole run does, and leaves out no kind of test but the notebooks."""
-        folders = {word for part in testing.FAST for words in part.commands for word in words if "/" in word}
+        folders = {word for part in test_run.FAST for words in part.commands for word in words if "/" in word}
 
         assert folders == {"tests/unit", "tests/engine"}
-        assert testing.FAST[0] == testing.PARTS[0]
+        assert test_run.FAST[0] == test_run.PARTS[0]
 
     def test_all_leaves_nothing_out(self) -> None:
         """`--all` has the same parts, and its words choose none of the tests."""
-        assert [part.name for part in testing.ALL] == [part.name for part in testing.PARTS]
+        assert [part.name for part in test_run.ALL] == [part.name for part in test_run.PARTS]
         assert not [
-            word for part in testing.ALL for words in part.commands for word in words if word.startswith("-m")
+            word for part in test_run.ALL for words in part.commands for word in words if word.startswith("-m")
         ]
 
 
 class TestRun:
     def test_all_passing_is_status_0(self, capfd: pytest.CaptureFixture[str]) -> None:
         """The last line counts what passed."""
-        assert testing.run([part("pass")], prepare=prepared, say=lambda _: None) == 0
+        assert test_run.run([part("pass")], prepare=prepared, say=lambda _: None) == 0
         assert capfd.readouterr().out.endswith("1 passed, 0 failed\n")
 
     def test_one_failing_command_is_status_1_and_the_rest_still_runs(self) -> None:
@@ -71,7 +71,7 @@ class TestRun:
         said: list[str] = []
         parts = [part("1/0", name="wrong"), part("pass", name="right")]
 
-        assert testing.run(parts, prepare=prepared, say=said.append) == 1
+        assert test_run.run(parts, prepare=prepared, say=said.append) == 1
         assert any(line.startswith("FAILED  wrong") for line in said)
         assert any(line.startswith("passed  right") for line in said)
 
@@ -82,7 +82,7 @@ class TestRun:
             raise EngineNotFound("no engine", remedy="start Docker")
 
         said: list[str] = []
-        status = testing.run([part("pass", needs_engine=True)], prepare=unprepared, say=said.append)
+        status = test_run.run([part("pass", needs_engine=True)], prepare=unprepared, say=said.append)
 
         assert status == 1
         assert any("no engine: start Docker" in line for line in said)
@@ -97,7 +97,7 @@ class TestRun:
 
         browser = dataclasses.replace(part("pass", name="browser"), needs_browser=True)
         said: list[str] = []
-        run = partial(testing.run, prepare=prepared, prepare_browser=no_browser, say=said.append)
+        run = partial(test_run.run, prepare=prepared, prepare_browser=no_browser, say=said.append)
 
         assert run([part("pass")]) == 0
         assert tries == []
@@ -131,7 +131,7 @@ class TestRun:
         (tmp_path / "test_sample.py").write_text(content)
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # plugins take longer to load than these tests
 
-        outcome = testing._run_part(
-            testing.Part("sample", (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),))
+        outcome = test_run._run_part(
+            test_run.Part("sample", (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),))
         )
         assert (outcome.passed, outcome.failed) == (passed, failed)

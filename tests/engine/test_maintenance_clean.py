@@ -11,7 +11,6 @@ import docker.errors
 import pytest
 from docker.models.images import Image
 
-from layerlab import cleaning
 from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.engine.ownership import (
@@ -22,6 +21,7 @@ from layerlab.engine.ownership import (
     mark_image,
     marker_tag,
 )
+from layerlab.maintenance import clean
 
 NAME = f"look-alike-{uuid.uuid4().hex[:8]}"
 
@@ -46,7 +46,7 @@ def remove(engine: Engine, image: str) -> None:
 
 def purposes(engine: Engine) -> list[str]:
     """What the inventory lists, as far as this test made it."""
-    return [o.thing.labels[IMAGE_LABEL] for o in cleaning.inventory(engine) if isinstance(o.thing, Image)]
+    return [o.thing.labels[IMAGE_LABEL] for o in clean.inventory(engine) if isinstance(o.thing, Image)]
 
 
 def exists(engine: Engine, image_id: str) -> bool:
@@ -62,7 +62,7 @@ class TestImages:
         """The image is gone afterwards, marker and all."""
         assert NAME in purposes(engine)
 
-        assert cleaning._remove_image(engine, own_image) == ""
+        assert clean._remove_image(engine, own_image) == ""
         assert not exists(engine, str(own_image.id))
 
     def test_an_image_built_from_it_stays(self, engine: Engine, own_image: Image, tmp_path: Path) -> None:
@@ -70,10 +70,10 @@ class TestImages:
         (tmp_path / "Dockerfile").write_text(f"FROM {marker_tag(str(own_image.id))}\nRUN echo theirs > /theirs\n")
         theirs = build(engine, tmp_path, tag=f"{NAME}:theirs")
 
-        listed = [str(owned.thing.id) for owned in cleaning.inventory(engine)]
+        listed = [str(owned.thing.id) for owned in clean.inventory(engine)]
         assert IMAGE_LABEL in engine.client.images.get(theirs.image_id).labels
         assert theirs.image_id not in listed
-        cleaning._remove_image(engine, own_image)
+        clean._remove_image(engine, own_image)
         assert exists(engine, theirs.image_id)
 
     def test_a_dockerfile_that_sets_the_label_makes_nothing_ours(
@@ -83,7 +83,7 @@ class TestImages:
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nLABEL {IMAGE_LABEL}=optimized\n")
         theirs = build(engine, tmp_path, tag=f"{NAME}:theirs")
         try:
-            assert theirs.image_id not in [str(owned.thing.id) for owned in cleaning.inventory(engine)]
+            assert theirs.image_id not in [str(owned.thing.id) for owned in clean.inventory(engine)]
         finally:
             remove(engine, theirs.image_id)
 
@@ -92,14 +92,14 @@ class TestImages:
         own_image.tag(NAME, "theirs")
         own_image.reload()
 
-        assert f"{NAME}:theirs" in cleaning._remove_image(engine, own_image)
+        assert f"{NAME}:theirs" in clean._remove_image(engine, own_image)
         assert exists(engine, str(own_image.id))
 
     def test_a_container_of_the_users_keeps_it(self, engine: Engine, own_image: Image) -> None:
         """A container that somebody else runs from it goes on, and is named."""
         container = engine.client.containers.run(str(own_image.id), detach=True, name=NAME)
         try:
-            assert NAME in cleaning._remove_image(engine, own_image)
+            assert NAME in clean._remove_image(engine, own_image)
             assert exists(engine, str(own_image.id))
             container.reload()
             assert container.status == "running"
@@ -124,10 +124,10 @@ class TestContainers:
             create(busybox_image, "sleep 600", name=f"{NAME}-plain"),
         ]
         try:
-            removed = cleaning.clean(engine, run=NAME)
+            removed = clean.clean(engine, run=NAME)
             left = {str(c.id) for c in engine.client.containers.list(all=True)}
 
-            assert removed == [cleaning.Removal("container", f"{NAME}-own")]
+            assert removed == [clean.Removal("container", f"{NAME}-own")]
             assert {str(c.id) for c in (other_run, *theirs)} <= left
             assert str(own.id) not in left
         finally:
@@ -142,7 +142,7 @@ class TestContainers:
         client.networks.create(f"{NAME}-own", labels={CONTAINER_LABEL: NAME})
         volume, network = client.volumes.create(f"{NAME}-theirs"), client.networks.create(f"{NAME}-theirs")
         try:
-            removed = cleaning.clean(engine, run=NAME)
+            removed = clean.clean(engine, run=NAME)
 
             assert {(r.kind, r.name, r.why_not) for r in removed} == {
                 ("volume", f"{NAME}-own", ""),
