@@ -18,7 +18,7 @@ from layerlab.errors import StepFailed
 from layerlab.exercise.evidence import builds
 from layerlab.exercise.evidence.app_experiment import rebuild
 from layerlab.maintenance import doctor
-from layerlab.notebook_experiment import experiment_on
+from layerlab.notebook.context_copy import experiment_on
 from layerlab.ui.progress import Step
 from tests.engine.conftest import import_busybox
 from tests.engine.small_lab import give_bases, small_lab

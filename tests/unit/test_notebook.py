@@ -13,7 +13,7 @@ import pytest
 
 from layerlab import notebook as lab
 from layerlab.builder import Build
-from layerlab.notebook_experiment import Experiment, experiment_on
+from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
 
 

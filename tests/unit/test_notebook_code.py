@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from layerlab import notebook_code
+from layerlab.notebook import code
 
 TEXT = "# first\nFROM a\n\n# (1) <second>\nRUN b\n   \nRUN c\n\n\n# (10) third\nRUN d"
 
@@ -15,7 +15,7 @@ TEXT = "# first\nFROM a\n\n# (1) <second>\nRUN b\n   \nRUN c\n\n\n# (10) third\n
 class TestShow:
     def test_lines_have_their_numbers(self) -> None:
         """Numbers are those of the file, aligned; what a file holds is shown, not obeyed."""
-        shown = notebook_code._numbered(TEXT, 4, 10)
+        shown = code._numbered(TEXT, 4, 10)
         plain = re.sub("<[^>]+>", "", shown).splitlines()
 
         assert plain[0] == " 4  # (1) &lt;second&gt;"
@@ -24,7 +24,7 @@ class TestShow:
 
     def test_a_whole_file_is_shown_by_default(self) -> None:
         """From its first to its last line, a line of the file on each line."""
-        plain = html.unescape(re.sub("<[^>]+>", "", notebook_code._numbered(TEXT))).splitlines()
+        plain = html.unescape(re.sub("<[^>]+>", "", code._numbered(TEXT))).splitlines()
 
         assert [line[4:] for line in plain] == TEXT.splitlines()
 
@@ -33,10 +33,10 @@ class TestShow:
     )
     def test_a_paragraph_is_found_by_what_it_holds(self, holding: str, lines: tuple[int, int]) -> None:
         """It reaches from one empty line to the next, whether these hold spaces or not."""
-        assert notebook_code._paragraph(TEXT, holding) == lines
+        assert code._paragraph(TEXT, holding) == lines
 
     @pytest.mark.parametrize(("holding", "count"), [("RUN", 3), ("nothing like it", 0)])
     def test_a_text_that_does_not_name_one_paragraph_is_an_error(self, holding: str, count: int) -> None:
         """A notebook cannot show the wrong part of a file that was edited since."""
         with pytest.raises(ValueError, match=f"^{count} paragraphs hold this text"):
-            notebook_code._paragraph(TEXT, holding)
+            code._paragraph(TEXT, holding)

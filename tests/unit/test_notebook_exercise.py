@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from layerlab import exercise as checker
-from layerlab import image, notebook_exercise
+from layerlab import image
 from layerlab import notebook as lab
 from layerlab.demo import images
 from layerlab.errors import ImageNotFound, UsageError
 from layerlab.exercise import history, new_workspace
 from layerlab.exercise.verdict import Verdict
+from layerlab.notebook import exercise
 from layerlab.paths import ROOT
 from tests.unit.image_truth import file, saved, tar
 from tests.unit.verdicts import finding, verdict
@@ -68,7 +69,7 @@ class TestCheck:
             return verdict("ppfffff")
 
         monkeypatch.setattr(checker, "check", check)
-        judged = notebook_exercise.check_folder(None, "no-such-image")  # type: ignore[arg-type]
+        judged = exercise.check_folder(None, "no-such-image")  # type: ignore[arg-type]
 
         assert asked == [ROOT / "no-such-image"]
         assert judged.score == 2
@@ -125,6 +126,6 @@ class TestPicture:
             return small_image(tmp_path, name, 200)
 
         monkeypatch.setattr(images, "look", look)
-        picture = notebook_exercise.layers_beside(None, small_image(tmp_path, "mine", 100))  # type: ignore[arg-type]
+        picture = exercise.layers_beside(None, small_image(tmp_path, "mine", 100))  # type: ignore[arg-type]
 
         assert picture.data[["image", "bytes"]].to_numpy().tolist() == [["your image", 100], ["optimized", 200]]

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from layerlab.notebook_tables import about, table
+from layerlab.notebook.tables import about, table
 from layerlab.paths import ROOT
 
 FRAME = pd.DataFrame({"name": ["<b>x</b>", "y"], "bytes": [1234.5, 0.004], "n": [1000, 2], "gone": [None, None]})

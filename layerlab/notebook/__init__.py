@@ -26,11 +26,11 @@ from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.maintenance import clean
 from layerlab.maintenance import doctor as doctor_module
-from layerlab.notebook_code import show
-from layerlab.notebook_exercise import check_folder, findings, new, panel_for, results
-from layerlab.notebook_experiment import Experiment, experiment_on
-from layerlab.notebook_tables import about, table
-from layerlab.notebook_xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
+from layerlab.notebook.code import show
+from layerlab.notebook.context_copy import Experiment, experiment_on
+from layerlab.notebook.exercise import check_folder, findings, new, panel_for, results
+from layerlab.notebook.tables import about, table
+from layerlab.notebook.xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
 from layerlab.paths import ROOT
 from layerlab.report.explorer.widget import Explorer
 from layerlab.service import Service
