@@ -25,7 +25,7 @@ def main() -> int:
 def run() -> int:
     """Run the command line; a ``.venv`` of ``./lab`` that turns out to be damaged is made anew by the next one."""
     try:
-        from layerlab import cli  # noqa: PLC0415  # what it needs may be damaged
+        from layerlab.cli import main as cli  # noqa: PLC0415  # what it needs may be damaged
 
         return cli.main()
     except KeyboardInterrupt:  # while the packages are loaded, which takes a second

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from layerlab.cli import cli
+from layerlab.cli.main import cli
 
 
 def parse(words: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ RUN_BY = {
     "./lab new my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check DIR ...": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
-    "./lab xray my-image:latest ...": "tests.engine.test_cli:TestXray.test_limits",
+    "./lab xray my-image:latest ...": "tests.engine.test_cli_main:TestXray.test_limits",
     "docker ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
     "curl ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
     "./lab test ...": "tests.unit.test_maintenance_test_run:TestParts.test_options_leave_parts_out",
@@ -35,7 +35,9 @@ RUN_BY = {
     "cd notebooks && ../.venv/bin/jupyter lab": "tests.engine.test_fresh_clone:TestPinned.test_jupyter_lab",
     "uv sync && uv run lab": "tests.engine.test_fresh_clone:test_uv",
     "pip install -e .": "tests.engine.test_fresh_clone:test_pip",
-    ".venv/bin/python -m layerlab.manual": "tests.unit.test_manual:test_the_page_is_what_the_commands_say_now",
+    ".venv/bin/python -m layerlab.cli.manual": (
+        "tests.unit.test_cli_manual:test_the_page_is_what_the_commands_say_now"
+    ),
     ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
     ".venv/bin/python -m tests.external_links": "tests.unit.test_external_links:test_each_link_is_asked_for",
 }
@@ -124,7 +126,7 @@ def test_somebody_runs_every_command(document: Document) -> None:
     """Each line of a block marked `sh` is run by a test, which is there."""
     for line in (line for block in document.shell_blocks() for line in block):
         if document.name == "docs/commands.md":
-            assert line.startswith("./lab")  # each is read as the command line reads it, by test_manual
+            assert line.startswith("./lab")  # each is read as the command line reads it, by test_cli_manual
             continue
         found = [test for begins, test in RUN_BY.items() if _is_like(line, begins)]
         assert found, f"{document.name}: no test runs {line!r}: write one and name it in RUN_BY"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from layerlab import cli, exercise, image, paths
-from layerlab.commands import checking, printing
+from layerlab import exercise, image, paths
+from layerlab.cli import check, image_tables, main
 from layerlab.demo import images
 from layerlab.errors import EngineGone, ImageNotFound
 from layerlab.exercise import history, terminal, watching, words
@@ -190,9 +190,9 @@ class Lab:
         self.output = io.StringIO()
         self.errors = io.StringIO()
         monkeypatch.setattr(exercise, "check", self._check, raising=False)
-        monkeypatch.setattr(checking, "find_engine", SimpleNamespace)
-        monkeypatch.setattr(checking, "out", console(self.output))
-        for module in (checking, cli):
+        monkeypatch.setattr(check, "find_engine", SimpleNamespace)
+        monkeypatch.setattr(check, "out", console(self.output))
+        for module in (check, main):
             monkeypatch.setattr(module, "err", console(self.errors))
 
     def _check(self, engine: object, folder: Path, *, report: object, on_image: Callable[[Any], None]) -> Verdict:
@@ -206,7 +206,7 @@ class Lab:
     def run(self, *options: str, says: list[Verdict | BaseException]) -> int:
         self.says = says
         self.output.truncate(self.output.seek(0))
-        return cli.main(["check", str(self.folder), *options])
+        return main.main(["check", str(self.folder), *options])
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ class TestSizes:
         lab.image = sized(tmp_path / "mine.tar", 500_000)
         monkeypatch.setattr(images, "look", look)
         sizes = io.StringIO()
-        monkeypatch.setattr(printing, "out", console(sizes))
+        monkeypatch.setattr(image_tables, "out", console(sizes))
         return sizes
 
     def test_a_perfect_solution_is_compared_with_the_labs_images(self, lab: Lab, printed_sizes: io.StringIO) -> None:

@@ -13,8 +13,9 @@ import pytest
 import requests
 
 from layerlab import __main__ as program
-from layerlab import bootstrap, cli, paths
+from layerlab import bootstrap, paths
 from layerlab.builder.failures import _from_outside
+from layerlab.cli import main
 from layerlab.demo import images
 from layerlab.engine import connection, locks
 from layerlab.errors import StorageError
@@ -136,7 +137,7 @@ class TestDamage:
         for name, value in {"ROOT": tmp_path, "VENV": tmp_path}.items():
             monkeypatch.setattr(bootstrap, name, value)
         monkeypatch.setattr(sys, "prefix", str(tmp_path))
-        monkeypatch.setattr(cli, "main", damaged)
+        monkeypatch.setattr(main, "main", damaged)
         if made_by == "./lab":
             (tmp_path / "made-for").write_text(f"{tmp_path}\n")
 

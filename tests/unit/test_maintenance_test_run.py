@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from layerlab.commands.upkeep import test_command as command
+from layerlab.cli.maintenance import test_command as command
 from layerlab.errors import BrowserNotFound, EngineNotFound
 from layerlab.maintenance import test_run
 

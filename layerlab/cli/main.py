@@ -1,4 +1,4 @@
-"""The command line: which command is where, and what becomes of errors. The commands are in ``layerlab.commands``.
+"""The command line: which command is where, and what becomes of errors. The commands are in ``layerlab.cli``.
 
 Exit status: 0 done; 1 the answer is no; 2 it could not be done, with one line on stderr and nothing on stdout.
 """
@@ -14,24 +14,24 @@ import click
 import docker.errors
 import requests
 
-from layerlab.commands.common import err, examples, stand_ins
+from layerlab.cli.common import err, examples, stand_ins
 from layerlab.engine import connection, interrupts
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.terminal import printable
 from layerlab.ui.text import plain
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "build": "making:build",
-    "run": "making:run",
-    "compare": "looking:compare_command",
-    "xray": "looking:xray",
-    "new": "exercise:new",
-    "check": "checking:check_command",
-    "clean": "upkeep:clean_command",
-    "doctor": "upkeep:doctor_command",
-    "test": "upkeep:test_command",
+    "build": "build:build",
+    "run": "build:run",
+    "compare": "images:compare_command",
+    "xray": "images:xray",
+    "new": "new:new",
+    "check": "check:check_command",
+    "clean": "maintenance:clean_command",
+    "doctor": "maintenance:doctor_command",
+    "test": "maintenance:test_command",
 }
-"""Where each command is: the module in ``layerlab.commands``, and its name there."""
+"""Where each command is: the module in ``layerlab.cli``, and its name there."""
 
 
 class Commands(click.Group):
@@ -44,7 +44,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(f"layerlab.commands.{module}"), name)
+        command: click.Command = getattr(import_module(f"layerlab.cli.{module}"), name)
         return command
 
 
@@ -78,7 +78,7 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
     """
     if context.invoked_subcommand:
         return 0
-    status: int = import_module("layerlab.commands.making").start(
+    status: int = import_module("layerlab.cli.build").start(
         serves=serves, port=port, browser=browser, stand_ins=stand_ins
     )
     return status

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from layerlab import report, xray
-from layerlab.commands.common import err
+from layerlab.cli.common import err
 from layerlab.compare.ci_limits import Check
 from layerlab.image import Image
 from layerlab.ui import displays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from layerlab.commands.common import out
+from layerlab.cli.common import out
 from layerlab.ui import tables
 from layerlab.ui.terminal import printable
 from layerlab.xray import Examined, waste

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from layerlab import compare
-from layerlab.commands.common import out
+from layerlab.cli.common import out
 from layerlab.demo import images as workshop
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image

@@ -8,8 +8,8 @@ import shlex
 import click
 import pytest
 
-from layerlab import manual
-from layerlab.cli import COMMANDS, cli
+from layerlab.cli import manual
+from layerlab.cli.main import COMMANDS, cli
 from layerlab.paths import ROOT
 from tests.unit.command_lines import parse
 
@@ -25,8 +25,8 @@ def command(request: pytest.FixtureRequest) -> click.Command:
 
 
 def test_the_page_is_what_the_commands_say_now() -> None:
-    """docs/commands.md is made anew after each change: `.venv/bin/python -m layerlab.manual`."""
-    assert manual.PAGE.read_text(encoding="utf-8") == manual.page(), "run .venv/bin/python -m layerlab.manual"
+    """docs/commands.md is made anew after each change: `.venv/bin/python -m layerlab.cli.manual`."""
+    assert manual.PAGE.read_text(encoding="utf-8") == manual.page(), "run .venv/bin/python -m layerlab.cli.manual"
 
 
 def test_every_option_says_what_it_does(command: click.Command) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from layerlab import exercise, image
-from layerlab.commands.common import as_json, err, examples, find_engine, out
+from layerlab.cli.common import as_json, err, examples, find_engine, out
 from layerlab.demo import images as workshop
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound, LabError
@@ -129,4 +129,4 @@ def _compare(engine: Engine, mine: image.Image) -> None:
         except ImageNotFound:
             continue
     if len(images) > 1:
-        import_module("layerlab.commands.printing").print_comparison(images, names)
+        import_module("layerlab.cli.image_tables").print_comparison(images, names)

@@ -8,8 +8,8 @@ import click
 
 from layerlab import service
 from layerlab.builder import cache
-from layerlab.commands.common import err, examples, find_engine, out, stand_ins
-from layerlab.commands.printing import print_comparison
+from layerlab.cli.common import err, examples, find_engine, out, stand_ins
+from layerlab.cli.image_tables import print_comparison
 from layerlab.demo import build as making
 from layerlab.demo import images
 from layerlab.engine import Engine

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerlab import compare
-from layerlab.commands.common import as_json, err, examples, find_engine, out, platform
+from layerlab.cli.common import as_json, err, examples, find_engine, out, platform
 from layerlab.compare import ci_limits
 from layerlab.compare.ci_limits import Amount
 from layerlab.demo import images as workshop
@@ -75,7 +75,7 @@ def compare_command(images: tuple[str, ...], layers: bool, paths: bool, platform
         print(json.dumps(compare.document(looked, differences=True, paths=paths), indent=2))
     else:
         _printing().print_comparison(looked, names)
-        import_module("layerlab.commands.differences").print_differences(looked, layers=layers, paths=paths)
+        import_module("layerlab.cli.difference_tables").print_differences(looked, layers=layers, paths=paths)
     return 0
 
 
@@ -160,7 +160,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
         reads = advice or prove or html is not None
         found = _examine(engine, looked, source, reads=reads, proves=prove, must_fit=must_fit)
     if html:
-        import_module("layerlab.commands.reporting").write_report(html, looked, found, checks)
+        import_module("layerlab.cli.html").write_report(html, looked, found, checks)
     if as_json:
         document = compare.document([looked])
         document |= _xray().document(found) if found else import_module("layerlab.xray.waste").document(looked)
@@ -228,12 +228,12 @@ def _print(looked: Image, found: Examined | None, *, advice: bool) -> None:
     _printing().print_image(looked)
     if found is not None:
         out.print()
-        import_module("layerlab.commands.examining").print_examined(found, advice=advice)
+        import_module("layerlab.cli.xray_tables").print_examined(found, advice=advice)
 
 
 def _printing() -> ModuleType:
     """What prints tables is imported when a table is printed: it needs pandas, and a JSON document does not."""
-    return import_module("layerlab.commands.printing")
+    return import_module("layerlab.cli.image_tables")
 
 
 def _look(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:

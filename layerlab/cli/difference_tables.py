@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from layerlab import compare
-from layerlab.commands.common import out
+from layerlab.cli.common import out
 from layerlab.compare import Difference, column_names
 from layerlab.image import Image
 from layerlab.ui import tables

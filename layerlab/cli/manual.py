@@ -1,6 +1,6 @@
 """Writes ``docs/commands.md``: every command with its arguments, options and examples, from what ``--help`` knows.
 
-python -m layerlab.manual     # after a change of a command; a test says when that is due
+python -m layerlab.cli.manual     # after a change of a command; a test says when that is due
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final
 
 import click
 
-from layerlab.cli import COMMANDS, cli
-from layerlab.commands.common import EXAMPLES
+from layerlab.cli.common import EXAMPLES
+from layerlab.cli.main import COMMANDS, cli
 from layerlab.paths import ROOT
 
 PAGE: Final = ROOT / "docs" / "commands.md"
@@ -27,7 +27,7 @@ Exit status: 0 done; 1 the answer is no (a task does not pass, a test fails, a l
 Results are on stdout, progress is on stderr: so `./lab xray IMAGE --json | jq .` works. IMAGE is one of the lab's own
 (`single`, `optimized`), a name, an id, or a file that `docker save` wrote. MB is 10⁶ bytes.
 
-This page is made from the commands themselves, by `.venv/bin/python -m layerlab.manual`.
+This page is made from the commands themselves, by `.venv/bin/python -m layerlab.cli.manual`.
 """
 
 

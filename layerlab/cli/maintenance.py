@@ -7,8 +7,8 @@ from importlib.util import find_spec
 
 import click
 
-from layerlab.commands.common import as_json, err, examples, find_engine, out, stand_ins
-from layerlab.commands.making import build_with_progress
+from layerlab.cli.build import build_with_progress
+from layerlab.cli.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.demo import images
 from layerlab.engine import connect, daemon, leftovers
 from layerlab.errors import UsageError
