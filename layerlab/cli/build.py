@@ -23,8 +23,8 @@ def start(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | No
     for name in images.RECIPES:
         build_with_progress(engine, name, stand_ins=stand_ins)
     print_comparison([images.look(engine, name) for name in images.RECIPES], list(images.RECIPES))
-    if (held := cache.size(engine)) is not None and held > cache.MUCH:
-        err.print(f"\nThe build cache holds {held / 1e9:.0f} GB: {cache.EMPTY_IT}.", markup=False)
+    if (size := cache.size(engine) or 0) > cache.MUCH:
+        err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {cache.EMPTY_IT}.", markup=False)
     if not serves:
         return 0
 

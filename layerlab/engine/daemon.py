@@ -214,9 +214,7 @@ def _options() -> list[str]:
 
 def _configure() -> None:
     """Bound the build cache of an engine that is the system's own to start, unless there is a configuration."""
-    with suppress(
-        OSError
-    ):  # it is there, or cannot be written: `layerlab.builder.cache.excess` tells what comes of it
+    with suppress(OSError):  # it is there, or cannot be written: `./lab doctor` says what the cache holds
         CONFIGURATION.parent.mkdir(exist_ok=True)
         with CONFIGURATION.open("x") as file:
             file.write(json.dumps(BOUNDED_CACHE, indent=2) + "\n")

@@ -141,22 +141,21 @@ def _engine(engine: Engine) -> Iterator[Finding]:
             if enough
             else f"about {NEEDED_DISK / 1e9:.0f} GB are needed: `docker system df` shows what takes room",
         )
-    held = cache.size(engine)
+    size = cache.size(engine)
+    is_much = size is None or size > cache.MUCH
     yield Finding(
         "build cache",
-        "note" if held is None or held > cache.MUCH else "ok",
-        "the engine did not say in time what it holds" if held is None else f"holds {held / 1e9:.1f} GB",
-        cache.EMPTY_IT if held is not None and held > cache.MUCH else "",
+        "note" if is_much else "ok",
+        "the engine did not say in time what it holds" if size is None else f"holds {size / 1e9:.1f} GB",
+        cache.EMPTY_IT if is_much else "",
     )
 
-    limited = limits.what_holds(engine)
+    held = limits.what_holds(engine)
     yield Finding(
         "builds of checks",
-        "ok" if limited.is_limited else "note",
-        limited.sentence,
-        ""
-        if limited.is_limited
-        else "check Dockerfiles of people whom you trust, or run the lab in a virtual machine",
+        "ok" if held.is_limited else "note",
+        held.sentence,
+        "" if held.is_limited else "check Dockerfiles of people whom you trust, or run the lab in a virtual machine",
     )
 
 
