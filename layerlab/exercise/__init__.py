@@ -80,8 +80,8 @@ def check(
         UsageError: there is no such folder, or no Dockerfile in it.
         EngineGone: the engine stopped answering.
 
-    >>> from layerlab.exercise.new_workspace import new_workspace as exercise
-    >>> workspace = exercise.make(folder).folder
+    >>> from layerlab.exercise import new_workspace
+    >>> workspace = new_workspace.make(folder).folder
     >>> written = (workspace / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
     >>> verdict = check(engine, workspace)
     >>> verdict.score, verdict.image, verdict.tasks[0].findings[0].line

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from layerlab.engine.ownership import RUN_ID
 from layerlab.errors import LabError
 from layerlab.maintenance.clean import clean
 from layerlab.paths import ROOT, state_directory, unusable
+from layerlab.service.sockets import is_taken
 
 FIRST_PORT: Final = 8888
 START_TIMEOUT: Final = 60  # seconds
@@ -202,17 +202,6 @@ def free_port(first: int = FIRST_PORT) -> int:
         if not is_taken(port):
             return port
     raise LabError(f"all ports from {first} to {first + 99} are taken", remedy="name a free one with --port")
-
-
-def is_taken(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether something listens on this port of this machine."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-    return False
 
 
 def _checked(port: int) -> int:

@@ -21,8 +21,8 @@ from layerlab.engine import Engine, connect, docker_settings
 from layerlab.engine.daemon import can_start, started_by_lab
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.image.store import sources
-from layerlab.jupyter.serve import is_taken
 from layerlab.paths import ROOT
+from layerlab.service.sockets import is_taken
 
 NEEDED_DISK: Final = 8e9  # bytes: bases 2.5 GB, both images 2.2 GB, build cache and room to work
 State = Literal["ok", "note", "missing"]

@@ -22,7 +22,7 @@ class Part:
 
     Attributes:
         name: What it is called in the summary.
-        commands: Run one after the other with this Python, each ``python -m ...``.
+        commands: Run one after the other, programs beside this Python.
         needs_engine: Whether it needs a Docker engine, and so everything prepared.
         needs_browser: Whether it needs a Chromium.
     """
@@ -60,6 +60,7 @@ PARTS: Final = (
             ("ruff", "check", "--quiet"),
             ("ruff", "format", "--quiet", "--check"),
             ("mypy", "--no-error-summary"),
+            ("lint-imports", "--no-logo"),
             ("deno", "lint", "--quiet"),
             ("deno", "fmt", "--quiet", "--check"),
             ("deno", "check", "--quiet", "layerlab"),
@@ -145,7 +146,7 @@ def _run_part(part: Part) -> Outcome:
             is_pytest = command[0] == "pytest"
             extra = [f"--junit-xml={counts}", "--quiet", "--durations=5"] if is_pytest else []
             done = subprocess.run(
-                [sys.executable, "-m", *command, *extra],
+                [Path(sys.executable).with_name(command[0]), *command[1:], *extra],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 check=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,3 +88,14 @@ def _from_inside(container: Container) -> str | None:
         return None
     text = bytes(result.output).decode(errors="replace")  # type: ignore[arg-type]  # not a stream: none was asked for
     return text if "local_address" in text else None
+
+
+def is_taken(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something listens on this port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False

@@ -248,7 +248,7 @@ class TestNothingIsLeft:
         write(tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}\n")
         script = (
             "import sys, time; from pathlib import Path; from layerlab import engine\n"
-            "from layerlab.exercise.new_workspace.evidence import builds\n"
+            "from layerlab.exercise.evidence import builds\n"
             "from layerlab.exercise.workspace import open_workspace\n"
             "found = engine.connect()\n"
             "with builds.removing_images(found) as labels:\n"

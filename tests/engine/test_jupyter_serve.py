@@ -20,8 +20,9 @@ import requests
 from layerlab.engine import Engine
 from layerlab.engine.ownership import CONTAINER_LABEL
 from layerlab.errors import LabError
-from layerlab.jupyter.serve import _environment, free_port, is_taken, serve
+from layerlab.jupyter.serve import _environment, free_port, serve
 from layerlab.paths import ROOT
+from layerlab.service.sockets import is_taken
 
 PROGRAM = """
 import sys

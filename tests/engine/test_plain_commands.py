@@ -20,8 +20,8 @@ from layerlab import image, xray
 from layerlab.engine import Engine
 from layerlab.engine.ownership import is_own_image
 from layerlab.exercise import new_workspace
-from layerlab.jupyter.serve import is_taken
 from layerlab.paths import ROOT
+from layerlab.service.sockets import is_taken
 from tests.engine.images import Built, Entry, built, read_layers
 
 NAME, TAG = "multi-stage-container", "multi-stage-demo:optimized"

@@ -36,7 +36,7 @@ except KeyboardInterrupt:
 """
 HOLDER = """
 import sys
-from layerlab.locks import exclusive
+from layerlab.engine.locks import exclusive
 with exclusive("test"):
     print("held", flush=True)
     sys.stdin.read()

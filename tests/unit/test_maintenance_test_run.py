@@ -15,7 +15,7 @@ from layerlab.maintenance import test_run
 
 
 def part(code: str, *, name: str = "some", needs_engine: bool = False) -> test_run.Part:
-    return test_run.Part(name, (("timeit", "-n1", "-r1", code),), needs_engine=needs_engine)
+    return test_run.Part(name, (("python", "-m", "timeit", "-n1", "-r1", code),), needs_engine=needs_engine)
 
 
 def prepared() -> None:

@@ -339,7 +339,7 @@ class TestNotebook:
 import sys, time
 sys.path.insert(0, {root!r})
 from layerlab.ui import displays
-from layerlab.progress import Step
+from layerlab.ui.progress import Step
 with displays.notebook("<b>the title</b>", ends_with="It is built.") as report:
     report(Step("1", "RUN <i>make</i>", "running", 0.0))
     time.sleep(1.2)

@@ -1,7 +1,7 @@
 // @ts-check
 // Puts the explorer in the place of the table that stands for it where nothing runs.
 
-import { mount } from "../../explorer/assets/explorer.js";
+import { mount } from "../explorer/assets/explorer.js";
 
 const host = /** @type {HTMLElement & { explorer: object }} */ (document.getElementById("explorer"));
 const packed = atob(document.getElementById("data")?.textContent ?? "");
