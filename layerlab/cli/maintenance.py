@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from importlib.util import find_spec
 
 import click
 
+from layerlab.builder import cache
 from layerlab.cli.build import build_with_progress
 from layerlab.cli.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.demo import images
@@ -97,6 +99,7 @@ def test_command(  # noqa: PLR0917  # click calls it by names
 
     def prepare() -> None:
         engine = find_engine()
+        afterwards.enter_context(cache.trimming(engine, test_run.MOST_CACHED))
         # The single-stage image takes a while after each change of the app, and no fast test looks at it.
         for name in ["optimized"] if fast else images.RECIPES:
             build_with_progress(engine, name, stand_ins=stand_ins)
@@ -105,4 +108,5 @@ def test_command(  # noqa: PLR0917  # click calls it by names
         with displays.terminal("Chromium") as report:
             err.print(f"{chromium.ensure(report)}", markup=False)
 
-    return test_run.run(parts, prepare=prepare, prepare_browser=prepare_browser, say=err.print)
+    with ExitStack() as afterwards:
+        return test_run.run(parts, prepare=prepare, prepare_browser=prepare_browser, say=err.print)

@@ -56,9 +56,11 @@ def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpareEngine]:
 
 @pytest.fixture
 def engine(spare: SpareEngine) -> Iterator[Engine]:
-    """A connection to it."""
+    """A connection to it; what a test has built shares nothing with the next one's cache."""
     found = spare.connect()
     yield found
+    for image in found.client.images.list(filters={"dangling": True}):
+        found.client.images.remove(str(image.id), force=True)
     found.client.close()
 
 
@@ -157,6 +159,29 @@ class TestForgetting:
         large = [one for one in engine.client.api.df()["BuildCache"] if one["Size"] > 10_000_000]
         assert [one["Description"] for one in large if "http" in one["Description"]] == []
         assert len(large) == 1  # unpacked
+
+
+def test_trimming_keeps_what_is_used_and_what_was_there(engine: Engine, context: Path) -> None:
+    """Of what comes in the block, copies go, and the RUN that was used once; what was there before stays."""
+
+    def cached(run: str, copied: str = "copied") -> list[bool]:
+        text = f"FROM {BASE} AS made\nRUN dd if=/dev/urandom of=/{run} bs=1M count=2\n"
+        (context / "Dockerfile").write_text(f"{text}FROM {BASE}\nCOPY --from=made /{run} /{copied}\n")
+        built = build(engine, context)
+        engine.client.images.remove(built.image_id)
+        return list(built.steps.cached)
+
+    cached("earlier")
+    before = records(engine)
+
+    with cache.trimming(engine, 3e6):
+        for run, copied in (("used", "a"), ("used", "b"), ("once", "a"), ("used", "c")):
+            cached(run, copied)
+
+    assert before <= records(engine)
+    assert cached("earlier") == [True, True, True]
+    assert cached("used", "a") == [True, True, False]
+    assert cached("once", "a") == [True, False, False]
 
 
 class TestSize:

@@ -302,4 +302,4 @@ def is_gone(engine: Engine, image: str, command: str, patience: float = 30.0) ->
 
 def _is_offline(engine: Engine) -> bool:
     """Whether no registry answers."""
-    return not builds._can_be_had(engine, "docker/dockerfile:1")
+    return not builds._can_be_had(engine, "docker/dockerfile:1", silent)

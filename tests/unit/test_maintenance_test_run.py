@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from layerlab.builder import cache
+from layerlab.cli import maintenance
 from layerlab.cli.maintenance import test_command as command
 from layerlab.errors import BrowserNotFound, EngineNotFound
 from layerlab.maintenance import test_run
@@ -44,6 +48,31 @@ class TestParts:
 
         assert CliRunner().invoke(command, options).exit_code == 0
         assert ran == list(expected)
+
+    def test_the_build_cache_is_trimmed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From before the images are built until all parts have run; without an engine nothing is."""
+        done: list[object] = []
+
+        @contextmanager
+        def trimming(engine: str, most: float) -> Iterator[None]:
+            done.append((engine, most))
+            yield
+            done.append("trimmed")
+
+        def run(parts: Sequence[test_run.Part], *, prepare: Callable[[], None], **_: object) -> int:
+            if any(part.needs_engine for part in parts):
+                prepare()
+            done.append("tested")
+            return 0
+
+        monkeypatch.setattr(maintenance, "find_engine", lambda: "engine")
+        monkeypatch.setattr(maintenance, "build_with_progress", lambda *_, **__: done.append("built"))
+        monkeypatch.setattr(cache, "trimming", trimming)
+        monkeypatch.setattr(test_run, "run", run)
+
+        for options in ([], ["--no-engine"]):
+            assert CliRunner().invoke(command, options).exit_code == 0
+        assert done == [("engine", test_run.MOST_CACHED), "built", "built", "tested", "trimmed", "tested"]
 
     def test_fast_tests_are_among_all(self) -> None:
         """`--fast` chooses from what the whole run does, and leaves out no kind of test but the notebooks."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab import bases, image
-from layerlab.builder import build
+from layerlab.builder import build, cache
 from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.engine.leftovers import removing_images
@@ -55,9 +55,12 @@ def _own(engine: Engine) -> int | None:
 
 
 def _measured(engine: Engine, folder: Path, report: Report) -> int:
+    ran: list[cache.Ran] = []
     with removing_images(engine) as labels:
-        built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report)
-        return image.read(engine, built.image_id).total_bytes
+        built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report, ran=ran)
+        size = image.read(engine, built.image_id).total_bytes
+    cache.forget(engine, ran)  # 0.8 GB of which only the size was wanted
+    return size
 
 
 def _key(engine: Engine, folder: Path) -> str:
