@@ -24,11 +24,11 @@ from layerlab.ui.text import shorten
 MIRROR_VARIABLE: Final = "LAB_REGISTRY"
 """A registry, such as ``mirror.example:5000/docker``, from which official images are pulled instead of Docker Hub."""
 
-Failure = Literal["unreachable", "tls", "login", "missing", "rate", "server", "platform", "disk", "unknown"]
+Reason = Literal["unreachable", "tls", "login", "missing", "rate", "server", "platform", "disk", "unknown"]
 
 # The first that matches decides. A status always comes with its number ("403 Forbidden") unless it is a proxy's
 # answer to CONNECT, of which Go's net/http keeps the words only (`Get "https://...": Forbidden`).
-_PATTERNS: Final[tuple[tuple[Failure, str], ...]] = (
+_PATTERNS: Final[tuple[tuple[Reason, str], ...]] = (
     ("disk", r"no space left on device|disk quota exceeded"),
     ("unreachable", r"proxyconnect|\b(?:Get|Head|Post) \S+: (?:Forbidden|Bad Gateway|Service Unavailable"
                     r"|Gateway Time-?out|Proxy Authentication Required|Method Not Allowed)\s*$"),
@@ -45,7 +45,7 @@ _PATTERNS: Final[tuple[tuple[Failure, str], ...]] = (
                     r"|broken pipe|unexpected EOF|\bEOF\s*$"),
 )  # fmt: skip
 
-_REMEDIES: Final[dict[Failure, str]] = {
+_REMEDIES: Final[dict[Reason, str]] = {
     "tls": "if a proxy inspects TLS here, add its certificate to what the engine's machine trusts, restart the"
     " engine and repeat",
     "login": "check the name, and log in with `docker login` if its registry asks for that",
@@ -62,7 +62,7 @@ class NoRegistry(BaseImageError):
     """No registry can be connected to."""
 
 
-def classify(message: str) -> Failure:
+def classify(message: str) -> Reason:
     """Why an engine could not pull an image, from what it says.
 
     ========== =====================================================================================

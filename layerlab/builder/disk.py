@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.engine import Engine
-from layerlab.exercise.evidence.model import Trouble
+from layerlab.exercise.evidence.model import Failure
 
 MAX_DISK: Final = 10_000_000_000  # bytes of it that a build may take
 MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
@@ -41,7 +41,7 @@ def guard(engine: Engine) -> Callable[[], None]:
     return look
 
 
-def trouble(full: Full, line: int | None) -> Trouble:
+def failure(full: Full, line: int | None) -> Failure:
     """What to tell of it: whether this build was too large, or the disk full before.
 
     Args:
@@ -50,13 +50,13 @@ def trouble(full: Full, line: int | None) -> Trouble:
     """
     where = f" while line {line} was running" if line else ""
     if full.at_first < MIN_DISK:
-        return Trouble(
+        return Failure(
             "engine",
             f"The build was stopped{where}: the engine's disk had only {full.at_first / 1e6:.0f} MB left when it"
             " began. What to do: make room (`docker system df` shows what takes it) and check again.",
             line,
         )
-    return Trouble(
+    return Failure(
         "limit",
         f"The build was stopped{where}: it took more of the engine's disk than a check may ({MAX_DISK / 1e9:g} GB,"
         " or all that is left). What to do: see what that step writes.",

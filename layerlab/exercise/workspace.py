@@ -19,7 +19,7 @@ from layerlab.builder import context as contexts
 from layerlab.builder import ignore
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import ContextError, DockerfileError, LabError, UsageError
-from layerlab.exercise.evidence.model import Fault, Trouble
+from layerlab.exercise.evidence.model import Blame, Failure
 from layerlab.paths import ROOT
 from layerlab.ui.text import plain, shorten
 
@@ -70,7 +70,7 @@ class Workspace:
         folder: Where it is.
         dockerfile_name: The Dockerfile's name in it.
         text: What the Dockerfile holds; empty if it could not be read.
-        dockerfile: Parsed; None if it is empty, wrong or unreadable, and then `trouble` says so.
+        dockerfile: Parsed; None if it is empty, wrong or unreadable, and then `failure` says so.
         sent: The build context, after ``.dockerignore``; None if there is trouble with it.
         dockerfile_is_ignored: Whether ``.dockerignore`` names the Dockerfile, so that no COPY should take it along.
         context: The contents of the context's files, by relative path.
@@ -78,7 +78,7 @@ class Workspace:
         requirements: The pins of ``requirements.txt``, version by normalised name.
         level: 2 if ``requirements.txt`` pins psycopg2, else 1.
         is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
-        trouble: Why it cannot be built, as far as that can be told without building.
+        failure: Why it cannot be built, as far as that can be told without building.
     """
 
     folder: Path
@@ -92,13 +92,13 @@ class Workspace:
     requirements: Mapping[str, str] = field(default_factory=dict)
     level: int = 1
     is_worked_example: bool = False
-    trouble: Trouble | None = None
+    failure: Failure | None = None
 
 
 def open_workspace(folder: Path, platform: str = "") -> Workspace:
     """Look at a learner's folder.
 
-    What is wrong within the folder is no exception but the workspace's `trouble`: the checker can tell more of it.
+    What is wrong within the folder is no exception but the workspace's `failure`: the checker can tell more of it.
 
     Args:
         folder: Where it is.
@@ -110,13 +110,13 @@ def open_workspace(folder: Path, platform: str = "") -> Workspace:
     names = _names(folder)
     if NAME not in names:
         raise _no_dockerfile(folder, names)
-    found, trouble = _survey(folder)
+    found, failure = _survey(folder)
     files = Contents(found)
     requirements = pins(read_regular(folder / "requirements.txt", MAX_CONTENT).decode("utf-8-sig", errors="replace"))
     text, dockerfile, wrong = _dockerfile(folder, platform)
     sent = None
-    if not trouble and text:
-        sent, trouble = _context(folder)
+    if not failure and text:
+        sent, failure = _context(folder)
     is_ignored = sent is not None and _is_ignored(folder)
     regular = {
         entry.name: entry.path
@@ -134,7 +134,7 @@ def open_workspace(folder: Path, platform: str = "") -> Workspace:
         requirements=requirements,
         level=2 if "psycopg2" in requirements else 1,
         is_worked_example=dockerfile is not None and is_worked_example(dockerfile),
-        trouble=wrong or trouble,
+        failure=wrong or failure,
     )
 
 
@@ -183,11 +183,11 @@ def read_regular(path: Path, limit: int) -> bytes:
         return b""
 
 
-def trouble_from(fault: Fault, error: LabError, line: int | None = None) -> Trouble:
+def failure_from(blame: Blame, error: LabError, line: int | None = None) -> Failure:
     """What went wrong, with what to do about it."""
     what = shorten(str(error), 400)
     message = f"{what[:1].upper()}{what[1:]}. What to do: {shorten(error.remedy, 300)}."
-    return Trouble(fault, message.encode(errors="replace").decode(), line)  # a file's name need not be UTF-8
+    return Failure(blame, message.encode(errors="replace").decode(), line)  # a file's name need not be UTF-8
 
 
 def _names(folder: Path) -> set[str]:
@@ -229,8 +229,8 @@ def _no_dockerfile(folder: Path, names: set[str]) -> UsageError:
     )
 
 
-def _survey(folder: Path) -> tuple[dict[str, Path], Trouble | None]:
-    """The regular files, those near the top first, and trouble if there is more than can be looked at."""
+def _survey(folder: Path) -> tuple[dict[str, Path], Failure | None]:
+    """The regular files, those near the top first, and failure if there is more than can be looked at."""
     found: dict[str, Path] = {}
     todo = deque([("", folder)])
     seen = 0
@@ -245,7 +245,7 @@ def _survey(folder: Path) -> tuple[dict[str, Path], Trouble | None]:
                             f"The workspace holds more than {MAX_SEEN:,} files, and so is not looked at any further. "
                             "What to do: keep the Dockerfile in a folder with the exercise's files only."
                         )
-                        return found, Trouble("limit", message)
+                        return found, Failure("limit", message)
                     if child.is_dir(follow_symlinks=False):
                         todo.append((f"{prefix}{child.name}/", Path(child.path)))
                     elif child.is_file(follow_symlinks=False) and len(found) < MAX_FILES:
@@ -260,7 +260,7 @@ def _survey(folder: Path) -> tuple[dict[str, Path], Trouble | None]:
         message = (
             f"{rules.name} is too long for so many files. What to do: name folders rather than single files in it."
         )
-        return found, Trouble("limit", message)
+        return found, Failure("limit", message)
     return found, None
 
 
@@ -271,45 +271,45 @@ def _rules_file(folder: Path) -> Path | None:
     return rules if rules.is_file() else None
 
 
-def _dockerfile(folder: Path, platform: str) -> tuple[str, Dockerfile | None, Trouble | None]:
+def _dockerfile(folder: Path, platform: str) -> tuple[str, Dockerfile | None, Failure | None]:
     """The Dockerfile's text, and what it says or why that cannot be told."""
     path = folder / NAME
     if not path.resolve().is_relative_to(folder.resolve()):
         message = f"{NAME} is a symbolic link that leads out of the workspace. What to do: put the file itself there."
-        return "", None, Trouble("workspace", message)
+        return "", None, Failure("workspace", message)
     if not path.is_file():
-        return "", None, Trouble("workspace", f"{NAME} is no file. What to do: put a file of that name there.")
+        return "", None, Failure("workspace", f"{NAME} is no file. What to do: put a file of that name there.")
     if path.stat().st_size > MAX_CONTENT:
-        return "", None, Trouble("limit", f"{NAME} is over 1 MB. What to do: see whether it is the right file.")
+        return "", None, Failure("limit", f"{NAME} is over 1 MB. What to do: see whether it is the right file.")
     try:
         content = path.read_bytes()
     except OSError as error:
         why = f"{NAME} cannot be read ({error.strerror}). What to do: correct its permissions."
-        return "", None, Trouble("workspace", why)
+        return "", None, Failure("workspace", why)
     text = ""
     try:
         text = dockerfiles.decoded(content)
         return text, dockerfiles.parse(text, platform=platform), None
     except DockerfileError as error:
-        return text, None, trouble_from("dockerfile", error, error.line)
+        return text, None, failure_from("dockerfile", error, error.line)
 
 
-def _context(folder: Path) -> tuple[contexts.Context | None, Trouble | None]:
+def _context(folder: Path) -> tuple[contexts.Context | None, Failure | None]:
     """The build context, or why there is none."""
     rules = _rules_file(folder)
     if rules is not None and not rules.resolve().is_relative_to(folder.resolve()):
         message = (
             f"{rules.name} is a symbolic link that leads out of the workspace. What to do: put the file itself there."
         )
-        return None, Trouble("workspace", message)
+        return None, Failure("workspace", message)
     try:
         return contexts.collect(folder, NAME), None
     except ContextError as error:
-        return None, trouble_from("limit" if "too big" in str(error) else "workspace", error)
+        return None, failure_from("limit" if "too big" in str(error) else "workspace", error)
     except LabError as error:
-        return None, trouble_from("workspace", error)
+        return None, failure_from("workspace", error)
     except OSError as error:  # a file went away, a name that is too long
-        return None, Trouble("workspace", f"The workspace cannot be read ({error.strerror}). What to do: repeat.")
+        return None, Failure("workspace", f"The workspace cannot be read ({error.strerror}). What to do: repeat.")
 
 
 def _is_ignored(folder: Path) -> bool:

@@ -47,8 +47,8 @@ class TestRebuild:
             first = builds.build_final(engine, copy)
             again = rebuild(engine, copy, lambda line: line == 3)
 
-        assert first.trouble is None
-        assert (again.trouble, again.steps[-1].line, again.steps[-1].cached) == (None, 3, False)
+        assert first.failure is None
+        assert (again.failure, again.steps[-1].line, again.steps[-1].cached) == (None, 3, False)
         assert is_gone(engine, busybox_image, command)
 
     def test_what_is_appended(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:

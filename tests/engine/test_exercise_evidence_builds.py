@@ -77,7 +77,7 @@ class TestBuild:
             outcome = builds.build_final(engine, copy)
             stage = builds.build_stage(engine, copy, dockerfile.stages[0])
 
-            assert outcome.trouble is None
+            assert outcome.failure is None
             assert outcome.image_id is not None
             assert outcome.ran_stages == ("0", "last")
             # Both stages begin with the same FROM, which BuildKit runs once, under the name of one of them.
@@ -104,7 +104,7 @@ class TestBuild:
         steps: list[Step] = []
 
         with prepared(engine, tmp_path, steps.append) as (copy, _):
-            assert builds.build_final(engine, copy).trouble is None
+            assert builds.build_final(engine, copy).failure is None
 
         assert [step.title.partition(" not ")[0] for step in steps] == [
             "going on without a login: docker-credential-desktop"
@@ -137,9 +137,9 @@ class TestBuild:
             assert files_in(engine, image_id, "/x") == {"a": b"before"}
 
 
-class TestTrouble:
+class TestFailure:
     @pytest.mark.parametrize(
-        ("lines", "fault", "line", "words"),
+        ("lines", "blame", "line", "words"),
         [
             ("RUN nosuchcommand", "dockerfile", 2, "127"),
             ("COPY nothing.txt /", "dockerfile", 2, "nothing.txt"),
@@ -159,21 +159,21 @@ class TestTrouble:
         ],
     )
     def test_whose_fault(  # noqa: PLR0917
-        self, engine: Engine, busybox_image: str, tmp_path: Path, lines: str, fault: str, line: int, words: str
+        self, engine: Engine, busybox_image: str, tmp_path: Path, lines: str, blame: str, line: int, words: str
     ) -> None:
         """A failure is told with whose fault it is, on its line, in plain text."""
         if "nothing:1" in lines and not _is_offline(engine):
-            fault = "dockerfile"  # the registry says that there is no such image
+            blame = "dockerfile"  # the registry says that there is no such image
         write(tmp_path, f"FROM {busybox_image}\n{lines}\n")
 
         with prepared(engine, tmp_path) as (copy, _):
             outcome = builds.build_final(engine, copy)
 
-        assert outcome.trouble is not None
+        assert outcome.failure is not None
         assert outcome.image_id is None
-        assert (outcome.trouble.fault, outcome.trouble.line) == (fault, line)
-        assert words in outcome.trouble.message
-        assert "\x1b" not in outcome.trouble.message
+        assert (outcome.failure.blame, outcome.failure.line) == (blame, line)
+        assert words in outcome.failure.message
+        assert "\x1b" not in outcome.failure.message
 
     @pytest.mark.parametrize(
         ("lines", "line"), [("COPY --link Dockerfile /", 2), ("RUN true\nRUN <<EOF\necho a\nEOF", 3)]
@@ -185,8 +185,8 @@ class TestTrouble:
         with prepared(engine, tmp_path) as (copy, _):
             outcome = builds.build_final(engine, copy)
 
-        if outcome.trouble:
-            assert (outcome.trouble.fault, outcome.trouble.line) == ("engine", line)
+        if outcome.failure:
+            assert (outcome.failure.blame, outcome.failure.line) == ("engine", line)
         else:
             assert outcome.image_id
 
@@ -195,10 +195,10 @@ class TestTrouble:
         write(tmp_path, f"# escape=\\\n# syntax=layerlab-test.invalid/front/end:1\nFROM {busybox_image}\n")
 
         with prepared(engine, tmp_path) as (copy, _):
-            trouble = builds.build_final(engine, copy).trouble
+            failure = builds.build_final(engine, copy).failure
 
-        assert trouble is not None
-        assert (trouble.fault, trouble.line, "layerlab-test.invalid/front/end:1" in trouble.message) == (
+        assert failure is not None
+        assert (failure.blame, failure.line, "layerlab-test.invalid/front/end:1" in failure.message) == (
             "network", 2, True,
         )  # fmt: skip
 

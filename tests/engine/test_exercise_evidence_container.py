@@ -88,7 +88,7 @@ def own_containers(engine: Engine) -> set[str]:
 class TestGood:
     def test_answers(self, good):
         """The optimized image answers both endpoints as gunicorn, without a debugger, and nothing is wrong."""
-        assert (good.up, good.trouble, good.debugger) == (True, None, False)
+        assert (good.up, good.failure, good.debugger) == (True, None, False)
         assert good.status.status == good.info.status == 200
         assert good.status.server == "gunicorn"
         assert good.status.document is not None
@@ -195,8 +195,8 @@ class TestAnswers:
         seen = observe(engine, make_image("ENV STATUS=404", SERVE))
 
         assert (seen.up, seen.seconds, seen.status.status) == (True, None, 404)
-        assert seen.trouble is not None
-        assert "GET /status with 404" in seen.trouble.message
+        assert seen.failure is not None
+        assert "GET /status with 404" in seen.failure.message
 
     def test_loopback(self, engine, make_image):
         """A service that only its own container can reach is told so, and is looked at all the same."""
@@ -204,9 +204,9 @@ class TestAnswers:
 
         assert (seen.up, seen.seconds, seen.status.status) == (True, None, None)
         assert {process.uid for process in seen.processes} == {10001}
-        assert seen.trouble is not None
-        assert seen.trouble.fault == "dockerfile"
-        assert "127.0.0.1 port 5000" in seen.trouble.message
+        assert seen.failure is not None
+        assert seen.failure.blame == "dockerfile"
+        assert "127.0.0.1 port 5000" in seen.failure.message
         assert seen.interpreter is not None
         assert seen.interpreter.executable == "/opt/venv/bin/python"
 
@@ -214,8 +214,8 @@ class TestAnswers:
         """A service on another port is told which it is."""
         seen = observe(engine, make_image("ENV PORT=8000", SERVE))
 
-        assert seen.trouble is not None
-        assert "port 8000, not on 5000" in seen.trouble.message
+        assert seen.failure is not None
+        assert "port 8000, not on 5000" in seen.failure.message
 
     def test_sleep(self, engine, make_image):
         """A container that never listens is up without an answer; its SIGKILL as stop signal counts as one."""
@@ -223,8 +223,8 @@ class TestAnswers:
 
         assert (seen.up, seen.seconds) == (True, None)
         assert [process.command for process in seen.processes] == ["sleep 60"]
-        assert seen.trouble is not None
-        assert "nothing in it listened" in seen.trouble.message
+        assert seen.failure is not None
+        assert "nothing in it listened" in seen.failure.message
         assert seen.stop is not None
         assert (seen.stop.killed, seen.stop.signal) == (True, "SIGKILL")
 
@@ -258,17 +258,17 @@ class TestNotUp:
         seen = observe(engine, make_image(line))
 
         assert (seen.up, seen.stop, seen.interpreter) == (False, None, None)
-        assert seen.trouble is not None
-        assert seen.trouble.fault == "dockerfile"
-        assert told in seen.trouble.message
+        assert seen.failure is not None
+        assert seen.failure.blame == "dockerfile"
+        assert told in seen.failure.message
 
     def test_no_command(self, engine, busybox_image):
         """An image without a command is told so."""
         seen = observe(engine, str(engine.client.images.get(busybox_image).id))
 
         assert not seen.up
-        assert seen.trouble is not None
-        assert "no command" in seen.trouble.message
+        assert seen.failure is not None
+        assert "no command" in seen.failure.message
 
     def test_hardened(self, engine, make_image):
         """What fails in the hardened run alone is told."""

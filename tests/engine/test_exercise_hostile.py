@@ -59,8 +59,8 @@ class TestNoEnd:
             engine, tmp_path, f"FROM {busybox_image}\nRUN trap '' TERM INT; ({command} & ); {command}\n", timeout=3
         )
 
-        assert outcome.trouble is not None
-        assert (outcome.trouble.fault, outcome.trouble.line) == ("limit", 2)
+        assert outcome.failure is not None
+        assert (outcome.failure.blame, outcome.failure.line) == ("limit", 2)
         assert command not in processes(engine, busybox_image)
 
     def test_log(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ class TestNoEnd:
         steps: list[Step] = []
         outcome, _ = check(engine, tmp_path, f"FROM {busybox_image}\nRUN yes {word}\n", timeout=3, steps=steps)
 
-        assert outcome.trouble is not None
-        assert (outcome.trouble.fault, outcome.trouble.line) == ("limit", 2)
+        assert outcome.failure is not None
+        assert (outcome.failure.blame, outcome.failure.line) == ("limit", 2)
         assert max(len(step.detail) for step in steps) < 5_000
         assert f"yes {word}" not in processes(engine, busybox_image)
 
@@ -84,9 +84,9 @@ class TestNoEnd:
         dockerfile = f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}; tail /dev/zero\n"
         outcome, _ = check(engine, tmp_path, dockerfile, timeout=200)
 
-        assert outcome.trouble is not None
-        assert (outcome.trouble.fault, outcome.trouble.line) == ("limit", 2)
-        assert "memory" in outcome.trouble.message
+        assert outcome.failure is not None
+        assert (outcome.failure.blame, outcome.failure.line) == ("limit", 2)
+        assert "memory" in outcome.failure.message
 
     def test_disk(self, engine: Engine, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A step that fills the engine's disk is stopped long before the disk is full, where the disk can be seen."""
@@ -94,10 +94,10 @@ class TestNoEnd:
         command = f"dd if=/dev/zero of=/{secrets.token_hex(8)} bs=1M count=4000"
         outcome, _ = check(engine, tmp_path, f"FROM {busybox_image}\nRUN {command}; sleep 600\n", timeout=10)
 
-        assert outcome.trouble is not None
-        assert (outcome.trouble.fault, outcome.trouble.line) == ("limit", 2)
+        assert outcome.failure is not None
+        assert (outcome.failure.blame, outcome.failure.line) == ("limit", 2)
         if engine.is_local and Path(engine.root_directory).is_dir():
-            assert "disk" in outcome.trouble.message
+            assert "disk" in outcome.failure.message
         assert command not in processes(engine, busybox_image)
 
 
@@ -147,8 +147,8 @@ class TestText:
             steps=steps,
         )
 
-        assert outcome.trouble is not None
-        said = [outcome.trouble.message, *(part for step in steps for part in (step.title, step.detail))]
+        assert outcome.failure is not None
+        said = [outcome.failure.message, *(part for step in steps for part in (step.title, step.detail))]
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "".join(said))
         assert any("red" in part for part in said)
 
@@ -167,8 +167,8 @@ class TestWorkspace:
         outcome, files = check(engine, folder, f"FROM {busybox_image}\nCOPY . /x/\n")
         by_name, stolen = check(engine, folder, f"FROM {busybox_image}\nCOPY file up /x/\nCOPY folder/secret /x/\n")
 
-        assert outcome.trouble is None
-        assert by_name.trouble is not None
+        assert outcome.failure is None
+        assert by_name.failure is not None
         assert not any(secret.encode() in content for content in [*files.values(), *stolen.values()])
 
     def test_very_many_files(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
@@ -179,4 +179,4 @@ class TestWorkspace:
 
         outcome, files = check(engine, tmp_path, f"FROM {busybox_image}\nCOPY many /x/many\n")
 
-        assert (outcome.trouble, len(files)) == (None, 1_500)
+        assert (outcome.failure, len(files)) == (None, 1_500)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.model import Copy, Distribution, Evidence, Interpreter, Origin, Trouble
+from layerlab.exercise.evidence.model import Copy, Distribution, Evidence, Failure, Interpreter, Origin
 from layerlab.exercise.tasks.artifacts import judge
 from layerlab.exercise.verdict import Finding
 
@@ -352,10 +352,10 @@ def test_an_installer_alone_is_advice() -> None:
 
 def test_without_an_image_a_dockerfile_of_one_stage_fails_and_another_is_unknown() -> None:
     """The Dockerfile alone refutes that anything is taken from a build stage."""
-    broken = Trouble("dockerfile", "RUN false ended with status 1.", 2)
-    single = Made("FROM python:3.13-slim\nRUN false\n").evidence(image=None, trouble=broken)
+    broken = Failure("dockerfile", "RUN false ended with status 1.", 2)
+    single = Made("FROM python:3.13-slim\nRUN false\n").evidence(image=None, failure=broken)
     assert judge(single).status == "fail"
-    assert judge(Made(GOOD).evidence(image=None, trouble=broken)).status == "unknown"
+    assert judge(Made(GOOD).evidence(image=None, failure=broken)).status == "unknown"
 
 
 @pytest.mark.parametrize(

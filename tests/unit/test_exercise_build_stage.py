@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from layerlab.dockerfile import parse
-from layerlab.exercise.evidence.model import Evidence, Origin, Trouble
+from layerlab.exercise.evidence.model import Evidence, Failure, Origin
 from layerlab.exercise.tasks.build_stage import is_descriptive, is_pinned, judge
 from tests.unit.checker_evidence import BUILT, GOOD, SITE, good
 
@@ -135,9 +135,9 @@ def test_what_the_final_stage_only_moves_was_made_before(run: str, *, counts: bo
 
 
 def test_without_an_image() -> None:
-    """One stage alone is refuted by the Dockerfile; anything else is unknown, with the trouble and its line."""
-    trouble = Trouble("network", "The base cannot be had.", 1)
-    single = Evidence(dockerfile=parse("FROM python:3.13\nRUN true\n"), trouble=trouble)
+    """One stage alone is refuted by the Dockerfile; anything else is unknown, with the failure and its line."""
+    failure = Failure("network", "The base cannot be had.", 1)
+    single = Evidence(dockerfile=parse("FROM python:3.13\nRUN true\n"), failure=failure)
     assert judge(single).status == "fail"
     variable = parse("FROM python:3.13 AS build\nRUN true\nFROM python:3.13\nCOPY --from=$V /a /a\n")
     assert judge(replace(single, dockerfile=variable)).status == "unknown"

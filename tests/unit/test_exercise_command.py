@@ -7,14 +7,14 @@ import pytest
 
 from layerlab.exercise.evidence.model import (
     Answer,
+    Blame,
     Evidence,
-    Fault,
+    Failure,
     Interpreter,
     Origin,
     Process,
     Running,
     Stop,
-    Trouble,
 )
 from layerlab.exercise.tasks.command import judge
 from layerlab.exercise.verdict import Finding
@@ -122,31 +122,31 @@ def test_wrong_answers_fail(status: Answer, info: Answer, said: str) -> None:
 
 def test_a_service_that_does_not_answer_fails_with_its_reason_on_its_line() -> None:
     """Near misses are told in the words of whoever looked into the container."""
-    reason = Trouble("dockerfile", "The service listens on 127.0.0.1 port 5000, which only the container can reach.")
+    reason = Failure("dockerfile", "The service listens on 127.0.0.1 port 5000, which only the container can reach.")
     silent = {"status": Answer(None), "info": Answer(None), "seconds": None}
-    (finding,) = errors(run(**silent, trouble=reason))
+    (finding,) = errors(run(**silent, failure=reason))
     assert finding.line == 13
     assert finding.message.startswith(reason.message)
-    (finding,) = errors(run(**silent, trouble=replace(reason, line=12)))
+    (finding,) = errors(run(**silent, failure=replace(reason, line=12)))
     assert finding.line == 12
 
 
 def test_a_final_stage_without_a_command_is_told_so_on_its_from() -> None:
     """The base's own command is started then."""
     made = good(GOOD.replace(COMMAND, ""))
-    stopped = Running(up=False, trouble=Trouble("dockerfile", "The container ended with status 0."))
+    stopped = Running(up=False, failure=Failure("dockerfile", "The container ended with status 0."))
     (finding,) = errors(made.evidence(stopped))
     assert finding.line == 7
     assert "neither CMD nor ENTRYPOINT" in finding.message
 
 
-@pytest.mark.parametrize("fault", ["engine", "network"])
-def test_what_is_not_the_learners_fault_is_unknown(fault: Fault) -> None:
+@pytest.mark.parametrize("blame", ["engine", "network"])
+def test_what_is_not_the_learners_fault_is_unknown(blame: Blame) -> None:
     """An engine that cannot start containers says nothing about the image."""
-    down = Running(up=False, trouble=Trouble(fault, "The engine could not start the container."))
+    down = Running(up=False, failure=Failure(blame, "The engine could not start the container."))
     result = judge(good().evidence(down))
     assert result.status == "unknown"
-    assert fault in result.findings[0].message
+    assert blame in result.findings[0].message
 
 
 @pytest.mark.parametrize(
@@ -202,13 +202,13 @@ def test_uwsgi_is_told_that_it_reloads() -> None:
 def test_a_service_that_was_still_loading_is_not_blamed_for_its_end() -> None:
     """It has no handler yet; that it does not answer is what is wrong."""
     late = {"status": Answer(None), "info": Answer(None), "seconds": None, "hurried": True}
-    (finding,) = errors(run(stop=KILLED, trouble=Trouble("dockerfile", "Nothing listened within 30 s."), **late))
+    (finding,) = errors(run(stop=KILLED, failure=Failure("dockerfile", "Nothing listened within 30 s."), **late))
     assert finding.message.startswith("Nothing listened")
 
 
 def test_a_command_that_is_another_than_it_seems_is_named() -> None:
     """Near misses: an array that is no JSON, and an ENTRYPOINT that drops what another stage said."""
-    ended = Running(up=False, trouble=Trouble("dockerfile", "The container ended."))
+    ended = Running(up=False, failure=Failure("dockerfile", "The container ended."))
     (finding,) = errors(good(GOOD.replace(COMMAND, "CMD ['gunicorn', 'app.wsgi:app']\n")).evidence(ended))
     assert "Line 13 looks like a JSON array and is none" in finding.message
     text = GOOD.replace("\nFROM python:3.13-slim-trixie\n", "\nFROM python:3.13-slim-trixie AS service\n")
@@ -242,7 +242,7 @@ def test_an_entry_point_and_a_command_that_do_not_fit_are_named(entry: str, comm
     """Unless what is started runs its arguments as a command."""
     made = good(GOOD.replace(COMMAND, f"ENTRYPOINT {entry}\nCMD {command}\n"))
     made.file("/srv/start.sh", 11, content=b'#!/bin/sh\nexec "$@"\n', origin=Origin("context", "1", 11))
-    ended = Running(up=False, trouble=Trouble("dockerfile", "It printed last: usage"))
+    ended = Running(up=False, failure=Failure("dockerfile", "It printed last: usage"))
     (finding,) = errors(made.evidence(ended))
     assert finding.message.startswith("It printed last: usage. ")
     assert (told in finding.message, "ENTRYPOINT" in finding.message) == (True, bool(told))
@@ -270,16 +270,16 @@ def test_a_container_that_was_not_stopped_is_unknown() -> None:
 
 def test_without_an_image_a_command_of_a_development_server_fails_and_another_is_unknown() -> None:
     """The Dockerfile alone tells what would be started."""
-    broken = Trouble("dockerfile", "RUN false ended with status 1.", 2)
+    broken = Failure("dockerfile", "RUN false ended with status 1.", 2)
 
-    def status(command: str, trouble: Trouble = broken) -> str:
+    def status(command: str, failure: Failure = broken) -> str:
         made = Made(f"FROM python:3.13-slim\nRUN false\n{command}\n")
-        return judge(made.evidence(image=None, running=None, trouble=trouble)).status
+        return judge(made.evidence(image=None, running=None, failure=failure)).status
 
     assert status('CMD ["flask", "--app", "app.wsgi", "run"]') == "fail"
     assert status("CMD python -m app") == "fail"
     assert status('CMD ["gunicorn", "app.wsgi:app"]') == "unknown"
-    assert status("CMD python -m app", Trouble("network", "no registry answers")) == "unknown"
+    assert status("CMD python -m app", Failure("network", "no registry answers")) == "unknown"
 
 
 def test_a_development_server_under_a_forged_name_is_named_both_ways() -> None:

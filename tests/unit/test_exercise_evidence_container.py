@@ -201,7 +201,7 @@ class TestRefusal:
 
 class TestEnded:
     @pytest.mark.parametrize(
-        ("log", "told", "fault"),
+        ("log", "told", "blame"),
         [
             ("ModuleNotFoundError: No module named 'flask'", "module 'flask'", "dockerfile"),
             ("ModuleNotFoundError: No module named 'app'", "the app is not in the folder", "dockerfile"),
@@ -225,20 +225,20 @@ class TestEnded:
             ("", "printed nothing", "dockerfile"),
         ],
     )
-    def test_logs(self, log, told, fault):
+    def test_logs(self, log, told, blame):
         """What it printed last tells why, and whose fault it is."""
-        trouble = diagnosis.ended({"ExitCode": 1}, log, 10**9)
+        failure = diagnosis.ended({"ExitCode": 1}, log, 10**9)
 
-        assert told in trouble.message
-        assert "ended with exit code 1" in trouble.message
-        assert trouble.fault == fault
+        assert told in failure.message
+        assert "ended with exit code 1" in failure.message
+        assert failure.blame == blame
 
     def test_memory(self):
         """A container over its memory limit is told the limit."""
-        trouble = diagnosis.ended({"ExitCode": 137, "OOMKilled": True}, "", 2**30)
+        failure = diagnosis.ended({"ExitCode": 137, "OOMKilled": True}, "", 2**30)
 
-        assert trouble.fault == "limit"
-        assert "1074 MB" in trouble.message
+        assert failure.blame == "limit"
+        assert "1074 MB" in failure.message
 
     def test_nothing_to_do(self):
         """A container that ends with 0 had no server in the foreground."""
@@ -253,9 +253,9 @@ class TestEnded:
 
     def test_engine_connection(self):
         """What the engine cannot do for reasons of its own is its fault, not the Dockerfile's."""
-        assert diagnosis.not_started("driver failed programming external connectivity").fault == "engine"
+        assert diagnosis.not_started("driver failed programming external connectivity").blame == "engine"
         assert (
-            diagnosis.not_started("unable to find user x: no matching entries in passwd file").fault == "dockerfile"
+            diagnosis.not_started("unable to find user x: no matching entries in passwd file").blame == "dockerfile"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from layerlab.dockerfile import parse
-from layerlab.exercise.evidence.model import Answer, Evidence, Interpreter, Origin, RanStep, Rebuild, Running, Trouble
+from layerlab.exercise.evidence.model import Answer, Evidence, Failure, Interpreter, Origin, RanStep, Rebuild, Running
 from layerlab.exercise.tasks.python_packages import judge
 from layerlab.exercise.tasks.requirements_file import Reader
 from tests.unit.checker_evidence import GOOD, SITE, Made, good
@@ -198,18 +198,18 @@ def test_an_installation_that_runs_again_fails_and_names_the_copy() -> None:
 
 def test_without_an_image_a_file_that_is_named_is_not_refuted() -> None:
     """Only a command that names packages refutes the task, not one whose file has not come into the build."""
-    broken = Trouble("dockerfile", "COPY requirements.txt . failed: not found.", 3)
+    broken = Failure("dockerfile", "COPY requirements.txt . failed: not found.", 3)
     without = {"README.md": b"x"}
-    missing = given(good(), image=None, trouble=broken, context=without)
+    missing = given(good(), image=None, failure=broken, context=without)
     assert judge(missing).status == "unknown"
     by_hand = good(GOOD.replace("-r requirements.txt", "flask"))
-    assert judge(given(by_hand, image=None, trouble=broken, context=without)).status == "fail"
+    assert judge(given(by_hand, image=None, failure=broken, context=without)).status == "fail"
 
 
 def test_a_rebuild_that_could_not_be_seen_is_unknown() -> None:
     """Without the rebuild's evidence the task is neither passed nor failed."""
-    trouble = Trouble("limit", "It took too long.")
-    assert judge(given(good(), rebuild=Rebuild((), trouble))).status == "unknown"
+    failure = Failure("limit", "It took too long.")
+    assert judge(given(good(), rebuild=Rebuild((), failure))).status == "unknown"
     assert judge(given(good(), rebuild=None)).status == "unknown"
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.model import Evidence, Origin, Process, Running, Trouble
+from layerlab.exercise.evidence.model import Evidence, Failure, Origin, Process, Running
 from layerlab.exercise.tasks.security import judge
 from layerlab.exercise.verdict import Finding
 
@@ -60,7 +60,7 @@ def test_an_entry_point_that_drops_privileges_passes_without_a_user() -> None:
     assert not errors(good(GOOD.replace("USER 10001:10001\n", "")).evidence())
 
 
-@pytest.mark.parametrize("running", [None, Running(up=False, trouble=Trouble("dockerfile", "No module app.", 13))])
+@pytest.mark.parametrize("running", [None, Running(up=False, failure=Failure("dockerfile", "No module app.", 13))])
 def test_without_a_process_it_is_unknown_whatever_else_is_wrong(running: Running | None) -> None:
     """A service that does not stay up cannot be looked at; what else was found is still told."""
     made = good(GOOD.replace("ENV ", 'ENV API_TOKEN="abc" '))

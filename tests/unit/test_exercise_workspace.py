@@ -61,23 +61,23 @@ class TestNoWorkspace:
         assert "mv" not in caught.value.remedy
 
 
-class TestTrouble:
+class TestFailure:
     @pytest.mark.parametrize("text", ["", "\n\n", "# only\n# comments\n"])
     def test_empty(self, tmp_path: Path, text: str) -> None:
-        """An empty Dockerfile is no exception but a trouble of the Dockerfile's."""
+        """An empty Dockerfile is no exception but a failure of the Dockerfile's."""
         found = open_workspace(write(tmp_path, Dockerfile=text))
 
         assert found.dockerfile is None
-        assert found.trouble is not None
-        assert (found.trouble.fault, "empty" in found.trouble.message) == ("dockerfile", True)
+        assert found.failure is not None
+        assert (found.failure.blame, "empty" in found.failure.message) == ("dockerfile", True)
 
     def test_syntax(self, tmp_path: Path) -> None:
         """A line that is no instruction is told with its number."""
         found = open_workspace(write(tmp_path, Dockerfile="FROM scratch\n\nCOPPY a b\n"))
 
-        assert found.trouble is not None
-        assert (found.trouble.fault, found.trouble.line) == ("dockerfile", 3)
-        assert "COPY" in found.trouble.message
+        assert found.failure is not None
+        assert (found.failure.blame, found.failure.line) == ("dockerfile", 3)
+        assert "COPY" in found.failure.message
 
     def test_another_encoding(self, tmp_path: Path) -> None:
         """A Dockerfile that is not UTF-8 is the Dockerfile's fault, and the encoding is named."""
@@ -86,9 +86,9 @@ class TestTrouble:
 
         found = open_workspace(tmp_path)
 
-        assert found.trouble is not None
-        assert (found.trouble.fault, found.text, found.dockerfile, found.sent) == ("dockerfile", "", None, None)
-        assert "encoded in UTF-16" in found.trouble.message
+        assert found.failure is not None
+        assert (found.failure.blame, found.text, found.dockerfile, found.sent) == ("dockerfile", "", None, None)
+        assert "encoded in UTF-16" in found.failure.message
 
     def test_a_platform(self, tmp_path: Path) -> None:
         """Stages that are chosen by the platform are those of the engine's."""
@@ -107,8 +107,8 @@ class TestTrouble:
 
         found = open_workspace(tmp_path / "w")
 
-        assert found.trouble is not None
-        assert (found.text, found.dockerfile, found.trouble.fault) == ("", None, "workspace")
+        assert found.failure is not None
+        assert (found.text, found.dockerfile, found.failure.blame) == ("", None, "workspace")
 
     def test_ignore_rules_that_lead_out(self, tmp_path: Path) -> None:
         """A .dockerignore that is a link out of the folder is not read either, not even for an error message."""
@@ -119,8 +119,8 @@ class TestTrouble:
 
         found = open_workspace(tmp_path / "w")
 
-        assert found.trouble is not None
-        assert (found.trouble.fault, "leads out" in found.trouble.message) == ("workspace", True)
+        assert found.failure is not None
+        assert (found.failure.blame, "leads out" in found.failure.message) == ("workspace", True)
 
     def test_too_many_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of a folder with more files than are looked at, no more are; ignored ones count, since they are seen."""
@@ -132,8 +132,8 @@ class TestTrouble:
 
         found = open_workspace(tmp_path)
 
-        assert found.trouble is not None
-        assert (found.trouble.fault, len(found.files) <= 20, found.sent) == ("limit", True, None)
+        assert found.failure is not None
+        assert (found.failure.blame, len(found.files) <= 20, found.sent) == ("limit", True, None)
 
     def test_a_huge_file(self, tmp_path: Path) -> None:
         """A file of 10 GB in the context is refused without being read; named in .dockerignore it does no harm."""
@@ -145,9 +145,9 @@ class TestTrouble:
         write(tmp_path, _dockerignore="huge\n")
         accepted = open_workspace(tmp_path)
 
-        assert refused.trouble is not None
-        assert (refused.trouble.fault, "huge (10000 MB)" in refused.trouble.message) == ("limit", True)
-        assert accepted.trouble is None
+        assert refused.failure is not None
+        assert (refused.failure.blame, "huge (10000 MB)" in refused.failure.message) == ("limit", True)
+        assert accepted.failure is None
         assert set(accepted.context) == {"Dockerfile", ".dockerignore"}
         assert len(accepted.files["huge"]) == 1_000_000
 
@@ -157,8 +157,8 @@ class TestTrouble:
 
         found = open_workspace(tmp_path)
 
-        assert found.trouble is not None
-        assert found.trouble.fault == "limit"
+        assert found.failure is not None
+        assert found.failure.blame == "limit"
 
 
 class TestContents:
@@ -198,7 +198,7 @@ class TestContents:
 
         assert set(found.context) == set(found.files) == {"Dockerfile"}
         assert found.requirements == {}
-        assert found.trouble is None
+        assert found.failure is None
 
     def test_a_file_that_becomes_a_link(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file that is read late is not read through a link that has taken its place."""

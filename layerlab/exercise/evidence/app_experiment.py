@@ -15,7 +15,8 @@ from layerlab.builder import context as contexts
 from layerlab.dockerfile import Instruction
 from layerlab.engine import Engine
 from layerlab.errors import LabError
-from layerlab.exercise.evidence import affected, failures
+from layerlab.exercise.evidence import affected
+from layerlab.exercise.evidence.blame import explain
 from layerlab.exercise.evidence.builds import Prepared, Recorder, run, written
 from layerlab.exercise.evidence.model import RanStep, Rebuild
 from layerlab.ui.progress import Report, Step, silent
@@ -58,7 +59,7 @@ def rebuild(
         # Another build that has the same step in hand makes it look so, too. Once one has come to its end, it does
         # not.
         found, _ = again.build(engine, context, to_its_end=True)
-        return found if found.trouble else again.build(engine, _changed(prepared)[0])[0]
+        return found if found.failure else again.build(engine, _changed(prepared)[0])[0]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class _Again:
                 raise _Seen
 
         recorder = Recorder(self.prepared, self.report, look)
-        trouble = None
+        failure = None
         try:
             run(engine, replace(self.prepared, context=context), recorder, self.timeout, ran=self.ran)
         except _Seen:
@@ -93,10 +94,10 @@ class _Again:
             before = (step for step in recorder.ran(and_running=True) if step.line != install.line)
             return Rebuild((*map(self._as_reached, before), told)), install
         except disk.Full as full:
-            trouble = disk.trouble(full, recorder.running())
+            failure = disk.failure(full, recorder.running())
         except LabError as error:
-            trouble = failures.explain(error, self.prepared.dockerfile, recorder.running())
-        return Rebuild(tuple(map(self._as_reached, recorder.ran())), trouble), None
+            failure = explain(error, self.prepared.dockerfile, recorder.running())
+        return Rebuild(tuple(map(self._as_reached, recorder.ran())), failure), None
 
     def _installs(self, step: Step) -> Instruction | None:
         """The RUN that is run again, or is bound to be, now that this step is."""

@@ -1,7 +1,7 @@
 """Builds a workspace for a check: the final image, each other stage that ran, and again after a change of the app.
 
 What is built is a private copy: the context's files as they were when the check began, and the Dockerfile as
-`adapted` makes it. Whatever goes wrong is no exception but a `Trouble` that says whose fault it is.
+`adapted` makes it. Whatever goes wrong is no exception but a `Failure` that says whose fault it is.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from layerlab.engine import Engine, answering, gone
 from layerlab.engine.docker_settings import tell_of_logins
 from layerlab.engine.leftovers import removing_images, scratch_folder
 from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence import failures
-from layerlab.exercise.evidence.model import RanStep, Trouble
+from layerlab.exercise.evidence.blame import base_missing, explain
+from layerlab.exercise.evidence.model import Failure, RanStep
 from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.text import one_line, plain
@@ -70,14 +70,14 @@ class Outcome:
         ran: The steps that came to their end, in the order of the Dockerfile.
         ran_stages: The labels of the stages that were run.
         seconds: How long it took.
-        trouble: Why there is no image.
+        failure: Why there is no image.
     """
 
     image_id: str | None
     ran: tuple[RanStep, ...] = ()
     ran_stages: tuple[str, ...] = ()
     seconds: float = 0.0
-    trouble: Trouble | None = None
+    failure: Failure | None = None
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def prepare(
         report: Is told of a credential helper that fails.
 
     Raises:
-        ValueError: the workspace has a trouble that keeps it from being built.
+        ValueError: the workspace has a failure that keeps it from being built.
         OSError: there is no room for the copy.
     """
     if workspace.dockerfile is None or workspace.sent is None:
@@ -122,16 +122,16 @@ def build_final(
     engine: Engine, prepared: Prepared, report: Report = silent, *, timeout: float = FINAL_TIMEOUT
 ) -> Outcome:
     """Build the final image; the lab's own bases are got first, if any is missing."""
-    if trouble := _ensure_bases(engine, prepared.dockerfile, report):
-        return Outcome(None, trouble=trouble)
+    if failure := _ensure_bases(engine, prepared.dockerfile, report):
+        return Outcome(None, failure=failure)
     recorder = Recorder(prepared, report)
     try:
         built = run(engine, prepared, recorder, timeout)
     except disk.Full as full:
-        return Outcome(None, recorder.ran(), recorder.stages(), trouble=disk.trouble(full, recorder.running()))
+        return Outcome(None, recorder.ran(), recorder.stages(), failure=disk.failure(full, recorder.running()))
     except LabError as error:
-        trouble = failures.explain(error, prepared.dockerfile, recorder.running())
-        return Outcome(None, recorder.ran(), recorder.stages(), trouble=trouble)
+        failure = explain(error, prepared.dockerfile, recorder.running())
+        return Outcome(None, recorder.ran(), recorder.stages(), failure=failure)
     labels = tuple(prepared.dockerfile.stages[i].label for i, ran in enumerate(built.stages.ran) if ran)
     return Outcome(built.image_id, recorder.ran(), labels, built.seconds)
 
@@ -250,7 +250,7 @@ def _can_be_had(engine: Engine, name: str, report: Report) -> bool:
     return True
 
 
-def _ensure_bases(engine: Engine, dockerfile: Dockerfile, report: Report) -> Trouble | None:
+def _ensure_bases(engine: Engine, dockerfile: Dockerfile, report: Report) -> Failure | None:
     """Get those of the lab's own bases that the build needs and that are missing."""
     wanted = set()
     for stage in dockerfile.needed(dockerfile.target()):
@@ -261,9 +261,9 @@ def _ensure_bases(engine: Engine, dockerfile: Dockerfile, report: Report) -> Tro
     try:
         bases.ensure(engine, sorted(wanted), report=report)
     except BaseImageError as error:
-        return failures.base_missing(error, dockerfile)
+        return base_missing(error, dockerfile)
     except LabError as error:
-        return failures.explain(error, dockerfile, None)
+        return explain(error, dockerfile, None)
     return None
 
 

@@ -21,7 +21,7 @@ from layerlab.engine import Engine
 from layerlab.errors import ServiceError, ServiceNotReady
 from layerlab.exercise.evidence import diagnosis
 from layerlab.exercise.evidence.diagnosis import Script
-from layerlab.exercise.evidence.model import Answer, Process, Running, Stop, Trouble
+from layerlab.exercise.evidence.model import Answer, Failure, Process, Running, Stop
 from layerlab.service import asking, interpreter, processes, programs, run
 from layerlab.service.launch import address, created
 from layerlab.service.processes import Seen
@@ -77,7 +77,7 @@ def observe(engine: Engine, image_id: str, *, wait: float = WAIT, report: Report
         ) as container:
             running = _Run(engine, container, wait, tell).observe()
     except ServiceNotReady as error:  # no command
-        running = Running(up=False, trouble=Trouble("dockerfile", one_line(f"{error}: {error.remedy}.")))
+        running = Running(up=False, failure=Failure("dockerfile", one_line(f"{error}: {error.remedy}.")))
     tell("", done=True)
     return running
 
@@ -125,7 +125,7 @@ class _Run:
     def observe(self) -> Running:
         begun = time.perf_counter()
         if (refused := self._start()) is not None:
-            return Running(up=False, trouble=refused)
+            return Running(up=False, failure=refused)
         url = address(self.engine, self.container)
         waited = self._wait(url, begun) if url else _Waited()
         if not self._is_running():
@@ -142,7 +142,7 @@ class _Run:
         seen += self._look()
         if url and status.status is not None and not (found and "eventlet" in found.distributions):
             status = replace(status, server=unmasked(status.server, asking.is_http_server(url)))
-        trouble = None if waited.seconds is not None else self._why_silent(waited)
+        failure = None if waited.seconds is not None else self._why_silent(waited)
         self.tell("stopping it")
         handles_signal = self._handles_stop_signal()
         stop = self._stop()
@@ -157,12 +157,12 @@ class _Run:
             interpreter=found,
             stop=stop,
             logs=self._logs(),
-            trouble=trouble,
+            failure=failure,
             hurried=waits_in_vain or bool(stop and stop.killed and handles_signal),
             hostname=str(self.container.attrs["Config"].get("Hostname") or ""),
         )
 
-    def _start(self) -> Trouble | None:
+    def _start(self) -> Failure | None:
         with engine_errors(self.engine, "starting it"):
             self.container.reload()
             try:
@@ -243,10 +243,10 @@ class _Run:
 
     def _ended(self, waited: _Waited) -> Running:
         log = self._logs()
-        trouble = diagnosis.ended(self.container.attrs["State"], log, self._memory(), self._script(log))
-        return Running(up=False, status=Answer(waited.status), logs=log, trouble=trouble)
+        failure = diagnosis.ended(self.container.attrs["State"], log, self._memory(), self._script(log))
+        return Running(up=False, status=Answer(waited.status), logs=log, failure=failure)
 
-    def _why_silent(self, waited: _Waited) -> Trouble:
+    def _why_silent(self, waited: _Waited) -> Failure:
         log = self._logs()
         killed = bool(self.container.attrs["State"].get("OOMKilled"))
         return diagnosis.silent(

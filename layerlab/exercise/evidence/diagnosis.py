@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from layerlab.builder import failures
-from layerlab.exercise.evidence.model import Fault, Trouble
+from layerlab.exercise.evidence.model import Blame, Failure
 from layerlab.service.sockets import Listener
 from layerlab.service.talk import excerpt, how_it_ended
 from layerlab.ui.text import one_line, shorten
@@ -85,7 +85,7 @@ def refusal(text: str) -> Refusal | None:
     return None
 
 
-def of_refusal(found: Refusal, script: Script | None) -> Trouble:
+def of_refusal(found: Refusal, script: Script | None) -> Failure:
     """Why a program could not be run; `script` is what the image has under its name, if anything."""
     program = script.path if script else found.program or "the program that CMD or ENTRYPOINT names"
     program = shorten(program, _WIDTH)
@@ -161,7 +161,7 @@ def _closed(program: str, script: Script) -> str:
     )
 
 
-def not_started(explanation: str, script: Script | None = None) -> Trouble:
+def not_started(explanation: str, script: Script | None = None) -> Failure:
     """Why the engine could not create or start the container; `explanation` is what it says."""
     if found := refusal(explanation):
         return of_refusal(found, script)
@@ -173,10 +173,10 @@ def not_started(explanation: str, script: Script | None = None) -> Trouble:
         return _dockerfile(f"The user that USER names does not exist in the final stage ({said}).")
     if "chdir to cwd" in text or ("mkdir" in text and "not a directory" in text):
         return _dockerfile(f"The image's user may not enter its WORKDIR ({said}).")
-    return Trouble("engine", f"The engine could not start the container: {said}")
+    return Failure("engine", f"The engine could not start the container: {said}")
 
 
-def ended(state: Mapping[str, Any], log: str, memory: int, script: Script | None = None) -> Trouble:
+def ended(state: Mapping[str, Any], log: str, memory: int, script: Script | None = None) -> Failure:
     """Why the container ended before it answered.
 
     Args:
@@ -189,7 +189,7 @@ def ended(state: Mapping[str, Any], log: str, memory: int, script: Script | None
         return _out_of_memory(memory)
     how = f"The container {how_it_ended(state)} before it answered"
     if state["ExitCode"] != 0 and (reason := of_log(log, script)):
-        return Trouble(reason.fault, f"{how}: {reason.message[:1].lower()}{reason.message[1:]}")
+        return Failure(reason.blame, f"{how}: {reason.message[:1].lower()}{reason.message[1:]}")
     if state["ExitCode"] == 0:
         return _dockerfile(
             f"{how}: its first process had nothing more to do. The server must be the command, and stay in the "
@@ -206,7 +206,7 @@ def silent(
     seconds: float,
     out_of_memory: int | None = None,
     script: Script | None = None,
-) -> Trouble:
+) -> Failure:
     """Why a container that runs does not answer ``GET /status`` with 200.
 
     Args:
@@ -229,7 +229,7 @@ def silent(
         if found:
             return _dockerfile(what)
     if reason:
-        return Trouble(reason.fault, f"{what} {reason.message}")
+        return Failure(reason.blame, f"{what} {reason.message}")
     return _dockerfile(f"{what}{_last_words(log)}")
 
 
@@ -248,8 +248,8 @@ def _where(found: frozenset[Listener], seconds: float) -> str:
     return f"The service listens on port {ports}, not on {PORT}. Let it listen on 0.0.0.0:{PORT}."
 
 
-def _out_of_memory(memory: int) -> Trouble:
-    return Trouble(
+def _out_of_memory(memory: int) -> Failure:
+    return Failure(
         "limit",
         f"A process was killed for needing more memory than the {memory / 1e6:.0f} MB that a check allows. Let the "
         "service start fewer workers, or find what takes so much.",
@@ -322,15 +322,15 @@ _SIGNS: Final = tuple(
 )
 
 
-def of_log(log: str, script: Script | None = None) -> Trouble | None:
+def of_log(log: str, script: Script | None = None) -> Failure | None:
     """What a log tells about why a service does not start, if it tells anything known."""
     if found := refusal(log):
         return of_refusal(found, script)
     for pattern, message in _SIGNS:
         if match := pattern.search(log):
             what = next((value for value in match.groups() if value), "")
-            fault: Fault = "workspace" if "SyntaxError" in message else "dockerfile"
-            return Trouble(fault, message.format(what=shorten(what, _WIDTH)))
+            blame: Blame = "workspace" if "SyntaxError" in message else "dockerfile"
+            return Failure(blame, message.format(what=shorten(what, _WIDTH)))
     return None
 
 
@@ -339,5 +339,5 @@ def _last_words(log: str) -> str:
     return f" It printed last: {shown if len(shown) <= _WIDTH else '…' + shown[-_WIDTH:]}" if shown else ""
 
 
-def _dockerfile(message: str) -> Trouble:
-    return Trouble("dockerfile", message)
+def _dockerfile(message: str) -> Failure:
+    return Failure("dockerfile", message)

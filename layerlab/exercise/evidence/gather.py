@@ -17,7 +17,7 @@ from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
 from layerlab.exercise.evidence import app_experiment, builds, container, snapshots
 from layerlab.exercise.evidence.builds import Outcome, Prepared
-from layerlab.exercise.evidence.model import Evidence, Fault, Picture, Rebuild, Running, Trouble
+from layerlab.exercise.evidence.model import Blame, Evidence, Failure, Picture, Rebuild, Running
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step
@@ -53,7 +53,7 @@ def gather(
         context=workspace.context,
         workspace=workspace.files,
         requirements=workspace.requirements,
-        trouble=workspace.trouble,
+        failure=workspace.failure,
         level=workspace.level,
         is_worked_example=workspace.is_worked_example,
     )
@@ -66,7 +66,7 @@ def gather(
         builds.prepare(engine, workspace, labels, relay) as prepared,
     ):
         outcome = builds.build_final(engine, prepared, relay)
-        evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, trouble=outcome.trouble)
+        evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, failure=outcome.failure)
         if outcome.image_id is None:
             return evidence
         evidence = replace(evidence, image_id=outcome.image_id)
@@ -123,7 +123,7 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         built = pool.submit(_build_more, work, dockerfile)
         single = pool.submit(single_bytes, work.engine, work.workspace.level, report=work.relay)
         stages, final, rebuilt = built.result()
-        size, why_no_size = _or_trouble(single)
+        size, why_no_size = _or_failure(single)
         running = _with_hardened(ran.result(), hardened)
     if running.hurried and container.is_busy():
         # What went on beside it may be why it was late.
@@ -142,7 +142,7 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         rebuild=rebuilt,
         running=running,
         single_bytes=size,
-        trouble=why_no_size,
+        failure=why_no_size,
     )
 
 
@@ -211,10 +211,10 @@ def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) 
     return replace(running, hardened=answers, hardened_why=why)
 
 
-def _or_trouble(single: Future[int]) -> tuple[int | None, Trouble | None]:
+def _or_failure(single: Future[int]) -> tuple[int | None, Failure | None]:
     """The single-stage image's size, or whose fault it is that nothing can be compared with."""
     try:
         return single.result(), None
     except LabError as error:
-        fault: Fault = "network" if isinstance(error, BaseImageError) else "engine"
-        return None, Trouble(fault, f"The single-stage image could not be had to compare with: {error.one_line}")
+        blame: Blame = "network" if isinstance(error, BaseImageError) else "engine"
+        return None, Failure(blame, f"The single-stage image could not be had to compare with: {error.one_line}")

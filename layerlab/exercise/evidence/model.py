@@ -16,10 +16,11 @@ from layerlab.xray.provenance.origins import Origins
 
 __all__ = [
     "Answer",
+    "Blame",
     "Copy",
     "Distribution",
     "Evidence",
-    "Fault",
+    "Failure",
     "File",
     "Interpreter",
     "Layer",
@@ -31,23 +32,22 @@ __all__ = [
     "Running",
     "Stop",
     "SystemInstall",
-    "Trouble",
 ]
 
-Fault = Literal["dockerfile", "workspace", "engine", "network", "limit"]
+Blame = Literal["dockerfile", "workspace", "engine", "network", "limit"]
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Failure:
     """Why evidence is missing, and whose fault it is.
 
     Attributes:
-        fault: Whose: the Dockerfile, another file of the workspace, the engine, the network, or a limit of ours.
+        blame: Whose: the Dockerfile, another file of the workspace, the engine, the network, or a limit of ours.
         message: What happened, one or two sentences with what to do.
         line: The line of the Dockerfile that it is about, if there is one.
     """
 
-    fault: Fault
+    blame: Blame
     message: str
     line: int | None = None
 
@@ -189,11 +189,11 @@ class Rebuild:
     Attributes:
         steps: What BuildKit went through. It is stopped early once a RUN that installs Python packages has begun,
             which then is the last one here that is not cached.
-        trouble: Why it did not get to its end, if it did not and was not stopped on purpose.
+        failure: Why it did not get to its end, if it did not and was not stopped on purpose.
     """
 
     steps: tuple[RanStep, ...]
-    trouble: Trouble | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ class Running:
         interpreter: None where it could not be asked.
         stop: None if it was not up.
         logs: The end of what it printed, plain.
-        trouble: Why it did not start or did not answer.
+        failure: Why it did not start or did not answer.
         hardened: Whether it also answers with a read-only root and without capabilities; None if that was not tried.
         hardened_why: What happened in that run, if it did not answer.
         hostname: The container's; empty if it is not known.
@@ -301,7 +301,7 @@ class Running:
     interpreter: Interpreter | None = None
     stop: Stop | None = None
     logs: str = ""
-    trouble: Trouble | None = None
+    failure: Failure | None = None
     hardened: bool | None = None
     hardened_why: str = ""
     hurried: bool = False
@@ -310,7 +310,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything. What could not be had is None, and `trouble` or the part's own trouble says why.
+    """Everything. What could not be had is None, and `failure` or the part's own failure says why.
 
     Attributes:
         dockerfile_name: The file's name in the workspace.
@@ -327,7 +327,7 @@ class Evidence:
         system_installs: Of all stages that ran.
         rebuild, running: None if there is no image.
         single_bytes: ``total_bytes`` of the lab's single-stage image of the same level.
-        trouble: Why the build did not get to its end.
+        failure: Why the build did not get to its end.
         level: Of the exercise: 1, or 2 (requirements.txt pins psycopg2).
         is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
     """
@@ -346,6 +346,6 @@ class Evidence:
     rebuild: Rebuild | None = None
     running: Running | None = None
     single_bytes: int | None = None
-    trouble: Trouble | None = None
+    failure: Failure | None = None
     level: int = 1
     is_worked_example: bool = False

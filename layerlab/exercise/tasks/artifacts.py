@@ -82,7 +82,7 @@ def judge(evidence: Evidence) -> Result:
 
 def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
     """Where there is no image: a single stage takes nothing from another."""
-    if evidence.dockerfile and evidence.trouble and evidence.trouble.fault == "dockerfile":
+    if evidence.dockerfile and evidence.failure and evidence.failure.blame == "dockerfile":
         final = evidence.dockerfile.target()
         takes_from_image = any(each.flag("from") for each in final.instructions)
         if not evidence.dockerfile.dependencies(final) and not takes_from_image:

@@ -63,10 +63,10 @@ def judge(evidence: Evidence) -> Result:
         return unavailable(TASK, evidence, "The container was not run, so nobody can tell what the image starts.")
     findings = [*_server(evidence, running), *_debugger(evidence, running), *_stop(evidence, evidence.image, running)]
     answers = running.seconds is not None and all(map(_is_right, (running.status, running.info)))
-    trouble = running.trouble
+    failure = running.failure
     if not answers:
-        if trouble and trouble.fault in _NOT_THE_LEARNERS and not findings:
-            message = f"{trouble.message} That is the {trouble.fault}'s fault, not the Dockerfile's."
+        if failure and failure.blame in _NOT_THE_LEARNERS and not findings:
+            message = f"{failure.message} That is the {failure.blame}'s fault, not the Dockerfile's."
             return unavailable(TASK, evidence, message)
         findings.append(_silent(evidence, running))
     elif stranger := _stranger(evidence, running):
@@ -79,8 +79,8 @@ def judge(evidence: Evidence) -> Result:
 def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
     """Where there is no image: a command that names a development server."""
     started = _started(evidence)
-    fault = evidence.trouble.fault if evidence.trouble else None
-    if started and fault == "dockerfile":
+    blame = evidence.failure.blame if evidence.failure else None
+    if started and blame == "dockerfile":
         command = " ".join(started.arguments) if started.is_json else started.value
         command = command[:_LONGEST]
         if _DEVELOPMENT_COMMAND.search(f" {command}") or _APP_AS_PROGRAM.search(command):
@@ -120,10 +120,10 @@ def _stranger(evidence: Evidence, running: Running) -> Finding | None:
 
 def _silent(evidence: Evidence, running: Running) -> Finding:
     """Why the service does not answer as it should."""
-    trouble = running.trouble
+    failure = running.failure
     line = _line(evidence)
-    if trouble:
-        message, line = trouble.message, trouble.line or line
+    if failure:
+        message, line = failure.message, failure.line or line
     elif running.seconds is None:
         message = "The service did not answer /status on port 5000 within 30 s."
     else:

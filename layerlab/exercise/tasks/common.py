@@ -30,7 +30,7 @@ _SYSTEM_FOLDERS: Final = frozenset(
     {"/", "/etc", "/lib", "/opt", "/usr", "/usr/bin", "/usr/include", "/usr/lib", "/usr/local", "/usr/share", "/var"}
     | {"/bin", "/include", "/usr/local/bin", "/usr/local/include", "/usr/local/lib", "/usr/libexec", "/root", "/home"}
 )
-_FAULTS: Final = {
+_BLAMED: Final = {
     "dockerfile": "the Dockerfile's",
     "workspace": "that of a file in the workspace",
     "engine": "the engine's, not the Dockerfile's",
@@ -55,15 +55,15 @@ def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
 
     Args:
         task: 1 to 7.
-        evidence: Its `trouble` says what happened.
+        evidence: Its `failure` says what happened.
         message: What happened, where something else is missing than the image.
     """
-    trouble = evidence.trouble
+    failure = evidence.failure
     if message:
         line = None
-    elif trouble:
-        message = f"{trouble.message} The fault is {_FAULTS[trouble.fault]}; without an image nobody can judge this."
-        line = trouble.line
+    elif failure:
+        message = f"{failure.message} The fault is {_BLAMED[failure.blame]}; without an image nobody can judge this."
+        line = failure.line
     else:
         message, line = "There is no image to look at, so this task is not judged.", None
     hints = (

@@ -258,10 +258,10 @@ def _again(evidence: Evidence, reader: Reader, made: Mapping[str, tuple[str, int
         # What only moves them (cp, tar) has made these files, too, but downloads nothing.
         if _installs(reader, run) or (run.line in lines and not _installed_before(reader, run)):
             findings.append(_ran_again(evidence, run))
-    if findings or rebuild.trouble is None:
+    if findings or rebuild.failure is None:
         return findings, False
-    message = f"What a rebuild does after a change of the app could not be seen: {rebuild.trouble.message}"
-    return [common.finding(evidence, "error", message, _ORDER_HINTS, rebuild.trouble.line)], True
+    message = f"What a rebuild does after a change of the app could not be seen: {rebuild.failure.message}"
+    return [common.finding(evidence, "error", message, _ORDER_HINTS, rebuild.failure.line)], True
 
 
 def _installed_before(reader: Reader, run: Instruction) -> bool:

@@ -49,7 +49,7 @@ _SIZE_HINTS: Final = (
 def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
     """What the Dockerfile alone refutes, where there is no image: a final stage on the full image."""
     base = places.base_stage(evidence)
-    if base and evidence.trouble and evidence.trouble.fault == "dockerfile" and _FULL.fullmatch(base.base):
+    if base and evidence.failure and evidence.failure.blame == "dockerfile" and _FULL.fullmatch(base.base):
         yield finding(
             evidence,
             "error",
@@ -71,7 +71,7 @@ def judge(evidence: Evidence) -> Result:
         findings += _size(evidence, evidence.image, evidence.single_bytes)
     elif not any(each.level == "error" for each in findings):
         message = "The single-stage image, whose half is the limit for yours, could not be built or measured here."
-        message += f" {evidence.trouble.message}" if evidence.trouble else ""
+        message += f" {evidence.failure.message}" if evidence.failure else ""
         missing = unavailable(TASK, evidence, message)
         return verdict.judge(TASK, [*findings, *missing.findings], unknown=True)
     return verdict.judge(TASK, findings)

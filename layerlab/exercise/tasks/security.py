@@ -63,8 +63,8 @@ def judge(evidence: Evidence) -> Result:
 
 def _nobody_there(evidence: Evidence, running: Running | None) -> Result:
     message = "No process of the container stayed up, so nobody can tell as which user the service runs."
-    if running and running.trouble:
-        message += f" {running.trouble.message}"
+    if running and running.failure:
+        message += f" {running.failure.message}"
     return unavailable(TASK, evidence, message)
 
 

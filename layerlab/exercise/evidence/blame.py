@@ -20,8 +20,8 @@ from layerlab.errors import (
     RegistryRefused,
     StepFailed,
 )
-from layerlab.exercise.evidence.model import Trouble
-from layerlab.exercise.workspace import trouble_from
+from layerlab.exercise.evidence.model import Failure
+from layerlab.exercise.workspace import failure_from
 from layerlab.ui.text import plain, shorten
 
 _NETWORK: Final = re.compile(rf"{failures.OFFLINE.pattern}|dial tcp|no such host|i/o timeout", re.IGNORECASE)
@@ -44,7 +44,7 @@ _NEWER_FLAGS: Final = {
 _UPDATE: Final = "update Docker, or do without it here"
 
 
-def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Trouble:
+def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Failure:
     """Whose fault an error of a build is, and on which line.
 
     Args:
@@ -61,21 +61,21 @@ def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Tro
     if isinstance(error, BuildTimeout):
         where = f" while line {running} was running" if running else ""
         message = f"{_first(error)}{where}. What to do: see why that step does not end."
-        return Trouble("limit", message, running)
+        return Failure("limit", message, running)
     if isinstance(error, ContextError):
-        return trouble_from("limit" if "too big" in str(error) else "workspace", error)
-    return trouble_from("engine", error, running)
+        return failure_from("limit" if "too big" in str(error) else "workspace", error)
+    return failure_from("engine", error, running)
 
 
-def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Trouble:
+def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Failure:
     """An image that cannot be had. Only a registry that knows no such image puts the Dockerfile in the wrong."""
     cause = re.search(r"\((.*)\)$", str(error))
     says = cause[1] if cause else str(error)
     missing = registry.classify(says) == "missing" or re.search("repository does not exist|name invalid", says)
     at_fault = isinstance(error, RegistryRefused) and missing
     line = _line_of_image(str(error), dockerfile)
-    trouble = trouble_from("dockerfile" if at_fault else "network", error, line)
-    return replace(trouble, message=trouble.message + _of_a_stage(line, dockerfile))
+    failure = failure_from("dockerfile" if at_fault else "network", error, line)
+    return replace(failure, message=failure.message + _of_a_stage(line, dockerfile))
 
 
 def _of_a_stage(line: int | None, dockerfile: Dockerfile) -> str:
@@ -89,56 +89,56 @@ def _of_a_stage(line: int | None, dockerfile: Dockerfile) -> str:
     return f" If a stage was meant: none is called {shorten(wanted, 60)} here (there are: {known})."
 
 
-def _step_failed(error: StepFailed) -> Trouble:
+def _step_failed(error: StepFailed) -> Failure:
     said = f"{error.log[-_MAX_LOG:]}\n{error}"
     if _DISK.search(said):
-        return Trouble(
+        return Failure(
             "engine",
             f"The engine's disk is full: {shorten(str(error), 300)}. What to do: make room (`docker system df` shows"
             " what takes it) and check again.",
             error.line,
         )
     if _KILLED.search(said):
-        return Trouble(
+        return Failure(
             "limit",
             f"{_first(error)}: it was ended by the limits of a check on memory or processes."
             " What to do: see why this step needs so much.",
             error.line,
         )
     if "no active sessions" in said:
-        return Trouble(
+        return Failure(
             "dockerfile",
             f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here."
             " What to do: do without, or let the step also work without it (no `required`).",
             error.line,
         )
     if _NETWORK.search(said):
-        return Trouble(
+        return Failure(
             "network",
             f"{_first(error)}: it did not get what it loads over the network."
             " What to do: see whether builds on this engine are online, and check again.",
             error.line,
         )
-    return trouble_from("dockerfile", error, error.line)
+    return failure_from("dockerfile", error, error.line)
 
 
 def _first(error: LabError) -> str:
     return shorten(f"{str(error)[:1].upper()}{str(error)[1:]}", 400)
 
 
-def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Trouble:
+def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Failure:
     """What the engine's own parser does not take."""
     instruction = next(
         (i for i in dockerfile.instructions if error.line and i.line <= error.line <= i.end_line), None
     )
     line = instruction.line if instruction else error.line or _line_of_quoted(str(error), dockerfile)
     if failures.OLD_BUILDER in str(error):
-        return trouble_from("engine", error, line)
+        return failure_from("engine", error, line)
     flag = _UNKNOWN_FLAG.search(str(error))
     if flag and instruction and flag[1] in _NEWER_FLAGS.get(instruction.keyword, ()):
         what = f"This engine's builder does not know {instruction.keyword} --{flag[1]}. What to do: {_UPDATE}."
-        return Trouble("engine", what, line)
-    return trouble_from("dockerfile", error, line)
+        return Failure("engine", what, line)
+    return failure_from("dockerfile", error, line)
 
 
 def _images(dockerfile: Dockerfile) -> Iterator[tuple[int, str]]:

@@ -15,7 +15,7 @@ from layerlab.errors import (
     RegistryRefused,
     StepFailed,
 )
-from layerlab.exercise.evidence import failures
+from layerlab.exercise.evidence.blame import explain
 
 DOCKERFILE = parse(
     "# syntax=example.com/front:1\nFROM python:3.13-slim AS build\nRUN pip install x\n"
@@ -31,7 +31,7 @@ def failed(log: str, code: int = 1) -> StepFailed:
 
 class TestSteps:
     @pytest.mark.parametrize(
-        ("log", "fault"),
+        ("log", "blame"),
         [
             ("WARNING: Retrying ... Failed to establish a new connection: [Errno -3]\nERROR: no matching", "network"),
             ("W: Temporary failure resolving 'deb.debian.org'\nE: Unable to locate package gcc", "network"),
@@ -50,20 +50,20 @@ class TestSteps:
             ("no active sessions", "dockerfile"),
         ],
     )
-    def test_log(self, log: str, fault: str) -> None:
+    def test_log(self, log: str, blame: str) -> None:
         """The end of a step's log tells whose fault it is."""
-        trouble = failures.explain(failed(log), DOCKERFILE, None)
+        failure = explain(failed(log), DOCKERFILE, None)
 
-        assert (trouble.fault, trouble.line) == (fault, 3)
+        assert (failure.blame, failure.line) == (blame, 3)
 
     def test_exit_code(self) -> None:
         """A step that was killed hit a limit, though it said nothing."""
-        assert failures.explain(failed("", 137), DOCKERFILE, None).fault == "limit"
+        assert explain(failed("", 137), DOCKERFILE, None).blame == "limit"
 
 
 class TestImages:
     @pytest.mark.parametrize(
-        ("error", "fault", "line"),
+        ("error", "blame", "line"),
         [
             (
                 BaseImageError("the image example.com/front:1 is not here (dial tcp: no such host)", remedy=""),
@@ -97,20 +97,18 @@ class TestImages:
             ),
         ],
     )
-    def test_missing(self, error: LabError, fault: str, line: int) -> None:
+    def test_missing(self, error: LabError, blame: str, line: int) -> None:
         """Only an image that its registry does not know is the Dockerfile's fault; the line is that of its name."""
-        trouble = failures.explain(error, DOCKERFILE, None)
+        failure = explain(error, DOCKERFILE, None)
 
-        assert (trouble.fault, trouble.line) == (fault, line)
+        assert (failure.blame, failure.line) == (blame, line)
 
     def test_misspelt_stage(self) -> None:
         """What might be the name of a stage is held against those that there are."""
         dockerfile = parse("FROM a:1 AS build\nFROM a:1\nCOPY --from=biuld /x /x\nCOPY --from=b/c /y /y\n")
 
-        misspelt = failures.explain(
-            BaseImageError("the image biuld:latest is not here", remedy="r"), dockerfile, None
-        )
-        image = failures.explain(BaseImageError("the image b/c:latest is not here", remedy="r"), dockerfile, None)
+        misspelt = explain(BaseImageError("the image biuld:latest is not here", remedy="r"), dockerfile, None)
+        image = explain(BaseImageError("the image b/c:latest is not here", remedy="r"), dockerfile, None)
 
         assert (misspelt.line, image.line) == (3, 4)
         assert misspelt.message.endswith("If a stage was meant: none is called biuld here (there are: build).")
@@ -119,7 +117,7 @@ class TestImages:
 
 class TestOthers:
     @pytest.mark.parametrize(
-        ("error", "fault", "line"),
+        ("error", "blame", "line"),
         [
             (DockerfileError("line 4 of the Dockerfile: Unknown flag: link", remedy="r", line=4), "engine", 4),
             (DockerfileError("line 4 of the Dockerfile: Unknown flag: lnik", remedy="r", line=4), "dockerfile", 4),
@@ -149,8 +147,8 @@ class TestOthers:
             (EngineGone("the engine stopped answering", remedy="r"), "engine", 3),
         ],
     )
-    def test_fault_and_line(self, error: LabError, fault: str, line: int | None) -> None:
+    def test_blame_and_line(self, error: LabError, blame: str, line: int | None) -> None:
         """Each error has its fault, and its line where it has one."""
-        trouble = failures.explain(error, DOCKERFILE, 3)
+        failure = explain(error, DOCKERFILE, 3)
 
-        assert (trouble.fault, trouble.line) == (fault, line)
+        assert (failure.blame, failure.line) == (blame, line)
