@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-Snapshot = Mapping[str, tuple[int, ...]]
+Files = Mapping[str, tuple[int, ...]]
 """What a look has seen: for each file, by its path in the workspace, what changes when it is written or replaced."""
 
 PAUSE: Final = 0.5  # seconds between two looks
@@ -32,7 +32,7 @@ _SCRATCH_BEGINNINGS: Final = (".#", "#", ".~")
 _SCRATCH: Final = frozenset({"4913"})
 
 
-def look(folder: Path) -> Snapshot:
+def look(folder: Path) -> Files:
     """How the workspace's files are now; nothing for a folder that is not there."""
     seen: dict[str, tuple[int, ...]] = {}
     for entry in _files(folder):
@@ -48,7 +48,7 @@ def look(folder: Path) -> Snapshot:
     return seen
 
 
-def wait_for_change(folder: Path, seen: Snapshot, *, stop: threading.Event | None = None) -> bool:
+def wait_for_change(folder: Path, seen: Files, *, stop: threading.Event | None = None) -> bool:
     """Wait until the workspace differs from what was seen, and has come to rest.
 
     Take the snapshot before a check begins: a change made meanwhile is then found at once.

@@ -1,4 +1,4 @@
-"""Pictures of images that were just built: layers, origins, copies and contents, against what is known of them."""
+"""Snapshots of images that were just built: layers, origins, copies and contents, against what is known of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID
 from layerlab.exercise.evidence import snapshots
-from layerlab.exercise.evidence.model import File, Origin, Picture, SystemInstall
+from layerlab.exercise.evidence.model import File, Origin, Snapshot, SystemInstall
 from layerlab.image.store import overlay
 from layerlab.xray.provenance import layer_history
 
@@ -65,9 +65,9 @@ class Built:
     ids: Mapping[str, str]
     context: Mapping[str, bytes]
 
-    def pictures(self, engine: Engine) -> dict[str, Picture]:
+    def snapshots(self, engine: Engine) -> dict[str, Snapshot]:
         """Of all stages; with copies of the last."""
-        found: dict[str, Picture] = {}
+        found: dict[str, Snapshot] = {}
         for stage in self.dockerfile.stages:
             last = stage == self.dockerfile.stages[-1]
             found[stage.label] = snapshots.take(
@@ -119,9 +119,9 @@ def built(make: Callable[[str], Built], busybox_image: str) -> Built:
 
 
 @pytest.fixture(scope="module")
-def taken(engine: Engine, built: Built) -> dict[str, Picture]:
-    """Their pictures."""
-    return built.pictures(engine)
+def taken(engine: Engine, built: Built) -> dict[str, Snapshot]:
+    """Their snapshots."""
+    return built.snapshots(engine)
 
 
 def numbers(first: int, last: int) -> bytes:
@@ -129,11 +129,11 @@ def numbers(first: int, last: int) -> bytes:
     return "".join(f"{number}\n" for number in range(first, last + 1)).encode()
 
 
-def origin(picture: Picture, path: str) -> Origin:
-    return picture.origins(picture.visible[path])
+def origin(snapshot: Snapshot, path: str) -> Origin:
+    return snapshot.origins(snapshot.visible[path])
 
 
-def test_layers_belong_to_the_lines_that_made_them(built: Built, taken: dict[str, Picture]) -> None:
+def test_layers_belong_to_the_lines_that_made_them(built: Built, taken: dict[str, Snapshot]) -> None:
     """Each layer above the base has its stage and line, also where variables or SHELL change its words."""
     made = [(layer.stage, layer.line) for layer in taken["3"].layers]
     words = [
@@ -149,7 +149,7 @@ def test_layers_belong_to_the_lines_that_made_them(built: Built, taken: dict[str
     assert third == [*second, ("third", built.line("seq 3"))]
 
 
-def test_origins_are_followed_through_all_copies(built: Built, taken: dict[str, Picture]) -> None:
+def test_origins_are_followed_through_all_copies(built: Built, taken: dict[str, Snapshot]) -> None:
     """What the Dockerfile did with each file is what its origin says."""
     line, final = built.line, taken["3"]
     through = ("third", "first")
@@ -180,34 +180,34 @@ def test_origins_are_followed_through_all_copies(built: Built, taken: dict[str, 
     assert {path: origin(final, path) for path in expected} == expected
 
 
-def test_contents_are_those_that_a_container_sees(engine: Engine, built: Built, taken: dict[str, Picture]) -> None:
+def test_contents_are_those_that_a_container_sees(engine: Engine, built: Built, taken: dict[str, Snapshot]) -> None:
     """All visible files above the base have the checksums that sha256sum finds, and hidden ones can be read too."""
-    picture = taken["3"]
-    paths = [file.path for file in picture.files if file.visible and file.kind == "file"]
+    snapshot = taken["3"]
+    paths = [file.path for file in snapshot.files if file.visible and file.kind == "file"]
     client = engine.client.containers
     printed = client.run(built.ids["3"], ["busybox", "sha256sum", *paths], remove=True, network_mode="none")
     truth = {line.split("  ")[1]: line.split("  ")[0] for line in printed.decode().splitlines()}
-    found = {path: hashlib.sha256(picture.contents(None, path) or b"").hexdigest() for path in paths}
-    small = [path for path in paths if picture.visible[path].bytes < 1_000_000]
+    found = {path: hashlib.sha256(snapshot.contents(None, path) or b"").hexdigest() for path in paths}
+    small = [path for path in paths if snapshot.visible[path].bytes < 1_000_000]
     assert len(small) > 15
     assert {path: found[path] for path in small} == {path: truth[path] for path in small}
-    (hidden,) = [file for file in picture.files if file.path == "/hidden"]
+    (hidden,) = [file for file in snapshot.files if file.path == "/hidden"]
     assert not hidden.visible
-    assert picture.contents(hidden.layer, "/hidden") == numbers(6, 660)
-    assert picture.contents(None, "/hidden") is None
-    assert picture.contents(None, "/srv/data/link") is None
-    assert picture.links(None, "/srv/data/link") == "tool"
-    assert picture.links(None, "/srv/data/tool") is None
-    assert picture.contents(None, "/srv/data/../own") is None
-    assert len(picture.contents(None, "/bin/busybox") or b"") == 1_000_000
+    assert snapshot.contents(hidden.layer, "/hidden") == numbers(6, 660)
+    assert snapshot.contents(None, "/hidden") is None
+    assert snapshot.contents(None, "/srv/data/link") is None
+    assert snapshot.links(None, "/srv/data/link") == "tool"
+    assert snapshot.links(None, "/srv/data/tool") is None
+    assert snapshot.contents(None, "/srv/data/../own") is None
+    assert len(snapshot.contents(None, "/bin/busybox") or b"") == 1_000_000
 
 
-def test_copies_are_what_the_image_had_already(built: Built, taken: dict[str, Picture]) -> None:
+def test_copies_are_what_the_image_had_already(built: Built, taken: dict[str, Snapshot]) -> None:
     """After chown -R everything counts again; so does a program of the base under another name."""
-    picture = taken["3"]
+    snapshot = taken["3"]
     by_line = {
-        line: {(copy.path, copy.of) for copy in picture.copies if picture.layers[copy.layer].line == line}
-        for line in {picture.layers[copy.layer].line for copy in picture.copies}
+        line: {(copy.path, copy.of) for copy in snapshot.copies if snapshot.layers[copy.layer].line == line}
+        for line in {snapshot.layers[copy.layer].line for copy in snapshot.copies}
     }
     data = ["pkg/numbers", "pkg/box", "tool", "zhard", "own", "third", "mine", "moved.py", "renamed.py"]
     again = {(f"/srv/data/{name}", f"/srv/data/{name}") for name in data}
@@ -217,50 +217,50 @@ def test_copies_are_what_the_image_had_already(built: Built, taken: dict[str, Pi
     assert ("/opt/box", "/bin/busybox") in by_line[built.line("/opt/box")]
     assert ("/etc/tool", "/srv/data/tool") in by_line[built.line("/out/pkg/n*")]
     assert ("/etc/numbers", "/srv/data/pkg/numbers") in by_line[built.line("/out/pkg/n*")]
-    assert not {"/etc/made", "/mounted/new", "/hidden"} & {copy.path for copy in picture.copies}
-    for copy in picture.copies:
+    assert not {"/etc/made", "/mounted/new", "/hidden"} & {copy.path for copy in snapshot.copies}
+    for copy in snapshot.copies:
         if copy.bytes < 1_000_000:
-            assert picture.contents(copy.layer, copy.path) == picture.contents(copy.of_layer, copy.of)
+            assert snapshot.contents(copy.layer, copy.path) == snapshot.contents(copy.of_layer, copy.of)
 
 
 def test_files_and_config_are_told_apart_from_the_base(
-    engine: Engine, built: Built, busybox_image: str, taken: dict[str, Picture]
+    engine: Engine, built: Built, busybox_image: str, taken: dict[str, Snapshot]
 ) -> None:
     """The base's files, config and history stay apart from what the Dockerfile adds."""
-    picture = taken["3"]
+    snapshot = taken["3"]
     base = engine.client.images.get(busybox_image)
-    assert picture.base_config == base.attrs["Config"]
-    assert set(picture.base_files) == {f for f in picture.base_image_files if f in picture.base_files}
-    assert "/bin/busybox" in picture.base_files
-    assert picture.base_files["/bin/busybox"].bytes == picture.layers[0].bytes
-    assert "/srv" not in picture.base_files
-    assert all(file.layer > 0 for file in picture.files)
-    assert picture.visible["/srv/data/own"].uid == 7
-    assert picture.total_bytes == sum(layer.bytes for layer in picture.layers)
-    assert len(picture.history) == len(built.dockerfile.stages[3].instructions) - 1
-    assert picture.history[-1].startswith("ENV READY=yes")
-    assert "READY=yes" in picture.config["Env"]
+    assert snapshot.base_config == base.attrs["Config"]
+    assert set(snapshot.base_files) == {f for f in snapshot.base_image_files if f in snapshot.base_files}
+    assert "/bin/busybox" in snapshot.base_files
+    assert snapshot.base_files["/bin/busybox"].bytes == snapshot.layers[0].bytes
+    assert "/srv" not in snapshot.base_files
+    assert all(file.layer > 0 for file in snapshot.files)
+    assert snapshot.visible["/srv/data/own"].uid == 7
+    assert snapshot.total_bytes == sum(layer.bytes for layer in snapshot.layers)
+    assert len(snapshot.history) == len(built.dockerfile.stages[3].instructions) - 1
+    assert snapshot.history[-1].startswith("ENV READY=yes")
+    assert "READY=yes" in snapshot.config["Env"]
 
 
 def test_without_directories_the_export_tells_the_same(
-    engine: Engine, built: Built, taken: dict[str, Picture], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, built: Built, taken: dict[str, Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the engine's directories cannot be read, origins and copies are the same, and no container stays."""
     monkeypatch.setattr(overlay, "can_read", lambda: False)
-    exported = built.pictures(engine)["3"]
-    picture = taken["3"]
+    exported = built.snapshots(engine)["3"]
+    snapshot = taken["3"]
 
-    def where(picture: Picture) -> dict[tuple[int, str], Origin]:
-        files: list[File] = [file for file in picture.files if file.kind in {"file", "symlink"}]
-        return {(file.layer, file.path): picture.origins(file) for file in files}
+    def where(snapshot: Snapshot) -> dict[tuple[int, str], Origin]:
+        files: list[File] = [file for file in snapshot.files if file.kind in {"file", "symlink"}]
+        return {(file.layer, file.path): snapshot.origins(file) for file in files}
 
-    assert where(exported) == where(picture)
+    assert where(exported) == where(snapshot)
     assert {(copy.path, copy.layer) for copy in exported.copies} == {
-        (copy.path, copy.layer) for copy in picture.copies
+        (copy.path, copy.layer) for copy in snapshot.copies
     }
     assert exported.contents(None, "/etc/made") == numbers(4, 600)
     assert exported.links(None, "/srv/data/link") == "tool"
-    assert exported.contents(picture.layers[-1].index - 2, "/hidden") is None
+    assert exported.contents(snapshot.layers[-1].index - 2, "/hidden") is None
     assert not engine.client.containers.list(all=True, filters={"label": f"{CONTAINER_LABEL}={RUN_ID}"})
 
 
@@ -277,7 +277,7 @@ def test_onbuild_and_scratch(
         f"FROM {name} AS maker\nRUN seq 2 200 > /own\n\nFROM scratch\nCOPY --from=maker /own /base /\n"
         "COPY --from=maker /triggered /asked/main.py /deep/\nCMD ['/own']\n"
     )
-    found = built.pictures(engine)
+    found = built.snapshots(engine)
     maker, final = found["maker"], found["1"]
     assert [(layer.stage, layer.line) for layer in maker.layers[2:]] == [("maker", 1), ("maker", 1), ("maker", 2)]
     assert origin(maker, "/triggered") == Origin("made", "maker", 1)
@@ -301,9 +301,9 @@ def test_a_base_that_only_buildkit_has(
     engine.client.images.get(busybox_image).tag(repository, tag)
     built = make(f"ARG BASE={name}\nFROM $BASE\nENV SOME=thing\nRUN seq 1 300 > /own\nWORKDIR /made\nCMD ['/own']\n")
     engine.client.images.remove(name)
-    picture = built.pictures(engine)["0"]
-    assert [(layer.stage, layer.line) for layer in picture.layers] == [(None, None), ("0", 4), ("0", 5)]
-    assert "/bin/busybox" in picture.base_files
+    snapshot = built.snapshots(engine)["0"]
+    assert [(layer.stage, layer.line) for layer in snapshot.layers] == [(None, None), ("0", 4), ("0", 5)]
+    assert "/bin/busybox" in snapshot.base_files
 
 
 def test_the_config_of_a_base_that_only_buildkit_has(
@@ -323,14 +323,14 @@ def test_the_config_of_a_base_that_only_buildkit_has(
     made_labels: list[dict[str, str]] = []
     monkeypatch.setattr(builder, "build", noted)
     check = {"layerlab.check": "this one"}
-    picture = snapshots.take(
+    snapshot = snapshots.take(
         engine, built.ids["first"], built.dockerfile, built.dockerfile.stages[0], {}, labels=check
     )
     assert made_labels[0].items() >= check.items(), "what a kill leaves behind would not be found again"
     labels = engine.client.images.get(busybox_image).labels
-    assert picture.base_config["Env"] == ["PATH=/bin"]
-    assert (picture.base_config.get("Labels") or {}) == labels
-    assert len(picture.history) == len(built.dockerfile.stages[0].instructions) - 1
+    assert snapshot.base_config["Env"] == ["PATH=/bin"]
+    assert (snapshot.base_config.get("Labels") or {}) == labels
+    assert len(snapshot.history) == len(built.dockerfile.stages[0].instructions) - 1
     (only,) = made
     with pytest.raises(docker.errors.ImageNotFound):
         engine.client.images.get(only)
@@ -352,7 +352,7 @@ def test_system_installs_are_read_from_the_databases(
         f"RUN printf 'P:musl\\nV:1\\n\\n' > {apk}\n"
         f"COPY --from=tools {status} /elsewhere\n"
     )
-    found = built.pictures(engine)
+    found = built.snapshots(engine)
     assert snapshots.system_installs(found.values()) == (
         SystemInstall("tools", 2, ("gcc", "make"), "dpkg"),
         SystemInstall("tools", 4, ("libpq-dev",), "dpkg"),

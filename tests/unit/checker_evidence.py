@@ -21,9 +21,9 @@ from layerlab.exercise.evidence.model import (
     Interpreter,
     Layer,
     Origin,
-    Picture,
     Process,
     Running,
+    Snapshot,
     Stop,
 )
 
@@ -62,7 +62,7 @@ CMD ["gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"]
 
 @dataclass
 class Image:
-    """The picture of one stage while it is written down."""
+    """The snapshot of one stage while it is written down."""
 
     stage: str
     layers: list[Layer]
@@ -76,7 +76,7 @@ class Image:
         """The index of the layer that this line made."""
         return next(layer.index for layer in self.layers if layer.line == line)
 
-    def picture(self, config: Mapping[str, Any], base_config: Mapping[str, Any], history: list[str]) -> Picture:
+    def snapshot(self, config: Mapping[str, Any], base_config: Mapping[str, Any], history: list[str]) -> Snapshot:
         """As the tasks get it."""
 
         def read(layer: int | None, path: str) -> bytes | None:
@@ -88,7 +88,7 @@ class Image:
         sizes = {layer.index: layer.bytes for layer in self.layers}
         for file in self.files:
             sizes[file.layer] += file.bytes
-        return Picture(
+        return Snapshot(
             stage=self.stage,
             config=config,
             base_config=base_config,
@@ -216,8 +216,8 @@ class Made:
     def evidence(self, running: Callable[[], Running] | Running | None = None, **changes: Any) -> Evidence:
         """All of it."""
         base = {"Env": [*BASE_ENVIRONMENT], "Cmd": ["python3"]}
-        pictures = {
-            label: image.picture(self.config if image is self.final else base, base, self.history)
+        snapshots = {
+            label: image.snapshot(self.config if image is self.final else base, base, self.history)
             for label, image in self.images.items()
         }
         found = Evidence(
@@ -227,8 +227,8 @@ class Made:
             requirements=dict(self.requirements),
             ran_stages=tuple(self.images),
             image_id="sha256:" + "0" * 64,
-            image=pictures.pop(self.final.stage),
-            stages=pictures,
+            image=snapshots.pop(self.final.stage),
+            stages=snapshots,
             running=self.running() if running is None else running() if callable(running) else running,
             single_bytes=1_830 * MB,
         )

@@ -347,7 +347,7 @@ class TestWatch:
         """The learner saves as often as there are verdicts left, then presses Ctrl-C."""
         saved: list[Path] = []
 
-        def wait(folder: Path, seen: watching.Snapshot) -> bool:
+        def wait(folder: Path, seen: watching.Files) -> bool:
             assert seen == watching.look(folder)
             if not lab.says:
                 raise KeyboardInterrupt

@@ -164,10 +164,10 @@ class TestWait:
 
     def test_it_lets_an_editor_finish(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """While files go on changing it does not return; when they rest, it does, and has seen the last state."""
-        looks: list[watching.Snapshot] = [{"a": (n,)} for n in (1, 1, 2, 3, 4, 4)]
-        taken: list[watching.Snapshot] = []
+        looks: list[watching.Files] = [{"a": (n,)} for n in (1, 1, 2, 3, 4, 4)]
+        taken: list[watching.Files] = []
 
-        def look(_: Path) -> watching.Snapshot:
+        def look(_: Path) -> watching.Files:
             taken.append(looks[len(taken)])
             return taken[-1]
 

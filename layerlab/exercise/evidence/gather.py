@@ -1,4 +1,4 @@
-"""Gathers the evidence about a workspace from an engine: builds, pictures and a running container, side by side."""
+"""Gathers the evidence about a workspace from an engine: builds, snapshots and a running container, side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
 from layerlab.exercise.evidence import app_experiment, builds, container, snapshots
 from layerlab.exercise.evidence.builds import Outcome, Prepared
-from layerlab.exercise.evidence.model import Blame, Evidence, Failure, Picture, Rebuild, Running
+from layerlab.exercise.evidence.model import Blame, Evidence, Failure, Rebuild, Running, Snapshot
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step
@@ -146,9 +146,9 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
     )
 
 
-def _build_more(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Picture], Picture, Rebuild]:
-    """The pictures, and the rebuild after them: at the same time, builds of the same steps blur what was cached."""
-    stages, final = _pictures(work, dockerfile)
+def _build_more(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Snapshot], Snapshot, Rebuild]:
+    """The snapshots, and the rebuild after them: at the same time, builds of the same steps blur what was cached."""
+    stages, final = _snapshots(work, dockerfile)
     return stages, final, _rebuild(work, dockerfile)
 
 
@@ -164,28 +164,28 @@ def _rebuild(work: _Work, dockerfile: Dockerfile) -> Rebuild:
     return app_experiment.rebuild(work.engine, work.prepared, installs_python, told)
 
 
-def _pictures(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Picture], Picture]:
-    """The pictures of the stages that ran, by label, and of the final one; each needs those that it copies from."""
+def _snapshots(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Snapshot], Snapshot]:
+    """The snapshots of the stages that ran, by label, and of the final one; each needs those that it copies from."""
     final = dockerfile.target()
     ran = set(work.outcome.ran_stages)
-    taken: dict[str, Picture] = {}
+    taken: dict[str, Snapshot] = {}
     for stage in dockerfile.needed(final):
         if stage != final and stage.label in ran:
             built = builds.build_stage(work.engine, work.prepared, stage, work.relay)
-            taken[stage.label] = _picture(work, built, dockerfile, stage, taken)
+            taken[stage.label] = _snapshot(work, built, dockerfile, stage, taken)
     image_id = str(work.outcome.image_id)
-    return taken, _picture(work, image_id, dockerfile, final, taken, with_copies=True)
+    return taken, _snapshot(work, image_id, dockerfile, final, taken, with_copies=True)
 
 
-def _picture(
+def _snapshot(
     work: _Work,
     image_id: str,
     dockerfile: Dockerfile,
     stage: Stage,
-    others: dict[str, Picture],
+    others: dict[str, Snapshot],
     *,
     with_copies: bool = False,
-) -> Picture:
+) -> Snapshot:
     taken = snapshots.take(
         work.engine,
         image_id,

@@ -25,11 +25,11 @@ __all__ = [
     "Interpreter",
     "Layer",
     "Origin",
-    "Picture",
     "Process",
     "RanStep",
     "Rebuild",
     "Running",
+    "Snapshot",
     "Stop",
     "SystemInstall",
 ]
@@ -101,7 +101,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Snapshot:
     """An image: of the final stage, or of another that BuildKit ran.
 
     Attributes:
@@ -116,7 +116,7 @@ class Picture:
         total_bytes: Of all layers, the base's included.
         copies: See `Copy`; only of the final image, only files of 1 kB or more.
         origins: Of files; called with one.
-        traced: What tells them, for the pictures of stages that take something from this one.
+        traced: What tells them, for the snapshots of stages that take something from this one.
         contents: Reads a visible or hidden file of a layer above the base, or a visible one of the base, up to 1 MB:
             by layer (None: the visible one) and path. None if there is no such file.
         links: What a symbolic link says that it leads to; asked like `contents`.
@@ -323,7 +323,7 @@ class Evidence:
         ran_stages: Labels of the stages that BuildKit ran.
         image_id: Of the image; None if the build failed.
         image: The final image; None if there is none.
-        stages: The pictures of the other stages that ran, by label.
+        stages: The snapshots of the other stages that ran, by label.
         system_installs: Of all stages that ran.
         rebuild, running: None if there is no image.
         single_bytes: ``total_bytes`` of the lab's single-stage image of the same level.
@@ -340,8 +340,8 @@ class Evidence:
     ran: tuple[RanStep, ...] = ()
     ran_stages: tuple[str, ...] = ()
     image_id: str | None = None
-    image: Picture | None = None
-    stages: Mapping[str, Picture] = field(default_factory=dict)
+    image: Snapshot | None = None
+    stages: Mapping[str, Snapshot] = field(default_factory=dict)
     system_installs: tuple[SystemInstall, ...] = ()
     rebuild: Rebuild | None = None
     running: Running | None = None

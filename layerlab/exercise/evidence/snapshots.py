@@ -1,4 +1,4 @@
-"""Pictures of images: which stage and line made what, where it came from, and what is stored twice."""
+"""Snapshots of images: which stage and line made what, where it came from, and what is stored twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from layerlab import image as images
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.exercise.evidence import system_installs as installs
-from layerlab.exercise.evidence.model import File, Layer, Picture, SystemInstall
+from layerlab.exercise.evidence.model import File, Layer, Snapshot, SystemInstall
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.index import Content
 from layerlab.image.layer import KINDS
@@ -28,12 +28,12 @@ def take(
     image_id: str,
     dockerfile: Dockerfile,
     stage: Stage,
-    others: Mapping[str, Picture],
+    others: Mapping[str, Snapshot],
     *,
     context: Mapping[str, bytes] | None = None,
     labels: Mapping[str, str] | None = None,
     with_copies: bool = False,
-) -> Picture:
+) -> Snapshot:
     """Look at the image of one stage, which was built from this Dockerfile just now.
 
     Args:
@@ -41,7 +41,7 @@ def take(
         image_id: Its id.
         dockerfile: What it was built from.
         stage: The stage that it is the image of.
-        others: The pictures of the stages that this one takes something from, by label.
+        others: The snapshots of the stages that this one takes something from, by label.
         context: The build context, by path relative to it: a file of the image that has the bytes of one of these
             comes from there, even if a RUN has put it where it is.
         labels: For images that have to be built on the way, from `removing_images`.
@@ -60,10 +60,10 @@ def take(
     start = int(merged.starts[traced.base_layers])
     below = np.arange(start)
     visible = merged.gone_by == NEVER
-    traced_others = {label: picture.traced for label, picture in others.items() if picture.traced}
+    traced_others = {label: snapshot.traced for label, snapshot in others.items() if snapshot.traced}
     origins = Origins(reader, traced, dockerfile, traced_others, context or {})
     shown_by_base = below[(merged.gone_by[:start] == NEVER) | (merged.gone_by[:start] >= traced.base_layers)]
-    return Picture(
+    return Snapshot(
         stage=stage.label,
         config=content.config.get("config") or {},
         base_config=traced.base_config,
@@ -82,9 +82,9 @@ def take(
     )
 
 
-def system_installs(pictures: Iterable[Picture]) -> tuple[SystemInstall, ...]:
+def system_installs(snapshots: Iterable[Snapshot]) -> tuple[SystemInstall, ...]:
     """The RUNs of all these stages that install system packages; one that several stages share counts once."""
-    found = {(install.stage, install.line): install for picture in pictures for install in picture.system_installs}
+    found = {(install.stage, install.line): install for snapshot in snapshots for install in snapshot.system_installs}
     return tuple(sorted(found.values(), key=lambda install: install.line))
 
 

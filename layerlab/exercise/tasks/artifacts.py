@@ -9,7 +9,7 @@ from typing import Final
 
 from layerlab.dockerfile import words
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks import places
 from layerlab.exercise.tasks.common import (
     BYTES,
@@ -64,14 +64,14 @@ def judge(evidence: Evidence) -> Result:
     if evidence.image is None:
         refuted = list(_dockerfile_alone(evidence))
         return verdict.judge(TASK, refuted) if refuted else unavailable(TASK, evidence)
-    picture = evidence.image
-    found = provenance(evidence, picture, picture.visible)
+    snapshot = evidence.image
+    found = provenance(evidence, snapshot, snapshot.visible)
     findings = [
         *_packages(evidence, found),
         *_everything(evidence),
-        *_context(evidence, picture),
-        *_leftovers(evidence, picture),
-        *_copies(evidence, picture),
+        *_context(evidence, snapshot),
+        *_leftovers(evidence, snapshot),
+        *_copies(evidence, snapshot),
     ]
     failed = any(each.level == "error" for each in findings)
     if not failed and {source.kind for source in found.used} == {"unknown"}:
@@ -138,14 +138,14 @@ def _is_root(path: str) -> bool:
 
 
 def _has_base(evidence: Evidence, label: str) -> bool:
-    picture = evidence.stages.get(label)
-    return picture is None or bool(picture.base_files)
+    snapshot = evidence.stages.get(label)
+    return snapshot is None or bool(snapshot.base_files)
 
 
-def _context(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     by_line: dict[int | None, list[tuple[File, str]]] = defaultdict(list)
-    for file, path in strangers(evidence, picture):
-        by_line[line_of(picture, file)].append((file, path))
+    for file, path in strangers(evidence, snapshot):
+        by_line[line_of(snapshot, file)].append((file, path))
     for line, found in by_line.items():
         names = sorted({path for _, path in found})
         files = [file for file, _ in found]
@@ -153,44 +153,44 @@ def _context(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
         where = f"line {line}" if line else "an instruction"
         folder = posixpath.commonpath([posixpath.dirname(file.path) for file in files])
         message = f"{listed(names, 4)} of the build context came with {where} to {folder} ({size})."
-        message += places.gone_but_stored(evidence, picture, files, size)
+        message += places.gone_but_stored(evidence, snapshot, files, size)
         message += (
             " The service needs the app and what starts it; other files may tell what was not meant to be told."
         )
         yield finding(evidence, "error", message, _CONTEXT_HINTS, line)
 
 
-def _leftovers(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
-    for left in leftovers(picture):
-        yield _left(evidence, picture, left)
-    for file in tools_of_installation(picture):
-        what = f"{file.path} ({megabytes(file.bytes)}) {places.came_with(picture, file)}"
+def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
+    for left in leftovers(snapshot):
+        yield _left(evidence, snapshot, left)
+    for file in tools_of_installation(snapshot):
+        what = f"{file.path} ({megabytes(file.bytes)}) {places.came_with(snapshot, file)}"
         message = f"{what}; a running service installs nothing."
-        yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(picture, file))
+        yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(snapshot, file))
 
 
-def _left(evidence: Evidence, picture: Picture, left: Leftover) -> Finding:
-    line = picture.layers[left.layer].line
+def _left(evidence: Evidence, snapshot: Snapshot, left: Leftover) -> Finding:
+    line = snapshot.layers[left.layer].line
     largest = max(left.files, key=lambda file: file.bytes)
     size = megabytes(left.bytes)
     what = f"{len(left.files)} files of the build" if len(left.files) > 1 else "A file of the build"
     message = f"{what} ({left.kind}, {size}), such as {largest.path}, came with line {line}."
-    message += places.gone_but_stored(evidence, picture, left.files, size)
+    message += places.gone_but_stored(evidence, snapshot, left.files, size)
     message += " A build needs them, the service does not."
     return finding(evidence, "error", message, _LEFTOVER_HINTS, line)
 
 
-def _copies(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _copies(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """Bytes that layers store although the image had them already."""
-    total = sum(copy.bytes for copy in picture.copies)
+    total = sum(copy.bytes for copy in snapshot.copies)
     if total <= MOST_COPIED:
         return
     by_layer: dict[int, int] = defaultdict(int)
-    for copy in picture.copies:
+    for copy in snapshot.copies:
         by_layer[copy.layer] += copy.bytes
     order = sorted(by_layer, key=lambda number: -by_layer[number])
-    lines = [f"line {picture.layers[number].line} {megabytes(by_layer[number])}" for number in order]
-    of_largest = [copy for copy in picture.copies if copy.layer == order[0]]
+    lines = [f"line {snapshot.layers[number].line} {megabytes(by_layer[number])}" for number in order]
+    of_largest = [copy for copy in snapshot.copies if copy.layer == order[0]]
     largest = max(of_largest, key=lambda copy: copy.bytes)
     again = sum(copy.bytes for copy in of_largest if copy.path == copy.of)
     how = (
@@ -203,5 +203,5 @@ def _copies(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
         f"At most {megabytes(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
     )
     stage = final_stage(evidence)
-    line = picture.layers[order[0]].line or (stage.line if stage else None)
+    line = snapshot.layers[order[0]].line or (stage.line if stage else None)
     yield finding(evidence, "error", message, _COPY_HINTS, line)

@@ -11,7 +11,7 @@ from typing import Final
 from layerlab.dockerfile import Dockerfile, Instruction, Stage, copied_from
 from layerlab.dockerfile.shell.commands import commands, python_install
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Origin, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Origin, Snapshot
 from layerlab.exercise.tasks import common
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -78,7 +78,7 @@ def judge(evidence: Evidence) -> Result:
 
 
 def _with_image(
-    evidence: Evidence, image: Picture, others: list[Stage], flaws: Mapping[str, list[_Flaw]], makers: set[str]
+    evidence: Evidence, image: Snapshot, others: list[Stage], flaws: Mapping[str, list[_Flaw]], makers: set[str]
 ) -> list[Finding]:
     used = [stage for stage in others if stage.label in makers]
     if any(not flaws[stage.label] for stage in used):
@@ -170,7 +170,7 @@ def is_pinned(reference: str) -> bool:
     return bool(colon and tag) and tag != "latest"
 
 
-def _makers(evidence: Evidence, image: Picture, dockerfile: Dockerfile, final: Stage) -> set[str]:
+def _makers(evidence: Evidence, image: Snapshot, dockerfile: Dockerfile, final: Stage) -> set[str]:
     """The labels of the stages other than the final one that made something which the service uses."""
     visible = image.visible
     makers: set[str] = set()
@@ -253,11 +253,11 @@ def _through_wheels(evidence: Evidence, dockerfile: Dockerfile, stage: Stage, ru
     }
 
 
-def _origins_of(picture: Picture | None, suffix: str) -> Iterator[Origin]:
-    if picture is not None:
-        for file in picture.files:
+def _origins_of(snapshot: Snapshot | None, suffix: str) -> Iterator[Origin]:
+    if snapshot is not None:
+        for file in snapshot.files:
             if file.visible and file.kind == "file" and file.path.endswith(suffix):
-                origin = picture.origins(file)
+                origin = snapshot.origins(file)
                 if origin.kind == "made":
                     yield origin
 
@@ -273,16 +273,16 @@ def _handed_on(
         sources += [source for copy in before for source in _sources(dockerfile, copy)]
     found: set[str] = set()
     for source in sources:
-        picture = evidence.stages.get(source.label)
-        for file in picture.files if picture else ():
-            if (posixpath.basename(file.path), file.bytes) in wanted and file.visible and picture:
-                origin = picture.origins(file)
+        snapshot = evidence.stages.get(source.label)
+        for file in snapshot.files if snapshot else ():
+            if (posixpath.basename(file.path), file.bytes) in wanted and file.visible and snapshot:
+                origin = snapshot.origins(file)
                 if origin.kind == "made" and origin.stage is not None:
                     found.add(origin.stage)
     return found
 
 
-def _unused(evidence: Evidence, image: Picture, stage: Stage) -> str:
+def _unused(evidence: Evidence, image: Snapshot, stage: Stage) -> str:
     """What to say of a stage that contributes nothing."""
     came = [file for file in image.files if file.visible and stage.label in image.origins(file).through]
     arrived = sum(file.bytes for file in came)

@@ -11,7 +11,7 @@ from typing import Final
 from layerlab.dockerfile import Instruction
 from layerlab.dockerfile.shell.wrappers import unwrap
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Answer, Evidence, Picture, Running, Stop
+from layerlab.exercise.evidence.model import Answer, Evidence, Running, Snapshot, Stop
 from layerlab.exercise.tasks import places
 from layerlab.exercise.tasks.common import PRODUCTION, finding, unavailable
 from layerlab.exercise.verdict import Finding, Result
@@ -213,12 +213,12 @@ def _debugger(evidence: Evidence, running: Running) -> Iterator[Finding]:
         yield finding(evidence, "error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
 
 
-def _stop(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
+def _stop(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
     stop = running.stop
     still_loading = running.seconds is None and running.hurried
     if stop is None or not stop.killed or still_loading:  # what has not begun to serve need not end yet
         return
-    why, line = _why_killed(evidence, picture, running, stop)
+    why, line = _why_killed(evidence, snapshot, running, stop)
     message = (
         f"`docker stop` had to kill the service (after {stop.seconds:.0f} s, exit code {stop.exit_code}): {why} "
         "Requests under way are cut off then, at each update."
@@ -226,7 +226,7 @@ def _stop(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Fi
     yield finding(evidence, "error", message, _STOP_HINTS, line)
 
 
-def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: Stop) -> tuple[str, int | None]:
+def _why_killed(evidence: Evidence, snapshot: Snapshot, running: Running, stop: Stop) -> tuple[str, int | None]:
     entry, command = places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")
     signal = places.last(evidence, "STOPSIGNAL")
     if stop.signal == "SIGKILL":
@@ -245,7 +245,7 @@ def _why_killed(evidence: Evidence, picture: Picture, running: Running, stop: St
         return f"{what} It ends on SIGINT, which the image may ask for as its stop signal.", _line_of(
             signal or command or entry
         )
-    script = _script(picture, entry or command)
+    script = _script(snapshot, entry or command)
     if script and not re.search(r"^\s*(?:exec|trap)\b|[;&|]\s*exec\b", script, re.MULTILINE):
         line = _line_of(entry or command)
         why = (
@@ -288,13 +288,13 @@ def _replaces_shell(command: str) -> bool:
     return bool(re.search(r"(?:^|[;&|]\s*)exec\s", command))
 
 
-def _script(picture: Picture, started: Instruction | None) -> str:
+def _script(snapshot: Snapshot, started: Instruction | None) -> str:
     """The text of the script that is started, if it is one."""
     words = started.arguments if started and started.is_json else ()
-    folder = str(picture.config.get("WorkingDir") or "/").rstrip("/")
+    folder = str(snapshot.config.get("WorkingDir") or "/").rstrip("/")
     for word in words[:3]:
         path = word if word.startswith("/") else f"{folder}/{word.removeprefix('./')}"
-        content = picture.contents(None, path) or b""
+        content = snapshot.contents(None, path) or b""
         is_told = posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"} and word in words[1:]
         if is_told or (content.startswith(b"#!") and b"sh" in content[:40].split(b"\n")[0]):
             return content[:100_000].decode(errors="replace")

@@ -10,7 +10,7 @@ from email.parser import HeaderParser
 from typing import Final, Literal
 
 from layerlab.dockerfile import Stage
-from layerlab.exercise.evidence.model import Distribution, Evidence, File, Layer, Picture
+from layerlab.exercise.evidence.model import Distribution, Evidence, File, Layer, Snapshot
 from layerlab.exercise.verdict import Finding, Result, judge
 from layerlab.ui.text import shorten
 
@@ -108,14 +108,14 @@ def final_chain(evidence: Evidence) -> tuple[Stage, ...]:
     return tuple(chain)
 
 
-def layer_of(picture: Picture, file: File) -> Layer | None:
+def layer_of(snapshot: Snapshot, file: File) -> Layer | None:
     """The layer that stores a file."""
-    return picture.layers[file.layer] if 0 <= file.layer < len(picture.layers) else None
+    return snapshot.layers[file.layer] if 0 <= file.layer < len(snapshot.layers) else None
 
 
-def line_of(picture: Picture, file: File) -> int | None:
+def line_of(snapshot: Snapshot, file: File) -> int | None:
     """The line of the Dockerfile that stored a file; None for one of the base."""
-    layer = layer_of(picture, file)
+    layer = layer_of(snapshot, file)
     return layer.line if layer else None
 
 
@@ -124,20 +124,20 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def image_distributions(picture: Picture, visible: Mapping[str, File] | None = None) -> tuple[Distribution, ...]:
+def image_distributions(snapshot: Snapshot, visible: Mapping[str, File] | None = None) -> tuple[Distribution, ...]:
     """Every distribution whose ``.dist-info`` directory a container of an image sees, wherever it lies, by path.
 
     Args:
-        picture: The image.
-        visible: Its `Picture.visible`, if it is at hand.
+        snapshot: The image.
+        visible: Its `Snapshot.visible`, if it is at hand.
     """
     found: dict[str, Distribution] = {}
-    for path in picture.visible if visible is None else visible:
+    for path in snapshot.visible if visible is None else visible:
         folder, _, name = path.rpartition("/")
         if name not in {"METADATA", "RECORD", "WHEEL", "INSTALLER"} or not folder.endswith(".dist-info"):
             continue
         if "/_vendor/" not in folder and "/_vendored/" not in folder:
-            found.setdefault(folder, _distribution(picture, folder))
+            found.setdefault(folder, _distribution(snapshot, folder))
     return tuple(found[folder] for folder in sorted(found))
 
 
@@ -153,7 +153,7 @@ def python_cache(file: File) -> str | None:
     return found["folder"] or "/"
 
 
-def package_folders(picture: Picture) -> tuple[str, ...]:
+def package_folders(snapshot: Snapshot) -> tuple[str, ...]:
     """The directories of the image, hidden ones included, in which Python packages lie, each with a slash at its end.
 
     Whatever they are called, they hold ``.dist-info`` directories. One in a directory of the system does not make
@@ -161,15 +161,15 @@ def package_folders(picture: Picture) -> tuple[str, ...]:
     """
     found = {
         posixpath.dirname(file.path)
-        for file in picture.files
+        for file in snapshot.files
         if file.path.endswith(".dist-info") and file.kind == "directory"
     }
     return tuple(f"{folder}/" for folder in sorted(found - _SYSTEM_FOLDERS))
 
 
-def _distribution(picture: Picture, folder: str) -> Distribution:
+def _distribution(snapshot: Snapshot, folder: str) -> Distribution:
     name, _, version = posixpath.basename(folder).removesuffix(".dist-info").partition("-")
-    metadata = picture.contents(None, f"{folder}/METADATA")
+    metadata = snapshot.contents(None, f"{folder}/METADATA")
     if metadata:
         headers = HeaderParser().parsestr(metadata[:100_000].decode(errors="replace"))
         name, version = str(headers.get("Name") or name), str(headers.get("Version") or version)
@@ -204,7 +204,7 @@ def package_files(
     Args:
         evidence: Of the image.
         distribution: One of it.
-        visible: The image's `Picture.visible`, if it is at hand: it takes a while to make.
+        visible: The image's `Snapshot.visible`, if it is at hand: it takes a while to make.
     """
     if evidence.image is None:
         return ()

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks import places
 
 _SMALLEST: Final = 16  # bytes of a content that says whose it is
@@ -25,30 +25,30 @@ _FOLDER: Final = re.compile(r"(?:^|[\s'\"=])(/[\w./-]*\w)(?=/\*|/?(?:[\s'\";]|$)
 _PACKAGES: Final = re.compile(r"/(?:site|dist)-packages/|^/usr/(?:share|lib)/|/lib/python3[\d.]*/")
 
 
-def strangers(evidence: Evidence, picture: Picture) -> tuple[tuple[File, str], ...]:
+def strangers(evidence: Evidence, snapshot: Snapshot) -> tuple[tuple[File, str], ...]:
     """The shipped files that should have stayed behind, each with its path in the build context."""
     known = {**evidence.workspace, **evidence.context}
     by_content: dict[bytes, list[str]] = defaultdict(list)
     for path, content in known.items():
         by_content[content].append(path)
     brought: list[tuple[File, list[str]]] = []
-    for file in picture.files:
-        if file.kind == "file" and file.bytes and picture.origins(file).kind == "context":
-            paths = _paths_of(picture, file, known, by_content)
+    for file in snapshot.files:
+        if file.kind == "file" and file.bytes and snapshot.origins(file).kind == "context":
+            paths = _paths_of(snapshot, file, known, by_content)
             if paths is not None:
                 brought.append((file, paths))
-    allowed = _Allowed(evidence, picture, brought)
+    allowed = _Allowed(evidence, snapshot, brought)
     found = [(file, paths) for file, paths in brought if not allowed.contains(file, paths)]
     seen = {(file.layer, file.path) for file, _ in brought}
-    found += [each for each in _equals(picture, known, allowed) if (each[0].layer, each[0].path) not in seen]
+    found += [each for each in _equals(snapshot, known, allowed) if (each[0].layer, each[0].path) not in seen]
     return tuple((file, paths[0] if paths else posixpath.basename(file.path)) for file, paths in found)
 
 
 def _paths_of(
-    picture: Picture, file: File, known: Mapping[str, bytes], by_content: Mapping[bytes, list[str]]
+    snapshot: Snapshot, file: File, known: Mapping[str, bytes], by_content: Mapping[bytes, list[str]]
 ) -> list[str] | None:
     """The paths in the build context that a file may have come from; None if it did not come from there at all."""
-    content = picture.contents(file.layer, file.path) if file.bytes < _LARGEST else None
+    content = snapshot.contents(file.layer, file.path) if file.bytes < _LARGEST else None
     name = posixpath.basename(file.path)
     same = by_content.get(content, []) if content is not None else []
     named = [path for path in known if posixpath.basename(path) == name]
@@ -60,10 +60,10 @@ def _paths_of(
 class _Allowed:
     """The files that are the app, or start the service."""
 
-    def __init__(self, evidence: Evidence, picture: Picture, brought: Iterable[tuple[File, list[str]]]) -> None:
-        self._picture = picture
-        self._words = set(_words(_started(picture.config)))
-        self._folders = set(_folders(_started(picture.config)))
+    def __init__(self, evidence: Evidence, snapshot: Snapshot, brought: Iterable[tuple[File, list[str]]]) -> None:
+        self._snapshot = snapshot
+        self._words = set(_words(_started(snapshot.config)))
+        self._folders = set(_folders(_started(snapshot.config)))
         self._from_heredocs = {each.line for each in places.final_instructions(evidence) if each.heredocs}
         stages = evidence.dockerfile.stages if evidence.dockerfile else ()
         self._from_heredocs |= {each.line for stage in stages for each in stage.instructions if each.heredocs}
@@ -77,7 +77,7 @@ class _Allowed:
             for file, paths in starting:
                 self._modules |= {path for path in paths if path.endswith(".py")}
                 if file.bytes <= _LARGEST_SCRIPT:
-                    text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace")
+                    text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace")
                     self._words |= set(_words([text]))
                     self._folders |= set(_folders([text]))
 
@@ -85,7 +85,7 @@ class _Allowed:
         """Whether this file may be shipped."""
         if any(path.startswith("app/") or path == "requirements.txt" for path in paths):
             return True
-        if file.path in _ACCOUNTS or self._picture.origins(file).line in self._from_heredocs:
+        if file.path in _ACCOUNTS or self._snapshot.origins(file).line in self._from_heredocs:
             return True
         return self._starts(file, paths) or any(map(self._makes_a_package, paths))
 
@@ -113,7 +113,7 @@ class _Allowed:
         return False
 
 
-def _equals(picture: Picture, known: Mapping[str, bytes], allowed: _Allowed) -> Iterator[tuple[File, list[str]]]:
+def _equals(snapshot: Snapshot, known: Mapping[str, bytes], allowed: _Allowed) -> Iterator[tuple[File, list[str]]]:
     """Files of whatever origin with the content of one that should have stayed behind."""
     kept = {content for path, content in known.items() if allowed.is_app(path)}
     # Whoever makes a virtual environment gets the same files, here and in the image.
@@ -123,9 +123,9 @@ def _equals(picture: Picture, known: Mapping[str, bytes], allowed: _Allowed) -> 
         if _SMALLEST <= len(content) < _LARGEST and content not in kept and not path.startswith(environments):
             wanted[content].append(path)
     sizes = {len(content) for content in wanted}
-    for file in picture.files:
+    for file in snapshot.files:
         if file.kind == "file" and file.bytes in sizes and not _PACKAGES.search(file.path):
-            paths = wanted.get(picture.contents(file.layer, file.path) or b"", [])
+            paths = wanted.get(snapshot.contents(file.layer, file.path) or b"", [])
             if paths and not allowed.contains(file, paths):
                 yield file, paths
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from layerlab.exercise.evidence.model import File, Picture
+from layerlab.exercise.evidence.model import File, Snapshot
 from layerlab.exercise.tasks import toolchain
 from layerlab.exercise.tasks.common import package_folders, python_cache
 
@@ -47,15 +47,15 @@ class Leftover:
         return sum(file.bytes for file in self.files)
 
 
-def leftovers(picture: Picture) -> tuple[Leftover, ...]:
+def leftovers(snapshot: Snapshot) -> tuple[Leftover, ...]:
     """All that the layers above the base store, those that no container sees included."""
     found: dict[tuple[str, int], list[File]] = defaultdict(list)
-    compilers = [tool for tool in toolchain.tools(picture) if tool.layer is not None]
+    compilers = [tool for tool in toolchain.tools(snapshot) if tool.layer is not None]
     owned = {(tool.layer, file.path) for tool in compilers for file in tool.files}
-    packages = package_folders(picture)
-    for file in picture.files:
+    packages = package_folders(snapshot)
+    for file in snapshot.files:
         kind = _kind(file, packages) if file.kind == "file" and (file.layer, file.path) not in owned else None
-        if kind and picture.origins(file).kind != "context":
+        if kind and snapshot.origins(file).kind != "context":
             found[kind, file.layer].append(file)
     for tool in compilers:
         if tool.kind == "compiler" and tool.layer is not None:
@@ -63,9 +63,9 @@ def leftovers(picture: Picture) -> tuple[Leftover, ...]:
     return tuple(Leftover(kind, layer, tuple(files)) for (kind, layer), files in found.items())
 
 
-def tools_of_installation(picture: Picture) -> Iterator[File]:
+def tools_of_installation(snapshot: Snapshot) -> Iterator[File]:
     """Installers above the base that a service does not need, which is a matter of style."""
-    for file in picture.files:
+    for file in snapshot.files:
         if file.visible and file.kind == "file" and re.search(r"/bin/(?:uv|uvx|poetry|pdm|micromamba)$", file.path):
             yield file
 

@@ -6,13 +6,13 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks import common
 from layerlab.ui.text import shorten
 
 
 def why_missing(
-    evidence: Evidence, image: Picture, visible: Mapping[str, File], missing: list[str]
+    evidence: Evidence, image: Snapshot, visible: Mapping[str, File], missing: list[str]
 ) -> tuple[str, int | None]:
     """What is known of why these distributions are not found (a sentence, or nothing), and the line it is about."""
     broken = _broken_environment(image, visible)
@@ -46,7 +46,7 @@ def _versions(interpreter: object, folder: str) -> str:
     return ""
 
 
-def _broken_environment(image: Picture, visible: Mapping[str, File]) -> tuple[str, int | None] | None:
+def _broken_environment(image: Snapshot, visible: Mapping[str, File]) -> tuple[str, int | None] | None:
     """A virtual environment whose interpreter is not in the image."""
     for file in image.files:
         if not file.visible or posixpath.basename(file.path) != "pyvenv.cfg":

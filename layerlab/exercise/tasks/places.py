@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from layerlab.dockerfile import Instruction, Stage
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks.common import final_chain, line_of
 
 
@@ -39,33 +39,33 @@ def instruction_at(evidence: Evidence, line: int | None) -> Instruction | None:
     return next((each for each in found if each.line == line), None)
 
 
-def came_with(picture: Picture, file: File) -> str:
+def came_with(snapshot: Snapshot, file: File) -> str:
     """Such as ``came with line 14`` or ``came with the base image``."""
-    line = line_of(picture, file)
+    line = line_of(snapshot, file)
     return f"came with line {line}" if line else "came with the base image"
 
 
-def gone_but_stored(evidence: Evidence, picture: Picture, files: Iterable[File], size: str) -> str:
+def gone_but_stored(evidence: Evidence, snapshot: Snapshot, files: Iterable[File], size: str) -> str:
     """For files that a later layer hides, the sentence that says so; nothing if a container sees one of them."""
     hidden = list(files)
     if not hidden or any(file.visible for file in hidden):
         return ""
     first = hidden[0]
-    remover = _remover(evidence, picture, first)
+    remover = _remover(evidence, snapshot, first)
     who = f"line {remover}" if remover else "a later line"
-    line = line_of(picture, first)
+    line = line_of(snapshot, first)
     where = f"the layer of line {line}" if line else "its own layer"
     return f" {who[0].upper()}{who[1:]} removes that later, but {where} still stores it: {size}."
 
 
-def _remover(evidence: Evidence, picture: Picture, file: File) -> int | None:
+def _remover(evidence: Evidence, snapshot: Snapshot, file: File) -> int | None:
     """The line that hides a file: one that stores its path again, or the first that seems to remove it."""
-    for entry in picture.files:
+    for entry in snapshot.files:
         if entry.layer > file.layer and entry.path == file.path:
-            return line_of(picture, entry)
+            return line_of(snapshot, entry)
     seems = re.compile(r"\b(rm|rmdir|find|purge|remove|autoremove|del|uninstall|mv)\b")
     names = [posixpath.basename(file.path), *_parents(file.path)]
-    later = [layer for layer in picture.layers if layer.index > file.layer and layer.line]
+    later = [layer for layer in snapshot.layers if layer.index > file.layer and layer.line]
     texts = {layer.line: getattr(instruction_at(evidence, layer.line), "text", layer.instruction) for layer in later}
     removing = [line for line, text in texts.items() if text.startswith(("RUN", "run")) and seems.search(text)]
     naming = [line for line in removing if any(name in texts[line] for name in names)]

@@ -11,7 +11,7 @@ from typing import Final
 
 from layerlab.dockerfile import Instruction, copied_from
 from layerlab.dockerfile.shell.commands import PythonInstall, commands, python_install
-from layerlab.exercise.evidence.model import Distribution, Evidence, File, Picture
+from layerlab.exercise.evidence.model import Distribution, Evidence, File, Snapshot
 from layerlab.exercise.tasks import places
 from layerlab.exercise.tasks.common import (
     bundles,
@@ -54,17 +54,17 @@ class Provenance:
     ignored_line: int | None = None
 
 
-def provenance(evidence: Evidence, picture: Picture, visible: Mapping[str, File]) -> Provenance:
+def provenance(evidence: Evidence, snapshot: Snapshot, visible: Mapping[str, File]) -> Provenance:
     """Where the distributions that requirements.txt pins (without it: all) come from.
 
     Further ones are told only where the final stage installs them itself.
     """
     pinned = evidence.requirements
-    everywhere = image_distributions(picture, visible)
+    everywhere = image_distributions(snapshot, visible)
     used = {name: each for name, each in installed_distributions(evidence).items() if not pinned or name in pinned}
     if not used:
         used = {each.name: each for each in everywhere if not pinned or each.name in pinned}
-    tracer = _Tracer(evidence, picture, visible)
+    tracer = _Tracer(evidence, snapshot, visible)
     found = Provenance()
     by_source: dict[Source, list[str]] = defaultdict(list)
     for name, distribution in sorted(used.items()):
@@ -83,19 +83,19 @@ def provenance(evidence: Evidence, picture: Picture, visible: Mapping[str, File]
         if is_ignored and tracer.source(other).kind == BUILD_STAGE:
             found.ignored.append(other.name)
             metadata = visible.get(f"{other.location}/METADATA")
-            found.ignored_line = picture.layers[metadata.layer].line if metadata else None
+            found.ignored_line = snapshot.layers[metadata.layer].line if metadata else None
     return found
 
 
 class _Tracer:
     """Follows files back to where they were made; what it finds out about an instruction it keeps."""
 
-    def __init__(self, evidence: Evidence, picture: Picture, visible: Mapping[str, File]) -> None:
+    def __init__(self, evidence: Evidence, snapshot: Snapshot, visible: Mapping[str, File]) -> None:
         self._evidence = evidence
-        self._picture = picture
+        self._snapshot = snapshot
         self._visible = visible
-        self._earlier = {(copy.layer, copy.path): (copy.of_layer, copy.of) for copy in picture.copies}
-        self._files = {(file.layer, file.path): file for file in picture.files}
+        self._earlier = {(copy.layer, copy.path): (copy.of_layer, copy.of) for copy in snapshot.copies}
+        self._files = {(file.layer, file.path): file for file in snapshot.files}
         self._installs: dict[int, tuple[PythonInstall, ...]] = {}
         self._taken: dict[tuple[int, str], bool] = {}
 
@@ -114,9 +114,9 @@ class _Tracer:
     def _of_bundle(self) -> Source:
         """Where one file that holds packages (a .pex, a zipapp) was made, if the service is started from one."""
         for file in bundles(self._evidence, self._visible):
-            origin = self._picture.origins(file)
+            origin = self._snapshot.origins(file)
             if origin.kind == "made" and not posixpath.basename(file.path).startswith(("python", "pypy")):
-                is_built = origin.stage != self._picture.stage
+                is_built = origin.stage != self._snapshot.stage
                 return Source(BUILD_STAGE) if is_built else Source("final", origin.line)
         return Source("unknown")
 
@@ -129,22 +129,22 @@ class _Tracer:
             if earlier is None:
                 return Source("base")
             file = earlier
-        if file.path in self._picture.base_files and self._picture.layers[file.layer].is_base:
+        if file.path in self._snapshot.base_files and self._snapshot.layers[file.layer].is_base:
             return Source("base")
         if self._is_built(file):
             return Source(BUILD_STAGE)
-        origin = self._picture.origins(file)
+        origin = self._snapshot.origins(file)
         if origin.kind == "made":
             instruction = places.instruction_at(self._evidence, origin.line)
             if instruction and self._is_taken(instruction, distribution):
                 return Source(BUILD_STAGE)
             return Source("final", origin.line)
-        return Source(origin.kind, self._picture.layers[file.layer].line)
+        return Source(origin.kind, self._snapshot.layers[file.layer].line)
 
     def _is_built(self, file: File) -> bool:
         """Whether a stage other than the final one made this very file."""
-        origin = self._picture.origins(file)
-        return origin.kind == "made" and origin.stage != self._picture.stage
+        origin = self._snapshot.origins(file)
+        return origin.kind == "made" and origin.stage != self._snapshot.stage
 
     def asks_an_index(self, line: int | None) -> bool:
         """Whether an instruction installs distributions by their names, not a project that lies there."""
@@ -187,7 +187,7 @@ class _Tracer:
             options = dict(option.partition("=")[::2] for option in value.split(",")) if name == "mount" else {}
             dockerfile = self._evidence.dockerfile
             stage = dockerfile.find_stage(options["from"]) if options.get("from") and dockerfile else None
-            if stage and stage.label != self._picture.stage:
+            if stage and stage.label != self._snapshot.stage:
                 target = options.get("target") or options.get("dst") or options.get("destination") or "/"
                 yield posixpath.normpath(target), stage.label
 
@@ -197,26 +197,26 @@ class _Tracer:
         for each in places.final_instructions(self._evidence):
             if each.keyword == "COPY" and each.stage == instruction.stage and each.line < instruction.line:
                 found = (dockerfile.find_stage(name) if dockerfile else None for name in copied_from(each))
-                yield from (stage.label for stage in found if stage and stage.label != self._picture.stage)
+                yield from (stage.label for stage in found if stage and stage.label != self._snapshot.stage)
 
     def _holds(self, stage: str, end: str) -> bool:
-        picture = self._evidence.stages.get(stage)
-        return picture is not None and any(file.visible and file.path.endswith(end) for file in picture.files)
+        snapshot = self._evidence.stages.get(stage)
+        return snapshot is not None and any(file.visible and file.path.endswith(end) for file in snapshot.files)
 
     def _has_wheel(self, stage: str, distribution: Distribution) -> bool:
-        picture = self._evidence.stages.get(stage)
-        return picture is not None and any(
-            file.visible and _is_wheel_of(file, distribution) for file in picture.files
+        snapshot = self._evidence.stages.get(stage)
+        return snapshot is not None and any(
+            file.visible and _is_wheel_of(file, distribution) for file in snapshot.files
         )
 
     def _copied_wheels(self, distribution: Distribution) -> list[str]:
         """The folders of the image, now or earlier, with a wheel of this distribution from a build stage."""
-        wheels = [file for file in self._picture.files if _is_wheel_of(file, distribution)]
-        origins = [(file, self._picture.origins(file)) for file in wheels]
+        wheels = [file for file in self._snapshot.files if _is_wheel_of(file, distribution)]
+        origins = [(file, self._snapshot.origins(file)) for file in wheels]
         return [
             posixpath.dirname(file.path)
             for file, origin in origins
-            if origin.kind == "made" and origin.stage != self._picture.stage
+            if origin.kind == "made" and origin.stage != self._snapshot.stage
         ]
 
 

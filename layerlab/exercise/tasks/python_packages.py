@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.dockerfile.shell.commands import PythonInstall, python_install
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Distribution, Evidence, File, Picture, RanStep
+from layerlab.exercise.evidence.model import Distribution, Evidence, File, RanStep, Snapshot
 from layerlab.exercise.tasks import common, near_misses
 from layerlab.exercise.tasks.requirements_file import REQUIREMENTS, Reader
 from layerlab.exercise.verdict import Finding, Result
@@ -102,7 +102,7 @@ def _installs(reader: Reader, run: Instruction) -> list[PythonInstall]:
     return [install for install in found if not install.is_tool_or_project]
 
 
-def _made(evidence: Evidence, image: Picture, visible: Mapping[str, File]) -> dict[str, tuple[str, int]]:
+def _made(evidence: Evidence, image: Snapshot, visible: Mapping[str, File]) -> dict[str, tuple[str, int]]:
     """The stage and the line that made each pinned distribution which the service uses, as far as that is known."""
     found: dict[str, tuple[str, int]] = {}
     for name, distribution in common.installed_distributions(evidence).items():
@@ -120,7 +120,7 @@ def _made(evidence: Evidence, image: Picture, visible: Mapping[str, File]) -> di
     return found
 
 
-def _missing(evidence: Evidence, image: Picture, visible: Mapping[str, File], line: int | None) -> Iterator[Finding]:
+def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], line: int | None) -> Iterator[Finding]:
     """Pinned distributions that the service does not find, or not at that version."""
     installed = common.installed_distributions(evidence)
     missing = sorted(name for name in evidence.requirements if name not in installed)
@@ -156,7 +156,7 @@ def _missing(evidence: Evidence, image: Picture, visible: Mapping[str, File], li
         yield common.finding(evidence, "error", message, _THERE_HINTS, where or line)
 
 
-def _is_hollow(evidence: Evidence, image: Picture, distribution: Distribution, visible: Mapping[str, File]) -> bool:
+def _is_hollow(evidence: Evidence, image: Snapshot, distribution: Distribution, visible: Mapping[str, File]) -> bool:
     """Whether all that a distribution brought is gone, its ``.dist-info`` directory left."""
     files = common.package_files(evidence, distribution, visible)
     own = f"{distribution.location}/"
@@ -306,7 +306,7 @@ def _ran_again(evidence: Evidence, run: Instruction) -> Finding:
     return common.finding(evidence, "error", message, _ORDER_HINTS, run.line)
 
 
-def _caches(evidence: Evidence, image: Picture) -> Iterator[Finding]:
+def _caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
     """Caches of pip and uv in the layers above the base."""
     groups: dict[tuple[int, str], list[File]] = {}
     for file in image.files:

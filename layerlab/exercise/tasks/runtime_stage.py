@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, Picture
+from layerlab.exercise.evidence.model import Evidence, Snapshot
 from layerlab.exercise.tasks import places, toolchain
 from layerlab.exercise.tasks.common import (
     BYTES,
@@ -94,28 +94,30 @@ def _base(evidence: Evidence, found: tuple[Tool, ...]) -> Iterator[Finding]:
         )
 
 
-def _layers(evidence: Evidence, picture: Picture, found: tuple[Tool, ...]) -> Iterator[Finding]:
+def _layers(evidence: Evidence, snapshot: Snapshot, found: tuple[Tool, ...]) -> Iterator[Finding]:
     """What the layers above the base bring, a finding for each line."""
     by_layer: dict[int, list[Tool]] = defaultdict(list)
     for tool in found:
         if tool.layer is not None:
             by_layer[tool.layer].append(tool)
     for number, tools in by_layer.items():
-        line = picture.layers[number].line
+        line = snapshot.layers[number].line
         tools.sort(key=lambda tool: -tool.bytes)
         for is_error in (True, False):
             some = [tool for tool in tools if (tool.kind != "builder") == is_error]
             if some:
-                yield _brought(evidence, picture, some, line, is_error=is_error)
+                yield _brought(evidence, snapshot, some, line, is_error=is_error)
 
 
-def _brought(evidence: Evidence, picture: Picture, tools: list[Tool], line: int | None, *, is_error: bool) -> Finding:
+def _brought(
+    evidence: Evidence, snapshot: Snapshot, tools: list[Tool], line: int | None, *, is_error: bool
+) -> Finding:
     files = {file.path: file for tool in tools for file in tool.files}
     size = megabytes(sum(file.bytes for file in files.values()))
     came = f"came with line {line}" if line else "came with the base"
     message = f"{listed([_called(tool) for tool in tools], 5)} {came}"
     message += f" ({size} in all)." if len(tools) > 1 else "."
-    message += places.gone_but_stored(evidence, picture, files.values(), size)
+    message += places.gone_but_stored(evidence, snapshot, files.values(), size)
     message += (
         " Only building needs this: in a running service it is weight, and of use to whoever breaks in."
         if is_error
@@ -134,11 +136,11 @@ def _called(tool: Tool) -> str:
     return f"{tool.name}{size}"
 
 
-def _size(evidence: Evidence, picture: Picture, single: int) -> Iterator[Finding]:
-    if 2 * picture.total_bytes <= single:
+def _size(evidence: Evidence, snapshot: Snapshot, single: int) -> Iterator[Finding]:
+    if 2 * snapshot.total_bytes <= single:
         return
-    base = sum(layer.bytes for layer in picture.layers if layer.is_base)
-    above = [layer for layer in picture.layers if not layer.is_base]
+    base = sum(layer.bytes for layer in snapshot.layers if layer.is_base)
+    above = [layer for layer in snapshot.layers if not layer.is_base]
     above.sort(key=lambda layer: -layer.bytes)
     largest = above[0] if above else None
     chain = final_chain(evidence)
@@ -148,7 +150,7 @@ def _size(evidence: Evidence, picture: Picture, single: int) -> Iterator[Finding
     yield finding(
         evidence,
         "error",
-        f"The image stores {megabytes(picture.total_bytes)}, more than half of the single-stage image's "
+        f"The image stores {megabytes(snapshot.total_bytes)}, more than half of the single-stage image's "
         f"{megabytes(single)} ({'; '.join(parts)}). Whatever is stored is pulled, kept and scanned wherever it runs.",
         _SIZE_HINTS,
         line,

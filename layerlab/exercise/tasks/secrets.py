@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks import places
 from layerlab.exercise.tasks.common import line_of, package_folders
 from layerlab.exercise.tasks.credentials import (
@@ -54,10 +54,10 @@ class Secret:
     files: tuple[File, ...] = ()
 
 
-def secrets(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
+def secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
     """All that are found, each once."""
     seen: set[tuple[str, int | None]] = set()
-    for secret in (*_environment(evidence, picture), *_history(evidence, picture), *_files(picture)):
+    for secret in (*_environment(evidence, snapshot), *_history(evidence, snapshot), *_files(snapshot)):
         key = (secret.what, secret.line)
         if key not in seen:
             yield secret
@@ -82,9 +82,9 @@ def _of_variable(kind: str, name: str, value: str) -> str | None:
     return next((f"{found.what} in the {kind} {name}" for found in credentials(value)), None)
 
 
-def _environment(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
-    inherited = set(_variables(picture.base_config).items())
-    for name, value in _variables(picture.config).items():
+def _environment(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
+    inherited = set(_variables(snapshot.base_config).items())
+    for name, value in _variables(snapshot.config).items():
         what = _of_variable("variable", name, value)
         if what and (name, value) not in inherited:
             line = _setting(evidence, name, value, "ENV")
@@ -104,10 +104,10 @@ def _setting(evidence: Evidence, name: str, value: str, keyword: str) -> int | N
     return found[0].line if found else None
 
 
-def _history(evidence: Evidence, picture: Picture) -> Iterator[Secret]:
+def _history(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
     where = "in the image's history, which `docker history` prints"
-    inherited = set(_variables(picture.base_config).items())
-    for entry in picture.history:
+    inherited = set(_variables(snapshot.base_config).items())
+    for entry in snapshot.history:
         arguments = _BUILD_ARGUMENTS.match(entry)
         keyword, _, rest = entry.partition(" ")
         if arguments or keyword in {"ARG", "ENV"}:
@@ -155,19 +155,19 @@ def _command(text: str, arguments: int) -> str:
     return command if command != text else text.split(" ", arguments)[-1]
 
 
-def _files(picture: Picture) -> Iterator[Secret]:
-    packages = package_folders(picture)
-    for file in picture.files:
+def _files(snapshot: Snapshot) -> Iterator[Secret]:
+    packages = package_folders(snapshot)
+    for file in snapshot.files:
         if file.kind != "file" or not file.bytes:
             continue
         # A package may bring a key for its tests; what the build context brings is nobody's package.
-        is_brought = picture.origins(file).kind == "context" if file.path.startswith(packages) else True
-        what = _kind_of_file(picture, file) if is_brought else None
+        is_brought = snapshot.origins(file).kind == "context" if file.path.startswith(packages) else True
+        what = _kind_of_file(snapshot, file) if is_brought else None
         if what:
-            yield Secret(f"{what} {file.path}", "in the image's files", line_of(picture, file), (file,))
+            yield Secret(f"{what} {file.path}", "in the image's files", line_of(snapshot, file), (file,))
 
 
-def _kind_of_file(picture: Picture, file: File) -> str | None:
+def _kind_of_file(snapshot: Snapshot, file: File) -> str | None:
     name = posixpath.basename(file.path)
     if _PACKAGED.search(file.path):
         return None
@@ -176,7 +176,7 @@ def _kind_of_file(picture: Picture, file: File) -> str | None:
     if name in _LOGINS:
         return "the file of logins"
     is_read = file.bytes <= _LARGEST and not name.endswith(_PROGRAM)
-    text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace") if is_read else ""
+    text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace") if is_read else ""
     if found := next(credentials(text), None):
         return found.what if found.what == PRIVATE_KEY else f"{found.what} in"
     return "the file of variables" if _SETTINGS.search(file.path) and _sets_secrets(text) else None

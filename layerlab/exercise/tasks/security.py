@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Picture, Running
+from layerlab.exercise.evidence.model import Evidence, File, Running, Snapshot
 from layerlab.exercise.tasks import places, writable
 from layerlab.exercise.tasks.common import (
     BYTES,
@@ -49,15 +49,15 @@ def judge(evidence: Evidence) -> Result:
     """Judge task 6."""
     if evidence.image is None:
         return unavailable(TASK, evidence)
-    picture, running = evidence.image, evidence.running
+    snapshot, running = evidence.image, evidence.running
     findings = [
-        *_writable(evidence, picture),
-        *_secrets(evidence, picture),
-        *ways_to_root(evidence, picture),
+        *_writable(evidence, snapshot),
+        *_secrets(evidence, snapshot),
+        *ways_to_root(evidence, snapshot),
     ]
     if running is None or not running.up or not running.processes:
         return verdict.judge(TASK, [*findings, *_nobody_there(evidence, running).findings], unknown=True)
-    findings += [*_processes(evidence, picture, running), *_advice(evidence, picture, running)]
+    findings += [*_processes(evidence, snapshot, running), *_advice(evidence, snapshot, running)]
     return verdict.judge(TASK, findings)
 
 
@@ -68,12 +68,12 @@ def _nobody_there(evidence: Evidence, running: Running | None) -> Result:
     return unavailable(TASK, evidence, message)
 
 
-def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
+def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
     as_root = [process for process in running.processes if process.uid == 0]
     if not as_root:
         return
     names = listed([shorten(process.command, 60) for process in as_root], 2)
-    user = str(picture.config.get("User") or "")
+    user = str(snapshot.config.get("User") or "")
     told = places.last(evidence, "USER")
     started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
     line: int | None
@@ -81,7 +81,7 @@ def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterat
     who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
     message = f"{who} as root (UID 0): {names}."
     name = user.partition(":")[0]
-    if told and name not in {"", "0", "root"} and name in _names_of_root(picture):
+    if told and name not in {"", "0", "root"} and name in _names_of_root(snapshot):
         message += (
             f" Line {told.line} names {one_line(user)}, and this image's /etc/passwd gives that name the UID 0."
         )
@@ -104,17 +104,17 @@ def _processes(evidence: Evidence, picture: Picture, running: Running) -> Iterat
     yield finding(evidence, "error", message, _ROOT_HINTS, line)
 
 
-def _names_of_root(picture: Picture) -> set[str]:
+def _names_of_root(snapshot: Snapshot) -> set[str]:
     """The names that the image's /etc/passwd gives to UID 0."""
-    text = (picture.contents(None, "/etc/passwd") or b"").decode(errors="replace")
+    text = (snapshot.contents(None, "/etc/passwd") or b"").decode(errors="replace")
     rows = [row.split(":") for row in text.splitlines()]
     return {row[0] for row in rows if len(row) > 2 and row[2] == "0"}
 
 
-def _writable(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _writable(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     by_line: dict[int | None, list[File]] = defaultdict(list)
-    for file in writable.world_writable(evidence, picture):
-        by_line[line_of(picture, file)].append(file)
+    for file in writable.world_writable(evidence, snapshot):
+        by_line[line_of(snapshot, file)].append(file)
     for line, files in by_line.items():
         first = next((file for file in files if file.kind == "file"), files[0])
         where = f"since line {line}" if line else "in this image"
@@ -126,9 +126,9 @@ def _writable(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
         yield finding(evidence, "error", message, _WRITABLE_HINTS, line)
 
 
-def _secrets(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
-    for secret in secrets(evidence, picture):
-        yield finding(evidence, "error", _leaked(evidence, picture, secret), _SECRET_HINTS, secret.line)
+def _secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
+    for secret in secrets(evidence, snapshot):
+        yield finding(evidence, "error", _leaked(evidence, snapshot, secret), _SECRET_HINTS, secret.line)
     for name, line in build_arguments(evidence):
         message = (
             f"The default of ARG {shorten(name, 60)} looks like a secret. It is not in the image, "
@@ -137,15 +137,15 @@ def _secrets(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
         yield finding(evidence, "advice", message, _SECRET_HINTS, line)
 
 
-def _leaked(evidence: Evidence, picture: Picture, secret: Secret) -> str:
+def _leaked(evidence: Evidence, snapshot: Snapshot, secret: Secret) -> str:
     what = f"{secret.what[0].upper()}{secret.what[1:]}"
     message = f"{shorten(what, 200)} can be read by whoever has the image: it is {secret.where}."
     return message + places.gone_but_stored(
-        evidence, picture, secret.files, megabytes(sum(file.bytes for file in secret.files))
+        evidence, snapshot, secret.files, megabytes(sum(file.bytes for file in secret.files))
     )
 
 
-def _advice(evidence: Evidence, picture: Picture, running: Running) -> Iterator[Finding]:
+def _advice(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
     if running.hardened is False:
         why = f" ({shorten(running.hardened_why, 200)})" if running.hardened_why else ""
         message = (
@@ -160,7 +160,7 @@ def _advice(evidence: Evidence, picture: Picture, running: Running) -> Iterator[
         started = places.last(evidence, "CMD", "ENTRYPOINT")
         yield finding(evidence, "advice", message, hints, started.line if started else None)
     uids = frozenset(process.uid for process in running.processes) - {0}
-    own = writable.own(evidence, picture, uids)
+    own = writable.own(evidence, snapshot, uids)
     if own:
         more = f" and {counted(len(own) - 1, 'more file')} of the app, its packages or settings belong"
         message = (
@@ -170,5 +170,5 @@ def _advice(evidence: Evidence, picture: Picture, running: Running) -> Iterator[
         )
         stage = final_stage(evidence)
         yield finding(
-            evidence, "advice", message, _WRITABLE_HINTS, line_of(picture, own[0]) or (stage.line if stage else None)
+            evidence, "advice", message, _WRITABLE_HINTS, line_of(snapshot, own[0]) or (stage.line if stage else None)
         )

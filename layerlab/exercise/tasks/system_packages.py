@@ -10,7 +10,7 @@ from typing import Final
 from layerlab.dockerfile import Instruction, Stage
 from layerlab.dockerfile.shell.commands import Command, SystemCommand, commands, system_install
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks import common
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -188,21 +188,21 @@ def _configured(evidence: Evidence, each: _Installing) -> bool:
     if _configures_itself(commands(evidence.dockerfile, each.run, evidence.context)):
         return True
     stages = _chain(evidence, each.stage)
-    if evidence.image is None:  # without a picture, what the Dockerfile and the context say has to do
+    if evidence.image is None:  # without a snapshot, what the Dockerfile and the context say has to do
         texts = [other.text for stage in stages for other in stage.instructions if other.line < each.run.line]
         texts += [content.decode(errors="replace") for path, content in evidence.context.items() if "apt" in path]
         return any(_RECOMMENDS_OFF.search(text) for text in texts)
     labels = {stage.label for stage in stages}
     named = _named_configurations(stages)
-    picture = _picture(evidence, each.stage)
-    for file in (*picture.files, *picture.base_files.values()) if picture else ():
-        if file.kind != "file" or not (_APT_CONFIGURATION.fullmatch(file.path) or file.path in named) or not picture:
+    snapshot = _snapshot(evidence, each.stage)
+    for file in (*snapshot.files, *snapshot.base_files.values()) if snapshot else ():
+        if file.kind != "file" or not (_APT_CONFIGURATION.fullmatch(file.path) or file.path in named) or not snapshot:
             continue
-        is_base = picture.base_files.get(file.path) is file
-        layer = None if is_base else common.layer_of(picture, file)
+        is_base = snapshot.base_files.get(file.path) is file
+        layer = None if is_base else common.layer_of(snapshot, file)
         if layer and (layer.stage not in labels or (layer.line or 0) > each.run.line):
             continue
-        content = picture.contents(layer.index if layer else None, file.path) or b""
+        content = snapshot.contents(layer.index if layer else None, file.path) or b""
         if _RECOMMENDS_OFF.search(_without_comments(content.decode(errors="replace"))):
             return True
     return False
@@ -236,7 +236,7 @@ def _chain(evidence: Evidence, stage: Stage) -> list[Stage]:
     return chain
 
 
-def _picture(evidence: Evidence, stage: Stage) -> Picture | None:
+def _snapshot(evidence: Evidence, stage: Stage) -> Snapshot | None:
     image = evidence.image
     return image if image and image.stage == stage.label else evidence.stages.get(stage.label)
 
@@ -262,7 +262,7 @@ def _unread(evidence: Evidence, each: _Installing) -> Iterator[Finding]:
         yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, each.run.line)
 
 
-def _shipped(evidence: Evidence, image: Picture) -> Iterator[Finding]:
+def _shipped(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
     """Indexes and archives of packages in the layers above the base."""
     groups: dict[tuple[int, str], list[File]] = {}
     for file in image.files:
@@ -285,7 +285,7 @@ def _shipped(evidence: Evidence, image: Picture) -> Iterator[Finding]:
         yield common.finding(evidence, "error", message, _SHIPPED_HINTS, layer.line)
 
 
-def _is_of_a_base(image: Picture, file: File) -> bool:
+def _is_of_a_base(image: Snapshot, file: File) -> bool:
     """Whether it is a signed index that a base image keeps: this image's, or that of a stage it was copied from."""
     if not file.path.endswith("InRelease"):
         return False
@@ -301,7 +301,7 @@ def _kind(file: File) -> str | None:
     return "index" if found["index"] else "archive"
 
 
-def _removed_on(image: Picture, index: int) -> str:
+def _removed_on(image: Snapshot, index: int) -> str:
     for layer in image.layers[index + 1 :]:
         if layer.line and re.search(r"\brm\b|clean|-delete", layer.instruction[:5000]):
             return f" on line {layer.line}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from layerlab.exercise.evidence.model import File, Picture
+from layerlab.exercise.evidence.model import File, Snapshot
 from layerlab.exercise.tasks.common import package_folders
 
 Kind = Literal["compiler", "make", "development package", "headers", "builder"]
@@ -66,16 +66,16 @@ class Tool:
         return sum(file.bytes for file in self.files)
 
 
-def tools(picture: Picture) -> tuple[Tool, ...]:
+def tools(snapshot: Snapshot) -> tuple[Tool, ...]:
     """All that are shipped, those of one layer together, the base image's first."""
     by_layer: dict[int | None, dict[str, File]] = defaultdict(dict)
-    by_layer[None] = dict(picture.base_files)
-    for file in picture.files:
+    by_layer[None] = dict(snapshot.base_files)
+    for file in snapshot.files:
         by_layer[file.layer][file.path] = file
     found: list[Tool] = []
-    packages = package_folders(picture)
+    packages = package_folders(snapshot)
     for number, files in by_layer.items():
-        named = [*_dpkg(picture, number, files), *_apk(picture, number, files)]
+        named = [*_dpkg(snapshot, number, files), *_apk(snapshot, number, files)]
         owned = {file.path for tool in named for file in tool.files}
         apart = {path: file for path, file in files.items() if not _is_packaged(path, packages) and path not in owned}
         imported = tuple(path.removesuffix("__init__.py") for path in apart if path.endswith("/__init__.py"))
@@ -103,19 +103,19 @@ def _kind(package: str) -> Kind | None:
     return "builder" if _BUILDER_PACKAGE.fullmatch(package) else None
 
 
-def _dpkg(picture: Picture, layer: int | None, files: dict[str, File]) -> Iterator[Tool]:
+def _dpkg(snapshot: Snapshot, layer: int | None, files: dict[str, File]) -> Iterator[Tool]:
     for path, file in files.items():
         if path.startswith(_DPKG) and path.endswith(".list"):
             name = posixpath.basename(path).removesuffix(".list").partition(":")[0]
             kind = _kind(name)
-            paths = _listed(picture, layer, path) if kind else []
+            paths = _listed(snapshot, layer, path) if kind else []
             if kind and not (paths and all(each.startswith("/etc/") for each in paths)):
                 yield Tool(kind, name, (file, *_present(files, paths)), layer)
 
 
-def _listed(picture: Picture, layer: int | None, path: str) -> list[str]:
+def _listed(snapshot: Snapshot, layer: int | None, path: str) -> list[str]:
     """The paths of a package without its directories; of one that was removed, only settings in /etc are left."""
-    lines = (picture.contents(layer, path) or b"").decode(errors="replace").splitlines()
+    lines = (snapshot.contents(layer, path) or b"").decode(errors="replace").splitlines()
     folders = {posixpath.dirname(line) for line in lines}
     return [line for line in lines if line.startswith("/") and line != "/." and line not in folders]
 
@@ -127,9 +127,9 @@ def _present(files: dict[str, File], paths: list[str]) -> Iterator[File]:
             yield file
 
 
-def _apk(picture: Picture, layer: int | None, files: dict[str, File]) -> Iterator[Tool]:
+def _apk(snapshot: Snapshot, layer: int | None, files: dict[str, File]) -> Iterator[Tool]:
     for path in _APK:
-        text = (picture.contents(layer, path) or b"").decode(errors="replace") if path in files else ""
+        text = (snapshot.contents(layer, path) or b"").decode(errors="replace") if path in files else ""
         for paragraph in text.split("\n\n"):
             names = re.findall(r"^P:(.+)$", paragraph, re.MULTILINE)
             kind = _kind(names[0]) if names else None

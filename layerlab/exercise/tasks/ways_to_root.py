@@ -10,7 +10,7 @@ from typing import Final
 
 from layerlab.dockerfile import Stage
 from layerlab.dockerfile.shell.commands import commands
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks.common import PRODUCTION, final_chain, finding, line_of, listed
 from layerlab.exercise.verdict import Finding
 from layerlab.ui.text import shorten
@@ -48,23 +48,23 @@ _BACK_HINTS: Final = (
 )
 
 
-def ways_to_root(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def ways_to_root(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """All that are found, an error each."""
-    yield from _setuid(evidence, picture)
-    yield from _rules(evidence, picture)
-    yield from _trusts(evidence, picture)
-    yield from _passwords(evidence, picture)
-    yield from _capabilities(evidence, picture)
-    yield from _accounts(evidence, picture)
+    yield from _setuid(evidence, snapshot)
+    yield from _rules(evidence, snapshot)
+    yield from _trusts(evidence, snapshot)
+    yield from _passwords(evidence, snapshot)
+    yield from _capabilities(evidence, snapshot)
+    yield from _accounts(evidence, snapshot)
 
 
-def _setuid(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _setuid(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """Programs that run as root whoever starts them, and that the base does not have."""
     by_line: dict[int | None, list[File]] = defaultdict(list)
-    for file in picture.files:
-        base = picture.base_image_files.get(file.path)
+    for file in snapshot.files:
+        base = snapshot.base_image_files.get(file.path)
         if file.visible and _runs_as_root(file) and not (base and _runs_as_root(base)):
-            by_line[line_of(picture, file)].append(file)
+            by_line[line_of(snapshot, file)].append(file)
     for line, files in by_line.items():
         message = (
             f"{listed([file.path for file in files])} came with line {line}, and whoever starts "
@@ -79,17 +79,17 @@ def _runs_as_root(file: File) -> bool:
     return file.kind == "file" and bool(as_root) and bool(file.mode & _EXECUTABLE)
 
 
-def _rules(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _rules(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """Rules of sudo and doas that let somebody become root."""
-    for file in picture.files:
+    for file in snapshot.files:
         is_rules = file.path in {"/etc/sudoers", "/etc/doas.conf", "/usr/local/etc/doas.conf"} or (
             file.path.startswith(("/etc/sudoers.d/", "/etc/doas.d/")) and not file.path.endswith("/README")
         )
         if file.visible and file.kind == "file" and is_rules:
-            text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace")
+            text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace")
             granted = [line.strip() for line in text.splitlines() if _grants(line.strip())]
             if granted:
-                line = line_of(picture, file)
+                line = line_of(snapshot, file)
                 message = (
                     f"{file.path} lets a user become root: {shorten(granted[0], 80)!r}. The service's user "
                     "is worth nothing if whoever gets in can ask for root."
@@ -97,21 +97,21 @@ def _rules(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
                 yield finding(evidence, "error", message, _BACK_HINTS, line)
 
 
-def _trusts(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _trusts(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """Lines for PAM, which the base does not have, that let somebody in without a password; pam.conf(5)."""
-    for file in picture.files:
+    for file in snapshot.files:
         if not (file.visible and file.kind == "file" and file.path.startswith("/etc/pam.d/")):
             continue
-        base = picture.base_image_files.get(file.path)
-        known = (picture.contents(base.layer, file.path) or b"").splitlines() if base else []
-        rows = (picture.contents(file.layer, file.path) or b"").splitlines()
+        base = snapshot.base_image_files.get(file.path)
+        known = (snapshot.contents(base.layer, file.path) or b"").splitlines() if base else []
+        rows = (snapshot.contents(file.layer, file.path) or b"").splitlines()
         added = [row.decode(errors="replace").strip() for row in rows if row not in known]
         if trusting := [row for row in added if _TRUST.match(row)]:
             message = (
                 f"{file.path} lets somebody in without a password: {shorten(trusting[0], 80)!r}. `su` and its "
                 "like ask it, so that is a way back to root which the base image does not have."
             )
-            yield finding(evidence, "error", message, _BACK_HINTS, line_of(picture, file))
+            yield finding(evidence, "error", message, _BACK_HINTS, line_of(snapshot, file))
 
 
 def _grants(rule: str) -> bool:
@@ -120,22 +120,22 @@ def _grants(rule: str) -> bool:
     return bool(re.match(r"(?!#|@|Defaults|root\b|%(?:sudo|admin|wheel)\b|\w+_Alias)\S+\s+\S+\s*=", rule))
 
 
-def _passwords(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _passwords(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """Root's password, emptied or set; and other users who are root."""
-    for file in picture.files:
+    for file in snapshot.files:
         if file.visible and file.path in {"/etc/shadow", "/etc/passwd"}:
-            text = (picture.contents(file.layer, file.path) or b"").decode(errors="replace")
+            text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace")
             for row in text.splitlines():
                 what = _password(file.path, row.split(":"))
                 if what:
                     message = f"{file.path} {what}, so a user of the container may become root with `su`."
-                    yield finding(evidence, "error", message, _BACK_HINTS, line_of(picture, file))
+                    yield finding(evidence, "error", message, _BACK_HINTS, line_of(snapshot, file))
 
 
-def _capabilities(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _capabilities(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """Programs that were given a capability with which whoever starts them becomes root; setcap(8), capabilities(7).
 
-    A picture does not hold capabilities, so the commands that give them are read.
+    A snapshot does not hold capabilities, so the commands that give them are read.
     """
     dockerfile = evidence.dockerfile
     if dockerfile is None:
@@ -146,7 +146,7 @@ def _capabilities(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
         for command in commands(dockerfile, run, evidence.context):
             spec, *paths = [word for word in command.words[1:] if not word.startswith("-")] or [""]
             given = _CAPABILITY_TO_ROOT.search(spec) if command.name == "setcap" else None
-            if given and (stage.label in final or any(_came_from(picture, path, stage) for path in paths)):
+            if given and (stage.label in final or any(_came_from(snapshot, path, stage) for path in paths)):
                 message = (
                     f"{listed(paths)} gets the capability {given[0]} here, and whoever starts it may become root "
                     "with it or change what is root's. That is a way back to root which the base does not have."
@@ -154,12 +154,12 @@ def _capabilities(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
                 yield finding(evidence, "error", message, _BACK_HINTS, run.line)
 
 
-def _came_from(picture: Picture, path: str, stage: Stage) -> bool:
+def _came_from(snapshot: Snapshot, path: str, stage: Stage) -> bool:
     """Whether a file of the image has this name and came from this stage."""
     name = posixpath.basename(path)
     return any(
-        file.visible and posixpath.basename(file.path) == name and stage.label in picture.origins(file).through
-        for file in picture.files
+        file.visible and posixpath.basename(file.path) == name and stage.label in snapshot.origins(file).through
+        for file in snapshot.files
     )
 
 
@@ -178,14 +178,14 @@ def _password(path: str, fields: list[str]) -> str:
     return "leaves root's password empty" if not password else "gives root a password" if password[0] == "$" else ""
 
 
-def _accounts(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
+def _accounts(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     """Lists of users that the service's own user may change, where a program reads them as root."""
     running = evidence.running
     uids = {process.uid for process in running.processes} - {0} if running else set()
-    gid = _group(picture)
-    if not any(_runs_as_root(file) for file in picture.visible.values()):
+    gid = _group(snapshot)
+    if not any(_runs_as_root(file) for file in snapshot.visible.values()):
         return  # nothing such as `su` is there that would believe them
-    for file in picture.files:
+    for file in snapshot.files:
         if not file.visible or file.path not in _ACCOUNTS or file.kind not in {"file", "directory"}:
             continue
         own = file.uid in uids and file.mode & _OWNER_WRITES
@@ -194,15 +194,15 @@ def _accounts(evidence: Evidence, picture: Picture) -> Iterator[Finding]:
                 f"The user that runs the service may change {file.path} (mode {file.mode & 0o7777:o}, owner "
                 f"{file.uid}:{file.gid}): a line in it makes anybody root, for `su` believes what it says."
             )
-            yield finding(evidence, "error", message, _BACK_HINTS, line_of(picture, file))
+            yield finding(evidence, "error", message, _BACK_HINTS, line_of(snapshot, file))
 
 
-def _group(picture: Picture) -> int | None:
+def _group(snapshot: Snapshot) -> int | None:
     """The group that the image's USER gives to what is started; None if it names one that is not known."""
-    user, _, group = str(picture.config.get("User") or "0").partition(":")
+    user, _, group = str(snapshot.config.get("User") or "0").partition(":")
     if group:
         return int(group) if group.isdecimal() else None
-    text = (picture.contents(None, "/etc/passwd") or b"").decode(errors="replace")
+    text = (snapshot.contents(None, "/etc/passwd") or b"").decode(errors="replace")
     rows = (row.split(":") for row in text.splitlines())
     known = next(
         (row[3] for row in rows if len(row) > 3 and user in {row[0], row[2]}), "0" if user.isdecimal() else ""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from layerlab.exercise.evidence.model import Evidence, File, Picture
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks.common import app_folders, installed_distributions
 
 _OTHERS_WRITE: Final = 0o002
@@ -16,29 +16,29 @@ _PACKAGES: Final = re.compile(r"/(?:site|dist)-packages(?:/|$)")
 _SHARED: Final = frozenset({"", "/", "/usr", "/usr/local"})
 
 
-def world_writable(evidence: Evidence, picture: Picture) -> tuple[File, ...]:
+def world_writable(evidence: Evidence, snapshot: Snapshot) -> tuple[File, ...]:
     """The entries of the app, its packages and /etc that everybody may change.
 
     Not symbolic links, sticky directories and empty files; nor what the base has just so.
     """
-    guarded = Guarded(evidence, picture)
+    guarded = Guarded(evidence, snapshot)
     return tuple(
         file
-        for file in picture.files
+        for file in snapshot.files
         if file.visible
         and file.mode & _OTHERS_WRITE
         and _counts(file)
-        and not _is_bases(picture, file)
-        and (guarded.contains(file.path) or picture.origins(file).kind == "context")
+        and not _is_bases(snapshot, file)
+        and (guarded.contains(file.path) or snapshot.origins(file).kind == "context")
     )
 
 
-def own(evidence: Evidence, picture: Picture, uids: frozenset[int]) -> tuple[File, ...]:
+def own(evidence: Evidence, snapshot: Snapshot, uids: frozenset[int]) -> tuple[File, ...]:
     """The files of the app and its packages that belong to one of these users, who therefore may change them."""
-    guarded = Guarded(evidence, picture)
+    guarded = Guarded(evidence, snapshot)
     return tuple(
         file
-        for file in picture.files
+        for file in snapshot.files
         if file.visible and file.kind == "file" and file.uid in uids and guarded.contains(file.path)
     )
 
@@ -49,8 +49,8 @@ def _counts(file: File) -> bool:
     return file.kind == "file" and file.bytes > 0
 
 
-def _is_bases(picture: Picture, file: File) -> bool:
-    base = picture.base_files.get(file.path)
+def _is_bases(snapshot: Snapshot, file: File) -> bool:
+    base = snapshot.base_files.get(file.path)
     return base is not None and base.mode == file.mode and base.kind == file.kind
 
 
@@ -60,8 +60,8 @@ class Guarded:
     The folder that holds the app's counts too: whoever may write there may put another app in its place.
     """
 
-    def __init__(self, evidence: Evidence, picture: Picture) -> None:
-        self._folders = {"/etc", *app_folders(evidence), *_environments(evidence, picture)}
+    def __init__(self, evidence: Evidence, snapshot: Snapshot) -> None:
+        self._folders = {"/etc", *app_folders(evidence), *_environments(evidence, snapshot)}
         self._single = {posixpath.dirname(folder) for folder in app_folders(evidence)} - {"", "/"}
 
     def contains(self, path: str) -> bool:
@@ -76,9 +76,9 @@ class Guarded:
         return False
 
 
-def _environments(evidence: Evidence, picture: Picture) -> Iterator[str]:
+def _environments(evidence: Evidence, snapshot: Snapshot) -> Iterator[str]:
     """The folders that hold Python packages: virtual environments, and wherever else the interpreter finds them."""
-    for file in picture.files:
+    for file in snapshot.files:
         if file.visible and posixpath.basename(file.path) == "pyvenv.cfg":
             yield posixpath.dirname(file.path)
     interpreter = evidence.running.interpreter if evidence.running else None
