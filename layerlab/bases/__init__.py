@@ -13,12 +13,11 @@ from docker.models.images import Image
 
 from layerlab.bases import registry, stand_ins
 from layerlab.bases.registry import NoRegistry
-from layerlab.bases.reporting import ongoing
 from layerlab.engine import Engine, answering, daemon
 from layerlab.engine.locks import exclusive
 from layerlab.engine.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, mark_image, marker_tag
 from layerlab.errors import BaseImageError, StandInError
-from layerlab.ui.progress import Report, silent
+from layerlab.ui.progress import Report, ongoing, silent
 
 __all__ = ["BASES", "TAGS", "Base", "ensure", "is_on_stand_ins", "own_bases"]
 

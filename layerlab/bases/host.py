@@ -14,11 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from layerlab.bases.reporting import ongoing
 from layerlab.engine.apt import is_debian
 from layerlab.engine.interrupts import ending_with_us
 from layerlab.errors import StandInError
-from layerlab.ui.progress import Report
+from layerlab.ui.progress import Report, ongoing
 from layerlab.ui.text import shorten
 
 PACKAGES: Final = ("mmdebstrap", "debian-archive-keyring", "mount")

@@ -14,12 +14,12 @@ import docker.errors
 from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
-from layerlab.bases.reporting import Ongoing, ongoing
 from layerlab.engine import Engine
 from layerlab.engine.docker_settings import tell_of_logins
 from layerlab.errors import BaseImageError, RegistryRefused, UsageError
-from layerlab.ui.progress import Report, silent
+from layerlab.ui.progress import Ongoing, Report, ongoing, silent
 from layerlab.ui.text import shorten
+from layerlab.ui.units import so_far
 
 MIRROR_VARIABLE: Final = "LAB_REGISTRY"
 """A registry, such as ``mirror.example:5000/docker``, from which official images are pulled instead of Docker Hub."""
@@ -170,7 +170,7 @@ def _pull(engine: Engine, name: str, step: Ongoing, report: Report) -> None:
             _note(event, layers)
             total = sum(size for _, size in layers.values())
             done = sum(current for current, _ in layers.values())
-            step.say(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else str(event.get("status", "")))
+            step.say(so_far(done, total) if total else str(event.get("status", "")))
     except docker.errors.APIError as error:
         raise explain(name, str(error.explanation or error)) from error
 

@@ -24,12 +24,11 @@ import requests
 from docker.utils import parse_repository_tag
 
 from layerlab.bases import host, roots
-from layerlab.bases.reporting import Ongoing, ongoing
 from layerlab.builder import build
 from layerlab.engine import Engine, runs
 from layerlab.engine.ownership import BASE_PURPOSE, STAND_IN_LABEL, image_labels, mark_image, marker_tag
 from layerlab.errors import BuildError, StepFailed
-from layerlab.ui.progress import Report, Step
+from layerlab.ui.progress import Ongoing, Report, Step, ongoing
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "debian": ("debian:trixie",),

@@ -18,6 +18,7 @@ from typing import Final
 from layerlab.builder import ignore
 from layerlab.dockerfile import decoded
 from layerlab.errors import ContextError, DockerfileError
+from layerlab.ui.units import counted, how_large
 
 MAX_BYTES: Final = 1_000_000_000
 MAX_FILES: Final = 100_000
@@ -109,7 +110,7 @@ def collect(
     context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)))
     if context.bytes > max_bytes:
         raise _too_big(
-            context.entries, f"{context.bytes / 1e6:.0f} MB, and the limit is {max_bytes / 1e6:.0f} MB", by_bytes=True
+            context.entries, f"{how_large(context.bytes)}, and the limit is {how_large(max_bytes)}", by_bytes=True
         )
     return context
 
@@ -205,8 +206,7 @@ def _too_big(entries: Iterable[Entry], what: str, *, by_bytes: bool) -> ContextE
     for entry in entries:
         sizes[entry.name.partition("/")[0]] += entry.bytes if by_bytes else 1
     biggest = ", ".join(
-        f"{name} ({size / 1e6:.0f} MB)" if by_bytes else f"{name} ({size} file{'s' * (size != 1)})"
-        for name, size in sizes.most_common(3)
+        f"{name} ({how_large(size) if by_bytes else counted(size, 'file')})" for name, size in sizes.most_common(3)
     )
     return ContextError(
         f"the build context is too big: {what}; most is in {biggest}",

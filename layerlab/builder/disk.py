@@ -9,6 +9,7 @@ from typing import Final
 
 from layerlab.engine import Engine
 from layerlab.exercise.evidence.model import Failure
+from layerlab.ui.units import how_large
 
 MAX_DISK: Final = 10_000_000_000  # bytes of it that a build may take
 MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
@@ -52,7 +53,7 @@ def failure(full: Full, line: int | None) -> Failure:
     if full.at_first < MIN_DISK:
         return Failure(
             "engine",
-            f"The build was stopped{where}: the engine's disk had only {full.at_first / 1e6:.0f} MB left when it"
+            f"The build was stopped{where}: the engine's disk had only {how_large(full.at_first)} left when it"
             " began. What to do: make room (`docker system df` shows what takes it) and check again.",
             line,
         )

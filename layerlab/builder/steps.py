@@ -16,6 +16,7 @@ from layerlab.builder.trace import Status, Vertex, Warned
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.ui.progress import Report, State, Step
 from layerlab.ui.text import one_line, plain
+from layerlab.ui.units import so_far
 
 _STEP_NAME: Final = re.compile(
     r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) )? *(?P<step>\d+)/\d+\] (?P<onbuild>ONBUILD )?(?P<instruction>.*)", re.DOTALL
@@ -168,7 +169,7 @@ class Row:
     def _transferred(self) -> str:
         current = sum(done for done, _ in self.transfers.values())
         total = sum(size for _, size in self.transfers.values())
-        return f"{current / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
+        return so_far(current, total) if total else ""
 
 
 class Progress:

@@ -19,7 +19,7 @@ from layerlab.exercise import history, terminal, watching, words
 from layerlab.exercise.verdict import Verdict
 from layerlab.exercise.workspace import NAME, open_workspace
 from layerlab.ui import displays
-from layerlab.ui.terminal import printable
+from layerlab.ui.text import printable
 
 NO_DOCUMENT: Final = 2
 

@@ -12,8 +12,7 @@ from layerlab.cli.common import out
 from layerlab.compare import Difference, column_names
 from layerlab.image import Image
 from layerlab.ui import tables
-from layerlab.ui.terminal import printable
-from layerlab.ui.text import shorten
+from layerlab.ui.text import printable, shorten
 
 OWNERS: Final = 12
 PATHS: Final = 30

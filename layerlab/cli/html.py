@@ -10,6 +10,7 @@ from layerlab.cli.common import err
 from layerlab.compare.ci_limits import Check
 from layerlab.image import Image
 from layerlab.ui import displays
+from layerlab.ui.units import how_large
 from layerlab.xray import Examined
 
 
@@ -38,7 +39,9 @@ def write_report(path: Path, looked: Image, found: Examined | None, checks: Sequ
             report=progress,
         )
     report.write(path, text)
-    err.print(f"{path}: {len(text.encode()) / 1e6:.1f} MB, all in one file; open it in a browser", markup=False)
+    err.print(
+        f"{path}: {how_large(len(text.encode()), exactly=True)}, all in one file; open it in a browser", markup=False
+    )
 
 
 def _advice(found: Examined) -> list[report.Advice]:

@@ -12,7 +12,7 @@ from layerlab.demo import images as workshop
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image
 from layerlab.ui import tables
-from layerlab.ui.terminal import printable
+from layerlab.ui.text import printable
 
 
 def print_image(looked: Image) -> None:

@@ -24,7 +24,7 @@ from layerlab.errors import OtherDockerfile, UsageError
 from layerlab.image import Image
 from layerlab.image.store import sources
 from layerlab.ui import displays
-from layerlab.ui.terminal import printable
+from layerlab.ui.text import printable
 
 if TYPE_CHECKING:
     from layerlab.xray import Examined, Source

@@ -17,8 +17,7 @@ import requests
 from layerlab.cli.common import err, examples, stand_ins
 from layerlab.engine import connection, interrupts
 from layerlab.errors import LabError, StepFailed
-from layerlab.ui.terminal import printable
-from layerlab.ui.text import plain
+from layerlab.ui.text import plain, printable
 
 COMMANDS: Final[Mapping[str, str]] = {
     "build": "build:build",

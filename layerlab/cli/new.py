@@ -10,7 +10,7 @@ import click
 from layerlab.cli.common import examples, out
 from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
-from layerlab.ui.terminal import printable
+from layerlab.ui.text import printable
 
 
 @click.command(epilog=examples("./lab new my-image", "./lab new my-second-image --level 2"))

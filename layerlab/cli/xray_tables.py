@@ -6,7 +6,8 @@ import pandas as pd
 
 from layerlab.cli.common import out
 from layerlab.ui import tables
-from layerlab.ui.terminal import printable
+from layerlab.ui.text import printable
+from layerlab.ui.units import tenths
 from layerlab.xray import Examined, waste
 from layerlab.xray.proof import table
 
@@ -55,8 +56,8 @@ def _print_causes(examined: Examined) -> None:
     judged = sum(sums[cause] for cause in waste.JUDGEMENTS)
     total = examined.image.total_bytes
     out.print(
-        f"{total / 1e6:,.1f} MB stored = {facts / 1e6:,.1f} that no container sees (facts) + {judged / 1e6:,.1f} that"
-        f" nothing needs, by the look of it (judgements) + {sums['needed'] / 1e6:,.1f} of the rest."
+        f"{tenths(total)} MB stored = {tenths(facts)} that no container sees (facts) + {tenths(judged)} that"
+        f" nothing needs, by the look of it (judgements) + {tenths(sums['needed'])} of the rest."
     )
     if not examined.read_contents:
         out.print("Files with the same content and debug symbols were not looked for: --advice reads the files.")
@@ -96,13 +97,13 @@ def _print_advice(examined: Examined) -> None:
     out.print("What to change, and what that would save (predicted)", style="bold")
     for advice in examined.advice:
         mark = "*" if advice.is_mechanical else " "
-        out.print(f"{advice.bytes / 1e6:10,.1f} MB {mark} {printable(advice.title)}", markup=False)
+        out.print(f"{tenths(advice.bytes):>10} MB {mark} {printable(advice.title)}", markup=False)
         out.print(f"{'':15}{printable(advice.why)}", markup=False, style="dim")
     if any(advice.is_mechanical for advice in examined.advice):
         how = "" if examined.proofs is not None else ": --prove makes them in a copy, builds it, and measures"
         out.print(
             f"Edits marked * can be made by a program{how}. Together they would save"
-            f" {examined.together / 1e6:,.1f} MB; some save the same bytes."
+            f" {tenths(examined.together)} MB; some save the same bytes."
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from layerlab.compare.settings import of_config, runs_as_root
 from layerlab.errors import UsageError
 from layerlab.image import Image
+from layerlab.ui.units import how_large
 
 _UNITS: Final = {
     "": 1, "B": 1,
@@ -131,7 +132,7 @@ def broken(checks: Sequence[Check]) -> list[str]:
 
 def _size(image: Image, limit: Amount) -> Check:
     total = image.total_bytes
-    message = f"{image.name} stores {_megabytes(total)}, and at most {limit.text} are allowed"
+    message = f"{image.name} stores {how_large(total, exactly=True)}, and at most {limit.text} are allowed"
     return Check("max-size", limit.value, total, "bytes", total <= limit.value, message)
 
 
@@ -139,7 +140,7 @@ def _waste(image: Image, limit: Amount) -> Check:
     wasted, total = image.wasted_bytes, image.total_bytes
     share = 100 * wasted / total if total else 0.0
     measured, unit = (share, "%") if limit.is_share else (wasted, "bytes")
-    there = f"{_megabytes(wasted)} ({share:.1f} %) of {image.name} can be seen by no container"
+    there = f"{how_large(wasted, exactly=True)} ({share:.1f} %) of {image.name} can be seen by no container"
     message = f"{there}, and at most {limit.text} are allowed"
     return Check("max-waste", limit.value, measured, unit, measured <= limit.value, message)
 
@@ -150,7 +151,3 @@ def _user(image: Image) -> Check:
     is_root = runs_as_root(image.config)
     message = f"{image.name} runs as root, since {why}" if is_root else f"{image.name} runs as {user}"
     return Check("no-root", None, user or "root", "user", not is_root, message)
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count >= 50_000 else f"{count:,} bytes"

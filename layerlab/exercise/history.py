@@ -18,6 +18,7 @@ from typing import Any
 from layerlab.exercise.verdict import Finding, Result, Status, Verdict
 from layerlab.exercise.words import HINTS
 from layerlab.paths import cache_directory
+from layerlab.ui.units import counted
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ class Change:
             return (
                 f"task {self.task} {'does not pass' if self.after.status == 'fail' else 'cannot be judged'} any more"
             )
-        left = f"{self.after.errors} error{'' if self.after.errors == 1 else 's'}"
-        return f"task {self.task} has {left} left of {self.before.errors}"
+        return f"task {self.task} has {counted(self.after.errors, 'error')} left of {self.before.errors}"
 
 
 def recall(folder: Path) -> Memory:

@@ -12,6 +12,7 @@ from typing import Final
 from layerlab.errors import UsageError
 from layerlab.paths import ROOT
 from layerlab.ui.text import shorten
+from layerlab.ui.units import first_few
 
 LEVELS: Final = (1, 2)
 """1 is the exercise; 2 the same, where a package has to be compiled."""
@@ -81,10 +82,9 @@ def _refuse_what_is_there(folder: Path) -> bool:
         )
     if folder.is_dir():
         if names := sorted(path.name for path in folder.iterdir()):
-            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-            held = ", ".join(shorten(name, 60) for name in names[:4])
             raise UsageError(
-                f"the folder {_shown(folder)} is not empty (it holds {held}{more}), and nothing is overwritten",
+                f"the folder {_shown(folder)} is not empty (it holds {first_few(names, 4, width=60)}), and nothing is"
+                " overwritten",
                 remedy="name a new folder, or an empty one",
             )
         return True

@@ -26,6 +26,7 @@ from layerlab.exercise.verdict import Finding, Result, Verdict
 from layerlab.plots import Picture
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line, plain
+from layerlab.ui.units import listed
 
 Check = Callable[[Path, Report], tuple[Verdict, Picture | None]]
 """Checks a workspace: what came of it, and the picture of its layers if there is an image."""
@@ -192,7 +193,7 @@ def summary_html(name: str, verdict: Verdict, changes: Sequence[Change]) -> str:
     ]
     for heading, is_better in (("Better", True), ("Worse", False)):
         if told := [change.in_words for change in changes if change.is_better == is_better]:
-            sentences.append(f"<p>{heading} than at the last check: {_safe(words.listed(told))}.</p>")
+            sentences.append(f"<p>{heading} than at the last check: {_safe(listed(told))}.</p>")
     return "".join(sentences)
 
 

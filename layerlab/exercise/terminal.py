@@ -20,6 +20,7 @@ from layerlab.exercise import words
 from layerlab.exercise.history import Change, Memory
 from layerlab.exercise.verdict import Finding, Status, Verdict
 from layerlab.ui.text import one_line, plain
+from layerlab.ui.units import listed
 
 STYLES: Final[dict[Status, str]] = {"pass": "cyan", "fail": "bold red", "unknown": "yellow"}
 _INDENT: Final = 4
@@ -63,7 +64,7 @@ def print_verdict(
     worse = [change.in_words for change in changes if not change.is_better]
     for heading, sentences in (("Better", better), ("Worse", worse)):
         if sentences:
-            _print(console, f"{heading} than at the last check: {words.listed(sentences)}.")
+            _print(console, f"{heading} than at the last check: {listed(sentences)}.")
     _print(console, f"{one_line(name)}: {words.score(verdict)} ({verdict.seconds:.1f} s)", style="bold")
     _print(console, words.overview(verdict))
     if how := how_to_ask(verdict, memory):

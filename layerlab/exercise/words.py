@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from layerlab.exercise.verdict import TASK_NAMES, Finding, Result, Status, Verdict
@@ -74,13 +74,3 @@ def task_number(text: str) -> int | None:
     names = {name: number for number, name in enumerate(TASK_NAMES, start=1)}
     wanted = text.strip().lower()
     return int(wanted) if wanted in map(str, TITLES) else names.get(wanted)
-
-
-def listed(items: Iterable[str]) -> str:
-    """The items as a list in a sentence.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    *most, last = [*items] or [""]
-    return f"{', '.join(most)} and {last}" if most else last

@@ -23,6 +23,7 @@ from layerlab.errors import EngineError, EngineNotFound
 from layerlab.image.store import sources
 from layerlab.paths import ROOT
 from layerlab.service.sockets import is_taken
+from layerlab.ui.units import how_large
 
 NEEDED_DISK: Final = 8e9  # bytes: bases 2.5 GB, both images 2.2 GB, build cache and room to work
 State = Literal["ok", "note", "missing"]
@@ -167,7 +168,7 @@ def _images(engine: Engine) -> Iterator[Finding]:
             yield Finding(name, "note", "not here yet", "./lab pulls it, or makes a stand-in if no registry answers")
             continue
         made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
-        yield Finding(name, "ok", f"{made}, {image.attrs['Size'] / 1e6:.0f} MB by the engine's count")
+        yield Finding(name, "ok", f"{made}, {how_large(image.attrs['Size'])} by the engine's count")
     for recipe in images.RECIPES.values():
         own = images.own_images(engine, recipe.name)
         seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"

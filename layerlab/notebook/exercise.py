@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
-from IPython.core.display_functions import publish_display_data
 
 from layerlab import exercise as checker
 from layerlab import image, plots
@@ -75,9 +74,7 @@ def panel_for(engine: Engine, folder: str | Path) -> Panel:
         return verdict, layers_beside(engine, images[-1]) if images else None
 
     made = Panel(path, checked)
-    # Without the text that a widget usually adds for those who cannot show it: nbval would compare it.
-    view = {"version_major": 2, "version_minor": 0, "model_id": made.widget.model_id}
-    publish_display_data({"application/vnd.jupyter.widget-view+json": view})  # type: ignore[no-untyped-call]
+    displays.publish_widget(made.widget)
     made.start()
     print(f"The panel watches {path.name}.")
     return made

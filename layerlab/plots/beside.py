@@ -7,12 +7,13 @@ from typing import Final
 import pandas as pd
 
 from layerlab.plots.images import ROW, rows_of_images
-from layerlab.plots.labels import brief, megabytes, named, plural, sentence_list, times
+from layerlab.plots.labels import brief, named, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, bar, open_page
 from layerlab.plots.picture import Picture
 from layerlab.plots.rows import COLUMNS, LEFT, base_layers, instructions, place, row_height
 from layerlab.plots.style import MUTED, PARTS, SMALL, STORED, Look
 from layerlab.plots.tables import checked
+from layerlab.ui.units import counted, megabytes, times
 
 NUMBERS: Final = 0.62  # inches for the column of numbers
 NEEDED: Final = {"image": "text", **COLUMNS, "wasted_bytes": "number"}
@@ -115,7 +116,7 @@ def _in_words(name: str, layers: pd.DataFrame) -> str:
         )
     )
     wasted = layers["wasted_bytes"].sum()
-    words = f"{named(name)} {megabytes(layers['bytes'].sum())} MB in {plural(len(layers), 'layer')}"
+    words = f"{named(name)} {megabytes(layers['bytes'].sum())} MB in {counted(len(layers), 'layer')}"
     words += f", of which the base image's {megabytes(layers['bytes'].iloc[:base].sum())} MB"
     words += f" and seen by no container {megabytes(wasted)} MB" if wasted else ""
     return f"{words}; its largest: {said}" if said else words

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import brief, gist, named, seconds, sentence_list, text_width
+from layerlab.plots.labels import brief, gist, named, sentence_list, text_width
 from layerlab.plots.page import GAP, INSIDE, MARGIN, bar, inches, note, open_page, scale
 from layerlab.plots.picture import Picture
 from layerlab.plots.style import CACHED, CODE, MUTED, RAN, SMALL, ink_on
 from layerlab.plots.tables import checked
+from layerlab.ui.units import seconds
 
 STAGES: Final = 0.85  # inches
 INSTRUCTIONS: Final = 2.65

@@ -7,11 +7,12 @@ from typing import Final
 import pandas as pd
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import Face, megabytes, named, plural, sentence_list
+from layerlab.plots.labels import Face, named, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, bar, baseline, note, open_page, room_for_labels
 from layerlab.plots.picture import Picture
 from layerlab.plots.style import INK, MUTED, PARTS, SMALL, known_part, part_order
 from layerlab.plots.tables import checked
+from layerlab.ui.units import counted, megabytes
 
 NAMES: Final = 2.1  # inches
 ROW: Final = 0.27
@@ -54,7 +55,7 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
     sums = [[f"{len(rest)} others", "", *rest.sum()]] if len(rest) else []
     sums.append(["in all", "", *totals])
     data = pd.concat([shown, pd.DataFrame(sums, columns=shown.columns)], ignore_index=True)
-    answer = "; ".join(f"{named(i)}: {megabytes(totals[i])} MB, {plural(counts[i], 'owner')}" for i in images) + "."
+    answer = "; ".join(f"{named(i)}: {megabytes(totals[i])} MB, {counted(counts[i], 'owner')}" for i in images) + "."
     page = open_page(question, answer, ROW * (len(data) + 0.4) + 0.55)
     top_edge = page.top + 0.48
     parts = sorted(set(shown["part"]), key=part_order)

@@ -7,11 +7,12 @@ from typing import Final
 import pandas as pd
 from matplotlib.axes import Axes
 
-from layerlab.plots.labels import clean, megabytes, named, sentence_list, text_width, times
+from layerlab.plots.labels import clean, named, sentence_list, text_width
 from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, bar, inches, note, open_page, room_for_labels, scale
 from layerlab.plots.picture import Picture
 from layerlab.plots.style import MUTED, PARTS, SMALL, STORED, TEXT, ink_on, known_part, part_order
 from layerlab.plots.tables import checked, numbers
+from layerlab.ui.units import megabytes, times
 
 ROW: Final = 0.46
 LINE: Final = 0.22
@@ -166,7 +167,7 @@ def _gone(data: pd.DataFrame, totals: list[float]) -> str:
     """What the largest image has and the smallest does without, in a sentence; empty where that is nothing."""
     less = data.iloc[totals.index(max(totals))] - data.iloc[totals.index(min(totals))]
     most = less[less >= max(totals) / 50].sort_values(ascending=False)
-    listed = sentence_list((f"{named(part)} {megabytes(count)} MB" for part, count in most.items()), 4)
+    listed = sentence_list((f"{named(part)} {megabytes(count)} MB" for part, count in most.items()), limit=4)
     return f"Saved: {listed}." if listed else ""
 
 

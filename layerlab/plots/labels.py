@@ -1,4 +1,4 @@
-"""Text that is drawn: made harmless, measured, shortened, and numbers with their units.
+"""Text that is drawn: made harmless, measured, and cut where its place is too small.
 
 Labels come from images and Dockerfiles that anybody may have written. Nothing in them is a formula, a line
 break or a direction mark to a picture, and none is longer than its place.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
 import matplotlib as mpl
 from matplotlib.font_manager import FontProperties, get_font
+
+from layerlab.ui.units import first_few
 
 Face = Literal["plain", "bold", "mono"]
 
@@ -24,6 +25,9 @@ FONT_FILES: Final[dict[Face, str]] = {
     "bold": "DejaVuSans-Bold.ttf",
     "mono": "DejaVuSansMono.ttf",
 }
+sentence_list: Final = partial(first_few, limit=8, width=None)
+"""Items that are `clean`, as a list within a sentence."""
+
 UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS: Final = "…"
 LONGEST: Final = 1000  # characters; a label that is longer is cut in its middle before it is measured
@@ -103,15 +107,6 @@ def named(name: object) -> str:
     return cleaned if len(cleaned) <= 50 else _cut(cleaned, 50)
 
 
-def plural(count: int, thing: str) -> str:
-    """So many things.
-
-    >>> plural(1, "layer"), plural(12, "layer")
-    ('1 layer', '12 layers')
-    """
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
 def brief(text: object, characters: int = 90) -> str:
     """An instruction for a sentence: cleaned, and cut in its middle where it is long."""
     cleaned = instruction(text)
@@ -184,55 +179,3 @@ def gist(text: object, width: float, points: float) -> str:
     while short.endswith(ELLIPSIS) and len(words) > 2 and text_width(" ".join(words), points, "mono") > width:
         words = [*words[:-2], words[-2] + ELLIPSIS]
     return shorten(" ".join(words), width, points, "mono")
-
-
-def megabytes(count: float) -> str:
-    """A number of bytes in MB (10^6), to the precision that an eye needs, without the unit.
-
-    >>> [megabytes(n) for n in (0, 310, 42_000, 5_240_000, 1_850_900_000, -120_000_000)]
-    ['0', '<0.01', '0.04', '5.2', '1851', '−120']
-    """
-    size = abs(count) / 1e6
-    if count == 0:
-        return "0"
-    if size < 0.01:
-        number = "<0.01"
-    elif size < 0.095:
-        number = f"{size:.2f}"
-    elif size < 9.95:
-        number = f"{size:.1f}"
-    else:
-        number = f"{size:.0f}"
-    if count > 0:
-        return number
-    return "−" + number if size >= 0.01 else "> −0.01"
-
-
-def seconds(duration: float) -> str:
-    """A duration with its unit.
-
-    >>> [seconds(s) for s in (0, 0.02, 0.4, 9.81, 72)]
-    ['0 s', '<0.1 s', '0.4 s', '9.8 s', '72 s']
-    """
-    if duration == 0:
-        return "0 s"
-    if duration < 0.05:
-        return "<0.1 s"
-    return f"{duration:.1f} s" if duration < 9.95 else f"{duration:.0f} s"
-
-
-def times(larger: float, smaller: float) -> str:
-    """How many times the smaller goes into the larger.
-
-    >>> times(1851, 262), times(1000, 10)
-    ('7.1 times', '100 times')
-    """
-    ratio = larger / smaller
-    return f"{ratio:.1f} times" if ratio < 9.95 else f"{ratio:.0f} times"
-
-
-def sentence_list(items: Iterable[str], limit: int = 8) -> str:
-    """The items as a list within a sentence, with the number of those left out."""
-    every = list(items)
-    shown, rest = every[:limit], len(every) - limit
-    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")

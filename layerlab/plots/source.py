@@ -9,11 +9,12 @@ from typing import Final
 import pandas as pd
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import brief, megabytes, seconds, sentence_list, text_width
+from layerlab.plots.labels import brief, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, Page, bar, baseline, note, open_page, room_for_labels
 from layerlab.plots.picture import Picture
 from layerlab.plots.style import CODE, MUTED, RAN, SMALL, STORED, Look
 from layerlab.plots.tables import checked
+from layerlab.ui.units import megabytes, seconds
 
 NUMBERS: Final = 0.36  # inches for the lines' numbers
 SOURCE: Final = 5.0  # inches for the lines

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import megabytes, named, sentence_list, text_width
+from layerlab.plots.labels import named, sentence_list, text_width
 from layerlab.plots.page import GAP, INSIDE, MARGIN, bar, inches, line, note, open_page, room_for_labels
 from layerlab.plots.picture import Picture
 from layerlab.plots.style import MUTED, PARTS, SMALL, known_part, part_order
 from layerlab.plots.tables import checked
+from layerlab.ui.units import megabytes
 
 NAMES: Final = 1.3  # inches
 BODY: Final = 2.1

@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import brief, megabytes, plural, sentence_list
+from layerlab.plots.labels import brief, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, bar, line, open_page, scale
 from layerlab.plots.picture import Picture
 from layerlab.plots.rows import COLUMNS, LEFT, instructions, of, place, row_height
 from layerlab.plots.style import INK, LIVE, MUTED, PARTS, REMOVED, SMALL, STORED
 from layerlab.plots.tables import checked
+from layerlab.ui.units import counted, megabytes
 
 NUMBERS: Final = 0.62  # inches for each column of numbers
 SHOWN: Final = {"bytes": "stored", "change_bytes": "adds", "running_bytes": "in image"}
@@ -54,7 +55,7 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
         )
     total, live = float(data["bytes"].sum()), float(data["running_bytes"].iloc[-1])
     wasted = total - live
-    answer = f"{of(title)}{plural(len(data), 'layer')}, {megabytes(total)} MB stored. "
+    answer = f"{of(title)}{counted(len(data), 'layer')}, {megabytes(total)} MB stored. "
     if wasted > 0:
         answer += (
             f"A container sees {megabytes(live)} MB: what a later layer deletes or replaces is stored all the same."
@@ -115,5 +116,5 @@ def _in_words(data: pd.DataFrame) -> str:
     largest, back = data.nlargest(3, "bytes"), data[data["change_bytes"] < 0]
     text = f"The largest: {'; '.join(said(layer) for _, layer in largest.iterrows())}."
     if len(back):
-        text += f" Going back: {sentence_list((said(layer) for _, layer in back.iterrows()), 3)}."
+        text += f" Going back: {sentence_list((said(layer) for _, layer in back.iterrows()), limit=3)}."
     return text

@@ -7,12 +7,13 @@ from typing import Final
 import pandas as pd
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import ELLIPSIS, megabytes, sentence_list, text_width
+from layerlab.plots.labels import ELLIPSIS, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, bar, baseline, note, open_page, room_for_labels, scale
 from layerlab.plots.picture import Picture
 from layerlab.plots.rows import COLUMNS, LEFT, instructions, of, place, row_height
 from layerlab.plots.style import CAUSES, LIVE, MUTED, SMALL
 from layerlab.plots.tables import checked
+from layerlab.ui.units import megabytes
 
 REASONS: Final = 2.5  # inches for what is said about a layer's waste
 BY: Final = ["layer", "cause", "by_layer", "by_line"]

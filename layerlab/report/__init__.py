@@ -28,8 +28,8 @@ from layerlab.report import sections
 from layerlab.report.explorer import bundle
 from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.progress import Report, Step, silent
-from layerlab.ui.terminal import printable
-from layerlab.ui.text import shown
+from layerlab.ui.text import printable, shown
+from layerlab.ui.units import tenths
 from layerlab.xray.waste import Cause
 
 __all__ = ["Advice", "html", "write"]
@@ -176,7 +176,7 @@ def _template() -> jinja2.Template:
     )
     made.filters |= {
         "shown": lambda text: printable(shown(str(text))),
-        "megabytes": sections.megabytes,
+        "megabytes": tenths,
         "counted": "{:,}".format,
     }
     return made.get_template("report.html")

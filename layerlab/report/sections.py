@@ -19,6 +19,7 @@ from layerlab.plots import Picture
 from layerlab.plots.style import SHARPNESS
 from layerlab.report.explorer import still
 from layerlab.ui.text import shown
+from layerlab.ui.units import tenths
 
 PACKAGES: Final = 40
 WASTED: Final = 40
@@ -34,20 +35,15 @@ class Drawn:
     height: int
 
 
-def megabytes(count: int) -> str:
-    """Bytes in MB with one decimal."""
-    return f"{count / 1e6:,.1f}"
-
-
 def summary(image: Image) -> list[tuple[str, str]]:
     """The figures at the top, each with its name."""
     content, total = image.content, image.total_bytes
     share = 100 * image.wasted_bytes / total if total else 0.0
     told = of_config(image.config)
     return [
-        ("stored", f"{megabytes(total)} MB"),
-        ("a container sees", f"{megabytes(image.live_bytes)} MB"),
-        ("wasted", f"{megabytes(image.wasted_bytes)} MB ({share:.1f} %)"),
+        ("stored", f"{tenths(total)} MB"),
+        ("a container sees", f"{tenths(image.live_bytes)} MB"),
+        ("wasted", f"{tenths(image.wasted_bytes)} MB ({share:.1f} %)"),
         ("layers", f"{len(content.layers):,}"),
         ("files", f"{content.file_count:,}"),
         ("packages", f"{len(content.ownership.packages):,}"),

@@ -18,6 +18,7 @@ from docker.models.containers import Container
 from layerlab.engine import Engine
 from layerlab.errors import ServiceError, UsageError
 from layerlab.service.talk import engine_errors, explanation, how_it_ended, printable
+from layerlab.ui.units import how_large
 
 REQUEST_TIMEOUT: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the answer
 HEALTH_PAUSE: Final = 0.2  # seconds between two looks at its health
@@ -206,7 +207,7 @@ def fetch(url: str, timeout: tuple[float, float], query: dict[str, Any] | None =
                 body += chunk
                 if len(body) > ANSWER_LIMIT:
                     raise ServiceError(
-                        f"the service answered GET {urlsplit(url).path} with more than {ANSWER_LIMIT / 1e6:.0f} MB",
+                        f"the service answered GET {urlsplit(url).path} with more than {how_large(ANSWER_LIMIT)}",
                         remedy="ask for less at once",
                     )
             response._content = bytes(body)  # where `content`, `text` and `json()` look for it

@@ -13,6 +13,7 @@ from layerlab.errors import ServiceNotReady
 from layerlab.service.handle import fetch
 from layerlab.service.sockets import Listener, listeners
 from layerlab.service.talk import engine_errors, how_it_ended, last_lines
+from layerlab.ui.units import how_large, listed
 
 PROBE: Final = "/status"
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two probes; each pause is 1.3 times the one before
@@ -79,7 +80,7 @@ def ended(engine: Engine, container: Container) -> ServiceNotReady:
 def _remedy_of_end(attributes: dict[str, Any], log: str) -> str:
     state, host = attributes["State"], attributes["HostConfig"]
     if state.get("OOMKilled"):
-        return f"give it more than {host['Memory'] / 1e6:.0f} MB of memory, or let it run fewer workers"
+        return f"give it more than {how_large(host['Memory'])} of memory, or let it run fewer workers"
     if host["ReadonlyRootfs"] and "read-only file system" in log.lower():
         return "let it write to /tmp only; with `hardened=False` all of its filesystem can be written"
     if state["ExitCode"] == 0:
@@ -130,10 +131,10 @@ def _wrong_socket(found: frozenset[Listener], port: int) -> Mistake | None:
             f"it listens on {here[0].address} port {port}, which only the container itself can reach",
             f"let it listen on all addresses: `gunicorn --bind 0.0.0.0:{port}`, `flask run --host 0.0.0.0`",
         )
-    listed = " and ".join(str(number) for number in sorted({listener.port for listener in found}))
+    ports = listed(sorted({listener.port for listener in found}))
     open_ports = sorted(listener.port for listener in found if not listener.is_loopback)
     other = f", or say the port that it uses (container_port={open_ports[0]})" if open_ports else ""
-    return f"it listens on port {listed}, not {port}", f"let it listen on 0.0.0.0:{port}{other}"
+    return f"it listens on port {ports}, not {port}", f"let it listen on 0.0.0.0:{port}{other}"
 
 
 def _why_silent(engine: Engine, container: Container, status: int | None, port: int, wait: float) -> Mistake:
@@ -142,9 +143,9 @@ def _why_silent(engine: Engine, container: Container, status: int | None, port: 
         return _wrong_answer(status)
     silent = f"it did not answer GET {PROBE} in {wait:g} s"
     if container.attrs["State"].get("OOMKilled"):
-        limit = container.attrs["HostConfig"]["Memory"] / 1e6
+        limit = how_large(container.attrs["HostConfig"]["Memory"])
         return (
-            f"{silent}: a process of it was killed for needing more memory than its {limit:.0f} MB",
+            f"{silent}: a process of it was killed for needing more memory than its {limit}",
             "give it more memory, or let it run fewer workers",
         )
     found = listeners(engine, container)

@@ -18,18 +18,25 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import import_module
-from typing import Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from layerlab.ui.progress import Report, State, Step, silent
+from layerlab.ui.progress import Report, State, Step
 from layerlab.ui.text import one_line, shorten
+from layerlab.ui.units import counted
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
 
 SIGN_OF_LIFE: Final = 10.0  # seconds after which plain text says again that a step runs
 TICK: Final = 0.5  # seconds between two looks at the clock
 _PLAIN_WIDTH: Final = 100  # characters of a title in plain text; nobody knows the width of a file
 SIGNS: Final[dict[State, str]] = {"running": "▸", "done": "✓", "cached": "=", "failed": "✗"}
+_STYLES: Final[dict[State, str]] = {"running": "yellow", "done": "cyan", "cached": "dim", "failed": "bold red"}
 # Okabe and Ito's colours, which everybody can tell apart; they show on white and on black.
 _COLOURS: Final[dict[State, str]] = {
     "running": "#e69f00", "done": "#0072b2", "cached": "none", "failed": "#d55e00"
@@ -39,7 +46,7 @@ _WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 
 
 @contextlib.contextmanager
-def terminal(title: str, *, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Report]:
+def terminal(title: str, *, stream: TextIO | None = None) -> Iterator[Report]:
     """Show progress in a terminal, or in plain lines where the stream is none.
 
     In a terminal each step ends up as one line; below them stand those that run, with their seconds and the newest
@@ -48,36 +55,37 @@ def terminal(title: str, *, quiet: bool = False, stream: TextIO | None = None) -
 
     Args:
         title: What goes on.
-        quiet: Show nothing at all.
         stream: Where to write; standard error if None.
     """
     stream = stream or sys.stderr
-    display: _Display
-    if stream.isatty() and os.environ.get("TERM") != "dumb":
-        board = Board(title)
-        display = _Later(lambda: import_module("layerlab.ui.displays_animated").Animated(board, stream))
-    else:
-        display = _PlainLines(Board(title), stream)
-    with _shown(display, quiet) as report:
+    moves = stream.isatty() and os.environ.get("TERM") != "dumb"
+    with _shown(_Animated(title, stream) if moves else _PlainLines(title, stream)) as report:
         yield report
 
 
 @contextlib.contextmanager
-def notebook(title: str, *, quiet: bool = False, ends_with: str | None = None) -> Iterator[Report]:
+def notebook(title: str) -> Iterator[Report]:
     """Show progress in a notebook, as a widget; outside of one, as `terminal` does.
 
     nbval, which compares a notebook's outputs with the saved ones, does not see the widget, whether it is there or
-    not. So the output that counts is one line that is always the same.
+    not. So what counts as the output is what is printed at the end, which is the same on every machine.
 
     Args:
         title: What goes on.
-        quiet: Show nothing but the last line.
-        ends_with: The line to print at the end, unless there was an error; none if None.
     """
-    with _shown(_Widget(Board(title)), quiet) if _in_kernel() else terminal(title, quiet=quiet) as report:
+    with _shown(_Widget(title)) if _in_kernel() else terminal(title) as report:
         yield report
-    if ends_with is not None:
-        print(one_line(ends_with))
+
+
+def publish_widget(widget: Any) -> None:
+    """Show a widget of ipywidgets in the notebook's cell.
+
+    Without the text that a widget usually adds for those who cannot show it: nbval would compare it.
+    """
+    from IPython.core.display_functions import publish_display_data  # noqa: PLC0415  # only a notebook needs it
+
+    bundle = {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+    publish_display_data(bundle)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Line:
 
     Attributes:
         number: Counted from 1, in the order in which the steps were first reported.
-        step: What was reported last.
+        step: What was reported last, its text made harmless.
         at: When that was, on the monotonic clock.
     """
 
@@ -106,59 +114,49 @@ class Line:
         return "cached" if self.step.state == "cached" else f"{self.seconds:.1f} s"
 
 
-class Board:
-    """The steps that were reported."""
+class _Display(ABC):
+    """The steps that were reported, and how they are shown; its methods are never called at the same time."""
 
     def __init__(self, title: str) -> None:
         self.title = one_line(title)
         self.begin = time.monotonic()
-        self._lines: dict[str, Line] = {}
+        self.lines: dict[str, Line] = {}
 
-    def take(self, step: Step) -> tuple[Line, Line | None]:
-        """Take in a step, its text made harmless; gives the line that it is now, and the one that it was."""
-        before = self._lines.get(step.key)
-        line = Line(
-            number=before.number if before else len(self._lines) + 1,
-            step=replace(step, title=one_line(step.title), detail=one_line(step.detail)),
-            at=time.monotonic(),
-        )
-        self._lines[step.key] = line
-        return line, before
-
-    @property
-    def lines(self) -> list[Line]:
-        """The steps in the order of their numbers."""
-        return list(self._lines.values())
+    def report(self, step: Step) -> None:
+        """Take in a step and show it."""
+        before = self.lines.get(step.key)
+        step = replace(step, title=one_line(step.title), detail=one_line(step.detail))
+        line = Line(before.number if before else len(self.lines) + 1, step, time.monotonic())
+        self.lines[step.key] = line
+        self.show(line, before.step.state if before else None)
 
     @property
     def running(self) -> list[Line]:
         """Those that still run."""
-        return [line for line in self.lines if line.step.state == "running"]
+        return [line for line in self.lines.values() if line.step.state == "running"]
 
     def summary(self, how: str) -> str:
         """The whole in one line; `how` it ended."""
-        cached = sum(line.step.state == "cached" for line in self.lines)
-        steps = f"{len(self.lines)} step{'' if len(self.lines) == 1 else 's'}"
-        return (
-            f"{self.title}: {how} after {time.monotonic() - self.begin:.1f} s"
-            f" ({steps}{f', {cached} cached' if cached else ''})"
-        )
+        cached = sum(line.step.state == "cached" for line in self.lines.values())
+        steps = f"{counted(len(self.lines), 'step')}{f', {cached} cached' if cached else ''}"
+        return f"{self.title}: {how} after {time.monotonic() - self.begin:.1f} s ({steps})"
 
+    @abstractmethod
+    def show(self, line: Line, before: State | None) -> None:
+        """Show what was reported of a step, given how that stood before; None if it is new."""
 
-class _Display(Protocol):
-    """What shows a board; its methods are never called at the same time."""
+    @abstractmethod
+    def tick(self) -> None:
+        """Show that time goes by; only called after something was reported, as is `end`."""
 
-    def report(self, step: Step) -> None: ...
-    def tick(self) -> None: ...
-    def end(self, how: str) -> None: ...
+    @abstractmethod
+    def end(self, how: str) -> None:
+        """Show how all of it ended."""
 
 
 @contextlib.contextmanager
-def _shown(display: _Display, quiet: bool) -> Iterator[Report]:
+def _shown(display: _Display) -> Iterator[Report]:
     """Let a display show what is reported and how time goes by, and tell it how all of it ended."""
-    if quiet:
-        yield silent
-        return
     lock = threading.Lock()
     finished = threading.Event()
 
@@ -169,7 +167,8 @@ def _shown(display: _Display, quiet: bool) -> Iterator[Report]:
     def tick() -> None:
         while not finished.wait(TICK):
             with lock:
-                display.tick()
+                if display.lines:
+                    display.tick()
 
     # In a notebook, the context says which cell the output belongs to.
     thread = threading.Thread(
@@ -186,33 +185,32 @@ def _shown(display: _Display, quiet: bool) -> Iterator[Report]:
     finally:
         finished.set()
         thread.join()
-        display.end(how)
+        if display.lines:
+            display.end(how)
 
 
-class _PlainLines:
+class _PlainLines(_Display):
     """Lines for a file, a pipe or a log."""
 
-    def __init__(self, board: Board, stream: TextIO) -> None:
-        self._board = board
+    def __init__(self, title: str, stream: TextIO) -> None:
+        super().__init__(title)
         self._stream = stream
         self._said_at: dict[str, float] = {}
 
-    def report(self, step: Step) -> None:
-        line, before = self._board.take(step)
+    def show(self, line: Line, before: State | None) -> None:
         if line.number == 1 and before is None:
-            self._write(self._board.title)
+            self._write(self.title)
         state = line.step.state
-        if before is None or before.step.state != state:
+        if before != state:
             self._say(line, "started" if state == "running" else state)
 
     def tick(self) -> None:
-        for line in self._board.running:
+        for line in self.running:
             if time.monotonic() - self._said_at[line.step.key] >= SIGN_OF_LIFE:
                 self._say(line, "running")
 
     def end(self, how: str) -> None:
-        if self._board.lines:
-            self._write(self._board.summary(how))
+        self._write(self.summary(how))
 
     def _say(self, line: Line, word: str) -> None:
         self._said_at[line.step.key] = time.monotonic()
@@ -225,77 +223,114 @@ class _PlainLines:
             print(text, file=self._stream, flush=True)
 
 
-class _Later:
-    """A display that is made when there is something to show; until then, what it takes need not be imported."""
+class _Animated(_Display):
+    """Lines for a terminal; those that run stay at the bottom and change.
 
-    def __init__(self, make: Callable[[], _Display]) -> None:
-        self._make = make
-        self._display: _Display | None = None
+    rich is imported when there is something to show: many commands show nothing.
+    """
 
-    def report(self, step: Step) -> None:
-        if self._display is None:
-            self._display = self._make()
-        self._display.report(step)
+    _live: Live | None = None
+
+    def __init__(self, title: str, stream: TextIO) -> None:
+        super().__init__(title)
+        self._stream = stream
+
+    def show(self, line: Line, before: State | None) -> None:
+        live = self._live = self._live or self._open()
+        if line.step.state != "running":
+            live.console.print(self._table(line))
+        elif before is None:
+            live.refresh()
 
     def tick(self) -> None:
-        if self._display is not None:
-            self._display.tick()
+        if self._live is not None:  # else it was interrupted while it opened; as in `end`
+            self._live.refresh()
 
     def end(self, how: str) -> None:
-        if self._display is not None:
-            self._display.end(how)
+        if self._live is None:
+            return
+        self._live.stop()
+        for line in self.running:  # stopped with them
+            self._live.console.print(self._table(line))
+        self._live.console.print(self._heading(self.summary(how)))
+
+    def _open(self) -> Live:
+        from rich.console import Console  # noqa: PLC0415
+        from rich.live import Live  # noqa: PLC0415
+
+        console = Console(file=self._stream, highlight=False, markup=False, emoji=False)
+        console.print(self._heading(self.title))
+        live = Live(
+            console=console,
+            get_renderable=lambda: self._table(*self.running, details=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        live.start()
+        return live
+
+    def _heading(self, text: str) -> Text:
+        from rich.text import Text  # noqa: PLC0415
+
+        return Text(text, style="bold", overflow="ellipsis", no_wrap=True)
+
+    def _table(self, *lines: Line, details: bool = False) -> Table:
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(width=1)
+        table.add_column(width=2, justify="right")
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, justify="right", min_width=7)
+        for line in lines:
+            style = _STYLES[line.step.state]
+            sign, outcome = Text(SIGNS[line.step.state], style=style), Text(line.outcome, style=style)
+            table.add_row(sign, str(line.number), Text(line.step.title), outcome)
+            if details and line.step.detail:
+                table.add_row("", "", Text(line.step.detail, style="dim"), "")
+        return table
 
 
-class _Widget:
+class _Widget(_Display):
     """A table for a notebook, with a bar for the seconds of each step."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._widget: Any = None
-        self._changed = False
+    _widget: Any = None
+    _changed = False
 
-    def report(self, step: Step) -> None:
-        _, before = self._board.take(step)
+    def show(self, line: Line, before: State | None) -> None:
         if self._widget is None:
-            self._open()
+            from ipywidgets import HTML  # noqa: PLC0415  # a terminal does without this slow import
+
+            self._widget = HTML()
+            publish_widget(self._widget)
         self._changed = True
-        if before is None or before.step.state != step.state:
-            self._update()
+        if before != line.step.state:
+            self.tick()
 
     def tick(self) -> None:
-        if self._changed or self._board.running:
-            self._update()
+        if self._widget is not None and (self._changed or self.running):
+            self._changed = False
+            self._widget.value = self.html(f"{self.title} …")
 
     def end(self, how: str) -> None:
         if self._widget is not None:
-            self._update(self._board.summary(how))
+            self._widget.value = self.html(self.summary(how))
 
-    def _open(self) -> None:
-        from IPython.core.display_functions import publish_display_data  # noqa: PLC0415
-        from ipywidgets import HTML  # noqa: PLC0415  # a terminal does without these slow imports
-
-        self._widget = HTML()
-        # Without the text that a widget usually adds for those who cannot show it: nbval would compare it.
-        bundle = {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}}
-        publish_display_data(bundle)  # type: ignore[no-untyped-call]
-
-    def _update(self, summary: str = "") -> None:
-        self._changed = False
-        self._widget.value = _html(self._board, summary)
-
-
-def _html(board: Board, summary: str) -> str:
-    """The board as HTML; `summary` is empty while it goes on."""
-    longest = max([line.seconds for line in board.lines if line.step.state != "cached"], default=0.0) or 1.0
-    rows = "".join(_html_row(line, longest) for line in board.lines)
-    caption = summary or f"{board.title} …"
-    return (
-        '<div style="max-height:28em;overflow:auto;line-height:1.5">'
-        '<table style="width:100%;table-layout:fixed;border-collapse:collapse">'
-        f'<caption style="text-align:left;font-weight:bold">{html.escape(caption)}</caption>'
-        '<colgroup><col style="width:2em"><col style="width:2.5em"><col><col style="width:8em">'
-        f'<col style="width:5.5em"></colgroup>{rows}</table></div>'
-    )
+    def html(self, caption: str) -> str:
+        """The table."""
+        lines = self.lines.values()
+        longest = max([line.seconds for line in lines if line.step.state != "cached"], default=0.0) or 1.0
+        rows = "".join(_html_row(line, longest) for line in lines)
+        return (
+            '<div style="max-height:28em;overflow:auto;line-height:1.5">'
+            '<table style="width:100%;table-layout:fixed;border-collapse:collapse">'
+            f'<caption style="text-align:left;font-weight:bold">{html.escape(caption)}</caption>'
+            '<colgroup><col style="width:2em"><col style="width:2.5em"><col><col style="width:8em">'
+            f'<col style="width:5.5em"></colgroup>{rows}</table></div>'
+        )
 
 
 def _html_row(line: Line, longest: float) -> str:

@@ -6,7 +6,9 @@ Whoever works (a build, the making of a base image, the installation of an engin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,3 +45,34 @@ Report = Callable[[Step], None]
 
 def silent(step: Step) -> None:
     """Listen to nothing."""
+
+
+class Ongoing:
+    """A step that is under way; see `ongoing`."""
+
+    def __init__(self, report: Report, key: str, title: str) -> None:
+        self._report, self._key, self._title = report, key, title
+        self._began = time.monotonic()
+        self._detail = ""
+
+    def say(self, detail: str) -> None:
+        """Report how far it is."""
+        self._detail = detail
+        self.show("running")
+
+    def show(self, state: State) -> None:
+        """Report it in this state."""
+        self._report(Step(self._key, self._title, state, time.monotonic() - self._began, self._detail))
+
+
+@contextmanager
+def ongoing(report: Report, key: str, title: str) -> Iterator[Ongoing]:
+    """Report a step as running, and in the end that it is done or, on any exception, that it has failed."""
+    step = Ongoing(report, key, title)
+    step.show("running")
+    try:
+        yield step
+    except BaseException:
+        step.show("failed")
+        raise
+    step.show("done")

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from layerlab.ui.terminal import printable
+from layerlab.ui.text import printable
 
 
 def show(

@@ -29,8 +29,3 @@ class _Later:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._console, name)
-
-
-def printable(text: str) -> str:
-    """The text with every control character (escape codes among them) and broken byte shown instead of sent."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

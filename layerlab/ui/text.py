@@ -79,6 +79,11 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """The text with every control character (escape codes among them) and broken byte shown instead of sent."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
 def shown(name: str) -> str:
     r"""A file's name with its bytes that are not UTF-8 (which Python keeps as lone surrogates) as escapes.
 

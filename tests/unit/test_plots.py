@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 
 from layerlab import plots
 from layerlab.errors import UsageError
-from layerlab.plots import labels, style
+from layerlab.plots import style
+from layerlab.ui import units
 from tests.unit.pictures import (
     CLEAN,
     MB,
@@ -97,7 +98,7 @@ class TestParts:
         shown = strings(plots.parts(table))
 
         for count in table.to_numpy().ravel():
-            assert labels.megabytes(count) in shown
+            assert units.megabytes(count) in shown
 
 
 class TestStaircase:
@@ -126,14 +127,14 @@ class TestStaircase:
 
         live, stored = SINGLE["running_bytes"].iloc[-1], SINGLE["bytes"].sum()
         assert (waste.get_x() * MB, (waste.get_x() + waste.get_width()) * MB) == pytest.approx((live, stored))
-        assert f"{labels.megabytes(stored - live)} MB waste" in strings(picture)
+        assert f"{units.megabytes(stored - live)} MB waste" in strings(picture)
 
     def test_three_numbers_per_layer(self) -> None:
         """Each row says what is stored, what it adds and the running total; a deletion stores 0."""
         shown = strings(plots.staircase(SINGLE))
 
         for column in ("bytes", "change_bytes", "running_bytes"):
-            wanted = [labels.megabytes(count) for count in SINGLE[column]]
+            wanted = [units.megabytes(count) for count in SINGLE[column]]
             assert all(shown.count(number) >= wanted.count(number) for number in wanted)
         assert "−157" in shown
 

@@ -15,6 +15,7 @@ from layerlab.exercise.evidence.model import Blame, Failure
 from layerlab.service.sockets import Listener
 from layerlab.service.talk import excerpt, how_it_ended
 from layerlab.ui.text import one_line, shorten
+from layerlab.ui.units import how_large, listed
 
 PORT: Final = 5000
 _WIDTH: Final = 300  # characters of what somebody else says, in a message
@@ -244,14 +245,14 @@ def _where(found: frozenset[Listener], seconds: float) -> str:
             f"The service listens on {here[0].address} port {PORT}, which only the container itself can reach. Let "
             "it listen on all addresses, 0.0.0.0."
         )
-    ports = " and ".join(str(port) for port in sorted({listener.port for listener in found}))
+    ports = listed(sorted({listener.port for listener in found}))
     return f"The service listens on port {ports}, not on {PORT}. Let it listen on 0.0.0.0:{PORT}."
 
 
 def _out_of_memory(memory: int) -> Failure:
     return Failure(
         "limit",
-        f"A process was killed for needing more memory than the {memory / 1e6:.0f} MB that a check allows. Let the "
+        f"A process was killed for needing more memory than the {how_large(memory)} that a check allows. Let the "
         "service start fewer workers, or find what takes so much.",
     )
 

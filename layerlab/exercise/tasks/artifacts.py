@@ -19,14 +19,13 @@ from layerlab.exercise.tasks.common import (
     final_stage,
     finding,
     line_of,
-    listed,
-    megabytes,
     unavailable,
 )
 from layerlab.exercise.tasks.context_files import strangers
 from layerlab.exercise.tasks.leftovers import Leftover, leftovers, tools_of_installation
 from layerlab.exercise.tasks.provenance import BUILD_STAGE, Provenance, Source, provenance
 from layerlab.exercise.verdict import Finding, Result
+from layerlab.ui.units import first_few, how_large
 
 TASK: Final = 5
 MOST_COPIED: Final = 10_000_000
@@ -99,11 +98,11 @@ def _packages(evidence: Evidence, found: Provenance) -> Iterator[Finding]:
         yield finding(evidence, "error", message, _STAGE_HINTS, places.from_line(evidence))
     for source, names in found.used.items():
         if source.kind not in {BUILD_STAGE, "unknown"}:
-            message = f"{listed(names)} {_from(evidence, source)}, not from a build stage."
+            message = f"{first_few(names)} {_from(evidence, source)}, not from a build stage."
             ignored = [name for name in names if name in found.ignored]
             if ignored:
                 where = f"line {found.ignored_line} brings" if found.ignored_line else "the image also holds"
-                message += f" Those of {listed(ignored)} that {where} from a build stage are not used."
+                message += f" Those of {first_few(ignored)} that {where} from a build stage are not used."
             message += " What installs packages, and what it leaves behind, then belongs to the image that ships."
             yield finding(evidence, "error", message, _STAGE_HINTS, source.line or places.from_line(evidence))
 
@@ -149,10 +148,10 @@ def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     for line, found in by_line.items():
         names = sorted({path for _, path in found})
         files = [file for file, _ in found]
-        size = megabytes(sum(file.bytes for file in files))
+        size = how_large(sum(file.bytes for file in files))
         where = f"line {line}" if line else "an instruction"
         folder = posixpath.commonpath([posixpath.dirname(file.path) for file in files])
-        message = f"{listed(names, 4)} of the build context came with {where} to {folder} ({size})."
+        message = f"{first_few(names, 4)} of the build context came with {where} to {folder} ({size})."
         message += places.gone_but_stored(evidence, snapshot, files, size)
         message += (
             " The service needs the app and what starts it; other files may tell what was not meant to be told."
@@ -164,7 +163,7 @@ def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     for left in leftovers(snapshot):
         yield _left(evidence, snapshot, left)
     for file in tools_of_installation(snapshot):
-        what = f"{file.path} ({megabytes(file.bytes)}) {places.came_with(snapshot, file)}"
+        what = f"{file.path} ({how_large(file.bytes)}) {places.came_with(snapshot, file)}"
         message = f"{what}; a running service installs nothing."
         yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(snapshot, file))
 
@@ -172,7 +171,7 @@ def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
 def _left(evidence: Evidence, snapshot: Snapshot, left: Leftover) -> Finding:
     line = snapshot.layers[left.layer].line
     largest = max(left.files, key=lambda file: file.bytes)
-    size = megabytes(left.bytes)
+    size = how_large(left.bytes)
     what = f"{len(left.files)} files of the build" if len(left.files) > 1 else "A file of the build"
     message = f"{what} ({left.kind}, {size}), such as {largest.path}, came with line {line}."
     message += places.gone_but_stored(evidence, snapshot, left.files, size)
@@ -189,7 +188,7 @@ def _copies(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     for copy in snapshot.copies:
         by_layer[copy.layer] += copy.bytes
     order = sorted(by_layer, key=lambda number: -by_layer[number])
-    lines = [f"line {snapshot.layers[number].line} {megabytes(by_layer[number])}" for number in order]
+    lines = [f"line {snapshot.layers[number].line} {how_large(by_layer[number])}" for number in order]
     of_largest = [copy for copy in snapshot.copies if copy.layer == order[0]]
     largest = max(of_largest, key=lambda copy: copy.bytes)
     again = sum(copy.bytes for copy in of_largest if copy.path == copy.of)
@@ -199,8 +198,8 @@ def _copies(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         else f"second copies, such as {largest.path} of {largest.of}"
     )
     message = (
-        f"{megabytes(total)} of what the image stores was there already, byte for byte ({listed(lines, 4)}): {how}. "
-        f"At most {megabytes(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
+        f"{how_large(total)} of what the image stores was there already, byte for byte ({first_few(lines, 4)}):"
+        f" {how}. At most {how_large(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
     )
     stage = final_stage(evidence)
     line = snapshot.layers[order[0]].line or (stage.line if stage else None)

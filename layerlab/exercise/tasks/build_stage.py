@@ -15,6 +15,7 @@ from layerlab.exercise.evidence.model import Evidence, File, Origin, Snapshot
 from layerlab.exercise.tasks import common
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
+from layerlab.ui.units import counted, how_large
 
 TASK: Final = 1
 _PLACEHOLDERS: Final = """
@@ -298,7 +299,7 @@ def _unused(evidence: Evidence, image: Snapshot, stage: Stage) -> str:
     )
     where = f" The packages that it does use come from line {lines[0]}." if lines else ""
     if came:
-        much = f"{common.megabytes(arrived)} in {common.counted(len(came), 'file')}"
+        much = f"{how_large(arrived)} in {counted(len(came), 'file')}"
         return (
             f"{much} come from the stage {_called(stage)}, "
             f"such as {shorten(came[0].path, 100)}, but the running service uses nothing that was made there.{where}"

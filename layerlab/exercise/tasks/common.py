@@ -12,7 +12,6 @@ from typing import Final, Literal
 from layerlab.dockerfile import Stage
 from layerlab.exercise.evidence.model import Distribution, Evidence, File, Layer, Snapshot
 from layerlab.exercise.verdict import Finding, Result, judge
-from layerlab.ui.text import shorten
 
 SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"
 MULTI_STAGE: Final = "notebooks/03-a-multi-stage-image.ipynb"
@@ -72,25 +71,6 @@ def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
         f"How a build goes, step by step, is shown in {SINGLE_STAGE}.",
     )
     return judge(task, [finding(evidence, "error", message, hints, line)], unknown=True)
-
-
-def megabytes(count: int) -> str:
-    """Bytes in MB, 10^6 bytes, such as ``143 MB`` or ``0.4 MB``."""
-    value = count / 1e6
-    if value >= 9.95:
-        return f"{value:.0f} MB"
-    return f"{value:.1f} MB" if value >= 0.05 else f"{count / 1e3:.0f} kB" if count >= 500 else f"{count} bytes"
-
-
-def counted(number: int, thing: str) -> str:
-    """Such as ``1 package`` or ``3 packages``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def listed(names: list[str] | tuple[str, ...], limit: int = 3) -> str:
-    """The first few of some names, and how many there are besides."""
-    shown = ", ".join(shorten(name, 80) for name in names[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def final_stage(evidence: Evidence) -> Stage | None:

@@ -18,6 +18,7 @@ from layerlab.exercise.evidence.model import Distribution, Evidence, File, RanSt
 from layerlab.exercise.tasks import common, near_misses
 from layerlab.exercise.tasks.requirements_file import REQUIREMENTS, Reader
 from layerlab.exercise.verdict import Finding, Result
+from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 3
 _FILE_HINTS: Final = (
@@ -136,14 +137,14 @@ def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], l
     )
     if other:
         message = (
-            f"{common.counted(len(other), 'package')} with another version than {REQUIREMENTS} pins: "
-            f"{common.listed(other)}. "
+            f"{counted(len(other), 'package')} with another version than {REQUIREMENTS} pins: "
+            f"{first_few(other)}. "
             "What was tested is not what runs."
         )
         yield common.finding(evidence, "error", message, _FILE_HINTS, line)
     if hollow:
         message = (
-            f"Of {common.listed(hollow)}, which {REQUIREMENTS} pins, only the installer's notes (.dist-info) are in "
+            f"Of {first_few(hollow)}, which {REQUIREMENTS} pins, only the installer's notes (.dist-info) are in "
             "the image; the modules are gone, so nothing can import them."
         )
         yield common.finding(evidence, "error", message, _THERE_HINTS, line)
@@ -151,7 +152,7 @@ def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], l
         why, where = near_misses.why_missing(evidence, image, visible, missing)
         message = (
             f"The service does not find {len(missing)} of {len(evidence.requirements)} packages that {REQUIREMENTS} "
-            f"pins: {common.listed(missing)}.{why}"
+            f"pins: {first_few(missing)}.{why}"
         )
         yield common.finding(evidence, "error", message, _THERE_HINTS, where or line)
 
@@ -232,7 +233,7 @@ def _uses_wheels(reader: Reader, run: Instruction) -> bool:
 
 def _by_hand(evidence: Evidence, reader: Reader, run: Instruction | None, names: list[str]) -> Finding:
     typed = [word for install in (_installs(reader, run) if run else []) for word in install.packages]
-    what = f" ({common.listed(names or typed)})" if names or typed else ""
+    what = f" ({first_few(names or typed)})" if names or typed else ""
     message = (
         f"Packages{what} are installed here without {REQUIREMENTS}, so its pins decide nothing: a change of them "
         "changes nothing in the image."
@@ -321,7 +322,7 @@ def _caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
             "" if any(file.visible for file in files) else " A later line removes it, but this layer still stores it."
         )
         message = (
-            f"{tool}'s cache ships in {folder} ({common.megabytes(size)}; files: {len(files)}), for installations "
+            f"{tool}'s cache ships in {folder} ({how_large(size)}; files: {len(files)}), for installations "
             f"that never come.{gone}"
         )
         yield common.finding(evidence, "error", message, _CACHE_HINTS, layer.line)

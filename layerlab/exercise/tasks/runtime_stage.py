@@ -10,20 +10,11 @@ from typing import Final
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.model import Evidence, Snapshot
 from layerlab.exercise.tasks import places, toolchain
-from layerlab.exercise.tasks.common import (
-    BYTES,
-    MULTI_STAGE,
-    SINGLE_STAGE,
-    counted,
-    final_chain,
-    finding,
-    listed,
-    megabytes,
-    unavailable,
-)
+from layerlab.exercise.tasks.common import BYTES, MULTI_STAGE, SINGLE_STAGE, final_chain, finding, unavailable
 from layerlab.exercise.tasks.toolchain import Tool
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
+from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 4
 _FULL: Final = re.compile(
@@ -83,7 +74,7 @@ def _base(evidence: Evidence, found: tuple[Tool, ...]) -> Iterator[Finding]:
     if tools:
         stage = places.base_stage(evidence)
         name = stage.base if stage else "the base"
-        figures = listed([_called(tool) for tool in tools], 4)
+        figures = first_few([_called(tool) for tool in tools], 4)
         yield finding(
             evidence,
             "error",
@@ -113,9 +104,9 @@ def _brought(
     evidence: Evidence, snapshot: Snapshot, tools: list[Tool], line: int | None, *, is_error: bool
 ) -> Finding:
     files = {file.path: file for tool in tools for file in tool.files}
-    size = megabytes(sum(file.bytes for file in files.values()))
+    size = how_large(sum(file.bytes for file in files.values()))
     came = f"came with line {line}" if line else "came with the base"
-    message = f"{listed([_called(tool) for tool in tools], 5)} {came}"
+    message = f"{first_few([_called(tool) for tool in tools], 5)} {came}"
     message += f" ({size} in all)." if len(tools) > 1 else "."
     message += places.gone_but_stored(evidence, snapshot, files.values(), size)
     message += (
@@ -131,8 +122,8 @@ def _called(tool: Tool) -> str:
     if tool.kind == "headers":
         first = min(file.path for file in tool.files)
         such = f", such as {shorten(first, 80)}" if len(tool.files) > 1 else f", {shorten(first, 80)}"
-        return f"{counted(len(tool.files), 'C or C++ header')} in {tool.name} ({megabytes(tool.bytes)}{such})"
-    size = f" ({megabytes(tool.bytes)})" if tool.bytes >= 1000 else ""
+        return f"{counted(len(tool.files), 'C or C++ header')} in {tool.name} ({how_large(tool.bytes)}{such})"
+    size = f" ({how_large(tool.bytes)})" if tool.bytes >= 1000 else ""
     return f"{tool.name}{size}"
 
 
@@ -145,13 +136,13 @@ def _size(evidence: Evidence, snapshot: Snapshot, single: int) -> Iterator[Findi
     largest = above[0] if above else None
     chain = final_chain(evidence)
     line = largest.line if largest and largest.bytes > base else chain[-1].line if chain else None
-    parts = [f"its base {megabytes(base)}"] if base else []
-    parts += [f"line {layer.line} {megabytes(layer.bytes)}" for layer in above[:3] if layer.line and layer.bytes]
+    parts = [f"its base {how_large(base)}"] if base else []
+    parts += [f"line {layer.line} {how_large(layer.bytes)}" for layer in above[:3] if layer.line and layer.bytes]
     yield finding(
         evidence,
         "error",
-        f"The image stores {megabytes(snapshot.total_bytes)}, more than half of the single-stage image's "
-        f"{megabytes(single)} ({'; '.join(parts)}). Whatever is stored is pulled, kept and scanned wherever it runs.",
+        f"The image stores {how_large(snapshot.total_bytes)}, more than half of the single-stage image's "
+        f"{how_large(single)} ({'; '.join(parts)}). Whatever is stored is pulled, kept and scanned wherever it runs.",
         _SIZE_HINTS,
         line,
     )

@@ -9,22 +9,12 @@ from typing import Final
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.model import Evidence, File, Running, Snapshot
 from layerlab.exercise.tasks import places, writable
-from layerlab.exercise.tasks.common import (
-    BYTES,
-    MULTI_STAGE,
-    PRODUCTION,
-    counted,
-    final_stage,
-    finding,
-    line_of,
-    listed,
-    megabytes,
-    unavailable,
-)
+from layerlab.exercise.tasks.common import BYTES, MULTI_STAGE, PRODUCTION, final_stage, finding, line_of, unavailable
 from layerlab.exercise.tasks.secrets import Secret, build_arguments, secrets
 from layerlab.exercise.tasks.ways_to_root import ways_to_root
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import one_line, shorten
+from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 6
 
@@ -72,7 +62,7 @@ def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iter
     as_root = [process for process in running.processes if process.uid == 0]
     if not as_root:
         return
-    names = listed([shorten(process.command, 60) for process in as_root], 2)
+    names = first_few([shorten(process.command, 60) for process in as_root], 2)
     user = str(snapshot.config.get("User") or "")
     told = places.last(evidence, "USER")
     started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
@@ -141,7 +131,7 @@ def _leaked(evidence: Evidence, snapshot: Snapshot, secret: Secret) -> str:
     what = f"{secret.what[0].upper()}{secret.what[1:]}"
     message = f"{shorten(what, 200)} can be read by whoever has the image: it is {secret.where}."
     return message + places.gone_but_stored(
-        evidence, snapshot, secret.files, megabytes(sum(file.bytes for file in secret.files))
+        evidence, snapshot, secret.files, how_large(sum(file.bytes for file in secret.files))
     )
 
 

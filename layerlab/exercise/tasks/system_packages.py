@@ -14,6 +14,7 @@ from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks import common
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
+from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 2
 _MOST_FINDINGS: Final = 5  # of one kind
@@ -109,7 +110,7 @@ def _installing(evidence: Evidence, stage: Stage, run: Instruction) -> _Installi
 def _too_many(evidence: Evidence, installing: list[_Installing]) -> Iterator[Finding]:
     for each in installing[1 : 1 + _MOST_FINDINGS]:
         first = installing[0].run.line
-        names = f" ({common.listed(each.packages)})" if each.packages else ""
+        names = f" ({first_few(each.packages)})" if each.packages else ""
         message = (
             f"{len(installing)} RUNs of the stage {_called(each.stage)} install system packages; this one{names} "
             f"comes after line {first}. Each stores the package database again, and they may use different indexes."
@@ -168,7 +169,7 @@ def _recommends(each: _Installing) -> str:
     installs = [command for command in each.before if command.verb == "install"]
     careless = [command for command in installs if not command.no_recommends]
     # Where others of the same RUN do better, it matters which is meant.
-    what = f" {common.listed(careless[0].packages)}" if len(careless) < len(installs) else ""
+    what = f" {first_few(careless[0].packages)}" if len(careless) < len(installs) else ""
     return (
         f"apt installs{what} here without --no-install-recommends, so packages come along that nothing needs.{added} "
         "They cost time, space and security updates."
@@ -248,7 +249,7 @@ def _unread(evidence: Evidence, each: _Installing) -> Iterator[Finding]:
         if path.rpartition("/")[2] in each.run.text:
             texts.append(content.decode(errors="replace"))
     text = "\n".join(texts)
-    names = common.listed(each.packages)
+    names = first_few(each.packages)
     if (
         each.packages
         and "apk" not in text
@@ -256,7 +257,7 @@ def _unread(evidence: Evidence, each: _Installing) -> Iterator[Finding]:
         and not _configured(evidence, each)
     ):
         message = (
-            f"This RUN brings {common.counted(len(each.packages), 'system package')} ({names}), and it is not to be "
+            f"This RUN brings {counted(len(each.packages), 'system package')} ({names}), and it is not to be "
             "seen that recommended ones are left out; say so in the command."
         )
         yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, each.run.line)
@@ -271,7 +272,7 @@ def _shipped(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
             groups.setdefault((file.layer, kind), []).append(file)
     for (index, kind), files in list(groups.items())[:_MOST_FINDINGS]:
         layer = image.layers[index]
-        size = common.megabytes(sum(file.bytes for file in files))
+        size = how_large(sum(file.bytes for file in files))
         what = "package indexes" if kind == "index" else "package archives"
         example = shorten(files[0].path, 100)
         if any(file.visible for file in files):

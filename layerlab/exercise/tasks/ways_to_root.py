@@ -11,9 +11,10 @@ from typing import Final
 from layerlab.dockerfile import Stage
 from layerlab.dockerfile.shell.commands import commands
 from layerlab.exercise.evidence.model import Evidence, File, Snapshot
-from layerlab.exercise.tasks.common import PRODUCTION, final_chain, finding, line_of, listed
+from layerlab.exercise.tasks.common import PRODUCTION, final_chain, finding, line_of
 from layerlab.exercise.verdict import Finding
 from layerlab.ui.text import shorten
+from layerlab.ui.units import first_few
 
 _SETUID: Final = 0o4000
 _SETGID: Final = 0o2000
@@ -67,7 +68,7 @@ def _setuid(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
             by_line[line_of(snapshot, file)].append(file)
     for line, files in by_line.items():
         message = (
-            f"{listed([file.path for file in files])} came with line {line}, and whoever starts "
+            f"{first_few([file.path for file in files])} came with line {line}, and whoever starts "
             f"{'one of them' if len(files) > 1 else 'it'} runs it as root (set-user-id or set-group-id bit). "
             "That is a way back to root which the base image does not have."
         )
@@ -148,7 +149,7 @@ def _capabilities(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
             given = _CAPABILITY_TO_ROOT.search(spec) if command.name == "setcap" else None
             if given and (stage.label in final or any(_came_from(snapshot, path, stage) for path in paths)):
                 message = (
-                    f"{listed(paths)} gets the capability {given[0]} here, and whoever starts it may become root "
+                    f"{first_few(paths)} gets the capability {given[0]} here, and whoever starts it may become root "
                     "with it or change what is root's. That is a way back to root which the base does not have."
                 )
                 yield finding(evidence, "error", message, _BACK_HINTS, run.line)

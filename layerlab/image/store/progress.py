@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from layerlab.ui.progress import Report, State, Step, silent
+from layerlab.ui.units import so_far, tenths
 
 PATIENCE: Final = 0.5
 """Seconds after which the first report comes; most looks end before."""
@@ -38,8 +39,8 @@ class Watch:
         for piece in pieces:
             self._read += len(piece)
             if self._begun and time.monotonic() - self._said >= EVERY:
-                of = f" of {max(self.total, self._read) / 1e6:,.0f}" if self.total else ""
-                self.say(f"{self._read / 1e6:,.0f}{of} MB read")
+                read = so_far(self._read, max(self.total, self._read)) if self.total else f"{tenths(self._read)} MB"
+                self.say(f"{read} read")
             yield piece
 
     def say(self, detail: str) -> None:

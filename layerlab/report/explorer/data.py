@@ -42,8 +42,7 @@ from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
 from layerlab.report.explorer.origins import Origins, origins
 from layerlab.report.explorer.thinning import Columns, directories_once, thinned
-from layerlab.ui.terminal import printable
-from layerlab.ui.text import shown
+from layerlab.ui.text import printable, shown
 
 FORMAT: Final = 1
 MOST: Final = 120_000

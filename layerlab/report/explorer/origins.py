@@ -17,8 +17,7 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
 from layerlab.image import history as histories
 from layerlab.image.index import Content
-from layerlab.ui.terminal import printable
-from layerlab.ui.text import shown
+from layerlab.ui.text import printable, shown
 
 NONE: Final = -1
 

@@ -8,7 +8,8 @@ from typing import Final
 import pandas as pd
 
 from layerlab.image import Image
-from layerlab.ui.terminal import printable
+from layerlab.ui.text import printable
+from layerlab.ui.units import tenths
 
 DEPTH: Final = 3
 COUNT: Final = 15
@@ -43,7 +44,7 @@ def words(image: Image) -> str:
     """The table as HTML on one line, folded; of a class that nbval's sanitiser leaves out."""
     rows = "".join(
         f'<tr><th scope="row" style="text-align:left;font-weight:normal">{_name(path)}</th>'
-        f'<td style="text-align:right">{count / 1e6:,.1f}</td><td style="text-align:right">{files:,}</td></tr>'
+        f'<td style="text-align:right">{tenths(count)}</td><td style="text-align:right">{files:,}</td></tr>'
         for path, count, files in folders(image).itertuples(index=False)
     )
     head = "".join(f'<th scope="col">{text}</th>' for text in ("folder", "MB", "files"))

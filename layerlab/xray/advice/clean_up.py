@@ -11,7 +11,8 @@ from layerlab.dockerfile import Instruction
 from layerlab.dockerfile.shell import commands
 from layerlab.image.dpkg import Installed, installed, only_recommended
 from layerlab.image.layer import FILE
-from layerlab.xray.advice.model import Advice, Edit, View, megabytes
+from layerlab.ui.units import first_few, how_large
+from layerlab.xray.advice.model import Advice, Edit, View
 from layerlab.xray.edits import Change, can_append, neighbours
 from layerlab.xray.effects import Effect
 from layerlab.xray.waste.bytes_by_cause import SYMBOLS
@@ -45,7 +46,7 @@ def apt_lists(view: View) -> list[Advice]:
         group = next((g for g in neighbours(view.trace.dockerfile, run.stage) if run in g), [])
         effect = Effect(removed=view.model.inodes(entries))
         size = sum(int(view.content.merged.sizes[entry]) for entry in entries)
-        why = f"line {line} fetches the package index, {megabytes(size)}, and nothing needs it when all is installed"
+        why = f"line {line} fetches the package index, {how_large(size)}, and nothing needs it when all is installed"
         last = users[-1] if users else run
         append = Change(last.line, "append", f"rm -rf {_LISTS}*")
         if last == run:
@@ -169,7 +170,7 @@ def recommended_packages(view: View) -> list[Advice]:
             continue
         entries = _of_packages(view, layer, extra)
         names = sorted(extra)
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        shown = first_few(names, 4)
         found += view.advise(
             f"give apt-get `--no-install-recommends` on line {line}",
             f"nothing that line {line} names depends on {shown}",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from layerlab.dockerfile.shell import commands
+from layerlab.ui.units import how_large
 from layerlab.xray import waste
-from layerlab.xray.advice.model import Advice, View, megabytes
+from layerlab.xray.advice.model import Advice, View
 from layerlab.xray.effects import Effect
 from layerlab.xray.waste.bytes_by_cause import SAME
 from layerlab.xray.waste.rules import BYTECODE, HEADERS, TOOLS
@@ -59,7 +60,7 @@ def tools_that_ship(view: View) -> list[Advice]:
         largest = sorted(sizes, key=lambda detail: -sizes[detail])[:3]
         found += view.advise(
             f"leave what only builds need out of {_place(view, layer)}: build in another stage, and copy the result",
-            f"it ships {', '.join(f'{each} ({megabytes(sizes[each])})' for each in largest)}",
+            f"it ships {', '.join(f'{each} ({how_large(sizes[each])})' for each in largest)}",
             instruction.line if instruction else None,
             None,
             Effect(removed=view.model.inodes(entry for entry, _ in entries)),

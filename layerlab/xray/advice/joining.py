@@ -8,7 +8,8 @@ from typing import Final
 from layerlab.dockerfile import Instruction
 from layerlab.dockerfile.shell import commands
 from layerlab.image.layer import DIRECTORY, FILE
-from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View, megabytes
+from layerlab.ui.units import how_large, listed
+from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View
 from layerlab.xray.edits import Change, neighbours
 from layerlab.xray.effects import Effect
 from layerlab.xray.waste.bytes_by_cause import METADATA, NOTHING, Row
@@ -49,8 +50,8 @@ def _one_run(view: View, span: list[tuple[int, int]], inside: list[list[Row]]) -
         done, fate = "deletes", "it stays in its layer"
     else:
         done, fate = "stores again" if largest[0].cause in {METADATA, NOTHING} else "replaces", "the layers hold both"
-    why = f"line {takes.line} {done} {megabytes(size)} that line {stores.line} has stored, and {fate}"
-    title = f"make lines {_listed(lines)} one RUN"
+    why = f"line {takes.line} {done} {how_large(size)} that line {stores.line} has stored, and {fate}"
+    title = f"make lines {listed(lines)} one RUN"
     return view.advise(title, why, lines[0], Edit(merges=(frozenset(lines),)), effect)
 
 
@@ -100,9 +101,9 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
     changed = _without_recursion(view, run, kinds) if is_all else []
     lines = sorted({change.line for change in changes})
     size = sum(int(merged.sizes[entry]) for entry in again)
-    what = f"COPY in line{'s' * (len(lines) > 1)} {_listed(lines)}"
-    title = f"give {what} {' and '.join(sorted(kinds))}, and take -R from line {run.line}"
-    why = f"line {run.line} changes owner or mode alone, and so stores {megabytes(size)} a second time"
+    what = f"COPY in line{'s' * (len(lines) > 1)} {listed(lines)}"
+    title = f"give {what} {listed(sorted(kinds))}, and take -R from line {run.line}"
+    why = f"line {run.line} changes owner or mode alone, and so stores {how_large(size)} a second time"
     edit = Edit(changes=(*changes, *changed)) if changed else None
     return view.advise(title, why, run.line, edit, Effect(removed=view.model.inodes(again)))
 
@@ -191,8 +192,3 @@ def _spans(pairs: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 def _keyword(view: View, layer: int) -> str:
     instruction = view.instructions.get(layer)
     return instruction.keyword if instruction else ""
-
-
-def _listed(lines: list[int]) -> str:
-    words = [str(line) for line in lines]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

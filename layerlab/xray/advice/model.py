@@ -153,8 +153,3 @@ def text(dockerfile: Dockerfile, advice: list[Advice]) -> str:
         [lines for edit in edits for lines in edit.merges],
         "\n".join(edit.after for edit in edits if edit.after),
     )
-
-
-def megabytes(size: float) -> str:
-    """A size for a sentence."""
-    return f"{size / 1e6:.1f} MB" if size < 9.95e6 else f"{size / 1e6:,.0f} MB"

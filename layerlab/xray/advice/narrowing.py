@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Final
 
 from layerlab.dockerfile.shell import commands
+from layerlab.ui.units import first_few
 from layerlab.xray.advice.model import Advice, Edit, View
 from layerlab.xray.effects import Effect
 
@@ -121,5 +122,4 @@ def _above(name: str) -> list[str]:
 
 
 def _quoted(patterns: list[str]) -> str:
-    shown = [f"`{pattern}`" for pattern in patterns[:3]]
-    return ", ".join(shown) + (f" and {len(patterns) - 3} more" if len(patterns) > 3 else "")
+    return first_few([f"`{pattern}`" for pattern in patterns], width=None)

@@ -15,7 +15,8 @@ from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.image import Image
 from layerlab.image.layer import FILE
-from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View, megabytes
+from layerlab.ui.units import how_large, listed
+from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View
 from layerlab.xray.edits import Change
 from layerlab.xray.effects import Effect, Rebased
 
@@ -97,7 +98,7 @@ class _Switch:
         missing = self._missing(above)
         does_it = not missing and self._names_its_base() and all(self._is_harmless(run) for run in runs)
         edit = Edit(changes=(Change(self.stage.line, "replace", self.name, self._base_pattern()),))
-        why = f"the base has {megabytes(self._base_bytes())}, of which the service uses little" + _needs(missing)
+        why = f"the base has {how_large(self._base_bytes())}, of which the service uses little" + _needs(missing)
         return view.advise(
             f"ship from {self.name} (line {self.stage.line})", why, self.stage.line, edit if does_it else None, effect
         )
@@ -120,10 +121,10 @@ class _Switch:
         missing = self._missing(kept)
         label = self.stage.name or _free_name(trace.dockerfile.text)
         edit = Edit(changes=tuple(self._changes(label)), after=self._final_stage(label, folders))
-        what = " and ".join(folders)
+        what = listed(folders)
         lost = self._made_elsewhere(folders)
         why = (
-            f"line {self.stage.line}'s base has {megabytes(self._base_bytes())}, and what the service needs of all"
+            f"line {self.stage.line}'s base has {how_large(self._base_bytes())}, and what the service needs of all"
             f" that is built on it is {what}" + _needs(missing)
         )
         why += f"; copy {lost}, too, if the service needs that" if lost else ""
