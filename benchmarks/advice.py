@@ -31,7 +31,7 @@ from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 from layerlab.ui import displays
 from layerlab.ui.progress import Report, silent
-from layerlab.xray import Source
+from layerlab.xray import BuildSource
 from layerlab.xray.proof import table
 
 ALLOWED: Final = 0.05
@@ -79,17 +79,17 @@ def measure(engine: Engine, cases: Sequence[str]) -> pd.DataFrame:
 
 
 @contextmanager
-def _workspace(case: str) -> Iterator[Source]:
+def _workspace(case: str) -> Iterator[BuildSource]:
     """What a case is built from."""
     if case == "single":
-        yield Source(ROOT / "Dockerfile.single", ROOT)
+        yield BuildSource(ROOT / "Dockerfile.single", ROOT)
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / case
         new_workspace.make(folder, level=2 if case == "starter-2" else 1)
         if case not in OWN:
             shutil.copytree(ROOT / "tests" / "solutions" / case, folder, dirs_exist_ok=True)
-        yield Source(folder / "Dockerfile", folder)
+        yield BuildSource(folder / "Dockerfile", folder)
 
 
 def _shown(proofs: pd.DataFrame) -> str:

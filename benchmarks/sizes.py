@@ -21,7 +21,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     yield Row(
         "of it, what no container can see", multi.wasted_bytes / mega, "MB", instead, single.wasted_bytes / mega
     )
-    files = [float(image.content.file_count) for image in (multi, single)]
+    files = [float(image.stack.file_count) for image in (multi, single)]
     yield Row("files in it", files[0], "files", instead, files[1])
-    owned = [float(len(image.content.ownership.packages)) for image in (multi, single)]
+    owned = [float(len(image.stack.ownership.packages)) for image in (multi, single)]
     yield Row("packages in it, of Debian and Python", owned[0], "packages", instead, owned[1])

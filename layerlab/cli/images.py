@@ -27,7 +27,7 @@ from layerlab.ui import displays
 from layerlab.ui.text import printable
 
 if TYPE_CHECKING:
-    from layerlab.xray import Examined, Source
+    from layerlab.xray import BuildSource, Examined
 
 
 class AmountType(click.ParamType[Amount]):
@@ -176,7 +176,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
 
 def _source(
     *, dockerfile: str | None, context: str | None, target: str | None, arguments: Sequence[str]
-) -> Source | None:
+) -> BuildSource | None:
     """What an image was built from, as the options say."""
     if dockerfile is None:
         if context or target or arguments:
@@ -196,12 +196,12 @@ def _source(
             values[name] = value
         elif name in os.environ:  # as docker build does
             values[name] = os.environ[name]
-    source: Source = _xray().Source(path, Path(context) if context else path.parent, target, values)
+    source: BuildSource = _xray().BuildSource(path, Path(context) if context else path.parent, target, values)
     return source
 
 
 def _examine(
-    engine: Engine | None, looked: Image, source: Source | None, *, reads: bool, proves: bool, must_fit: bool
+    engine: Engine | None, looked: Image, source: BuildSource | None, *, reads: bool, proves: bool, must_fit: bool
 ) -> Examined:
     """Find out more about an image. If need not be, a Dockerfile that has changed since is left out, and said so."""
     found: Examined

@@ -51,7 +51,7 @@ def _print_causes(examined: Examined) -> None:
         "what": "what",
     }  # fmt: skip
     tables.show(out, pd.DataFrame(rows, columns=columns), title="What the image could do without", headings=headings)
-    sums = waste.totals(examined.image.content, examined.rows)
+    sums = waste.totals(examined.image.stack, examined.rows)
     facts = sum(sums[cause] for cause in waste.FACTS)
     judged = sum(sums[cause] for cause in waste.JUDGEMENTS)
     total = examined.image.total_bytes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerlab.compare.difference import Difference
 from layerlab.compare.groups import WASTE
-from layerlab.compare.settings import settings as all_settings
+from layerlab.compare.image_settings import settings as all_settings
 from layerlab.image import Image
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def compare(images: Sequence[Image]) -> pd.DataFrame:
             "bytes": [image.total_bytes for image in images],
             "live_bytes": [image.live_bytes for image in images],
             "wasted_bytes": [image.wasted_bytes for image in images],
-            "files": [image.content.file_count for image in images],
-            "layers": [len(image.content.layers) for image in images],
-            "packages": [len(image.content.ownership.packages) for image in images],
+            "files": [image.stack.file_count for image in images],
+            "layers": [len(image.stack.layers) for image in images],
+            "packages": [len(image.stack.ownership.packages) for image in images],
         }
     )
     table = table.astype(dict.fromkeys(table.columns[2:], "int64"))  # also where there are no rows
@@ -164,16 +164,16 @@ def document(images: Sequence[Image], *, differences: bool = False, paths: bool 
 
 
 def _described(image: Image) -> dict[str, Any]:
-    content = image.content
+    stack = image.stack
     return {
         "name": image.name,
         "id": image.id,
         "bytes": image.total_bytes,
         "live_bytes": image.live_bytes,
         "wasted_bytes": image.wasted_bytes,
-        "files": content.file_count,
+        "files": stack.file_count,
         "layers": [
             {"index": index, "bytes": size, "instruction": instruction}
-            for index, (size, instruction) in enumerate(zip(content.layer_bytes, content.instructions, strict=True))
+            for index, (size, instruction) in enumerate(zip(stack.layer_bytes, stack.instructions, strict=True))
         ],
     }

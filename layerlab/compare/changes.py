@@ -23,14 +23,14 @@ _LOOKS: Final = ("kinds", "sizes", "modes", "uids", "gids")
 _WORDS: Final = ("kind", "size", "mode", "uid", "gid")
 
 
-class Change(NamedTuple):
+class PathChange(NamedTuple):
     """A path that is not the same in two images.
 
     Attributes:
         path: Absolute; names that are not UTF-8 hold surrogates.
         change: One of `CHANGES`.
         what: What has changed, in words; empty for what was added or removed.
-        before: Index of the first image's visible entry, counted in `Content.visible`; -1 if it has none.
+        before: Index of the first image's visible entry, counted in `LayerStack.visible`; -1 if it has none.
         after: The same for the second image.
         bytes_before: As `Image.files` has them: 0 for what is no file, or a further name of one.
         bytes_after: The same for the second image.
@@ -54,23 +54,23 @@ class Side:
     """The visible entries of an image, as columns in the order of their paths."""
 
     def __init__(self, image: Image) -> None:
-        content = image.content
-        merged, entries = content.merged, content.visible
+        stack = image.stack
+        merged, entries = stack.merged, stack.visible
         self.paths = [merged.paths[index] for index in entries.tolist()]
         self.columns = [getattr(merged, name)[entries].astype(np.int64) for name in _LOOKS]
         self.kinds = self.columns[0]
         bytes_of = np.zeros_like(merged.sizes)
-        bytes_of[content.inodes.live] = merged.sizes[content.inodes.live]
+        bytes_of[stack.inodes.live] = merged.sizes[stack.inodes.live]
         self.bytes = bytes_of[entries]
-        self.owners = content.ownership.owners
-        self.parts = content.parts
+        self.owners = stack.ownership.owners
+        self.parts = stack.parts
 
     def kind(self, index: int) -> str:
         """The kind of an entry, in a word."""
         return KINDS[int(self.kinds[index])]
 
 
-def changes(before: Side, after: Side) -> list[Change]:
+def changes(before: Side, after: Side) -> list[PathChange]:
     """The paths that are not the same in both, in the order of their paths."""
     place = {path: index for index, path in enumerate(after.paths)}
     partner = np.fromiter((place.get(path, -1) for path in before.paths), np.int64, len(before.paths))
@@ -78,19 +78,19 @@ def changes(before: Side, after: Side) -> list[Change]:
     return sorted(found, key=lambda change: change.path)
 
 
-def _removed(before: Side, partner: NDArray[np.int64]) -> Iterator[Change]:
+def _removed(before: Side, partner: NDArray[np.int64]) -> Iterator[PathChange]:
     for index in np.flatnonzero(partner < 0).tolist():
-        yield Change(before.paths[index], REMOVED, "", index, -1, int(before.bytes[index]), 0)
+        yield PathChange(before.paths[index], REMOVED, "", index, -1, int(before.bytes[index]), 0)
 
 
-def _added(after: Side, partner: NDArray[np.int64]) -> Iterator[Change]:
+def _added(after: Side, partner: NDArray[np.int64]) -> Iterator[PathChange]:
     is_new = np.ones(len(after.paths), dtype=bool)
     is_new[partner[partner >= 0]] = False
     for index in np.flatnonzero(is_new).tolist():
-        yield Change(after.paths[index], ADDED, "", -1, index, 0, int(after.bytes[index]))
+        yield PathChange(after.paths[index], ADDED, "", -1, index, 0, int(after.bytes[index]))
 
 
-def _changed(before: Side, after: Side, partner: NDArray[np.int64]) -> Iterator[Change]:
+def _changed(before: Side, after: Side, partner: NDArray[np.int64]) -> Iterator[PathChange]:
     old = np.flatnonzero(partner >= 0)
     new = partner[old]
     differs = [one[old] != other[new] for one, other in zip(before.columns, after.columns, strict=True)]
@@ -99,4 +99,6 @@ def _changed(before: Side, after: Side, partner: NDArray[np.int64]) -> Iterator[
         words = [word for word, column in zip(_WORDS, differs, strict=True) if column[place]]
         one, other = int(old[place]), int(new[place])
         bytes_before, bytes_after = int(before.bytes[one]), int(after.bytes[other])
-        yield Change(before.paths[one], CHANGED, ", ".join(words) or "shares", one, other, bytes_before, bytes_after)
+        yield PathChange(
+            before.paths[one], CHANGED, ", ".join(words) or "shares", one, other, bytes_before, bytes_after
+        )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from layerlab.compare.settings import of_config, runs_as_root
+from layerlab.compare.image_settings import of_config, runs_as_root
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.ui.units import how_large

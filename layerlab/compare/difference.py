@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from layerlab.compare import groups
-from layerlab.compare.changes import Change, Side, changes
+from layerlab.compare.changes import PathChange, Side, changes
 from layerlab.compare.groups import LayerPair, OwnerPair, Place
-from layerlab.compare.settings import Setting, settings
+from layerlab.compare.image_settings import Setting, settings
 from layerlab.image import Image
 from layerlab.ui.text import shown
 
@@ -43,7 +43,7 @@ class Difference:
         paths: A row per path that differs: `path` str, `change` str (added, removed, changed), `what` str (kind,
             size, mode, uid, gid; see `layerlab.compare.changes`), `kind` str (in the second image, else in the
             first), `owner` str, `bytes_before`, `bytes_after`, `difference` int64.
-        settings: See `layerlab.compare.settings`.
+        settings: See `layerlab.compare.image_settings`.
     """
 
     before: Image
@@ -55,7 +55,7 @@ class Difference:
         return Side(self.before), Side(self.after)
 
     @cached_property
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[PathChange]:
         """The paths that differ."""
         return changes(*self.sides)
 
@@ -137,7 +137,7 @@ class Difference:
             described["paths"] = [self._path(change) for change in self.changes]
         return described
 
-    def _path(self, change: Change) -> dict[str, Any]:
+    def _path(self, change: PathChange) -> dict[str, Any]:
         image, side, index = self.before, self.sides[0], change.before
         if change.after >= 0:
             image, side, index = self.after, self.sides[1], change.after
@@ -147,7 +147,7 @@ class Difference:
             "change": change.change,
             "what": change.what,
             "kind": side.kind(index),
-            "owner": image.content.ownership.packages[owner].owner if owner >= 0 else "",
+            "owner": image.stack.ownership.packages[owner].owner if owner >= 0 else "",
             **_bytes(change.bytes_before, change.bytes_after),
         }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
-from layerlab.compare.changes import ADDED, CHANGED, CHANGES, REMOVED, SAME, Change, Side
+from layerlab.compare.changes import ADDED, CHANGED, CHANGES, REMOVED, SAME, PathChange, Side
 from layerlab.image import Image
 from layerlab.image.layer import FILE
 from layerlab.image.packages import PARTS
@@ -106,7 +106,7 @@ def layers(before: Image, after: Image) -> list[LayerPair]:
     Layers are the same if their content has the same digest. Between those, one that was made by the same
     instruction as one of the other image has changed.
     """
-    one, other = before.content, after.content
+    one, other = before.stack, after.stack
     found: list[LayerPair] = []
     for change, *span in SequenceMatcher(None, one.diff_ids, other.diff_ids, autojunk=False).get_opcodes():
         old, new = range(*span[:2]), range(*span[2:])
@@ -125,7 +125,7 @@ def layers(before: Image, after: Image) -> list[LayerPair]:
 
 
 def _layer(before: Image, after: Image, old: int | None, new: int | None, change: str) -> LayerPair:
-    one, other = before.content, after.content
+    one, other = before.stack, after.stack
     instruction = other.instructions[new] if new is not None else one.instructions[old or 0]
     stored = 0 if old is None else one.layer_bytes[old], 0 if new is None else other.layer_bytes[new]
     return LayerPair(change, instruction, old, new, *stored)
@@ -153,7 +153,7 @@ def owned_bytes(image: Image) -> dict[str, int]:
 
 def _owned(image: Image, side: Side) -> dict[str, tuple[str, int]]:
     """The version and the bytes of each owner."""
-    packages = image.content.ownership.packages
+    packages = image.stack.ownership.packages
     versions: dict[str, set[str]] = defaultdict(set)
     for package in packages:
         versions[package.owner].add(package.version)
@@ -169,7 +169,7 @@ def _owned(image: Image, side: Side) -> dict[str, tuple[str, int]]:
     }
 
 
-def places(changes: Iterable[Change], sides: tuple[Side, Side], limit: int = PLACES) -> list[Place]:
+def places(changes: Iterable[PathChange], sides: tuple[Side, Side], limit: int = PLACES) -> list[Place]:
     """The folders and files in which most of the difference is, the largest first, and last what is elsewhere.
 
     Their differences add up to that of the bytes that containers see. A folder is named where what is different in
@@ -218,7 +218,7 @@ def _heavy(moved: Sequence[int], parents: Sequence[int], threshold: float) -> li
     return named
 
 
-def _by_path(changes: Iterable[Change], sides: tuple[Side, Side]) -> dict[str, Place]:
+def _by_path(changes: Iterable[PathChange], sides: tuple[Side, Side]) -> dict[str, Place]:
     """A place for each path that has changed and for each folder above it, the deepest first and the root last."""
     found: dict[str, Place] = {}
     for change in changes:
@@ -233,7 +233,7 @@ def _by_path(changes: Iterable[Change], sides: tuple[Side, Side]) -> dict[str, P
     return {path: found[path] for path in sorted(found, key=lambda path: path.count("/"), reverse=True)}
 
 
-def counts(changes: Sequence[Change], sides: tuple[Side, Side]) -> dict[str, int]:
+def counts(changes: Sequence[PathChange], sides: tuple[Side, Side]) -> dict[str, int]:
     """How many regular files were added, removed and changed."""
     found = dict.fromkeys(CHANGES, 0)
     for change in changes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.image.formats import platforms
-from layerlab.image.index import Content, put_together
+from layerlab.image.stack import LayerStack, stack_layers
 from layerlab.image.store import sources
 from layerlab.ui.progress import Report, silent
 
@@ -58,13 +58,13 @@ class Image:
             (apk, dpkg, python), `files` int64 (names of regular files that it owns), `bytes` int64. The same Python
             distribution in two places has two rows.
         config: The image's config, as the OCI image specification has it.
-        content: What the tables are made of.
+        stack: What the tables are made of.
     """
 
     name: str
     id: str
     config: dict[str, Any] = field(repr=False)
-    content: Content = field(repr=False)
+    stack: LayerStack = field(repr=False)
 
     @property
     def platform(self) -> str:
@@ -74,45 +74,45 @@ class Image:
     @property
     def total_bytes(self) -> int:
         """What its layers store."""
-        return sum(self.content.layer_bytes)
+        return sum(self.stack.layer_bytes)
 
     @property
     def live_bytes(self) -> int:
         """What a container can see."""
-        return self.content.live_bytes
+        return self.stack.live_bytes
 
     @property
     def wasted_bytes(self) -> int:
         """What no container can see."""
-        return self.content.wasted_bytes
+        return self.stack.wasted_bytes
 
     @cached_property
     def layers(self) -> pd.DataFrame:
         """A row per layer."""
         from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return tables.layers(self.content)
+        return tables.layers(self.stack)
 
     @cached_property
     def files(self) -> pd.DataFrame:
         """A row per path of the merged filesystem."""
         from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return tables.files(self.content)
+        return tables.files(self.stack)
 
     @cached_property
     def waste(self) -> pd.DataFrame:
         """A row per inode that no container can see."""
         from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return tables.waste(self.content)
+        return tables.waste(self.stack)
 
     @cached_property
     def packages(self) -> pd.DataFrame:
         """A row per installed package."""
         from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return tables.packages(self.content)
+        return tables.packages(self.stack)
 
 
 def read(
@@ -157,5 +157,5 @@ def read(
         name=name,
         id=source.id,
         config=source.config,
-        content=put_together(source.layers, source.config, source.diff_ids, dockerfile),
+        stack=stack_layers(source.layers, source.config, source.diff_ids, dockerfile),
     )

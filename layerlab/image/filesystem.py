@@ -208,7 +208,7 @@ def _take_away_range(merged: Filesystem, first: int, last: int, number: int, cau
         _take_away(merged, first + np.flatnonzero(merged.gone_by[first:last] == NEVER), number, cause)
 
 
-class Entry(NamedTuple):
+class ChangedEntry(NamedTuple):
     """An entry as two images have it alike: without times and numbers.
 
     Attributes:
@@ -225,7 +225,7 @@ class Entry(NamedTuple):
     inode: str
 
 
-def changes(merged: Filesystem, number: int) -> dict[str, Entry | None]:
+def changes(merged: Filesystem, number: int) -> dict[str, ChangedEntry | None]:
     """What a layer changes in the filesystem that containers see: entries by path, None for what it takes away.
 
     A file that is stored again counts as changed, whatever it holds. A directory that is stored again as it was does
@@ -237,17 +237,17 @@ def changes(merged: Filesystem, number: int) -> dict[str, Entry | None]:
     # What this layer itself has taken away again are directories that no entry describes.
     own = np.flatnonzero(merged.gone_by[start:end] != number) + start
     after = {merged.paths[index]: _entry(merged, index) for index in own.tolist()}
-    changed: dict[str, Entry | None] = {
+    changed: dict[str, ChangedEntry | None] = {
         path: entry for path, entry in after.items() if entry.kind != DIRECTORY or before.get(path) != entry
     }
     return changed | dict.fromkeys(before.keys() - after.keys())
 
 
-def _entry(merged: Filesystem, index: int) -> Entry:
+def _entry(merged: Filesystem, index: int) -> ChangedEntry:
     columns = (merged.kinds, merged.sizes, merged.modes, merged.uids, merged.gids)
     kind, size, mode, uid, gid = (int(column[index]) for column in columns)
     owner = (0, 0) if kind == DIRECTORY else (uid, gid)
-    return Entry(kind, size, mode, *owner, inode=merged.paths[merged.inodes[index]])
+    return ChangedEntry(kind, size, mode, *owner, inode=merged.paths[merged.inodes[index]])
 
 
 @dataclass(frozen=True, eq=False)

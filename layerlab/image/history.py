@@ -31,7 +31,7 @@ _CONFIG: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Entry:
+class HistoryLine:
     """One line of an image's history.
 
     Attributes:
@@ -43,7 +43,7 @@ class Entry:
     layer: int | None
 
 
-def entries(config: dict[str, Any], layer_count: int) -> list[Entry]:
+def entries(config: dict[str, Any], layer_count: int) -> list[HistoryLine]:
     """The history, from the first line; empty where it does not fit the layers."""
     found = []
     layer = 0
@@ -52,7 +52,7 @@ def entries(config: dict[str, Any], layer_count: int) -> list[Entry]:
         if not isinstance(line, dict):
             return []
         empty = line.get("empty_layer") is True
-        found.append(Entry(str(line.get("created_by") or ""), None if empty else layer))
+        found.append(HistoryLine(str(line.get("created_by") or ""), None if empty else layer))
         layer += not empty
     return found if layer == layer_count else []
 

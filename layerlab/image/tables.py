@@ -10,66 +10,66 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from layerlab.image.filesystem import CAUSES
-from layerlab.image.index import Content
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.packages import MANAGERS, PARTS
+from layerlab.image.stack import LayerStack
 from layerlab.ui.text import shown
 
 
-def layers(content: Content) -> pd.DataFrame:
+def layers(stack: LayerStack) -> pd.DataFrame:
     """The layers, from the bottom."""
-    merged, inodes = content.merged, content.inodes
-    count = len(content.layers)
-    live = _sums(_stored_in(content, inodes.live), merged.sizes[inodes.live], count)
-    wasted = _sums(_stored_in(content, inodes.wasted), merged.sizes[inodes.wasted], count)
+    merged, inodes = stack.merged, stack.inodes
+    count = len(stack.layers)
+    live = _sums(_stored_in(stack, inodes.live), merged.sizes[inodes.live], count)
+    wasted = _sums(_stored_in(stack, inodes.wasted), merged.sizes[inodes.wasted], count)
     change = live + wasted - _sums(merged.gone_by[inodes.wasted], merged.sizes[inodes.wasted], count)
     return pd.DataFrame(
         {
             "index": np.arange(count),
-            "instruction": texts(content.instructions),
-            "line": pd.array(content.lines, dtype="Int64"),
-            "bytes": np.array(content.layer_bytes, dtype=np.int64),
+            "instruction": texts(stack.instructions),
+            "line": pd.array(stack.lines, dtype="Int64"),
+            "bytes": np.array(stack.layer_bytes, dtype=np.int64),
             "live_bytes": live,
             "wasted_bytes": wasted,
             "change_bytes": change,
             "running_bytes": np.cumsum(change, dtype=np.int64),
-            "files": np.array([layer.files for layer in content.layers], dtype=np.int64),
-            "diff_id": texts(content.diff_ids),
+            "files": np.array([layer.files for layer in stack.layers], dtype=np.int64),
+            "diff_id": texts(stack.diff_ids),
         }
     )
 
 
-def files(content: Content) -> pd.DataFrame:
+def files(stack: LayerStack) -> pd.DataFrame:
     """The merged filesystem."""
-    merged, entries = content.merged, content.visible
-    owners = np.array([*(package.owner for package in content.ownership.packages), ""], dtype=object)
+    merged, entries = stack.merged, stack.visible
+    owners = np.array([*(package.owner for package in stack.ownership.packages), ""], dtype=object)
     return pd.DataFrame(
         {
-            "path": texts(_paths(content, entries)),
+            "path": texts(_paths(stack, entries)),
             "kind": _categories(merged.kinds[entries], KINDS),
-            "bytes": _live_sizes(content)[entries],
+            "bytes": _live_sizes(stack)[entries],
             "layer": merged.layers[entries],
             "mode": merged.modes[entries],
             "uid": merged.uids[entries],
             "gid": merged.gids[entries],
-            "owner": pd.array(owners[content.ownership.owners], dtype="str"),
-            "part": _categories(content.parts, PARTS),
+            "owner": pd.array(owners[stack.ownership.owners], dtype="str"),
+            "part": _categories(stack.parts, PARTS),
         },
         copy=False,  # half a million rows need not be there twice
     )
 
 
-def waste(content: Content) -> pd.DataFrame:
+def waste(stack: LayerStack) -> pd.DataFrame:
     """What is stored and not seen."""
-    merged, lines = content.merged, content.lines
-    wasted = content.inodes.wasted
+    merged, lines = stack.merged, stack.lines
+    wasted = stack.inodes.wasted
     wasted = wasted[np.argsort(-merged.sizes[wasted], kind="stable")]
     by_layer = merged.gone_by[wasted]
     return pd.DataFrame(
         {
-            "path": texts(_paths(content, wasted)),
+            "path": texts(_paths(stack, wasted)),
             "bytes": merged.sizes[wasted],
-            "layer": _stored_in(content, wasted),
+            "layer": _stored_in(stack, wasted),
             "cause": _categories(merged.causes[wasted], CAUSES),
             "by_layer": by_layer,
             "by_line": pd.array([lines[layer] for layer in by_layer.tolist()], dtype="Int64"),
@@ -77,36 +77,36 @@ def waste(content: Content) -> pd.DataFrame:
     )
 
 
-def packages(content: Content) -> pd.DataFrame:
+def packages(stack: LayerStack) -> pd.DataFrame:
     """The installed packages and what is theirs."""
-    installed, owners = content.ownership.packages, content.ownership.owners
-    mine, owners = content.visible[owners >= 0], owners[owners >= 0]
+    installed, owners = stack.ownership.packages, stack.ownership.owners
+    mine, owners = stack.visible[owners >= 0], owners[owners >= 0]
     return pd.DataFrame(
         {
             "name": texts([package.name for package in installed]),
             "version": texts([package.version for package in installed]),
             "manager": pd.Categorical([package.manager for package in installed], list(MANAGERS)),
-            "files": _sums(owners, (content.merged.kinds[mine] == FILE).astype(np.int64), len(installed)),
-            "bytes": _sums(owners, _live_sizes(content)[mine], len(installed)),
+            "files": _sums(owners, (stack.merged.kinds[mine] == FILE).astype(np.int64), len(installed)),
+            "bytes": _sums(owners, _live_sizes(stack)[mine], len(installed)),
         }
     )
 
 
-def _paths(content: Content, entries: NDArray[np.int64]) -> list[str]:
+def _paths(stack: LayerStack, entries: NDArray[np.int64]) -> list[str]:
     # The buffer makes one number at a time, where `tolist` would make half a million.
-    return list(map(content.merged.paths.__getitem__, entries.data))
+    return list(map(stack.merged.paths.__getitem__, entries.data))
 
 
-def _live_sizes(content: Content) -> NDArray[np.int64]:
+def _live_sizes(stack: LayerStack) -> NDArray[np.int64]:
     """Bytes by entry: an inode's first visible name has them all."""
-    sizes = np.zeros_like(content.merged.sizes)
-    sizes[content.inodes.live] = content.merged.sizes[content.inodes.live]
+    sizes = np.zeros_like(stack.merged.sizes)
+    sizes[stack.inodes.live] = stack.merged.sizes[stack.inodes.live]
     return sizes
 
 
-def _stored_in(content: Content, names: NDArray[np.int64]) -> NDArray[np.int64]:
+def _stored_in(stack: LayerStack, names: NDArray[np.int64]) -> NDArray[np.int64]:
     """The layers that hold the data of the inodes with these names."""
-    return content.merged.layers[content.merged.inodes[names]]
+    return stack.merged.layers[stack.merged.inodes[names]]
 
 
 def _sums(groups: NDArray[np.int64], values: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.image.store import file_reader as reading
 from layerlab.ui import displays
-from layerlab.xray import Examined, Source
+from layerlab.xray import BuildSource, Examined
 from layerlab.xray import waste as causes_module
 from layerlab.xray.proof import table
 from layerlab.xray.provenance import tables
@@ -22,7 +22,7 @@ from layerlab.xray.provenance import tables
 def causes_of(engine: Engine, image: Image) -> pd.DataFrame:
     """See `layerlab.notebook.causes`."""
     with displays.notebook(f"reading {image.name}") as report:
-        return causes_module.causes(image, reading.of(engine, image), report)
+        return causes_module.causes(image, reading.for_image(engine, image), report)
 
 
 def origins_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd.DataFrame:
@@ -63,13 +63,13 @@ def proofs_of(engine: Engine, image: Image, dockerfile: str | Path | None) -> pd
     return table(examined.proofs or [])
 
 
-def _source(engine: Engine, image: Image, dockerfile: str | Path | None) -> Source | None:
+def _source(engine: Engine, image: Image, dockerfile: str | Path | None) -> BuildSource | None:
     if dockerfile is not None:
-        return Source(Path(dockerfile), Path(dockerfile).parent, platform=engine.platform)
+        return BuildSource(Path(dockerfile), Path(dockerfile).parent, platform=engine.platform)
     return xray.own_source(engine, image.id)
 
 
-def _needed(engine: Engine, image: Image, dockerfile: str | Path | None) -> Source:
+def _needed(engine: Engine, image: Image, dockerfile: str | Path | None) -> BuildSource:
     source = _source(engine, image, dockerfile)
     if source is None:
         raise UsageError(
@@ -81,7 +81,7 @@ def _needed(engine: Engine, image: Image, dockerfile: str | Path | None) -> Sour
 
 
 def _examined(
-    engine: Engine, image: Image, source: Source | None, *, read_contents: bool = True, proves: bool = False
+    engine: Engine, image: Image, source: BuildSource | None, *, read_contents: bool = True, proves: bool = False
 ) -> Examined:
     with displays.notebook(f"looking into {image.name}") as report:
         return xray.examine(engine, image, source, read_contents=read_contents, proves=proves, report=report)

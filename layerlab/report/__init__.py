@@ -90,7 +90,7 @@ def html(
             "advice": advice,
         }
     with _step(report, "draw the pictures"):
-        page["pictures"] = sections.pictures(image, dockerfile if image.content.origins else None)
+        page["pictures"] = sections.pictures(image, dockerfile if image.stack.origins else None)
     with _step(report, "pack the explorer"):
         page["data"] = base64.b64encode(packed(image, dockerfile, name=name)).decode("ascii")
     style = (ASSETS / "report.css").read_text(encoding="utf-8")

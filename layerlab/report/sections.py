@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from layerlab import compare, plots
-from layerlab.compare.settings import of_config, runs_as_root
+from layerlab.compare.image_settings import of_config, runs_as_root
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.errors import UsageError
@@ -37,16 +37,16 @@ class Drawn:
 
 def summary(image: Image) -> list[tuple[str, str]]:
     """The figures at the top, each with its name."""
-    content, total = image.content, image.total_bytes
+    stack, total = image.stack, image.total_bytes
     share = 100 * image.wasted_bytes / total if total else 0.0
     told = of_config(image.config)
     return [
         ("stored", f"{tenths(total)} MB"),
         ("a container sees", f"{tenths(image.live_bytes)} MB"),
         ("wasted", f"{tenths(image.wasted_bytes)} MB ({share:.1f} %)"),
-        ("layers", f"{len(content.layers):,}"),
-        ("files", f"{content.file_count:,}"),
-        ("packages", f"{len(content.ownership.packages):,}"),
+        ("layers", f"{len(stack.layers):,}"),
+        ("files", f"{stack.file_count:,}"),
+        ("packages", f"{len(stack.ownership.packages):,}"),
         ("user", f"{told.get('user', 'root')}{' (root)' if runs_as_root(image.config) and 'user' in told else ''}"),
         ("platform", told.get("platform", "not known")),
     ]

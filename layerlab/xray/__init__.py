@@ -21,14 +21,14 @@ from layerlab.xray import waste
 from layerlab.xray.advice.everything import advise, together
 from layerlab.xray.advice.model import Advice, View
 from layerlab.xray.proof import Proof, prove
-from layerlab.xray.source import Source
+from layerlab.xray.source import BuildSource
 from layerlab.xray.tracing import trace
-from layerlab.xray.waste import Cause, Row
+from layerlab.xray.waste import Cause, Needless
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Advice", "Examined", "Proof", "Source", "document", "examine", "own_source", "with_origins"]
+__all__ = ["Advice", "BuildSource", "Examined", "Proof", "document", "examine", "own_source", "with_origins"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,9 @@ class Examined:
     """
 
     image: Image
-    source: Source | None
+    source: BuildSource | None
     read_contents: bool
-    rows: list[Row] = field(repr=False)
+    rows: list[Needless] = field(repr=False)
     advice: list[Advice]
     together: int
     proofs: list[Proof] | None = None
@@ -64,13 +64,13 @@ class Examined:
     @property
     def causes(self) -> list[Cause]:
         """What it could do without, by cause and place."""
-        return waste.grouped(self.image.content, self.rows)
+        return waste.grouped(self.image.stack, self.rows)
 
 
 def examine(
     engine: Engine | None,
     image: Image,
-    source: Source | None = None,
+    source: BuildSource | None = None,
     *,
     read_contents: bool = True,
     proves: bool = False,
@@ -100,9 +100,9 @@ def examine(
                 "nothing can be proved without the Dockerfile that the image was built from",
                 remedy="name it with --dockerfile FILE",
             )
-        contents = reading.of(engine, image)
-        rows = waste.rows(image.content, contents if read_contents else None, report)
-        advice = advise(View(image, contents, rows), engine)
+        reader = reading.for_image(engine, image)
+        rows = waste.rows(image.stack, reader if read_contents else None, report)
+        advice = advise(View(image, reader, rows), engine)
         return Examined(image, None, read_contents, rows, advice, 0)
     if engine is None:
         raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
@@ -110,9 +110,9 @@ def examine(
 
     with trial_builds(engine, report) as place:
         traced = trace(place, image, source)
-        contents = reading.of(engine, image)
-        rows = waste.rows(image.content, contents if read_contents else None, report)
-        view = View(image, contents, rows, traced)
+        reader = reading.for_image(engine, image)
+        rows = waste.rows(image.stack, reader if read_contents else None, report)
+        view = View(image, reader, rows, traced)
         advice = advise(view, engine)
         origins = tables.origins(image, traced.origins)
         return Examined(
@@ -141,17 +141,17 @@ def with_origins(examined: Examined) -> Image:
     if examined.origins is not None:
         table = table.assign(stage=examined.origins["stage"], line=examined.origins["line"])
     judged = {
-        image.content.merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes
+        image.stack.merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes
     }
-    paths = [image.content.merged.paths[index] for index in image.content.visible.tolist()]
+    paths = [image.stack.merged.paths[index] for index in image.stack.visible.tolist()]
     vars(image)["files"] = table.assign(cause=[judged.get(path, "") for path in paths])  # where the property keeps it
     return image
 
 
-def own_source(engine: Engine | None, name: str) -> Source | None:
+def own_source(engine: Engine | None, name: str) -> BuildSource | None:
     """What an image was built from, if it is one of the lab's own, by whatever name."""
     recipe = images.recipe_of(engine, name) if engine is not None else None
-    return Source(recipe.path, recipe.path.parent, platform=engine.platform) if engine and recipe else None
+    return BuildSource(recipe.path, recipe.path.parent, platform=engine.platform) if engine and recipe else None
 
 
 def document(examined: Examined) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _TRANSPARENT: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Change:
+class InstructionChange:
     """What to do with one instruction.
 
     Attributes:
@@ -45,7 +45,10 @@ class Change:
 
 
 def edited(
-    dockerfile: Dockerfile, changes: Iterable[Change], merges: Iterable[frozenset[int]] = (), after: str = ""
+    dockerfile: Dockerfile,
+    changes: Iterable[InstructionChange],
+    merges: Iterable[frozenset[int]] = (),
+    after: str = "",
 ) -> str:
     """The text of a Dockerfile after these changes.
 
@@ -119,7 +122,7 @@ def neighbours(dockerfile: Dockerfile, stage: int) -> list[list[Instruction]]:
     return [group for group in groups if group]
 
 
-def _changed(text: str, change: Change) -> str:
+def _changed(text: str, change: InstructionChange) -> str:
     if change.what == "delete":
         return ""
     if change.what == "replace":

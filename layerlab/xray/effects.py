@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.image.filesystem import NEVER
-from layerlab.image.index import Content
 from layerlab.image.layer import FILE
+from layerlab.image.stack import LayerStack
 from layerlab.xray.edits import joined
 
 
@@ -51,41 +51,41 @@ class Effect:
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class StoredBytes:
     """An image's stored bytes, by inode."""
 
-    content: Content
+    stack: LayerStack
 
     @cached_property
     def stored(self) -> NDArray[np.int64]:
         """The inodes of regular files."""
-        merged = self.content.merged
+        merged = self.stack.merged
         return np.unique(merged.inodes[merged.kinds == FILE])
 
     @cached_property
     def gone_by(self) -> NDArray[np.int64]:
         """By inode, the layer that takes its last name away; NEVER if it lives."""
-        merged = self.content.merged
+        merged = self.stack.merged
         gone = np.full(len(merged.paths), NEVER, dtype=np.int64)
-        wasted = self.content.inodes.wasted
+        wasted = self.stack.inodes.wasted
         gone[merged.inodes[wasted]] = merged.gone_by[wasted]
         return gone
 
     def inodes(self, entries: Iterable[int]) -> frozenset[int]:
         """The inodes of these entries."""
-        return frozenset(self.content.merged.inodes[list(entries)].tolist())
+        return frozenset(self.stack.merged.inodes[list(entries)].tolist())
 
     def at(self, paths: Iterable[str]) -> frozenset[int]:
         """The inodes of all regular files that any layer has at these paths."""
         wanted = set(paths)
-        merged = self.content.merged
+        merged = self.stack.merged
         files = np.flatnonzero(merged.kinds == FILE).tolist()
         return self.inodes(index for index in files if merged.paths[index] in wanted)
 
     def saved(self, effects: Iterable[Effect]) -> int:
         """How many bytes fewer an image would store if all these edits were made at once."""
         effects = list(effects)
-        merged = self.content.merged
+        merged = self.stack.merged
         total = int(merged.sizes[self.stored].sum())
         sizes = merged.sizes[self.stored].copy()
         reduced: dict[int, int] = {}

@@ -14,7 +14,7 @@ from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
 from layerlab.xray.advice.everything import together
 from layerlab.xray.advice.model import Advice, View, text
-from layerlab.xray.source import Source, with_dockerfile
+from layerlab.xray.source import BuildSource, with_dockerfile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def table(proofs: Sequence[Proof]) -> pd.DataFrame:
     )
 
 
-def changed_context(trials: Trials, source: Source, advice: Sequence[Advice]) -> contexts.Context:
+def changed_context(trials: Trials, source: BuildSource, advice: Sequence[Advice]) -> contexts.Context:
     """The build context after these edits."""
     context = with_dockerfile(source.context, text(source.parsed, list(advice)), trials.scratch)
     ignored = [line for each in advice if each.edit for line in each.edit.ignored]

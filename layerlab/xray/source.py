@@ -17,7 +17,7 @@ from layerlab.image.store.file_reader import LARGEST
 
 
 @dataclass(frozen=True)
-class Source:
+class BuildSource:
     """What an image was built from.
 
     Attributes:
@@ -128,7 +128,7 @@ def with_file(context: contexts.Context, name: str, text: str, scratch: Path) ->
     return replace(context, entries=tuple(entries[key] for key in sorted(entries)))
 
 
-def named(source: Source, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
+def named(source: BuildSource, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
     """The context with a name for each stage, since BuildKit finds a target by its name alone; and its Dockerfile."""
     text = adapted.with_names(source.context.text, source.parsed)
     if text == source.context.text:

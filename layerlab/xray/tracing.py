@@ -18,16 +18,16 @@ from layerlab.builder.trials import Trials
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
 from layerlab.image import Image, filesystem
-from layerlab.image.filesystem import Entry
-from layerlab.image.index import Content
+from layerlab.image.filesystem import ChangedEntry
 from layerlab.image.layer import DIRECTORY
+from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as reading
 from layerlab.ui.text import shorten
 from layerlab.xray.provenance import layer_history
-from layerlab.xray.provenance.origins import Origins
-from layerlab.xray.source import ContextFiles, Source, named
+from layerlab.xray.provenance.origins import FileOrigins
+from layerlab.xray.source import BuildSource, ContextFiles, named
 
-Changes = Mapping[str, Entry | None]
+Changes = Mapping[str, ChangedEntry | None]
 """What a layer changes, see `filesystem.changes`."""
 _MOUNT_POINTS: Final = ("/dev", "/etc", "/proc", "/sys")
 
@@ -44,11 +44,11 @@ class Trace:
         built: Of the files of the other stages that it needs, by their labels.
     """
 
-    source: Source
+    source: BuildSource
     image: Image
     final: Stage
-    origins: Origins = field(repr=False)
-    built: Mapping[str, Origins] = field(repr=False)
+    origins: FileOrigins = field(repr=False)
+    built: Mapping[str, FileOrigins] = field(repr=False)
 
     @property
     def dockerfile(self) -> Dockerfile:
@@ -56,7 +56,7 @@ class Trace:
         return self.source.parsed
 
 
-def trace(trials: Trials, image: Image, source: Source) -> Trace:
+def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
     """Trace an image; what it gives can be used as long as the trial images are there.
 
     Args:
@@ -74,7 +74,7 @@ def trace(trials: Trials, image: Image, source: Source) -> Trace:
     verify(image, images.read(trials.engine, again.image_id, dockerfile=source.built_from), source)
     context, adapted = named(source, trials.scratch)
     files = ContextFiles(context)
-    traced: dict[str, Origins] = {}
+    traced: dict[str, FileOrigins] = {}
     for stage in parsed.needed(final):
         if stage != final:
             label = adapted.stages[stage.index].label
@@ -90,22 +90,22 @@ def _origins(
     image: Image,
     dockerfile: Dockerfile,
     stage: Stage,
-    others: Mapping[str, Origins],
+    others: Mapping[str, FileOrigins],
     *,
     files: ContextFiles,
-) -> Origins:
-    contents = reading.of(trials.engine, image)
-    found = layer_history.trace(trials.engine, image.content, dockerfile, stage, trials.labels)
-    return Origins(contents, found, dockerfile, dict(others), files, files.sizes)
+) -> FileOrigins:
+    reader = reading.for_image(trials.engine, image)
+    found = layer_history.trace(trials.engine, image.stack, dockerfile, stage, trials.labels)
+    return FileOrigins(reader, found, dockerfile, dict(others), files, files.sizes)
 
 
-def verify(image: Image, again: Image, source: Source) -> None:
+def verify(image: Image, again: Image, source: BuildSource) -> None:
     """Make sure that an image is what its Dockerfile builds.
 
     Raises:
         OtherDockerfile: it is not; says the first layer that is another one.
     """
-    mine, theirs = image.content, again.content
+    mine, theirs = image.stack, again.stack
     name = source.dockerfile.name
     same = sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine.diff_ids, theirs.diff_ids, strict=False))
@@ -129,19 +129,19 @@ def verify(image: Image, again: Image, source: Source) -> None:
         raise _other(image, again, *next(said, others[0]), name)
 
 
-def _changed(content: Content, first: int) -> list[tuple[int, Changes]]:
+def _changed(stack: LayerStack, first: int) -> list[tuple[int, Changes]]:
     """The layers from the first on that change anything, with what they change.
 
     The classic builder makes no layer where nothing has changed. And one builder leaves directories behind that it
     has mounted something on, where the other does not.
     """
-    volumes = (content.config.get("config") or {}).get("Volumes") or {}
+    volumes = (stack.config.get("config") or {}).get("Volumes") or {}
     mount_points = (*_MOUNT_POINTS, *map(posixpath.normpath, volumes))
     found: list[tuple[int, Changes]] = []
-    for number in range(first, len(content.layers)):
+    for number in range(first, len(stack.layers)):
         changes = {
             path: entry
-            for path, entry in filesystem.changes(content.merged, number).items()
+            for path, entry in filesystem.changes(stack.merged, number).items()
             if not (entry and entry.kind == DIRECTORY and _leads_to(path, mount_points))
         }
         if changes:
@@ -166,7 +166,7 @@ def _leads_to(path: str, places: Iterable[str]) -> bool:
     return any(f"{place}/".startswith(f"{path}/") for place in places)
 
 
-def _is_of_same_instruction(mine: Content, theirs: Content, number: int, number_again: int) -> bool:
+def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, number_again: int) -> bool:
     written = mine.origins.get(number)
     return mine.instructions[number] == theirs.instructions[number_again] or (
         written is not None and written == theirs.origins.get(number_again)
@@ -174,15 +174,15 @@ def _is_of_same_instruction(mine: Content, theirs: Content, number: int, number_
 
 
 def _other(image: Image, again: Image, number: int, number_again: int, name: str) -> OtherDockerfile:
-    line = again.content.lines[number_again]
+    line = again.stack.lines[number_again]
     where = f"layer {number}" + (f" (line {line} of {name})" if line else "")
-    if _is_of_same_instruction(image.content, again.content, number, number_again):
+    if _is_of_same_instruction(image.stack, again.stack, number, number_again):
         return OtherDockerfile(
             f"{image.name} was not built from this {name} and this folder: {where} is of the same instruction and"
             " holds other files",
             remedy="build the image again from what is there now, or name the folder that it was built from",
         )
-    words = image.content.instructions[number], again.content.instructions[number_again]
+    words = image.stack.instructions[number], again.stack.instructions[number_again]
     return OtherDockerfile(
         f"{image.name} was not built from this {name}: {where} is of `{shorten(words[1], 60)}`, and the image's of"
         f" `{shorten(words[0], 60)}`",

@@ -69,7 +69,7 @@ class TestFile:
 
         shown = dict(zip(page.locator("dt").all_inner_texts(), page.locator("dd").all_inner_texts(), strict=True))
         assert shown["stored"] == f"{single.total_bytes / 1e6:,.1f} MB"
-        assert shown["files"] == f"{single.content.file_count:,}"
+        assert shown["files"] == f"{single.stack.file_count:,}"
         kept = page.locator("#limits tbody tr").all_inner_texts()
         assert [text.split("\t")[:2] for text in kept] == [
             ["max-size", "✗ no"], ["max-waste", "✓ yes"], ["no-root", "✗ no"],

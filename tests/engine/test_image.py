@@ -283,7 +283,7 @@ class TestSources:
                 pd.testing.assert_frame_equal(getattr(from_engine, name), getattr(from_file, name))
             if layers is ODD_NAMES:
                 exported = sources._from_export(engine, sources._inspect(engine, tag))
-                for one, other in zip(exported.layers, from_file.content.layers, strict=True):
+                for one, other in zip(exported.layers, from_file.stack.layers, strict=True):
                     assert differences(one, other) == []
                 assert_sees(from_file, mounted(engine, tag))
         finally:

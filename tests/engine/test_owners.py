@@ -10,7 +10,7 @@ import pytest
 from layerlab import bases, builder, image
 from layerlab.engine import Engine
 from layerlab.image import Image
-from layerlab.xray import Source, examine
+from layerlab.xray import BuildSource, examine
 
 BASE = "python:3.13-slim-trixie"
 _DPKG = "find / -xdev -type f | xargs -d '\\n' dpkg -S 2>/dev/null; true"
@@ -60,7 +60,7 @@ def look(
         (folder / "Dockerfile").write_text(text)
         tag = new_tag()
         builder.build(engine, folder, tag=tag)
-        source = Source(folder / "Dockerfile", folder)
+        source = BuildSource(folder / "Dockerfile", folder)
         return examine(engine, image.read(engine, tag), source, read_contents=False).image
 
     return look
@@ -119,7 +119,7 @@ def test_a_package_is_known_without_its_database(
     (folder / "Dockerfile").write_text(BARE)
     tag = new_tag()
     builder.build(engine, folder, tag=tag)
-    found = examine(engine, image.read(engine, tag), Source(folder / "Dockerfile", folder), read_contents=False)
+    found = examine(engine, image.read(engine, tag), BuildSource(folder / "Dockerfile", folder), read_contents=False)
     assert found.origins is not None
     table = found.origins.set_index("path")
     assert table.loc["/lib/libz.so.1", "owner"] == "dpkg:zlib1g"

@@ -127,7 +127,7 @@ class TestPlainCommands:
 
 def traced(engine: Engine, name: str, dockerfile: str) -> dict[str, tuple[object, ...]]:
     """Where each file came from: what kind of origin, and which stage and line."""
-    source = xray.Source(ROOT / dockerfile, ROOT)
+    source = xray.BuildSource(ROOT / dockerfile, ROOT)
     looked = image.read(engine, name, dockerfile=source.built_from)
     found = xray.examine(engine, looked, source, read_contents=False).origins
     assert found is not None

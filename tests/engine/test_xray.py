@@ -25,7 +25,7 @@ from layerlab.errors import LabError, OtherDockerfile, UsageError
 from layerlab.image import Image
 from layerlab.image.store import file_reader, overlay
 from layerlab.paths import ROOT
-from layerlab.xray import Examined, Source, waste
+from layerlab.xray import BuildSource, Examined, waste
 
 APP = "".join(f"print({number})\n" for number in range(200))
 DOCKERFILE = """\
@@ -97,7 +97,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, busybox_image: str) -> Source:
+def source(tmp_path_factory: pytest.TempPathFactory, busybox_image: str) -> BuildSource:
     """A Dockerfile that does much in vain, and its context."""
     folder = tmp_path_factory.mktemp("context")
     (folder / "app").mkdir()
@@ -105,11 +105,11 @@ def source(tmp_path_factory: pytest.TempPathFactory, busybox_image: str) -> Sour
     (folder / "junk").mkdir()
     (folder / "junk/big").write_text("junk\n" * 50_000)
     (folder / "Dockerfile").write_text(DOCKERFILE.format(base=busybox_image))
-    return Source(folder / "Dockerfile", folder)
+    return BuildSource(folder / "Dockerfile", folder)
 
 
 @pytest.fixture(scope="module")
-def built(engine: Engine, source: Source) -> Iterator[Image]:
+def built(engine: Engine, source: BuildSource) -> Iterator[Image]:
     """Its image."""
     tag = f"layerlab-test-{uuid.uuid4().hex[:12]}:latest"
     builder.build(engine, source.folder, tag=tag)
@@ -118,7 +118,7 @@ def built(engine: Engine, source: Source) -> Iterator[Image]:
 
 
 @pytest.fixture(scope="module")
-def examined(engine: Engine, built: Image, source: Source) -> Examined:
+def examined(engine: Engine, built: Image, source: BuildSource) -> Examined:
     """All about it, advice proved."""
     return xray.examine(engine, built, source, proves=True)
 
@@ -145,7 +145,7 @@ def exported(engine: Engine, image_id: str) -> dict[str, str]:
 
 class TestOrigins:
     def test_contents_are_those_of_the_origin(
-        self, engine: Engine, built: Image, source: Source, examined: Examined, new_tag: Callable[[], str]
+        self, engine: Engine, built: Image, source: BuildSource, examined: Examined, new_tag: Callable[[], str]
     ) -> None:
         """Every file has the very bytes that its origin has at the place that is told: stage, base or context."""
         final = exported(engine, built.id)
@@ -174,7 +174,7 @@ class TestOrigins:
             ("context", "5", ()),
         }
 
-    def test_each_file_has_its_line(self, examined: Examined, source: Source, busybox_image: str) -> None:
+    def test_each_file_has_its_line(self, examined: Examined, source: BuildSource, busybox_image: str) -> None:
         """Lines and sources are those of the Dockerfile, through all copies and after a chown of everything."""
         assert examined.origins is not None
         table = examined.origins.set_index("path")
@@ -216,16 +216,16 @@ class TestOrigins:
         assert table.loc["passing", "used_bytes"] == 0
 
     def test_another_dockerfile_is_refused(
-        self, engine: Engine, built: Image, source: Source, tmp_path: Path
+        self, engine: Engine, built: Image, source: BuildSource, tmp_path: Path
     ) -> None:
         """A Dockerfile, or a folder, that the image was not built from is told by the first layer that differs."""
         other = tmp_path / "Dockerfile"
         other.write_text(source.dockerfile.read_text().replace("seq 1 70000", "seq 1 60001"))
         with pytest.raises(OtherDockerfile, match=r"layer 5 \(line 25 of Dockerfile\)"):
-            xray.examine(engine, built, Source(other, source.folder))
+            xray.examine(engine, built, BuildSource(other, source.folder))
         other.write_text(source.dockerfile.read_text().rpartition("RUN rm")[0])
         with pytest.raises(OtherDockerfile, match="has 12 layers, and what Dockerfile builds has 11"):
-            xray.examine(engine, built, Source(other, source.folder))
+            xray.examine(engine, built, BuildSource(other, source.folder))
 
     def test_a_foreign_image_tells_what_it_can(self, engine: Engine, built: Image) -> None:
         """Without a Dockerfile there are causes and remarks, nothing can be proved, and the error says what to do."""
@@ -239,24 +239,24 @@ class TestOrigins:
 
 class TestTheClassicBuilder:
     @pytest.fixture
-    def source(self, busybox_image: str, tmp_path: Path) -> Source:
+    def source(self, busybox_image: str, tmp_path: Path) -> BuildSource:
         (tmp_path / "app").mkdir()
         (tmp_path / "app/main.py").write_text(APP)
         (tmp_path / "rest").write_text("rest")
         (tmp_path / "docker").mkdir()
         (tmp_path / "docker/Dockerfile").write_text(FOR_BOTH_BUILDERS.format(base=busybox_image))
         (tmp_path / ".dockerignore").write_text("docker\n.dockerignore\n")
-        return Source(tmp_path / "docker/Dockerfile", tmp_path)
+        return BuildSource(tmp_path / "docker/Dockerfile", tmp_path)
 
     @pytest.fixture
-    def by_both(self, engine: Engine, source: Source, new_tag: Callable[[], str]) -> list[Image]:
+    def by_both(self, engine: Engine, source: BuildSource, new_tag: Callable[[], str]) -> list[Image]:
         tags = [new_tag(), new_tag()]
         builder.build(engine, source.folder, dockerfile="docker/Dockerfile", tag=tags[0])
         # The SDK asks for the classic builder.
         engine.client.images.build(path=str(source.folder), dockerfile="docker/Dockerfile", tag=tags[1], rm=True)
         return [image.read(engine, tag, dockerfile=source.built_from) for tag in tags]
 
-    def test_origins_are_the_same(self, engine: Engine, by_both: list[Image], source: Source) -> None:
+    def test_origins_are_the_same(self, engine: Engine, by_both: list[Image], source: BuildSource) -> None:
         """Each file comes from the same stage and line, whichever builder it was."""
         tables = []
         for looked in by_both:
@@ -279,20 +279,20 @@ class TestTheClassicBuilder:
         ],
     )
     def test_another_dockerfile_is_refused(
-        self, engine: Engine, by_both: list[Image], source: Source, change: tuple[str, str], what: str
+        self, engine: Engine, by_both: list[Image], source: BuildSource, change: tuple[str, str], what: str
     ) -> None:
         """That builders differ does not make another Dockerfile the image's."""
         source.dockerfile.write_text(source.dockerfile.read_text().replace(*change))
         with pytest.raises(OtherDockerfile, match=what):
-            xray.examine(engine, by_both[1], Source(source.dockerfile, source.folder))
+            xray.examine(engine, by_both[1], BuildSource(source.dockerfile, source.folder))
 
-    def test_another_folder_is_refused(self, engine: Engine, by_both: list[Image], source: Source) -> None:
+    def test_another_folder_is_refused(self, engine: Engine, by_both: list[Image], source: BuildSource) -> None:
         """A file that has changed since is told by the instruction that copied it."""
         (source.folder / "rest").write_text("another rest")
         with pytest.raises(
             OtherDockerfile, match=r"line 12 of Dockerfile\) is of the same instruction and holds other"
         ):
-            xray.examine(engine, by_both[1], Source(source.dockerfile, source.folder))
+            xray.examine(engine, by_both[1], BuildSource(source.dockerfile, source.folder))
 
 
 class TestAdvice:
@@ -303,7 +303,7 @@ class TestAdvice:
         assert wrong == []
         assert examined.proofs[-1].predicted == examined.together
 
-    def test_what_is_advised(self, examined: Examined, source: Source) -> None:
+    def test_what_is_advised(self, examined: Examined, source: BuildSource) -> None:
         """Each kind of waste in the Dockerfile has its edit, the largest first."""
         titles = [advice.title for advice in examined.advice]
         for words in (
@@ -323,7 +323,7 @@ class TestAdvice:
                 assert after != source.parsed.text or advice.edit.ignored
 
     def test_nothing_is_left_behind(
-        self, engine: Engine, built: Image, source: Source, monkeypatch: pytest.MonkeyPatch
+        self, engine: Engine, built: Image, source: BuildSource, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The images that are built to look at an image are gone afterwards, and it itself is still there."""
         made: list[str] = []
@@ -358,7 +358,7 @@ def test_stages_that_are_needed_on_the_way(
         f"FROM {busybox_image}\nCOPY --from=maker /made /made\n"
     )
     builder.build(engine, tmp_path, tag=tag)
-    source = Source(tmp_path / "Dockerfile", tmp_path, platform=engine.platform)
+    source = BuildSource(tmp_path / "Dockerfile", tmp_path, platform=engine.platform)
 
     found = xray.examine(engine, image.read(engine, tag), source)
 
@@ -394,7 +394,7 @@ def test_the_starters_habits(engine: Engine, busybox_image: str, new_tag: Callab
     (tmp_path / "Dockerfile").write_text(STARTER.replace("{base}", busybox_image).lstrip())
     tag = new_tag()
     builder.build(engine, tmp_path, tag=tag)
-    source = Source(tmp_path / "Dockerfile", tmp_path)
+    source = BuildSource(tmp_path / "Dockerfile", tmp_path)
     found = xray.examine(engine, image.read(engine, tag, dockerfile=source.parsed), source, proves=True)
     assert found.proofs is not None
     assert [(proof.title, proof.trouble) for proof in found.proofs] == [
@@ -416,8 +416,8 @@ def test_a_file_says_the_same(engine: Engine, built: Image, tmp_path: Path, monk
 
     def told(engine: Engine | None, name: str) -> list[tuple[Any, ...]]:
         looked = image.read(engine, name)
-        rows = waste.rows(looked.content, file_reader.of(engine, looked))
-        return [(looked.content.merged.paths[row.entry], *row[1:6]) for row in rows]
+        rows = waste.rows(looked.stack, file_reader.for_image(engine, looked))
+        return [(looked.stack.merged.paths[row.entry], *row[1:6]) for row in rows]
 
     truth = told(engine, built.id)
     assert {row[1] for row in truth} >= {"overwritten: mode or owner", "deleted", "package indexes and caches"}
@@ -433,7 +433,7 @@ def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_command(built: Image, source: Source, tmp_path: Path) -> None:
+def test_the_command(built: Image, source: BuildSource, tmp_path: Path) -> None:
     """``xray --json`` adds to the document what it has found; what cannot be is one line and status 2."""
     done = lab("xray", built.id, "--dockerfile", str(source.dockerfile), "--json")
     said = json.loads(done.stdout)

@@ -12,7 +12,7 @@ import pytest
 from layerlab import bases, builder, image, xray
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
-from layerlab.xray import Advice, Examined, Source
+from layerlab.xray import Advice, BuildSource, Examined
 
 Look = Callable[..., Examined]
 
@@ -27,7 +27,7 @@ def look(engine: Engine, new_tag: Callable[[], str], tmp_path: Path) -> Look:
         (tmp_path / "Dockerfile").write_text(text)
         tag = new_tag()
         builder.build(engine, tmp_path, tag=tag, target=target)
-        source = Source(tmp_path / "Dockerfile", tmp_path, target)
+        source = BuildSource(tmp_path / "Dockerfile", tmp_path, target)
         return xray.examine(engine, image.read(engine, tag, dockerfile=source.built_from), source, proves=proves)
 
     return examine

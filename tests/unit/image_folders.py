@@ -8,9 +8,9 @@ from typing import cast
 
 from layerlab.engine import Engine
 from layerlab.image import Image
-from layerlab.image.index import put_together
+from layerlab.image.stack import stack_layers
 from layerlab.image.store import overlay
-from layerlab.image.store.file_reader import Contents
+from layerlab.image.store.file_reader import FileReader
 
 
 def layer(folder: Path, files: dict[str, bytes]) -> Path:
@@ -23,9 +23,9 @@ def layer(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def contents(folders: Sequence[Path]) -> Contents:
+def read_folders(folders: Sequence[Path]) -> FileReader:
     """The files of an image whose layers lie in these folders, from the bottom; it has no engine."""
     layers = [overlay.scan(str(folder)) for folder in folders]
     diff_ids = [f"sha256:{number:064x}" for number in range(len(layers))]
-    image = Image("none", "none", {}, put_together(layers, {}, diff_ids))
-    return Contents(cast(Engine, None), image, tuple(map(str, folders)))
+    image = Image("none", "none", {}, stack_layers(layers, {}, diff_ids))
+    return FileReader(cast(Engine, None), image, tuple(map(str, folders)))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.image.store.file_reader import Contents
+from layerlab.image.store.file_reader import FileReader
 from layerlab.xray import waste
 from layerlab.xray.waste import bytes_by_cause
 from layerlab.xray.waste.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
-from tests.unit.image_folders import contents, layer
+from tests.unit.image_folders import layer, read_folders
 
 KB = b"0123456789" * 200
 
@@ -23,7 +23,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def overwritten(tmp_path: Path) -> Contents:
+def overwritten(tmp_path: Path) -> FileReader:
     """An image whose upper layer overwrites files in every way."""
     names = ["same", "mode", "content", "longer", "empty", "emptied"]
     below = layer(tmp_path / "0", {f"/a/{name}": KB for name in names} | {"/a/empty": b""})
@@ -31,17 +31,17 @@ def overwritten(tmp_path: Path) -> Contents:
     above = layer(tmp_path / "1", again | {"/a/emptied": b""})
     (above / "a/mode").chmod(0o777)
     (above / "a/empty").chmod(0o600)
-    return contents([below, above])
+    return read_folders([below, above])
 
 
-def of(image: Contents, *, reads: bool = True) -> dict[str, str]:
+def of(image: FileReader, *, reads: bool = True) -> dict[str, str]:
     """The cause of each path."""
-    rows = waste.rows(image.content, image if reads else None)
-    return {image.content.merged.paths[row.entry]: row.cause for row in rows}
+    rows = waste.rows(image.stack, image if reads else None)
+    return {image.stack.merged.paths[row.entry]: row.cause for row in rows}
 
 
 class TestFacts:
-    def test_overwritten_files_are_told_apart(self, overwritten: Contents) -> None:
+    def test_overwritten_files_are_told_apart(self, overwritten: FileReader) -> None:
         """Another content, another mode and nothing at all are three causes."""
         assert of(overwritten) == {
             "/a/same": bytes_by_cause.NOTHING,
@@ -52,7 +52,7 @@ class TestFacts:
             "/a/emptied": bytes_by_cause.CONTENT,
         }
 
-    def test_nothing_is_claimed_that_was_not_read(self, overwritten: Contents) -> None:
+    def test_nothing_is_claimed_that_was_not_read(self, overwritten: FileReader) -> None:
         """Where contents are not read, files of the same size are not compared, and called so."""
         found = of(overwritten, reads=False)
         assert {path for path, cause in found.items() if cause == bytes_by_cause.NOT_COMPARED} == {
@@ -62,7 +62,7 @@ class TestFacts:
         }
         assert found["/a/longer"] == bytes_by_cause.CONTENT
 
-    def test_facts_add_up_to_the_waste(self, overwritten: Contents) -> None:
+    def test_facts_add_up_to_the_waste(self, overwritten: FileReader) -> None:
         """Whether contents are read or not, the facts are the image's wasted bytes."""
         for reads in (True, False):
             table = waste.causes(overwritten.image, overwritten if reads else None)
@@ -103,7 +103,7 @@ JUDGED = {
 class TestJudgements:
     def test_each_by_its_place(self, tmp_path: Path) -> None:
         """Indexes, caches, tests, tools and headers are known by where they lie; what may be needed is not judged."""
-        image = contents([layer(tmp_path / "0", {path: f"{path}\n".encode() * 3 for path in JUDGED})])
+        image = read_folders([layer(tmp_path / "0", {path: f"{path}\n".encode() * 3 for path in JUDGED})])
         found = of(image)
         assert {path: found.get(path) for path in JUDGED} == JUDGED
 
@@ -121,7 +121,7 @@ class TestJudgements:
             "/v/site-packages/pip-25.dist-info/RECORD": b"pip/__init__.py,,\n",
             "/v/site-packages/pip/__init__.py": b"5",
         }
-        found = of(contents([layer(tmp_path / "0", files)]))
+        found = of(read_folders([layer(tmp_path / "0", files)]))
         assert {path: found.get(path) for path in files if not path.startswith(info) and "RECORD" not in path} == {
             "/usr/bin/gcc-14": TOOLS,
             "/usr/lib/gcc/x": TOOLS,
@@ -143,7 +143,7 @@ class TestJudgements:
             "/srv/a.pyc": b"shadowed",
             "/srv/alone.pyc": b"a module that ships as bytecode",
         }
-        found = of(contents([layer(tmp_path / "0", files)]))
+        found = of(read_folders([layer(tmp_path / "0", files)]))
         assert set(found) == set(files) - {"/usr/local/bin/python3.13", "/srv/a.py", f"{cached}a.cpython-313.pyc"} - {
             "/srv/alone.pyc"
         }
@@ -154,9 +154,9 @@ class TestJudgements:
         big = os.urandom(1_000_000)
         below = layer(tmp_path / "0", {"/a/lib.py": KB, "/big": big, "/a/tiny.py": b"x"})
         above = layer(tmp_path / "1", {"/b/lib.py": KB, "/other": big, "/b/tiny.py": b"x", "/b/else.py": KB})
-        image = contents([below, above])
-        rows = waste.rows(image.content, image)
-        paths = image.content.merged.paths
+        image = read_folders([below, above])
+        rows = waste.rows(image.stack, image)
+        paths = image.stack.merged.paths
         assert {(paths[row.entry], paths[row.like]) for row in rows if row.like is not None} == {
             ("/b/lib.py", "/a/lib.py"),
             ("/other", "/big"),
@@ -167,25 +167,25 @@ class TestJudgements:
         folder = layer(tmp_path / "0", {"/a/lib.py": KB})
         (folder / "b").mkdir()
         os.link(folder / "a/lib.py", folder / "b/lib.py")
-        assert of(contents([folder])) == {}
+        assert of(read_folders([folder])) == {}
 
 
 class TestSums:
-    def test_no_byte_has_two_causes(self, tmp_path: Path, overwritten: Contents) -> None:
+    def test_no_byte_has_two_causes(self, tmp_path: Path, overwritten: FileReader) -> None:
         """All causes and what is needed add up to what is stored; each inode has one row at most."""
-        judged = contents([layer(tmp_path / "j", {path: path.encode() * 9 for path in JUDGED})])
+        judged = read_folders([layer(tmp_path / "j", {path: path.encode() * 9 for path in JUDGED})])
         for image in (overwritten, judged):
-            rows = waste.rows(image.content, image)
-            sums = waste.totals(image.content, rows)
+            rows = waste.rows(image.stack, image)
+            sums = waste.totals(image.stack, rows)
             assert sum(sums.values()) == image.image.total_bytes
             assert sums["needed"] >= 0
-            inodes = [int(image.content.merged.inodes[row.entry]) for row in rows]
+            inodes = [int(image.stack.merged.inodes[row.entry]) for row in rows]
             assert len(inodes) == len(set(inodes))
             files = waste.files(image.image, image)
-            assert (files["bytes"] <= image.content.merged.sizes.max()).all()
+            assert (files["bytes"] <= image.stack.merged.sizes.max()).all()
             assert files["bytes"].sum() == waste.causes(image.image, image)["bytes"].sum()
 
-    def test_tables_have_the_promised_columns(self, overwritten: Contents) -> None:
+    def test_tables_have_the_promised_columns(self, overwritten: FileReader) -> None:
         """Empty or not, the tables have the same columns and types."""
         table = waste.causes(overwritten.image, overwritten)
         types = {column: str(kind) for column, kind in table.dtypes.items()}
@@ -195,7 +195,7 @@ class TestSums:
         }  # fmt: skip
         assert list(table["cause"].cat.categories) == list(waste.CAUSES)
 
-    def test_the_document_is_plain(self, overwritten: Contents) -> None:
+    def test_the_document_is_plain(self, overwritten: FileReader) -> None:
         """JSON gets the same sums, owners that add up to what is live, and remarks on what is large."""
         said = waste.document(overwritten.image)
         assert sum(cause["bytes"] for cause in said["causes"] if cause["is_fact"]) == overwritten.image.wasted_bytes

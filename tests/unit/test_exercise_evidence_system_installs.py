@@ -9,8 +9,8 @@ import pytest
 from layerlab import dockerfile
 from layerlab.exercise.evidence import system_installs
 from layerlab.exercise.evidence.model import SystemInstall
-from layerlab.xray.provenance.layer_history import Lineage, Step
-from tests.unit.image_folders import contents, layer
+from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
+from tests.unit.image_folders import layer, read_folders
 
 INSTRUCTIONS = ("RUN one", "RUN two", "COPY a /", "RUN three", "RUN four")
 
@@ -21,18 +21,22 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def lineage() -> Lineage:
+def layer_history() -> LayerHistory:
     """A stage on a base of one layer, each of whose instructions makes a layer."""
     (stage,) = dockerfile.parse("\n".join(["FROM base", *INSTRUCTIONS])).stages
-    steps = {number: Step(stage, found.line, found, "/") for number, found in enumerate(stage.instructions) if number}
-    return Lineage((stage,), 1, {}, (), steps)
+    steps = {
+        number: LayerInstruction(stage, found.line, found, "/")
+        for number, found in enumerate(stage.instructions)
+        if number
+    }
+    return LayerHistory((stage,), 1, {}, (), steps)
 
 
 def found(tmp_path: Path, path: str, *databases: str | None) -> tuple[SystemInstall, ...]:
     """What is found in layers that have this database."""
     files = [{"/other": b""} if text is None else {path: text.encode()} for text in databases]
     folders = [layer(tmp_path / str(number), file) for number, file in enumerate(files)]
-    return system_installs.find(contents(folders), lineage())
+    return system_installs.find(read_folders(folders), layer_history())
 
 
 def dpkg(*names: str, status: str = "install ok installed") -> str:
@@ -66,4 +70,4 @@ def test_single_files_add_up(tmp_path: Path) -> None:
     """Where each package has a status file of its own, as in distroless images, a new file is a new package."""
     base = layer(tmp_path / "0", {"/var/lib/dpkg/status.d/libc6": b"Package: libc6\nVersion: 1\n"})
     above = layer(tmp_path / "1", {"/var/lib/dpkg/status.d/gcc": b"Package: gcc\nVersion: 1\n"})
-    assert system_installs.find(contents([base, above]), lineage()) == (SystemInstall("0", 2, ("gcc",)),)
+    assert system_installs.find(read_folders([base, above]), layer_history()) == (SystemInstall("0", 2, ("gcc",)),)

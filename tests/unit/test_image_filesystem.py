@@ -12,8 +12,8 @@ from layerlab.errors import ArchiveError
 from layerlab.image import filesystem
 from layerlab.image import tables as frames
 from layerlab.image.formats.changeset import Budget, scan
-from layerlab.image.index import put_together
 from layerlab.image.layer import KINDS, Layer
+from layerlab.image.stack import stack_layers
 from tests.unit.image_truth import (
     Entry,
     directory,
@@ -34,8 +34,8 @@ def scanned(stack: Sequence[Sequence[Entry]]) -> list[Layer]:
 
 def tables(stack: Sequence[Sequence[Entry]]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The layers, files and waste of an image with these layers."""
-    content = put_together(scanned(stack), {}, [""] * len(stack))
-    return frames.layers(content), frames.files(content), frames.waste(content)
+    image_stack = stack_layers(scanned(stack), {}, [""] * len(stack))
+    return frames.layers(image_stack), frames.files(image_stack), frames.waste(image_stack)
 
 
 def rows(table: pd.DataFrame, *columns: str) -> list[tuple[object, ...]]:

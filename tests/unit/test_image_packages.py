@@ -9,7 +9,7 @@ import pytest
 
 from layerlab.image import packages, tables
 from layerlab.image.formats.changeset import Budget, scan
-from layerlab.image.index import put_together
+from layerlab.image.stack import stack_layers
 from tests.unit.image_truth import Entry, directory, file, link, symlink, tar, whiteout
 
 SITE = "usr/local/lib/python3.13/site-packages"
@@ -40,18 +40,18 @@ class Looked:
         self, *stack: Sequence[Entry], working_directory: str = "", from_context: Sequence[int] = ()
     ) -> None:
         layers = [scan([tar(entries)], Budget())[0] for entries in stack]
-        content = put_together(layers, {"config": {"WorkingDir": working_directory}}, [""] * len(layers))
+        image_stack = stack_layers(layers, {"config": {"WorkingDir": working_directory}}, [""] * len(layers))
         copied = packages.parts(
-            content.merged,
-            content.visible,
-            content.ownership,
+            image_stack.merged,
+            image_stack.visible,
+            image_stack.ownership,
             working_directory=working_directory,
             from_context=from_context,
         )
-        files = tables.files(content)
+        files = tables.files(image_stack)
         self.owner = dict(zip(files["path"], files["owner"], strict=True))
         self.part = dict(zip(files["path"], (packages.PARTS[code] for code in copied), strict=True))
-        self.packages = list(tables.packages(content).itertuples(index=False, name=None))
+        self.packages = list(tables.packages(image_stack).itertuples(index=False, name=None))
 
 
 class TestDpkg:

@@ -11,8 +11,8 @@ import pytest
 
 from layerlab.image import read
 from layerlab.image.store import file_reader as reading
-from layerlab.image.store.file_reader import Contents
-from tests.unit.image_folders import contents, layer
+from layerlab.image.store.file_reader import FileReader
+from tests.unit.image_folders import layer, read_folders
 from tests.unit.image_truth import Entry, directory, link, saved, symlink, tar
 
 
@@ -23,13 +23,13 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Contents:
+def two(tmp_path: Path) -> FileReader:
     """Two layers, of which the upper replaces a file of the lower."""
     below = layer(tmp_path / "below", {"/app/main.py": b"old", "/app/rest": b"rest"})
-    return contents([below, layer(tmp_path / "above", {"/app/main.py": b"new!"})])
+    return read_folders([below, layer(tmp_path / "above", {"/app/main.py": b"new!"})])
 
 
-def test_layers_are_read_one_by_one(two: Contents) -> None:
+def test_layers_are_read_one_by_one(two: FileReader) -> None:
     """The visible file and the hidden one at the same path are both there; what is not there is None."""
     assert two.read(None, "/app/main.py") == b"new!"
     assert two.read(0, "/app/main.py") == b"old"
@@ -39,7 +39,7 @@ def test_layers_are_read_one_by_one(two: Contents) -> None:
     assert [two.read(layer, "/app/rest") for layer in (-1, 2, 99)] == [None] * 3
 
 
-def test_no_more_than_the_limit_is_read(two: Contents) -> None:
+def test_no_more_than_the_limit_is_read(two: FileReader) -> None:
     """A large file is read as far as was asked for."""
     assert two.read(None, "/app/rest", limit=2) == b"re"
     assert reading.LARGEST == 1_000_000
@@ -65,18 +65,18 @@ def test_no_link_leads_out_of_a_layer(tmp_path: Path, swap: Callable[[Path, Path
     """What became a link or a pipe after the layer was looked at is not opened, though its target can be read."""
     secret = layer(tmp_path / "host", {"/secret": b"of the host"}) / "secret"
     root = layer(tmp_path / "layer", {"/app/secret": b"of the layer"})
-    image = contents([root])
+    image = read_folders([root])
     assert image.read(0, "/app/secret") == b"of the layer"
     swap(root, secret)
     assert image.read(0, "/app/secret") is None
-    assert image.digests([image.index(0, "/app/secret") or 0]) == {}
+    assert image.digests([image.entry_at(0, "/app/secret") or 0]) == {}
 
 
 def test_targets_of_links_are_told_but_not_followed(tmp_path: Path) -> None:
     """A symbolic link has a target and no content."""
     root = layer(tmp_path / "layer", {"/file": b"x"})
     (root / "link").symlink_to("/etc/hostname")
-    image = contents([root])
+    image = read_folders([root])
     assert image.target(None, "/link") == "/etc/hostname"
     assert image.read(None, "/link") is None
     assert image.target(None, "/file") is None
@@ -88,18 +88,18 @@ def test_files_below_links_of_an_archive(tmp_path: Path) -> None:
     upper = [symlink("s", "d"), link("t", "s"), Entry("d/./e/../x", content=b"x"), Entry("t/y", content=b"y")]
     path = tmp_path / "image.tar"
     path.write_bytes(saved([tar(lower), tar([*upper, link("z", "t/y")])]))
-    found = reading.of(None, read(None, str(path)))
+    found = reading.for_image(None, read(None, str(path)))
 
     assert [found.read(None, name) for name in ("/usr/bin/tool", "/d/x", "/d/y", "/z")] == [b"tool", b"x", b"y", b"y"]
 
 
-def test_digests_are_remembered(two: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_are_remembered(two: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Digests are true, and the next look at the same layers opens no file."""
-    index = two.index(0, "/app/main.py")
+    index = two.entry_at(0, "/app/main.py")
     assert index is not None
     first = two.digests([index])
     assert first == {index: hashlib.sha256(b"old").hexdigest()}
-    again = contents([Path(folder) for folder in two.directories or ()])
+    again = read_folders([Path(folder) for folder in two.directories or ()])
 
     def refuse(*_: object) -> int:
         raise AssertionError("opened a file")

@@ -23,7 +23,7 @@ from layerlab.engine import Engine
 from layerlab.errors import ArchiveError, EngineError, EngineGone, ImageNotFound
 from layerlab.image.formats import archive, platforms
 from layerlab.image.formats.platforms import Platform
-from layerlab.image.store import overlay, progress, sources
+from layerlab.image.store import overlay, reading_progress, sources
 from layerlab.ui.progress import Step
 from tests.unit.image_truth import (
     Layout,
@@ -453,8 +453,8 @@ class TestPlatforms:
 class TestProgress:
     def test_of_a_long_look(self, with_image: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
         """A look that takes long says what is read and how far it is, and that it is done."""
-        monkeypatch.setattr(progress, "PATIENCE", 0.0)
-        monkeypatch.setattr(progress, "EVERY", 0.0)
+        monkeypatch.setattr(reading_progress, "PATIENCE", 0.0)
+        monkeypatch.setattr(reading_progress, "EVERY", 0.0)
         read_stream = archive.read_stream
 
         def slowly(pieces: Iterator[bytes], **options: Any) -> archive.Contents:
@@ -473,10 +473,10 @@ class TestProgress:
     def test_of_a_long_look_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A look that fails says so."""
         steps: list[Step] = []
-        monkeypatch.setattr(progress, "PATIENCE", 0.0)
+        monkeypatch.setattr(reading_progress, "PATIENCE", 0.0)
 
         def fail() -> None:
-            with progress.watching(steps.append, "read demo") as watch:
+            with reading_progress.watching(steps.append, "read demo") as watch:
                 while not steps:
                     watch.say("still there")
                 raise ZeroDivisionError

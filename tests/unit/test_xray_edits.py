@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import dockerfile
-from layerlab.xray.edits import Change, can_append, edited, joined, neighbours
+from layerlab.xray.edits import InstructionChange, can_append, edited, joined, neighbours
 
 TEXT = """\
 # first
@@ -42,7 +42,7 @@ class TestChanges:
 
     def test_a_command_is_appended(self) -> None:
         """A RUN of several lines gets one more command, once, however often it is asked for."""
-        change = Change(5, "append", "rm -rf /x")
+        change = InstructionChange(5, "append", "rm -rf /x")
         after = edited(dockerfile.parse(TEXT), [change, change])
         assert lines_of(after)["RUN"][1] == "apt-get install -y curl && true && rm -rf /x"
         assert after.replace(" \\\n && rm -rf /x", "") == TEXT
@@ -50,9 +50,9 @@ class TestChanges:
     def test_words_are_replaced_and_flags_given(self) -> None:
         """Only the instruction that a change names is touched."""
         changes = [
-            Change(12, "replace", r"\1 --no-cache-dir", r"(pip install)"),
-            Change(13, "flag", "--chown=1:1"),
-            Change(9, "delete"),
+            InstructionChange(12, "replace", r"\1 --no-cache-dir", r"(pip install)"),
+            InstructionChange(13, "flag", "--chown=1:1"),
+            InstructionChange(9, "delete"),
         ]
         after = lines_of(edited(dockerfile.parse(TEXT), changes))
         assert after["RUN"][3] == "pip install --no-cache-dir flask"
@@ -68,7 +68,7 @@ class TestMerging:
     def test_runs_become_one(self) -> None:
         """The commands stand in their order, in the place of the first; comments stay, and so does the rest."""
         after = edited(
-            dockerfile.parse(TEXT), [Change(10, "append", "true")], [frozenset({4, 5}), frozenset({5, 10})]
+            dockerfile.parse(TEXT), [InstructionChange(10, "append", "true")], [frozenset({4, 5}), frozenset({5, 10})]
         )
         assert lines_of(after)["RUN"] == [
             "apt-get update && apt-get install -y curl && true && rm -rf /var/lib/apt/lists/* && true",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.image.store.file_reader import Contents
-from layerlab.xray.effects import Effect, Model, Rebased
-from tests.unit.image_folders import contents, layer
+from layerlab.image.store.file_reader import FileReader
+from layerlab.xray.effects import Effect, Rebased, StoredBytes
+from tests.unit.image_folders import layer, read_folders
 
 NAMES = [f"/{folder}/{name}" for folder in "ab" for name in "wxyz"]
 
@@ -30,10 +30,10 @@ def layers(folder: Path, seed: int) -> list[dict[str, bytes]]:
     ]
 
 
-def image(folder: Path, files: list[dict[str, bytes]]) -> Contents:
+def image(folder: Path, files: list[dict[str, bytes]]) -> FileReader:
     """An image of these layers."""
     shutil.rmtree(folder, ignore_errors=True)
-    return contents([layer(folder / str(number), each) for number, each in enumerate(files)])
+    return read_folders([layer(folder / str(number), each) for number, each in enumerate(files)])
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -47,7 +47,7 @@ def test_merged_layers_store_what_is_left_of_them(tmp_path: Path, seed: int, spa
         one |= each
     after = image(tmp_path / "after", [*before[:first], one, *before[last + 1 :]])
     looked = image(tmp_path / "before", before)
-    saved = Model(looked.content).saved([Effect(merged=(frozenset(range(first, last + 1)),))])
+    saved = StoredBytes(looked.stack).saved([Effect(merged=(frozenset(range(first, last + 1)),))])
     assert saved == looked.image.total_bytes - after.image.total_bytes
 
 
@@ -56,7 +56,7 @@ def test_edits_together_count_no_byte_twice(tmp_path: Path, seed: int) -> None:
     """Merging, removing and a part of a file's bytes together save what an image changed in all three ways does."""
     before = layers(tmp_path, seed)
     looked = image(tmp_path / "before", before)
-    model = Model(looked.content)
+    model = StoredBytes(looked.stack)
     gone, cut = NAMES[0], NAMES[5]
     one = {path: content for each in before[1:3] for path, content in each.items()}
     changed = [before[0], one, before[3]]
@@ -76,11 +76,11 @@ def test_edits_together_count_no_byte_twice(tmp_path: Path, seed: int) -> None:
 def test_another_base(tmp_path: Path) -> None:
     """What is kept is stored above the other base, and nothing else is."""
     before = [{"/base": bytes(1000)}, {"/venv/a": bytes(10), "/lists": bytes(70)}, {"/app": bytes(3)}]
-    model = Model(image(tmp_path / "before", before).content)
+    model = StoredBytes(image(tmp_path / "before", before).stack)
     effect = Effect(rebased=Rebased(100, model.at(["/venv/a", "/app"])))
     assert model.saved([effect]) == 1083 - 100 - 13
 
 
 def test_nothing_saves_nothing(tmp_path: Path) -> None:
     """Without an edit an image is as large as it is."""
-    assert Model(image(tmp_path / "before", layers(tmp_path, 1)).content).saved([]) == 0
+    assert StoredBytes(image(tmp_path / "before", layers(tmp_path, 1)).stack).saved([]) == 0

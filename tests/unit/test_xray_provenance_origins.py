@@ -8,9 +8,9 @@ import pytest
 
 from layerlab import dockerfile
 from layerlab.image.layer import FILE, SYMLINK
-from layerlab.xray.provenance.layer_history import Lineage, Step
-from layerlab.xray.provenance.origins import Names, Origins, common_suffix, sources
-from tests.unit.image_folders import contents, layer
+from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
+from layerlab.xray.provenance.origins import EntryFinder, FileOrigins, common_suffix, sources
+from tests.unit.image_folders import layer, read_folders
 
 
 @pytest.fixture(autouse=True)
@@ -19,13 +19,13 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> Names:
+def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> EntryFinder:
     """Of a stage that has these files, by path and size, above those of its base."""
     layers = [
         layer(folder / name, {path: bytes(size) for path, size in sizes.items()})
         for name, sizes in (("base", base), ("own", files))
     ]
-    return Names(contents(layers))
+    return EntryFinder(read_folders(layers))
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_what_copy_and_add_bring(tmp_path: Path, instruction: str, path: str, ex
     """Text in the Dockerfile, and what is downloaded, is none of the build context."""
     parsed = dockerfile.parse(f"FROM scratch\n{instruction}\n")
     (stage,) = parsed.stages
-    step = Step(stage, 2, parsed.instructions[-1], "/")
-    made = contents([layer(tmp_path / "own", {path: b"text\n"})])
-    origins = Origins(made, Lineage((stage,), 0, {}, (), {0: step}), parsed, {}, {"conf": b"other\n"})
-    index = made.content.merged.find(path)
+    step = LayerInstruction(stage, 2, parsed.instructions[-1], "/")
+    made = read_folders([layer(tmp_path / "own", {path: b"text\n"})])
+    origins = FileOrigins(made, LayerHistory((stage,), 0, {}, (), {0: step}), parsed, {}, {"conf": b"other\n"})
+    index = made.stack.merged.find(path)
     assert index is not None
     origin = origins.of(index)
     assert (origin.kind, origin.source or "", origin.line) == (*expected, 2)
@@ -121,7 +121,7 @@ def test_links_on_the_way_are_followed(tmp_path: Path) -> None:
     (folder / "usr/lib/libz.so").symlink_to("../../lib/libz.so.1")
     (folder / "absolute").symlink_to("/lib/libz.so")
     (folder / "circle").symlink_to("circle")
-    found = Names(contents([folder]))
+    found = EntryFinder(read_folders([folder]))
     for path in ("/usr/lib/libz.so.1.3", "/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute"):
         assert found.behind(path) == found.at("/usr/lib/libz.so.1.3")
     assert found.behind("/circle") is None

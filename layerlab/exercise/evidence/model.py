@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from layerlab.dockerfile import Dockerfile
 from layerlab.xray.provenance.model import Copy, Origin
-from layerlab.xray.provenance.origins import Origins
+from layerlab.xray.provenance.origins import FileOrigins
 
 __all__ = [
     "Answer",
@@ -139,7 +139,7 @@ class Snapshot:
     links: Callable[[int | None, str], str | None] = lambda _layer, _path: None
     base_image_files: Mapping[str, File] = field(default_factory=dict)
     system_installs: tuple[SystemInstall, ...] = ()
-    traced: Origins | None = field(default=None, repr=False)
+    traced: FileOrigins | None = field(default=None, repr=False)
 
     @cached_property
     def visible(self) -> dict[str, File]:

@@ -15,12 +15,12 @@ from layerlab.engine import Engine
 from layerlab.exercise.evidence import system_installs as installs
 from layerlab.exercise.evidence.model import File, Layer, Snapshot, SystemInstall
 from layerlab.image.filesystem import NEVER, Filesystem
-from layerlab.image.index import Content
 from layerlab.image.layer import KINDS
+from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
 from layerlab.xray.provenance import copies, layer_history
-from layerlab.xray.provenance.layer_history import Lineage
-from layerlab.xray.provenance.origins import Origins
+from layerlab.xray.provenance.layer_history import LayerHistory
+from layerlab.xray.provenance.origins import FileOrigins
 
 
 def take(
@@ -53,25 +53,25 @@ def take(
         EngineGone: the engine stopped answering.
     """
     image = images.read(engine, image_id)
-    content = image.content
-    traced = layer_history.trace(engine, content, dockerfile, stage, labels or {})
-    reader = files.of(engine, image)
-    merged = content.merged
+    stack = image.stack
+    traced = layer_history.trace(engine, stack, dockerfile, stage, labels or {})
+    reader = files.for_image(engine, image)
+    merged = stack.merged
     start = int(merged.starts[traced.base_layers])
     below = np.arange(start)
     visible = merged.gone_by == NEVER
     traced_others = {label: snapshot.traced for label, snapshot in others.items() if snapshot.traced}
-    origins = Origins(reader, traced, dockerfile, traced_others, context or {})
+    origins = FileOrigins(reader, traced, dockerfile, traced_others, context or {})
     shown_by_base = below[(merged.gone_by[:start] == NEVER) | (merged.gone_by[:start] >= traced.base_layers)]
     return Snapshot(
         stage=stage.label,
-        config=content.config.get("config") or {},
+        config=stack.config.get("config") or {},
         base_config=traced.base_config,
         history=traced.history,
-        layers=tuple(_layers(content, traced)),
+        layers=tuple(_layers(stack, traced)),
         files=tuple(_files(merged, np.arange(start, len(merged.paths)))),
         base_files=Files(merged, below[visible[:start]]),
-        total_bytes=sum(content.layer_bytes),
+        total_bytes=sum(stack.layer_bytes),
         copies=copies.find(reader, traced.base_layers) if with_copies else (),
         origins=lambda file: origins.at(file.layer, file.path),
         contents=reader.read,
@@ -153,9 +153,9 @@ def _files(merged: Filesystem, indexes: NDArray[np.int64]) -> Iterator[File]:
     return map(File, paths, kinds, *(column.tolist() for column in columns))
 
 
-def _layers(content: Content, traced: Lineage) -> Iterator[Layer]:
+def _layers(stack: LayerStack, traced: LayerHistory) -> Iterator[Layer]:
     """The layers; what is above the base but tied to no instruction belongs to the stage itself."""
-    for index, (words, size) in enumerate(zip(content.instructions, content.layer_bytes, strict=True)):
+    for index, (words, size) in enumerate(zip(stack.instructions, stack.layer_bytes, strict=True)):
         step = traced.steps.get(index)
         if index < traced.base_layers:
             yield Layer(index, None, None, " ".join(words.split()), size)

@@ -7,8 +7,8 @@ from typing import Final
 
 from layerlab.exercise.evidence.model import SystemInstall
 from layerlab.image.layer import Layer
-from layerlab.image.store.file_reader import Contents
-from layerlab.xray.provenance.layer_history import Lineage
+from layerlab.image.store.file_reader import FileReader
+from layerlab.xray.provenance.layer_history import LayerHistory
 
 LARGEST_DATABASE: Final = 20_000_000
 """Bytes of a package database that are read."""
@@ -18,16 +18,16 @@ _STATUS_D: Final = "/var/lib/dpkg/status.d/"
 _APK: Final = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 
 
-def find(contents: Contents, lineage: Lineage) -> tuple[SystemInstall, ...]:
+def find(reader: FileReader, layer_history: LayerHistory) -> tuple[SystemInstall, ...]:
     """The RUNs above the base after which more packages are installed than before."""
-    layers = contents.content.layers
+    layers = reader.stack.layers
     return (
-        *_grown(list(_dpkg_names(layers)), lineage, "dpkg"),
-        *_grown(_apk_names(contents), lineage, "apk"),
+        *_grown(list(_dpkg_names(layers)), layer_history, "dpkg"),
+        *_grown(_apk_names(reader), layer_history, "apk"),
     )
 
 
-def _grown(names: list[frozenset[str] | None], lineage: Lineage, manager: str) -> Iterator[SystemInstall]:
+def _grown(names: list[frozenset[str] | None], layer_history: LayerHistory, manager: str) -> Iterator[SystemInstall]:
     """Where names are added.
 
     A layer that removes the database changes nothing: what it tells next is compared with what was last known.
@@ -36,7 +36,7 @@ def _grown(names: list[frozenset[str] | None], lineage: Lineage, manager: str) -
     for layer, found in enumerate(names):
         if found is None:
             continue
-        step = lineage.steps.get(layer)
+        step = layer_history.steps.get(layer)
         added = found - known
         if added and step is not None and step.instruction is not None and step.instruction.keyword == "RUN":
             yield SystemInstall(step.stage.label, step.line, tuple(sorted(added)), manager)
@@ -54,19 +54,19 @@ def _dpkg_names(layers: list[Layer]) -> Iterator[frozenset[str] | None]:
         yield one_file | single_files if status or listed else None
 
 
-def _apk_names(contents: Contents) -> list[frozenset[str] | None]:
+def _apk_names(reader: FileReader) -> list[frozenset[str] | None]:
     """The packages of apk's database in each layer."""
-    content = contents.content
+    stack = reader.stack
     indexes = {
         layer: index
-        for layer in range(len(content.layers))
+        for layer in range(len(stack.layers))
         for path in _APK
-        if (index := contents.index(layer, path)) is not None
+        if (index := reader.entry_at(layer, path)) is not None
     }
-    texts = contents.read_all(indexes.values(), LARGEST_DATABASE) if indexes else {}
+    texts = reader.read_all(indexes.values(), LARGEST_DATABASE) if indexes else {}
     return [
         _apk_packages(texts[indexes[layer]]) if indexes.get(layer) in texts else None
-        for layer in range(len(content.layers))
+        for layer in range(len(stack.layers))
     ]
 
 

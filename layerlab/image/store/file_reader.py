@@ -21,8 +21,8 @@ import numpy as np
 from layerlab.engine import Engine
 from layerlab.errors import ArchiveError
 from layerlab.image import Image
-from layerlab.image.index import Content
 from layerlab.image.layer import FILE, SYMLINK
+from layerlab.image.stack import LayerStack
 from layerlab.image.store import cache, exported, sources
 
 LARGEST: Final = 1_000_000
@@ -40,7 +40,7 @@ _Known = TypeVar("_Known", str, int)
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class FileReader:
     """Reads the files of one image.
 
     Entries are named as in `layerlab.image.filesystem.Filesystem`: by layer and path, or by index.
@@ -59,13 +59,13 @@ class Contents:
     _learnt: dict[tuple[str, int], dict[int, Any]] = field(default_factory=dict, repr=False)
 
     @property
-    def content(self) -> Content:
+    def stack(self) -> LayerStack:
         """What the image holds."""
-        return self.image.content
+        return self.image.stack
 
-    def index(self, layer: int | None, path: str) -> int | None:
+    def entry_at(self, layer: int | None, path: str) -> int | None:
         """The index of a layer's entry at this path, or of the visible one (None); None if there is none."""
-        return self.content.index(layer, path)
+        return self.stack.entry_at(layer, path)
 
     def read(self, layer: int | None, path: str, limit: int = LARGEST) -> bytes | None:
         """The first bytes of a regular file; None if there is no such file, or if it cannot be read.
@@ -73,8 +73,8 @@ class Contents:
         Raises:
             EngineGone: the engine stopped answering.
         """
-        index = self.index(layer, path)
-        if index is None or self.content.merged.kinds[index] != FILE:
+        index = self.entry_at(layer, path)
+        if index is None or self.stack.merged.kinds[index] != FILE:
             return None
         if self.directories is not None:
             try:
@@ -82,7 +82,7 @@ class Contents:
                     return file.read(limit)
             except OSError:
                 return None
-        if self.engine is None or self.content.merged.find(path) != index:
+        if self.engine is None or self.stack.merged.find(path) != index:
             return self.read_all([index], limit).get(index) if self.engine is None else None
         return exported.from_container(
             self.engine,
@@ -99,8 +99,8 @@ class Contents:
         Raises:
             EngineGone: the engine stopped answering.
         """
-        index = self.index(layer, path)
-        if index is None or self.content.merged.kinds[index] != SYMLINK:
+        index = self.entry_at(layer, path)
+        if index is None or self.stack.merged.kinds[index] != SYMLINK:
             return None
         if self.directories is not None:
             try:
@@ -108,7 +108,7 @@ class Contents:
                     return os.readlink(name, dir_fd=folder)
             except OSError:
                 return None
-        if self.engine is None or self.content.merged.find(path) != index:
+        if self.engine is None or self.stack.merged.find(path) != index:
             return None
         return exported.from_container(
             self.engine, self.image.id, path, lambda member, _: member.link if member.kind == "2" else None
@@ -143,7 +143,7 @@ class Contents:
         self, what: str, indexes: Iterable[int], compute: Callable[[list[int]], dict[int, _Known]]
     ) -> dict[int, _Known]:
         """What is known about files, or is computed and remembered."""
-        merged = self.content.merged
+        merged = self.stack.merged
         wanted: dict[int, list[int]] = {}
         for index in indexes:
             wanted.setdefault(int(merged.layers[index]), []).append(index)
@@ -185,7 +185,7 @@ class Contents:
 
     def _key(self, what: str, layer: int) -> str:
         """Of what is kept about a layer: where it lies, as `sources` names it, or the digest of what was read."""
-        diff_id = self.content.diff_ids[layer]
+        diff_id = self.stack.diff_ids[layer]
         if self.directories is None:
             return cache.key(what, diff_id)
         path = self.directories[layer]
@@ -203,7 +203,7 @@ class Contents:
         return self._learnt[what, layer]
 
     def _remember(self, what: str, new: Mapping[int, str] | Mapping[int, int]) -> None:
-        merged = self.content.merged
+        merged = self.stack.merged
         changed = set()
         for index, value in new.items():
             layer = int(merged.layers[index])
@@ -243,8 +243,8 @@ class Contents:
         Raises:
             OSError: there is none.
         """
-        folder, _, name = self.content.merged.paths[index].rpartition("/")
-        at = self._open_folder(int(self.content.merged.layers[index]), folder)
+        folder, _, name = self.stack.merged.paths[index].rpartition("/")
+        at = self._open_folder(int(self.stack.merged.layers[index]), folder)
         try:
             yield at, name
         finally:
@@ -263,7 +263,7 @@ class Contents:
         self, indexes: Iterable[int], use: Callable[[IO[bytes], int], _Found], buffering: int = -1
     ) -> dict[int, _Found]:
         """What `use` makes of these files and their sizes."""
-        merged = self.content.merged
+        merged = self.stack.merged
         by_folder: dict[tuple[int, str], list[int]] = {}
         for index in indexes:
             by_folder.setdefault((int(merged.layers[index]), merged.paths[index].rpartition("/")[0]), []).append(
@@ -301,18 +301,18 @@ class Contents:
 
     def _names(self, indexes: Iterable[int]) -> dict[str, dict[str, int]]:
         """By layer digest, all names of these files' inodes: an archive stores the data with any one of them."""
-        merged = self.content.merged
+        merged = self.stack.merged
         names: dict[str, dict[str, int]] = {}
         for index in indexes:
             layer = int(merged.layers[index])
             start, end = (int(merged.starts[number]) for number in (layer, layer + 1))
-            of_inode = names.setdefault(self.content.diff_ids[layer], {})
+            of_inode = names.setdefault(self.stack.diff_ids[layer], {})
             for other in np.flatnonzero(merged.inodes[start:end] == merged.inodes[index]):
                 of_inode[merged.paths[start + int(other)]] = index
         return names
 
 
-def of(engine: Engine | None, image: Image) -> Contents:
+def for_image(engine: Engine | None, image: Image) -> FileReader:
     """The files of an image that this engine has, or that was read from a file.
 
     Raises:
@@ -320,12 +320,12 @@ def of(engine: Engine | None, image: Image) -> Contents:
         EngineGone: the engine stopped answering.
     """
     if sources.is_file(image.name):
-        return Contents(None, image, None, Path(image.name))
+        return FileReader(None, image, None, Path(image.name))
     if engine is None:
-        return Contents(None, image, None)
+        return FileReader(None, image, None)
     found = sources.directories(engine, image.id)
-    usable = found is not None and len(found) == len(image.content.layers)
-    return Contents(engine, image, tuple(found) if found is not None and usable else None)
+    usable = found is not None and len(found) == len(image.stack.layers)
+    return FileReader(engine, image, tuple(found) if found is not None and usable else None)
 
 
 def _open_file(folder: int, name: str) -> int:

@@ -22,7 +22,7 @@ from layerlab.image.formats import archive, platforms
 from layerlab.image.formats.platforms import Platform, described
 from layerlab.image.layer import Layer
 from layerlab.image.store import cache, overlay
-from layerlab.image.store.progress import Watch, watching
+from layerlab.image.store.reading_progress import Watch, watching
 from layerlab.ui.progress import Report, silent
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")

@@ -71,10 +71,10 @@ def document(
         name: What the Dockerfile is called.
         most: How many entries to send; beyond it, small files are put together.
     """
-    content = image.content
-    known = dockerfile if content.origins else None
+    stack = image.stack
+    known = dockerfile if stack.origins else None
     found = origins(image, known)
-    paths, columns = thinned(*directories_once(content.merged.paths, _columns(image, found)), most)
+    paths, columns = thinned(*directories_once(stack.merged.paths, _columns(image, found)), most)
     return {
         "format": FORMAT,
         "name": _shown(image.name),
@@ -83,10 +83,10 @@ def document(
         "live": image.live_bytes,
         "layers": [
             {"instruction": _shown(text), "row": row, "bytes": size}
-            for text, row, size in zip(content.instructions, found.layer_rows, content.layer_bytes, strict=True)
+            for text, row, size in zip(stack.instructions, found.layer_rows, stack.layer_bytes, strict=True)
         ],
         "source": {"name": _shown(name) if known else "", "rows": found.rows},
-        "owners": [*(_shown(package.owner) for package in content.ownership.packages), _NOBODY],
+        "owners": [*(_shown(package.owner) for package in stack.ownership.packages), _NOBODY],
         "parts": list(PARTS),
         "stages": [_shown(stage) for stage in found.stages],
         "causes": list(CAUSES),
@@ -109,13 +109,13 @@ def _look(look: Any) -> list[str]:
 
 def _columns(image: Image, found: Origins) -> Columns:
     """What is said of each entry of the merged filesystem."""
-    content = image.content
-    merged, visible = content.merged, content.visible
+    stack = image.stack
+    merged, visible = stack.merged, stack.visible
     count = len(merged.paths)
-    nobody = len(content.ownership.packages)
+    nobody = len(stack.ownership.packages)
     owners, parts = np.full(count, nobody, np.int64), np.full(count, -1, np.int64)
-    owners[visible] = np.where(content.ownership.owners < 0, nobody, content.ownership.owners)
-    parts[visible] = content.parts
+    owners[visible] = np.where(stack.ownership.owners < 0, nobody, stack.ownership.owners)
+    parts[visible] = stack.parts
     # What is gone belongs to whom the path belongs to now; parts of what left no path are not known.
     gone = np.flatnonzero((merged.gone_by != NEVER) & (merged.kinds != DIRECTORY))
     at = np.array([merged.visible[merged.paths[index]] for index in gone.tolist()], dtype=np.int64)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
 from layerlab.image import history as histories
-from layerlab.image.index import Content
+from layerlab.image.stack import LayerStack
 from layerlab.ui.text import printable, shown
 
 NONE: Final = -1
@@ -52,26 +52,26 @@ def origins(image: Image, dockerfile: Dockerfile | None) -> Origins:
         image: The image.
         dockerfile: What it was built from; None if that is not known: then its history stands beside the tree.
     """
-    content = image.content
-    rows, layer_rows = _rows(content, dockerfile)
-    stages, layer_stages = _stages(content, dockerfile)
-    entry_rows = np.array([*layer_rows, NONE], dtype=np.int64)[content.merged.layers]
-    entry_stages = np.array([*layer_stages, NONE], dtype=np.int64)[content.merged.layers]
+    stack = image.stack
+    rows, layer_rows = _rows(stack, dockerfile)
+    stages, layer_stages = _stages(stack, dockerfile)
+    entry_rows = np.array([*layer_rows, NONE], dtype=np.int64)[stack.merged.layers]
+    entry_stages = np.array([*layer_stages, NONE], dtype=np.int64)[stack.merged.layers]
     known = image.files.columns
     if dockerfile is not None and "line" in known:
         lines = image.files["line"].astype("Int64").fillna(0).to_numpy(dtype=np.int64, na_value=0)
         told = (lines > 0) & (lines <= len(rows))
-        entry_rows[content.visible[told]] = lines[told] - 1
+        entry_rows[stack.visible[told]] = lines[told] - 1
     if "stage" in known:
         told_stages = image.files["stage"].tolist()
         if dockerfile is not None:
-            rows_of = entry_rows[content.visible].tolist()
+            rows_of = entry_rows[stack.visible].tolist()
             told_stages = [_in_words(dockerfile, *told) for told in zip(told_stages, rows_of, strict=True)]
-        _take_texts(told_stages, content, stages, entry_stages)
+        _take_texts(told_stages, stack, stages, entry_stages)
     judgements: list[str] = []
     entry_judgements = np.full(len(entry_rows), NONE, dtype=np.int64)
     if "cause" in known:
-        _take_texts(image.files["cause"].tolist(), content, judgements, entry_judgements)
+        _take_texts(image.files["cause"].tolist(), stack, judgements, entry_judgements)
     return Origins(rows, layer_rows, stages, judgements, entry_rows, entry_stages, entry_judgements)
 
 
@@ -83,33 +83,33 @@ def _in_words(dockerfile: Dockerfile, stage: object, row: int) -> object:
     return f"base image {found.base}" if row == found.line - 1 else _name(dockerfile, found)
 
 
-def _take_texts(column: Sequence[object], content: Content, names: list[str], codes: NDArray[np.int64]) -> None:
+def _take_texts(column: Sequence[object], stack: LayerStack, names: list[str], codes: NDArray[np.int64]) -> None:
     """Let a column of the table of files say something of the visible entries; new names go to the end of `names`."""
-    for entry, value in zip(content.visible.tolist(), column, strict=True):
+    for entry, value in zip(stack.visible.tolist(), column, strict=True):
         if isinstance(value, str) and value:
             if value not in names:
                 names.append(value)
             codes[entry] = names.index(value)
 
 
-def _rows(content: Content, dockerfile: Dockerfile | None) -> tuple[list[dict[str, Any]], list[int]]:
-    return _history(content) if dockerfile is None else _lines(content, dockerfile)
+def _rows(stack: LayerStack, dockerfile: Dockerfile | None) -> tuple[list[dict[str, Any]], list[int]]:
+    return _history(stack) if dockerfile is None else _lines(stack, dockerfile)
 
 
-def _history(content: Content) -> tuple[list[dict[str, Any]], list[int]]:
+def _history(stack: LayerStack) -> tuple[list[dict[str, Any]], list[int]]:
     """A row per entry of the history, also for those that made no layer."""
-    entries = histories.entries(content.config, len(content.layers))
+    entries = histories.entries(stack.config, len(stack.layers))
     told: Sequence[tuple[str, int | None]] = [(histories.instruction(one.raw), one.layer) for one in entries]
     if not told:
-        told = [(f"layer {index}", index) for index in range(len(content.layers))]
+        told = [(f"layer {index}", index) for index in range(len(stack.layers))]
     rows = [
         {"number": layer, "text": printable(shown(said)), "first": place} for place, (said, layer) in enumerate(told)
     ]
     place_of = {layer: place for place, (_, layer) in enumerate(told) if layer is not None}
-    return rows, [place_of.get(index, NONE) for index in range(len(content.layers))]
+    return rows, [place_of.get(index, NONE) for index in range(len(stack.layers))]
 
 
-def _lines(content: Content, dockerfile: Dockerfile) -> tuple[list[dict[str, Any]], list[int]]:
+def _lines(stack: LayerStack, dockerfile: Dockerfile) -> tuple[list[dict[str, Any]], list[int]]:
     """A row per line of the Dockerfile. What lies below all that it made came with the FROM."""
     lines = [printable(line.expandtabs(4)) for line in dockerfile.text.removesuffix("\n").split("\n")]
     first = list(range(len(lines)))
@@ -118,20 +118,20 @@ def _lines(content: Content, dockerfile: Dockerfile) -> tuple[list[dict[str, Any
             first[line - 1] = instruction.line - 1
     rows = [{"number": place + 1, "text": said, "first": first[place]} for place, said in enumerate(lines)]
     base = _chain(dockerfile)[0].line - 1
-    lowest = min(content.origins, default=0)
+    lowest = min(stack.origins, default=0)
     found = []
-    for index in range(len(content.layers)):
-        if index in content.origins:
-            found.append(content.origins[index].line - 1)
+    for index in range(len(stack.layers)):
+        if index in stack.origins:
+            found.append(stack.origins[index].line - 1)
         else:
-            found.append(base if content.origins and index < lowest else NONE)
+            found.append(base if stack.origins and index < lowest else NONE)
     return rows, found
 
 
-def _stages(content: Content, dockerfile: Dockerfile | None) -> tuple[list[str], list[int]]:
+def _stages(stack: LayerStack, dockerfile: Dockerfile | None) -> tuple[list[str], list[int]]:
     """The stages, as far as a layer's instruction tells: the base, what a COPY takes from, or the stage itself."""
-    if dockerfile is None or not content.origins:
-        return [], [NONE] * len(content.layers)
+    if dockerfile is None or not stack.origins:
+        return [], [NONE] * len(stack.layers)
     names: list[str] = []
 
     def number(name: str) -> int:
@@ -140,10 +140,10 @@ def _stages(content: Content, dockerfile: Dockerfile | None) -> tuple[list[str],
         return names.index(name)
 
     base = number(f"base image {_chain(dockerfile)[0].base}")
-    lowest = min(content.origins)
+    lowest = min(stack.origins)
     found = []
-    for index in range(len(content.layers)):
-        instruction = content.origins.get(index)
+    for index in range(len(stack.layers)):
+        instruction = stack.origins.get(index)
         if instruction is None or instruction.stage is None:
             found.append(base if index < lowest else NONE)
         elif source := instruction.flag("from"):

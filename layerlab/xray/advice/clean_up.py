@@ -13,7 +13,7 @@ from layerlab.image.dpkg import Installed, installed, only_recommended
 from layerlab.image.layer import FILE
 from layerlab.ui.units import first_few, how_large
 from layerlab.xray.advice.model import Advice, Edit, View
-from layerlab.xray.edits import Change, can_append, neighbours
+from layerlab.xray.edits import InstructionChange, can_append, neighbours
 from layerlab.xray.effects import Effect
 from layerlab.xray.waste.bytes_by_cause import SYMBOLS
 from layerlab.xray.waste.rules import CACHES, TESTS
@@ -45,10 +45,10 @@ def apt_lists(view: View) -> list[Advice]:
         users = [each for each in _apt_users(view, run) if each.line >= line]
         group = next((g for g in neighbours(view.trace.dockerfile, run.stage) if run in g), [])
         effect = Effect(removed=view.model.inodes(entries))
-        size = sum(int(view.content.merged.sizes[entry]) for entry in entries)
+        size = sum(int(view.stack.merged.sizes[entry]) for entry in entries)
         why = f"line {line} fetches the package index, {how_large(size)}, and nothing needs it when all is installed"
         last = users[-1] if users else run
-        append = Change(last.line, "append", f"rm -rf {_LISTS}*")
+        append = InstructionChange(last.line, "append", f"rm -rf {_LISTS}*")
         if last == run:
             edit = Edit(changes=(append,)) if can_append(view.trace.dockerfile, run) else None
             title = f"add `rm -rf {_LISTS}*` to line {line}"
@@ -85,13 +85,13 @@ def installers_caches(view: View) -> list[Advice]:
             run = _run(view, line)
             if run is None:
                 continue
-            paths = [view.content.merged.paths[entry] for entry in entries]
+            paths = [view.stack.merged.paths[entry] for entry in entries]
             effect = Effect(removed=view.model.at(paths))
             why = f"line {line} keeps a {detail.removesuffix('s')}, and nothing is installed from it in a container"
             edit: Edit | None
             if detail == "pip cache" and re.search(_PIP, run.text) and not run.is_json:
                 title = f"give pip `--no-cache-dir` on line {line}"
-                edit = Edit(changes=(Change(line, "replace", r"\1\2 install --no-cache-dir", _PIP),))
+                edit = Edit(changes=(InstructionChange(line, "replace", r"\1\2 install --no-cache-dir", _PIP),))
             else:
                 roots = sorted({match[1] for entry in entries if (match := _CACHE.match(view.source(entry)))})
                 if not roots:
@@ -132,7 +132,7 @@ def debug_symbols(view: View) -> list[Advice]:
         roots = _roots(view, in_site)
         if run is None or not roots:
             continue
-        merged = view.content.merged
+        merged = view.stack.merged
         by_path = {merged.paths[entry]: sizes[entry] for entry in in_site}
         reduced = {
             int(merged.inodes[index]): by_path[merged.paths[index]]
@@ -175,7 +175,7 @@ def recommended_packages(view: View) -> list[Advice]:
             f"give apt-get `--no-install-recommends` on line {line}",
             f"nothing that line {line} names depends on {shown}",
             line,
-            Edit(changes=(Change(line, "replace", r"\1\2 install --no-install-recommends", _APT),)),
+            Edit(changes=(InstructionChange(line, "replace", r"\1\2 install --no-install-recommends", _APT),)),
             Effect(removed=view.model.inodes(entries)),
         )
     return found
@@ -184,7 +184,7 @@ def recommended_packages(view: View) -> list[Advice]:
 def _appending(view: View, run: Instruction, command: str) -> Edit | None:
     if view.trace is None or not can_append(view.trace.dockerfile, run):
         return None
-    return Edit(changes=(Change(run.line, "append", command),))
+    return Edit(changes=(InstructionChange(run.line, "append", command),))
 
 
 def _left_by_line(view: View, detail: str) -> dict[int, list[int]]:
@@ -211,8 +211,8 @@ def _made_by_line(view: View, cause: str, detail: str) -> dict[int, list[int]]:
 def _below(view: View, line: int, pattern: re.Pattern[str]) -> list[str]:
     """The paths of what a line has made and whose place in its stage matches."""
     found = []
-    for index in view.content.visible.tolist():
-        path = view.content.merged.paths[index]
+    for index in view.stack.visible.tolist():
+        path = view.stack.merged.paths[index]
         if "/tests/" in path and view.origin(index).line == line and pattern.match(view.source(index)):
             found.append(path)
     return found
@@ -255,7 +255,7 @@ def _shown_in(view: View, run: Instruction, path: str) -> bool:
         return False
     label = view.trace.dockerfile.stages[run.stage].label
     origins = view.trace.built.get(label) or view.trace.origins
-    return origins.contents.content.merged.find(path) is not None
+    return origins.reader.stack.merged.find(path) is not None
 
 
 def _databases(view: View, layer: int) -> tuple[dict[str, Installed], dict[str, Installed]]:
@@ -263,11 +263,11 @@ def _databases(view: View, layer: int) -> tuple[dict[str, Installed], dict[str, 
     indexes = [
         index
         for number in range(layer + 1)
-        if (index := view.content.index(number, _STATUS)) is not None and view.content.merged.kinds[index] == FILE
+        if (index := view.stack.entry_at(number, _STATUS)) is not None and view.stack.merged.kinds[index] == FILE
     ][-2:]
-    if len(indexes) < 2 or view.content.merged.layers[indexes[1]] != layer:
+    if len(indexes) < 2 or view.stack.merged.layers[indexes[1]] != layer:
         return {}, {}
-    texts = view.contents.read_all(indexes, _LARGEST_STATUS)
+    texts = view.reader.read_all(indexes, _LARGEST_STATUS)
     if len(texts) < 2:
         return {}, {}
     return installed(texts[indexes[0]]), installed(texts[indexes[1]])
@@ -275,13 +275,13 @@ def _databases(view: View, layer: int) -> tuple[dict[str, Installed], dict[str, 
 
 def _of_packages(view: View, layer: int, names: set[str]) -> list[int]:
     """The files of packages in a layer, and what dpkg keeps about them."""
-    content = view.content
-    paths = [path for claim in content.layers[layer].claims if claim.name in names for path in claim.paths]
+    stack = view.stack
+    paths = [path for claim in stack.layers[layer].claims if claim.name in names for path in claim.paths]
     paths += [f"/usr{path}" for path in paths if path.startswith(_MERGED)]
-    entries = {content.index(layer, path) for path in paths} - {None}
-    start, end = int(content.merged.starts[layer]), int(content.merged.starts[layer + 1])
+    entries = {stack.entry_at(layer, path) for path in paths} - {None}
+    start, end = int(stack.merged.starts[layer]), int(stack.merged.starts[layer + 1])
     for index in range(start, end):
-        path = content.merged.paths[index]
+        path = stack.merged.paths[index]
         if path.startswith(_INFO) and re.split(r"[:.](?=[a-z0-9]+(?:[.]|$))", path.removeprefix(_INFO))[0] in names:
             entries.add(index)
-    return [entry for entry in entries if entry is not None and content.merged.kinds[entry] == FILE]
+    return [entry for entry in entries if entry is not None and stack.merged.kinds[entry] == FILE]

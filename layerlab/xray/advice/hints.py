@@ -14,8 +14,8 @@ from layerlab.xray.waste.rules import BYTECODE, HEADERS, TOOLS
 def copied_twice(view: View) -> list[Advice]:
     """Layers that store what another layer has already, at other paths."""
     groups: dict[tuple[int, int], list[int]] = {}
-    merged = view.content.merged
-    base = view.trace.origins.lineage.base_layers if view.trace else 0
+    merged = view.stack.merged
+    base = view.trace.origins.layer_history.base_layers if view.trace else 0
     for row in view.rows:
         if row.cause == SAME and row.like is not None and row.layer >= base:
             groups.setdefault((row.layer, int(merged.layers[row.like])), []).append(row.entry)
@@ -47,7 +47,7 @@ def copied_twice(view: View) -> list[Advice]:
 def tools_that_ship(view: View) -> list[Advice]:
     """Build tools and headers that were installed above the base."""
     found: list[Advice] = []
-    base = view.trace.origins.lineage.base_layers if view.trace else 0
+    base = view.trace.origins.layer_history.base_layers if view.trace else 0
     by_layer: dict[int, list[tuple[int, str]]] = {}
     for row in view.rows:
         if row.cause in {TOOLS, HEADERS} and row.layer >= base:
@@ -56,7 +56,7 @@ def tools_that_ship(view: View) -> list[Advice]:
         instruction = view.instructions.get(layer)
         sizes: dict[str, int] = {}
         for entry, detail in entries:
-            sizes[detail] = sizes.get(detail, 0) + int(view.content.merged.sizes[entry])
+            sizes[detail] = sizes.get(detail, 0) + int(view.stack.merged.sizes[entry])
         largest = sorted(sizes, key=lambda detail: -sizes[detail])[:3]
         found += view.advise(
             f"leave what only builds need out of {_place(view, layer)}: build in another stage, and copy the result",
@@ -70,7 +70,7 @@ def tools_that_ship(view: View) -> list[Advice]:
 
 def unused_bytecode(view: View) -> list[Advice]:
     """Bytecode that nothing reads."""
-    base = view.trace.origins.lineage.base_layers if view.trace else 0
+    base = view.trace.origins.layer_history.base_layers if view.trace else 0
     entries = [row.entry for row in view.rows if row.cause == BYTECODE and row.layer >= base]
     reasons = sorted({row.detail for row in view.rows if row.cause == BYTECODE})
     effect = Effect(removed=view.model.inodes(entries))
@@ -97,10 +97,10 @@ def left_in_layers(view: View) -> list[Advice]:
     """What can be said without a Dockerfile: by layer, what was stored in vain."""
     if view.trace is not None:
         return []
-    by_place = waste.grouped(view.content, view.rows)
+    by_place = waste.grouped(view.stack, view.rows)
     return [
         Advice(remark.title, remark.why, remark.line, remark.bytes)
-        for remark in waste.remarks(view.content, by_place)
+        for remark in waste.remarks(view.stack, by_place)
         if remark.cause.is_fact or remark.cause.cause not in {TOOLS, HEADERS, SAME, BYTECODE}
     ]
 
@@ -109,5 +109,5 @@ def _place(view: View, layer: int) -> str:
     instruction = view.instructions.get(layer)
     if instruction is not None:
         return f"line {instruction.line}"
-    words = " ".join(view.content.instructions[layer].split())
+    words = " ".join(view.stack.instructions[layer].split())
     return f"layer {layer} ({words[:50]}{'…' * (len(words) > 50)})"

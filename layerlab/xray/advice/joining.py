@@ -10,9 +10,9 @@ from layerlab.dockerfile.shell import commands
 from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.ui.units import how_large, listed
 from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View
-from layerlab.xray.edits import Change, neighbours
+from layerlab.xray.edits import InstructionChange, neighbours
 from layerlab.xray.effects import Effect
-from layerlab.xray.waste.bytes_by_cause import METADATA, NOTHING, Row
+from layerlab.xray.waste.bytes_by_cause import METADATA, NOTHING, Needless
 
 _OWNING: Final = frozenset({"chown", "chmod", "chgrp"})
 _USUAL: Final = 0o755  # the mode of a folder that nobody has said anything about
@@ -24,7 +24,7 @@ def merge_runs(view: View) -> list[Advice]:
         return []
     stored = _stored_and_gone(view)
     found = []
-    for stage in view.trace.origins.lineage.stages:
+    for stage in view.trace.origins.layer_history.stages:
         for group in neighbours(view.trace.dockerfile, stage.index):
             lines = [each.line for each in group if each.line in view.by_line]
             layers = [view.by_line[line] for line in lines]
@@ -40,7 +40,7 @@ def merge_runs(view: View) -> list[Advice]:
     return found
 
 
-def _one_run(view: View, span: list[tuple[int, int]], inside: list[list[Row]]) -> list[Advice]:
+def _one_run(view: View, span: list[tuple[int, int]], inside: list[list[Needless]]) -> list[Advice]:
     lines = [line for line, _ in span]
     effect = Effect(merged=(frozenset(layer for _, layer in span),))
     largest = max(inside, key=lambda rows: sum(row.bytes for row in rows))
@@ -60,7 +60,7 @@ def copy_with_owner(view: View) -> list[Advice]:
     if view.trace is None:
         return []
     found: list[Advice] = []
-    by_run: dict[int, list[Row]] = {}
+    by_run: dict[int, list[Needless]] = {}
     for row in view.rows:
         if row.cause == METADATA and row.by_layer is not None and _keyword(view, row.layer) in {"COPY", "ADD"}:
             by_run.setdefault(row.by_layer, []).append(row)
@@ -71,18 +71,18 @@ def copy_with_owner(view: View) -> list[Advice]:
     return found
 
 
-def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> list[Advice]:
-    merged = view.content.merged
-    changes: list[Change] = []
+def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Needless]) -> list[Advice]:
+    merged = view.stack.merged
+    changes: list[InstructionChange] = []
     again: list[int] = []
     copies = sorted({row.layer for row in rows})
     kinds = set()
     is_all = True
     for stored in copies:
-        entries = [view.content.index(layer, merged.paths[row.entry]) for row in rows if row.layer == stored]
+        entries = [view.stack.entry_at(layer, merged.paths[row.entry]) for row in rows if row.layer == stored]
         new = [entry for entry in entries if entry is not None]
         rows_of = [row.entry for row in rows if row.layer == stored]
-        of_layer = view.content.layers[stored]
+        of_layer = view.stack.layers[stored]
         if len(set(rows_of)) != len(set(of_layer.inodes[of_layer.kinds == FILE].tolist())):
             is_all = False
             continue  # not all that COPY has brought
@@ -92,7 +92,7 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
             is_all = False
             continue
         kinds |= {flag.partition("=")[0] for flag in flags}
-        changes += [Change(copy.line, "flag", flag) for flag in flags]
+        changes += [InstructionChange(copy.line, "flag", flag) for flag in flags]
         again += new
     if not changes:
         return []
@@ -110,11 +110,11 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Row]) -> li
 
 def _changes_more(view: View, run: Instruction, layer: int, copies: set[int]) -> bool:
     """Whether a RUN gives owner or mode to more than what these COPYs have brought and the folders that it names."""
-    merged = view.content.merged
+    merged = view.stack.merged
     named = {word.rstrip("/") for command in _owning(view, run) for word in command.words[1:]}
     for index in range(int(merged.starts[layer]), int(merged.starts[layer + 1])):
         path, is_folder = merged.paths[index], merged.kinds[index] == DIRECTORY
-        before = (view.content.index(number, path) for number in reversed(range(layer)))
+        before = (view.stack.entry_at(number, path) for number in reversed(range(layer)))
         lower = next((found for found in before if found is not None), None)
         if lower is None:  # the RUN has made it
             is_usual = not is_folder or merged.modes[index] & 0o7777 == _USUAL
@@ -136,7 +136,7 @@ def _owning(view: View, run: Instruction) -> list[commands.Command]:
 
 def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:
     """The flags of COPY that give files what a RUN gave them afterwards; None if no one flag gives it to all."""
-    merged = view.content.merged
+    merged = view.stack.merged
     flags = []
     if any(
         merged.uids[a] != merged.uids[b] or merged.gids[a] != merged.gids[b] for a, b in zip(old, new, strict=False)
@@ -154,7 +154,7 @@ def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:
     return flags or None
 
 
-def _without_recursion(view: View, run: Instruction, kinds: set[str]) -> list[Change]:
+def _without_recursion(view: View, run: Instruction, kinds: set[str]) -> list[InstructionChange]:
     """What makes a RUN change only the folders that it names, so that it stores no file again."""
     names = {kind.removeprefix("--") for kind in kinds}
     recursive = _owning(view, run)
@@ -162,13 +162,13 @@ def _without_recursion(view: View, run: Instruction, kinds: set[str]) -> list[Ch
     if run.is_json or run.heredocs or not tools <= names:
         return []
     flag = r"(?:-R|--recursive)"
-    changes = [Change(run.line, "replace", r"\1", rf"(\b{tool})\s+{flag}(?=\s)") for tool in sorted(tools)]
+    changes = [InstructionChange(run.line, "replace", r"\1", rf"(\b{tool})\s+{flag}(?=\s)") for tool in sorted(tools)]
     return changes if all({"-R", "--recursive"} & set(command.words[:2]) for command in recursive) else []
 
 
-def _stored_and_gone(view: View) -> dict[tuple[int, int], list[Row]]:
+def _stored_and_gone(view: View) -> dict[tuple[int, int], list[Needless]]:
     """Facts by the layer that stores and the layer that takes away."""
-    found: dict[tuple[int, int], list[Row]] = {}
+    found: dict[tuple[int, int], list[Needless]] = {}
     for row in view.rows:
         if row.by_layer is not None:
             found.setdefault((row.layer, row.by_layer), []).append(row)

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.image import Image
-from layerlab.image.index import Content
-from layerlab.image.store.file_reader import Contents
-from layerlab.xray.edits import Change, edited
-from layerlab.xray.effects import Effect, Model
+from layerlab.image.stack import LayerStack
+from layerlab.image.store.file_reader import FileReader
+from layerlab.xray.edits import InstructionChange, edited
+from layerlab.xray.effects import Effect, StoredBytes
 from layerlab.xray.provenance.model import Origin
 from layerlab.xray.tracing import Trace
-from layerlab.xray.waste.bytes_by_cause import Row
+from layerlab.xray.waste.bytes_by_cause import Needless
 
 SMALLEST: Final = 100_000
 """Bytes that are worth an edit."""
@@ -31,7 +31,7 @@ class Edit:
         ignored: Lines that are added to ``.dockerignore``.
     """
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[InstructionChange, ...] = ()
     merges: tuple[frozenset[int], ...] = ()
     after: str = ""
     ignored: tuple[str, ...] = ()
@@ -83,32 +83,32 @@ class View:
 
     Attributes:
         image: The image.
-        contents: Its files' bytes.
+        reader: Its files' bytes.
         rows: What it could do without (`layerlab.xray.waste`).
         trace: Its stages; None if nobody knows its Dockerfile.
     """
 
     image: Image
-    contents: Contents
-    rows: list[Row]
+    reader: FileReader
+    rows: list[Needless]
     trace: Trace | None = None
 
     @property
-    def content(self) -> Content:
+    def stack(self) -> LayerStack:
         """What it holds."""
-        return self.image.content
+        return self.image.stack
 
     @cached_property
-    def model(self) -> Model:
+    def model(self) -> StoredBytes:
         """Its stored bytes."""
-        return Model(self.content)
+        return StoredBytes(self.stack)
 
     @cached_property
     def instructions(self) -> dict[int, Instruction]:
         """What made its layers, where it is known; what a base asks for by ONBUILD is on the line of its FROM."""
         if self.trace is None:
-            return self.content.origins
-        steps = self.trace.origins.lineage.steps
+            return self.stack.origins
+        steps = self.trace.origins.layer_history.steps
         return {
             layer: replace(step.instruction, line=step.line)
             for layer, step in steps.items()
@@ -130,11 +130,11 @@ class View:
         """The path of a file in the image of the stage in which it was at first."""
         origin = self.origin(entry)
         if self.trace is None or origin.entry is None:
-            return self.content.merged.paths[entry]
+            return self.stack.merged.paths[entry]
         at = self.trace.origins
         for label in origin.through:
             at = at.others[label]
-        return at.contents.content.merged.paths[origin.entry]
+        return at.reader.stack.merged.paths[origin.entry]
 
     def advise(
         self, title: str, why: str, line: int | None, edit: Edit | None, effect: Effect, *, smallest: int = SMALLEST

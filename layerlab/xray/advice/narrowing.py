@@ -78,10 +78,10 @@ def _forces(view: View, layer: int) -> bool:
 
 def _not_needed(view: View) -> list[Advice]:
     assert view.trace is not None  # noqa: S101
-    content = view.content
+    stack = view.stack
     removed: list[str] = []
     patterns, lines = set(), set()
-    for index in content.visible.tolist():
+    for index in stack.visible.tolist():
         origin = view.origin(index)
         if origin.kind != "context" or not origin.source:
             continue
@@ -89,7 +89,7 @@ def _not_needed(view: View) -> list[Advice]:
         if needless is not None:
             patterns.add(f"**/{needless}")
             lines.add(origin.line)
-            removed.append(content.merged.paths[index])
+            removed.append(stack.merged.paths[index])
     if not removed:
         return []
     perhaps = sorted(name for name in _NEEDED_AT_TIMES if f"**/{name}" in patterns)

@@ -17,7 +17,7 @@ from layerlab.image import Image
 from layerlab.image.layer import FILE
 from layerlab.ui.units import how_large, listed
 from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View
-from layerlab.xray.edits import Change
+from layerlab.xray.edits import InstructionChange
 from layerlab.xray.effects import Effect, Rebased
 
 _FULL: Final = re.compile(
@@ -39,7 +39,7 @@ def smaller_base(view: View, engine: Engine | None) -> list[Advice]:
     """A slim base in place of a full one: for the final stage as it is, or for a new one that gets the artifacts."""
     if view.trace is None or engine is None:
         return []
-    stage = view.trace.origins.lineage.stages[0]
+    stage = view.trace.origins.layer_history.stages[0]
     slim_name = slim(stage.base)
     if slim_name is None:
         return []
@@ -89,15 +89,20 @@ class _Switch:
         view, trace = self.view, self.view.trace
         if trace is None:
             return []
-        model, merged = view.model, view.content.merged
-        above = [int(inode) for inode in model.stored if merged.layers[inode] >= trace.origins.lineage.base_layers]
+        model, merged = view.model, view.stack.merged
+        above = [
+            int(inode) for inode in model.stored if merged.layers[inode] >= trace.origins.layer_history.base_layers
+        ]
         effect = Effect(rebased=Rebased(self.base.total_bytes, frozenset(above)))
         runs = [
-            each for stage in trace.origins.lineage.stages for each in stage.instructions if each.keyword == "RUN"
+            each
+            for stage in trace.origins.layer_history.stages
+            for each in stage.instructions
+            if each.keyword == "RUN"
         ]
         missing = self._missing(above)
         does_it = not missing and self._names_its_base() and all(self._is_harmless(run) for run in runs)
-        edit = Edit(changes=(Change(self.stage.line, "replace", self.name, self._base_pattern()),))
+        edit = Edit(changes=(InstructionChange(self.stage.line, "replace", self.name, self._base_pattern()),))
         why = f"the base has {how_large(self._base_bytes())}, of which the service uses little" + _needs(missing)
         return view.advise(
             f"ship from {self.name} (line {self.stage.line})", why, self.stage.line, edit if does_it else None, effect
@@ -106,14 +111,18 @@ class _Switch:
     def new_stage(self) -> list[Advice]:
         """A second stage on the slim base, which gets the Python packages and the app."""
         view, trace = self.view, self.view.trace
-        if trace is None or len(trace.origins.lineage.stages) != 1 or trace.final != trace.dockerfile.stages[-1]:
+        if (
+            trace is None
+            or len(trace.origins.layer_history.stages) != 1
+            or trace.final != trace.dockerfile.stages[-1]
+        ):
             return []
         folders = self._folders()
         if not folders:
             return []
-        content, merged = view.content, view.content.merged
+        stack, merged = view.stack, view.stack.merged
         kept = set()
-        for index in content.inodes.live.tolist():
+        for index in stack.inodes.live.tolist():
             path, origin = merged.paths[index], view.origin(index)
             if any(path.startswith(f"{folder}/") for folder in folders) or origin.kind == "context":
                 kept.add(int(merged.inodes[index]))
@@ -134,23 +143,23 @@ class _Switch:
 
     def _made_elsewhere(self, folders: list[str]) -> str:
         """A file that the Dockerfile has made outside of these folders and the system's; empty if there is none."""
-        content, merged = self.view.content, self.view.content.merged
+        stack, merged = self.view.stack, self.view.stack.merged
         kept = tuple(f"{folder}/" for folder in folders) + _SYSTEM
         made = (
             merged.paths[index]
-            for index in content.inodes.live.tolist()
+            for index in stack.inodes.live.tolist()
             if not merged.paths[index].startswith(kept) and self.view.origin(index).kind == "made"
         )
         return min(made, default="")
 
     def _folders(self) -> list[str]:
         """Where the installed Python packages are: a virtual environment, or the interpreter's own folders."""
-        trace, content = self.view.trace, self.view.content
+        trace, stack = self.view.trace, self.view.stack
         if trace is None:
             return []
-        above = trace.origins.lineage.base_layers
-        merged = content.merged
-        paths = [merged.paths[index] for index in content.visible.tolist() if merged.layers[index] >= above]
+        above = trace.origins.layer_history.base_layers
+        merged = stack.merged
+        paths = [merged.paths[index] for index in stack.visible.tolist() if merged.layers[index] >= above]
         environments = [path.removesuffix("/pyvenv.cfg") for path in paths if path.endswith("/pyvenv.cfg")]
         sites = {
             match[1]
@@ -161,12 +170,12 @@ class _Switch:
             return sorted(environments)
         return [*sorted(sites), "/usr/local/bin"] if sites and not environments else []
 
-    def _changes(self, label: str) -> Iterator[Change]:
+    def _changes(self, label: str) -> Iterator[InstructionChange]:
         if not self.stage.name:
-            yield Change(self.stage.line, "replace", rf"\g<0> AS {label}", r"(?is)\A\s*FROM\s.*\S")
+            yield InstructionChange(self.stage.line, "replace", rf"\g<0> AS {label}", r"(?is)\A\s*FROM\s.*\S")
         for each in self.stage.instructions:
             if each.keyword in _MOVED:
-                yield Change(each.line, "delete")
+                yield InstructionChange(each.line, "delete")
 
     def _final_stage(self, label: str, folders: list[str]) -> str:
         lines = [f"FROM {self.name}"]
@@ -194,8 +203,8 @@ class _Switch:
         return frozenset(each.name for each in commands.commands(dockerfile, run, {})) if dockerfile else frozenset()
 
     def _base_bytes(self) -> int:
-        trace, model, merged = self.view.trace, self.view.model, self.view.content.merged
-        limit = trace.origins.lineage.base_layers if trace else 0
+        trace, model, merged = self.view.trace, self.view.model, self.view.stack.merged
+        limit = trace.origins.layer_history.base_layers if trace else 0
         return sum(int(merged.sizes[inode]) for inode in model.stored if merged.layers[inode] < limit)
 
     def _names_its_base(self) -> bool:
@@ -208,13 +217,13 @@ class _Switch:
 
     def _missing(self, kept: set[int] | list[int]) -> list[str]:
         """Shared libraries that what is kept needs, and that neither it nor the slim base has."""
-        merged = self.view.content.merged
+        merged = self.view.stack.merged
         entries = [index for index in kept if merged.kinds[index] == FILE]
         programs = [index for index in entries if ".so" in posixpath.basename(merged.paths[index])]
         there = {posixpath.basename(merged.paths[index]) for index in kept}
-        base = self.base.content
+        base = self.base.stack
         there |= {posixpath.basename(base.merged.paths[index]) for index in base.visible.tolist()}
-        needed = {name for names in self.view.contents.needed(programs).values() for name in names}
+        needed = {name for names in self.view.reader.needed(programs).values() for name in names}
         return sorted(needed - there)
 
 

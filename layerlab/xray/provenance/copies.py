@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from layerlab.image.filesystem import OVERWRITTEN, Filesystem
 from layerlab.image.layer import FILE
-from layerlab.image.store.file_reader import Contents
+from layerlab.image.store.file_reader import FileReader
 from layerlab.xray.provenance.model import Copy
 
 SMALLEST: Final = 1_000
@@ -18,14 +18,14 @@ ANY_NAME: Final = 1_000_000
 """Bytes of a file that is looked for under any name; smaller ones are looked for under their own."""
 
 
-def find(contents: Contents, first: int) -> tuple[Copy, ...]:
+def find(reader: FileReader, first: int) -> tuple[Copy, ...]:
     """What the layers from the one with the index `first` store again.
 
     Hard links are no copies. Contents are compared only where sizes are equal.
     """
-    merged = contents.content.merged
+    merged = reader.stack.merged
     groups = list(_alike(merged, first))
-    digests = contents.digests(index for group in groups for index in group)
+    digests = reader.digests(index for group in groups for index in group)
     copies: dict[int, Copy] = {}
     for group in groups:
         seen: dict[str, list[int]] = {}
@@ -47,9 +47,9 @@ def find(contents: Contents, first: int) -> tuple[Copy, ...]:
     return tuple(copies[index] for index in sorted(copies))
 
 
-def unchanged(contents: Contents, layers: list[int]) -> dict[int, int]:
+def unchanged(reader: FileReader, layers: list[int]) -> dict[int, int]:
     """The files that these layers store again with the same content at the same path, each with the earlier one."""
-    merged = contents.content.merged
+    merged = reader.stack.merged
     replaced = np.flatnonzero(
         (merged.kinds == FILE)
         & (merged.causes == OVERWRITTEN)
@@ -57,10 +57,10 @@ def unchanged(contents: Contents, layers: list[int]) -> dict[int, int]:
     ).tolist()
     pairs = []
     for old in replaced:
-        new = contents.index(int(merged.gone_by[old]), merged.paths[old])
+        new = reader.entry_at(int(merged.gone_by[old]), merged.paths[old])
         if new is not None and merged.kinds[new] == FILE and merged.sizes[new] == merged.sizes[old]:
             pairs.append((new, old))
-    digests = contents.digests({index for pair in pairs for index in pair if merged.sizes[index] > 0})
+    digests = reader.digests({index for pair in pairs for index in pair if merged.sizes[index] > 0})
     return {
         new: old
         for new, old in pairs
@@ -69,7 +69,7 @@ def unchanged(contents: Contents, layers: list[int]) -> dict[int, int]:
 
 
 def _alike(merged: Filesystem, first: int) -> list[list[int]]:
-    """Indexes of files that may have the same content, of which at least one is above the base."""
+    """Indexes of files that may have the same stack, of which at least one is above the base."""
     start = int(merged.starts[min(first, len(merged.starts) - 1)])
     stored = (
         (merged.kinds == FILE) & (merged.sizes >= SMALLEST) & (merged.inodes == np.arange(len(merged.paths)))

@@ -30,8 +30,8 @@ from layerlab.engine import Engine, gone
 from layerlab.engine.ownership import IMAGE_LABEL
 from layerlab.errors import EngineGone, LabError
 from layerlab.image import history
-from layerlab.image.history import Entry
-from layerlab.image.index import Content
+from layerlab.image.history import HistoryLine
+from layerlab.image.stack import LayerStack
 
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from
@@ -40,7 +40,7 @@ _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerInstruction:
     """An instruction that may make a layer.
 
     Attributes:
@@ -57,7 +57,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Base:
+class ExternalBase:
     """The external base image of a stage.
 
     Attributes:
@@ -72,7 +72,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Lineage:
+class LayerHistory:
     """What an image's layers come from.
 
     Attributes:
@@ -87,21 +87,21 @@ class Lineage:
     base_layers: int
     base_config: dict[str, Any]
     history: tuple[str, ...]
-    steps: dict[int, Step]
+    steps: dict[int, LayerInstruction]
 
 
 def trace(
     engine: Engine,
-    content: Content,
+    stack: LayerStack,
     dockerfile: Dockerfile,
     stage: Stage,
     labels: Mapping[str, str] = MappingProxyType({}),
-) -> Lineage:
+) -> LayerHistory:
     """Tie an image's layers to the Dockerfile that this stage of it was built from.
 
     Args:
         engine: That has the image.
-        content: The image's.
+        stack: The image's.
         dockerfile: What it was built from.
         stage: The stage that it is the image of.
         labels: For an image that may have to be built to see a base; it is removed at once, and by these labels
@@ -113,8 +113,8 @@ def trace(
     stages = [stage]
     while below := dockerfile.base_stage(stages[0]):
         stages.insert(0, below)
-    base = _external_base(engine, content, stages[0], labels)
-    entries = history.entries(content.config, len(content.layers))
+    base = _external_base(engine, stack, stages[0], labels)
+    entries = history.entries(stack.config, len(stack.layers))
     written = list(_written(stages, base))
     if base.history is not None:
         above = entries[base.history :] if len(entries) >= base.history else []
@@ -124,29 +124,29 @@ def trace(
         tied = _align([entry for entry in entries if history.keyword_of(entry.raw) in _LAYERS], written, None)
         first = next((entry for entry, _ in tied), None)
         above = entries[next((i for i, entry in enumerate(entries) if entry is first), len(entries)) :]
-        base_layers = min((entry.layer for entry in above if entry.layer is not None), default=len(content.layers))
+        base_layers = min((entry.layer for entry in above if entry.layer is not None), default=len(stack.layers))
     steps = {entry.layer: step for entry, step in tied if entry.layer is not None and entry.layer >= base_layers}
-    return Lineage(tuple(stages), base_layers, base.config, tuple(entry.raw for entry in above), steps)
+    return LayerHistory(tuple(stages), base_layers, base.config, tuple(entry.raw for entry in above), steps)
 
 
-def _external_base(engine: Engine, content: Content, stage: Stage, labels: Mapping[str, str]) -> Base:
+def _external_base(engine: Engine, stack: LayerStack, stage: Stage, labels: Mapping[str, str]) -> ExternalBase:
     """The base that this stage is FROM, if it is what the image stands on."""
     if stage.base == "scratch":
-        return Base({}, (), 0)
+        return ExternalBase({}, (), 0)
     # What is no reference must not become part of a URL.
     if _REFERENCE.fullmatch(stage.base) and ".." not in stage.base:
         for look in (_inspected, partial(_built, labels=labels)):
             found = look(engine, stage)
-            if found and tuple(content.diff_ids[: len(found.diff_ids)]) == found.diff_ids:
+            if found and tuple(stack.diff_ids[: len(found.diff_ids)]) == found.diff_ids:
                 return found
-    return Base({}, (), None)
+    return ExternalBase({}, (), None)
 
 
-def _inspected(engine: Engine, stage: Stage) -> Base | None:
+def _inspected(engine: Engine, stage: Stage) -> ExternalBase | None:
     return _described(engine, stage.base)
 
 
-def _described(engine: Engine, name: str) -> Base | None:
+def _described(engine: Engine, name: str) -> ExternalBase | None:
     """An image that the engine has; None if it has none of this name."""
     try:
         found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
@@ -155,10 +155,10 @@ def _described(engine: Engine, name: str) -> Base | None:
         return None
     except requests.RequestException as error:
         raise gone(engine, error) from error
-    return Base(found.get("Config") or {}, tuple((found.get("RootFS") or {}).get("Layers") or ()), lines)
+    return ExternalBase(found.get("Config") or {}, tuple((found.get("RootFS") or {}).get("Layers") or ()), lines)
 
 
-def _built(engine: Engine, stage: Stage, labels: Mapping[str, str]) -> Base | None:
+def _built(engine: Engine, stage: Stage, labels: Mapping[str, str]) -> ExternalBase | None:
     """A base that only BuildKit has, which keeps what it pulls to itself: an image of nothing else tells of it."""
     platform = f"--platform={stage.platform} " if stage.platform else ""
     # An image that nobody else has can be removed.
@@ -181,7 +181,7 @@ def _built(engine: Engine, stage: Stage, labels: Mapping[str, str]) -> Base | No
     return found
 
 
-def _written(stages: Sequence[Stage], base: Base) -> Iterator[Step]:
+def _written(stages: Sequence[Stage], base: ExternalBase) -> Iterator[LayerInstruction]:
     """The instructions that may make layers, in the order in which BuildKit applies them."""
     workdir: str | None = str(base.config.get("WorkingDir") or "/")
     asked = [_parsed(text) for text in base.config.get("OnBuild") or []]
@@ -192,7 +192,7 @@ def _written(stages: Sequence[Stage], base: Base) -> Iterator[Step]:
             if found.keyword == "WORKDIR":
                 workdir = _join(workdir, found.value.strip().strip("\"'"))
             if found.keyword in _LAYERS:
-                yield Step(stage, line, found, workdir)
+                yield LayerInstruction(stage, line, found, workdir)
         asked = [_parsed(found.value) for found in stage.instructions if found.keyword == "ONBUILD"]
 
 
@@ -210,12 +210,14 @@ def _parsed(text: str) -> Instruction | None:
         return None
 
 
-def _align(entries: list[Entry], written: list[Step], asked_by: Stage | None) -> list[tuple[Entry, Step]]:
+def _align(
+    entries: list[HistoryLine], written: list[LayerInstruction], asked_by: Stage | None
+) -> list[tuple[HistoryLine, LayerInstruction]]:
     """Lines of history, from the first, with what stands in the Dockerfile.
 
     They are gone through from the end. What is left over above a known base, the base's ONBUILD has asked for.
     """
-    tied: list[tuple[Entry, Step]] = []
+    tied: list[tuple[HistoryLine, LayerInstruction]] = []
     left = list(written)
     for entry in reversed(entries):
         while left and left[-1].instruction and left[-1].instruction.keyword != history.keyword_of(entry.raw):
@@ -224,5 +226,5 @@ def _align(entries: list[Entry], written: list[Step], asked_by: Stage | None) ->
             tied.append((entry, left.pop()))
         elif asked_by is not None:
             instruction = _parsed(history.instruction(entry.raw))
-            tied.append((entry, Step(asked_by, asked_by.line, instruction, None)))
+            tied.append((entry, LayerInstruction(asked_by, asked_by.line, instruction, None)))
     return tied[::-1]

@@ -14,9 +14,9 @@ import numpy as np
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
-from layerlab.image.store.file_reader import LARGEST, Contents
+from layerlab.image.store.file_reader import LARGEST, FileReader
 from layerlab.xray.provenance import copies
-from layerlab.xray.provenance.layer_history import Lineage, Step
+from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
 from layerlab.xray.provenance.model import Origin
 
 _REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORECASE)
@@ -30,17 +30,17 @@ _TELLING: Final = 100
 """Bytes of a file that no other file has by chance."""
 
 
-class Names:
+class EntryFinder:
     """Finds what a container sees of a stage that something is taken from: indexes of entries."""
 
-    def __init__(self, contents: Contents) -> None:
-        self.contents = contents
+    def __init__(self, reader: FileReader) -> None:
+        self.reader = reader
         self._links: dict[int, str] = {}
 
     @property
     def merged(self) -> Filesystem:
         """All entries of the stage's image."""
-        return self.contents.content.merged
+        return self.reader.stack.merged
 
     def at(self, path: str) -> int | None:
         """What a container of that stage sees at this path."""
@@ -66,7 +66,7 @@ class Names:
 
     def _target(self, index: int) -> str:
         if index not in self._links:
-            self._links[index] = self.contents.target(None, self.merged.paths[index]) or ""
+            self._links[index] = self.reader.target(None, self.merged.paths[index]) or ""
         return self._links[index]
 
     def like(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
@@ -95,30 +95,30 @@ class Names:
 
 
 @dataclass(frozen=True, eq=False)
-class Origins:
+class FileOrigins:
     """Tells where the files of one image came from.
 
     Attributes:
-        contents: The image's files.
-        lineage: What made its layers.
+        reader: The image's files.
+        layer_history: What made its layers.
         dockerfile: That it was built from.
         others: The same of other stages, by label.
         context: The build context, by path relative to it; files of 1 MB or more may be cut.
         context_sizes: The sizes of its files, if they are known without reading them.
     """
 
-    contents: Contents
-    lineage: Lineage
+    reader: FileReader
+    layer_history: LayerHistory
     dockerfile: Dockerfile
-    others: Mapping[str, Origins]
+    others: Mapping[str, FileOrigins]
     context: Mapping[str, bytes]
     context_sizes: Mapping[str, int] | None = None
-    _names: dict[str, Names] = field(default_factory=dict, repr=False)
+    _names: dict[str, EntryFinder] = field(default_factory=dict, repr=False)
     _known: dict[int, Origin] = field(default_factory=dict, repr=False)
 
     def at(self, layer: int, path: str) -> Origin:
         """Where the content of the entry that a layer has at this path came from."""
-        index = self.contents.index(layer, path)
+        index = self.reader.entry_at(layer, path)
         return Origin("unknown") if index is None else self.of(index)
 
     def of(self, index: int) -> Origin:
@@ -128,13 +128,13 @@ class Origins:
         return self._known[index]
 
     def _find(self, index: int) -> Origin:
-        layer = int(self.contents.content.merged.layers[index])
-        if layer < self.lineage.base_layers:
-            first = self.lineage.stages[0]
+        layer = int(self.reader.stack.merged.layers[index])
+        if layer < self.layer_history.base_layers:
+            first = self.layer_history.stages[0]
             return Origin("base", first.label, first.line, entry=index, image=first.base)
         if (folder := self._folder_before(index, layer)) is not None:
             return self.of(folder)
-        step = self.lineage.steps.get(layer)
+        step = self.layer_history.steps.get(layer)
         if step is None or step.instruction is None:
             return Origin("unknown", step.stage.label if step else None, step.line if step else None)
         if step.instruction.keyword in {"COPY", "ADD"}:
@@ -145,15 +145,15 @@ class Origins:
 
     def _folder_before(self, index: int, layer: int) -> int | None:
         """The folder that lower layers have here: an instruction that puts something into it stores it again."""
-        merged = self.contents.content.merged
+        merged = self.reader.stack.merged
         if merged.kinds[index] != DIRECTORY:
             return None
-        lower = (self.contents.index(number, merged.paths[index]) for number in reversed(range(layer)))
+        lower = (self.reader.entry_at(number, merged.paths[index]) for number in reversed(range(layer)))
         return next((found for found in lower if found is not None and merged.kinds[found] == DIRECTORY), None)
 
-    def _copied(self, index: int, step: Step, instruction: Instruction) -> Origin:
+    def _copied(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
         reference = instruction.flag("from")
-        merged = self.contents.content.merged
+        merged = self.reader.stack.merged
         path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
         if not reference:
             return self._brought(index, step, instruction)
@@ -173,9 +173,9 @@ class Origins:
             return Origin("made", step.stage.label, step.line, entry=index)
         return Origin("unknown", step.stage.label, step.line, (stage.label,))
 
-    def _brought(self, index: int, step: Step, instruction: Instruction) -> Origin:
+    def _brought(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
         """The origin of what a COPY or ADD has not taken from a stage or image."""
-        source = self._in_context(self.contents.content.merged.paths[index], instruction, step.workdir)
+        source = self._in_context(self.reader.stack.merged.paths[index], instruction, step.workdir)
         if not source and (instruction.heredocs or any(map(_REMOTE.match, instruction.arguments[:-1]))):
             return Origin("made", step.stage.label, step.line, entry=index)  # the Dockerfile's text, or a download
         return Origin("context", step.stage.label, step.line, entry=index, source=source)
@@ -194,8 +194,8 @@ class Origins:
         origin = self.others[label].of(index)
         return replace(origin, through=(label, *origin.through), hops=(index, *origin.hops))
 
-    def _ran(self, index: int, step: Step, instruction: Instruction) -> Origin:
-        merged = self.contents.content.merged
+    def _ran(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
+        merged = self.reader.stack.merged
         if (earlier := self._unchanged.get(index)) is not None:
             return self.of(earlier)
         if merged.kinds[index] == SYMLINK and (link := self._link_before(index)) is not None:
@@ -209,49 +209,49 @@ class Origins:
 
     def _link_before(self, index: int) -> int | None:
         """The symbolic link of a lower layer that leads to the same place; changing its owner stores it again."""
-        merged, contents = self.contents.content.merged, self.contents
+        merged, reader = self.reader.stack.merged, self.reader
         path, layer = merged.paths[index], int(merged.layers[index])
         for lower in reversed(range(layer)):
-            found = contents.index(lower, path)
+            found = reader.entry_at(lower, path)
             if found is not None:
                 # Where hidden entries cannot be read, the same is more likely than another.
-                target = contents.target(lower, path) if merged.kinds[found] == SYMLINK else ""
-                return found if target is None or target == contents.target(layer, path) else None
+                target = reader.target(lower, path) if merged.kinds[found] == SYMLINK else ""
+                return found if target is None or target == reader.target(layer, path) else None
         return None
 
     @cached_property
     def _unchanged(self) -> dict[int, int]:
         """What RUNs store again although nothing but owner or mode has changed, with the earlier entry."""
-        runs = [layer for layer, step in self.lineage.steps.items() if _keyword(step) == "RUN"]
-        return copies.unchanged(self.contents, runs)
+        runs = [layer for layer, step in self.layer_history.steps.items() if _keyword(step) == "RUN"]
+        return copies.unchanged(self.reader, runs)
 
     def _mounted(self, index: int, instruction: Instruction) -> Origin | None:
         """The origin of an entry that a RUN has copied from a stage that it mounts; None if it has not."""
-        merged = self.contents.content.merged
+        merged = self.reader.stack.merged
         path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
         for reference, folder in mounts(instruction):
             stage = self.dockerfile.find_stage(reference)
             names = self._names_in(stage.label) if stage else None
             found = names.like(path, kind, size, folder) if names else None
-            if stage and found is not None and self._is_same(index, self.others[stage.label].contents, found):
+            if stage and found is not None and self._is_same(index, self.others[stage.label].reader, found):
                 return self._through(stage.label, found)
         return None
 
-    def _is_same(self, index: int, others: Contents, found: int) -> bool:
+    def _is_same(self, index: int, others: FileReader, found: int) -> bool:
         """Whether an entry of this name, kind and size elsewhere is the same: by its place, or its bytes."""
-        merged = self.contents.content.merged
+        merged = self.reader.stack.merged
         path, size = merged.paths[index], int(merged.sizes[index])
-        other = others.content.merged.paths[found]
+        other = others.stack.merged.paths[found]
         if common_suffix(path, other) > 2 or size > LARGEST:
             return True
         if size < _TELLING:
             return False
-        own = self.contents.read(int(merged.layers[index]), path)
+        own = self.reader.read(int(merged.layers[index]), path)
         return own is not None and own == others.read(None, other)
 
     def _same_in_context(self, index: int, instruction: Instruction) -> str:
         """A file of the build context with the same bytes, and the same name if it is short; empty if none is."""
-        merged = self.contents.content.merged
+        merged = self.reader.stack.merged
         path, size = merged.paths[index], int(merged.sizes[index])
         if not 0 < size < LARGEST:
             return ""
@@ -264,7 +264,7 @@ class Origins:
             alike = [name for name in alike if not name.startswith(self._left_behind)]
         if not alike:
             return ""
-        content = self.contents.read(int(merged.layers[index]), path)
+        content = self.reader.read(int(merged.layers[index]), path)
         return next((name for name in alike if self.context[name] == content), "")
 
     @cached_property
@@ -273,8 +273,8 @@ class Origins:
 
         Somebody tried the app before: what `pip` installed there is the same that it installs in the image.
         """
-        merged = self.contents.content.merged
-        copied = [layer for layer, step in self.lineage.steps.items() if _keyword(step) in {"COPY", "ADD"}]
+        merged = self.reader.stack.merged
+        copied = [layer for layer, step in self.layer_history.steps.items() if _keyword(step) in {"COPY", "ADD"}]
         for layer in copied:
             entries = range(int(merged.starts[layer]), int(merged.starts[layer + 1]))
             if any(posixpath.basename(merged.paths[index]) == _ENVIRONMENT for index in entries):
@@ -292,9 +292,9 @@ class Origins:
             found.setdefault(size, []).append(name)
         return found
 
-    def _names_in(self, label: str) -> Names | None:
+    def _names_in(self, label: str) -> EntryFinder | None:
         if label not in self._names and label in self.others:
-            self._names[label] = Names(self.others[label].contents)
+            self._names[label] = EntryFinder(self.others[label].reader)
         return self._names.get(label)
 
 
@@ -335,7 +335,7 @@ def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterato
         yield posixpath.normpath(posixpath.join(folder, relative))
 
 
-def _copied_from(names: Names, path: str, kind: int, size: int, step: Step) -> int | None:
+def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: LayerInstruction) -> int | None:
     instruction, merged = step.instruction, names.merged
     if instruction is None:
         return None
@@ -372,5 +372,5 @@ def _mounts_context(instruction: Instruction) -> bool:
     return False
 
 
-def _keyword(step: Step) -> str:
+def _keyword(step: LayerInstruction) -> str:
     return step.instruction.keyword if step.instruction else ""

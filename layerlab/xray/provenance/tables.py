@@ -10,10 +10,10 @@ import pandas as pd
 
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
-from layerlab.image.index import Content
+from layerlab.image.stack import LayerStack
 from layerlab.image.tables import texts
 from layerlab.xray.provenance.model import Origin
-from layerlab.xray.provenance.origins import Origins, mounts
+from layerlab.xray.provenance.origins import FileOrigins, mounts
 
 KINDS: Final = ("base", "context", "made", "layer", "unknown")
 """What an origin can be: see `Origin.kind`; ``layer`` where only the layer is known that stores a file."""
@@ -28,10 +28,10 @@ def of_layers(image: Image) -> pd.DataFrame:
         The columns of `origins`, with the origin ``layer`` for every file; the line where the image was read with its
         Dockerfile.
     """
-    content = image.content
-    layers = content.merged.layers[content.visible]
-    instructions = np.array([*content.instructions, ""], dtype=object)
-    lines = pd.array(content.lines, dtype="Int64")
+    stack = image.stack
+    layers = stack.merged.layers[stack.visible]
+    instructions = np.array([*stack.instructions, ""], dtype=object)
+    lines = pd.array(stack.lines, dtype="Int64")
     count = len(layers)
     return pd.DataFrame(
         {
@@ -50,7 +50,7 @@ def of_layers(image: Image) -> pd.DataFrame:
     )
 
 
-def origins(image: Image, traced: Origins) -> pd.DataFrame:
+def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
     """Where each file of an image came from.
 
     Args:
@@ -67,8 +67,8 @@ def origins(image: Image, traced: Origins) -> pd.DataFrame:
         layer of that base image); `owner` str (as in `Image.files`, and where no database of this image says, the
         package that owned it in the stage that it was copied from).
     """
-    content = image.content
-    found = [traced.of(index) for index in content.visible.tolist()]
+    stack = image.stack
+    found = [traced.of(index) for index in stack.visible.tolist()]
     places = [_place(traced, origin) for origin in found]
     summaries = {each.line: each.summary for each in traced.dockerfile.instructions}
     owners = _Owners()
@@ -76,7 +76,7 @@ def origins(image: Image, traced: Origins) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "path": image.files["path"],
-            "layer": content.merged.layers[content.visible],
+            "layer": stack.merged.layers[stack.visible],
             "origin": pd.Categorical([origin.kind for origin in found], list(KINDS)),
             "stage": texts([origin.stage or "" for origin in found]),
             "line": pd.array([origin.line for origin in found], dtype="Int64"),
@@ -131,7 +131,7 @@ def lines(image: Image, table: pd.DataFrame) -> pd.DataFrame:
     return sums.reset_index(drop=True)
 
 
-def stages(image: Image, traced: Origins, final: Stage, built: Mapping[str, Origins]) -> pd.DataFrame:
+def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, FileOrigins]) -> pd.DataFrame:
     """What each stage of a Dockerfile is there for.
 
     Args:
@@ -153,8 +153,8 @@ def stages(image: Image, traced: Origins, final: Stage, built: Mapping[str, Orig
         `final_bytes` of all rows, and those of files of unknown origin, are the image's live bytes.
     """
     dockerfile = traced.dockerfile
-    used = _used(image.content, traced, built)
-    chain = {stage.label for stage in traced.lineage.stages}
+    used = _used(image.stack, traced, built)
+    chain = {stage.label for stage in traced.layer_history.stages}
     mounted = _mounted(dockerfile, final)
     needed = {stage.label for stage in dockerfile.needed(final)}
     came = _final_bytes(image, traced)
@@ -184,21 +184,21 @@ def stages(image: Image, traced: Origins, final: Stage, built: Mapping[str, Orig
     return table
 
 
-def _place(traced: Origins, origin: Origin) -> Content | None:
+def _place(traced: FileOrigins, origin: Origin) -> LayerStack | None:
     """The image in which a file was at first."""
     if origin.entry is None:
         return None
     last = traced
     for label in origin.through:
         last = last.others[label]
-    return last.contents.content
+    return last.reader.stack
 
 
-def _history(place: Content, entry: int | None) -> str:
+def _history(place: LayerStack, entry: int | None) -> str:
     return "" if entry is None else " ".join(place.instructions[int(place.merged.layers[entry])].split())
 
 
-def _source(origin: Origin, place: Content | None) -> str:
+def _source(origin: Origin, place: LayerStack | None) -> str:
     if origin.kind == "context" or origin.entry is None or place is None:
         return origin.source
     return place.merged.paths[origin.entry]
@@ -208,24 +208,24 @@ class _Owners:
     """Whose files are, in the images of several stages."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Content, list[str]]] = {}
+        self._known: dict[int, tuple[LayerStack, list[str]]] = {}
 
-    def of(self, content: Content, entry: int | None) -> str:
+    def of(self, stack: LayerStack, entry: int | None) -> str:
         if entry is None:
             return ""
-        if id(content) not in self._known:
-            names = [*(package.owner for package in content.ownership.packages), ""]
-            by_entry = [""] * len(content.merged.paths)
-            for index, number in zip(content.visible.tolist(), content.ownership.owners.tolist(), strict=True):
+        if id(stack) not in self._known:
+            names = [*(package.owner for package in stack.ownership.packages), ""]
+            by_entry = [""] * len(stack.merged.paths)
+            for index, number in zip(stack.visible.tolist(), stack.ownership.owners.tolist(), strict=True):
                 by_entry[index] = names[number]
-            self._known[id(content)] = (content, by_entry)
-        return self._known[id(content)][1][entry]
+            self._known[id(stack)] = (stack, by_entry)
+        return self._known[id(stack)][1][entry]
 
 
-def _used(content: Content, traced: Origins, built: Mapping[str, Origins]) -> dict[str, set[int]]:
+def _used(stack: LayerStack, traced: FileOrigins, built: Mapping[str, FileOrigins]) -> dict[str, set[int]]:
     """By stage, the entries of its image that have come to the final one."""
     used: dict[str, set[int]] = {}
-    for index in content.visible.tolist():
+    for index in stack.visible.tolist():
         origin = traced.of(index)
         _note(used, traced, index, built)
         at = traced
@@ -236,40 +236,40 @@ def _used(content: Content, traced: Origins, built: Mapping[str, Origins]) -> di
     return used
 
 
-def _note(used: dict[str, set[int]], of_image: Origins, index: int, built: Mapping[str, Origins]) -> None:
+def _note(used: dict[str, set[int]], of_image: FileOrigins, index: int, built: Mapping[str, FileOrigins]) -> None:
     """Note an entry for the stage whose layer it lies in, where another stage is FROM that one."""
-    merged = of_image.contents.content.merged
-    step = of_image.lineage.steps.get(int(merged.layers[index]))
-    if step is None or step.stage == of_image.lineage.stages[-1] or step.stage.label not in built:
+    merged = of_image.reader.stack.merged
+    step = of_image.layer_history.steps.get(int(merged.layers[index]))
+    if step is None or step.stage == of_image.layer_history.stages[-1] or step.stage.label not in built:
         return
     label = step.stage.label
-    found = built[label].contents.content.merged.find(merged.paths[index])
+    found = built[label].reader.stack.merged.find(merged.paths[index])
     if found is not None:
         used.setdefault(label, set()).add(found)
 
 
-def _live(of_stage: Origins | None) -> tuple[int, int]:
+def _live(of_stage: FileOrigins | None) -> tuple[int, int]:
     """Live bytes of a stage's image: those of its external base, and the others."""
     if of_stage is None:
         return 0, 0
-    content = of_stage.contents.content
-    live = content.inodes.live
-    is_base = content.merged.layers[content.merged.inodes[live]] < of_stage.lineage.base_layers
-    sizes = content.merged.sizes[live]
+    stack = of_stage.reader.stack
+    live = stack.inodes.live
+    is_base = stack.merged.layers[stack.merged.inodes[live]] < of_stage.layer_history.base_layers
+    sizes = stack.merged.sizes[live]
     return int(sizes[is_base].sum()), int(sizes[~is_base].sum())
 
 
-def _bytes(of_stage: Origins | None, entries: Iterable[int]) -> int:
+def _bytes(of_stage: FileOrigins | None, entries: Iterable[int]) -> int:
     if of_stage is None:
         return 0
-    merged = of_stage.contents.content.merged
+    merged = of_stage.reader.stack.merged
     inodes = {int(merged.inodes[index]) for index in entries}
     return int(merged.sizes[list(inodes)].sum()) if inodes else 0
 
 
-def _final_bytes(image: Image, traced: Origins) -> dict[str, int]:
+def _final_bytes(image: Image, traced: FileOrigins) -> dict[str, int]:
     came: dict[str, int] = {}
-    for index, size in zip(image.content.visible.tolist(), image.files["bytes"].tolist(), strict=True):
+    for index, size in zip(image.stack.visible.tolist(), image.files["bytes"].tolist(), strict=True):
         if size and (stage := traced.of(index).stage) is not None:
             came[stage] = came.get(stage, 0) + size
     return came

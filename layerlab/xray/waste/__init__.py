@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from layerlab.image import Image
 from layerlab.image.owners import owners
-from layerlab.image.store.file_reader import Contents
+from layerlab.image.store.file_reader import FileReader
 from layerlab.ui.progress import Report, silent
-from layerlab.xray.waste.bytes_by_cause import CAUSES, FACTS, JUDGEMENTS, Row, rows, totals
+from layerlab.xray.waste.bytes_by_cause import CAUSES, FACTS, JUDGEMENTS, Needless, rows, totals
 from layerlab.xray.waste.summary import Cause, Remark, grouped, remarks
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ __all__ = [
     "FACTS",
     "JUDGEMENTS",
     "Cause",
+    "Needless",
     "Remark",
-    "Row",
     "causes",
     "document",
     "files",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-def document(image: Image, found: list[Row] | None = None, *, read_contents: bool = False) -> dict[str, Any]:
+def document(image: Image, found: list[Needless] | None = None, *, read_contents: bool = False) -> dict[str, Any]:
     """What ``xray --json`` says of causes and owners, and what can be remarked without a Dockerfile.
 
     Args:
@@ -42,22 +42,22 @@ def document(image: Image, found: list[Row] | None = None, *, read_contents: boo
         found: What `rows` gave; None for what can be told without reading contents.
         read_contents: Whether contents were read for it.
     """
-    found = rows(image.content) if found is None else found
-    by_place = grouped(image.content, found)
+    found = rows(image.stack) if found is None else found
+    by_place = grouped(image.stack, found)
     return {
         "contents_read": read_contents,
         "causes": [cause.document() for cause in by_place],
         "owners": owners(image),
-        "findings": [remark.document() for remark in remarks(image.content, by_place)],
+        "findings": [remark.document() for remark in remarks(image.stack, by_place)],
     }
 
 
-def causes(image: Image, contents: Contents | None = None, report: Report = silent) -> pd.DataFrame:
+def causes(image: Image, reader: FileReader | None = None, report: Report = silent) -> pd.DataFrame:
     """What an image could do without, by cause and place.
 
     Args:
         image: What `layerlab.image.read` gave.
-        contents: Its files' bytes (`layerlab.image.store.file_reader.of`), which are read where that takes to compare
+        reader: Its files' bytes (`layerlab.image.store.file_reader.of`), which are read where that takes to compare
             them. None for what can be told without: nothing is compared, and neither files with the same content nor
             debug symbols are looked for.
         report: Is told what is being read.
@@ -76,17 +76,17 @@ def causes(image: Image, contents: Contents | None = None, report: Report = sile
     """
     from layerlab.xray.waste import tables  # noqa: PLC0415  # imports pandas
 
-    return tables.causes(grouped(image.content, rows(image.content, contents, report)))
+    return tables.causes(grouped(image.stack, rows(image.stack, reader, report)))
 
 
-def files(image: Image, contents: Contents | None = None, report: Report = silent) -> pd.DataFrame:
+def files(image: Image, reader: FileReader | None = None, report: Report = silent) -> pd.DataFrame:
     """The files that an image could do without; arguments and errors as for `causes`.
 
     Returns:
         A row per file: `path` str, `cause` category, `is_fact` bool, `detail` str, `bytes` int64 (what is not needed
-        of it), `layer` int64, `line` Int64, `by_layer` Int64, `by_line` Int64, `like` str (for the same content, the
+        of it), `layer` int64, `line` Int64, `by_layer` Int64, `by_line` Int64, `like` str (for the same stack, the
         path that stays). Summed up by cause and place it is what `causes` returns.
     """
     from layerlab.xray.waste import tables  # noqa: PLC0415  # imports pandas
 
-    return tables.files(image.content, rows(image.content, contents, report))
+    return tables.files(image.stack, rows(image.stack, reader, report))

@@ -11,22 +11,22 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from layerlab.image.index import Content
 from layerlab.image.layer import DIRECTORY, FILE
+from layerlab.image.stack import LayerStack
 
 _CACHED: Final = re.compile(r"(.*)/__pycache__/([^/]+?)\.(?:cpython-3(\d+)|[\w-]+?)(?:\.opt-(\d))?\.pyc")
 _INTERPRETER: Final = re.compile(r".*/(?:lib)?python3\.(\d+)t?(?:\.so.*)?")
 
 
-def without_use(content: Content) -> dict[int, str]:
+def without_use(stack: LayerStack) -> dict[int, str]:
     """The visible bytecode that nothing reads, by index, with the reason."""
-    merged = content.merged
-    visible = content.visible.tolist()
+    merged = stack.merged
+    visible = stack.visible.tolist()
     compiled = [index for index in visible if merged.paths[index].endswith(".pyc") and merged.kinds[index] == FILE]
     if not compiled:
         return {}
-    there = _interpreters(content)
-    optimizes = _optimizes(content)
+    there = _interpreters(stack)
+    optimizes = _optimizes(stack)
     found = {}
     for index in compiled:
         path = merged.paths[index]
@@ -43,11 +43,11 @@ def without_use(content: Content) -> dict[int, str]:
     return found
 
 
-def _interpreters(content: Content) -> frozenset[str]:
+def _interpreters(stack: LayerStack) -> frozenset[str]:
     """The minor versions of the interpreters that are there; empty where none can be told."""
-    merged = content.merged
+    merged = stack.merged
     found = set()
-    for index in content.visible.tolist():
+    for index in stack.visible.tolist():
         path = merged.paths[index]
         if (
             "python3." in path[-24:]
@@ -58,9 +58,9 @@ def _interpreters(content: Content) -> frozenset[str]:
     return frozenset(found)
 
 
-def _optimizes(content: Content) -> frozenset[str]:
+def _optimizes(stack: LayerStack) -> frozenset[str]:
     """The levels of optimisation that Python may run with, as the image's config says."""
-    config = content.config.get("config") or {}
+    config = stack.config.get("config") or {}
     words = [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]
     text = " ".join(map(str, words))
     if any(str(value).startswith("PYTHONOPTIMIZE=") for value in config.get("Env") or []):

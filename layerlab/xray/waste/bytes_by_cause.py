@@ -4,7 +4,7 @@
 
 * ``overwritten: content``: a later layer has something else at the path;
 * ``overwritten: mode or owner``: it has the same content there, with another mode, owner or group (a ``chmod -R``);
-* ``overwritten: unchanged``: it has the same content, mode and owner (only times or extended attributes may differ);
+* ``overwritten: unchanged``: it has the same stack, mode and owner (only times or extended attributes may differ);
 * ``overwritten: not compared``: it has as many bytes there, and nobody has compared them;
 * ``deleted``, ``hidden``: as in `layerlab.image.filesystem`.
 
@@ -25,9 +25,9 @@ import numpy as np
 
 from layerlab.image import filesystem
 from layerlab.image.filesystem import OVERWRITTEN
-from layerlab.image.index import Content
 from layerlab.image.layer import FILE
-from layerlab.image.store.file_reader import Contents
+from layerlab.image.stack import LayerStack
+from layerlab.image.store.file_reader import FileReader
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.xray.waste import rules
 from layerlab.xray.waste.rules import CACHES, HEADERS, TESTS, TOOLS
@@ -69,7 +69,7 @@ _TEXTS: Final = (
 )
 
 
-class Row(NamedTuple):
+class Needless(NamedTuple):
     """Bytes of one file, and why they are not needed.
 
     Attributes:
@@ -96,32 +96,32 @@ class Row(NamedTuple):
         return self.by_layer is not None
 
 
-def rows(content: Content, contents: Contents | None = None, report: Report = silent) -> list[Row]:
+def rows(stack: LayerStack, reader: FileReader | None = None, report: Report = silent) -> list[Needless]:
     """All of them: facts first, then judgements; within each in the order of the layers.
 
     Args:
-        content: The image.
-        contents: Its files' bytes; without them nothing is compared, and no debug symbols are looked for.
+        stack: The image.
+        reader: Its files' bytes; without them nothing is compared, and no debug symbols are looked for.
         report: Is told what is being read.
     """
-    found = _facts(content, contents, report)
-    found += _judgements(content, contents, report)
+    found = _facts(stack, reader, report)
+    found += _judgements(stack, reader, report)
     return found
 
 
-def _facts(content: Content, contents: Contents | None, report: Report) -> list[Row]:
-    merged = content.merged
-    wasted = content.inodes.wasted.tolist()
-    later = {index: _successor(content, index) for index in wasted if merged.causes[index] == OVERWRITTEN}
+def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> list[Needless]:
+    merged = stack.merged
+    wasted = stack.inodes.wasted.tolist()
+    later = {index: _successor(stack, index) for index in wasted if merged.causes[index] == OVERWRITTEN}
     same_size = {
         index: new
         for index, new in later.items()
         if new is not None and merged.kinds[new] == FILE and merged.sizes[new] == merged.sizes[index]
     }
     digests: dict[int, str] = {}
-    if contents is not None:
+    if reader is not None:
         report(Step("facts", "comparing what was overwritten", "running"))
-        digests = contents.digests(
+        digests = reader.digests(
             {i for pair in same_size.items() for i in pair if merged.sizes[i] > 0}  # of nothing there is one kind
         )
         report(Step("facts", "comparing what was overwritten", "done"))
@@ -134,20 +134,20 @@ def _facts(content: Content, contents: Contents | None, report: Report) -> list[
         elif index not in same_size:
             cause = CONTENT
         else:
-            cause = _compared(content, index, same_size[index], digests)
-        found.append(_row(content, index, cause, by_layer=int(merged.gone_by[index])))
+            cause = _compared(stack, index, same_size[index], digests)
+        found.append(_row(stack, index, cause, by_layer=int(merged.gone_by[index])))
     return sorted(found, key=lambda row: (row.layer, row.entry))
 
 
-def _successor(content: Content, index: int) -> int | None:
+def _successor(stack: LayerStack, index: int) -> int | None:
     """What the layer that overwrote an entry has at its path."""
-    merged = content.merged
+    merged = stack.merged
     layer, path = int(merged.gone_by[index]), merged.paths[index]
-    return content.index(layer, path)
+    return stack.entry_at(layer, path)
 
 
-def _compared(content: Content, old: int, new: int, digests: dict[int, str]) -> str:
-    merged = content.merged
+def _compared(stack: LayerStack, old: int, new: int, digests: dict[int, str]) -> str:
+    merged = stack.merged
     if merged.sizes[old] > 0:
         if old not in digests or new not in digests:
             return NOT_COMPARED
@@ -157,27 +157,27 @@ def _compared(content: Content, old: int, new: int, digests: dict[int, str]) -> 
     return NOTHING if all(column[old] == column[new] for column in columns) else METADATA
 
 
-def _judgements(content: Content, contents: Contents | None, report: Report) -> list[Row]:
-    merged = content.merged
-    live = content.inodes.live[merged.sizes[content.inodes.live] > 0].tolist()
-    judged = rules.judge(content, live)
-    found = [_row(content, index, cause, detail) for index, (cause, detail) in judged.items()]
-    if contents is not None:
+def _judgements(stack: LayerStack, reader: FileReader | None, report: Report) -> list[Needless]:
+    merged = stack.merged
+    live = stack.inodes.live[merged.sizes[stack.inodes.live] > 0].tolist()
+    judged = rules.judge(stack, live)
+    found = [_row(stack, index, cause, detail) for index, (cause, detail) in judged.items()]
+    if reader is not None:
         rest = [index for index in live if index not in judged]
         report(Step("same", "looking for the same content at several paths", "running"))
-        again = _same(content, contents, rest)
+        again = _same(stack, reader, rest)
         report(Step("same", "looking for the same content at several paths", "done"))
-        found += [_row(content, index, SAME, like=like) for index, like in again.items()]
+        found += [_row(stack, index, SAME, like=like) for index, like in again.items()]
         report(Step("symbols", "looking for debug symbols", "running"))
-        programs = [index for index in rest if index not in again and _may_be_program(content, index)]
-        symbols = contents.debug_bytes(programs)
+        programs = [index for index in rest if index not in again and _may_be_program(stack, index)]
+        symbols = reader.debug_bytes(programs)
         report(Step("symbols", "looking for debug symbols", "done"))
-        found += [_row(content, index, SYMBOLS, size=size) for index, size in symbols.items() if size]
+        found += [_row(stack, index, SYMBOLS, size=size) for index, size in symbols.items() if size]
     return sorted(found, key=lambda row: (row.layer, row.entry))
 
 
 def _row(
-    content: Content,
+    stack: LayerStack,
     index: int,
     cause: str,
     detail: str = "",
@@ -185,15 +185,15 @@ def _row(
     by_layer: int | None = None,
     like: int | None = None,
     size: int | None = None,
-) -> Row:
-    merged = content.merged
+) -> Needless:
+    merged = stack.merged
     stored = int(merged.layers[merged.inodes[index]])
-    return Row(index, cause, detail, int(merged.sizes[index]) if size is None else size, stored, by_layer, like)
+    return Needless(index, cause, detail, int(merged.sizes[index]) if size is None else size, stored, by_layer, like)
 
 
-def _same(content: Content, contents: Contents, indexes: list[int]) -> dict[int, int]:
+def _same(stack: LayerStack, reader: FileReader, indexes: list[int]) -> dict[int, int]:
     """The files that another one makes needless, each with that one."""
-    merged = content.merged
+    merged = stack.merged
     groups: dict[tuple[int, str], list[int]] = {}
     for index in indexes:
         size = int(merged.sizes[index])
@@ -201,7 +201,7 @@ def _same(content: Content, contents: Contents, indexes: list[int]) -> dict[int,
             name = "" if size >= ANY_NAME else merged.paths[index].rpartition("/")[2]
             groups.setdefault((size, name), []).append(index)
     alike = [group for group in groups.values() if len(group) > 1]
-    digests = contents.digests(index for group in alike for index in group)
+    digests = reader.digests(index for group in alike for index in group)
     found: dict[int, int] = {}
     for group in alike:
         first: dict[str, int] = {}
@@ -211,18 +211,18 @@ def _same(content: Content, contents: Contents, indexes: list[int]) -> dict[int,
     return found
 
 
-def _may_be_program(content: Content, index: int) -> bool:
+def _may_be_program(stack: LayerStack, index: int) -> bool:
     """Whether a file may be an ELF program or library: by its name, or its mode."""
-    merged = content.merged
+    merged = stack.merged
     name = merged.paths[index].rpartition("/")[2]
     return merged.sizes[index] >= SMALLEST and (
         ".so" in name or bool(merged.modes[index] & 0o111 and not name.endswith(_TEXTS))
     )
 
 
-def totals(content: Content, found: list[Row]) -> dict[str, int]:
+def totals(stack: LayerStack, found: list[Needless]) -> dict[str, int]:
     """Bytes by cause, and of what is needed as far as can be told (``needed``); together all that is stored."""
     sums = dict.fromkeys(CAUSES, 0)
     for row in found:
         sums[row.cause] += row.bytes
-    return {**sums, "needed": int(np.sum(content.layer_bytes)) - sum(sums.values())}
+    return {**sums, "needed": int(np.sum(stack.layer_bytes)) - sum(sums.values())}

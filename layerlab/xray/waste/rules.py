@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from layerlab.image.index import Content
 from layerlab.image.packages import APP, COMPILERS, Package, part_of_package
+from layerlab.image.stack import LayerStack
 from layerlab.xray.waste import bytecode
 
 CACHES: Final = "package indexes and caches"
@@ -98,20 +98,20 @@ _HEADER_ENDINGS: Final = (
 )
 
 
-def judge(content: Content, indexes: Sequence[int]) -> dict[int, Judged]:
+def judge(stack: LayerStack, indexes: Sequence[int]) -> dict[int, Judged]:
     """Judge visible regular files by their paths and owners; what is needed as far as can be told is left out.
 
     Args:
-        content: The image.
+        stack: The image.
         indexes: Of visible entries.
     """
-    merged = content.merged
+    merged = stack.merged
     numbers = np.full(len(merged.paths), -1, dtype=np.int64)
-    numbers[content.visible] = np.arange(len(content.visible))
-    packages, owners, parts = content.ownership.packages, content.ownership.owners, content.parts
+    numbers[stack.visible] = np.arange(len(stack.visible))
+    packages, owners, parts = stack.ownership.packages, stack.ownership.owners, stack.parts
     by_package = [_of_package(package) for package in packages]
     folders: dict[str, Judged | None] = {}
-    unused = bytecode.without_use(content)
+    unused = bytecode.without_use(stack)
     found = {}
     for index in indexes:
         path, place = merged.paths[index], int(numbers[index])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from layerlab.image.index import Content
+from layerlab.image.stack import LayerStack
 from layerlab.ui.text import shown
-from layerlab.xray.waste.bytes_by_cause import CAUSES, Row
+from layerlab.xray.waste.bytes_by_cause import CAUSES, Needless
 
 EXAMPLES: Final = 3
 SMALLEST_REMARK: Final = 100_000
@@ -19,7 +19,7 @@ class Cause:
     """The bytes of one cause in one layer.
 
     Attributes:
-        cause: One of `ledger.CAUSES`.
+        cause: One of `bytes_by_cause.CAUSES`.
         is_fact: Whether it is one; a judgement otherwise.
         bytes: Of its files.
         files: How many.
@@ -70,15 +70,15 @@ class Remark:
         return {"title": self.title, "why": self.why, "line": self.line, "bytes": self.bytes, "mechanical": False}
 
 
-def remarks(content: Content, causes: list[Cause]) -> list[Remark]:
+def remarks(stack: LayerStack, causes: list[Cause]) -> list[Remark]:
     """What to do about the causes of 0.1 MB or more, the most bytes first."""
     found = []
     for cause in causes:
         if cause.bytes < SMALLEST_REMARK:
             continue
-        stored = _place(content, cause.layer, cause.line)
+        stored = _place(stack, cause.layer, cause.line)
         if cause.by_layer is not None:
-            takes = _place(content, cause.by_layer, cause.by_line)
+            takes = _place(stack, cause.by_layer, cause.by_line)
             title = f"{takes} takes away what {stored} stores: do both in one step"
             why = f"{cause.cause}: no container sees these files, and every layer keeps what it stores"
         else:
@@ -88,30 +88,30 @@ def remarks(content: Content, causes: list[Cause]) -> list[Remark]:
     return sorted(found, key=lambda remark: -remark.bytes)
 
 
-def _place(content: Content, layer: int, line: int | None) -> str:
+def _place(stack: LayerStack, layer: int, line: int | None) -> str:
     if line is not None:
         return f"line {line}"
-    words = " ".join(content.instructions[layer].split())
+    words = " ".join(stack.instructions[layer].split())
     return f"layer {layer} ({words[:50]}{'…' * (len(words) > 50)})"
 
 
-def grouped(content: Content, rows: list[Row]) -> list[Cause]:
+def grouped(stack: LayerStack, rows: list[Needless]) -> list[Cause]:
     """The causes: facts first, then judgements; within each the most bytes first."""
-    places: dict[tuple[str, int, int | None], list[Row]] = {}
+    places: dict[tuple[str, int, int | None], list[Needless]] = {}
     for row in rows:
         places.setdefault((row.cause, row.layer, row.by_layer), []).append(row)
-    found = [_cause(content, key, inside) for key, inside in places.items()]
+    found = [_cause(stack, key, inside) for key, inside in places.items()]
     return sorted(found, key=lambda cause: (not cause.is_fact, -cause.bytes, CAUSES.index(cause.cause), cause.layer))
 
 
-def _cause(content: Content, key: tuple[str, int, int | None], rows: list[Row]) -> Cause:
+def _cause(stack: LayerStack, key: tuple[str, int, int | None], rows: list[Needless]) -> Cause:
     cause, layer, by_layer = key
     details: dict[str, int] = {}
     for row in rows:
         if row.detail:
             details[row.detail] = details.get(row.detail, 0) + row.bytes
     largest = sorted(rows, key=lambda row: (-row.bytes, row.entry))[:EXAMPLES]
-    lines = content.lines
+    lines = stack.lines
     return Cause(
         cause=cause,
         is_fact=by_layer is not None,
@@ -122,5 +122,5 @@ def _cause(content: Content, key: tuple[str, int, int | None], rows: list[Row]) 
         by_layer=by_layer,
         by_line=None if by_layer is None else lines[by_layer],
         details=tuple(sorted(details, key=lambda detail: -details[detail])),
-        examples=tuple(shown(content.merged.paths[row.entry]) for row in largest),
+        examples=tuple(shown(stack.merged.paths[row.entry]) for row in largest),
     )

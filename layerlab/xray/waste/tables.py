@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from layerlab.image.index import Content
+from layerlab.image.stack import LayerStack
 from layerlab.image.tables import texts
-from layerlab.xray.waste.bytes_by_cause import CAUSES, Row
+from layerlab.xray.waste.bytes_by_cause import CAUSES, Needless
 from layerlab.xray.waste.summary import Cause
 
 
@@ -31,9 +31,9 @@ def causes(found: list[Cause]) -> pd.DataFrame:
     )
 
 
-def files(content: Content, found: list[Row]) -> pd.DataFrame:
+def files(stack: LayerStack, found: list[Needless]) -> pd.DataFrame:
     """A row per file."""
-    merged, lines = content.merged, content.lines
+    merged, lines = stack.merged, stack.lines
     return pd.DataFrame(
         {
             "path": texts([merged.paths[row.entry] for row in found]),

@@ -9,7 +9,7 @@ import pytest
 
 from layerlab import image
 from layerlab.compare import settings
-from layerlab.compare.settings import of_config, runs_as_root
+from layerlab.compare.image_settings import of_config, runs_as_root
 from tests.unit.image_truth import file, image_config, saved, tar
 
 FULL = {

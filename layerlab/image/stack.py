@@ -21,7 +21,7 @@ from layerlab.image.packages import Ownership
 
 
 @dataclass(frozen=True, eq=False)
-class Content:
+class LayerStack:
     """What an image holds.
 
     Attributes:
@@ -67,7 +67,7 @@ class Content:
         """How many names of regular files a container sees."""
         return int(((self.merged.gone_by == NEVER) & (self.merged.kinds == FILE)).sum())
 
-    def index(self, layer: int | None, path: str) -> int | None:
+    def entry_at(self, layer: int | None, path: str) -> int | None:
         """The index of a layer's entry at this path, or of the visible one (None); None if there is none."""
         if layer is None:
             return self.merged.find(path)
@@ -102,9 +102,9 @@ class Content:
         )
 
 
-def put_together(
+def stack_layers(
     layers: list[Layer], config: dict[str, Any], diff_ids: list[str], dockerfile: Dockerfile | None = None
-) -> Content:
+) -> LayerStack:
     """Merge an image's layers.
 
     Args:
@@ -117,7 +117,7 @@ def put_together(
         ArchiveError: a hard link leads to a path that no layer below has.
     """
     merged = filesystem.merge(layers)
-    return Content(
+    return LayerStack(
         config=config,
         layers=filesystem.sharing(merged, layers),
         diff_ids=diff_ids,
