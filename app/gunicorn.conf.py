@@ -19,7 +19,9 @@ bind = "0.0.0.0:5000"
 # As many workers as cores is a good start; the variable is the one that gunicorn itself and many platforms use.
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
-threads = 4
+# A process draws one plot at a time, so threads draw no faster. But /status shall not wait until all the plots that
+# were asked for before it are drawn. Threads that are not needed are not started.
+threads = 16
 
 # Load the application once and fork: workers share the memory of pandas and Matplotlib until they write to it
 # (a third less with two), start at once, and an application that cannot be imported ends the container.

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,27 @@ def test_all_workers_count_together() -> None:
     assert process.pid not in workers
     assert status["requests_served"] == 41
     assert status["requests_counted_in"] == "all workers"
+
+
+@pytest.mark.slow
+def test_status_does_not_wait_for_plots() -> None:
+    """While twelve clients wait for plots, which one worker draws one after the other, /status is answered."""
+    with (
+        served("--config", str(CONFIGURATION), workers=1) as (_, url),
+        ThreadPoolExecutor(12) as pool,
+    ):
+        plots = [pool.submit(fetch, f"{url}/plot?size=1600&seed={seed}") for seed in range(12)]
+        wait(plots, return_when=FIRST_COMPLETED)
+        fetch(f"{url}/status")
+        waiting = sum(not plot.done() for plot in plots)
+
+        assert all(plot.result().startswith(b"\x89PNG") for plot in plots)
+    assert waiting > 2
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as response:
+        return bytes(response.read())
 
 
 @pytest.mark.slow
