@@ -1,7 +1,11 @@
-"""Generated requests against the running image: whatever is sent, and however many at once, it goes on serving."""
+"""The service, asked over HTTP: the same answers from each image and from Flask's development server.
+
+Generated requests among them: whatever is sent, and however many at once, it goes on serving.
+"""
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +16,15 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from app import openapi
+from app import openapi, plots
 from layerlab.engine import Engine
 from layerlab.service import Service, run
 from tests.engine.images import ENDPOINTS, built
 
 BOUNDED = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 AT_ONCE = 8
 
@@ -55,10 +60,47 @@ def raw_requests(draw: st.DrawFn) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+SERVERS = {
+    "optimized": ("Dockerfile", None),
+    "minimal": ("Dockerfile.minimal", None),
+    "single": ("Dockerfile.single", None),
+    "development server": ("Dockerfile", ["python", "-m", "app"]),
+}
+"""By what each is built, and the command where it is not the image's own."""
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def service(engine: Engine) -> Iterator[Service]:
-    with built(engine, "Dockerfile") as image, run(engine, image.id) as running:
+def service(engine: Engine, server: str) -> Iterator[Service]:
+    """It runs on a read-only root, without capabilities; only /tmp can be written."""
+    dockerfile, command = SERVERS[server]
+    with built(engine, dockerfile) as image, run(engine, image.id, command=command) as running:
         yield running
+
+
+@pytest.mark.parametrize(("path", "content_type"), ENDPOINTS.items())
+def test_each_address_answers(service: Service, path: str, content_type: str) -> None:
+    """With what it promises."""
+    response = service.get(path)
+
+    assert (response.status_code, response.headers["Content-Type"]) == (200, content_type)
+
+
+@pytest.mark.parametrize("kind", plots.KINDS)
+def test_the_same_seed_gives_the_same_pixels_everywhere(service: Service, kind: str) -> None:
+    """What each server draws is what this process draws."""
+    for seed in (1, 2, 2**32 - 1):
+        served = service.get(f"/plot?kind={kind}&seed={seed}&size=500").content
+
+        assert pixels(served) == pixels(plots.draw(kind, seed, 500, "png"))
+
+
+def pixels(png: bytes) -> bytes:
+    return Image.open(io.BytesIO(png)).tobytes()
 
 
 schema = schemathesis.openapi.from_dict(openapi.describe())
@@ -98,10 +140,10 @@ def test_many_at_once_get_each_their_own(service: Service) -> None:
     assert together == alone * 3
 
 
-def test_it_still_serves_afterwards(service: Service) -> None:
+def test_it_still_serves_afterwards(service: Service, server: str) -> None:
     """After all that, its first workers still live, and every address answers."""
     assert {service.get(path).status_code for path in ENDPOINTS} == {200}
-    assert service.logs().count("Booting worker") == 2
+    assert service.logs().count("Booting worker") == (2 if server in {"optimized", "minimal"} else 0)
     assert "Traceback" not in service.logs()
 
 

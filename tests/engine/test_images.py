@@ -291,7 +291,7 @@ def matching(entries: list[Entry], pattern: str) -> list[str]:
     return [entry.path for entry in entries if re.search(pattern, entry.path)]
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.single"])
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.single", "Dockerfile.minimal"])
 def test_both_builders_understand_them(name: str) -> None:
     """Nothing in them needs BuildKit or a newer frontend: no mounts, heredocs, linked copies or syntax line."""
     text = (ROOT / name).read_text()
