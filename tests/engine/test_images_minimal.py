@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from layerlab.build import build
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from slim.rules import LIBRARY, RULES
