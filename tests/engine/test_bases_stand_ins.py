@@ -9,10 +9,10 @@ from pathlib import Path
 import docker.errors
 import pytest
 from docker.models.images import Image
+from layerlab.bases.reporting import ongoing
 
 from layerlab import bases
 from layerlab.bases import stand_ins
-from layerlab.bases.reporting import ongoing
 from layerlab.engine import Engine
 from layerlab.engine.ownership import STAND_IN_LABEL, marker_tag
 from layerlab.errors import StandInError
