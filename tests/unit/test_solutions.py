@@ -25,11 +25,11 @@ def test_there_are_many_and_no_two_probe_the_same() -> None:
 
 
 def test_those_of_every_run_cover_every_task() -> None:
-    """At least 60 are judged by every test run: of each kind, and for each task some that fail it."""
+    """At least 40 are judged by every test run: of each kind, and for each task some that fail it."""
     core = [read for read in map(solutions.read, FOLDERS) if read.core]
     kinds = Counter(read.name.split("-")[0] for read in core)
-    assert len(core) >= 60
-    assert min(kinds[kind] for kind in ("right", "wrong", "cheat")) >= 10
+    assert len(core) >= 40
+    assert min(kinds[kind] for kind in ("right", "wrong", "cheat")) >= 8
     for task in TASKS:
         assert len([read for read in core if read.statuses[task] == {"fail"}]) >= 4
 
