@@ -1,6 +1,6 @@
 """The one command: measures, and prints a table.
 
-python -m benchmarks [PART]... [--repeat N] [--json] [--readme]
+python -m benchmarks [PART]... [--repeat N] [--json] [--save]
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import programs, readme
+from benchmarks import programs
 from benchmarks.rows import Row, Setting
+from benchmarks.saved_tables import HEADINGS, NUMBERS, caption, cells, write
 from layerlab import bases
 from layerlab.demo import build, images
 from layerlab.engine import Engine, daemon
@@ -54,15 +55,15 @@ PARTS: Final[dict[str, str]] = {
     "--repeat", type=click.IntRange(1, 50), default=3, show_default=True, help="How often quick things run."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-@click.option("--readme", "into_readme", is_flag=True, help="Write the table into README.md, too (needs all parts).")
-def run(parts: tuple[str, ...], repeat: int, as_json: bool, into_readme: bool) -> int:
+@click.option("--save", "saves", is_flag=True, help="Write the tables of README.md and docs/benchmarks.md, too.")
+def run(parts: tuple[str, ...], repeat: int, as_json: bool, saves: bool) -> int:
     """Measure the lab beside what one would otherwise use, and print a table.
 
     All the parts, or those that are named. What is made is removed again; the build cache that is there is neither
     used for what is called cold, nor emptied.
     """
-    if into_readme and parts:
-        raise click.UsageError("--readme wants all parts: leave the names out")
+    if saves and parts:
+        raise click.UsageError("--save wants all parts: leave the names out")
     chosen = parts or tuple(PARTS)
     for part in chosen:  # before anything is measured
         for program in getattr(import_module(f"benchmarks.{part}"), "PROGRAMS", ()):
@@ -78,8 +79,8 @@ def run(parts: tuple[str, ...], repeat: int, as_json: bool, into_readme: bool) -
         print(json.dumps({"machine": machine, "rows": rows}, indent=2))
     else:
         console(sys.stdout).print(table(measured, machine))
-    if into_readme:
-        readme.write(measured, machine)
+    if saves:
+        write(measured, machine)
     return 0
 
 
@@ -108,13 +109,13 @@ def describe(engine: Engine) -> dict[str, Any]:
 
 def table(measured: dict[str, list[Row]], machine: dict[str, Any]) -> Table:
     """The rows of all parts, for a terminal."""
-    shown = Table(title=readme.caption(machine), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in readme.HEADINGS:
-        shown.add_column(heading, justify="right" if heading in readme.NUMBERS else "left")
+    shown = Table(title=caption(machine), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in HEADINGS:
+        shown.add_column(heading, justify="right" if heading in NUMBERS else "left")
     for rows in measured.values():
         shown.add_section()
         for row in rows:
-            shown.add_row(*map(Text, readme.cells(row)))
+            shown.add_row(*map(Text, cells(row)))
     return shown
 
 

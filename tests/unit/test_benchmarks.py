@@ -1,4 +1,4 @@
-"""The benchmarks' table, in a terminal and in README, and what keeps a build apart from the user's cache."""
+"""The benchmarks' table, in a terminal and in the texts, and what keeps a build apart from the user's cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from benchmarks import __main__ as command
-from benchmarks import readme
+from benchmarks import saved_tables
 from benchmarks.builds import NAMES, copy_context, marked
 from benchmarks.rows import Row, Setting
 from layerlab import dockerfile
@@ -71,36 +71,49 @@ class TestSetting:
         assert told == ["running", "failed"]
 
 
-class TestReadme:
-    def test_the_table_replaces_the_earlier_one(self, tmp_path: Path) -> None:
+class TestSavedTables:
+    def test_the_tables_replace_the_earlier_ones(self, tmp_path: Path) -> None:
         """What stood between the marks goes, what stands around them stays, also when it is done again."""
-        page = tmp_path / "README.md"
-        page.write_text(f"# Before\n\n{readme.BEGIN}\nold\n{readme.END}\n\nAfter\n")
+        readme, page = tmp_path / "README.md", tmp_path / "benchmarks.md"
+        for path in (readme, page):
+            path.write_text(f"# Before\n\n{saved_tables.BEGIN}\nold\n{saved_tables.END}\n\nAfter\n")
+        asked_first = Row(saved_tables.IN_README[0], 1.0, "MB", "b", 2.0)
 
         for _ in range(2):
-            readme.write(ROWS, MACHINE, page)
+            saved_tables.write({**ROWS, "more": [asked_first]}, MACHINE, readme, page)
 
-        text = page.read_text()
-        assert text.startswith(f"# Before\n\n{readme.BEGIN}\n| measured |")
-        assert text.endswith(f"{readme.END}\n\nAfter\n")
-        assert "old" not in text
-        assert text.count("| an image | 270 | MB | another \\| image | 1,822 | 6.7 times less |") == 1
-        assert "stand-in bases" in text
+        for path in (readme, page):
+            text = path.read_text()
+            assert text.startswith(f"# Before\n\n{saved_tables.BEGIN}\n| measured |")
+            assert text.endswith(f"{saved_tables.END}\n\nAfter\n")
+            assert "old" not in text
+            assert f"| {asked_first.what} | 1 | MB |" in text
+            assert "stand-in bases" in text
+        assert page.read_text().count("| an image | 270 | MB | another \\| image | 1,822 | 6.7 times less |") == 1
+        assert "an image |" not in readme.read_text().replace(asked_first.what, "")
 
     def test_without_marks_nothing_is_written(self, tmp_path: Path) -> None:
-        """A page that lacks the marks is left alone, and that is said."""
-        page = tmp_path / "README.md"
+        """Where a page lacks the marks, both are left alone, and that is said."""
+        page, marked_page = tmp_path / "page.md", tmp_path / "README.md"
         page.write_text("# Text\n")
+        marked_page.write_text(f"{saved_tables.BEGIN}\nold\n{saved_tables.END}\n")
 
         with pytest.raises(LabError, match="marks"):
-            readme.write(ROWS, MACHINE, page)
+            saved_tables.write(ROWS, MACHINE, marked_page, page)
         assert page.read_text() == "# Text\n"
+        assert "old" in marked_page.read_text()
 
-    def test_the_marks_are_there(self) -> None:
-        """README has the place for the table, and a table in it."""
-        table = readme.README.read_text(encoding="utf-8").partition(readme.BEGIN)[2].partition(readme.END)[0]
+    def test_the_tables_are_there(self) -> None:
+        """Both pages have one; README's has the rows that are asked for first, as the other page has them."""
+        readme, page = (
+            path.read_text(encoding="utf-8").partition(saved_tables.BEGIN)[2].partition(saved_tables.END)[0]
+            for path in (saved_tables.README, saved_tables.PAGE)
+        )
 
-        assert table.strip().startswith("| " + " | ".join(readme.HEADINGS))
+        rows = [line for line in readme.splitlines() if line.startswith("| ")]
+        assert rows[0] == "| " + " | ".join(saved_tables.HEADINGS) + " |"
+        assert [row.split(" | ")[0].removeprefix("| ") for row in rows[1:]] == list(saved_tables.IN_README)
+        assert set(rows) <= set(page.splitlines())
 
 
 class TestCommand:
@@ -134,9 +147,9 @@ class TestCommand:
         assert "wrk" in result.exception.one_line
         assert "apt-get install" in result.exception.one_line
 
-    def test_readme_wants_all_parts(self) -> None:
-        """Half a table in README would be read as the whole."""
-        result = CliRunner().invoke(command.run, ["sizes", "--readme"])
+    def test_saving_wants_all_parts(self) -> None:
+        """Half a table would be read as the whole."""
+        result = CliRunner().invoke(command.run, ["sizes", "--save"])
 
         assert (result.exit_code, "all parts" in result.output) == (2, True)
 
