@@ -22,7 +22,7 @@ from typing import Final
 import pandas as pd
 
 from benchmarks.rows import Row, Setting
-from layerlab import image, xray
+from layerlab import bases, image, xray
 from layerlab.builder.trials import trial_builds
 from layerlab.engine import Engine
 from layerlab.engine import connection as engines
@@ -59,7 +59,8 @@ def rows(setting: Setting) -> Iterator[Row]:
 def prove(engine: Engine, case: str, report: Report) -> pd.DataFrame:
     """Prove the advice about a case; see `layerlab.xray.proof.table` for the columns."""
     with _workspace(case) as source, trial_builds(engine, report) as place:
-        built = place.build(source.context, source.parsed)
+        bases.ensure_for(engine, source.parsed, report=report)
+        built = place.build(source.context)
         looked = image.read(engine, built.image_id, dockerfile=source.parsed)
         return table(xray.examine(engine, looked, source, proves=True, report=report).proofs or [])
 

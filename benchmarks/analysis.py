@@ -116,7 +116,7 @@ def _one_layer_more(engine: Engine, name: str) -> Iterator[str]:
         info = tarfile.TarInfo("new")
         info.size = 8
         out.addfile(info, io.BytesIO(f"{time.time_ns():x}"[-8:].encode()))
-    container = engine.client.containers.create(name, ["none"], labels=runs.labels(engine))
+    container = engine.client.containers.create(name, ["none"], labels=runs.container_labels(engine))
     try:
         container.put_archive("/", archive.getvalue())
         rebuilt = str(container.commit().id)

@@ -54,10 +54,10 @@ def _why_no_engine() -> str:
 def own_images() -> None:
     """Both images of the lab; `./lab test` has built them by now."""
     from layerlab.demo import build, images
-    from layerlab.engine import connect
+    from layerlab.engine import connect, ownership
 
     engine = connect()
     for name in images.RECIPES:
-        if not images.own_images(engine, name):
+        if not ownership.own_images(engine, name):
             build.build_image(engine, name)
     engine.client.close()

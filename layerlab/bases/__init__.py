@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import docker.errors
-from docker.models.images import Image
-
 from layerlab.bases import registry, stand_ins
 from layerlab.bases.registry import NoRegistry
+from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine import Engine, answering, daemon
 from layerlab.engine.locks import exclusive
-from layerlab.engine.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, mark_image, marker_tag
+from layerlab.engine.ownership import (
+    BASE_PURPOSE,
+    IMAGE_LABEL,
+    STAND_IN_LABEL,
+    EngineImage,
+    find_image,
+    mark_image,
+    marked_images,
+)
 from layerlab.errors import BaseImageError, StandInError
-from layerlab.ui.progress import Report, ongoing, silent
+from layerlab.ui.progress import Report, silent
 
-__all__ = ["BASES", "TAGS", "Base", "ensure", "is_on_stand_ins", "own_bases"]
+__all__ = ["BASES", "TAGS", "Base", "ensure", "ensure_for", "is_on_stand_ins", "own_bases"]
 
 BASES: Final = ("python:3.13-slim-trixie", "python:3.13-trixie")
 """The images on which the lab's Dockerfiles build."""
@@ -81,9 +86,23 @@ def ensure(
     with answering(engine):
         found = {name: base for name in names if (base := _here(engine, name))}
         if missing := [name for name in names if name not in found]:
-            with _alone(report):
+            with exclusive("bases", doing="gets the base images", report=report):
                 found |= _get(engine, missing, allow_stand_ins, report)
     return {name: found[name] for name in names}
+
+
+def ensure_for(engine: Engine, dockerfile: Dockerfile, target: str | None = None, *, report: Report = silent) -> None:
+    """Get those of the lab's own base images that a Dockerfile needs for its target and that are missing.
+
+    Raises:
+        DockerfileError: there is no such target.
+        RegistryRefused, StandInError, BaseImageError, EngineGone: see `ensure`.
+    """
+    stages = dockerfile.needed(dockerfile.target(target))
+    named = [stage.base for stage in stages]
+    named += [name for stage in stages for each in stage.executed for name in copied_from(each)]
+    short = {name.removeprefix("docker.io/").removeprefix("library/") for name in named}
+    ensure(engine, sorted(short.intersection(TAGS)), report=report)
 
 
 def is_on_stand_ins(engine: Engine, image_id: str) -> bool:
@@ -97,12 +116,11 @@ def is_on_stand_ins(engine: Engine, image_id: str) -> bool:
     >>> is_on_stand_ins(engine, "no-such-image:at-all")
     False
     """
-    with answering(engine), suppress(docker.errors.ImageNotFound):
-        return _is_stand_in(engine.client.images.get(image_id))
-    return False
+    image = find_image(engine, image_id)
+    return image is not None and _is_stand_in(image)
 
 
-def own_bases(engine: Engine) -> list[Image]:
+def own_bases(engine: Engine) -> list[EngineImage]:
     """The base images that the lab itself made or pulled: with its marker, and not built for another purpose.
 
     Raises:
@@ -111,42 +129,19 @@ def own_bases(engine: Engine) -> list[Image]:
     >>> all(any(tag.startswith("layerlab:") for tag in image.tags) for image in own_bases(engine))
     True
     """
-    own = []
-    with answering(engine):
-        # One request for all of them: images.list() asks for each by itself, and fails if one goes away meanwhile.
-        for summary in engine.client.api.images():
-            labels = summary.get("Labels") or {}
-            made = labels.get(IMAGE_LABEL) == BASE_PURPOSE and STAND_IN_LABEL in labels
-            is_base = made or IMAGE_LABEL not in labels
-            if is_base and marker_tag(summary["Id"]) in (summary.get("RepoTags") or []):
-                with suppress(docker.errors.ImageNotFound):
-                    own.append(engine.client.images.get(summary["Id"]))
-    return own
 
+    def is_base(labels: Mapping[str, str]) -> bool:
+        return IMAGE_LABEL not in labels or (labels[IMAGE_LABEL] == BASE_PURPOSE and STAND_IN_LABEL in labels)
 
-@contextmanager
-def _alone(report: Report) -> Iterator[None]:
-    """One process at a time: the second one waits, and then finds what the first one got."""
-    with ExitStack() as waited:
-
-        def wait(holder: str) -> None:
-            title = f"wait for another ./lab that gets the base images{holder and f' ({holder})'}"
-            waited.enter_context(ongoing(report, "bases", title))
-
-        with exclusive("bases", waiting=wait):
-            waited.close()
-            yield
+    return marked_images(engine, is_base)
 
 
 def _here(engine: Engine, name: str) -> Base | None:
-    try:
-        image = engine.client.images.get(name)
-    except docker.errors.ImageNotFound:
-        return None
-    return Base(name, str(image.id), "stand-in" if _is_stand_in(image) else "here")
+    image = find_image(engine, name)
+    return Base(name, str(image.id), "stand-in" if _is_stand_in(image) else "here") if image else None
 
 
-def _is_stand_in(image: Image) -> bool:
+def _is_stand_in(image: EngineImage) -> bool:
     return STAND_IN_LABEL in (image.labels or {})
 
 

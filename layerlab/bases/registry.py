@@ -1,21 +1,18 @@
-"""Pulls an image, and tells a registry that says no from one that cannot be connected to.
-
-The engine gives both as text, in words of its own version, of its image store (the classic one or containerd's)
-and of Go's network library. `classify` knows them; everything else follows from its answer.
-"""
+"""Pulls an image, and tells a registry that says no from one that cannot be connected to."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import docker.errors
-from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from layerlab.engine import Engine
 from layerlab.engine.docker_settings import tell_of_logins
+from layerlab.engine.ownership import EngineImage, find_image
+from layerlab.engine.symptoms import REFUSALS, PullFailure, why_not_pulled
 from layerlab.errors import BaseImageError, RegistryRefused, UsageError
 from layerlab.ui.progress import Ongoing, Report, ongoing, silent
 from layerlab.ui.text import shorten
@@ -24,28 +21,7 @@ from layerlab.ui.units import so_far
 MIRROR_VARIABLE: Final = "LAB_REGISTRY"
 """A registry, such as ``mirror.example:5000/docker``, from which official images are pulled instead of Docker Hub."""
 
-Reason = Literal["unreachable", "tls", "login", "missing", "rate", "server", "platform", "disk", "unknown"]
-
-# The first that matches decides. A status always comes with its number ("403 Forbidden") unless it is a proxy's
-# answer to CONNECT, of which Go's net/http keeps the words only (`Get "https://...": Forbidden`).
-_PATTERNS: Final[tuple[tuple[Reason, str], ...]] = (
-    ("disk", r"no space left on device|disk quota exceeded"),
-    ("unreachable", r"proxyconnect|\b(?:Get|Head|Post) \S+: (?:Forbidden|Bad Gateway|Service Unavailable"
-                    r"|Gateway Time-?out|Proxy Authentication Required|Method Not Allowed)\s*$"),
-    ("tls", r"\bx509: |\btls: |HTTP response to HTTPS client"),
-    ("rate", r"toomanyrequests|Too Many Requests|HTTP 429 |pull rate limit"),
-    ("platform", r"no matching manifest|no match for platform"),
-    ("server", r"\b5\d\d [A-Z][a-z]+|HTTP 5\d\d response"),
-    ("missing", r"manifest unknown|name unknown|manifest for \S+ not found|\b404 Not Found|HTTP 404 "
-                r"|: not found\s*$|^unknown:\s*(?:<|$)"),  # the last: a page in the place of a registry's answer
-    ("login", r"\b401 Unauthorized|\b403 Forbidden|HTTP 40[13] response|unauthorized|denied|no basic auth credentials"
-              r"|authentication required|authorization failed|insufficient_scope|incorrect username or password"),
-    ("unreachable", r"dial (?:tcp|udp)|no such host|server misbehaving|name resolution|connection (?:refused|reset)"
-                    r"|no route to host|network is unreachable|time(?:d )?-?out|deadline exceeded|request canceled"
-                    r"|broken pipe|unexpected EOF|\bEOF\s*$"),
-)  # fmt: skip
-
-_REMEDIES: Final[dict[Reason, str]] = {
+_REMEDIES: Final[dict[PullFailure, str]] = {
     "tls": "if a proxy inspects TLS here, add its certificate to what the engine's machine trusts, restart the"
     " engine and repeat",
     "login": "check the name, and log in with `docker login` if its registry asks for that",
@@ -62,29 +38,6 @@ class NoRegistry(BaseImageError):
     """No registry can be connected to."""
 
 
-def classify(message: str) -> Reason:
-    """Why an engine could not pull an image, from what it says.
-
-    ========== =====================================================================================
-    answer     meaning
-    ========== =====================================================================================
-    unreachable no connection: name resolution, refused, timeout, no route, a proxy in between
-    tls        something answered, but not with a certificate that the engine trusts
-    login      the registry wants a login, or lets this user not have the image (401, 403)
-    missing    the registry has no such image or tag (404)
-    rate       the registry's limit is reached (429)
-    server     the registry fails (5xx)
-    platform   the registry has the image, but not for this platform
-    disk       the engine's disk is full
-    unknown    anything else
-    ========== =====================================================================================
-
-    >>> classify('Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host')
-    'unreachable'
-    """
-    return next((kind for kind, pattern in _PATTERNS if re.search(pattern, message)), "unknown")
-
-
 def explain(name: str, message: str, *, began: bool = False) -> BaseImageError:
     """The error to raise for a pull that failed.
 
@@ -93,7 +46,7 @@ def explain(name: str, message: str, *, began: bool = False) -> BaseImageError:
         message: What the engine says.
         began: Whether the registry had already answered, and layers were on their way.
     """
-    kind, cause = classify(message), shorten(message, 200)
+    kind, cause = why_not_pulled(message), shorten(message, 200)
     if kind == "unreachable" and not began:
         return NoRegistry(
             f"no registry can be reached for {name} ({cause})",
@@ -103,7 +56,7 @@ def explain(name: str, message: str, *, began: bool = False) -> BaseImageError:
         return BaseImageError(
             f"the download of {name} broke off ({cause})", remedy="repeat: what has arrived is not loaded again"
         )
-    if kind in {"login", "missing", "rate", "server", "platform"}:
+    if kind in REFUSALS:
         return RegistryRefused(f"the registry does not give {name} ({cause})", remedy=_REMEDIES[kind])
     return BaseImageError(f"{name} cannot be pulled ({cause})", remedy=_REMEDIES[kind])
 
@@ -136,7 +89,7 @@ def source_of(name: str) -> str:
     return f"{mirror}/{path if '/' in path else f'library/{path}'}"
 
 
-def pull(engine: Engine, name: str, *, report: Report = silent) -> Image:
+def pull(engine: Engine, name: str, *, report: Report = silent) -> EngineImage:
     """Pull an image, through the mirror where one is set.
 
     Raises:
@@ -146,8 +99,8 @@ def pull(engine: Engine, name: str, *, report: Report = silent) -> Image:
         UsageError: the mirror that is set cannot be one.
     """
     source = source_of(name)
-    was_here = source != name and _exists(engine, source)
-    with ongoing(report, f"pull {name}", f"pull {name}") as step:
+    was_here = source != name and find_image(engine, source) is not None
+    with ongoing(report, f"pull {name}") as step:
         _pull(engine, source, step, report)
     image = engine.client.images.get(source)
     if source != name:
@@ -185,11 +138,3 @@ def _note(event: dict[str, Any], layers: dict[str, tuple[int, int]]) -> None:
         layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
     elif status in {"Download complete", "Pull complete"} and layer in layers:
         layers[layer] = (layers[layer][1], layers[layer][1])
-
-
-def _exists(engine: Engine, name: str) -> bool:
-    try:
-        engine.client.images.get(name)
-    except docker.errors.ImageNotFound:
-        return False
-    return True

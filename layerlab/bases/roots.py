@@ -16,6 +16,7 @@ from typing import Final
 
 from layerlab.bases import host
 from layerlab.bases.certificates import own_certificates
+from layerlab.engine import programs
 from layerlab.ui.progress import Report
 
 SUITE: Final = "trixie"
@@ -89,7 +90,13 @@ def make(folder: Path, report: Report) -> Path:
     command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--dpkgopt=force-unsafe-io"]
     command += [f"--aptopt={settings}", SUITE, str(made)]
     environment = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder)}
-    host.run(command, f"make a minimal Debian ({SUITE})", report, environment)
+    programs.run(
+        programs.ending_with_us(command),
+        f"make a minimal Debian ({SUITE})",
+        report,
+        environment=environment,
+        failed=lambda _, lines: host.failure("mmdebstrap failed", lines),
+    )
     return made
 
 

@@ -7,26 +7,32 @@ finds no half-made image under an official name, and what BuildKit has done by t
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 import re
 import shutil
 import tarfile
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import docker.errors
-import requests
 from docker.utils import parse_repository_tag
 
 from layerlab.bases import host, roots
 from layerlab.builder import build
 from layerlab.engine import Engine, runs
-from layerlab.engine.ownership import BASE_PURPOSE, STAND_IN_LABEL, image_labels, mark_image, marker_tag
+from layerlab.engine.ownership import (
+    BASE_PURPOSE,
+    STAND_IN_LABEL,
+    discard,
+    discard_unnamed,
+    find_image,
+    image_labels,
+    mark_image,
+    marker_tag,
+)
 from layerlab.errors import BuildError, StepFailed
 from layerlab.ui.progress import Ongoing, Report, Step, ongoing
 
@@ -42,7 +48,6 @@ TAGS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ROOT_DOCKERFILE: Final = 'FROM scratch\nADD rootfs.tar /\nCMD ["bash"]\n'
 _DOCKERFILE: Final = Path(__file__).parent / "images" / "Dockerfile"
-_FOLDERS: Final = "layerlab-bases-"
 _MAX_CONTEXT: Final = 10**9  # bytes; the root of debian:trixie has about 120 MB
 _WORK: Final = {
     "buildpack-deps": "compilers and libraries",
@@ -65,9 +70,10 @@ def make(engine: Engine, report: Report) -> None:
     host.check(str(engine.client.info().get("Architecture", "")))
     host.install(report)
     try:
-        with _folder() as folder, ExitStack() as undo:
-            made = _make_roots(engine, folder, undo, report)
-            made |= _make_others(engine, folder, made, undo, report=report)
+        with runs.temporary(engine) as place, ExitStack() as undo:
+            place.folder.chmod(0o755)  # apt works in it as a user of its own
+            made = _make_roots(engine, place.folder, undo, report)
+            made |= _make_others(engine, place, made, undo, report)
             for stage, image_id in made.items():
                 _tag(engine, image_id, TAGS[stage])
             undo.pop_all()
@@ -84,7 +90,7 @@ def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -
         context = folder / stage
         context.mkdir()
         (context / "Dockerfile").write_text(_ROOT_DOCKERFILE)
-        with ongoing(report, stage, f"write {name}") as step:
+        with ongoing(report, f"write {name}", key=stage) as step:
             try:
                 roots.finish(archive, context / "rootfs.tar", slim=slim, extra=roots.machine_files())
             except (OSError, tarfile.TarError, KeyError) as error:
@@ -97,63 +103,28 @@ def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -
 
 
 def _make_others(
-    engine: Engine, folder: Path, made: Mapping[str, str], undo: ExitStack, *, report: Report
+    engine: Engine, place: runs.Temporary, made: Mapping[str, str], undo: ExitStack, report: Report
 ) -> dict[str, str]:
     """The images on top of Debian: ids by stage, marked."""
-    context = folder / "images"
+    context = place.folder / "images"
     context.mkdir()
     text = _DOCKERFILE.read_text()
     arguments = {"DEBIAN": marker_tag(made["debian"]), "DEBIAN_SLIM": marker_tag(made["debian-slim"])}
 
-    def stage(name: str, title: str) -> str:
+    def build_stage(target: str, title: str, labels: Mapping[str, str]) -> str:
         (context / "Dockerfile").write_text(text)
-        with ongoing(report, name, title) as step:
-            return _build(engine, context, step, name=TAGS.get(name, (name,))[0], target=name, arguments=arguments)
+        name = TAGS.get(target, (target,))[0]
+        with ongoing(report, title, key=target) as step:
+            return _build(engine, context, step, name=name, target=target, arguments=arguments, labels=labels)
 
+    version, digest = _about(engine, build_stage("source", "fetch CPython's source", place.labels))
+    text = text.replace("@PYTHON_VERSION@", version).replace("@PYTHON_SHA256@", digest)
+    build_stage("everything", f"compile CPython {version} and install the images' packages", place.labels)
     others = {}
-    with ExitStack() as temporary:
-        source = stage("source", "fetch CPython's source")
-        temporary.callback(_remove, engine, source)
-        version, digest = _about(engine, source)
-        text = text.replace("@PYTHON_VERSION@", version).replace("@PYTHON_SHA256@", digest)
-        everything = stage("everything", f"compile CPython {version} and install the images' packages")
-        temporary.callback(_remove, engine, everything)
-        for name in (name for name in TAGS if name not in made):
-            others[name] = stage(name, f"write {TAGS[name][0]}")
-            _mark(engine, others[name], undo)
+    for target in (target for target in TAGS if target not in made):
+        others[target] = build_stage(target, f"write {TAGS[target][0]}", {})
+        _mark(engine, others[target], undo)
     return others
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A temporary folder, on the disk rather than in memory; apt works in it as a user of its own.
-
-    It is locked as long as this process lives. What a killed one has left, gigabytes at worst, is removed first.
-    """
-    disk = Path("/var/tmp")  # noqa: S108  # mkdtemp makes a folder there that nobody else can write to
-    parent = disk if disk.is_dir() else Path(tempfile.gettempdir())
-    for left in parent.glob(f"{_FOLDERS}*"):
-        with suppress(OSError), _locked(left):  # one that is in use, or another user's, stays
-            shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=_FOLDERS, dir=parent) as name, _locked(Path(name)):
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; the kernel lets go of it however the process ends.
-
-    Raises:
-        OSError: another process holds it, or it cannot be opened.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _build(
@@ -164,6 +135,7 @@ def _build(
     name: str,
     target: str | None = None,
     arguments: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Build one image, and tell the step what goes on."""
     try:
@@ -172,7 +144,7 @@ def _build(
             context,
             target=target,
             build_args=arguments,
-            labels={STAND_IN_LABEL: name, **image_labels(BASE_PURPOSE)},
+            labels={STAND_IN_LABEL: name, **image_labels(BASE_PURPOSE), **labels},
             report=lambda shown: step.say(_doing(shown)) if shown.state == "running" else None,
             max_context_bytes=_MAX_CONTEXT,
         ).image_id
@@ -193,7 +165,7 @@ def _doing(step: Step) -> str:
 
 def _about(engine: Engine, image_id: str) -> tuple[str, str]:
     """The version and the SHA-256 of the source that this image holds."""
-    container = engine.client.containers.create(image_id, ["never-started"], labels=runs.labels(engine))
+    container = engine.client.containers.create(image_id, ["never-started"], labels=runs.container_labels(engine))
     try:
         chunks, _ = container.get_archive("/about")
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
@@ -209,22 +181,13 @@ def _mark(engine: Engine, image_id: str, undo: ExitStack) -> None:
     image = engine.client.images.get(image_id)
     if marker_tag(image_id) not in image.tags:
         mark_image(image)
-        undo.callback(_remove, engine, marker_tag(image_id))
+        undo.callback(discard, engine, marker_tag(image_id))
 
 
 def _tag(engine: Engine, image_id: str, names: tuple[str, ...]) -> None:
     """Give an image its names where they are free; one that gets none is of no use, and goes."""
     image = engine.client.images.get(image_id)
     for name in names:
-        try:
-            engine.client.images.get(name)
-        except docker.errors.ImageNotFound:
+        if find_image(engine, name) is None:
             image.tag(*parse_repository_tag(name))
-    image.reload()
-    if image.tags == [marker_tag(image_id)]:
-        _remove(engine, image.tags[0])
-
-
-def _remove(engine: Engine, image: str) -> None:
-    with suppress(requests.RequestException):  # something else needs it by now, or the engine is gone
-        engine.client.images.remove(image)
+    discard_unnamed(engine, image)

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-import docker.errors
-import requests
-
-from layerlab.engine import Engine
+from layerlab.engine import SDK_ERRORS, Engine
 
 MUCH: Final = 20e9  # bytes; an engine that the lab starts stays below (`layerlab.engine.daemon.BOUNDED_CACHE`)
 PATIENCE: Final = 3.0  # seconds; engines older than 23 count what volumes and containers hold as well
@@ -44,7 +41,7 @@ def size(engine: Engine) -> int | None:
     """Bytes of the build cache that no image shares; None where the engine does not say so soon."""
     try:
         found = records(engine, timeout=PATIENCE)
-    except (docker.errors.DockerException, requests.RequestException):
+    except SDK_ERRORS:
         return None
     return sum(map(_own, found))
 
@@ -96,7 +93,7 @@ def _remove(engine: Engine, choose: Callable[[list[Record]], Iterable[str]]) -> 
     if engine.has_containerd_store:
         return
     api: Any = engine.client.api  # its types do not know this filter
-    with suppress(docker.errors.DockerException, requests.RequestException):
+    with suppress(*SDK_ERRORS):
         for record in choose(records(engine)):
             api.prune_builds(filters={"id": record}, all=True)
 

@@ -12,7 +12,7 @@ from layerlab.builder.logs import tail
 from layerlab.builder.steps import Row
 from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from
 from layerlab.dockerfile.words import expand
-from layerlab.engine import disk_full, is_disk_full
+from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, REFUSALS, disk_full, is_disk_full, why_not_pulled
 from layerlab.errors import (
     BaseImageError,
     BuildError,
@@ -37,22 +37,6 @@ _EXIT_CODE: Final = re.compile(r"exit code: (\d+)")
 _IMAGE: Final = re.compile(r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)$")
 _NETWORK: Final = re.compile(
     r"dial tcp|no such host|connection (?:refused|reset)|network is unreachable|timeout|x509|EOF$", re.IGNORECASE
-)
-_REFUSED: Final = re.compile(
-    r"denied|unauthorized|forbidden|not found|manifest unknown|too ?many ?requests|unexpected status|does not exist",
-    re.IGNORECASE,
-)
-OFFLINE: Final = re.compile(
-    r"Temporary failure (?:resolving|in name resolution)|Could not (?:connect|resolve)|Unable to connect to"
-    r"|Failed to establish a new connection|Name or service not known|No address associated with hostname"
-    r"|Network is unreachable|No route to host|Connection (?:timed out|reset by peer|broken)"
-    r"|(?:Read|Connect)Timeout(?:Error)?|TLS handshake timeout|dns error|tcp connect error"
-    r"|temporary error \(try again later\)|ProxyError|CERTIFICATE_VERIFY_FAILED",
-    re.IGNORECASE,
-)
-"""What commands print where it is the network that is at fault."""
-_CLOCK: Final = re.compile(
-    r"is not valid yet|is expired \(invalid since|certificate (?:is not yet valid|has expired)", re.IGNORECASE
 )
 _END_OF_LOG: Final = 4_000  # characters; what a step printed long before it failed is not why
 _CANCELLED: Final = re.compile(r"context canceled|cancell?ed", re.IGNORECASE)
@@ -120,7 +104,7 @@ def _told_to_another(message: str, rows: Sequence[Row]) -> Row | None:
 def base_image_error(name: str, reason: str) -> BaseImageError:
     """The error for an image that cannot be had: a registry refuses it, or no registry was reached."""
     name = name.partition("@")[0].removeprefix("docker.io/library/").removeprefix("docker.io/")
-    if _REFUSED.search(reason) and not _NETWORK.search(reason):
+    if why_not_pulled(reason) in REFUSALS:
         return RegistryRefused(
             f"the registry refuses the image {name} ({_cause(reason)})",
             remedy="check its name and tag, and whether `docker pull` gets it",
@@ -185,7 +169,7 @@ def _from_outside(log: str) -> str:
             "the disk is full: make room (`docker system df` shows what takes it, `docker builder prune` empties the "
             "build cache) and build again"
         )
-    if _CLOCK.search(end):
+    if CLOCK_OFF.search(end):
         return "the clock of the engine's machine is off (see `date`), or that server's word is out of date"
     if OFFLINE.search(end):
         return (

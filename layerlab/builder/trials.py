@@ -1,24 +1,40 @@
-"""Builds that are only looked at: under the limits of a check, marked as the lab's, and gone when all is seen."""
+"""Builds that are only looked at: limited, marked as the lab's, and gone when all is seen."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from layerlab import bases
-from layerlab.builder import Build, build, disk
-from layerlab.builder import context as contexts
-from layerlab.builder.limits import limited_builder
-from layerlab.dockerfile import Dockerfile, copied_from
-from layerlab.engine import Engine
-from layerlab.engine.leftovers import removing_images, scratch_folder
+from layerlab.builder import Build, build
+from layerlab.builder.cache import Ran
+from layerlab.builder.context import Context
+from layerlab.engine import Engine, runs
+from layerlab.engine.limits import limited_builder
 from layerlab.errors import BuildError
 from layerlab.ui.progress import Report, silent
 
 TIMEOUT: Final = 600.0  # seconds of one build
+MAX_DISK: Final = 10_000_000_000  # bytes of the engine's disk that a build may take
+MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
+
+
+class TooMuchDisk(BuildError):
+    """A trial build took too much of the engine's disk.
+
+    Args:
+        free: Bytes that were free when it began.
+    """
+
+    def __init__(self, free: int) -> None:
+        super().__init__(
+            f"the build was stopped: it took more of the engine's disk than a trial may ({MAX_DISK / 1e9:g} GB)",
+            remedy="see what its steps write, or make room",
+        )
+        self.free = free
 
 
 @dataclass(frozen=True)
@@ -35,64 +51,54 @@ class Trials:
     engine: Engine
     labels: Mapping[str, str]
     scratch: Path
-    report: Report
+    report: Report = field(repr=False)
 
     def build(
         self,
-        context: contexts.Context,
-        parsed: Dockerfile,
+        context: Context,
         *,
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT,
+        report: Report | None = None,
+        ran: list[Ran] | None = None,
     ) -> Build:
-        """Build a context; the lab's own base images are got first, if one is missing.
+        """Build a context; see `layerlab.builder.build`.
 
         Raises:
-            LabError: see `layerlab.builder.build` and `layerlab.bases.ensure`.
+            TooMuchDisk: it took too much of the engine's disk, where that can be seen.
+            LabError: see `layerlab.builder.build`.
         """
-        self.ensure_bases(parsed, target)
         return build(
             self.engine,
             context,
             target=target,
             build_args=build_args,
             labels=self.labels,
-            timeout=TIMEOUT,
-            report=self.report,
+            timeout=timeout,
+            report=report or self.report,
             watch=_disk_guard(self.engine),
+            ran=ran,
         )
-
-    def ensure_bases(self, parsed: Dockerfile, target: str | None = None) -> None:
-        """Get those of the lab's own base images that a Dockerfile needs and that are missing."""
-        wanted = set()
-        for stage in parsed.needed(parsed.target(target)):
-            for name in (stage.base, *(name for i in stage.executed for name in copied_from(i))):
-                short = name.removeprefix("docker.io/").removeprefix("library/")
-                if short in bases.TAGS:
-                    wanted.add(short)
-        if wanted:
-            bases.ensure(self.engine, sorted(wanted), report=self.report)
 
 
 @contextmanager
 def trial_builds(engine: Engine, report: Report = silent) -> Iterator[Trials]:
     """A place for trial builds; all images that are built in this block are removed at its end."""
-    with removing_images(engine) as labels, limited_builder(engine), scratch_folder(labels) as scratch:
-        yield Trials(engine, labels, scratch, report)
+    with runs.temporary(engine) as place, limited_builder(engine):
+        yield Trials(engine, place.labels, place.folder, report)
 
 
 def _disk_guard(engine: Engine) -> Callable[[], None]:
-    """Ends a build that fills the engine's disk, where that disk can be seen."""
-    look = disk.guard(engine)
+    """To be called again and again during a build: raises `TooMuchDisk` when that has taken too much."""
+    root = Path(engine.root_directory)
+    if not engine.is_local or not root.is_dir():
+        return lambda: None
+    free = shutil.disk_usage(root).free
+    least = max(free - MAX_DISK, min(free, MIN_DISK) // 2)
 
     def guard() -> None:
-        try:
-            look()
-        except disk.Full as full:
-            limit = f"{disk.MAX_DISK / 1e9:g} GB"
-            raise BuildError(
-                f"the build was stopped: it took more of the engine's disk than a trial may ({limit})",
-                remedy="see what its steps write, or make room",
-            ) from full
+        if shutil.disk_usage(root).free < least:
+            raise TooMuchDisk(free)
 
     return guard

@@ -11,11 +11,9 @@ from importlib import import_module
 from typing import Final
 
 import click
-import docker.errors
-import requests
 
 from layerlab.cli.common import err, examples, stand_ins
-from layerlab.engine import connection, interrupts
+from layerlab.engine import SDK_ERRORS, disk_full, hurry, interrupts, is_disk_full
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.text import plain, printable
 
@@ -85,7 +83,7 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """Run the command line; returns the exit status."""
-    interrupts.install(connection.hurry)
+    interrupts.install(hurry)
     try:
         result = cli.main(args=arguments, prog_name="lab", standalone_mode=False)
     except click.exceptions.Exit as finished:
@@ -99,9 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except LabError as error:
         log = [error.log] if isinstance(error, StepFailed) else []
         return _fail(error.one_line, *log, *getattr(error, "__notes__", []))
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        if connection.is_disk_full(str(error)):
-            return _fail(connection.disk_full(str(error)).one_line)
+    except SDK_ERRORS as error:
+        if is_disk_full(str(error)):
+            return _fail(disk_full(str(error)).one_line)
         return _fail(f"the Docker engine did not do what it was asked ({error}): see ./lab doctor and repeat")
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:

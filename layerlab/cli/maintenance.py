@@ -12,7 +12,7 @@ from layerlab.builder import cache
 from layerlab.cli.build import build_with_progress
 from layerlab.cli.common import as_json, err, examples, find_engine, out, stand_ins
 from layerlab.demo import images
-from layerlab.engine import connect, daemon, leftovers
+from layerlab.engine import connect, daemon, runs
 from layerlab.errors import UsageError
 from layerlab.maintenance import chromium, doctor, test_run
 from layerlab.maintenance.clean import clean
@@ -29,7 +29,7 @@ def clean_command(base_images: bool, stops_engine: bool) -> int:
     """
     engine = connect()  # an engine is not started only to be cleaned
     removals = clean(engine, base_images=base_images)
-    leftovers.sweep(engine)
+    runs.sweep(engine)
     for removal in removals:
         state = f"kept: {removal.why_not}" if removal.why_not else "removed"
         out.print(f"{removal.kind} {removal.name}: {state}", markup=False)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
-import docker.errors
-from docker.models.images import Image
-
 from layerlab import bases
 from layerlab.builder import Build, build
 from layerlab.demo import images
 from layerlab.engine import Engine
-from layerlab.engine.ownership import image_labels, is_own_image, mark_image, marker_tag
+from layerlab.engine.ownership import discard_unnamed, find_image, image_labels, is_own_image, mark_image, own_images
 from layerlab.paths import ROOT
 from layerlab.ui.progress import Report, silent
 
@@ -38,7 +35,7 @@ def build_image(
     """
     wanted = images.recipe(name)
     bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
-    before = images.own_images(engine, name)
+    before = own_images(engine, name)
     built = build(
         engine,
         ROOT,
@@ -52,24 +49,14 @@ def build_image(
     _remember_seconds(name, built)
     for earlier in before:
         if earlier.id != built.image_id:
-            remove_superseded(engine, earlier)
+            discard_unnamed(engine, earlier)
     return built
 
 
 def _is_taken(engine: Engine, tag: str) -> bool:
     """Whether an image that is not the lab's has this tag."""
-    try:
-        return not is_own_image(engine.client.images.get(tag))
-    except docker.errors.ImageNotFound:
-        return False
-
-
-def remove_superseded(engine: Engine, image: Image) -> None:
-    """Remove an image of the lab's that only its marker still names; one that a container uses stays."""
-    with suppress(docker.errors.APIError):  # somebody else has removed it, or uses it
-        image.reload()
-        if image.tags == [marker_tag(str(image.id))]:
-            engine.client.images.remove(image.tags[0])
+    found = find_image(engine, tag)
+    return found is not None and not is_own_image(found)
 
 
 def _remember_seconds(name: str, built: Build) -> None:

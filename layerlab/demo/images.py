@@ -9,19 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import docker.errors
-from docker.models.images import Image as EngineImage
-
 from layerlab import dockerfile, image
 from layerlab.dockerfile import Dockerfile
-from layerlab.engine import Engine, answering
-from layerlab.engine.ownership import IMAGE_LABEL, is_own_image
-from layerlab.errors import DockerfileError, ImageNotFound, UsageError
+from layerlab.engine import Engine, ownership
+from layerlab.engine.ownership import EngineImage
+from layerlab.errors import DockerfileError, EngineError, EngineGone, ImageNotFound, UsageError
 from layerlab.paths import ROOT, cache_directory
 from layerlab.ui.progress import Report, silent
 
@@ -69,19 +65,6 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def own_images(engine: Engine, name: str | None = None) -> list[EngineImage]:
-    """The images that the lab itself made (for this name, or all), the newest first."""
-    label = IMAGE_LABEL if name is None else f"{IMAGE_LABEL}={name}"
-    found = []
-    with answering(engine):
-        # One request for all: images.list() asks for each by itself, and fails if one goes away meanwhile.
-        for summary in engine.client.api.images(filters={"label": label}):
-            with suppress(docker.errors.ImageNotFound):
-                found.append(engine.client.images.get(summary["Id"]))
-    own = [one for one in found if is_own_image(one)]
-    return sorted(own, key=lambda one: str(one.attrs.get("Created", "")), reverse=True)
-
-
 def find(engine: Engine, name: str) -> EngineImage:
     """The lab's own image of this name, by its id.
 
@@ -89,13 +72,11 @@ def find(engine: Engine, name: str) -> EngineImage:
         ImageNotFound: it has not been built on this engine.
     """
     wanted = recipe(name)
-    images = own_images(engine, name)
+    images = ownership.own_images(engine, name)
     # The readable tag tells which of several is the newest build, as long as it still is the lab's own.
-    for found in images:
-        if wanted.tag in found.tags:
-            return found
-    if images:
-        return images[0]
+    tagged = (image for image in images if wanted.tag in image.tags)
+    if found := next(tagged, images[0] if images else None):
+        return found
     raise ImageNotFound(f"the lab's image {name!r} has not been built yet", remedy=f"run ./lab build {name}")
 
 
@@ -108,11 +89,14 @@ def recipe_of(engine: Engine, name: str) -> Recipe | None:
     """The recipe of an image that the lab itself has made, by whatever name it is asked for; None for any other."""
     if name in RECIPES:
         return RECIPES[name]
-    with answering(engine), suppress(docker.errors.APIError):
-        found = engine.client.images.get(name)
-        if is_own_image(found):
-            return RECIPES.get(str((found.labels or {}).get(IMAGE_LABEL)))
-    return None
+    try:
+        found = ownership.find_image(engine, name)
+    except EngineGone:
+        raise
+    except EngineError:  # no image can have this name
+        return None
+    is_own = found is not None and ownership.is_own_image(found)
+    return RECIPES.get(found.labels[ownership.IMAGE_LABEL]) if found and is_own else None
 
 
 def seconds_file() -> Path:

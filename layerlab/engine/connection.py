@@ -26,9 +26,9 @@ from docker.utils import config as sdk_config
 from requests.adapters import HTTPAdapter
 
 from layerlab.engine import docker_settings
+from layerlab.engine.symptoms import disk_full, is_disk_full
 from layerlab.errors import (
     EngineDenied,
-    EngineDiskFull,
     EngineError,
     EngineGone,
     EngineNotFound,
@@ -43,7 +43,9 @@ _TIMEOUT_AT_END: Final = 30  # seconds for each answer, once the user has asked 
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 """Seconds of silence before the kernel asks the other side, between its questions, and how many it asks: tcp(7)."""
 
-_DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+SDK_ERRORS: Final = (DockerException, requests.RequestException)
+"""What the SDK raises where an engine refuses something or does not answer."""
+
 _clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
 
 # The SDK takes it for granted that config.json holds what it should.
@@ -315,31 +317,6 @@ def _in_words(error: BaseException) -> str:
     return type(error).__name__
 
 
-def failed(engine: Engine, error: APIError) -> EngineError:
-    """The error to raise when an engine answers that it cannot."""
-    said = str(error.explanation or error)
-    if is_disk_full(said):
-        return disk_full(said)
-    return EngineError(
-        f"the Docker engine did not do what it was asked for ({said})",
-        remedy="see `./lab doctor` and the engine's own log, then repeat",
-    )
-
-
-def is_disk_full(said: str) -> bool:
-    """Whether an engine says this because its disk is full."""
-    return _DISK_FULL.search(said) is not None
-
-
-def disk_full(said: str) -> EngineDiskFull:
-    """The error to raise when it is; `said` is what the engine says."""
-    return EngineDiskFull(
-        f"the disk of the Docker engine is full ({' '.join(said.split())[-160:]})",
-        remedy="make room (`docker system df` shows what takes it, `docker builder prune` empties the build cache) "
-        "and repeat",
-    )
-
-
 @contextmanager
 def answering(engine: Engine) -> Iterator[None]:
     """Turn what the SDK raises in this block into the lab's errors.
@@ -351,6 +328,12 @@ def answering(engine: Engine) -> Iterator[None]:
     try:
         yield
     except APIError as error:  # first: the SDK derives it from requests' exception
-        raise failed(engine, error) from error
+        said = str(error.explanation or error)
+        if is_disk_full(said):
+            raise disk_full(said) from error
+        raise EngineError(
+            f"the Docker engine did not do what it was asked for ({said})",
+            remedy="see `./lab doctor` and the engine's own log, then repeat",
+        ) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise gone(engine, error) from error

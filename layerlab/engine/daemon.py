@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from layerlab.engine.apt import apt_get, is_available, is_debian
 from layerlab.engine.connection import Engine, candidates, connect
 from layerlab.engine.locks import exclusive
+from layerlab.engine.programs import apt_get, is_available, is_debian
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.paths import state_directory
-from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.progress import Report, ongoing, silent
 
 START_TIMEOUT: Final = 60  # seconds; a first start on a slow disk takes about ten
 STOP_TIMEOUT: Final = 30
@@ -78,11 +78,7 @@ def ensure(*, report: Report = silent) -> Engine:
         if not can_start():
             raise
 
-    def wait(holder: str) -> None:
-        title = f"wait for another ./lab that starts the engine{holder and f' ({holder})'}"
-        report(Step("lock", title, "running"))
-
-    with exclusive("engine", waiting=wait):
+    with exclusive("engine", doing="starts the engine", report=report):
         installs = not shutil.which("dockerd")
         if installs:
             install(report)
@@ -127,47 +123,46 @@ def start(report: Report = silent) -> Engine:
     Raises:
         EngineError: it did not start; the message has the end of its log.
     """
-    title = "start the Docker engine"
-    began = time.monotonic()
-    report(Step(title, title, "running", 0.0))
     log = Path("/var/log/layerlab-dockerd.log")
     process: subprocess.Popen[bytes] | None = None
-    if _has_systemd():
-        by, why_not = "systemd", _start_by_systemd
-        _configure()
-    else:
-        by = "dockerd"
-        remove_stale()
-        process = _start_dockerd(log)
-
-        def why_not() -> str | None:
-            return _last_lines(log) if process is not None and process.poll() is not None else None
-
-    while time.monotonic() - began < START_TIMEOUT:
-        try:
-            engine = connect()
-        except EngineNotFound as error:
-            if problem := why_not():
-                report(Step(title, title, "failed", time.monotonic() - began))
-                raise EngineError(
-                    f"the Docker engine did not start: {problem}", remedy=f"see {log} and mend what it says"
-                ) from error
-            time.sleep(0.2)
-            report(Step(title, title, "running", time.monotonic() - began))
-            continue
-        _remember(by, process.pid if process else _engine_process())
-        report(Step(title, title, "done", time.monotonic() - began, f"version {engine.version}"))
-        return engine
-    report(Step(title, title, "failed", START_TIMEOUT))
-    raise EngineError(
-        f"the Docker engine did not answer within {START_TIMEOUT} s of its start",
-        remedy=f"see {log if by == 'dockerd' else 'journalctl -u docker'} and repeat",
-    )
+    with ongoing(report, "start the Docker engine") as step:
+        if _has_systemd():
+            _configure()
+        else:
+            remove_stale()
+            process = _start_dockerd(log)
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            try:
+                engine = connect()
+            except EngineNotFound as error:
+                if problem := _why_not_started(process, log):
+                    raise EngineError(
+                        f"the Docker engine did not start: {problem}", remedy=f"see {log} and mend what it says"
+                    ) from error
+                time.sleep(0.2)
+                step.say("")
+            else:
+                _remember("dockerd" if process else "systemd", process.pid if process else _engine_process())
+                step.say(f"version {engine.version}")
+                return engine
+        raise EngineError(
+            f"the Docker engine did not answer within {START_TIMEOUT} s of its start",
+            remedy=f"see {log if process else 'journalctl -u docker'} and repeat",
+        )
 
 
-def _start_by_systemd() -> str | None:
-    done = subprocess.run(["systemctl", "start", "docker"], capture_output=True, text=True, check=False)
-    return done.stderr.strip() or "systemctl start docker failed" if done.returncode else None
+def _why_not_started(process: subprocess.Popen[bytes] | None, log: Path) -> str:
+    """Why an engine that does not answer yet will not, as systemd or its own log says; empty if nothing is wrong."""
+    if process is None:
+        done = subprocess.run(["systemctl", "start", "docker"], capture_output=True, text=True, check=False)
+        return (done.stderr.strip() or "systemctl start docker failed") if done.returncode else ""
+    if process.poll() is None:
+        return ""
+    try:
+        return " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
+    except OSError as error:
+        return f"its log cannot be read ({error})"
 
 
 def remove_stale(notes: Mapping[str, Path] = PROCESS_NOTES) -> None:
@@ -220,13 +215,6 @@ def _configure() -> None:
             file.write(json.dumps(BOUNDED_CACHE, indent=2) + "\n")
 
 
-def _last_lines(log: Path, count: int = 3) -> str:
-    try:
-        return " / ".join(log.read_text(errors="replace").strip().splitlines()[-count:])
-    except OSError as error:
-        return f"its log cannot be read ({error})"
-
-
 def _has_systemd() -> bool:
     return Path("/run/systemd/system").exists()
 
@@ -249,12 +237,12 @@ def _remember(by: str, process: int) -> None:
 
 
 def _process_start(process: int) -> int:
-    """When this process began, in clock ticks after boot; 0 if there is none (field 22 of proc_pid_stat(5))."""
+    """When a process began, in clock ticks after boot (field 22 of proc_pid_stat(5)); 0 for none and for a zombie."""
     try:
-        stat = Path(f"/proc/{process}/stat").read_text()
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0
-    return int(stat.rpartition(")")[2].split()[19])
+    return 0 if fields[0] == "Z" else int(fields[19])
 
 
 def started() -> Started | None:
@@ -281,28 +269,19 @@ def stop(report: Report = silent, *, kill: Callable[[int, int], None] = os.kill)
     known = started()
     if known is None:
         return False
-    title = "stop the Docker engine"
-    began = time.monotonic()
-    report(Step(title, title, "running", 0.0))
-    if known.by == "systemd":
-        subprocess.run(["systemctl", "stop", "docker.socket", "docker"], capture_output=True, check=False)
-    else:
-        kill(known.process, signal.SIGTERM)
-    while _process_start(known.process) == known.process_start and not _is_zombie(known.process):
-        if time.monotonic() - began > STOP_TIMEOUT:
-            raise EngineError(
-                f"the Docker engine (process {known.process}) did not end within {STOP_TIMEOUT} s",
-                remedy="stop its containers (docker ps) and repeat",
-            )
-        time.sleep(0.1)
-        report(Step(title, title, "running", time.monotonic() - began))
-    _note().unlink(missing_ok=True)
-    report(Step(title, title, "done", time.monotonic() - began))
+    with ongoing(report, "stop the Docker engine") as step:
+        if known.by == "systemd":
+            subprocess.run(["systemctl", "stop", "docker.socket", "docker"], capture_output=True, check=False)
+        else:
+            kill(known.process, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while _process_start(known.process) == known.process_start:
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"the Docker engine (process {known.process}) did not end within {STOP_TIMEOUT} s",
+                    remedy="stop its containers (docker ps) and repeat",
+                )
+            time.sleep(0.1)
+            step.say("")
+        _note().unlink(missing_ok=True)
     return True
-
-
-def _is_zombie(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True

@@ -7,7 +7,6 @@ is stuck, or has gone with its network, gives none; then whoever sits there must
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -42,9 +41,3 @@ def install(hurry: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, stop)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, stop)
-
-
-def ending_with_us(command: list[str]) -> list[str]:
-    """A command that gets SIGTERM when the lab is killed, where the system can do that: Linux, prctl(2)."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig=TERM", "--", *command] if setpriv else command

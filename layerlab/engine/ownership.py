@@ -1,4 +1,4 @@
-"""What the lab made, and nothing else: how it is marked and how it is recognised.
+"""What the lab made, and nothing else: how it is marked, recognised, found and removed.
 
 Labels alone do not tell: whatever is built FROM an image inherits its labels, and so does a container that a
 user starts from it. So
@@ -13,10 +13,22 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
+import requests
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
+from docker.models.networks import Network
+from docker.models.volumes import Volume
+
+from layerlab.engine.connection import Engine, answering
+
+EngineImage = Image
+"""The SDK's object for an image of the engine."""
 
 IMAGE_LABEL: Final = "layerlab.image"
 """On images; its value is what the image is for: single, optimized, stand-in ..."""
@@ -42,11 +54,6 @@ def image_labels(purpose: str) -> dict[str, str]:
     return {IMAGE_LABEL: purpose}
 
 
-def container_labels() -> dict[str, str]:
-    """Labels for a container, volume or network that is about to be made."""
-    return {CONTAINER_LABEL: RUN_ID}
-
-
 def marker_tag(image_id: str) -> str:
     """The tag that marks the image with this id as the lab's own.
 
@@ -56,17 +63,162 @@ def marker_tag(image_id: str) -> str:
     return f"{MARKER_REPOSITORY}:{image_id.removeprefix('sha256:')[:12]}"
 
 
-def mark_image(image: Image) -> None:
+def mark_image(image: EngineImage) -> None:
     """Mark an image that the lab has just made with `image_labels`."""
     repository, tag = marker_tag(str(image.id)).split(":")
     image.tag(repository, tag)
 
 
-def is_own_image(image: Image) -> bool:
+def is_own_image(image: EngineImage) -> bool:
     """Whether the lab made this very image."""
     return IMAGE_LABEL in (image.labels or {}) and marker_tag(str(image.id)) in image.tags
 
 
-def is_own_container(container: Container, image_labels: dict[str, str]) -> bool:
+def is_own_container(container: Container, image_labels: Mapping[str, str]) -> bool:
     """Whether the lab made this container, whose image has these labels."""
     return CONTAINER_LABEL in container.labels and CONTAINER_LABEL not in image_labels
+
+
+@dataclass(frozen=True)
+class Owned:
+    """One thing that the lab made.
+
+    Attributes:
+        kind: ``container``, ``volume``, ``network``, ``image`` or ``base image``.
+        name: Its name, or its tags.
+        thing: The SDK's object for it.
+    """
+
+    kind: str
+    name: str
+    thing: Container | Volume | Network | EngineImage = field(repr=False)
+
+
+def find_image(engine: Engine, name: str) -> EngineImage | None:
+    """The engine's image of this name or id; None if it has none.
+
+    Raises:
+        EngineError: the engine takes no such name, or stopped answering.
+    """
+    with answering(engine), suppress(ImageNotFound):
+        return engine.client.images.get(name)
+    return None
+
+
+def marked_images(engine: Engine, wanted: Callable[[Mapping[str, str]], bool]) -> list[EngineImage]:
+    """The images that have the marker of their own id, and wanted labels; the newest first.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    found = []
+    with answering(engine):
+        # One request for all of them: images.list() asks for each by itself, and fails if one goes away meanwhile.
+        for summary in engine.client.api.images():
+            if marker_tag(summary["Id"]) in (summary.get("RepoTags") or ()) and wanted(summary.get("Labels") or {}):
+                with suppress(ImageNotFound):
+                    found.append(engine.client.images.get(summary["Id"]))
+    return sorted(found, key=lambda one: str(one.attrs.get("Created", "")), reverse=True)
+
+
+def own_images(engine: Engine, purpose: str | None = None) -> list[EngineImage]:
+    """The images that the lab itself made (for this purpose, or all), the newest first."""
+    return marked_images(
+        engine, lambda labels: IMAGE_LABEL in labels and (purpose is None or labels[IMAGE_LABEL] == purpose)
+    )
+
+
+def own_containers(engine: Engine, run: str | None = None) -> list[Container]:
+    """The containers that the lab itself made (in this run, or all).
+
+    Raises:
+        APIError, RequestException: the engine does not say.
+    """
+    label = CONTAINER_LABEL if run is None else f"{CONTAINER_LABEL}={run}"
+    found = engine.client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    return [container for container in found if is_own_container(container, _labels_of_image(container))]
+
+
+def _labels_of_image(container: Container) -> dict[str, str]:
+    try:
+        return dict(container.image.labels or {}) if container.image else {}
+    except APIError:
+        return {}  # its image is gone; the label that it has, it then has by itself
+
+
+def inventory(engine: Engine, run: str | None = None) -> list[Owned]:
+    """What the lab made but for base images, in the order in which it can be removed.
+
+    Args:
+        engine: Where to look.
+        run: Only containers, volumes and networks of this run, and no images; None for everything.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    client, label = engine.client, CONTAINER_LABEL if run is None else f"{CONTAINER_LABEL}={run}"
+    with answering(engine):
+        own = [Owned("container", str(container.name), container) for container in own_containers(engine, run)]
+        own += [Owned("volume", str(one.name), one) for one in client.volumes.list(filters={"label": label})]
+        own += [Owned("network", str(one.name), one) for one in client.networks.list(filters={"label": label})]
+    images = own_images(engine) if run is None else []
+    return own + [Owned("image", name_of(one), one) for one in images if one.labels[IMAGE_LABEL] != BASE_PURPOSE]
+
+
+def name_of(image: EngineImage) -> str:
+    """An image's tags as far as they are readable, else its marker."""
+    marker = marker_tag(str(image.id))
+    return ", ".join(tag for tag in image.tags if tag != marker) or marker
+
+
+def remove(engine: Engine, owned: Owned, given: Collection[str]) -> str:
+    """Remove one thing of the lab's; what the user's own containers or tags hold on to stays.
+
+    Args:
+        engine: Where it is.
+        owned: The thing.
+        given: Every readable tag that the lab gives to images.
+
+    Returns:
+        Why it is still there; empty when it is gone.
+    """
+    try:
+        if isinstance(owned.thing, EngineImage):
+            return _remove_image(engine, owned.thing, given)
+        if isinstance(owned.thing, Container):
+            owned.thing.remove(force=True, v=True)
+        else:
+            owned.thing.remove()
+    except NotFound:
+        return ""
+    except APIError as error:
+        return str(error.explanation)
+    return ""
+
+
+def _remove_image(engine: Engine, image: EngineImage, given: Collection[str]) -> str:
+    """Remove the tags that the lab gave to its image, and last the marker, by which it is known."""
+    containers = engine.client.containers.list(all=True, sparse=True)
+    users = [str(c.attrs["Names"][0]).lstrip("/") for c in containers if c.attrs["ImageID"] == image.id]
+    if users:
+        return f"your container {', '.join(users)} uses it"
+    marker = marker_tag(str(image.id))
+    ours = [tag for tag in image.tags if tag in given]
+    for tag in [*ours, marker]:
+        engine.client.images.remove(tag)
+    others = sorted(set(image.tags) - {*ours, marker})
+    return f"your tag {', '.join(others)} keeps it" if others else ""
+
+
+def discard(engine: Engine, name: str) -> None:
+    """Remove an image, or one tag of it, unless something needs it by now or the engine is gone."""
+    with suppress(requests.RequestException):
+        engine.client.images.remove(name)
+
+
+def discard_unnamed(engine: Engine, image: EngineImage) -> None:
+    """Remove an image of the lab's that only its marker still names; one that a container uses stays."""
+    with suppress(requests.RequestException):
+        image.reload()
+        if image.tags == [marker_tag(str(image.id))]:
+            discard(engine, image.tags[0])

@@ -1,86 +1,140 @@
-"""Which runs of the lab go on, so that what a killed one has left is told from what another one is using.
+"""What a killed run has left is found and removed: here, and nowhere else.
 
-A run holds a lock as long as one of its processes lives (JupyterLab's kernels belong to the run of the ``./lab`` that
-serves them); the kernel lets go of it however they end. What carries the label of a run whose lock is there and free
-belongs to nobody any more. Runs of other machines and users have no lock here: theirs is left alone.
+Whoever makes something on an engine holds a lock as long as it goes on: a *run* (a ``./lab``, with the kernels of
+the JupyterLab that it serves), or a block of code that makes what is not to stay (`temporary`). What bears the name
+of one whose lock is there and free belongs to nobody any more. Those of other machines and users have no lock here,
+and what they made is left alone.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import suppress
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import docker.errors
-import requests
 
-from layerlab.engine.connection import Engine
-from layerlab.engine.locks import exclusive
-from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID, container_labels, is_own_container
+from layerlab.engine import limits
+from layerlab.engine.connection import SDK_ERRORS, Engine
+from layerlab.engine.locks import exclusive, hold, unheld
+from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID, image_labels, own_containers
 from layerlab.errors import StorageError
-from layerlab.paths import state_directory, unusable
 
-_held: Final[dict[Path, int]] = {}
+TEMPORARY_LABEL: Final = "layerlab.check"
+"""On images that are to go; its value is the name of the block of code that makes them."""
+
+_held: Final[dict[str, TextIO]] = {}
 """The locks of this run, open as long as this process lives."""
 
 
-def labels(engine: Engine) -> dict[str, str]:
+@dataclass(frozen=True)
+class Temporary:
+    """What is made in a block of code, and gone after it.
+
+    Attributes:
+        labels: For images.
+        folder: A folder for files.
+    """
+
+    labels: Mapping[str, str]
+    folder: Path
+
+
+def container_labels(engine: Engine) -> dict[str, str]:
     """Labels for a container that is about to be made on this engine; notes that this run goes on.
 
     Raises:
         StorageError: there is no place for the note.
     """
-    path = _lock(engine, RUN_ID)
-    if path not in _held:
+    name = _lock_name(engine, RUN_ID)
+    if name not in _held:
         with exclusive("runs"):
-            try:
-                lock = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-                os.write(lock, RUN_ID.encode())
-            except OSError as error:
-                raise unusable(path, error) from error
-            fcntl.flock(lock, fcntl.LOCK_SH)  # shared: the kernels of one ./lab are one run
-            _held[path] = lock
-    return container_labels()
+            _held[name] = hold(name, RUN_ID)
+    return {CONTAINER_LABEL: RUN_ID}
+
+
+@contextmanager
+def temporary(engine: Engine) -> Iterator[Temporary]:
+    """Labels and a folder for what is made in this block, and gone after it, but for images that somebody has tagged.
+
+    What others have left who were killed is removed first.
+
+    Raises:
+        StorageError: there is no place for the lock.
+        OSError: there is none for the folder.
+    """
+    sweep(engine)
+    name = uuid.uuid4().hex
+    with exclusive("runs"):
+        lock = hold(_lock_name(engine, name), name)
+    try:
+        with tempfile.TemporaryDirectory(prefix=_prefix(name), dir=_on_disk()) as folder:
+            yield Temporary({**image_labels("check"), TEMPORARY_LABEL: name}, Path(folder))
+    finally:
+        with lock:
+            if _remove_images(engine, name):
+                Path(lock.name).unlink(missing_ok=True)
 
 
 def sweep(engine: Engine) -> list[str]:
-    """Remove the containers of runs on this engine that have ended without doing so; returns their names.
+    """Remove what those on this engine have left that were killed, and lift their limits; returns containers' names.
 
     What cannot be looked at or removed now is left to the next sweep.
     """
     swept: list[str] = []
-    with suppress(StorageError), exclusive("runs"):  # without a place for notes nothing was noted
-        for path, run in _dead(engine):
-            with suppress(docker.errors.DockerException, requests.RequestException):
-                swept += _remove_containers(engine, run)
-                path.unlink(missing_ok=True)
+    with suppress(StorageError), exclusive("runs"):  # without a place for locks there are none
+        for path, name in unheld(_lock_name(engine, "*")):
+            for folder in _on_disk().glob(f"{_prefix(name)}*"):
+                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(*SDK_ERRORS):
+                for container in own_containers(engine, name):
+                    with suppress(docker.errors.NotFound):
+                        container.remove(force=True, v=True)
+                    swept.append(str(container.name))
+                if _remove_images(engine, name):
+                    path.unlink(missing_ok=True)
+        limits.put_back()
     return swept
 
 
-def _remove_containers(engine: Engine, run: str) -> Iterator[str]:
-    filters: dict[str, str | list[str] | bool] = {"label": f"{CONTAINER_LABEL}={run}"}
-    for container in engine.client.containers.list(all=True, filters=filters, ignore_removed=True):
-        inherited = dict(container.image.labels or {}) if container.image else {}
-        if is_own_container(container, inherited):
-            with suppress(docker.errors.NotFound):
-                container.remove(force=True, v=True)
-            yield str(container.name)
+def _remove_images(engine: Engine, name: str) -> bool:
+    """Remove the images that bear this name; whether none is left but those with somebody's tag."""
+    try:
+        images = engine.client.api.images(all=True, filters={"label": f"{TEMPORARY_LABEL}={name}"})
+    except SDK_ERRORS:
+        return False
+    gone = True
+    for image in images:
+        if all(tag == "<none>:<none>" for tag in image.get("RepoTags") or ()):
+            try:
+                engine.client.api.remove_image(image["Id"], force=True, noprune=True)
+            except docker.errors.ImageNotFound:
+                pass
+            except SDK_ERRORS:
+                gone = False
+    return gone
 
 
-def _dead(engine: Engine) -> Iterator[tuple[Path, str]]:
-    """The runs on this engine whose lock nobody holds, with the lock's file."""
-    for path in state_directory().glob(_lock(engine, "*").name):
-        with suppress(OSError), path.open() as lock:  # one that is held: BlockingIOError
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield path, lock.read()
+def _lock_name(engine: Engine, name: str) -> str:
+    """One for each engine: who talks to another engine cannot look after what is on this one."""
+    return f"run-{_digest(engine.endpoint)}-{name if name == '*' else _digest(name)}"
 
 
-def _lock(engine: Engine, run: str) -> Path:
-    """A file for each run on each engine: who talks to another engine cannot look after this one's containers."""
-    where = hashlib.sha256(engine.endpoint.encode()).hexdigest()[:8]
-    which = run if run == "*" else hashlib.sha256(run.encode()).hexdigest()[:16]
-    return state_directory() / f"run-{where}-{which}.lock"
+def _prefix(name: str) -> str:
+    return f"layerlab-{_digest(name)}-"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _on_disk() -> Path:
+    """Where temporary folders lie: on the disk rather than in memory, since they may hold gigabytes."""
+    disk = Path("/var/tmp")  # noqa: S108  # mkdtemp makes a folder there that nobody else can write to
+    return disk if disk.is_dir() else Path(tempfile.gettempdir())

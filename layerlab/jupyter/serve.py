@@ -20,8 +20,8 @@ from typing import Final
 import requests
 
 from layerlab.engine import Engine
-from layerlab.engine.interrupts import ending_with_us
 from layerlab.engine.ownership import RUN_ID
+from layerlab.engine.programs import ending_with_us
 from layerlab.errors import LabError
 from layerlab.maintenance.clean import clean
 from layerlab.paths import ROOT, state_directory, unusable

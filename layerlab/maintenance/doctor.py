@@ -12,13 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
-import docker.errors
-
 from layerlab import bases
-from layerlab.builder import cache, limits
+from layerlab.builder import cache
 from layerlab.demo import images
-from layerlab.engine import Engine, connect, docker_settings
+from layerlab.engine import Engine, connect, docker_settings, limits
 from layerlab.engine.daemon import can_start, started_by_lab
+from layerlab.engine.ownership import find_image, own_images
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.image.store import sources
 from layerlab.paths import ROOT
@@ -162,14 +161,13 @@ def _engine(engine: Engine) -> Iterator[Finding]:
 
 def _images(engine: Engine) -> Iterator[Finding]:
     for name in bases.BASES:
-        try:
-            image = engine.client.images.get(name)
-        except docker.errors.ImageNotFound:
+        image = find_image(engine, name)
+        if image is None:
             yield Finding(name, "note", "not here yet", "./lab pulls it, or makes a stand-in if no registry answers")
             continue
         made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
         yield Finding(name, "ok", f"{made}, {how_large(image.attrs['Size'])} by the engine's count")
     for recipe in images.RECIPES.values():
-        own = images.own_images(engine, recipe.name)
+        own = own_images(engine, recipe.name)
         seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"
         yield Finding(recipe.tag, "ok" if own else "note", seen, "" if own else f"./lab build {recipe.name}")

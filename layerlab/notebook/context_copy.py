@@ -6,12 +6,11 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import docker.errors
 import pandas as pd
 
 from layerlab import builder as build_package
@@ -20,7 +19,7 @@ from layerlab.builder import Build, cache
 from layerlab.builder import context as contexts
 from layerlab.demo import images
 from layerlab.engine import Engine
-from layerlab.engine.ownership import image_labels, mark_image, marker_tag
+from layerlab.engine.ownership import discard, image_labels, mark_image, marker_tag
 from layerlab.image import Image
 from layerlab.paths import ROOT
 from layerlab.ui import displays
@@ -106,6 +105,5 @@ def experiment_on(engine: Engine) -> Iterator[Experiment]:
             yield trial
         finally:
             for image_id in trial.image_ids:
-                with suppress(docker.errors.APIError):
-                    engine.client.images.remove(marker_tag(image_id))
+                discard(engine, marker_tag(image_id))
             cache.forget(engine, trial.ran or ())

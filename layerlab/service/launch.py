@@ -128,7 +128,7 @@ def created(
         "environment": dict(environment or {}),
         "user": None if user is None else str(user),
         "name": name,
-        "labels": runs.labels(engine),
+        "labels": runs.container_labels(engine),
         "ports": {
             f"{_checked(container_port)}/tcp": (_bind_address(engine), None if port is None else _checked(port))
         },

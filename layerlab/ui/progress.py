@@ -66,9 +66,15 @@ class Ongoing:
 
 
 @contextmanager
-def ongoing(report: Report, key: str, title: str) -> Iterator[Ongoing]:
-    """Report a step as running, and in the end that it is done or, on any exception, that it has failed."""
-    step = Ongoing(report, key, title)
+def ongoing(report: Report, title: str, *, key: str = "") -> Iterator[Ongoing]:
+    """Report a step as running, and in the end that it is done or, on any exception, that it has failed.
+
+    Args:
+        report: Is told.
+        title: What the step does.
+        key: What it is known by; its title if empty.
+    """
+    step = Ongoing(report, key or title, title)
     step.show("running")
     try:
         yield step

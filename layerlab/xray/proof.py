@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layerlab import bases
 from layerlab import image as images
 from layerlab.builder import context as contexts
 from layerlab.builder import ignore
@@ -123,7 +124,8 @@ def _proof(
         context = changed_context(trials, source, advice)
         parsed = source.parse(context.text)
         target = source.target if not any(each.edit and each.edit.after for each in advice) else None
-        built = trials.build(context, parsed, target=target, build_args=source.build_args)
+        bases.ensure_for(trials.engine, parsed, target, report=trials.report)
+        built = trials.build(context, target=target, build_args=source.build_args)
         after = images.read(trials.engine, built.image_id)
     except EngineGone:
         raise

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final
 
+from layerlab import bases
 from layerlab import image as images
 from layerlab.builder.trials import Trials
 from layerlab.dockerfile import Dockerfile, Stage
@@ -70,7 +71,8 @@ def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
     """
     context, parsed = source.context, source.parsed
     final = parsed.target(source.target)
-    again = trials.build(context, parsed, target=source.target, build_args=source.build_args)
+    bases.ensure_for(trials.engine, parsed, source.target, report=trials.report)
+    again = trials.build(context, target=source.target, build_args=source.build_args)
     verify(image, images.read(trials.engine, again.image_id, dockerfile=source.built_from), source)
     context, adapted = named(source, trials.scratch)
     files = ContextFiles(context)
@@ -78,7 +80,7 @@ def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
     for stage in parsed.needed(final):
         if stage != final:
             label = adapted.stages[stage.index].label
-            built = trials.build(context, adapted, target=label, build_args=source.build_args)
+            built = trials.build(context, target=label, build_args=source.build_args)
             looked = images.read(trials.engine, built.image_id)
             traced[stage.label] = _origins(trials, looked, parsed, stage, traced, files=files)
     origins = _origins(trials, image, parsed, final, traced, files=files)

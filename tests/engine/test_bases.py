@@ -13,8 +13,8 @@ from docker.models.images import Image
 from layerlab import bases
 from layerlab.bases.certificates import own_certificates
 from layerlab.builder import build
-from layerlab.engine import Engine
-from layerlab.engine.ownership import STAND_IN_LABEL, container_labels
+from layerlab.engine import Engine, runs
+from layerlab.engine.ownership import STAND_IN_LABEL
 
 SLIM, FULL = bases.BASES
 BOTH = pytest.mark.parametrize("name", bases.BASES)
@@ -73,7 +73,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INDEX=1 PIP_FIND_LINKS=.
 
 def output(engine: Engine, image: str, command: list[str], **options: Any) -> str:
     """What a command prints in a container; one that fails raises."""
-    said = engine.client.containers.run(image, command, remove=True, labels=container_labels(), **options)
+    said = engine.client.containers.run(image, command, remove=True, labels=runs.container_labels(engine), **options)
     return bytes(said).decode()
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import docker.errors
 import pytest
 from docker.models.images import Image
-from layerlab.bases.reporting import ongoing
 
 from layerlab import bases
 from layerlab.bases import stand_ins
 from layerlab.engine import Engine
 from layerlab.engine.ownership import STAND_IN_LABEL, marker_tag
 from layerlab.errors import StandInError
-from layerlab.ui.progress import Step, silent
+from layerlab.ui.progress import Step, ongoing, silent
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def new_image(engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Ca
 
     def make() -> Image:
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nENV TEST={uuid.uuid4().hex}\n")
-        with ongoing(silent, "build", "build") as step:
+        with ongoing(silent, "build") as step:
             made.append(stand_ins._build(engine, tmp_path, step, name="example:1"))
         return engine.client.images.get(made[-1])
 
@@ -63,7 +62,7 @@ class TestBuild:
 
         with (
             pytest.raises(StandInError, match=r"line 2 of its Dockerfile: .*No space left") as caught,
-            ongoing(steps.append, "build", "build") as step,
+            ongoing(steps.append, "build") as step,
         ):
             stand_ins._build(engine, tmp_path, step, name="example:1")
 

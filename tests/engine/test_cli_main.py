@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.builder import limits
-from layerlab.engine import Engine
+from layerlab.engine import Engine, limits
 from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 

@@ -16,7 +16,7 @@ from layerlab.builder import Build
 from layerlab.demo import build, images
 from layerlab.demo.images import Recipe
 from layerlab.engine import Engine
-from layerlab.engine.ownership import is_own_image, marker_tag
+from layerlab.engine.ownership import is_own_image, marker_tag, own_images
 from layerlab.errors import ImageNotFound
 
 
@@ -64,7 +64,7 @@ class TestBuildImage:
         write(tmp_path, busybox_image, "changed")
         second = build.build_image(engine, recipe.name)
 
-        assert [image.id for image in images.own_images(engine, recipe.name)] == [second.image_id]
+        assert [image.id for image in own_images(engine, recipe.name)] == [second.image_id]
         with pytest.raises(docker.errors.ImageNotFound):
             engine.client.images.get(first.image_id)
 

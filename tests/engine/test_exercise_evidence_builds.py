@@ -9,15 +9,16 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from layerlab.builder.trials import trial_builds
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
-from layerlab.engine.leftovers import LABEL
+from layerlab.engine.runs import TEMPORARY_LABEL
 from layerlab.exercise.evidence import builds
 from layerlab.exercise.evidence.builds import Prepared
 from layerlab.exercise.workspace import open_workspace
@@ -40,11 +41,8 @@ def prepared(engine: Engine, folder: Path, report: Report = silent) -> Iterator[
     """A workspace ready to be built; its images are removed afterwards."""
     workspace = open_workspace(folder)
     assert workspace.dockerfile is not None
-    with (
-        builds.removing_images(engine) as labels,
-        builds.prepare(engine, workspace, labels, report) as copy,
-    ):
-        yield copy, workspace.dockerfile
+    with trial_builds(engine, report) as trials:
+        yield builds.prepare(trials, workspace), workspace.dockerfile
 
 
 def files_in(engine: Engine, image: str, folder: str) -> dict[str, bytes]:
@@ -59,9 +57,9 @@ def files_in(engine: Engine, image: str, folder: str) -> dict[str, bytes]:
         container.remove()
 
 
-def images_of(engine: Engine, labels: dict[str, str]) -> list[str]:
+def images_of(engine: Engine, labels: Mapping[str, str]) -> list[str]:
     """The images of one check."""
-    found = engine.client.api.images(all=True, filters={"label": f"{LABEL}={labels[LABEL]}"})
+    found = engine.client.api.images(all=True, filters={"label": f"{TEMPORARY_LABEL}={labels[TEMPORARY_LABEL]}"})
     return [str(image["Id"]) for image in found]
 
 
@@ -220,15 +218,16 @@ class TestNothingIsLeft:
         workspace = open_workspace(tmp_path)
         cached = []
         for _ in range(2):
-            with builds.removing_images(engine) as labels, builds.prepare(engine, workspace, labels) as copy:
+            with trial_builds(engine) as trials:
+                copy = builds.prepare(trials, workspace)
                 outcome = builds.build_final(engine, copy)
                 builds.build_stage(engine, copy, copy.dockerfile.stages[0])
-                while_building = images_of(engine, labels)
+                while_building = images_of(engine, trials.labels)
             runs = [step for step in outcome.ran if step.instruction.startswith("RUN")]
             cached.append([step.cached for step in runs])
 
-            assert (len(while_building), images_of(engine, labels)) == (2, [])
-            assert not copy.scratch.exists()
+            assert (len(while_building), images_of(engine, trials.labels)) == (2, [])
+            assert not trials.scratch.exists()
         assert cached == [[False, False], [True, True]]
 
     def test_a_tag_of_the_users(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
@@ -248,28 +247,28 @@ class TestNothingIsLeft:
         write(tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}\n")
         script = (
             "import sys, time; from pathlib import Path; from layerlab import engine\n"
+            "from layerlab.builder.trials import trial_builds\n"
             "from layerlab.exercise.evidence import builds\n"
             "from layerlab.exercise.workspace import open_workspace\n"
             "found = engine.connect()\n"
-            "with builds.removing_images(found) as labels:\n"
-            "    with builds.prepare(found, open_workspace(Path(sys.argv[1])), labels) as copy:\n"
-            "        builds.build_final(found, copy)\n"
-            "        print(labels[sys.argv[2]], copy.scratch, flush=True)\n"
-            "        time.sleep(600)\n"
+            "with trial_builds(found) as trials:\n"
+            "    builds.build_final(found, builds.prepare(trials, open_workspace(Path(sys.argv[1]))))\n"
+            "    print(trials.labels[sys.argv[2]], trials.scratch, flush=True)\n"
+            "    time.sleep(600)\n"
         )
-        command = [sys.executable, "-c", script, str(tmp_path), LABEL]
+        command = [sys.executable, "-c", script, str(tmp_path), TEMPORARY_LABEL]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
             assert process.stdout is not None
             check, _, scratch = process.stdout.readline().strip().partition(" ")
-            labels = {LABEL: check}
-            with builds.removing_images(engine):
+            labels = {TEMPORARY_LABEL: check}
+            with trial_builds(engine):
                 while_it_runs = images_of(engine, labels)
             process.send_signal(signal.SIGKILL)
-        with builds.removing_images(engine):
+        with trial_builds(engine):
             after_the_kill = images_of(engine, labels)
 
         assert (len(while_it_runs), after_the_kill) == (1, [])
-        assert not (state_directory() / f"check-{check}.lock").exists()
+        assert not any(check in path.read_text() for path in state_directory().glob("run-*.lock"))
         assert not Path(scratch).exists()
 
     def test_ctrl_c(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
@@ -285,8 +284,8 @@ class TestNothingIsLeft:
             builds.build_final(engine, copy, interrupt)
 
         assert is_gone(engine, busybox_image, command)
-        assert images_of(engine, dict(copy.labels)) == []
-        assert not (state_directory() / f"check-{copy.labels[LABEL]}.lock").exists()
+        assert images_of(engine, copy.trials.labels) == []
+        assert not copy.trials.scratch.exists()
 
 
 def is_gone(engine: Engine, image: str, command: str, patience: float = 30.0) -> bool:

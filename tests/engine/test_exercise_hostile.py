@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.builder import disk, limits
-from layerlab.engine import Engine
+from layerlab.builder import trials
+from layerlab.engine import Engine, limits
 from layerlab.exercise.evidence import builds
 from layerlab.exercise.evidence.builds import Outcome
 from layerlab.exercise.workspace import open_workspace
@@ -26,11 +26,8 @@ def check(
     """Build under the limits; what came of it, and the files in the image's ``/x``."""
     (folder / "Dockerfile").write_text(dockerfile)
     listener = steps.append if steps is not None else lambda _: None
-    with (
-        limits.limited_builder(engine),
-        builds.removing_images(engine) as labels,
-        builds.prepare(engine, open_workspace(folder), labels) as copy,
-    ):
+    with trials.trial_builds(engine) as place:
+        copy = builds.prepare(place, open_workspace(folder))
         outcome = builds.build_final(engine, copy, listener, timeout=timeout)
         return outcome, _files(engine, outcome.image_id) if outcome.image_id else {}
 
@@ -90,7 +87,7 @@ class TestNoEnd:
 
     def test_disk(self, engine: Engine, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A step that fills the engine's disk is stopped long before the disk is full, where the disk can be seen."""
-        monkeypatch.setattr(disk, "MAX_DISK", 50_000_000)
+        monkeypatch.setattr(trials, "MAX_DISK", 50_000_000)
         command = f"dd if=/dev/zero of=/{secrets.token_hex(8)} bs=1M count=4000"
         outcome, _ = check(engine, tmp_path, f"FROM {busybox_image}\nRUN {command}; sleep 600\n", timeout=10)
 
@@ -120,11 +117,8 @@ class TestLimits:
                 raise KeyboardInterrupt
 
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nRUN {command}\n")
-        with (
-            limits.limited_builder(engine),
-            builds.removing_images(engine) as labels,
-            builds.prepare(engine, open_workspace(tmp_path), labels) as copy,
-        ):
+        with trials.trial_builds(engine) as place:
+            copy = builds.prepare(place, open_workspace(tmp_path))
             while_it_builds = limits.in_force()
             with pytest.raises(KeyboardInterrupt):
                 builds.build_final(engine, copy, look)

@@ -374,7 +374,7 @@ class TestFoldersOfTheLab:
 
 def test_nothing_of_a_run_is_swept_that_is_not_its_own(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep removes nothing where every run goes on: this one does, since its process is here."""
-    mine = engine.client.containers.create("python:3.13-trixie", "sleep 1", labels=runs.labels(engine))
+    mine = engine.client.containers.create("python:3.13-trixie", "sleep 1", labels=runs.container_labels(engine))
 
     assert runs.sweep(engine) == []
     assert mine.name in containers(engine)

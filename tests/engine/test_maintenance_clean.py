@@ -12,11 +12,11 @@ import pytest
 from docker.models.images import Image
 
 from layerlab.builder import build
-from layerlab.engine import Engine
+from layerlab.engine import Engine, runs
 from layerlab.engine.ownership import (
     CONTAINER_LABEL,
     IMAGE_LABEL,
-    container_labels,
+    Owned,
     image_labels,
     mark_image,
     marker_tag,
@@ -44,6 +44,11 @@ def remove(engine: Engine, image: str) -> None:
         engine.client.images.remove(image, force=True)
 
 
+def remove_own(engine: Engine, image: Image) -> str:
+    """Remove one of the lab's; why it is still there."""
+    return clean.remove(engine, Owned("image", NAME, image)).why_not
+
+
 def purposes(engine: Engine) -> list[str]:
     """What the inventory lists, as far as this test made it."""
     return [o.thing.labels[IMAGE_LABEL] for o in clean.inventory(engine) if isinstance(o.thing, Image)]
@@ -62,7 +67,7 @@ class TestImages:
         """The image is gone afterwards, marker and all."""
         assert NAME in purposes(engine)
 
-        assert clean._remove_image(engine, own_image) == ""
+        assert remove_own(engine, own_image) == ""
         assert not exists(engine, str(own_image.id))
 
     def test_an_image_built_from_it_stays(self, engine: Engine, own_image: Image, tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ class TestImages:
         listed = [str(owned.thing.id) for owned in clean.inventory(engine)]
         assert IMAGE_LABEL in engine.client.images.get(theirs.image_id).labels
         assert theirs.image_id not in listed
-        clean._remove_image(engine, own_image)
+        remove_own(engine, own_image)
         assert exists(engine, theirs.image_id)
 
     def test_a_dockerfile_that_sets_the_label_makes_nothing_ours(
@@ -92,14 +97,14 @@ class TestImages:
         own_image.tag(NAME, "theirs")
         own_image.reload()
 
-        assert f"{NAME}:theirs" in clean._remove_image(engine, own_image)
+        assert f"{NAME}:theirs" in remove_own(engine, own_image)
         assert exists(engine, str(own_image.id))
 
     def test_a_container_of_the_users_keeps_it(self, engine: Engine, own_image: Image) -> None:
         """A container that somebody else runs from it goes on, and is named."""
         container = engine.client.containers.run(str(own_image.id), detach=True, name=NAME)
         try:
-            assert NAME in clean._remove_image(engine, own_image)
+            assert NAME in remove_own(engine, own_image)
             assert exists(engine, str(own_image.id))
             container.reload()
             assert container.status == "running"
@@ -118,7 +123,7 @@ class TestContainers:
         labelled = build(engine, tmp_path, tag=f"{NAME}:theirs")
         create = engine.client.containers.create
         own = create(busybox_image, "sleep 600", labels={CONTAINER_LABEL: NAME}, name=f"{NAME}-own")
-        other_run = create(busybox_image, "sleep 600", labels=container_labels(), name=f"{NAME}-other-run")
+        other_run = create(busybox_image, "sleep 600", labels=runs.container_labels(engine), name=f"{NAME}-other-run")
         theirs = [
             create(labelled.image_id, name=f"{NAME}-inherited"),
             create(busybox_image, "sleep 600", name=f"{NAME}-plain"),

@@ -9,8 +9,8 @@ import docker.errors
 import pytest
 
 from layerlab import notebook as lab
-from layerlab.engine import Engine
-from layerlab.engine.ownership import IMAGE_LABEL, container_labels, marker_tag
+from layerlab.engine import Engine, runs
+from layerlab.engine.ownership import IMAGE_LABEL, marker_tag
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +57,10 @@ class TestRemove:
     def test_only_what_is_named_and_the_labs_goes(self, engine: Engine, busybox_image: str) -> None:
         """Another container of the lab's stays, and so does one of the user's that is named with it."""
         names = {who: f"layerlab-test-{who}-{uuid.uuid4().hex[:8]}" for who in ("named", "other", "theirs")}
+        own = runs.container_labels(engine)
         made = [
             engine.client.containers.create(busybox_image, "true", name=name, labels=labels)
-            for name, labels in zip(names.values(), (container_labels(), container_labels(), {}), strict=True)
+            for name, labels in zip(names.values(), (own, own, {}), strict=True)
         ]
         try:
             removed = lab.remove([names["named"], names["theirs"]])

@@ -3,6 +3,7 @@
 import pytest
 
 from layerlab.bases import registry
+from layerlab.engine.symptoms import why_not_pulled
 from layerlab.errors import BaseImageError, RegistryRefused, UsageError
 
 HUB = "https://registry-1.docker.io/v2/"
@@ -112,14 +113,14 @@ class TestClassify:
     @pytest.mark.parametrize("message", UNREACHABLE)
     def test_no_connection(self, message: str) -> None:
         """A failure of name resolution, of the network, or of a proxy in between is no connection."""
-        assert registry.classify(message) == "unreachable"
+        assert why_not_pulled(message) == "unreachable"
 
     @pytest.mark.parametrize(
         ("kind", "message"), [(kind, text) for kind, texts in {**REFUSED, **OTHER}.items() for text in texts]
     )
     def test_an_answer(self, kind: str, message: str) -> None:
         """Whatever some server answered is told apart, and is never taken for no connection."""
-        assert registry.classify(message) == kind
+        assert why_not_pulled(message) == kind
 
 
 class TestExplain:

@@ -20,6 +20,7 @@ from layerlab.demo import images
 from layerlab.engine import connection, locks
 from layerlab.errors import StorageError
 from layerlab.paths import ROOT
+from layerlab.ui.progress import Step
 
 INTERRUPTED = """
 import os
@@ -67,20 +68,22 @@ class TestLocks:
     ) -> None:
         """Who waits is told for which process; the kernel lets go of the lock of one that was killed."""
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-        told: list[str] = []
+        told: list[Step] = []
         with subprocess.Popen(
             [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
 
-            def wait(holder: str) -> None:
-                told.append(holder)
+            def report(step: Step) -> None:
+                told.append(step)
                 process.kill()
 
-            with locks.exclusive("test", waiting=wait):
-                pass
-            assert told == [f"process {process.pid}"]
+            for _ in range(2):  # whoever need not wait says nothing
+                with locks.exclusive("test", doing="tests", report=report):
+                    pass
+        assert {step.title for step in told} == {f"wait for another ./lab that tests (process {process.pid})"}
+        assert [step.state for step in told] == ["running", "done"]
 
 
 class TestFolders:

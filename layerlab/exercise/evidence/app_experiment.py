@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from layerlab.builder import cache, disk
+from layerlab.builder import cache
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Instruction
 from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.exercise.evidence import affected
 from layerlab.exercise.evidence.blame import explain
-from layerlab.exercise.evidence.builds import Prepared, Recorder, run, written
+from layerlab.exercise.evidence.builds import Prepared, Recorder, written
 from layerlab.exercise.evidence.model import RanStep, Rebuild
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.text import plain
@@ -87,14 +87,12 @@ class _Again:
         recorder = Recorder(self.prepared, self.report, look)
         failure = None
         try:
-            run(engine, replace(self.prepared, context=context), recorder, self.timeout, ran=self.ran)
+            self.prepared.trials.build(context, timeout=self.timeout, report=recorder, ran=self.ran)
         except _Seen:
             install = seen[0]
             told = RanStep(self._label(install), install.line, plain(install.summary), cached=False)
             before = (step for step in recorder.ran(and_running=True) if step.line != install.line)
             return Rebuild((*map(self._as_reached, before), told)), install
-        except disk.Full as full:
-            failure = disk.failure(full, recorder.running())
         except LabError as error:
             failure = explain(error, self.prepared.dockerfile, recorder.running())
         return Rebuild(tuple(map(self._as_reached, recorder.ran())), failure), None
@@ -138,7 +136,7 @@ def _is_from(step: Step) -> bool:
 
 def _changed(prepared: Prepared) -> tuple[contexts.Context, frozenset[str]]:
     """The context with a comment appended to every ``app/**/*.py``, such as no build has seen before; and which."""
-    folder = Path(tempfile.mkdtemp(dir=prepared.scratch))
+    folder = Path(tempfile.mkdtemp(dir=prepared.trials.scratch))
     note = f"# {secrets.token_hex(16)}\n".encode()
     entries: list[contexts.Entry] = []
     changed = set()

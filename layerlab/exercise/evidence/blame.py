@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from layerlab.bases import registry
-from layerlab.builder import failures
 from layerlab.builder.adapted import frontend
+from layerlab.builder.failures import OLD_BUILDER
+from layerlab.builder.trials import MAX_DISK, MIN_DISK, TooMuchDisk
 from layerlab.dockerfile import Dockerfile, copied_from
+from layerlab.engine.symptoms import OFFLINE, is_disk_full, why_not_pulled
 from layerlab.errors import (
     BaseImageError,
     BuildTimeout,
@@ -23,9 +24,9 @@ from layerlab.errors import (
 from layerlab.exercise.evidence.model import Failure
 from layerlab.exercise.workspace import failure_from
 from layerlab.ui.text import plain, shorten
+from layerlab.ui.units import how_large
 
-_NETWORK: Final = re.compile(rf"{failures.OFFLINE.pattern}|dial tcp|no such host|i/o timeout", re.IGNORECASE)
-_DISK: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_NETWORK: Final = re.compile(rf"{OFFLINE.pattern}|dial tcp|no such host|i/o timeout", re.IGNORECASE)
 _KILLED: Final = re.compile(
     r"exit code:? 137\b|^(?:\S*: ?)?Killed\b|\bKilled$|Killed signal|signal 9|SIGKILL|[Cc](?:an't|annot) fork"
     r"|[Ff]ork: .*(?:Resource temporarily unavailable|retry)|Resource temporarily unavailable|can't start new thread"
@@ -58,20 +59,38 @@ def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Fai
         return _refused(error, dockerfile)
     if isinstance(error, BaseImageError):
         return base_missing(error, dockerfile)
-    if isinstance(error, BuildTimeout):
-        where = f" while line {running} was running" if running else ""
-        message = f"{_first(error)}{where}. What to do: see why that step does not end."
-        return Failure("limit", message, running)
+    if isinstance(error, BuildTimeout | TooMuchDisk):
+        return _stopped(error, running)
     if isinstance(error, ContextError):
         return failure_from("limit" if "too big" in str(error) else "workspace", error)
     return failure_from("engine", error, running)
+
+
+def _stopped(error: BuildTimeout | TooMuchDisk, running: int | None) -> Failure:
+    """A build that was ended by a limit of time or room, or because the disk was full before."""
+    where = f" while line {running} was running" if running else ""
+    if isinstance(error, BuildTimeout):
+        return Failure("limit", f"{_first(error)}{where}. What to do: see why that step does not end.", running)
+    if error.free < MIN_DISK:
+        return Failure(
+            "engine",
+            f"The build was stopped{where}: the engine's disk had only {how_large(error.free)} left when it began."
+            " What to do: make room (`docker system df` shows what takes it) and check again.",
+            running,
+        )
+    return Failure(
+        "limit",
+        f"The build was stopped{where}: it took more of the engine's disk than a check may ({MAX_DISK / 1e9:g} GB,"
+        " or all that is left). What to do: see what that step writes.",
+        running,
+    )
 
 
 def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Failure:
     """An image that cannot be had. Only a registry that knows no such image puts the Dockerfile in the wrong."""
     cause = re.search(r"\((.*)\)$", str(error))
     says = cause[1] if cause else str(error)
-    missing = registry.classify(says) == "missing" or re.search("repository does not exist|name invalid", says)
+    missing = why_not_pulled(says) == "missing" or re.search("repository does not exist|name invalid", says)
     at_fault = isinstance(error, RegistryRefused) and missing
     line = _line_of_image(str(error), dockerfile)
     failure = failure_from("dockerfile" if at_fault else "network", error, line)
@@ -91,7 +110,7 @@ def _of_a_stage(line: int | None, dockerfile: Dockerfile) -> str:
 
 def _step_failed(error: StepFailed) -> Failure:
     said = f"{error.log[-_MAX_LOG:]}\n{error}"
-    if _DISK.search(said):
+    if is_disk_full(said):
         return Failure(
             "engine",
             f"The engine's disk is full: {shorten(str(error), 300)}. What to do: make room (`docker system df` shows"
@@ -132,7 +151,7 @@ def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Failure:
         (i for i in dockerfile.instructions if error.line and i.line <= error.line <= i.end_line), None
     )
     line = instruction.line if instruction else error.line or _line_of_quoted(str(error), dockerfile)
-    if failures.OLD_BUILDER in str(error):
+    if OLD_BUILDER in str(error):
         return failure_from("engine", error, line)
     flag = _UNKNOWN_FLAG.search(str(error))
     if flag and instruction and flag[1] in _NEWER_FLAGS.get(instruction.keyword, ()):

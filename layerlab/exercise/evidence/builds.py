@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -19,21 +17,19 @@ import requests
 
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
-from layerlab.bases import registry
-from layerlab.builder import Build, adapted, build, cache, disk
+from layerlab.builder import adapted
 from layerlab.builder import context as contexts
-from layerlab.dockerfile import Dockerfile, Stage, copied_from
+from layerlab.builder.trials import Trials
+from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine, answering, gone
 from layerlab.engine.docker_settings import tell_of_logins
-from layerlab.engine.leftovers import removing_images, scratch_folder
-from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence.blame import base_missing, explain
+from layerlab.engine.symptoms import why_not_pulled
+from layerlab.errors import LabError
+from layerlab.exercise.evidence.blame import explain
 from layerlab.exercise.evidence.model import Failure, RanStep
 from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.text import one_line, plain
-
-__all__ = ["SENT_NAME", "Outcome", "Prepared", "build_final", "build_stage", "prepare", "removing_images"]
 
 FINAL_TIMEOUT: Final = 600.0  # seconds
 STAGE_TIMEOUT: Final = 120.0
@@ -50,15 +46,13 @@ class Prepared:
         dockerfile: The learner's; lines and labels that are told are those of it.
         context: What is sent to the engine.
         adapted: What is sent as Dockerfile, parsed.
-        labels: For the images.
-        scratch: A folder for what is made on the way.
+        trials: Where it is built.
     """
 
     dockerfile: Dockerfile
     context: contexts.Context = field(repr=False)
     adapted: Dockerfile = field(repr=False)
-    labels: Mapping[str, str]
-    scratch: Path
+    trials: Trials = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -80,17 +74,12 @@ class Outcome:
     failure: Failure | None = None
 
 
-@contextmanager
-def prepare(
-    engine: Engine, workspace: Workspace, labels: Mapping[str, str], report: Report = silent
-) -> Iterator[Prepared]:
-    """A private copy of a workspace that has no trouble; it is gone after the block.
+def prepare(trials: Trials, workspace: Workspace) -> Prepared:
+    """A private copy of a workspace that has no trouble.
 
     Args:
-        engine: Where it will be built.
+        trials: Where it will be built; the copy is gone with it.
         workspace: What to copy.
-        labels: For the images, from `removing_images`.
-        report: Is told of a credential helper that fails.
 
     Raises:
         ValueError: the workspace has a failure that keeps it from being built.
@@ -98,37 +87,36 @@ def prepare(
     """
     if workspace.dockerfile is None or workspace.sent is None:
         raise ValueError("there is nothing to build")
-    with scratch_folder(labels) as scratch:
-        text = adapted.with_names(workspace.text, workspace.dockerfile)
-        text = adapted.without_secrets(text, workspace.dockerfile)
-        found = adapted.frontend(text)
-        if found and adapted.is_official(found[1]) and not _can_be_had(engine, found[1], report):
-            text = adapted.without_frontend(text)
-        name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
-        entries = {
-            entry.name: _copied(entry, scratch / str(number))
-            for number, entry in enumerate(workspace.sent.entries)
-            if entry.name != workspace.dockerfile_name
-        }
-        mode = next(e.status.st_mode for e in workspace.sent.entries if e.name == workspace.sent.dockerfile)
-        entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)
-        context = contexts.Context(scratch, name, text, tuple(entries[key] for key in sorted(entries)))
-        yield Prepared(
-            workspace.dockerfile, context, dockerfiles.parse(text, platform=engine.platform), labels, scratch
-        )
+    scratch = trials.scratch
+    text = adapted.with_names(workspace.text, workspace.dockerfile)
+    text = adapted.without_secrets(text, workspace.dockerfile)
+    found = adapted.frontend(text)
+    if found and adapted.is_official(found[1]) and not _can_be_had(trials.engine, found[1], trials.report):
+        text = adapted.without_frontend(text)
+    name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
+    entries = {
+        entry.name: _copied(entry, scratch / str(number))
+        for number, entry in enumerate(workspace.sent.entries)
+        if entry.name != workspace.dockerfile_name
+    }
+    mode = next(e.status.st_mode for e in workspace.sent.entries if e.name == workspace.sent.dockerfile)
+    entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)
+    context = contexts.Context(scratch, name, text, tuple(entries[key] for key in sorted(entries)))
+    parsed = dockerfiles.parse(text, platform=trials.engine.platform)
+    return Prepared(workspace.dockerfile, context, parsed, trials)
 
 
 def build_final(
     engine: Engine, prepared: Prepared, report: Report = silent, *, timeout: float = FINAL_TIMEOUT
 ) -> Outcome:
     """Build the final image; the lab's own bases are got first, if any is missing."""
-    if failure := _ensure_bases(engine, prepared.dockerfile, report):
-        return Outcome(None, failure=failure)
+    try:
+        bases.ensure_for(engine, prepared.dockerfile, report=report)
+    except LabError as error:
+        return Outcome(None, failure=explain(error, prepared.dockerfile, None))
     recorder = Recorder(prepared, report)
     try:
-        built = run(engine, prepared, recorder, timeout)
-    except disk.Full as full:
-        return Outcome(None, recorder.ran(), recorder.stages(), failure=disk.failure(full, recorder.running()))
+        built = prepared.trials.build(prepared.context, timeout=timeout, report=recorder)
     except LabError as error:
         failure = explain(error, prepared.dockerfile, recorder.running())
         return Outcome(None, recorder.ran(), recorder.stages(), failure=failure)
@@ -151,7 +139,8 @@ def build_stage(
     """
     recorder = Recorder(prepared, report)
     target = prepared.adapted.stages[stage.index].label
-    return run(engine, prepared, recorder, timeout, target=target).image_id
+    built = prepared.trials.build(prepared.context, target=target, timeout=timeout, report=recorder)
+    return built.image_id
 
 
 class Recorder:
@@ -209,27 +198,6 @@ class Recorder:
         return plain(written) if written else one_line(step.title.partition("] ")[2])
 
 
-def run(
-    engine: Engine,
-    prepared: Prepared,
-    recorder: Recorder,
-    timeout: float,
-    *,
-    target: str | None = None,
-    ran: list[cache.Ran] | None = None,
-) -> Build:
-    return build(
-        engine,
-        prepared.context,
-        target=target,
-        labels=prepared.labels,
-        timeout=timeout,
-        report=recorder,
-        watch=disk.guard(engine),
-        ran=ran,
-    )
-
-
 def _can_be_had(engine: Engine, name: str, report: Report) -> bool:
     """Whether the engine has an image or its registry says anything about it; only silence is a no."""
     try:
@@ -242,29 +210,12 @@ def _can_be_had(engine: Engine, name: str, report: Report) -> bool:
     try:
         engine.client.api.inspect_distribution(name)  # type: ignore[no-untyped-call]
     except docker.errors.APIError as error:
-        return registry.classify(str(error.explanation or error)) != "unreachable"
+        return why_not_pulled(str(error.explanation or error)) != "unreachable"
     except requests.RequestException as error:
         raise gone(engine, error) from error
     finally:
         tell_of_logins(engine.client, report)
     return True
-
-
-def _ensure_bases(engine: Engine, dockerfile: Dockerfile, report: Report) -> Failure | None:
-    """Get those of the lab's own bases that the build needs and that are missing."""
-    wanted = set()
-    for stage in dockerfile.needed(dockerfile.target()):
-        for name in (stage.base, *(name for i in stage.executed for name in copied_from(i))):
-            short = name.removeprefix("docker.io/").removeprefix("library/")
-            if short in bases.TAGS:
-                wanted.add(short)
-    try:
-        bases.ensure(engine, sorted(wanted), report=report)
-    except BaseImageError as error:
-        return base_missing(error, dockerfile)
-    except LabError as error:
-        return explain(error, dockerfile, None)
-    return None
 
 
 def _copied(entry: contexts.Entry, target: Path) -> contexts.Entry:

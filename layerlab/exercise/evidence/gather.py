@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
-from layerlab.builder.limits import limited_builder
+from layerlab.builder.trials import trial_builds
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.dockerfile.shell import commands
 from layerlab.engine import Engine
@@ -60,11 +60,8 @@ def gather(
     if workspace.dockerfile is None or workspace.sent is None:
         return evidence
     relay = _Relay(report)
-    with (
-        builds.removing_images(engine) as labels,
-        limited_builder(engine),
-        builds.prepare(engine, workspace, labels, relay) as prepared,
-    ):
+    with trial_builds(engine, relay) as trials:
+        prepared = builds.prepare(trials, workspace)
         outcome = builds.build_final(engine, prepared, relay)
         evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, failure=outcome.failure)
         if outcome.image_id is None:
@@ -193,7 +190,7 @@ def _snapshot(
         stage,
         others,
         context=work.workspace.context,
-        labels=work.prepared.labels,
+        labels=work.prepared.trials.labels,
         with_copies=with_copies,
     )
     # What only the way to the engine has added is nothing of the learner's.

@@ -12,8 +12,7 @@ from typing import Final
 from layerlab import bases, image
 from layerlab.builder import build, cache
 from layerlab.demo import images
-from layerlab.engine import Engine
-from layerlab.engine.leftovers import removing_images
+from layerlab.engine import Engine, runs
 from layerlab.engine.locks import exclusive
 from layerlab.errors import ImageNotFound
 from layerlab.exercise import new_workspace
@@ -56,8 +55,8 @@ def _own(engine: Engine) -> int | None:
 
 def _measured(engine: Engine, folder: Path, report: Report) -> int:
     ran: list[cache.Ran] = []
-    with removing_images(engine) as labels:
-        built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report, ran=ran)
+    with runs.temporary(engine) as place:
+        built = build(engine, folder, dockerfile=_NAME, labels=place.labels, report=report, ran=ran)
         size = image.read(engine, built.image_id).total_bytes
     cache.forget(engine, ran)  # 0.8 GB of which only the size was wanted
     return size

@@ -44,7 +44,7 @@ def take(
         others: The snapshots of the stages that this one takes something from, by label.
         context: The build context, by path relative to it: a file of the image that has the bytes of one of these
             comes from there, even if a RUN has put it where it is.
-        labels: For images that have to be built on the way, from `removing_images`.
+        labels: For images that have to be built on the way, from `layerlab.engine.runs.temporary`.
         with_copies: Whether to look for what is stored twice, which reads files.
 
     Raises:

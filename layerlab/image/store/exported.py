@@ -13,7 +13,7 @@ import docker.errors
 import requests
 
 from layerlab.engine import Engine, gone
-from layerlab.engine.runs import labels
+from layerlab.engine.runs import container_labels
 from layerlab.errors import ArchiveError
 from layerlab.image.formats.changeset import absolute, followed
 from layerlab.image.formats.compression import expanded, recognised
@@ -146,7 +146,7 @@ def from_container(
     container = None
     try:
         path.encode()
-        created: dict[str, Any] = api.create_container(image_id, ["none"], labels=labels(engine))
+        created: dict[str, Any] = api.create_container(image_id, ["none"], labels=container_labels(engine))
         container = str(created["Id"])
         pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
         with closing(pieces):

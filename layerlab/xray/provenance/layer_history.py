@@ -13,22 +13,18 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-import docker.errors
-import requests
-
 from layerlab import builder
 from layerlab import dockerfile as dockerfiles
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
-from layerlab.engine import Engine, gone
-from layerlab.engine.ownership import IMAGE_LABEL
-from layerlab.errors import EngineGone, LabError
+from layerlab.engine import Engine, answering
+from layerlab.engine.ownership import IMAGE_LABEL, discard
+from layerlab.errors import EngineError, EngineGone, LabError
 from layerlab.image import history
 from layerlab.image.history import HistoryLine
 from layerlab.image.stack import LayerStack
@@ -149,12 +145,13 @@ def _inspected(engine: Engine, stage: Stage) -> ExternalBase | None:
 def _described(engine: Engine, name: str) -> ExternalBase | None:
     """An image that the engine has; None if it has none of this name."""
     try:
-        found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
-        lines = len(engine.client.api.history(found["Id"]))  # type: ignore[no-untyped-call]
-    except docker.errors.APIError:
+        with answering(engine):
+            found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
+            lines = len(engine.client.api.history(found["Id"]))  # type: ignore[no-untyped-call]
+    except EngineGone:
+        raise
+    except EngineError:
         return None
-    except requests.RequestException as error:
-        raise gone(engine, error) from error
     return ExternalBase(found.get("Config") or {}, tuple((found.get("RootFS") or {}).get("Layers") or ()), lines)
 
 
@@ -174,8 +171,7 @@ def _built(engine: Engine, stage: Stage, labels: Mapping[str, str]) -> ExternalB
     try:
         found = _described(engine, made.image_id)
     finally:
-        with suppress(docker.errors.APIError, requests.RequestException):
-            engine.client.images.remove(made.image_id)
+        discard(engine, made.image_id)
     if found is not None and (theirs := found.config.get("Labels")):
         found.config["Labels"] = {name: value for name, value in theirs.items() if added.get(name) != value}
     return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from layerlab.builder import limits
-from layerlab.builder.limits import _release, _start_of, _take, _wanted
+from layerlab.engine import limits
+from layerlab.engine.limits import _take, _wanted, put_back
+from layerlab.paths import ROOT
 
 BEFORE_V1 = {
     "memory/docker/buildkit/memory.limit_in_bytes": "9223372036854771712",
@@ -43,65 +44,77 @@ def cgroups(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[
     return root, before
 
 
-def holder(name: str, process: int) -> str:
-    """How a check is noted whose process is this one."""
-    return f"{name} {process} {_start_of(process)}"
-
-
 def values(root: Path, before: dict[str, str]) -> dict[str, str]:
     """What is in the files now."""
     return {name: (root / name).read_text() for name in before}
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for notes and locks of these tests alone."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def notes(state: Path) -> list[Path]:
+    """What is noted of limits, and the locks of those who have set some."""
+    return [path for path in state.rglob("builder-limits?*") if path.name != "builder-limits.lock"]
+
+
 class TestLimits:
-    def test_set_and_put_back(self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    def test_set_and_put_back(self, cgroups: tuple[Path, dict[str, str]], state: Path) -> None:
         """Memory with swap, processes and CPU are limited; afterwards all is as before, and nothing is noted."""
         root, before = cgroups
-        note, me = tmp_path / "note.json", holder("a", os.getpid())
 
-        _take(me, _wanted(root, 2_000_000_000, 1024), note)
+        share = _take(_wanted(root, 2_000_000_000, 1024))
         limited = values(root, before)
-        _release(me, note)
+        share.close()
+        put_back()
 
         assert not set(limited.values()) & set(before.values())
         assert {"2000000000", "1024"} <= set(limited.values())
         assert values(root, before) == before
-        assert not note.exists()
+        assert notes(state) == []
 
-    def test_two_checks(self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    def test_two_checks(self, cgroups: tuple[Path, dict[str, str]]) -> None:
         """Two checks have the room of two, and there are limits until the last one ends, whichever that is."""
         root, before = cgroups
-        note, first, second = tmp_path / "note.json", holder("a", os.getpid()), holder("b", os.getpid())
 
-        _take(first, _wanted(root, 10, 20), note)
-        _take(second, _wanted(root, 10, 20), note)
+        first, second = (_take(_wanted(root, 10, 20)) for _ in range(2))
         limited = values(root, before)
-        _release(first, note)
+        first.close()
+        put_back()
         still = values(root, before)
-        _release(second, note)
+        second.close()
+        put_back()
 
         assert still == limited != before
         assert {"20", "40"} <= set(limited.values())
         assert values(root, before) == before
 
-    def test_after_a_kill(self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    def test_after_a_kill(self, cgroups: tuple[Path, dict[str, str]]) -> None:
         """A check that was killed left its limits; the next one puts back what was there before that one."""
         root, before = cgroups
-        note = tmp_path / "note.json"
-        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-            _take(holder("killed", process.pid), _wanted(root, 10, 20), note)
+        script = "import sys, json; from layerlab.engine.limits import _take\n"
+        script += "share = _take(json.loads(sys.argv[1])); print(flush=True); input()"
+        command = [sys.executable, "-c", script, json.dumps(_wanted(root, 10, 20))]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            left = values(root, before)
             process.kill()
-        me = holder("b", os.getpid())
 
-        _take(me, _wanted(root, 11, 21), note)
+        share = _take(_wanted(root, 11, 21))
         limited = values(root, before)
-        _release(me, note)
+        share.close()
+        put_back()
 
+        assert {"10", "20"} <= set(left.values())
         assert {"11", "21"} <= set(limited.values())
         assert values(root, before) == before
 
     def test_a_kernel_that_refuses(
-        self, cgroups: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, cgroups: tuple[Path, dict[str, str]], state: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """If one limit cannot be set, those that were are put back."""
         root, before = cgroups
@@ -115,10 +128,10 @@ class TestLimits:
         monkeypatch.setattr(Path, "write_text", refuse)
 
         with pytest.raises(OSError, match="busy"):
-            _take(holder("a", os.getpid()), _wanted(root, 10, 20), tmp_path / "note.json")
+            _take(_wanted(root, 10, 20))
 
         assert values(root, before) == before
-        assert not (tmp_path / "note.json").exists()
+        assert notes(state) == []
 
     def test_before_the_first_build(self, tmp_path: Path) -> None:
         """Where the engine has built nothing yet, its cgroup is made, below the one that it makes itself."""
@@ -127,7 +140,7 @@ class TestLimits:
             (root / controller).mkdir(parents=True)
             (root / controller / "cgroup.procs").touch()
 
-        _take(holder("a", os.getpid()), _wanted(root, 10, 20), tmp_path / "note.json")
+        _take(_wanted(root, 10, 20)).close()
 
         assert all((root / controller / "docker/buildkit").is_dir() for controller in ("memory", "pids", "cpu"))
 

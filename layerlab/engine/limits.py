@@ -15,16 +15,13 @@ import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 from urllib.parse import urlsplit
 
-import docker.errors
-import requests
-
-from layerlab.engine import Engine
-from layerlab.engine.locks import exclusive
+from layerlab.engine.connection import SDK_ERRORS, Engine
+from layerlab.engine.locks import exclusive, held, hold, unheld
 from layerlab.paths import state_directory
 
 MEMORY: Final = 2_000_000_000  # bytes, swap included, of all builds of a check together
@@ -34,6 +31,7 @@ _MOST_AT_ONCE: Final = 4  # checks at once that get as much memory and as many p
 _PERIOD: Final = 100_000  # microseconds
 _CGROUP: Final = Path("docker/buildkit")
 _ROOT: Final = Path("/sys/fs/cgroup")
+_LOCK: Final = "builder-limits"
 
 Values = dict[str, str]
 """What is written into which file, in an order in which the kernel takes it."""
@@ -66,28 +64,31 @@ def limited_builder(engine: Engine, *, memory: int = MEMORY, processes: int = PR
     """Limit all that the engine's builder runs in this block, where that is possible.
 
     The first of several checks sets the limits, each further one adds its share, the last puts back what was there.
-    A check that was killed counts no more, and the next one puts back what that one found.
+    A check that was killed counts no more.
 
     Args:
         engine: Whose builder.
         memory: Bytes, swap included.
         processes: How many, threads included.
     """
-    held = what_holds(engine)
-    if not held.is_limited:
-        yield held
-        return
-    holder = f"{uuid.uuid4().hex} {os.getpid()} {_start_of(os.getpid())}"
-    note = state_directory() / "builder-limits.json"
+    state, share = what_holds(engine), None
+    if state.is_limited:
+        try:
+            share = _take(_wanted(_ROOT, memory, processes))
+        except OSError as error:
+            state = Limited(False, f"not limited in memory, processes and CPU: the kernel refuses ({error.strerror})")
     try:
-        _take(holder, _wanted(_ROOT, memory, processes), note)
-    except OSError as error:
-        yield Limited(False, f"not limited in memory, processes and CPU: the kernel refuses ({error.strerror})")
-        return
-    try:
-        yield held
+        yield state
     finally:
-        _release(holder, note)
+        if share is not None:
+            share.close()
+            put_back()
+
+
+def put_back() -> None:
+    """Put back what was there before the first check, unless one goes on."""
+    with exclusive(_LOCK):
+        _put_back()
 
 
 def in_force() -> Values:
@@ -108,7 +109,7 @@ def _obstacle(engine: Engine) -> str:  # noqa: PLR0911  # a reason each
         return "the engine runs elsewhere, in a virtual machine or a container, or by way of systemd"
     try:
         info = engine.client.info()
-    except (docker.errors.DockerException, requests.RequestException):
+    except SDK_ERRORS:
         return "the engine does not say where its builder runs"
     if info.get("CgroupDriver") != "cgroupfs":
         return f"the engine leaves its cgroups to {info.get('CgroupDriver') or 'something else'}"
@@ -162,53 +163,56 @@ def _wanted(root: Path, memory: int, processes: int) -> Values:
     return limits
 
 
-@dataclass(frozen=True)
-class _Note:
-    """What is remembered as long as there are limits.
+def _take(wanted: Values) -> TextIO:
+    """Set the limits, for all checks that go on together, and note what was there before the first one.
 
-    Attributes:
-        holders: The checks that go on.
-        before: What was there before the first of them.
+    Returns:
+        The lock by which the others see that this one goes on.
     """
-
-    holders: tuple[str, ...]
-    before: Values
-
-    @classmethod
-    def read(cls, path: Path) -> _Note | None:
+    with exclusive(_LOCK):
+        checks = 1 + _going_on()
+        share = hold(f"{_LOCK}-{uuid.uuid4().hex}")
         try:
-            known = json.loads(path.read_text())
-            return cls(tuple(map(str, known["holders"])), {str(k): str(v) for k, v in known["before"].items()})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return None
-
-    def write(self, path: Path) -> None:
-        new = path.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self)))
-        new.replace(path)
-
-
-def _take(holder: str, wanted: Values, path: Path) -> None:
-    """Set the limits, unless another check that goes on has done so, and note what was there."""
-    with exclusive("builder-limits"):
-        note = _Note.read(path)
-        others = tuple(one for one in note.holders if _is_alive(one)) if note else ()
-        if note and others:
-            _Note((*others, holder), note.before).write(path)
-            _restore(_for_several(wanted, len(others) + 1))  # in the order in which values may grow
-            return
-        _make(wanted)
-        present = {name: value for name, value in wanted.items() if Path(name).exists()}
-        # What a killed check has set is not what was there before it.
-        before = note.before if note else {name: _read(name).decode().strip() for name in present}
-        _Note((holder,), before).write(path)
-        try:
+            if checks > 1:
+                _write(_for_several(wanted, checks))
+                return share
+            _make(wanted)
+            present = {name: value for name, value in wanted.items() if Path(name).exists()}
+            # What a killed check has set is not what was there before it.
+            before = _noted() or {name: _read(name).decode().strip() for name in present}
+            _note().write_text(json.dumps(before))
             for name, value in present.items():
                 Path(name).write_text(value)
         except BaseException:
-            _restore(before)
-            path.unlink()
+            share.close()
+            _put_back()
             raise
+        return share
+
+
+def _put_back() -> None:
+    if not _going_on() and (before := _noted()):
+        _write(before)
+        _note().unlink()
+
+
+def _going_on() -> int:
+    """How many checks go on that have set limits."""
+    for path, _ in unheld(f"{_LOCK}-*"):
+        path.unlink(missing_ok=True)
+    return len(held(f"{_LOCK}-*"))
+
+
+def _note() -> Path:
+    return state_directory() / f"{_LOCK}.json"
+
+
+def _noted() -> Values:
+    """What was there before the first check; empty where there are no limits."""
+    try:
+        return {str(name): str(value) for name, value in json.loads(_note().read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _for_several(wanted: Values, checks: int) -> Values:
@@ -216,18 +220,6 @@ def _for_several(wanted: Values, checks: int) -> Values:
     times = min(checks, _MOST_AT_ONCE)
     grows = {name for name in wanted if Path(name).name.startswith(("memory.", "pids."))}
     return {name: str(int(value) * times) if name in grows else value for name, value in wanted.items()}
-
-
-def _release(holder: str, path: Path) -> None:
-    """Put back what was there, unless another check goes on."""
-    with exclusive("builder-limits"):
-        if note := _Note.read(path):
-            others = tuple(one for one in note.holders if one != holder and _is_alive(one))
-            if others:
-                _Note(others, note.before).write(path)
-            else:
-                _restore(note.before)
-                path.unlink()
 
 
 def _make(wanted: Values) -> None:
@@ -242,23 +234,11 @@ def _make(wanted: Values) -> None:
         group.mkdir(exist_ok=True)
 
 
-def _restore(before: Values) -> None:
-    """Put values back, the last first: memory with swap may never be less than memory."""
-    for name, value in reversed(before.items()):
+def _write(values: Values) -> None:
+    """Write greater values than there are, the last first: memory with swap may never be less than memory."""
+    for name, value in reversed(values.items()):
         with suppress(OSError):
             Path(name).write_text(value)
-
-
-def _is_alive(holder: str) -> bool:
-    """Whether the process of a check still runs; its id alone may be another's by now."""
-    _, process, start = holder.split(" ")
-    return start == _start_of(int(process))
-
-
-def _start_of(process: int) -> str:
-    """When a process began, in clock ticks after boot; empty if there is none (field 22 of proc_pid_stat(5))."""
-    stat = _read(f"/proc/{process}/stat").decode(errors="replace")
-    return stat.rpartition(")")[2].split()[19] if stat else ""
 
 
 def _read(path: str) -> bytes:

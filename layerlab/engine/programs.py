@@ -1,0 +1,139 @@
+"""Runs programs of the machine that the lab is on, and installs them where that is Debian or descends from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from layerlab.errors import LabError
+from layerlab.ui.progress import Report, ongoing
+
+# Another apt that runs (one of an earlier ./lab that was killed, or the system's own) is waited for.
+APT_GET: Final = ("apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", "--option=DPkg::Lock::Timeout=120")
+UNATTENDED: Final[Mapping[str, str]] = MappingProxyType({"DEBIAN_FRONTEND": "noninteractive"})
+"""The environment in which packages ask nothing."""
+
+Failed = Callable[[list[str], list[str]], LabError]
+"""Makes the error for a command that failed, from it and the lines that it printed."""
+_PATIENCE: Final = 20  # seconds for a program to end after SIGTERM
+
+
+def is_debian(os_release: Path = Path("/etc/os-release")) -> bool:
+    """Whether this system is a Debian or descends from one."""
+    try:
+        lines = os_release.read_text().splitlines()
+    except OSError:
+        return False
+    ids = {
+        word
+        for line in lines
+        if line.startswith(("ID=", "ID_LIKE="))
+        for word in line.split("=")[1].strip('"').split()
+    }
+    return bool(ids & {"debian", "ubuntu"}) and shutil.which("apt-get") is not None
+
+
+def is_available(package: str) -> bool:
+    """Whether apt knows this package."""
+    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", package], capture_output=True, check=False)
+    return shown.returncode == 0 and bool(shown.stdout.strip())
+
+
+def apt_get(
+    arguments: list[str], title: str, report: Report, *, wanted: str, error: type[LabError] = LabError
+) -> None:
+    """Run apt-get, and report each of its lines.
+
+    Args:
+        arguments: What it is asked to do, such as ``["update"]``.
+        title: The same in words, for the progress.
+        report: Is told of each line.
+        wanted: What this is for, for the message: ``Docker``.
+        error: What is raised if it fails.
+
+    Raises:
+        LabError: of the given kind; it failed, and the message says why.
+    """
+
+    def failed(command: list[str], lines: list[str]) -> LabError:
+        wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
+        return error(
+            f"{wanted} could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
+            remedy="mend what it says (often the network, or another apt that runs), then repeat",
+        )
+
+    run([*APT_GET, *arguments], title, report, failed=failed, environment=UNATTENDED)
+
+
+def run(
+    command: list[str], title: str, report: Report, *, failed: Failed, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run a program and report its lines. However this ends, the program and what it started have ended, too.
+
+    Args:
+        command: The program and its arguments.
+        title: What it does.
+        report: Is told of each line.
+        failed: Makes the error to raise if it fails.
+        environment: What its environment has in addition to this process's.
+
+    Raises:
+        LabError: what `failed` has made.
+    """
+    lines: list[str] = []
+    with ongoing(report, title) as step, _process(command, environment or {}) as process:
+        assert process.stdout is not None  # noqa: S101  # for the type checker
+        for line in process.stdout:
+            lines.append(line.strip())
+            step.say(lines[-1])
+        if process.wait():
+            raise failed(command, lines)
+
+
+def ending_with_us(command: list[str]) -> list[str]:
+    """A command that gets SIGTERM when the lab is killed, where the system can do that: Linux, prctl(2)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig=TERM", "--", *command] if setpriv else command
+
+
+@contextmanager
+def _process(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A program in a session of its own, so that it can be ended together with what it started."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where chroot and the like are
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": path, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        _end_group(process)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """End the process's whole group: gently first, since mmdebstrap unmounts and removes what it made."""
+    with suppress(ProcessLookupError):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE)
+        for _ in range(50):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.poll()
+            time.sleep(0.1)
