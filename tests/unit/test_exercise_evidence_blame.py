@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from layerlab.builder.trials import TooMuchDisk
 from layerlab.dockerfile import parse
 from layerlab.errors import (
     BaseImageError,
@@ -142,6 +143,8 @@ class TestOthers:
             ),
             (DockerfileError("circular dependency detected on stage: build", remedy="r"), "dockerfile", 2),
             (BuildTimeout("the build took longer than its limit of 600 s", remedy="r"), "limit", 3),
+            (TooMuchDisk(free=50_000_000_000), "limit", 3),
+            (TooMuchDisk(free=200_000_000), "engine", 3),
             (ContextError("the build context is too big: 2000 MB", remedy="r"), "limit", None),
             (ContextError("a in the build context cannot be read", remedy="r"), "workspace", None),
             (EngineGone("the engine stopped answering", remedy="r"), "engine", 3),
