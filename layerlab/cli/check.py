@@ -12,11 +12,10 @@ import click
 
 from layerlab import exercise, image
 from layerlab.cli.common import as_json, err, examples, find_engine, out
-from layerlab.demo import images as workshop
+from layerlab.demo import images as demo
 from layerlab.engine import Engine
-from layerlab.errors import ImageNotFound, LabError
+from layerlab.errors import LabError
 from layerlab.exercise import history, terminal, watching, words
-from layerlab.exercise.verdict import Verdict
 from layerlab.exercise.workspace import NAME, open_workspace
 from layerlab.ui import displays
 from layerlab.ui.text import printable
@@ -48,7 +47,7 @@ def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str
     callback=_tasks,
     help="One more hint for this task, by its number; may be repeated.",
 )
-def check_command(folder: Path, as_json: bool, watch: bool, hints: tuple[int, ...]) -> int:
+def command(folder: Path, as_json: bool, watch: bool, hints: tuple[int, ...]) -> int:
     """Check a solution of the exercise.
 
     DIR is a workspace made by `./lab new`. Builds its Dockerfile, looks into the image and runs it; all of that is
@@ -98,7 +97,7 @@ def _check(
     passed = all(task.status == "pass" for task in verdict.tasks)
     if as_json:
         print(json.dumps(verdict.document(), indent=None if one_line else 2), flush=True)
-        return 0 if passed else 1
+        return int(not passed)
     terminal.print_verdict(
         out,
         verdict,
@@ -107,26 +106,11 @@ def _check(
         memory=history.recall(folder),
         changes=changes,
     )
-    _say_what_has_no_hint(verdict, hints)
-    if passed and images:
-        _compare(engine, dataclasses.replace(images[-1], name=folder.resolve().name))
-    return 0 if passed else 1
-
-
-def _say_what_has_no_hint(verdict: Verdict, hints: tuple[int, ...]) -> None:
     for number in sorted(set(hints)):
         if not verdict.tasks[number - 1].findings:
             out.print(f"Task {number} needs no hint: nothing was found about it.", markup=False)
-
-
-def _compare(engine: Engine, mine: image.Image) -> None:
-    """Print a solution's size beside those of the lab's own images, as far as they are here."""
-    images, names = [mine], [""]
-    for name in workshop.RECIPES:
-        try:
-            images.append(workshop.look(engine, name))
-            names.append(name)
-        except ImageNotFound:
-            continue
-    if len(images) > 1:
-        import_module("layerlab.cli.image_tables").print_comparison(images, names)
+    if passed and images and (others := demo.look_at_built(engine)):
+        mine = dataclasses.replace(images[-1], name=folder.resolve().name)
+        tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
+        tables.print_comparison([mine, *others.values()], ["", *others])
+    return int(not passed)

@@ -6,7 +6,7 @@ Exit status: 0 done; 1 the answer is no; 2 it could not be done, with one line o
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
@@ -17,18 +17,8 @@ from layerlab.engine import SDK_ERRORS, disk_full, hurry, interrupts, is_disk_fu
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.text import plain, printable
 
-COMMANDS: Final[Mapping[str, str]] = {
-    "build": "build:build",
-    "run": "build:run",
-    "compare": "images:compare_command",
-    "xray": "images:xray",
-    "new": "new:new",
-    "check": "check:check_command",
-    "clean": "maintenance:clean_command",
-    "doctor": "maintenance:doctor_command",
-    "test": "maintenance:test_command",
-}
-"""Where each command is: the module in ``layerlab.cli``, and its name there."""
+COMMANDS: Final = ("build", "run", "compare", "xray", "new", "check", "clean", "doctor", "test")
+"""Each is ``command`` in the module of its name in ``layerlab.cli``."""
 
 
 class Commands(click.Group):
@@ -40,8 +30,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # click's
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(f"layerlab.cli.{module}"), name)
+        command: click.Command = import_module(f"layerlab.cli.{cmd_name}").command
         return command
 
 
@@ -75,9 +64,7 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
     """
     if context.invoked_subcommand:
         return 0
-    status: int = import_module("layerlab.cli.build").start(
-        serves=serves, port=port, browser=browser, stand_ins=stand_ins
-    )
+    status: int = import_module("layerlab.cli.up").up(serves=serves, port=port, browser=browser, stand_ins=stand_ins)
     return status
 
 

@@ -13,7 +13,7 @@ from layerlab.paths import ROOT
 from layerlab.ui.text import printable
 
 
-@click.command(epilog=examples("./lab new my-image", "./lab new my-second-image --level 2"))
+@click.command("new", epilog=examples("./lab new my-image", "./lab new my-second-image --level 2"))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--level",
@@ -22,7 +22,7 @@ from layerlab.ui.text import printable
     show_default=True,
     help="2: a package has to be compiled.",
 )
-def new(folder: Path, level: int) -> int:
+def command(folder: Path, level: int) -> int:
     """Make a workspace for the exercise.
 
     DIR is a new folder, or an empty one; nothing is ever overwritten. It gets a Dockerfile that works badly, with

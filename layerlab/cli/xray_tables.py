@@ -1,10 +1,11 @@
-"""What ``xray`` prints about causes, stages, advice and proofs."""
+"""Prints what is in an image: layers, parts, packages and waste; then causes, stages, advice and proofs."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from layerlab.cli.common import out
+from layerlab.image import Image
 from layerlab.ui import tables
 from layerlab.ui.text import printable
 from layerlab.ui.units import tenths
@@ -14,8 +15,35 @@ from layerlab.xray.proof import table
 _LEAST = 50_000  # bytes of a cause that gets a line of its own
 
 
+def print_image(looked: Image) -> None:
+    """Print an image's layers, parts, largest packages and waste."""
+    layers = tables.megabytes(looked.layers, ["bytes", "live_bytes", "wasted_bytes"])
+    layers["instruction"] = layers["instruction"].str.slice(0, 70)
+    headings = {
+        "index": "layer", "bytes": "MB", "live_bytes": "live MB", "wasted_bytes": "wasted MB", "files": "files",
+        "line": "line", "instruction": "instruction",
+    }  # fmt: skip
+    tables.show(out, layers, title=f"Layers of {printable(looked.name)}", headings=headings)
+    parts = looked.files.groupby("part", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
+    parts = tables.megabytes(parts, ["sum"]).sort_values("sum", ascending=False)
+    out.print()
+    tables.show(out, parts, title="What is live", headings={"part": "part", "sum": "MB", "count": "files"})
+    largest = tables.megabytes(looked.packages.nlargest(12, "bytes"), ["bytes"])
+    headings = {"name": "package", "version": "version", "manager": "manager", "bytes": "MB", "files": "files"}
+    out.print()
+    tables.show(out, largest, title="The largest packages", headings=headings)
+    waste = looked.waste.groupby("cause", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
+    out.print()
+    if waste.empty:
+        out.print("Nothing is wasted: every byte that is stored can be seen in a container.")
+    else:
+        headings = {"cause": "cause", "sum": "MB", "count": "files"}
+        tables.show(out, tables.megabytes(waste, ["sum"]), title="What no container can see", headings=headings)
+
+
 def print_examined(examined: Examined, *, advice: bool) -> None:
     """Print what was found out beyond layers and packages."""
+    out.print()
     _print_causes(examined)
     if examined.stages is not None and examined.lines is not None:
         out.print()

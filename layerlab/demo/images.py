@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -160,3 +161,12 @@ def look(
     parsed = read_dockerfile(known.path, engine.platform) if known else built_from
     looked = image.read(engine, resolve(engine, name), dockerfile=parsed, platform=platform, report=report)
     return dataclasses.replace(looked, name=RECIPES[name].tag) if name in RECIPES else looked
+
+
+def look_at_built(engine: Engine) -> dict[str, image.Image]:
+    """Look at those of the lab's images that have been built; by their names."""
+    found = {}
+    for name in RECIPES:
+        with suppress(ImageNotFound):
+            found[name] = look(engine, name)
+    return found

@@ -11,32 +11,34 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from layerlab import compare as comparison
-from layerlab import plots, service
+from layerlab import exercise, plots, service, xray
 from layerlab.builder import Build
 from layerlab.demo import build as making
 from layerlab.demo import images
 from layerlab.engine import Engine, daemon
+from layerlab.errors import UsageError
+from layerlab.exercise import history, new_workspace, words
 from layerlab.exercise.panel import Panel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
+from layerlab.image.store import file_reader
 from layerlab.maintenance import clean
 from layerlab.maintenance import doctor as doctor_module
-from layerlab.notebook.code import show
+from layerlab.notebook.cells import about, show, table
 from layerlab.notebook.context_copy import Experiment, experiment_on
-from layerlab.notebook.exercise import check_folder, findings, new, panel_for, results
-from layerlab.notebook.tables import about, table
-from layerlab.notebook.xray import advice_of, causes_of, lines_of, origins_of, proofs_of, stages_of
 from layerlab.paths import ROOT
 from layerlab.report.explorer.widget import Explorer
 from layerlab.service import Service
 from layerlab.service.handle import HEALTH_PAUSE
 from layerlab.ui import displays
-from layerlab.ui.progress import Step
+from layerlab.ui.progress import Report, Step
+from layerlab.xray import BuildSource, Examined, proof
+from layerlab.xray.provenance import tables
 
 __all__ = [
     "about",
@@ -202,7 +204,8 @@ def causes(image: Image) -> pd.DataFrame:
     >>> int(causes.loc[causes["is_fact"], "bytes"].sum()) == lab.look("optimized").wasted_bytes
     True
     """
-    return causes_of(engine(), image)
+    with displays.notebook(f"reading {image.name}") as report:
+        return xray.waste.causes(image, file_reader.for_image(engine(), image), report)
 
 
 def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
@@ -220,7 +223,9 @@ def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
     ['context', 'COPY app app']
     """
-    return origins_of(engine(), image, dockerfile)
+    if _source(image, dockerfile) is None:
+        return tables.of_layers(image)
+    return _traced(image, dockerfile, "origins")
 
 
 def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
@@ -236,7 +241,7 @@ def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> lab.stages(lab.look("optimized"))[["stage", "role"]].to_dict("records")
     [{'stage': 'build', 'role': 'copied'}, {'stage': '1', 'role': 'final'}]
     """
-    return stages_of(engine(), image, dockerfile)
+    return _traced(image, dockerfile, "stages")
 
 
 def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
@@ -253,7 +258,7 @@ def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> lines.set_index("instruction")["origin"]["COPY app app"]
     'context'
     """
-    return lines_of(engine(), image, dockerfile)
+    return _traced(image, dockerfile, "lines")
 
 
 def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
@@ -270,7 +275,10 @@ def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> lab.advice(lab.look("optimized")).empty  # the worked example needs none
     True
     """
-    return advice_of(engine(), image, dockerfile)
+    examined = _examined(image, _source(image, dockerfile))
+    rows = [(each.title, each.why, each.line, each.bytes, each.is_mechanical) for each in examined.advice]
+    columns = {"title": "str", "why": "str", "line": "Int64", "bytes": "int64", "mechanical": "bool"}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
 def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
@@ -287,7 +295,36 @@ def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> lab.prove(lab.look("optimized")).columns.tolist()
     ['title', 'line', 'predicted', 'measured', 'error', 'trouble']
     """
-    return proofs_of(engine(), image, dockerfile)
+    return proof.table(_examined(image, _needed(image, dockerfile), proves=True).proofs or [])
+
+
+def _source(image: Image, dockerfile: str | Path | None) -> BuildSource | None:
+    if dockerfile is not None:
+        return BuildSource(Path(dockerfile), Path(dockerfile).parent, platform=engine().platform)
+    return xray.own_source(engine(), image.id)
+
+
+def _needed(image: Image, dockerfile: str | Path | None) -> BuildSource:
+    source = _source(image, dockerfile)
+    if source is None:
+        raise UsageError(
+            f"{image.name} is none of the lab's own images ({', '.join(images.RECIPES)}), so nobody knows its"
+            " Dockerfile",
+            remedy="say which it is: dockerfile=PATH",
+        )
+    return source
+
+
+def _examined(image: Image, source: BuildSource | None, **options: bool) -> Examined:
+    with displays.notebook(f"looking into {image.name}") as report:
+        return xray.examine(engine(), image, source, report=report, **options)
+
+
+def _traced(
+    image: Image, dockerfile: str | Path | None, table: Literal["origins", "stages", "lines"]
+) -> pd.DataFrame:
+    traced: pd.DataFrame = getattr(_examined(image, _needed(image, dockerfile), read_contents=False), table)
+    return traced
 
 
 def difference(before: str | Image, after: str | Image) -> comparison.Difference:
@@ -347,6 +384,33 @@ def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
     return steps.reset_index("change").reset_index(drop=True)
 
 
+def new(folder: str | Path, *, level: int = 1) -> Path:
+    """Make a workspace for the exercise, or go on with the one that is there.
+
+    Args:
+        folder: Where; relative to the repository's root, as for ``./lab new``.
+        level: 2: a package has to be compiled.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: it holds something else, or cannot be made.
+
+    >>> workspace = lab.new(folder)
+    folder is ready: Dockerfile, ...
+    >>> workspace = lab.new(folder)
+    folder is there already: go on with its Dockerfile
+    """
+    path = ROOT / folder
+    if (path / "Dockerfile").is_file():
+        print(f"{path.name} is there already: go on with its Dockerfile")
+    else:
+        new_workspace.make(path, level=level)
+        print(f"{path.name} is ready: {', '.join(new_workspace.CONTENTS)}")
+    return path
+
+
 def check(folder: str | Path) -> Verdict:
     r"""Check a solution of the exercise, and show the steps while it goes on.
 
@@ -363,18 +427,90 @@ def check(folder: str | Path) -> Verdict:
     >>> verdict.image is None
     True
     """
-    return check_folder(engine(), folder)
+    path = ROOT / folder
+    with displays.notebook(f"checking {path.name}") as report:
+        verdict = exercise.check(engine(), path, report=report)
+    history.remember(path, verdict)
+    print(f"{path.name}: {words.score(verdict)}")
+    return verdict
+
+
+def results(verdict: Verdict) -> pd.DataFrame:
+    """A row per task.
+
+    Returns:
+        `task` int64, `name` str, `what` str (its name in words), `status` str, `errors` int64, `advice` int64.
+
+    >>> from layerlab.exercise.verdict import Result, Verdict
+    >>> results(Verdict(None, (Result(1, "pass", ()),)))[["task", "name", "status"]].to_dict("records")
+    [{'task': 1, 'name': 'build-stage', 'status': 'pass'}]
+    """
+    rows = [
+        (
+            task.id,
+            task.name,
+            words.TITLES[task.id],
+            task.status,
+            sum(finding.level == "error" for finding in task.findings),
+            sum(finding.level == "advice" for finding in task.findings),
+        )
+        for task in verdict.tasks
+    ]
+    columns = {"task": "int64", "name": "str", "what": "str", "status": "str", "errors": "int64", "advice": "int64"}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def findings(verdict: Verdict) -> pd.DataFrame:
+    """A row per finding.
+
+    Returns:
+        `task` int64, `level` str, `file` str (empty where it has no place), `line` Int64, `message` str, and
+        `hint_1`, `hint_2`, `hint_3` str.
+
+    >>> from layerlab.exercise.verdict import Finding, Result, Verdict
+    >>> hints = ("Which?", "Look there.", "Do this.")
+    >>> found = Finding("error", "It runs as root.", hints, "Dockerfile", 9)
+    >>> findings(Verdict(None, (Result(6, "fail", (found,)),)))[["task", "line", "message"]].to_dict("records")
+    [{'task': 6, 'line': 9, 'message': 'It runs as root.'}]
+    """
+    rows = [
+        (task.id, finding.level, finding.file or "", finding.line, finding.message, *finding.hints)
+        for task in verdict.tasks
+        for finding in task.findings
+    ]
+    texts = dict.fromkeys(["message", "hint_1", "hint_2", "hint_3"], "str")
+    columns = {"task": "int64", "level": "str", "file": "str", "line": "Int64", **texts}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
 def panel(folder: str | Path) -> Panel:
-    """A live panel of a workspace: it checks now, and again whenever a file is saved, until its ``close()``.
+    """A live panel of a workspace: it checks now, and again whenever a file is saved.
+
+    The cell ends at once; the panel goes on until its ``close()``, its button, or the end of the kernel.
 
     >>> panel = lab.panel(lab.new(folder))
     folder is ready: ...
     The panel watches folder.
     >>> panel.close()
     """
-    return panel_for(engine(), folder)
+    path = ROOT / folder
+
+    def checked(workspace: Path, report: Report) -> tuple[Verdict, plots.Picture | None]:
+        seen: list[Image] = []
+        verdict = exercise.check(engine(), workspace, report=report, on_image=seen.append)
+        return verdict, _beside(seen[-1]) if seen else None
+
+    made = Panel(path, checked)
+    displays.publish_widget(made.widget)
+    made.start()
+    print(f"The panel watches {path.name}.")
+    return made
+
+
+def _beside(mine: Image) -> plots.Picture:
+    """A learner's image beside those of the lab's own images that have been built."""
+    layers = {"your image": mine.layers, **{name: own.layers for name, own in images.look_at_built(engine()).items()}}
+    return plots.beside(pd.concat(layers, names=["image", None]).reset_index("image"))
 
 
 def doctor() -> pd.DataFrame:

@@ -7,7 +7,7 @@ import re
 import click
 import yaml
 
-from layerlab.cli.images import xray
+from layerlab.cli.xray import command as xray
 from layerlab.paths import ROOT
 
 TEXT = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")

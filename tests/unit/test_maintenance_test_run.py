@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from layerlab.builder import cache
-from layerlab.cli import maintenance
-from layerlab.cli.maintenance import test_command as command
+from layerlab.cli import test as cli_test
+from layerlab.cli.test import command
 from layerlab.errors import BrowserNotFound, EngineNotFound
 from layerlab.maintenance import test_run
 
@@ -65,8 +65,8 @@ class TestParts:
             done.append("tested")
             return 0
 
-        monkeypatch.setattr(maintenance, "find_engine", lambda: "engine")
-        monkeypatch.setattr(maintenance, "build_with_progress", lambda *_, **__: done.append("built"))
+        monkeypatch.setattr(cli_test, "find_engine", lambda: "engine")
+        monkeypatch.setattr(cli_test, "build_image", lambda *_, **__: done.append("built"))
         monkeypatch.setattr(cache, "trimming", trimming)
         monkeypatch.setattr(test_run, "run", run)
 

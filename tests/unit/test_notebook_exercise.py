@@ -14,15 +14,15 @@ from layerlab.demo import images
 from layerlab.errors import ImageNotFound, UsageError
 from layerlab.exercise import history, new_workspace
 from layerlab.exercise.verdict import Verdict
-from layerlab.notebook import exercise
 from layerlab.paths import ROOT
 from tests.unit.image_truth import file, saved, tar
 from tests.unit.verdicts import finding, verdict
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache_and_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(lab, "engine", lambda: None)
 
 
 def small_image(folder: Path, name: str, size: int) -> image.Image:
@@ -69,7 +69,7 @@ class TestCheck:
             return verdict("ppfffff")
 
         monkeypatch.setattr(checker, "check", check)
-        judged = exercise.check_folder(None, "no-such-image")  # type: ignore[arg-type]
+        judged = lab.check("no-such-image")
 
         assert asked == [ROOT / "no-such-image"]
         assert judged.score == 2
@@ -126,6 +126,6 @@ class TestPicture:
             return small_image(tmp_path, name, 200)
 
         monkeypatch.setattr(images, "look", look)
-        picture = exercise.layers_beside(None, small_image(tmp_path, "mine", 100))  # type: ignore[arg-type]
+        picture = lab._beside(small_image(tmp_path, "mine", 100))
 
         assert picture.data[["image", "bytes"]].to_numpy().tolist() == [["your image", 100], ["optimized", 200]]

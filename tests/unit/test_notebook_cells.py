@@ -1,12 +1,15 @@
-"""Tables in a notebook, and the sanitiser that knows their mark."""
+"""What cells of notebooks show: tables and the sanitiser that knows their mark, and files of the repository."""
 
 from __future__ import annotations
 
+import html
 import re
 
 import pandas as pd
+import pytest
 
-from layerlab.notebook.tables import about, table
+from layerlab.notebook import cells
+from layerlab.notebook.cells import about, table
 from layerlab.paths import ROOT
 
 FRAME = pd.DataFrame({"name": ["<b>x</b>", "y"], "bytes": [1234.5, 0.004], "n": [1000, 2], "gone": [None, None]})
@@ -76,3 +79,36 @@ class TestAbout:
     def test_the_sanitiser_knows_them_all(self) -> None:
         """Any figure with the mark compares equal to any other."""
         assert {sanitised(about(x, "s")) for x in (0.000012, 3.5, 12345.6, float("nan"))} == {"≈ N s"}
+
+
+TEXT = "# first\nFROM a\n\n# (1) <second>\nRUN b\n   \nRUN c\n\n\n# (10) third\nRUN d"
+
+
+class TestShow:
+    def test_lines_have_their_numbers(self) -> None:
+        """Numbers are those of the file, aligned; what a file holds is shown, not obeyed."""
+        shown = cells._numbered(TEXT, 4, 10)
+        plain = re.sub("<[^>]+>", "", shown).splitlines()
+
+        assert plain[0] == " 4  # (1) &lt;second&gt;"
+        assert plain[1:3] == [" 5  RUN b", " 6     "]
+        assert plain[-1] == "10  # (10) third"
+
+    def test_a_whole_file_is_shown_by_default(self) -> None:
+        """From its first to its last line, a line of the file on each line."""
+        plain = html.unescape(re.sub("<[^>]+>", "", cells._numbered(TEXT))).splitlines()
+
+        assert [line[4:] for line in plain] == TEXT.splitlines()
+
+    @pytest.mark.parametrize(
+        ("holding", "lines"), [("first", (1, 2)), ("(1)", (4, 5)), ("RUN c", (7, 7)), ("(10)", (10, 11))]
+    )
+    def test_a_paragraph_is_found_by_what_it_holds(self, holding: str, lines: tuple[int, int]) -> None:
+        """It reaches from one empty line to the next, whether these hold spaces or not."""
+        assert cells._paragraph(TEXT, holding) == lines
+
+    @pytest.mark.parametrize(("holding", "count"), [("RUN", 3), ("nothing like it", 0)])
+    def test_a_text_that_does_not_name_one_paragraph_is_an_error(self, holding: str, count: int) -> None:
+        """A notebook cannot show the wrong part of a file that was edited since."""
+        with pytest.raises(ValueError, match=f"^{count} paragraphs hold this text"):
+            cells._paragraph(TEXT, holding)

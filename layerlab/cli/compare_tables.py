@@ -1,4 +1,4 @@
-"""Tables of how images differ, for a terminal: where the difference is, then what their configurations say."""
+"""Prints images side by side: their sizes, where the difference is, and what their configurations say."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pandas as pd
 from layerlab import compare
 from layerlab.cli.common import out
 from layerlab.compare import Difference, column_names
+from layerlab.demo import images as demo
+from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image
 from layerlab.ui import tables
 from layerlab.ui.text import printable, shorten
@@ -19,6 +21,30 @@ PATHS: Final = 30
 SETTING: Final = 60
 """Characters of a setting's value; --json has them all."""
 _MB: Final = ["bytes_before", "bytes_after", "difference"]
+
+
+def print_comparison(images: Sequence[Image], names: Sequence[str]) -> None:
+    """Print a table of these images, which were asked for under these names."""
+    frame = compare.compare(images)
+    seconds = [demo.cold_build_seconds(name) for name in names]
+    frame["build_seconds"] = pd.Series(seconds, dtype="Float64").to_numpy()
+    frame["share"] = [f"{ratio:.1%}" for ratio in frame["ratio"]]
+    headings = {
+        "name": "image", "bytes": "MB", "share": "share", "wasted_bytes": "wasted", "layers": "layers",
+        "files": "files", "build_seconds": "build s",
+    }  # fmt: skip
+    out.print()
+    sizes = tables.megabytes(frame, ["bytes", "wasted_bytes"])
+    tables.show(
+        out,
+        sizes,
+        title="Comparison: MB (10^6 bytes) uncompressed, seconds of the build without a cache",
+        headings=headings,
+    )
+    if line := compare.in_words(images):
+        out.print(printable(line), markup=False)
+    if any(STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}) for image in images):
+        out.print("Built on stand-ins for the official base images, made from Debian packages: no registry answered.")
 
 
 def print_differences(images: Sequence[Image], *, layers: bool = False, paths: bool = False) -> None:

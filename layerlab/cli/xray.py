@@ -1,4 +1,4 @@
-"""The commands that look at images."""
+"""Shows what is in an image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerlab import compare
-from layerlab.cli.common import as_json, err, examples, find_engine, out, platform
+from layerlab.cli.common import as_json, err, examples, find_engine, platform
 from layerlab.compare import ci_limits
-from layerlab.compare.ci_limits import Amount
-from layerlab.demo import images as workshop
+from layerlab.compare.ci_limits import Amount, Check
+from layerlab.demo import images as demo
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
@@ -25,68 +25,33 @@ from layerlab.image import Image
 from layerlab.image.store import sources
 from layerlab.ui import displays
 from layerlab.ui.text import printable
+from layerlab.ui.units import how_large
 
 if TYPE_CHECKING:
     from layerlab.xray import BuildSource, Examined
 
 
-class AmountType(click.ParamType[Amount]):
-    """An amount on the command line; what cannot be one is a usage error."""
+def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Parameter, str | None], Amount | None]:
+    """A click callback that reads an amount; what cannot be one is a usage error."""
 
-    def __init__(self, name: str, read: Callable[[str], Amount]) -> None:
-        self.name = name
-        self._read = read
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Amount:
-        """Called by click."""
-        if isinstance(value, Amount):
-            return value
+    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> Amount | None:
         try:
-            return self._read(str(value))
+            return None if value is None else read(value)
         except UsageError as error:
-            self.fail(f"{error}: {error.remedy}", param, ctx)
+            raise click.BadParameter(f"{error}: {error.remedy}", context, parameter) from error
+
+    return callback
 
 
 @click.command(
-    "compare",
-    epilog=examples(
-        "./lab compare",
-        "./lab compare single optimized --paths",
-        "./lab compare single optimized python:3.13-slim-trixie --json",
-    ),
-)
-@click.argument("images", nargs=-1)
-@click.option("--layers", is_flag=True, help="Also show how the layers differ.")
-@click.option("--paths", is_flag=True, help="Also show the largest paths that differ; with --json all of them.")
-@platform
-@as_json
-def compare_command(images: tuple[str, ...], layers: bool, paths: bool, platform: str | None, as_json: bool) -> int:
-    """Compare images side by side.
-
-    First their sizes, then where the difference is (by part, by folder, by package), then what their configurations
-    say differently. Of more than two images, each is compared with the first.
-
-    IMAGES are names, ids, or files: written by `docker save`, or OCI layouts. Without any, the lab's own two.
-    """
-    engine = find_engine(needed=not images or not all(map(_is_file, images)))
-    names = list(images or workshop.RECIPES)
-    looked = [_look(engine, name, platform) for name in names]
-    if as_json:
-        print(json.dumps(compare.document(looked, differences=True, paths=paths), indent=2))
-    else:
-        _printing().print_comparison(looked, names)
-        import_module("layerlab.cli.difference_tables").print_differences(looked, layers=layers, paths=paths)
-    return 0
-
-
-@click.command(
+    "xray",
     epilog=examples(
         "./lab xray optimized",
         "./lab xray python:3.13-trixie --json",
         "./lab xray single --advice",
         "./lab xray single --html single.html",
         "./lab xray optimized --max-size 300MB --max-waste 5% --no-root --json",
-    )
+    ),
 )
 @click.argument("image")
 @click.option("--origins", is_flag=True, help="Trace each file to the stage and line that made it.")
@@ -104,19 +69,19 @@ def compare_command(images: tuple[str, ...], layers: bool, paths: bool, platform
 @click.option(
     "--max-size",
     metavar="SIZE",
-    type=AmountType("size", ci_limits.size),
+    callback=_read(ci_limits.size),
     help="Status 1 if it stores more, such as 300MB.",
 )
 @click.option(
     "--max-waste",
     metavar="SIZE|SHARE",
-    type=AmountType("size or share", ci_limits.size_or_share),
+    callback=_read(ci_limits.size_or_share),
     help="Status 1 if more than this is stored but seen by no container, such as 5% or 10MB.",
 )
 @click.option("--no-root", is_flag=True, help="Status 1 if a container of it starts as root.")
 @platform
 @as_json
-def xray(  # noqa: PLR0917  # click calls it by names
+def command(  # noqa: PLR0917  # click calls it by names
     image: str,
     origins: bool,
     advice: bool,
@@ -147,12 +112,12 @@ def xray(  # noqa: PLR0917  # click calls it by names
     source = _source(**said)
     origins = origins or source is not None
     examines = origins or advice or prove or html is not None
-    engine = find_engine(needed=source is not None or not _is_file(image))
+    engine = find_engine(needed=source is not None or not is_file(image))
     if source is not None and engine is not None:
         source = dataclasses.replace(source, platform=engine.platform)
     if source is None and engine is not None and examines:
         source = _xray().own_source(engine, image)
-    looked = _look(engine, image, platform, source.built_from if source else None)
+    looked = look(engine, image, platform, source.built_from if source else None)
     checks = ci_limits.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
     if examines:
@@ -160,7 +125,7 @@ def xray(  # noqa: PLR0917  # click calls it by names
         reads = advice or prove or html is not None
         found = _examine(engine, looked, source, reads=reads, proves=prove, must_fit=must_fit)
     if html:
-        import_module("layerlab.cli.html").write_report(html, looked, found, checks)
+        _write_report(html, looked, found, checks)
     if as_json:
         document = compare.document([looked])
         document |= _xray().document(found) if found else import_module("layerlab.xray.waste").document(looked)
@@ -168,7 +133,10 @@ def xray(  # noqa: PLR0917  # click calls it by names
             document["limits"] = [check.document() for check in checks]
         print(json.dumps(document, indent=2))
     elif not html:
-        _print(looked, found, advice=advice or prove)
+        tables = import_module("layerlab.cli.xray_tables")  # needs pandas, which a JSON document does not
+        tables.print_image(looked)
+        if found is not None:
+            tables.print_examined(found, advice=advice or prove)
     for line in ci_limits.broken(checks):
         err.print(f"lab: {printable(line)}", markup=False)
     return int(any(not check.ok for check in checks))
@@ -224,24 +192,41 @@ def _xray() -> ModuleType:
     return import_module("layerlab.xray")
 
 
-def _print(looked: Image, found: Examined | None, *, advice: bool) -> None:
-    _printing().print_image(looked)
-    if found is not None:
-        out.print()
-        import_module("layerlab.cli.xray_tables").print_examined(found, advice=advice)
+def _write_report(path: Path, looked: Image, found: Examined | None, checks: Sequence[Check]) -> None:
+    """Write the HTML report of an image and of what was found out about it beyond that."""
+    from layerlab import report  # noqa: PLC0415  # draws pictures, which takes long to load
+
+    source = found.source if found else None
+    proved = {(proof.title, proof.line): proof.measured for proof in (found and found.proofs) or ()}
+    with displays.terminal(f"Report of {looked.name}") as progress:
+        text = report.html(
+            _xray().with_origins(found) if found else looked,
+            source.parsed if source else None,
+            name=source.dockerfile.name if source else "",
+            checks=checks,
+            causes=found.causes if found else (),
+            advice=[
+                report.Advice(
+                    f"{one.title[:1].upper()}{one.title[1:]}: {one.why}.",
+                    f"line {one.line}" if one.line is not None else "",
+                    one.bytes,
+                    proved.get((one.title, one.line)),
+                )
+                for one in (found.advice if found else ())
+            ],
+            report=progress,
+        )
+    report.write(path, text)
+    size = how_large(len(text.encode()), exactly=True)
+    err.print(f"{path}: {size}, all in one file; open it in a browser", markup=False)
 
 
-def _printing() -> ModuleType:
-    """What prints tables is imported when a table is printed: it needs pandas, and a JSON document does not."""
-    return import_module("layerlab.cli.image_tables")
-
-
-def _look(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:
+def look(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:
     """Look at an image, and show progress if it takes long."""
     with displays.terminal("Looking into the image") as report:
-        return workshop.look(engine, name, built_from=built_from, platform=platform, report=report)
+        return demo.look(engine, name, built_from=built_from, platform=platform, report=report)
 
 
-def _is_file(name: str) -> bool:
+def is_file(name: str) -> bool:
     """Whether this names an archive or a layout on disk rather than an image on the engine."""
-    return name not in workshop.RECIPES and sources.is_file(name)
+    return name not in demo.RECIPES and sources.is_file(name)

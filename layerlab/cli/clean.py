@@ -1,0 +1,33 @@
+"""Removes what the lab made."""
+
+from __future__ import annotations
+
+import click
+
+from layerlab.cli.common import examples, out
+from layerlab.engine import connect, daemon, runs
+from layerlab.maintenance.clean import clean
+from layerlab.ui import displays
+
+
+@click.command("clean", epilog=examples("./lab clean", "./lab clean --bases --engine"))
+@click.option("--bases", "base_images", is_flag=True, help="Remove the base images that the lab pulled or made, too.")
+@click.option("--engine", "stops_engine", is_flag=True, help="Stop the Docker engine, if the lab started it.")
+def command(base_images: bool, stops_engine: bool) -> int:
+    """Remove what the lab made, nothing else.
+
+    Containers, images, volumes and networks, as far as the lab made them. The build cache stays.
+    """
+    engine = connect()  # an engine is not started only to be cleaned
+    removals = clean(engine, base_images=base_images)
+    runs.sweep(engine)
+    for removal in removals:
+        state = f"kept: {removal.why_not}" if removal.why_not else "removed"
+        out.print(f"{removal.kind} {removal.name}: {state}", markup=False)
+    if not removals:
+        out.print("There was nothing of the lab's to remove.")
+    if stops_engine:
+        with displays.terminal("Docker engine") as report:
+            stopped = daemon.stop(report)
+        out.print("The engine is stopped." if stopped else "The engine was not started by the lab: it goes on.")
+    return 0
