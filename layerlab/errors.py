@@ -37,6 +37,26 @@ Each says what happened and why (``str(error)``) and what to do next (``error.re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
+Blame = Literal["dockerfile", "workspace", "engine", "network", "limit"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What does not work in somebody's image or build, and who is to blame: told, not raised.
+
+    Attributes:
+        blame: The Dockerfile, another file of the workspace, the engine, the network, or a limit of ours.
+        message: What happened, then what to do: a sentence or two each.
+        line: The line of the Dockerfile that it is about, if there is one.
+    """
+
+    blame: Blame
+    message: str
+    line: int | None = None
+
 
 class LabError(Exception):
     """Something that the user can do something about.

@@ -25,7 +25,7 @@ from layerlab.engine.programs import ending_with_us
 from layerlab.errors import LabError
 from layerlab.maintenance.clean import clean
 from layerlab.paths import ROOT, state_directory, unusable
-from layerlab.service.sockets import is_taken
+from layerlab.service import is_taken
 
 FIRST_PORT: Final = 8888
 START_TIMEOUT: Final = 60  # seconds

@@ -21,7 +21,7 @@ from layerlab.engine.ownership import find_image, own_images
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.image.store import sources
 from layerlab.paths import ROOT
-from layerlab.service.sockets import is_taken
+from layerlab.service import is_taken
 from layerlab.ui.units import how_large
 
 NEEDED_DISK: Final = 8e9  # bytes: bases 2.5 GB, both images 2.2 GB, build cache and room to work

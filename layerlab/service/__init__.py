@@ -1,19 +1,39 @@
-"""A running container of the lab's service: started, waited for, asked, measured and always removed.
+"""A container of the service: started, waited for, asked, observed and always removed.
 
-::
+`run` holds a service for whoever uses it; `observe` looks at all of one, from its start to its stop, for a judge:
+who answers on its port, what its processes and its Python are, and how it ends.
 
-    with run(engine, "multi-stage-demo:optimized") as service:
-        print(service.url, service.seconds_to_first_answer)
-        service.get("/status").json()
-        service.processes()
+>>> with run(engine, "multi-stage-demo:optimized") as service:
+...     status = service.get("/status").json()["status"]
+...     processes = service.processes()
+>>> status, processes["user"].unique().tolist()
+('ok', ['app'])
 
-``launch`` starts a container and removes it, ``readiness`` waits for its first answer, ``handle`` is what one
-holds while it runs, ``sockets`` tells what listens inside it, ``foreground`` is ``./lab run``, ``talk`` is what
-they share: the engine's errors, in our words, and text that a container wrote.
+Everything raises `ServiceError` where the engine refuses, and `EngineGone` where it does not answer any more.
 """
 
+from layerlab.service.answers import Answer
+from layerlab.service.containers import run
+from layerlab.service.ending import Stop
 from layerlab.service.foreground import run_foreground
-from layerlab.service.handle import ExecResult, Service, Stopped
-from layerlab.service.launch import run
+from layerlab.service.interpreter import Distribution, Interpreter
+from layerlab.service.observing import Running, answers_hardened, observe
+from layerlab.service.processes import Process
+from layerlab.service.running import ExecResult, Service
+from layerlab.service.sockets import is_taken
 
-__all__ = ["ExecResult", "Service", "Stopped", "run", "run_foreground"]
+__all__ = [
+    "Answer",
+    "Distribution",
+    "ExecResult",
+    "Interpreter",
+    "Process",
+    "Running",
+    "Service",
+    "Stop",
+    "answers_hardened",
+    "is_taken",
+    "observe",
+    "run",
+    "run_foreground",
+]

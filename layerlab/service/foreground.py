@@ -14,9 +14,10 @@ from typing import Final, TextIO
 
 from layerlab.engine import Engine
 from layerlab.errors import PortInUse
-from layerlab.service.handle import Service
-from layerlab.service.launch import run
-from layerlab.service.talk import engine_errors, printable
+from layerlab.service.containers import run
+from layerlab.service.engine_calls import engine_errors
+from layerlab.service.running import Service
+from layerlab.ui.text import plain
 
 DEFAULT_PORT: Final = 5000
 STOP_TIMEOUT: Final = 10  # seconds from the stop signal to SIGKILL
@@ -112,12 +113,12 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     for chunk in chunks:
         *whole, pending = (pending + decoder.decode(chunk)).split("\n")
         for line in whole:
-            yield printable(line.rstrip("\r"))
+            yield plain(line)
         if len(pending) > LONGEST_LINE:
-            yield printable(pending)
+            yield plain(pending)
             pending = ""
     if pending := pending + decoder.decode(b"", final=True):
-        yield printable(pending)
+        yield plain(pending)
 
 
 @contextmanager

@@ -9,17 +9,19 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import requests
 import urllib3
 from docker.errors import DockerException
+from docker.models.containers import Container
 from docker.types import CancellableStream
 
 from layerlab.engine import Engine
-from layerlab.exercise.evidence.model import Distribution, Interpreter
 from layerlab.service import probe
+from layerlab.service.processes import Process
 from layerlab.ui.text import plain
 
 TIMEOUT: Final = 30.0  # seconds, all attempts together; on a busy machine a Python needs a few to start
@@ -37,6 +39,42 @@ _USUAL: Final = (
     "/app/.venv/bin/python",
 )
 _ENGINE_ERRORS: Final = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A Python distribution, as the service's own interpreter finds it (or as the image's files show it).
+
+    Attributes:
+        name: Normalised (PEP 503).
+        version: Its version.
+        location: Absolute path of its ``.dist-info`` directory, links resolved.
+    """
+
+    name: str
+    version: str
+    location: str
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The Python that runs the service, asked within its container.
+
+    Attributes:
+        executable: ``sys.executable``.
+        prefix: ``sys.prefix``.
+        path: ``sys.path`` as the server's process has it.
+        distributions: Those that it finds, by normalised name, the first on the path only.
+        holder: The command line of the process that holds port 5000's listening socket; empty if that is not seen.
+        behind: Where in the container Python's ``http.server`` answers ``/status``, other than at port 5000.
+    """
+
+    executable: str
+    prefix: str
+    path: tuple[str, ...]
+    distributions: Mapping[str, Distribution]
+    holder: str = ""
+    behind: tuple[str, ...] = ()
 
 
 def candidates(commands: Sequence[str]) -> Iterator[str]:
@@ -67,27 +105,39 @@ def is_python(word: str) -> bool:
     return bool(_PYTHON.fullmatch(PurePosixPath(word).name))
 
 
-def ask(engine: Engine, container_id: str, commands: Sequence[str], user: str) -> Interpreter | None:
+def ask(engine: Engine, container: Container, processes: Sequence[Process]) -> Interpreter | None:
     """What the service's Python says of itself; None if none could be asked.
+
+    It is asked as the user of the first Python, since the kernel shows a process's environment to its own user alone.
 
     Args:
         engine: Where the container runs.
-        container_id: The container.
-        commands: The command lines of its processes, the server's first.
-        user: Who asks, as ``uid:gid``: that of the server's process, since the kernel shows a process's
-            environment to its own user alone. The image's user if empty.
+        container: The container.
+        processes: Its processes.
     """
     text = Path(probe.__file__).read_text(encoding="utf-8")
     deadline = time.monotonic() + TIMEOUT
-    for python, _ in zip(candidates(commands), range(_ATTEMPTS), strict=False):
+    for python, _ in zip(candidates([each.command for each in processes]), range(_ATTEMPTS), strict=False):
         left = deadline - time.monotonic()
         if left <= 0:
             break
         mark = secrets.token_hex(16)
-        output = _output(engine, container_id, probe.command(python, text, mark), user, left)
+        output = _output(engine, str(container.id), probe.command(python, text, mark), asker(processes), left)
         if found := understood(output, mark):
             return found
     return None
+
+
+def asker(processes: Sequence[Process]) -> str:
+    """As whom the server's process can be asked, as ``uid:gid``: the first Python's user, or the first process's.
+
+    Empty, for the image's user, where that is not known.
+    """
+    pythons = [each for each in processes if any(is_python(word) for word in each.command.split()[:4])]
+    named = [each for each in processes if re.match(r"gunicorn|uwsgi", each.command)]
+    for each in (*pythons, *named, *processes):
+        return f"{each.uid}:{each.gid}" if each.uid >= 0 and each.gid is not None else ""
+    return ""
 
 
 def understood(output: bytes, mark: str) -> Interpreter | None:
@@ -105,8 +155,14 @@ def _interpreter(document: Mapping[str, Any]) -> Interpreter:
         for name, (version, location) in document["distributions"].items()
     }
     path = tuple(plain(entry) for entry in document["path"])
-    behind = tuple(map(plain, document.get("behind", ())))
-    return Interpreter(plain(document["executable"]), plain(document["prefix"]), path, distributions, behind)
+    return Interpreter(
+        plain(document["executable"]),
+        plain(document["prefix"]),
+        path,
+        distributions,
+        holder=plain(document["holder"]),
+        behind=tuple(map(plain, document["behind"])),
+    )
 
 
 def _output(engine: Engine, container_id: str, command: Sequence[str], user: str, seconds: float) -> bytes:

@@ -100,9 +100,18 @@ def is_python(path: str) -> bool:
     return bool(PYTHON.match(os.path.basename(path)))
 
 
-def choose() -> int:
-    """The process whose Python is asked for: of those that run Python, the first that serves, else the first."""
+def holders() -> list[int]:
+    """The processes that hold a listening socket of the service's port, the first first."""
     sockets = listening()
+
+    def holds(pid: int) -> bool:
+        return any(link(f"/proc/{pid}/fd/{number}") in sockets for number in entries(f"/proc/{pid}/fd"))
+
+    return [pid for pid in sorted(int(name) for name in entries("/proc") if name.isdigit()) if holds(pid)]
+
+
+def choose(serving: list[int]) -> int:
+    """The process whose Python is asked for: of those that run Python, the first that serves, else the first."""
     ranked = []
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         if pid != 1 and not parent(pid):
@@ -110,7 +119,7 @@ def choose() -> int:
         words = arguments(pid)
         runs = is_python(link(f"/proc/{pid}/exe")) or bool(words and is_python(words[0]))
         embeds = b"libpython" in read(f"/proc/{pid}/maps")  # as uWSGI does
-        serves = any(link(f"/proc/{pid}/fd/{number}") in sockets for number in entries(f"/proc/{pid}/fd"))
+        serves = pid in serving
         ranked.append((not (serves and (runs or embeds)), not runs, not embeds, not serves, pid))
     return min(ranked)[-1] if ranked else 1
 
@@ -260,12 +269,14 @@ def behind() -> list[str]:
 def find(text: str, mark: str) -> None:
     """Become the Python of the service's process, in its place, and tell."""
     signal.alarm(SECONDS)  # outlives execve
-    pid = choose()
+    serving = holders()
+    pid = choose(serving)
     words = arguments(pid)
     variables = environment(pid) or dict(os.environ)
     directory = link(f"/proc/{pid}/cwd") or os.getcwd()
     first = first_on_path(words, variables, directory)
-    known = json.dumps({"first": first, "roots": loaded_from(pid), "behind": behind()})
+    holder = " ".join(arguments(serving[0]))[:500] if serving else ""
+    known = json.dumps({"first": first, "roots": loaded_from(pid), "behind": behind(), "holder": holder})
     try:
         os.chdir(directory)
     except OSError:
@@ -337,6 +348,7 @@ def tell(path: list[str], mark: str, known: str) -> None:
         "path": whole,
         "distributions": distributions(whole),
         "behind": given.get("behind", []),
+        "holder": given.get("holder", ""),
     }
     print("\n" + mark + json.dumps(document), flush=True)
 

@@ -1,45 +1,55 @@
-"""What runs in a container, and as which user: seen from outside, by the engine's ``top``."""
+"""What runs in a container, and as which user, seen from outside by the engine's ``top``: no image needs a ``ps``."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from layerlab.engine import Engine
-from layerlab.exercise.evidence.model import Process
-from layerlab.service.handle import user_names
-from layerlab.service.interpreter import is_python
-from layerlab.service.talk import engine_errors
-from layerlab.ui.text import shorten
+from layerlab.service.engine_calls import engine_errors, read_beginning
+from layerlab.ui.text import plain, shorten
 
 _LONGEST: Final = 500  # characters of a command line
+_PASSWD_LIMIT: Final = 1_000_000  # bytes that are read of /etc/passwd
 # Effective, real and saved user: a process that has put only the first of them aside can take root back.
 _ASKED: Final = "-eo pid,ppid,uid,ruid,suid,gid,args"
-_BUSYBOX: Final = "-o pid,ppid,user,args"
+_BUSYBOX: Final = "-o pid,ppid,user,args"  # its ps knows no uid
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A process as it was seen.
+class Process:
+    """A process of a container.
 
     Attributes:
-        uid: Its user; 0 also if it can become root again by itself.
-        gid: Its group; None where that was not told.
+        uid: What the kernel checks, another number than inside where the engine remaps users; 0 also if it can become
+            root again by itself; -1 where the engine's ``ps`` does not tell.
+        user: The name that the image's /etc/passwd gives to this uid, or else the number.
         command: Its command line.
+        pid: The engine's machine's number for it.
+        gid: Its group; None where that is not told.
+        is_first: Whether it is process 1 of the container.
     """
 
     uid: int
-    gid: int | None
+    user: str
     command: str
+    pid: int = field(default=0, compare=False)
+    gid: int | None = field(default=None, compare=False)
+    is_first: bool = field(default=False, compare=False)
 
 
-def look(engine: Engine, container: Container) -> list[Seen]:
-    """The container's processes now; none if it has ended meanwhile."""
+def list_processes(engine: Engine, container: Container, names: Mapping[int, str]) -> tuple[Process, ...]:
+    """The container's processes now, by pid; none if it has ended.
+
+    Args:
+        engine: Where it runs.
+        container: The container, inspected since its start.
+        names: See `user_names`.
+    """
     with engine_errors(engine, "listing its processes"):
         try:
             try:
@@ -52,11 +62,11 @@ def look(engine: Engine, container: Container) -> list[Seen]:
             container.reload()
             if container.attrs["State"]["Running"]:
                 raise
-            return []
-    return read(top, int(container.attrs["State"]["Pid"]))
+            return ()
+    return parse_top(top, int(container.attrs["State"]["Pid"]), names)
 
 
-def read(top: Mapping[str, Any], first: int) -> list[Seen]:
+def parse_top(top: Mapping[str, Any], first: int, names: Mapping[int, str]) -> tuple[Process, ...]:
     """The processes of the engine's answer to ``top``, but for those that were started from outside.
 
     Process 1 and what was started beside it by ``docker exec``, as health checks are, have one parent outside the
@@ -64,7 +74,8 @@ def read(top: Mapping[str, Any], first: int) -> list[Seen]:
 
     Args:
         top: The answer.
-        first: The number of process 1.
+        first: The pid of process 1.
+        names: See `user_names`.
     """
     rows = [dict(zip(top["Titles"], values, strict=True)) for values in top.get("Processes") or ()]
     parents = {int(row["PID"]): int(row["PPID"]) for row in rows}
@@ -79,34 +90,21 @@ def read(top: Mapping[str, Any], first: int) -> list[Seen]:
             pid = parents[pid]
         return True
 
-    return [_seen(row) for row in rows if is_ours(int(row["PID"]))]
+    def read(row: Mapping[str, str]) -> Process:
+        users = [row[title] for title in ("UID", "RUID", "SUID", "USER") if title in row]
+        uids = [int(user) if user.isdecimal() else 0 if user == "root" else -1 for user in users]
+        uid = 0 if 0 in uids else uids[0]
+        pid, gid = int(row["PID"]), row.get("GID", "")
+        command = shorten(row.get("COMMAND") or row.get("CMD") or "", _LONGEST)
+        name = names.get(uid, str(uid) if users[0].isdecimal() else users[0])
+        return Process(uid, name, command, pid, int(gid) if gid.isdecimal() else None, pid == first)
+
+    return tuple(sorted((read(row) for row in rows if is_ours(int(row["PID"]))), key=lambda each: each.pid))
 
 
-def _seen(row: Mapping[str, str]) -> Seen:
-    users = [_number(row[title]) for title in ("UID", "RUID", "SUID", "USER") if title in row]
-    gid = row.get("GID", "")
-    command = shorten(row.get("COMMAND") or row.get("CMD") or "", _LONGEST)
-    return Seen(0 if 0 in users else users[0], int(gid) if gid.isdecimal() else None, command)
-
-
-def _number(user: str) -> int:
-    return int(user) if user.isdecimal() else 0 if user == "root" else -1
-
-
-def asker(seen: Sequence[Seen]) -> str:
-    """As whom the server's process can be asked, as ``uid:gid``: the first Python's user, or the first process's.
-
-    Empty, for the image's user, where that is not known.
-    """
-    pythons = [one for one in seen if any(is_python(word) for word in one.command.split()[:4])]
-    named = [one for one in seen if re.match(r"gunicorn|uwsgi", one.command)]
-    for one in (*pythons, *named, *seen):
-        return f"{one.uid}:{one.gid}" if one.uid >= 0 and one.gid is not None else ""
-    return ""
-
-
-def named(engine: Engine, container: Container, seen: Sequence[Seen]) -> tuple[Process, ...]:
-    """As evidence, each once, with the names that the image's /etc/passwd gives to the users."""
-    with engine_errors(engine, "reading its users"):
-        names = user_names(container)
-    return tuple(dict.fromkeys(Process(one.uid, names.get(one.uid, str(one.uid)), one.command) for one in seen))
+def user_names(container: Container) -> dict[int, str]:
+    """The names that the container's /etc/passwd gives to user ids; none where it has no such file."""
+    text = (read_beginning(container, "/etc/passwd", _PASSWD_LIMIT) or b"").decode(errors="replace")
+    fields = [line.split(":") for line in text.splitlines()]
+    # The first entry of a uid counts, as for getpwuid(3).
+    return {int(f[2]): plain(f[0]) for f in reversed(fields) if len(f) > 2 and f[2].isdecimal()}

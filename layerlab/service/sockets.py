@@ -17,7 +17,7 @@ from docker.models.containers import Container
 
 from layerlab.engine import Engine
 
-TABLES: Final = ("tcp", "tcp6")
+TABLES: Final = ("net/tcp", "net/tcp6")
 # Slot, local address and port, remote ones, state. 0A is TCP_LISTEN in the kernel's include/net/tcp_states.h.
 _LISTENING: Final = re.compile(r"^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F:]+ 0A ", re.MULTILINE)
 
@@ -45,17 +45,13 @@ class Listener:
 def listeners(engine: Engine, container: Container) -> frozenset[Listener] | None:
     """The sockets on which the container listens; None where that cannot be told.
 
-    All its processes share a network namespace, so that one look tells of all. The kernel's tables are read
-    from outside where the engine's processes are this machine's; else (Docker Desktop, a remote engine) by
-    the container's own ``cat``, which an image from scratch does not have.
+    All its processes share a network namespace, so that one look tells of all.
     """
-    text = _from_outside(container) if engine.is_local else None
-    if text is None:
-        text = _from_inside(container)
-    return None if text is None else parse(text)
+    text = read_proc(engine, container, *TABLES)
+    return None if text is None else parse_tables(text)
 
 
-def parse(text: str) -> frozenset[Listener]:
+def parse_tables(text: str) -> frozenset[Listener]:
     """The listening sockets in text of the form of ``/proc/net/tcp`` and ``tcp6``.
 
     Format: https://docs.kernel.org/networking/proc_net_tcp.html. An address is printed as 32-bit words in the
@@ -69,29 +65,45 @@ def _address(words: str) -> str:
     return str(ipaddress.ip_address(packed))
 
 
-def _from_outside(container: Container) -> str | None:
+def read_proc(engine: Engine, container: Container, *names: str) -> str | None:
+    """What the kernel's /proc says of a container's first process, in these files of its folder; None if nothing.
+
+    Read from outside where the engine's processes are this machine's; else (Docker Desktop, a remote engine) by the
+    container's own ``cat``, which an image from scratch does not have.
+    """
+    text = _from_outside(container, names) if engine.is_local else None
+    return _from_inside(container, names) if text is None else text
+
+
+def _from_outside(container: Container, names: tuple[str, ...]) -> str | None:
     process = Path("/proc") / str(container.attrs["State"]["Pid"])
     try:
         # With the engine in a virtual machine, this machine's process of that number is another one.
         if str(container.id) not in (process / "cgroup").read_text():
             return None
-        tables = [process / "net" / table for table in TABLES]
-        return "".join(table.read_text() for table in tables if table.exists())  # tcp6 needs IPv6 in the kernel
+        files = [process / name for name in names]
+        return "".join(file.read_text() for file in files if file.exists())  # tcp6 needs IPv6 in the kernel
     except OSError:
         return None
 
 
-def _from_inside(container: Container) -> str | None:
+def _from_inside(container: Container, names: tuple[str, ...]) -> str | None:
     try:
-        result = container.exec_run(["cat", *(f"/proc/net/{table}" for table in TABLES)], stderr=False)
+        paths = (f"/proc/{name}" if name.startswith("net/") else f"/proc/1/{name}" for name in names)
+        result = container.exec_run(["cat", *paths], stderr=False)
     except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError):
         return None
     text = bytes(result.output).decode(errors="replace")  # type: ignore[arg-type]  # not a stream: none was asked for
-    return text if "local_address" in text else None
+    return text or None if result.exit_code == 0 or "local_address" in text else None
 
 
 def is_taken(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether something listens on this port of this machine."""
+    """Whether something listens on this port of this machine.
+
+    >>> with socket.create_server(("127.0.0.1", 0)) as server:
+    ...     is_taken(server.getsockname()[1])
+    True
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

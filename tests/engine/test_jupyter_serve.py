@@ -22,7 +22,7 @@ from layerlab.engine.ownership import CONTAINER_LABEL
 from layerlab.errors import LabError
 from layerlab.jupyter.serve import _environment, free_port, serve
 from layerlab.paths import ROOT
-from layerlab.service.sockets import is_taken
+from layerlab.service import is_taken
 
 PROGRAM = """
 import sys

@@ -21,7 +21,7 @@ from layerlab.engine import Engine
 from layerlab.engine.ownership import is_own_image
 from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
-from layerlab.service.sockets import is_taken
+from layerlab.service import is_taken
 from tests.engine.images import Built, Entry, built, read_layers
 
 NAME, TAG = "multi-stage-container", "multi-stage-demo:optimized"

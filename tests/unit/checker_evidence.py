@@ -203,7 +203,7 @@ class Made:
         command = " ".join(self.config.get("Entrypoint") or []) + " ".join(self.config.get("Cmd") or [])
         kinds = Running(
             up=True,
-            processes=(Process(10001, "10001", command),),
+            processes=(Process(10001, "10001", command, is_first=True),),
             status=Answer(200, "gunicorn", {"status": "ok"}),
             info=Answer(200, "gunicorn", {"python": "3.13.5"}),
             seconds=1.0,

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from layerlab.engine import Engine
 from layerlab.errors import EngineGone, ServiceError, UsageError
-from layerlab.service import Service, handle, run
+from layerlab.service import Service, answers, run
+from layerlab.service.answers import fetch
+from layerlab.service.ending import excerpt, how_it_ended
 from layerlab.service.foreground import lines
-from layerlab.service.handle import fetch, process_table, used_bytes
-from layerlab.service.readiness import _mistake
-from layerlab.service.sockets import Listener, parse
-from layerlab.service.talk import excerpt, how_it_ended, printable
+from layerlab.service.running import used_bytes
+from layerlab.service.sockets import Listener, parse_tables
+from layerlab.service.waiting import Wait
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # nothing is bound to it here
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -127,7 +128,7 @@ class TestGet:
 
     def test_answer_without_end(self, monkeypatch):
         """An answer over the limit is refused, one of just the limit is not."""
-        monkeypatch.setattr(handle, "ANSWER_LIMIT", 1000)
+        monkeypatch.setattr(answers, "ANSWER_LIMIT", 1000)
 
         with server(200, bytes(1000)) as (url, _):
             assert fetch(url, (5, 5)).content == bytes(1000)
@@ -160,17 +161,17 @@ class TestListeners:
         """Listening IPv4 sockets are read from the kernel's table, in which 127.0.0.1 is 0100007F."""
         text = HEADER + "   0: 0100007F:1388 00000000:0000 0A" + TAIL + "   1: 00000000:1F40 00000000:0000 0A" + TAIL
 
-        assert parse(text) == {Listener(5000, "127.0.0.1"), Listener(8000, EVERYWHERE)}
+        assert parse_tables(text) == {Listener(5000, "127.0.0.1"), Listener(8000, EVERYWHERE)}
 
     def test_ipv6(self):
         """So are IPv6 ones: four words of 32 bits, each in the machine's byte order."""
         text = HEADER + "   0: 00000000000000000000000001000000:1388 " + "0" * 32 + ":0000 0A" + TAIL
 
-        assert parse(text) == {Listener(5000, "::1")}
+        assert parse_tables(text) == {Listener(5000, "::1")}
 
     def test_connections_are_not_listeners(self):
         """A connection (here one in TIME_WAIT, state 06) does not count."""
-        assert parse(HEADER + "   1: 020011AC:1388 010011AC:EDEC 06" + TAIL) == set()
+        assert parse_tables(HEADER + "   1: 020011AC:1388 010011AC:EDEC 06" + TAIL) == set()
 
     @pytest.mark.parametrize(
         ("address", "expected"),
@@ -183,61 +184,27 @@ class TestListeners:
     @given(st.text())
     def test_anything(self, text):
         """A container's own ``cat`` may print anything: that finds nothing, and breaks nothing."""
-        assert parse(text) == set()
+        assert parse_tables(text) == set()
 
 
 class TestMistake:
     @pytest.mark.parametrize(
         ("status", "found", "expected"),
         [
-            (404, None, "answers GET /status with 404"),
-            (302, None, "answers GET /status with 302"),
-            (None, {Listener(8000, EVERYWHERE)}, "it listens on port 8000, not 5000"),
-            (None, {Listener(5000, "::1")}, "it listens on ::1 port 5000, which only the container itself can reach"),
+            (404, None, "wrong answer"),
+            (302, None, "wrong answer"),
+            (None, {Listener(8000, EVERYWHERE)}, "elsewhere"),
+            (None, {Listener(5000, "::1")}, "loopback"),
+            (503, None, ""),
+            (None, None, ""),
+            (None, frozenset(), ""),
+            (None, {Listener(5000, EVERYWHERE)}, ""),
+            (None, {Listener(5000, "::"), Listener(9000, "127.0.0.1")}, ""),
         ],
     )
-    def test_not_cured_by_waiting(self, status, found, expected):
-        """What waiting does not cure is told at once."""
-        mistake = _mistake(status, found, 5000)
-
-        assert mistake is not None
-        assert expected in mistake[0]
-
-    @pytest.mark.parametrize(
-        ("status", "found"),
-        [
-            (503, None),
-            (None, None),
-            (None, frozenset()),
-            (None, {Listener(5000, EVERYWHERE)}),
-            (None, {Listener(5000, "::"), Listener(9000, "127.0.0.1")}),
-        ],
-    )
-    def test_wait_on(self, status, found):
-        """A service that warms up, or listens where it should, gets its time."""
-        assert _mistake(status, found, 5000) is None
-
-
-class TestProcessTable:
-    def test_procps(self):
-        """The columns are typed, rows are ordered by pid, users have the names that the image gives them."""
-        top = {"Titles": ["PID", "UID", "COMMAND"], "Processes": [["20", "10001", "worker"], ["9", "0", "main -x y"]]}
-
-        table = process_table(top, {10001: "app"})
-
-        assert table.to_dict("records") == [
-            {"pid": 9, "uid": 0, "user": "0", "command": "main -x y"},
-            {"pid": 20, "uid": 10001, "user": "app", "command": "worker"},
-        ]
-        assert [str(t) for t in table.dtypes] == ["int64", "int64", "str", "str"]
-
-    def test_busybox(self):
-        """The ``ps`` of busybox prints names, or numbers where it knows none: what it does not tell is -1."""
-        processes = [["1", "root", "a"], ["2", "10001", "b"], ["3", "daemon", "c"]]
-        table = process_table({"Titles": ["PID", "USER", "COMMAND"], "Processes": processes}, {10001: "app"})
-
-        assert table["uid"].tolist() == [0, 10001, -1]
-        assert table["user"].tolist() == ["root", "app", "daemon"]
+    def test_waiting(self, status, found, expected):
+        """What waiting does not cure is told; a service that warms up, or listens where it should, gets its time."""
+        assert Wait(status=status, found=found and frozenset(found)).mistake(5000) == expected
 
 
 class TestUsedBytes:
@@ -271,29 +238,6 @@ class TestHowItEnded:
     def test_words(self, state, expected):
         """Exit codes are told in words, the want of memory before the signal."""
         assert how_it_ended(state) == expected
-
-
-class TestPrintable:
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("\x1b[1;31mred\x1b[0m", "red"),
-            ("\x1b]0;title\x07text", "text"),
-            ("\x1b]8;;https://example.org\x1b\\link\x1b]8;;\x1b\\", "link"),
-            ("\x1bP payload\x1b\\kept", "kept"),
-            ("\x1b]0;never ended\nnext line", "\nnext line"),
-            ("\x9b31mC1\x08\x00", "31mC1"),
-            ("a\r\nb\rc\td", "a\nb\nc\td"),
-        ],
-    )
-    def test_escapes(self, text, expected):
-        """Escape sequences go whole, the text between them stays."""
-        assert printable(text) == expected
-
-    @given(st.text(st.characters(codec="utf-8")))
-    def test_nothing_to_obey(self, text):
-        """Whatever goes in, no control character but tabs and line ends comes out."""
-        assert all(c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f") for c in printable(text))
 
 
 class TestExcerpt:

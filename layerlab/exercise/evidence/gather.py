@@ -15,11 +15,13 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.dockerfile.shell import commands
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence import app_experiment, builds, container, snapshots
+from layerlab.exercise.evidence import app_experiment, builds, snapshots
 from layerlab.exercise.evidence.builds import Outcome, Prepared
 from layerlab.exercise.evidence.model import Blame, Evidence, Failure, Rebuild, Running, Snapshot
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.workspace import Workspace
+from layerlab.service import answers_hardened, observe
+from layerlab.service.waiting import is_busy
 from layerlab.ui.progress import Report, Step
 
 _HARDENED_WAIT: Final = 10.0  # seconds; it is advice only
@@ -115,17 +117,17 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnImage | None) -> Evidence:
     image_id = str(work.outcome.image_id)
     with _side_by_side(work.relay) as pool:
-        ran = pool.submit(container.observe, work.engine, image_id, report=work.relay)
+        ran = pool.submit(observe, work.engine, image_id, report=work.relay)
         hardened = pool.submit(_observe_hardened, work, image_id)
         built = pool.submit(_build_more, work, dockerfile)
         single = pool.submit(single_bytes, work.engine, work.workspace.level, report=work.relay)
         stages, final, rebuilt = built.result()
         size, why_no_size = _or_failure(single)
         running = _with_hardened(ran.result(), hardened)
-    if running.hurried and container.is_busy():
+    if running.hurried and is_busy():
         # What went on beside it may be why it was late.
         running = replace(
-            container.observe(work.engine, image_id, report=work.relay),
+            observe(work.engine, image_id, report=work.relay),
             hardened=running.hardened,
             hardened_why=running.hardened_why,
         )
@@ -200,7 +202,7 @@ def _snapshot(
 def _observe_hardened(work: _Work, image_id: str) -> tuple[bool | None, str]:
     if not work.hardened:
         return None, ""
-    return container.observe_hardened(work.engine, image_id, wait=_HARDENED_WAIT)
+    return answers_hardened(work.engine, image_id, wait=_HARDENED_WAIT)
 
 
 def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) -> Running:

@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from layerlab.dockerfile import Dockerfile
+from layerlab.errors import Blame, Failure
+from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
 from layerlab.xray.provenance.model import Copy, Origin
 from layerlab.xray.provenance.origins import FileOrigins
 
@@ -33,23 +35,6 @@ __all__ = [
     "Stop",
     "SystemInstall",
 ]
-
-Blame = Literal["dockerfile", "workspace", "engine", "network", "limit"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why evidence is missing, and whose fault it is.
-
-    Attributes:
-        blame: Whose: the Dockerfile, another file of the workspace, the engine, the network, or a limit of ours.
-        message: What happened, one or two sentences with what to do.
-        line: The line of the Dockerfile that it is about, if there is one.
-    """
-
-    blame: Blame
-    message: str
-    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -194,118 +179,6 @@ class Rebuild:
 
     steps: tuple[RanStep, ...]
     failure: Failure | None = None
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A Python distribution, as the service's own interpreter finds it (or as the image's files show it).
-
-    Attributes:
-        name: Normalised (PEP 503).
-        version: Its version.
-        location: Absolute path of its ``.dist-info`` directory, links resolved.
-    """
-
-    name: str
-    version: str
-    location: str
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """The Python that runs the service, asked within its container.
-
-    Attributes:
-        executable: ``sys.executable``.
-        prefix: ``sys.prefix``.
-        path: ``sys.path`` as the server's process has it.
-        distributions: Those that it finds, by normalised name, the first on the path only.
-        behind: Where in the container Python's ``http.server`` answers ``/status``, other than at port 5000.
-    """
-
-    executable: str
-    prefix: str
-    path: tuple[str, ...]
-    distributions: Mapping[str, Distribution]
-    behind: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process of the running container: its user id, and its command line."""
-
-    uid: int
-    user: str
-    command: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the service answered.
-
-    Attributes:
-        status: The HTTP status; None if no answer came.
-        server: The ``Server`` header, empty if there is none; ``http.server, as X`` where Python's own server, on
-            which development servers are built, answers and calls itself X (other than Werkzeug or WSGIServer).
-        document: The JSON object, if it is one.
-    """
-
-    status: int | None
-    server: str = ""
-    document: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Stop:
-    """How the container ended on ``docker stop``.
-
-    Attributes:
-        seconds: How long it took.
-        exit_code: Of process 1.
-        killed: Whether the engine had to send SIGKILL (or the image asks for SIGKILL as its stop signal).
-        signal: The stop signal that was sent.
-    """
-
-    seconds: float
-    exit_code: int
-    killed: bool
-    signal: str = "SIGTERM"
-
-
-@dataclass(frozen=True)
-class Running:
-    """The container, run as a learner would start it.
-
-    Attributes:
-        up: Whether a process stayed up to be looked at.
-        processes: While it ran (several looks, taken together).
-        status, info: The answers of these endpoints on port 5000, from outside.
-        seconds: From its start until `/status` answered 200; None if it did not within 30 s.
-        debugger: Whether Werkzeug's debugger or its console answered.
-        interpreter: None where it could not be asked.
-        stop: None if it was not up.
-        logs: The end of what it printed, plain.
-        failure: Why it did not start or did not answer.
-        hardened: Whether it also answers with a read-only root and without capabilities; None if that was not tried.
-        hardened_why: What happened in that run, if it did not answer.
-        hostname: The container's; empty if it is not known.
-        hurried: Whether it did not answer or end in time in a way that a machine with too much to do may explain.
-    """
-
-    up: bool
-    processes: tuple[Process, ...] = ()
-    status: Answer = Answer(None)
-    info: Answer = Answer(None)
-    seconds: float | None = None
-    debugger: bool = False
-    interpreter: Interpreter | None = None
-    stop: Stop | None = None
-    logs: str = ""
-    failure: Failure | None = None
-    hardened: bool | None = None
-    hardened_why: str = ""
-    hurried: bool = False
-    hostname: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.dockerfile import Instruction
-from layerlab.dockerfile.shell.wrappers import unwrap
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Answer, Evidence, Running, Snapshot, Stop
+from layerlab.exercise.evidence.model import Answer, Evidence, Running, Stop
 from layerlab.exercise.tasks import places
 from layerlab.exercise.tasks.common import PRODUCTION, finding, unavailable
 from layerlab.exercise.verdict import Finding, Result
-from layerlab.ui.text import one_line, shorten
+from layerlab.ui.text import shorten
 
 TASK: Final = 7
-_DEVELOPMENT_HEADER: Final = re.compile(r"werkzeug|wsgiserver/|simplehttp|basehttp|^http\.server", re.IGNORECASE)
-_DEVELOPMENT_COMMAND: Final = re.compile(
-    r"(?:^|[\s/])flask(?:\s+\S+)*?\s+run\b|\s-m\s+(?:flask\s.*\brun\b|wsgiref|werkzeug|http\.server)"
-)
-# The app's own __main__ starts Flask's server, unless the learner has changed it: the answers tell then.
-_APP_AS_PROGRAM: Final = re.compile(r"python[\d.]*\s.*-m\s+app(?:\.__main__)?(?:\s|$)")
 _TELLS_CONTAINER: Final = re.compile(rb"[\"']container[\"']: *socket\.gethostname\(\)")
 _ARGUMENTS: Final = re.compile(r"\$\{?[@*01]")  # of a script
-_LONGEST: Final = 2_000  # characters of a command that are looked at
-_WARNING: Final = re.compile(r"This is a development server|\* Serving Flask app|\* Debugger PIN")
+_RUNNERS: Final = frozenset({"catatonit", "chroot", "dumb-init", "env", "gosu", "setpriv", "su-exec", "tini"})
+_SHELLS: Final = frozenset({"ash", "bash", "dash", "sh"})
 # Servers that take a signal for something else than most do.
 _DEAF: Final = {
     "waitress": "waitress as process 1 ignores {signal}; a small init as process 1 would pass it on.",
@@ -35,7 +28,7 @@ _DEAF: Final = {
 }
 _NOT_THE_LEARNERS: Final = frozenset({"engine", "network"})
 
-_WHY_NOT: Final = "It is made for trying things out: it is slow, not hardened, and says so itself."
+_WHY_NOT: Final = "It is made for trying things out: slow, not hardened, and never meant for strangers' requests."
 _ANSWER_HINTS: Final = (
     "What does the container print when it is started without arguments, and where does it listen?",
     "Start it as the image starts it, read its log, and ask /status from outside the container.",
@@ -56,12 +49,11 @@ _STOP_HINTS: Final = (
 def judge(evidence: Evidence) -> Result:
     """Judge task 7."""
     if evidence.image is None:
-        refuted = list(_dockerfile_alone(evidence))
-        return verdict.judge(TASK, refuted) if refuted else unavailable(TASK, evidence)
+        return unavailable(TASK, evidence)
     running = evidence.running
     if running is None:
         return unavailable(TASK, evidence, "The container was not run, so nobody can tell what the image starts.")
-    findings = [*_server(evidence, running), *_debugger(evidence, running), *_stop(evidence, evidence.image, running)]
+    findings = [*_server(evidence, running), *_debugger(evidence, running), *_stop(evidence, running)]
     answers = running.seconds is not None and all(map(_is_right, (running.status, running.info)))
     failure = running.failure
     if not answers:
@@ -74,18 +66,6 @@ def judge(evidence: Evidence) -> Result:
     elif running.stop is None and not findings:
         return unavailable(TASK, evidence, "The container was not stopped, so nobody can tell how it ends.")
     return verdict.judge(TASK, findings)
-
-
-def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
-    """Where there is no image: a command that names a development server."""
-    started = _started(evidence)
-    blame = evidence.failure.blame if evidence.failure else None
-    if started and blame == "dockerfile":
-        command = " ".join(started.arguments) if started.is_json else started.value
-        command = command[:_LONGEST]
-        if _DEVELOPMENT_COMMAND.search(f" {command}") or _APP_AS_PROGRAM.search(command):
-            message = f"The image would start {shorten(command, 80)!r}: Flask's development server. {_WHY_NOT}"
-            yield finding(evidence, "error", message, _SERVER_HINTS, started.line)
 
 
 def _started(evidence: Evidence) -> Instruction | None:
@@ -162,9 +142,12 @@ def _lost_command(evidence: Evidence) -> str:
 
 
 def _runs_its_arguments(evidence: Evidence, entry: Instruction) -> bool:
-    """Whether what an ENTRYPOINT starts runs CMD as a command, as an init or a script with ``exec "$@"`` does."""
-    script = _script(evidence.image, entry) if evidence.image else ""
-    return not unwrap(entry.arguments, {}).words or bool(_ARGUMENTS.search(script))
+    """Whether what an ENTRYPOINT starts may run CMD as a command: an init, ``env``, or a script."""
+    program = entry.arguments[0] if entry.arguments else ""
+    if posixpath.basename(program) in _RUNNERS:
+        return True
+    start = evidence.image.contents(None, program) if evidence.image and program.startswith("/") else None
+    return bool(start and start.startswith(b"#!") and b"python" not in start.split(b"\n")[0])
 
 
 def _wrong(path: str, answer: Answer) -> str:
@@ -176,29 +159,25 @@ def _wrong(path: str, answer: Answer) -> str:
 
 
 def _server(evidence: Evidence, running: Running) -> Iterator[Finding]:
-    """A server that is not made for production: by what it answers, prints, and is called."""
-    headers = [answer.server for answer in (running.status, running.info) if answer.server]
-    seen = next((header for header in headers if _DEVELOPMENT_HEADER.search(header)), None)
-    commands = [one_line(process.command) for process in running.processes]
-    started = next((command for command in commands if _DEVELOPMENT_COMMAND.search(f" {command}")), None)
-    if not headers and started is None:
-        started = next((command for command in commands if _APP_AS_PROGRAM.search(command)), None)
-    behind = running.interpreter.behind if running.interpreter else ()
-    if seen and (name := seen.partition(", as ")[2]):
-        what = f"The server that answers calls itself {shorten(name, 80)!r} and is Python's http.server"
-    elif seen:
-        what = f"The server that answers calls itself {shorten(seen, 80)!r}"
-    elif behind:
-        what = f"Behind what answers, at {shorten(behind[0], 80)} in the container, is Python's http.server"
-    elif started:
-        what = f"The container runs {shorten(started, 80)!r}"
-    elif printed := _WARNING.search(running.logs):
-        what = f"The server printed {printed[0]!r}"
-    else:
+    """A server that is not made for production: the one that answers, or one behind it.
+
+    Flask's, Werkzeug's and wsgiref's servers are built on Python's ``http.server``, whose page for errors tells it
+    under any name. Of those for production, only eventlet's is.
+    """
+    python = running.interpreter
+    behind = python.behind if python else ()
+    if not behind and (not running.is_http_server or (python and "eventlet" in python.distributions)):
         return
-    pretends = any("gunicorn" in command for command in commands)
-    but = ", whatever the command is called" if seen and pretends else ""
-    message = f"{what}{but}: that is a development server. {_WHY_NOT}"
+    holder = f" by {shorten(python.holder, 80)!r}" if python and python.holder else ""
+    called = next((answer.server for answer in (running.status, running.info) if answer.server), "")
+    if behind:
+        what = f"Port 5000 is held{holder}, and behind it, at {shorten(behind[0], 80)} in the container,"
+    else:
+        what = f"Port 5000 is held{holder or ' by a program'}, which calls itself {shorten(called, 80)!r}, and there"
+    message = (
+        f"{what} Python's http.server answers (its page for errors tells), on which Flask's and Werkzeug's "
+        f"development servers are built. {_WHY_NOT}"
+    )
     yield finding(evidence, "error", message, _SERVER_HINTS, _line(evidence))
 
 
@@ -213,89 +192,44 @@ def _debugger(evidence: Evidence, running: Running) -> Iterator[Finding]:
         yield finding(evidence, "error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
 
 
-def _stop(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
+def _stop(evidence: Evidence, running: Running) -> Iterator[Finding]:
     stop = running.stop
     still_loading = running.seconds is None and running.hurried
     if stop is None or not stop.killed or still_loading:  # what has not begun to serve need not end yet
         return
-    why, line = _why_killed(evidence, snapshot, running, stop)
+    why, started = _why_killed(evidence, running, stop)
     message = (
         f"`docker stop` had to kill the service (after {stop.seconds:.0f} s, exit code {stop.exit_code}): {why} "
         "Requests under way are cut off then, at each update."
     )
+    line = started.line if started else _line(evidence)
     yield finding(evidence, "error", message, _STOP_HINTS, line)
 
 
-def _why_killed(evidence: Evidence, snapshot: Snapshot, running: Running, stop: Stop) -> tuple[str, int | None]:
-    entry, command = places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")
-    signal = places.last(evidence, "STOPSIGNAL")
+def _why_killed(evidence: Evidence, running: Running, stop: Stop) -> tuple[str, Instruction | None]:
+    """Why the stop signal did not end it, by what process 1 is; and the instruction that is to be changed."""
+    started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
+    asked = places.last(evidence, "STOPSIGNAL") or places.last(evidence, "CMD", "ENTRYPOINT")
+    first = next((process.command for process in running.processes if process.is_first), "")
+    shown = f"process 1 ({shorten(first, 80)})" if first else "process 1"
     if stop.signal == "SIGKILL":
-        return "the image asks for SIGKILL itself, which no process can answer.", _line_of(signal or command or entry)
-    started = entry or command
-    text = _of_shell(started) if started else ""
-    if started and text and not _replaces_shell(text):
-        form = "starts a shell" if started.is_json else "has the shell form"
+        return "the image asks for SIGKILL itself, which no process can answer.", asked
+    if posixpath.basename(first.split(" ")[0]) in _SHELLS:
         why = (
-            f"line {started.line} {form}, so process 1 is a shell, which waits for what it starts and passes no "
-            f"{stop.signal} on."
+            f"{shown} is a shell. It waits for what it has started instead of being replaced by it (`exec`), and "
+            f"passes no {stop.signal} on."
         )
-        return why, started.line
-    if server := _special(running):
-        what = _DEAF[server].format(signal=stop.signal)
-        return f"{what} It ends on SIGINT, which the image may ask for as its stop signal.", _line_of(
-            signal or command or entry
-        )
-    script = _script(snapshot, entry or command)
-    if script and not re.search(r"^\s*(?:exec|trap)\b|[;&|]\s*exec\b", script, re.MULTILINE):
-        line = _line_of(entry or command)
+        return why, started
+    words = [posixpath.basename(word) for process in running.processes for word in process.command.split()[:3]]
+    for server, what in _DEAF.items():
+        if any(word.startswith(server) for word in (*words, running.status.server)):
+            return f"{what.format(signal=stop.signal)} It ends on SIGINT, which the image may ask for.", asked
+    if asked and asked.keyword == "STOPSIGNAL" and stop.signal != "SIGTERM":
         why = (
-            f"process 1 is the script that line {line} starts. It waits for the server instead of being "
-            f"replaced by it (`exec`), and passes no {stop.signal} on."
-        )
-        return why, line
-    if signal and stop.signal != "SIGTERM":
-        why = (
-            f"line {signal.line} asks for {stop.signal}, which does not end process 1: most servers take it for "
+            f"line {asked.line} asks for {stop.signal}, which does not end {shown}: most servers take it for "
             "something else, or ignore it."
         )
-        return why, signal.line
-    why = f"process 1 did not end on {stop.signal}: it ignores the signal, or does not pass it on to the server."
-    return why, _line(evidence)
-
-
-def _special(running: Running) -> str | None:
-    """The one of these servers that runs."""
-    words = [word.rpartition("/")[2] for process in running.processes for word in process.command.split()[:3]]
-    return next(
-        (name for name in _DEAF if any(word.startswith(name) for word in (*words, running.status.server))), None
-    )
-
-
-def _line_of(instruction: Instruction | None) -> int | None:
-    return instruction.line if instruction else None
-
-
-def _of_shell(started: Instruction) -> str:
-    """What a shell is given to do by the shell form, or by ``["sh", "-c", ...]``; nothing where there is none."""
-    if not started.is_json:
-        return started.value
-    words = started.arguments
-    is_shell = bool(words) and posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"}
-    return words[2] if is_shell and len(words) > 2 and words[1].startswith("-") and words[1].endswith("c") else ""
-
-
-def _replaces_shell(command: str) -> bool:
-    return bool(re.search(r"(?:^|[;&|]\s*)exec\s", command))
-
-
-def _script(snapshot: Snapshot, started: Instruction | None) -> str:
-    """The text of the script that is started, if it is one."""
-    words = started.arguments if started and started.is_json else ()
-    folder = str(snapshot.config.get("WorkingDir") or "/").rstrip("/")
-    for word in words[:3]:
-        path = word if word.startswith("/") else f"{folder}/{word.removeprefix('./')}"
-        content = snapshot.contents(None, path) or b""
-        is_told = posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"} and word in words[1:]
-        if is_told or (content.startswith(b"#!") and b"sh" in content[:40].split(b"\n")[0]):
-            return content[:100_000].decode(errors="replace")
-    return ""
+        return why, asked
+    if stop.handles is not None and stop.signal not in stop.handles:
+        return f"{shown} has no handler for {stop.signal}, and the kernel gives process 1 no other.", None
+    return f"{shown} did not end on {stop.signal}: it does not obey the signal, or pass it on to the server.", None

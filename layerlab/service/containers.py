@@ -1,4 +1,4 @@
-"""Starting a service's container, and removing it whatever happens."""
+"""A service's container: made, started, reached at an address, and removed whatever happens."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from docker.types import LogConfig
 from docker.utils import parse_bytes
 
 from layerlab.engine import Engine, disk_full, gone, is_disk_full, runs
-from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, ServiceNotReady, UsageError
-from layerlab.service.handle import Service
-from layerlab.service.readiness import ended, wait_until_ready
-from layerlab.service.talk import engine_errors, explanation
+from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, UsageError
+from layerlab.service.diagnosis import LOG_LINES, not_ready, why_not_ready, why_not_started
+from layerlab.service.ending import printed
+from layerlab.service.engine_calls import engine_errors, explanation
+from layerlab.service.running import Service
+from layerlab.service.waiting import Wait, wait_for_answer
 
 CONTAINER_PORT: Final = 5000
 TMP_OPTIONS: Final = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
@@ -95,12 +97,14 @@ def run(
         started = time.perf_counter()
         _start(engine, container, image, port)
         url = address(engine, container, container_port)
-        if url is None:
-            if not container.attrs["State"]["Running"]:
-                raise ended(engine, container)
+        if url is None and container.attrs["State"]["Running"]:
             raise ServiceError("the engine has published no port", remedy="see `./lab doctor` and the engine's log")
-        seconds = wait_until_ready(engine, container, url, port=container_port, started=started, wait=wait)
-        yield Service(engine, url, str(container.id), seconds)
+        begun = time.perf_counter() - started
+        waited = wait_for_answer(engine, container, url, port=container_port, wait=wait - begun) if url else Wait()
+        if url is None or waited.seconds is None:
+            failure = why_not_ready(engine, container, waited, container_port)
+            raise not_ready(failure, printed(engine, container, LOG_LINES))
+        yield Service(engine, url, str(container.id), begun + waited.seconds)
 
 
 @contextmanager
@@ -209,9 +213,7 @@ def _cannot_create(error: APIError, image: str) -> LabError:
             remedy="build it first (`./lab build`), or choose one from `docker images`",
         )
     if "no command specified" in text.lower():  # engines differ in the first letter
-        return ServiceNotReady(
-            f"{image} says no command to run", remedy='end its Dockerfile with a CMD, as in CMD ["gunicorn", ...]'
-        )
+        return not_ready(why_not_started(text))
     return UsageError(f"{image} cannot be run: {text}", remedy="see the name and the options that were given")
 
 
@@ -220,11 +222,11 @@ def _start(engine: Engine, container: Container, image: str, port: int | None) -
         try:
             container.start()
         except APIError as error:
-            raise _cannot_start(engine, error, image, port) from error
+            raise _cannot_start(engine, error, container, port) from error
         container.reload()
 
 
-def _cannot_start(engine: Engine, error: APIError, image: str, port: int | None) -> LabError:
+def _cannot_start(engine: Engine, error: APIError, container: Container, port: int | None) -> LabError:
     text = explanation(error)
     if is_disk_full(text):
         return disk_full(text)
@@ -236,14 +238,7 @@ def _cannot_start(engine: Engine, error: APIError, image: str, port: int | None)
             if holder
             else "end that program, or choose another port (on macOS, AirPlay Receiver holds port 5000)",
         )
-    # The engine quotes the whole chain; what matters comes last: exec: "gunicorn": executable file not found.
-    _, found, reason = text.rpartition("exec: ")
-    if found:
-        return ServiceNotReady(
-            f"the container's command cannot be run: {reason}",
-            remedy="see that the program which CMD or ENTRYPOINT names is in the final stage, in PATH and executable",
-        )
-    return ServiceNotReady(f"{image} cannot be started: {text}", remedy="see `./lab doctor` and the engine's log")
+    return not_ready(why_not_started(text, container))
 
 
 def port_holder(engine: Engine, port: int) -> str | None:

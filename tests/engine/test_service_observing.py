@@ -11,9 +11,7 @@ import pytest
 from layerlab.builder import build
 from layerlab.demo import images
 from layerlab.engine import Engine, ownership
-from layerlab.exercise.evidence import container
-from layerlab.exercise.evidence.container import observe, observe_hardened
-from layerlab.exercise.evidence.model import Running
+from layerlab.service import Running, answers_hardened, observe, observing, waiting
 from layerlab.ui.progress import Step
 
 GUNICORN = 'CMD ["gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"]'
@@ -74,9 +72,9 @@ def good(engine) -> Running:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     """What takes its time because learners' machines are slow need not be slow here."""
-    monkeypatch.setattr(container, "GRACE", 1.0)
-    monkeypatch.setattr(container, "LOOK_EVERY", 0.2)
-    monkeypatch.setattr(container, "PATIENCE", dict.fromkeys(container.PATIENCE, 0.2))
+    monkeypatch.setattr(observing, "GRACE", 1.0)
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(observing, "PATIENCE", dict.fromkeys(observing.PATIENCE, 0.2))
 
 
 def own_containers(engine: Engine) -> set[str]:
@@ -90,7 +88,7 @@ class TestGood:
         """The optimized image answers both endpoints as gunicorn, without a debugger, and nothing is wrong."""
         assert (good.up, good.failure, good.debugger) == (True, None, False)
         assert good.status.status == good.info.status == 200
-        assert good.status.server == "gunicorn"
+        assert (good.status.server, good.is_http_server) == ("gunicorn", False)
         assert good.status.document is not None
         assert good.status.document["status"] == "ok"
         assert good.seconds is not None
@@ -121,7 +119,7 @@ class TestGood:
 
     def test_hardened(self, engine):
         """It also answers with a read-only root and without capabilities."""
-        assert observe_hardened(engine, str(images.find(engine, "optimized").id)) == (True, "")
+        assert answers_hardened(engine, str(images.find(engine, "optimized").id)) == (True, "")
 
     def test_limits(self, engine, make_image):
         """The container has limits, no mount and no privilege, and is gone even if its watcher is broken off."""
@@ -186,7 +184,9 @@ class TestAnswers:
         seen = observe(engine, make_image(SERVE))
 
         assert (seen.status.status, seen.status.document) == (200, None)
-        assert seen.status.server.startswith("http.server, as BaseHTTP/")
+        assert seen.is_http_server
+        assert seen.interpreter is not None
+        assert "/serve.py" in seen.interpreter.holder
         assert seen.stop is not None
         assert (seen.stop.killed, seen.stop.exit_code) == (False, 3)
 
@@ -272,7 +272,7 @@ class TestNotUp:
 
     def test_hardened(self, engine, make_image):
         """What fails in the hardened run alone is told."""
-        answers, why = observe_hardened(engine, make_image('CMD ["python", "-c", "open(\'/srv/x\', \'w\')"]'))
+        answers, why = answers_hardened(engine, make_image('CMD ["python", "-c", "open(\'/srv/x\', \'w\')"]'))
 
         assert not answers
         assert "x'" in why

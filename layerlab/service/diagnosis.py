@@ -1,7 +1,4 @@
-"""Why a container does not answer, in plain words: read from what the engine says and from what it printed.
-
-Pure functions; ``container`` gathers what they read.
-"""
+"""Why a container does not start, ends, or does not answer: told from the engine's words, its log and its sockets."""
 
 from __future__ import annotations
 
@@ -10,14 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from docker.models.containers import Container
+
 from layerlab.builder import failures
-from layerlab.exercise.evidence.model import Blame, Failure
+from layerlab.engine import Engine
+from layerlab.errors import Blame, Failure, ServiceNotReady
+from layerlab.service.ending import excerpt, how_it_ended, printed
+from layerlab.service.programs import Script, look_up
 from layerlab.service.sockets import Listener
-from layerlab.service.talk import excerpt, how_it_ended
+from layerlab.service.waiting import PROBE, Wait
 from layerlab.ui.text import one_line, shorten
 from layerlab.ui.units import how_large, listed
 
-PORT: Final = 5000
+LOG_LINES: Final = 100  # of the end of what a container printed
 _WIDTH: Final = 300  # characters of what somebody else says, in a message
 
 # How those who start a program say that they cannot: the engine, runc, shells, env, init programs, setpriv.
@@ -55,24 +57,41 @@ class Refusal:
     why: str
 
 
-@dataclass(frozen=True)
-class Script:
-    """A program that could not be run, as the image has it.
+def why_not_ready(engine: Engine, container: Container, wait: Wait, port: int) -> Failure:
+    """Why a container that was started has not answered: it has ended, or it runs and is silent.
 
-    Attributes:
-        path: Where it is.
-        interpreter: What its ``#!`` line names; empty if it has none.
-        link: What the interpreter is a link to, if it is one.
-        exists: Whether that interpreter is in the image.
-        closed: The first folder or file on the way to it, or to its interpreter, that is only its owner's or its
-            group's to enter or run; empty if there is none.
+    Args:
+        engine: Where it runs, or ran.
+        container: The container, inspected after the wait.
+        wait: How the wait went.
+        port: Where it should listen.
     """
+    state, limit = container.attrs["State"], int(container.attrs["HostConfig"]["Memory"])
+    log = printed(engine, container, LOG_LINES)
+    if state.get("OOMKilled"):
+        return _out_of_memory(limit)
+    found = refusal(log)
+    script = look_up(container, found.program) if found else None
+    return why_silent(wait, log, port, script) if state["Running"] else why_ended(state, log, script)
 
-    path: str
-    interpreter: str
-    link: str = ""
-    exists: bool = True
-    closed: str = ""
+
+def with_last_words(failure: Failure, log: str) -> Failure:
+    """The same, and what the container printed last where that tells why in no way that is known."""
+    if failure.blame == "limit" or told_by_log(log):
+        return failure
+    last = one_line(excerpt(log))
+    quoted = f"It printed last: {last if len(last) <= _WIDTH else '…' + last[-_WIDTH:]}"
+    return Failure(failure.blame, f"{failure.message} {quoted if last else 'It printed nothing.'}")
+
+
+def not_ready(failure: Failure, log: str | None = None) -> ServiceNotReady:
+    """The same as an error, with the end of the container's log where there is one."""
+    what, _, remedy = failure.message.removesuffix(".").partition(". ")
+    what = what[:1].lower() + what[1:]
+    if log is not None:
+        what += f", having printed last:\n{excerpt(log)}" if excerpt(log) else ", having printed nothing"
+    remedy = remedy[:1].lower() + remedy[1:] or "mend what its last lines say and build the image again"
+    return ServiceNotReady(what, remedy=remedy)
 
 
 def refusal(text: str) -> Refusal | None:
@@ -86,7 +105,7 @@ def refusal(text: str) -> Refusal | None:
     return None
 
 
-def of_refusal(found: Refusal, script: Script | None) -> Failure:
+def why_refused(found: Refusal, script: Script | None) -> Failure:
     """Why a program could not be run; `script` is what the image has under its name, if anything."""
     program = script.path if script else found.program or "the program that CMD or ENTRYPOINT names"
     program = shorten(program, _WIDTH)
@@ -162,10 +181,10 @@ def _closed(program: str, script: Script) -> str:
     )
 
 
-def not_started(explanation: str, script: Script | None = None) -> Failure:
+def why_not_started(explanation: str, container: Container | None = None) -> Failure:
     """Why the engine could not create or start the container; `explanation` is what it says."""
     if found := refusal(explanation):
-        return of_refusal(found, script)
+        return why_refused(found, look_up(container, found.program) if container else None)
     text = explanation.lower()
     said = shorten(explanation, _WIDTH)
     if "no command specified" in text:
@@ -177,83 +196,60 @@ def not_started(explanation: str, script: Script | None = None) -> Failure:
     return Failure("engine", f"The engine could not start the container: {said}")
 
 
-def ended(state: Mapping[str, Any], log: str, memory: int, script: Script | None = None) -> Failure:
-    """Why the container ended before it answered.
+def why_ended(state: Mapping[str, Any], log: str, script: Script | None = None) -> Failure:
+    """Why a container ended before it answered.
 
     Args:
         state: As the engine's inspection has it.
         log: What it printed.
-        memory: Its limit, in bytes.
         script: What the image has under the name of the program that could not be run, if that was so.
     """
-    if state.get("OOMKilled"):
-        return _out_of_memory(memory)
     how = f"The container {how_it_ended(state)} before it answered"
-    if state["ExitCode"] != 0 and (reason := of_log(log, script)):
+    if state["ExitCode"] != 0 and (reason := told_by_log(log, script)):
         return Failure(reason.blame, f"{how}: {reason.message[:1].lower()}{reason.message[1:]}")
     if state["ExitCode"] == 0:
         return _dockerfile(
-            f"{how}: its first process had nothing more to do. The server must be the command, and stay in the "
-            f"foreground.{_last_words(log)}"
+            f"{how}. Its first process had nothing more to do: the server must be the command, and stay in the "
+            "foreground."
         )
-    return _dockerfile(f"{how}.{_last_words(log) or ' It printed nothing.'}")
+    return _dockerfile(f"{how}.")
 
 
-def silent(
-    status: int | None,
-    found: frozenset[Listener] | None,
-    log: str,
-    *,
-    seconds: float,
-    out_of_memory: int | None = None,
-    script: Script | None = None,
-) -> Failure:
-    """Why a container that runs does not answer ``GET /status`` with 200.
-
-    Args:
-        status: What it answered last, if anything.
-        found: Where it listens; None if that cannot be told.
-        log: What it printed.
-        seconds: How long it was waited for.
-        out_of_memory: Its limit, if a process of it was killed for needing more.
-        script: See `ended`.
-    """
-    if out_of_memory:
-        return _out_of_memory(out_of_memory)
-    reason = of_log(log, script)
-    if status is not None:
-        what = f"The service answers GET /status with {status}, not 200."
-    elif found is None:
-        what = f"No answer to GET /status came on port {PORT} within {seconds:.0f} s."
+def why_silent(wait: Wait, log: str, port: int, script: Script | None = None) -> Failure:
+    """Why a container that runs does not answer the probe with 200; see `why_ended`."""
+    if wait.status is not None:
+        what = f"The service answers GET {PROBE} with {wait.status}, not 200."
+    elif wait.found is None:
+        what = f"No answer to GET {PROBE} came on port {port} within {wait.waited:.0f} s."
     else:
-        what = _where(found, seconds)
-        if found:
+        what = _where(wait.found, wait.waited, port)
+        if wait.found:
             return _dockerfile(what)
-    if reason:
+    if reason := told_by_log(log, script):
         return Failure(reason.blame, f"{what} {reason.message}")
-    return _dockerfile(f"{what}{_last_words(log)}")
+    return _dockerfile(what)
 
 
-def _where(found: frozenset[Listener], seconds: float) -> str:
+def _where(found: frozenset[Listener], seconds: float, port: int) -> str:
     if not found:
         return f"The container runs, but nothing in it listened on any port within {seconds:.0f} s."
-    here = [listener for listener in found if listener.port == PORT]
+    here = [listener for listener in found if listener.port == port]
     if any(not listener.is_loopback for listener in here):
-        return f"The service listens on port {PORT}, but did not answer GET /status within {seconds:.0f} s."
+        return f"The service listens on port {port}, but did not answer GET {PROBE} within {seconds:.0f} s."
     if here:
         return (
-            f"The service listens on {here[0].address} port {PORT}, which only the container itself can reach. Let "
-            "it listen on all addresses, 0.0.0.0."
+            f"The service listens on {here[0].address} port {port}, which only the container itself can reach. Let "
+            f"it listen on all addresses, 0.0.0.0:{port}."
         )
     ports = listed(sorted({listener.port for listener in found}))
-    return f"The service listens on port {ports}, not on {PORT}. Let it listen on 0.0.0.0:{PORT}."
+    return f"The service listens on port {ports}, not on {port}. Let it listen on 0.0.0.0:{port}."
 
 
 def _out_of_memory(memory: int) -> Failure:
     return Failure(
         "limit",
-        f"A process was killed for needing more memory than the {how_large(memory)} that a check allows. Let the "
-        "service start fewer workers, or find what takes so much.",
+        f"A process was killed for needing more memory than its limit of {how_large(memory)}. Let the service "
+        "start fewer workers, or find what takes so much.",
     )
 
 
@@ -304,8 +300,9 @@ _SIGNS: Final = tuple(
             "The entry point may not do what it tries ({what}): it has to run as root to become another user.",
         ),
         (
-            r"OSError: \[Errno 30\] Read-only file system: '(?P<what>[^'\n]+)'",
-            "It could not write {what}: the file system is read-only.",
+            r"Read-only file system(?:: '(?P<what>[^'\n]+)')?",
+            "It could not write {what}: the file system is read-only. Let it write to /tmp only; with "
+            "`hardened=False` all of its file system can be written.",
         ),
         (
             r"Address already in use",
@@ -323,21 +320,16 @@ _SIGNS: Final = tuple(
 )
 
 
-def of_log(log: str, script: Script | None = None) -> Failure | None:
+def told_by_log(log: str, script: Script | None = None) -> Failure | None:
     """What a log tells about why a service does not start, if it tells anything known."""
     if found := refusal(log):
-        return of_refusal(found, script)
+        return why_refused(found, script)
     for pattern, message in _SIGNS:
         if match := pattern.search(log):
             what = next((value for value in match.groups() if value), "")
             blame: Blame = "workspace" if "SyntaxError" in message else "dockerfile"
-            return Failure(blame, message.format(what=shorten(what, _WIDTH)))
+            return Failure(blame, message.format(what=shorten(what, _WIDTH) or "a file"))
     return None
-
-
-def _last_words(log: str) -> str:
-    shown = one_line(excerpt(log))
-    return f" It printed last: {shown if len(shown) <= _WIDTH else '…' + shown[-_WIDTH:]}" if shown else ""
 
 
 def _dockerfile(message: str) -> Failure:

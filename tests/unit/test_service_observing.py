@@ -13,11 +13,12 @@ from werkzeug.debug import DebuggedApplication
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from layerlab.exercise.evidence import container, diagnosis
-from layerlab.exercise.evidence.diagnosis import Refusal, Script
-from layerlab.service import asking, interpreter, processes
-from layerlab.service.processes import Seen
+from layerlab.service import Answer, Process, answers, diagnosis, interpreter, processes
+from layerlab.service.diagnosis import Refusal
+from layerlab.service.ending import signal_name
+from layerlab.service.programs import Script
 from layerlab.service.sockets import Listener
+from layerlab.service.waiting import Wait
 
 TITLES = ["PID", "PPID", "UID", "RUID", "SUID", "GID", "COMMAND"]
 INTERPRETER = "/v/bin/python (a link to /root/python), the interpreter of /v/bin/x, may not be run"
@@ -28,35 +29,45 @@ class TestProcesses:
     def test_from_outside(self):
         """Health checks and what they start are not the service's; the children of process 1 are."""
         rows = [
-            ["100", "50", "10001", "10001", "10001", "10002", VENV],
             ["101", "100", "10001", "10001", "10001", "10002", VENV],
+            ["100", "50", "10001", "10001", "10001", "10002", VENV],
             ["102", "101", "0", "0", "0", "0", "helper"],
             ["110", "50", "0", "0", "0", "0", "sh -c check"],
             ["111", "110", "0", "0", "0", "0", "curl"],
         ]
 
-        seen = processes.read({"Titles": TITLES, "Processes": rows}, 100)
+        seen = processes.parse_top({"Titles": TITLES, "Processes": rows}, 100, {10001: "app"})
 
-        assert seen == [Seen(10001, 10002, VENV), Seen(10001, 10002, VENV), Seen(0, 0, "helper")]
+        assert [(one.pid, one.uid, one.user, one.gid, one.command, one.is_first) for one in seen] == [
+            (100, 10001, "app", 10002, VENV, True),
+            (101, 10001, "app", 10002, VENV, False),
+            (102, 0, "0", 0, "helper", False),
+        ]
 
     def test_saved_root(self):
         """A process that can take root back counts as root."""
         rows = [["1", "0", "10001", "10001", "0", "10001", "a"], ["2", "1", "10001", "0", "10001", "10001", "b"]]
 
-        assert {one.uid for one in processes.read({"Titles": TITLES, "Processes": rows}, 1)} == {0}
+        assert {one.uid for one in processes.parse_top({"Titles": TITLES, "Processes": rows}, 1, {})} == {0}
 
     def test_busybox(self):
         """An engine's ps that knows names alone still tells root; the terminal never sees what a process writes."""
-        rows = [["1", "0", "root", "a\x1b[31mb"], ["2", "1", "app", "c"]]
+        rows = [["1", "0", "root", "a\x1b[31mb"], ["2", "1", "app", "c"], ["3", "1", "10001", "d"]]
 
-        seen = processes.read({"Titles": ["PID", "PPID", "USER", "COMMAND"], "Processes": rows}, 1)
+        seen = processes.parse_top(
+            {"Titles": ["PID", "PPID", "USER", "COMMAND"], "Processes": rows}, 1, {10001: "me"}
+        )
 
-        assert seen == [Seen(0, None, "ab"), Seen(-1, None, "c")]
-        assert processes.asker(seen) == ""
+        assert [(one.uid, one.user, one.gid, one.command) for one in seen] == [
+            (0, "root", None, "ab"),
+            (-1, "app", None, "c"),
+            (10001, "me", None, "d"),
+        ]
+        assert interpreter.asker(seen) == ""
 
     def test_ended(self):
         """A container that has ended has none."""
-        assert processes.read({"Titles": TITLES, "Processes": None}, 0) == []
+        assert processes.parse_top({"Titles": TITLES, "Processes": None}, 0, {}) == ()
 
     @pytest.mark.parametrize(
         ("commands", "expected"),
@@ -69,9 +80,9 @@ class TestProcesses:
     )
     def test_asker(self, commands, expected):
         """The server's process is asked as its own user, which is that of the first Python."""
-        seen = [Seen(number, 100 + number, command) for number, command in enumerate(commands)]
+        seen = [Process(number, "", command, gid=100 + number) for number, command in enumerate(commands)]
 
-        assert processes.asker(seen) == expected
+        assert interpreter.asker(seen) == expected
 
 
 class TestCandidates:
@@ -155,7 +166,7 @@ class TestRefusal:
         """A script whose interpreter is not there says which that is, and what a virtual environment needs."""
         script = Script("/opt/venv/bin/gunicorn", "/opt/venv/bin/python", "/usr/local/bin/python3.13", exists=False)
 
-        message = diagnosis.of_refusal(Refusal("gunicorn", "missing"), script).message
+        message = diagnosis.why_refused(Refusal("gunicorn", "missing"), script).message
 
         assert "/opt/venv/bin/python is a link to /usr/local/bin/python3.13" in message
         assert "virtual environment" in message
@@ -176,7 +187,7 @@ class TestRefusal:
     )
     def test_closed(self, script, why, told):
         """What the service's user may not enter or run is named: the interpreter, where it is not the script."""
-        assert diagnosis.of_refusal(Refusal("x", why), script).message.startswith(told)
+        assert diagnosis.why_refused(Refusal("x", why), script).message.startswith(told)
 
     @pytest.mark.parametrize(
         ("program", "told"),
@@ -189,11 +200,11 @@ class TestRefusal:
     )
     def test_names(self, program, told):
         """A string with spaces is taken for a file's name; a word of bash's is no program that is missing."""
-        assert told in diagnosis.of_refusal(Refusal(program, "missing"), None).message
+        assert told in diagnosis.why_refused(Refusal(program, "missing"), None).message
 
     def test_windows(self):
         """A script with Windows line ends is told from one whose interpreter is missing."""
-        message = diagnosis.of_refusal(Refusal("/a", "missing"), Script("/a", "/bin/sh\r", exists=False)).message
+        message = diagnosis.why_refused(Refusal("/a", "missing"), Script("/a", "/bin/sh\r", exists=False)).message
 
         assert "Windows" in message
         assert "\r" not in message
@@ -227,35 +238,39 @@ class TestEnded:
     )
     def test_logs(self, log, told, blame):
         """What it printed last tells why, and whose fault it is."""
-        failure = diagnosis.ended({"ExitCode": 1}, log, 10**9)
+        failure = diagnosis.with_last_words(diagnosis.why_ended({"ExitCode": 1}, log), log)
 
         assert told in failure.message
         assert "ended with exit code 1" in failure.message
         assert failure.blame == blame
 
-    def test_memory(self):
-        """A container over its memory limit is told the limit."""
-        failure = diagnosis.ended({"ExitCode": 137, "OOMKilled": True}, "", 2**30)
-
-        assert failure.blame == "limit"
-        assert "1074 MB" in failure.message
-
     def test_nothing_to_do(self):
         """A container that ends with 0 had no server in the foreground."""
-        assert "foreground" in diagnosis.ended({"ExitCode": 0}, "done", 1).message
+        assert "foreground" in diagnosis.why_ended({"ExitCode": 0}, "done").message
+
+    def test_error(self):
+        """As an error, what happened is told apart from what to do, and the log is shown line by line."""
+        failure = diagnosis.why_ended({"ExitCode": 1}, "ModuleNotFoundError: No module named 'app'")
+        error = diagnosis.not_ready(failure, "first\nModuleNotFoundError: No module named 'app'\n")
+
+        assert str(error).startswith("the container ended with exit code 1 before it answered: python did not find")
+        assert str(error).endswith("printed last:\nfirst\nModuleNotFoundError: No module named 'app'")
+        assert error.remedy == "see WORKDIR and where app/ is copied"
+        assert "last lines" in diagnosis.not_ready(diagnosis.why_ended({"ExitCode": 1}, ""), "").remedy
 
     @pytest.mark.slow
     def test_hostile_log(self):
         """A log made to keep the patterns busy is read all the same."""
         log = "\n".join([": ".join(["a.so" * 70]) * 3] * 100)
 
-        assert diagnosis.of_log(log) is None
+        assert diagnosis.told_by_log(log) is None
 
     def test_engine_connection(self):
         """What the engine cannot do for reasons of its own is its fault, not the Dockerfile's."""
-        assert diagnosis.not_started("driver failed programming external connectivity").blame == "engine"
+        assert diagnosis.why_not_started("driver failed programming external connectivity").blame == "engine"
         assert (
-            diagnosis.not_started("unable to find user x: no matching entries in passwd file").blame == "dockerfile"
+            diagnosis.why_not_started("unable to find user x: no matching entries in passwd file").blame
+            == "dockerfile"
         )
 
 
@@ -272,13 +287,13 @@ class TestSilent:
     )
     def test_listeners(self, found, told):
         """Where a container listens tells why it does not answer."""
-        assert told in diagnosis.silent(None, frozenset(found), "", seconds=3).message
+        assert told in diagnosis.why_silent(Wait(waited=3, found=frozenset(found)), "", 5000).message
 
     def test_log(self):
         """Where nothing listens, what was printed is told as well."""
         log = "ModuleNotFoundError: No module named 'flask'"
 
-        assert "'flask'" in diagnosis.silent(None, frozenset(), log, seconds=3).message
+        assert "'flask'" in diagnosis.why_silent(Wait(waited=3, found=frozenset()), log, 5000).message
 
 
 @contextmanager
@@ -313,19 +328,17 @@ class TestAsk:
         """A JSON object is read, the server is named, and nothing that a terminal obeys is left in its name."""
         head = b'HTTP/1.1 200 OK\r\nServer: \x1b[31mgunicorn\r\nContent-Length: 10\r\n\r\n{"a": [1]}'
         with server(lambda connection: connection.sendall(head)) as url:
-            reply = asking.ask(url, "/status")
+            reply = answers.ask(url, "/status")
 
-        assert reply is not None
-        assert (reply.answer.status, reply.answer.server, reply.answer.document) == (200, "gunicorn", {"a": [1]})
+        assert (reply.status, reply.server, reply.document) == (200, "gunicorn", {"a": [1]})
 
     @pytest.mark.parametrize("body", [b"[1]", b"<html>", b"\xff", b"[" * 200_000])
     def test_no_document(self, body):
         """What is no JSON object is no document, whatever it is."""
         with server(lambda connection: connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)) as url:
-            reply = asking.ask(url, "/status")
+            reply = answers.ask(url, "/status")
 
-        assert reply is not None
-        assert reply.answer.document is None
+        assert reply.document is None
 
     def test_redirect(self):
         """A redirect is an answer of its own: nobody goes where it leads."""
@@ -336,9 +349,8 @@ class TestAsk:
             connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /status\r\nContent-Length: 0\r\n\r\n")
 
         with server(elsewhere) as url:
-            reply = asking.ask(url, "/status")
+            reply = answers.ask(url, "/status")
 
-        assert reply is not None
         assert (reply.status, len(asked)) == (302, 1)
 
     def test_endless(self):
@@ -350,10 +362,7 @@ class TestAsk:
                 connection.sendall(b"x" * 65536)
 
         with server(pour) as url:
-            reply = asking.ask(url, "/status")
-
-        assert reply is not None
-        assert len(reply.body) == asking.LIMIT
+            assert answers.ask(url, "/status") == Answer(200)
 
     def test_dripping(self):
         """An answer that drips for ever is broken off."""
@@ -367,7 +376,7 @@ class TestAsk:
                 ended.set()
 
         with server(drip) as url:
-            assert asking.ask(url, "/status", timeout=0.3) is None
+            assert answers.ask(url, "/status", timeout=0.3) == Answer()
             assert ended.wait(10)
 
     def test_nobody(self):
@@ -375,8 +384,8 @@ class TestAsk:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
 
-        assert asking.ask(f"http://127.0.0.1:{port}", "/status") is None
-        assert not asking.is_http_server(f"http://127.0.0.1:{port}")
+        assert answers.ask(f"http://127.0.0.1:{port}", "/status") == Answer()
+        assert not answers.is_http_server(f"http://127.0.0.1:{port}")
 
 
 @contextmanager
@@ -405,39 +414,33 @@ class TestServers:
     def test_werkzeug(self):
         """Werkzeug's server is told, and has no debugger of itself."""
         with running(make_server("127.0.0.1", 0, plain_application)) as url:
-            reply = asking.ask(url, "/")
+            reply = answers.ask(url, "/")
 
-            assert reply is not None
             assert reply.server.startswith("Werkzeug/")
-            assert container.unmasked(reply.server, asking.is_http_server(url)) == reply.server
-            assert not asking.has_debugger(url)
+            assert answers.is_http_server(url)
+            assert not answers.has_debugger(url)
 
     def test_disguised(self):
         """A development server that calls itself by another name is told all the same."""
         with running(make_server("127.0.0.1", 0, plain_application, request_handler=Disguised)) as url:
-            reply = asking.ask(url, "/")
+            reply = answers.ask(url, "/")
 
-            assert reply is not None
             assert reply.server == "gunicorn"
-            assert container.unmasked(reply.server, asking.is_http_server(url)) == "http.server, as gunicorn"
+            assert answers.is_http_server(url)
 
     @pytest.mark.parametrize("evalex", [True, False])
     def test_debugger(self, evalex):
         """Its debugger is seen, with and without a console."""
         with running(make_server("127.0.0.1", 0, DebuggedApplication(plain_application, evalex=evalex))) as url:
-            assert asking.has_debugger(url)
+            assert answers.has_debugger(url)
 
     def test_another(self):
         """A server that answers nonsense in its own words is neither."""
         with server(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as url:
-            assert not asking.is_http_server(url)
+            assert not answers.is_http_server(url)
 
 
-@pytest.mark.parametrize(
-    ("signal", "name", "kills"),
-    [("SIGTERM", "SIGTERM", False), ("kill", "SIGKILL", True), ("9", "SIGKILL", True), ("2", "SIGINT", False)],
-)
-def test_signals(signal, name, kills):
-    """A stop signal is told by its name, however STOPSIGNAL says it, and SIGKILL is one that kills."""
-    assert container.signal_name(signal) == name
-    assert container.is_kill(signal) == kills
+@pytest.mark.parametrize(("signal", "name"), [("SIGTERM", "SIGTERM"), ("kill", "SIGKILL"), ("9", "SIGKILL")])
+def test_signals(signal, name):
+    """A stop signal is told by its name, however STOPSIGNAL says it."""
+    assert signal_name(signal) == name

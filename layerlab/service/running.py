@@ -1,46 +1,28 @@
-"""What one holds while a service runs."""
+"""A service that runs, as its user holds it: asked, measured, looked at and stopped."""
 
 from __future__ import annotations
 
-import io
-import tarfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
 import requests
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from layerlab.engine import Engine
 from layerlab.errors import ServiceError, UsageError
-from layerlab.service.talk import engine_errors, explanation, how_it_ended, printable
-from layerlab.ui.units import how_large
+from layerlab.service.answers import fetch
+from layerlab.service.ending import Stop, how_it_ended, printed, stop, with_line_end
+from layerlab.service.engine_calls import engine_errors, explanation
+from layerlab.service.processes import list_processes, user_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REQUEST_TIMEOUT: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the answer
 HEALTH_PAUSE: Final = 0.2  # seconds between two looks at its health
-ANSWER_LIMIT: Final = 50_000_000  # bytes of an answer; a longer one is refused
-PASSWD_LIMIT: Final = 1_000_000  # bytes; a larger /etc/passwd is not read
-SIGKILLED: Final = 128 + 9
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """How a service stopped.
-
-    Attributes:
-        seconds: How long it took.
-        exit_code: The exit code of its first process.
-        by_signal: Whether the stop signal (SIGTERM, or the image's STOPSIGNAL) was enough. False where the
-            engine had to kill it, and where it had ended before.
-    """
-
-    seconds: float
-    exit_code: int
-    by_signal: bool
 
 
 @dataclass(frozen=True)
@@ -83,7 +65,7 @@ class Service:
 
         Raises:
             UsageError: the path does not begin with a slash.
-            ServiceError: no answer came, or one of over `ANSWER_LIMIT` bytes; says so if the container ended.
+            ServiceError: no answer came, or one without end; says so if the container ended.
         """
         if not path.startswith("/"):
             raise UsageError(f"{path!r} is no path of the service", remedy="begin it with a slash, as in '/status'")
@@ -99,8 +81,7 @@ class Service:
 
     def logs(self) -> str:
         """What it has printed so far, on both of its streams, without terminal escapes."""
-        with engine_errors(self.engine, "reading its logs"):
-            return printable(self._container().logs().decode(errors="replace"))
+        return printed(self.engine, self._container())
 
     def log_stream(self) -> Generator[bytes]:
         """What it prints, from its start until it ends, raw, as it comes; to be closed if not read to its end."""
@@ -121,15 +102,15 @@ class Service:
             ``ps`` does not tell), ``user`` str (the name that the image's /etc/passwd gives to this uid, or the
             number), ``command`` str.
         """
-        with engine_errors(self.engine, "listing its processes"):
-            container = self._container()
-            try:
-                top = container.top(ps_args="-eo pid,uid,args")
-            except NotFound:
-                raise
-            except APIError:
-                top = container.top(ps_args="-o pid,user,args")  # busybox's ps, which knows no uid
-            return process_table(top, user_names(container))
+        import pandas as pd  # noqa: PLC0415  # a command that only runs a service needs no tables
+
+        container = self._container()
+        rows = list_processes(self.engine, container, user_names(container))
+        if not rows:
+            raise ServiceError("it has no processes: it does not run", remedy="start the service again")
+        columns = ["pid", "uid", "user", "command"]
+        table = pd.DataFrame([[getattr(row, column) for column in columns] for row in rows], columns=columns)
+        return table.astype({"pid": "int64", "uid": "int64", "user": "str", "command": "str"})
 
     def memory_bytes(self) -> int:
         """The memory that it uses now, in bytes, counted as ``docker stats`` does: without idle file cache."""
@@ -153,8 +134,7 @@ class Service:
 
     def inspect(self) -> dict[str, Any]:
         """All that the engine knows of its container, as ``docker inspect`` prints it."""
-        with engine_errors(self.engine, "inspecting it"):
-            return dict(self._container().attrs)
+        return dict(self._container().attrs)
 
     def exec(self, command: Sequence[str], *, user: str | int | None = None) -> ExecResult:
         """Run a command in its container, beside the service, and wait for its end.
@@ -172,75 +152,18 @@ class Service:
                 if "exec failed" not in explanation(error):
                     raise
                 code, output = None, explanation(error).encode()
-        text = printable(output.decode(errors="replace"))
+        text = with_line_end(output)
         if code is None or text.startswith("OCI runtime exec failed"):
             code = 127 if "not found" in text or "no such file" in text else 126
         return ExecResult(int(code), text)
 
-    def stop(self, timeout: int = 10) -> Stopped:
+    def stop(self, timeout: float = 10.0) -> Stop:
         """Send the stop signal, and SIGKILL if it has not ended after this many seconds."""
-        before = time.perf_counter()
-        with engine_errors(self.engine, "stopping it"):
-            container = self._container()
-            was_running = bool(container.attrs["State"]["Running"])
-            container.stop(timeout=timeout)
-        seconds = time.perf_counter() - before
-        code = int(self.inspect()["State"]["ExitCode"])
-        killed = code == SIGKILLED and seconds >= timeout
-        return Stopped(seconds, code, by_signal=was_running and not killed)
+        return stop(self.engine, self._container(), timeout)
 
     def _container(self) -> Container:
-        return self.engine.client.containers.get(self.container_id)
-
-
-def fetch(url: str, timeout: tuple[float, float], query: dict[str, Any] | None = None) -> requests.Response:
-    """``GET`` this, straight from the service.
-
-    Proxies of the environment would be asked for 127.0.0.1, a redirect may lead anywhere, and an answer may have
-    no end: none of that is wanted.
-    """
-    with requests.Session() as session:
-        session.trust_env = False
-        with session.get(url, params=query, timeout=timeout, allow_redirects=False, stream=True) as response:
-            body = bytearray()
-            for chunk in response.iter_content(1 << 16):
-                body += chunk
-                if len(body) > ANSWER_LIMIT:
-                    raise ServiceError(
-                        f"the service answered GET {urlsplit(url).path} with more than {how_large(ANSWER_LIMIT)}",
-                        remedy="ask for less at once",
-                    )
-            response._content = bytes(body)  # where `content`, `text` and `json()` look for it
-        return response
-
-
-def process_table(top: Mapping[str, Any], names: dict[int, str]) -> pd.DataFrame:
-    """The engine's answer to ``top`` as `Service.processes` gives it."""
-    rows = []
-    for values in top["Processes"]:
-        row = dict(zip(top["Titles"], values, strict=True))
-        uid = str(row.get("UID") or row.get("USER") or "")
-        number = int(uid) if uid.isdecimal() else 0 if uid == "root" else -1
-        rows.append((int(row["PID"]), number, names.get(number, uid), printable(row["COMMAND"])))
-    table = pd.DataFrame(sorted(rows), columns=["pid", "uid", "user", "command"])
-    return table.astype({"pid": "int64", "uid": "int64", "user": "str", "command": "str"})
-
-
-def user_names(container: Container) -> dict[int, str]:
-    """The names that the container's /etc/passwd gives to user ids; none where it has no such file."""
-    try:
-        stream, stat = container.get_archive("/etc/passwd")
-    except NotFound:
-        return {}
-    if stat is None or stat["size"] > PASSWD_LIMIT:
-        return {}
-    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-        member = archive.next()
-        content = archive.extractfile(member) if member is not None and member.isfile() else None
-        text = content.read().decode(errors="replace") if content else ""
-    fields = [line.split(":") for line in text.splitlines()]
-    # The first entry of a uid counts, as for getpwuid(3).
-    return {int(f[2]): printable(f[0]) for f in reversed(fields) if len(f) > 2 and f[2].isdecimal()}
+        with engine_errors(self.engine, "inspecting it"):
+            return self.engine.client.containers.get(self.container_id)
 
 
 def used_bytes(memory: dict[str, Any]) -> int:

@@ -1,0 +1,121 @@
+"""Waiting for a service's first answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from docker.models.containers import Container
+
+from layerlab.engine import Engine
+from layerlab.service.answers import TIMEOUT, ask
+from layerlab.service.ending import is_running
+from layerlab.service.engine_calls import engine_errors
+from layerlab.service.sockets import Listener, listeners
+
+PROBE: Final = "/status"
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.2  # seconds between two requests; each pause is 1.3 times the one before
+LOOK_EVERY: Final = 1.0  # seconds between two looks at where it listens
+
+# Where the machine has more to do than it can, a service that is still at work may be given more time, as long as it
+# has had less of the processors than it may have on a machine of its own.
+LONGER: Final = 3.0  # seconds at a time
+LEAST_SHARE: Final = 0.03  # of one processor: less is no work, but waiting
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How the wait for the first answer went.
+
+    Attributes:
+        seconds: From the start of the container to its first 200; None if there was none.
+        waited: Seconds, whatever came of it.
+        status: Of the last answer; None if none came.
+        found: Where it listened when it was looked at last; None if that cannot be told, or was not asked.
+    """
+
+    seconds: float | None = None
+    waited: float = 0.0
+    status: int | None = None
+    found: frozenset[Listener] | None = None
+
+    def mistake(self, port: int) -> str:
+        """What waiting does not cure: ``wrong answer``, ``loopback``, ``elsewhere`` (another port), or nothing."""
+        if self.status is not None:
+            # 5xx may be a service, or one behind a proxy, that is still loading.
+            return "wrong answer" if 300 <= self.status < 500 else ""
+        here = [listener for listener in self.found or () if listener.port == port]
+        if not self.found or any(not listener.is_loopback for listener in here):
+            return ""
+        return "loopback" if here else "elsewhere"
+
+
+def wait_for_answer(
+    engine: Engine,
+    container: Container,
+    url: str,
+    *,
+    port: int,
+    wait: float,
+    longest: float = 0.0,
+    patience: Mapping[str, float] | None = None,
+    tell: Callable[[], None] = lambda: None,
+) -> Wait:
+    """Ask until the service answers 200, its container ends, a mistake does not go away, or the time is over.
+
+    Args:
+        engine: Where it runs.
+        container: Its container, which has just been started.
+        url: Where its port is published.
+        port: Where it is expected to listen, inside the container.
+        wait: Seconds to wait.
+        longest: Seconds that it may have, if more than `wait`, while the machine is busy and the service at work.
+        patience: Seconds for which each mistake (see `Wait.mistake`) has to last until it counts; the time between
+            two looks if it is not given.
+        tell: Called after each request without a good answer.
+
+    Raises:
+        ServiceError: the engine refuses what is asked of it.
+        EngineGone: the engine does not answer any more.
+    """
+    begun = time.perf_counter()
+    pause, next_look, end, used = FIRST_PAUSE, begun + LOOK_EVERY, begun + wait, 0.0
+    found: frozenset[Listener] | None = None
+    mistake, since = "", begun
+    while True:
+        status = ask(url, PROBE, timeout=min(TIMEOUT, max(end - time.perf_counter(), 0.1))).status
+        now = time.perf_counter()
+        if status == 200:
+            return Wait(now - begun, now - begun, status, found)
+        tell()
+        if not is_running(engine, container):
+            return Wait(None, now - begun, status, found)
+        if now >= end and now - begun < longest and is_busy():
+            before, used = used, _processor_seconds(engine, container)
+            if used < wait and used - before >= LEAST_SHARE * LONGER:
+                end = now + LONGER
+        if now >= min(next_look, end):
+            found = listeners(engine, container)
+            so_far = Wait(None, now - begun, status, found)
+            before_it, mistake = mistake, so_far.mistake(port)
+            since = since if mistake == before_it else now
+            if now >= end or (mistake and now - since >= (patience or {}).get(mistake, LOOK_EVERY)):
+                return so_far
+            next_look = now + LOOK_EVERY
+        time.sleep(max(0.0, min(pause, end - now)))
+        pause = min(pause * 1.3, LONGEST_PAUSE)
+
+
+def is_busy() -> bool:
+    """Whether this machine has more to do than it has processors for."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
+
+
+def _processor_seconds(engine: Engine, container: Container) -> float:
+    """How long the container's processes have had a processor, all together."""
+    with engine_errors(engine, "measuring it"):
+        stats = engine.client.api.stats(str(container.id), stream=False, one_shot=True)
+    return float(stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0)) / 1e9
