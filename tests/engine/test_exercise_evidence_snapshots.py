@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import struct
+import tarfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,6 +57,8 @@ RUN busybox chown -R 7:8 /srv/data && rm /hidden
 COPY app/main.py requirements.txt /srv/app/
 ENV READY=yes
 """
+# Version 2 of the kernel's struct vfs_cap_data, effective: cap_setgid (6) and cap_setpcap + 32 (40) permitted.
+CAPABILITIES = struct.pack("<5I", 0x02000001, 1 << 6, 0, 1 << 8, 0).decode()
 STAGES = ("first", "second", "third", "3")
 
 
@@ -99,6 +104,12 @@ def make(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         (context / "app/main.py").write_text(APP)
         (context / "requirements.txt").write_text("flask==1\n")
         (context / "Dockerfile").write_text(text)
+        with tarfile.open(context / "programs.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+            for name, capabilities in {"able": CAPABILITIES, "plain": ""}.items():
+                member = tarfile.TarInfo(name)
+                member.mode, member.size = 0o755, 3
+                member.pax_headers = {"SCHILY.xattr.security.capability": capabilities} if capabilities else {}
+                archive.addfile(member, io.BytesIO(b"#!\n"))
         parsed = dockerfile.parse(text)
         ids = {}
         for stage in parsed.stages:
@@ -262,6 +273,17 @@ def test_without_directories_the_export_tells_the_same(
     assert exported.links(None, "/srv/data/link") == "tool"
     assert exported.contents(snapshot.layers[-1].index - 2, "/hidden") is None
     assert not engine.client.containers.list(all=True, filters={"label": f"{CONTAINER_LABEL}={RUN_ID}"})
+
+
+@pytest.mark.parametrize("by", ["directories", "export"])
+def test_capabilities_are_told_from_directories_and_archives(
+    engine: Engine, make: Callable[[str], Built], busybox_image: str, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """What the kernel keeps beside a program, and the engine's archive in a header of its own."""
+    built = make(f"FROM {busybox_image}\nADD programs.tar /opt/\n")
+    if by == "export":
+        monkeypatch.setattr(overlay, "can_read", lambda: False)
+    assert built.snapshots(engine)["0"].capabilities() == {"/opt/able": 1 << 6 | 1 << 40}
 
 
 def test_onbuild_and_scratch(

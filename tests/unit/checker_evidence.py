@@ -71,6 +71,7 @@ class Image:
     origins: dict[tuple[int, str], Origin] = field(default_factory=dict)
     contents: dict[tuple[int, str], bytes] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
+    capabilities: dict[str, int] = field(default_factory=dict)
 
     def layer_at(self, line: int) -> int:
         """The index of the layer that this line made."""
@@ -101,6 +102,7 @@ class Image:
             copies=tuple(self.copies),
             origins=lambda file: self.origins.get((file.layer, file.path), Origin("unknown")),
             contents=read,
+            capabilities=lambda: self.capabilities,
         )
 
 
@@ -203,7 +205,7 @@ class Made:
         command = " ".join(self.config.get("Entrypoint") or []) + " ".join(self.config.get("Cmd") or [])
         kinds = Running(
             up=True,
-            processes=(Process(10001, "10001", command, is_first=True),),
+            processes=(Process(10001, "10001", command, gid=10001, is_first=True),),
             status=Answer(200, "gunicorn", {"status": "ok"}),
             info=Answer(200, "gunicorn", {"python": "3.13.5"}),
             seconds=1.0,

@@ -1,5 +1,7 @@
 """Task 6, security, judged from evidence that is written down."""
 
+import base64
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -308,6 +310,7 @@ def test_a_secret_as_the_default_of_a_build_stages_argument_is_advice() -> None:
         ("/usr/bin/sudo", 0o4755, 0, True),
         ("/srv/app/tool", 0o2755, 0, True),
         ("/usr/bin/su", 0o4755, 0, False),
+        ("/usr/bin/su", 0o4711, 0, True),
         ("/usr/bin/tool", 0o4755, 10001, False),
         ("/srv/app/data", 0o4644, 0, False),
     ],
@@ -317,94 +320,117 @@ def test_a_program_that_becomes_root_fails_unless_the_base_has_it(
 ) -> None:
     """Set-user-id or set-group-id root, and executable."""
     made = good()
+    made.file("/usr/bin/su", 0, mode=0o4755)
     made.file(path, 8, mode=mode, uid=uid, gid=uid)
     assert [finding.line for finding in errors(made.evidence())] == ([8] if fails else [])
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "fails"),
+    ("path", "list_path", "row", "fails"),
     [
-        ("/etc/sudoers.d/service", b"service ALL=(ALL) NOPASSWD: ALL\n", True),
-        ("/etc/sudoers", b"Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n", False),
-        ("/etc/sudoers", b"root ALL=(ALL:ALL) ALL\nALL ALL=(ALL) NOPASSWD:ALL\n", True),
-        ("/etc/sudoers.d/README", b"service ALL=(ALL) ALL\n", False),
-        ("/etc/doas.conf", b"permit nopass service\n", True),
-        ("/etc/shadow", b"root::20309:0:99999:7:::\n", True),
-        ("/etc/shadow", b"root:$y$j9T$abc:20309:0:99999:7:::\n", True),
-        ("/etc/shadow", b"root:*:20309:0:99999:7:::\nservice:!:20309::::::\n", False),
-        ("/etc/passwd", b"root::0:0:root:/root:/bin/sh\n", True),
-        ("/etc/passwd", b"root:x:0:0::/root:/bin/sh\nservice:x:10001:10001::/:/bin/false\n", False),
-        ("/etc/passwd", b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\n", True),
+        ("/usr/bin/sudo", "/var/lib/dpkg/info/sudo.md5sums", "{md5}  usr/bin/sudo\n", False),
+        ("/usr/bin/sudo", "/var/lib/dpkg/info/sudo.md5sums", "{md5}  bin/sudo\n", False),
+        ("/usr/bin/sudo", "/var/lib/dpkg/info/sudo.md5sums", "0" * 32 + "  usr/bin/sudo\n", True),
+        ("/usr/bin/tool", "/var/lib/dpkg/info/tool.md5sums", "{md5}  usr/bin/tool\n", True),
+        ("/usr/bin/chsh", "/lib/apk/db/installed", "\nF:usr/bin\nR:chsh\na:0:0:4755\nZ:Q1{sha1}\n", False),
+        ("/usr/bin/chsh", "/lib/apk/db/installed", "\nF:usr/bin\nR:chsh\nZ:Q1AAAA\n", True),
     ],
 )
-def test_rules_and_passwords_that_lead_back_to_root_fail(path: str, content: bytes, *, fails: bool) -> None:
-    """What a package of its own installs grants nothing to the service's user."""
+def test_a_package_may_bring_a_program_that_asks_who_may_become_root(
+    path: str, list_path: str, row: str, *, fails: bool
+) -> None:
+    """Unless it is another than the package's, or one that asks nobody."""
+    content = b"program"
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    sha1 = base64.b64encode(hashlib.sha1(content, usedforsecurity=False).digest()).decode()
     made = good()
-    made.file(path, 8, content=content)
+    made.file(path, 8, content=content, mode=0o4755)
+    made.file(list_path, 8, content=row.format(md5=md5, sha1=sha1).encode())
     assert [finding.line for finding in errors(made.evidence())] == ([8] if fails else [])
+
+
+ROOT = b"root:x:0:0::/root:/bin/sh\n"
+SHADOW = b"root:*:20309:0:99999:7:::\n"
+SU = b"# comment\nauth sufficient pam_rootok.so\n@include common-auth\n"
 
 
 @pytest.mark.parametrize(
-    ("added", "fails"),
+    ("path", "base", "content", "told"),
     [
-        (b"auth sufficient pam_wheel.so trust use_uid group=app\n", True),
-        (b"auth   sufficient   pam_permit.so\n", True),
-        (b"auth [success=done default=ignore] pam_permit.so\n", True),
-        (b"# auth sufficient pam_permit.so\n", False),
-        (b"auth required pam_wheel.so\n", False),
-        (b"session optional pam_umask.so\n", False),
+        (
+            "/etc/sudoers.d/service",
+            b"",
+            b"service ALL=(ALL) NOPASSWD: ALL\n",
+            "the base's: 'service ALL",
+        ),
+        ("/etc/sudoers", b"Defaults env_reset\n", b"# more\nDefaults   env_reset\nx ALL=ALL\n", "'Defaults"),
+        ("/etc/sudoers", b"root ALL=ALL\n", b"# a comment\n\nroot ALL=ALL\n", ""),
+        ("/etc/doas.conf", b"", b"permit nopass service\n", "'permit nopass service'"),
+        ("/etc/pam.d/su", SU, b"auth sufficient pam_permit.so\n" + SU, "'auth sufficient pam_permit.so'"),
+        ("/etc/pam.d/su", SU, b"auth sufficient pam_rootok.so\n", "'@include common-auth'"),
+        ("/etc/pam.d/su", SU, SU, ""),
+        ("/etc/shadow", SHADOW, b"root::20309:0:99999:7:::\n", "leaves root's password empty"),
+        ("/etc/shadow", SHADOW, b"root:$y$j9T$abc:20309:0:99999:7:::\n", "gives root a password"),
+        ("/etc/shadow", SHADOW, b"root:!:20400:0:99999:7:::\nservice:!:20309::::::\n", ""),
+        ("/etc/passwd", ROOT, b"root::0:0:root:/root:/bin/sh\n", "leaves root's password empty"),
+        ("/etc/passwd", ROOT, ROOT + b"service:x:10001:0::/:/bin/false\n", ""),
+        ("/etc/passwd", ROOT, ROOT + b"toor:x:0:0::/:/bin/sh\n", "makes toor a second root"),
+        ("/etc/passwd", b"", ROOT, ""),
+        ("/etc/group", b"sudo:x:27:\n", b"sudo:x:27:app\napp:x:10001:\n", "puts app into the group sudo"),
+        ("/etc/group", b"users:x:100:\n", b"users:x:100:app\n", ""),
+        ("/etc/ld.so.preload", b"", b"/tmp/evil.so\n", "'/tmp/evil.so'"),
+        ("/etc/ld.so.conf.d/app.conf", b"", b"/opt/libraries\n", ""),
     ],
 )
-def test_what_pam_trusts_fails_unless_the_base_does(added: bytes, *, fails: bool) -> None:
-    """A line that lets somebody in without a password counts where the base has none like it."""
-    own = b"auth sufficient pam_rootok.so\n"
+def test_what_decides_who_is_root_is_as_in_the_base(path: str, base: bytes, content: bytes, told: str) -> None:
+    """But for added users and groups, comments, and folders of libraries that are root's alone."""
     made = good()
-    made.file("/etc/pam.d/su", 0, content=own)
-    made.file("/etc/pam.d/su", 8, content=added + own)
-    assert [finding.line for finding in errors(made.evidence())] == ([8] if fails else [])
+    made.file("/tmp", 0, kind="directory", mode=0o1777)
+    made.file("/opt/libraries", 8, kind="directory", mode=0o755)
+    if base:
+        made.file(path, 0, content=base)
+    made.file(path, 8, content=content)
+    found = errors(made.evidence())
+    assert [(finding.line, told in finding.message) for finding in found] == ([(8, True)] if told else [])
 
+
+def test_the_settings_that_a_package_brings_are_its_own() -> None:
+    """Debian's list of packages has their checksums."""
+    content = b"%sudo ALL=(ALL:ALL) ALL\n"
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     made = good()
-    made.file("/etc/pam.d/su", 0, content=added + own)
-    made.file("/etc/pam.d/su", 8, content=added + own)
+    made.file("/etc/sudoers", 8, content=content)
+    made.file("/var/lib/dpkg/status", 8, content=f"Package: sudo\nConffiles:\n /etc/sudoers {md5}\n".encode())
     assert not errors(made.evidence())
 
 
-@pytest.mark.parametrize(
-    ("line", "command", "fails"),
-    [
-        (11, "setcap cap_setuid,cap_setgid+ep /usr/local/bin/python3.13", True),
-        (11, "setcap cap_net_bind_service=+ep /usr/local/bin/python3.13", False),
-        (5, "apt-get update; setcap -q all=eip /opt/venv/bin/python", True),
-        (5, "setcap cap_setuid+ep /usr/bin/left-behind", False),
-    ],
-)
-def test_a_capability_that_leads_back_to_root_fails(line: int, command: str, *, fails: bool) -> None:
-    """In the final stage, or on a program that it takes from another one."""
-    if line == 11:
-        made = with_command(command)
-    else:
-        made = good(GOOD.replace("/opt/venv/bin/pip install --no-cache-dir -r requirements.txt", command))
-        made.file("/opt/venv/bin/python", 8, mode=0o755, origin=BUILT)
-    assert [finding.line for finding in errors(made.evidence())] == ([line] if fails else [])
+@pytest.mark.parametrize(("bits", "told"), [(1 << 7, "the capability cap_setuid"), (1 << 10 | 1 << 13, "")])
+def test_a_capability_that_leads_back_to_root_fails(bits: int, told: str) -> None:
+    """Ports below 1024 and raw sockets do not."""
+    made = good()
+    made.file("/usr/local/bin/python3.13", 8, mode=0o755)
+    made.final.capabilities["/usr/local/bin/python3.13"] = bits
+    found = errors(made.evidence())
+    assert [(finding.line, told in finding.message) for finding in found] == ([(8, True)] if told else [])
 
 
 @pytest.mark.parametrize(
-    ("user", "uid", "gid", "mode", "fails"),
+    ("uid", "gid", "mode", "fails"),
     [
-        ("10001:10001", 10001, 0, 0o644, True),
-        ("10001", 0, 0, 0o664, True),
-        ("10001:10001", 0, 0, 0o664, False),
-        ("10001:10001", 10002, 0, 0o644, False),
-        ("10001:10001", 10001, 0, 0o444, False),
+        (10001, 0, 0o644, True),
+        (0, 10001, 0o664, True),
+        (0, 0, 0o664, False),
+        (10002, 0, 0o644, False),
+        (10001, 0, 0o444, False),
     ],
 )
-def test_a_list_of_users_that_the_service_may_change_fails(
-    user: str, uid: int, gid: int, mode: int, *, fails: bool
-) -> None:
-    """As its owner, or as a member of its group: a bare number has the group 0."""
-    made = good(GOOD.replace("USER 10001:10001", f"USER {user}"))
-    made.file("/etc/passwd", 8, content=b"root:x:0:0::/root:/bin/sh\n", mode=mode, uid=uid, gid=gid)
+def test_a_list_of_users_that_the_service_may_change_fails(uid: int, gid: int, mode: int, *, fails: bool) -> None:
+    """As its owner, or as a member of its group, where a program such as `su` believes what it says."""
+    made = good()
+    made.file("/etc/passwd", 8, content=ROOT, mode=mode, uid=uid, gid=gid)
     assert [finding.line for finding in errors(made.evidence())] == ([8] if fails else [])
+    made.final.base_files.clear()
+    assert not errors(made.evidence())
 
 
 def test_a_hardened_run_that_fails_and_files_of_the_services_user_are_advice() -> None:

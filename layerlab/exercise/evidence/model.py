@@ -105,6 +105,7 @@ class Snapshot:
         contents: Reads a visible or hidden file of a layer above the base, or a visible one of the base, up to 1 MB:
             by layer (None: the visible one) and path. None if there is no such file.
         links: What a symbolic link says that it leads to; asked like `contents`.
+        capabilities: The capabilities that programs above the base give to whoever starts them, as bits by path.
         base_image_files: What the external base shows by itself, by path: also what a layer above replaces or removes
             (whose entries here are not `File.visible`).
         system_installs: Of its layers above the external base.
@@ -122,6 +123,7 @@ class Snapshot:
     origins: Callable[[File], Origin] = lambda _: Origin("unknown")
     contents: Callable[[int | None, str], bytes | None] = lambda _layer, _path: None
     links: Callable[[int | None, str], str | None] = lambda _layer, _path: None
+    capabilities: Callable[[], Mapping[str, int]] = dict
     base_image_files: Mapping[str, File] = field(default_factory=dict)
     system_installs: tuple[SystemInstall, ...] = ()
     traced: FileOrigins | None = field(default=None, repr=False)

@@ -15,7 +15,7 @@ from layerlab.engine import Engine
 from layerlab.exercise.evidence import system_installs as installs
 from layerlab.exercise.evidence.model import File, Layer, Snapshot, SystemInstall
 from layerlab.image.filesystem import NEVER, Filesystem
-from layerlab.image.layer import KINDS
+from layerlab.image.layer import FILE, KINDS
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
 from layerlab.xray.provenance import copies, layer_history
@@ -76,10 +76,21 @@ def take(
         origins=lambda file: origins.at(file.layer, file.path),
         contents=reader.read,
         links=reader.target,
+        capabilities=lambda: _capabilities(reader, start),
         base_image_files=Files(merged, shown_by_base),
         system_installs=installs.find(reader, traced),
         traced=origins,
     )
+
+
+def _capabilities(reader: files.FileReader, start: int) -> dict[str, int]:
+    """The capabilities of the programs that a container sees, from this entry on."""
+    merged = reader.stack.merged
+    programs = (
+        (merged.kinds[start:] == FILE) & (merged.gone_by[start:] == NEVER) & (merged.modes[start:] & 0o111 != 0)
+    )
+    found = reader.capabilities((start + np.flatnonzero(programs)).tolist())
+    return {merged.paths[index]: bits for index, bits in found.items() if bits}
 
 
 def system_installs(snapshots: Iterable[Snapshot]) -> tuple[SystemInstall, ...]:

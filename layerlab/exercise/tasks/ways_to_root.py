@@ -1,47 +1,45 @@
-"""What lets a user of the container become root again although the base image does not: for task 6."""
+"""Whether what decides who is root is as in the base image: one comparison, for task 6."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from layerlab.dockerfile import Stage
-from layerlab.dockerfile.shell.commands import commands
 from layerlab.exercise.evidence.model import Evidence, File, Snapshot
-from layerlab.exercise.tasks.common import PRODUCTION, final_chain, finding, line_of
+from layerlab.exercise.tasks.common import PRODUCTION, finding, line_of
 from layerlab.exercise.verdict import Finding
 from layerlab.ui.text import shorten
-from layerlab.ui.units import first_few
 
-_SETUID: Final = 0o4000
-_SETGID: Final = 0o2000
-_EXECUTABLE: Final = 0o111
-_OWNER_WRITES: Final = 0o200
-_GROUP_WRITES: Final = 0o020
-_ACCOUNTS: Final = (
-    "/etc",
-    "/etc/passwd",
-    "/etc/shadow",
-    "/etc/pam.d",
-    "/etc/pam.d/su",
-    "/etc/pam.d/common-account",
-    "/etc/pam.d/common-auth",
-    "/etc/ld.so.preload",
-    "/etc/sudoers",
-    "/etc/sudoers.d",
+_SETUID, _SETGID, _EXECUTABLE = 0o4000, 0o2000, 0o111
+_SETTINGS: Final = re.compile(
+    r"/etc/(?:sudoers|sudoers\.d/.+|doas\.conf|doas\.d/.+|pam\.conf|pam\.d/.+|security/.+)|/usr/local/etc/doas\.conf"
+    r"|(?P<loader>/etc/(?:ld\.so\.preload|ld\.so\.conf|ld\.so\.conf\.d/.+|ld-musl-\w+\.path))"
 )
-"""Whoever may change one of these decides who becomes root."""
-_CAPABILITY_TO_ROOT: Final = re.compile(
-    r"cap_(?:chown|dac_override|dac_read_search|fowner|setfcap|setgid|setuid|sys_admin|sys_module|sys_ptrace)\b"
-    r"|\ball\b|^=",
-    re.IGNORECASE,
+_ACCOUNTS: Final = frozenset({"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow"})
+_FOLDERS: Final = frozenset(
+    {"/etc", "/etc/pam.d", "/etc/sudoers.d", "/etc/doas.d", "/etc/ld.so.conf.d", "/etc/security"}
 )
-_TRUST: Final = re.compile(
-    r"-?auth\s+(?:(?:sufficient|\[[^\]]*success=(?:done|ok)[^\]]*\])\s+\S*pam_permit\.so|.*pam_wheel\.so\b.*\btrust\b)"
+_LEADING_GROUPS: Final = frozenset({"sudo", "wheel", "admin", "shadow", "disk", "docker"})
+# Programs that become root and ask first who may: what their packages bring gives the service's user no more rights.
+_ASKING: Final = frozenset(
+    {"chage", "chfn", "chsh", "crontab", "dbus-daemon-launch-helper", "doas", "expiry", "fusermount", "fusermount3"}
+    | {"gpasswd", "mount", "newgidmap", "newgrp", "newuidmap", "passwd", "ping", "pkexec", "polkit-agent-helper-1"}
+    | {"ssh-agent", "ssh-keysign", "su", "sudo", "sudoedit", "umount", "unix_chkpwd"}
 )
+# By their numbers in the kernel's include/uapi/linux/capability.h: with one of these, root is a step away.
+_CAPABILITIES: Final = {
+    **{0: "cap_chown", 1: "cap_dac_override", 2: "cap_dac_read_search", 3: "cap_fowner", 6: "cap_setgid"},
+    **{7: "cap_setuid", 16: "cap_sys_module", 17: "cap_sys_rawio", 19: "cap_sys_ptrace", 21: "cap_sys_admin"},
+    31: "cap_setfcap",
+}
+_DPKG: Final = "/var/lib/dpkg/"
+_APK: Final = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
+_MOST: Final = 3  # differences that a finding tells
 _BACK_HINTS: Final = (
     "With this in the image, what can the service's user do that it could not do before?",
     "A service never needs to become root: whatever needs root belongs into the build.",
@@ -50,29 +48,54 @@ _BACK_HINTS: Final = (
 
 
 def ways_to_root(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    """All that are found, an error each."""
-    yield from _setuid(evidence, snapshot)
-    yield from _rules(evidence, snapshot)
-    yield from _trusts(evidence, snapshot)
-    yield from _passwords(evidence, snapshot)
-    yield from _capabilities(evidence, snapshot)
-    yield from _accounts(evidence, snapshot)
-
-
-def _setuid(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    """Programs that run as root whoever starts them, and that the base does not have."""
-    by_line: dict[int | None, list[File]] = defaultdict(list)
+    """What is not as in the base image, but for added users and groups and what packages bring; an error per line."""
+    by_line: dict[int | None, list[str]] = defaultdict(list)
+    capabilities = snapshot.capabilities()
+    becomes_root = any(_runs_as_root(file) for file in snapshot.visible.values())
     for file in snapshot.files:
-        base = snapshot.base_image_files.get(file.path)
-        if file.visible and _runs_as_root(file) and not (base and _runs_as_root(base)):
-            by_line[line_of(snapshot, file)].append(file)
-    for line, files in by_line.items():
-        message = (
-            f"{first_few([file.path for file in files])} came with line {line}, and whoever starts "
-            f"{'one of them' if len(files) > 1 else 'it'} runs it as root (set-user-id or set-group-id bit). "
-            "That is a way back to root which the base image does not have."
-        )
-        yield finding(evidence, "error", message, _BACK_HINTS, line)
+        given = capabilities.get(file.path, 0)
+        is_candidate = file.visible and (_decides(file) or _runs_as_root(file))
+        if given or (is_candidate and not _is_a_bases(snapshot, file)):
+            whats = [*_differences(snapshot, file, given)]
+            # `su` and its like believe what they read.
+            if becomes_root and _decides(file) and _may_change(evidence, file):
+                whats.append(
+                    f"may be changed by the user that runs the service (mode {file.mode & 0o7777:o}, "
+                    f"owner {file.uid}:{file.gid})"
+                )
+            by_line[line_of(snapshot, file)] += [f"{shorten(file.path, 100)} {what}" for what in whats]
+    for line, found in by_line.items():
+        if found:
+            more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
+            message = (
+                f"What decides who is root is not as in the base image: {'; '.join(found[:_MOST])}{more}. That is a "
+                "way back to root, and the service's user is worth nothing if whoever gets in can take it."
+            )
+            yield finding(evidence, "error", message, _BACK_HINTS, line)
+
+
+def _decides(file: File) -> bool:
+    """Whether a file says who is root, or a folder holds such files."""
+    return file.path in _ACCOUNTS | _FOLDERS or bool(_SETTINGS.fullmatch(file.path))
+
+
+def _differences(snapshot: Snapshot, file: File, capabilities: int) -> Iterator[str]:
+    """How a file lets somebody become root as the base's file of that path, if there is one, does not."""
+    settings = _SETTINGS.fullmatch(file.path)
+    if _runs_as_root(file) and not (posixpath.basename(file.path) in _ASKING and _is_packaged(snapshot, file)):
+        yield "runs as root, whoever starts it (set-user-id or set-group-id bit)"
+    if given := [name for number, name in _CAPABILITIES.items() if capabilities >> number & 1]:
+        yield f"gives whoever starts it the capability {', '.join(given)}"
+    if file.path in _ACCOUNTS and file.kind == "file":
+        yield from _accounts(snapshot, file)
+    elif settings and file.kind != "directory":
+        known = _lines(snapshot, snapshot.base_image_files.get(file.path))
+        lines = _lines(snapshot, file)
+        changed = [line for line in lines if line not in known] or [line for line in known if line not in lines]
+        if settings["loader"]:
+            changed = [line for line in changed if not _is_roots(snapshot, line)]
+        if changed and not _is_packaged(snapshot, file):
+            yield f"is another than the base's: {shorten(changed[0], 80)!r}"
 
 
 def _runs_as_root(file: File) -> bool:
@@ -80,132 +103,67 @@ def _runs_as_root(file: File) -> bool:
     return file.kind == "file" and bool(as_root) and bool(file.mode & _EXECUTABLE)
 
 
-def _rules(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    """Rules of sudo and doas that let somebody become root."""
-    for file in snapshot.files:
-        is_rules = file.path in {"/etc/sudoers", "/etc/doas.conf", "/usr/local/etc/doas.conf"} or (
-            file.path.startswith(("/etc/sudoers.d/", "/etc/doas.d/")) and not file.path.endswith("/README")
-        )
-        if file.visible and file.kind == "file" and is_rules:
-            text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace")
-            granted = [line.strip() for line in text.splitlines() if _grants(line.strip())]
-            if granted:
-                line = line_of(snapshot, file)
-                message = (
-                    f"{file.path} lets a user become root: {shorten(granted[0], 80)!r}. The service's user "
-                    "is worth nothing if whoever gets in can ask for root."
-                )
-                yield finding(evidence, "error", message, _BACK_HINTS, line)
+def _is_a_bases(snapshot: Snapshot, file: File) -> bool:
+    """Whether it is just what the base has at this path (stored again), or a file of a base that was copied."""
+    if file.kind != "file":
+        return False
+    base = snapshot.base_image_files.get(file.path)
+    if base is None:
+        return snapshot.origins(file).kind == "base" and not snapshot.base_image_files
+    same = (base.kind, base.mode, base.uid, base.gid) == (file.kind, file.mode, file.uid, file.gid)
+    return same and _content(snapshot, base) == _content(snapshot, file)
 
 
-def _trusts(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    """Lines for PAM, which the base does not have, that let somebody in without a password; pam.conf(5)."""
-    for file in snapshot.files:
-        if not (file.visible and file.kind == "file" and file.path.startswith("/etc/pam.d/")):
-            continue
-        base = snapshot.base_image_files.get(file.path)
-        known = (snapshot.contents(base.layer, file.path) or b"").splitlines() if base else []
-        rows = (snapshot.contents(file.layer, file.path) or b"").splitlines()
-        added = [row.decode(errors="replace").strip() for row in rows if row not in known]
-        if trusting := [row for row in added if _TRUST.match(row)]:
-            message = (
-                f"{file.path} lets somebody in without a password: {shorten(trusting[0], 80)!r}. `su` and its "
-                "like ask it, so that is a way back to root which the base image does not have."
-            )
-            yield finding(evidence, "error", message, _BACK_HINTS, line_of(snapshot, file))
+def _content(snapshot: Snapshot, file: File | None) -> bytes:
+    return (snapshot.contents(file.layer, file.path) if file and file.kind == "file" else None) or b""
 
 
-def _grants(rule: str) -> bool:
-    if re.match(r"permit\b(?!.*\broot\b\s*$)", rule):
+def _lines(snapshot: Snapshot, file: File | None) -> list[str]:
+    """The lines of a file of settings, without comments."""
+    text = _content(snapshot, file).decode(errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _accounts(snapshot: Snapshot, file: File) -> Iterator[str]:
+    """What a list of users or groups says of root, and did not in the base."""
+    known = _lines(snapshot, snapshot.base_image_files.get(file.path))
+    for row in (line.split(":") for line in _lines(snapshot, file) if line not in known):
+        name, password, number, members, *_ = (*row, "", "", "", "")
+        if file.path == "/etc/passwd" and number == "0" and name != "root":
+            yield f"makes {shorten(name, 40)} a second root (UID 0)"
+        elif file.path in {"/etc/passwd", "/etc/shadow"} and name == "root" and not password:
+            yield "leaves root's password empty"
+        elif file.path in {"/etc/passwd", "/etc/shadow"} and name == "root" and password[0] not in "x*!":
+            yield "gives root a password"
+        elif file.path in {"/etc/group", "/etc/gshadow"} and name in _LEADING_GROUPS and members:
+            yield f"puts {shorten(members, 40)} into the group {name}"
+
+
+def _is_roots(snapshot: Snapshot, path: str) -> bool:
+    """Whether nobody but root can put something at a path from which the loader takes libraries."""
+    path = posixpath.normpath(path)
+    places = [path, *(path[: at.start()] for at in re.finditer("/", path) if at.start())]
+    found = [snapshot.visible[place] for place in places if place in snapshot.visible]
+    return path.startswith("/") and all(file.uid == 0 and not file.mode & 0o022 for file in found)
+
+
+def _may_change(evidence: Evidence, file: File) -> bool:
+    """Whether the service's user may change a file that decides who is root, or its folder."""
+    processes = evidence.running.processes if evidence.running else ()
+    owners, groups = {process.uid for process in processes} - {0}, {process.gid for process in processes}
+    return bool((file.uid in owners and file.mode & 0o200) or (file.gid in groups and file.mode & 0o020))
+
+
+def _is_packaged(snapshot: Snapshot, file: File) -> bool:
+    """Whether a package of the system brought a file just so, by the checksums that dpkg and apk keep."""
+    content = _content(snapshot, file)
+    path, md5 = file.path.lstrip("/"), hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if f"\n /{path} {md5}\n".encode() in _content(snapshot, snapshot.visible.get(f"{_DPKG}status")) + b"\n":
         return True
-    return bool(re.match(r"(?!#|@|Defaults|root\b|%(?:sudo|admin|wheel)\b|\w+_Alias)\S+\s+\S+\s*=", rule))
-
-
-def _passwords(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    """Root's password, emptied or set; and other users who are root."""
-    for file in snapshot.files:
-        if file.visible and file.path in {"/etc/shadow", "/etc/passwd"}:
-            text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace")
-            for row in text.splitlines():
-                what = _password(file.path, row.split(":"))
-                if what:
-                    message = f"{file.path} {what}, so a user of the container may become root with `su`."
-                    yield finding(evidence, "error", message, _BACK_HINTS, line_of(snapshot, file))
-
-
-def _capabilities(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    """Programs that were given a capability with which whoever starts them becomes root; setcap(8), capabilities(7).
-
-    A snapshot does not hold capabilities, so the commands that give them are read.
-    """
-    dockerfile = evidence.dockerfile
-    if dockerfile is None:
-        return
-    final = {stage.label for stage in final_chain(evidence)}
-    needed = dockerfile.needed(dockerfile.target())
-    for stage, run in [(each, run) for each in needed for run in each.instructions]:
-        for command in commands(dockerfile, run, evidence.context):
-            spec, *paths = [word for word in command.words[1:] if not word.startswith("-")] or [""]
-            given = _CAPABILITY_TO_ROOT.search(spec) if command.name == "setcap" else None
-            if given and (stage.label in final or any(_came_from(snapshot, path, stage) for path in paths)):
-                message = (
-                    f"{first_few(paths)} gets the capability {given[0]} here, and whoever starts it may become root "
-                    "with it or change what is root's. That is a way back to root which the base does not have."
-                )
-                yield finding(evidence, "error", message, _BACK_HINTS, run.line)
-
-
-def _came_from(snapshot: Snapshot, path: str, stage: Stage) -> bool:
-    """Whether a file of the image has this name and came from this stage."""
-    name = posixpath.basename(path)
-    return any(
-        file.visible and posixpath.basename(file.path) == name and stage.label in snapshot.origins(file).through
-        for file in snapshot.files
-    )
-
-
-def _password(path: str, fields: list[str]) -> str:
-    if len(fields) < 3:
-        return ""
-    name, password = fields[0], fields[1]
-    if path == "/etc/passwd":
-        if fields[2] != "0":
-            return ""
-        if name != "root":
-            return f"makes {shorten(name, 40)} a second root (UID 0)"
-        return "leaves root's password empty" if not password else ""
-    if name != "root":
-        return ""
-    return "leaves root's password empty" if not password else "gives root a password" if password[0] == "$" else ""
-
-
-def _accounts(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    """Lists of users that the service's own user may change, where a program reads them as root."""
-    running = evidence.running
-    uids = {process.uid for process in running.processes} - {0} if running else set()
-    gid = _group(snapshot)
-    if not any(_runs_as_root(file) for file in snapshot.visible.values()):
-        return  # nothing such as `su` is there that would believe them
-    for file in snapshot.files:
-        if not file.visible or file.path not in _ACCOUNTS or file.kind not in {"file", "directory"}:
-            continue
-        own = file.uid in uids and file.mode & _OWNER_WRITES
-        if own or (file.gid == gid and file.mode & _GROUP_WRITES):
-            message = (
-                f"The user that runs the service may change {file.path} (mode {file.mode & 0o7777:o}, owner "
-                f"{file.uid}:{file.gid}): a line in it makes anybody root, for `su` believes what it says."
-            )
-            yield finding(evidence, "error", message, _BACK_HINTS, line_of(snapshot, file))
-
-
-def _group(snapshot: Snapshot) -> int | None:
-    """The group that the image's USER gives to what is started; None if it names one that is not known."""
-    user, _, group = str(snapshot.config.get("User") or "0").partition(":")
-    if group:
-        return int(group) if group.isdecimal() else None
-    text = (snapshot.contents(None, "/etc/passwd") or b"").decode(errors="replace")
-    rows = (row.split(":") for row in text.splitlines())
-    known = next(
-        (row[3] for row in rows if len(row) > 3 and user in {row[0], row[2]}), "0" if user.isdecimal() else ""
-    )
-    return int(known) if known.isdecimal() else None
+    row = re.compile(rf"^{md5}  (?:usr/)?{re.escape(path.removeprefix('usr/'))}$".encode(), re.MULTILINE)
+    lists = (each for name, each in snapshot.visible.items() if name.startswith(_DPKG) and name.endswith(".md5sums"))
+    if any(row.search(_content(snapshot, each)) for each in lists):
+        return True
+    sha1 = base64.b64encode(hashlib.sha1(content, usedforsecurity=False).digest()).decode()
+    stored = f"\nR:{posixpath.basename(path)}\n(?:a:.*\n)?Z:Q1{re.escape(sha1)}\n".encode()
+    return any(re.search(stored, _content(snapshot, snapshot.visible.get(each))) for each in _APK)

@@ -41,6 +41,7 @@ class Member(NamedTuple):
         apparent_size: Bytes of the file once extracted, more than `size` for a sparse file.
         mode, uid, gid: As they are.
         link: The target of a link.
+        capability: The extended attribute ``security.capability``, its bytes as in `name`; empty if it has none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Member(NamedTuple):
     uid: int
     gid: int
     link: str
+    capability: str = ""
 
 
 def is_tar(start: bytes) -> bool:
@@ -188,13 +190,15 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
 
 
 _KNOWN: Final = frozenset(
-    [b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.name", b"GNU.sparse.size", b"GNU.sparse.realsize"]
+    {b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.name", b"GNU.sparse.size", b"GNU.sparse.realsize"}
+    | {b"SCHILY.xattr.security.capability"}
 )
+_TEXTS: Final = frozenset({"path", "linkpath", "GNU.sparse.name", "SCHILY.xattr.security.capability"})
 
 
 def _with_extensions(member: Member, extended: dict[str, str]) -> Member:
     numbers = {}
-    for key in extended.keys() - {"path", "linkpath", "GNU.sparse.name"}:
+    for key in extended.keys() - _TEXTS:
         if not extended[key].isdecimal() or len(extended[key]) > 20:
             raise damaged("something that is not a number")
         numbers[key] = int(extended[key])
@@ -209,6 +213,7 @@ def _with_extensions(member: Member, extended: dict[str, str]) -> Member:
         uid=_owner(numbers.get("uid", member.uid)),
         gid=_owner(numbers.get("gid", member.gid)),
         link=extended.get("linkpath", member.link),
+        capability=extended.get("SCHILY.xattr.security.capability", ""),
     )
 
 

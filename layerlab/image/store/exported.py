@@ -72,14 +72,14 @@ def _blobs(folder: Path) -> Parts:
 
 
 def collect(
-    parts: Parts, names: dict[str, dict[str, int]], use: Callable[[Iterator[bytes]], _Found]
+    parts: Parts, names: dict[str, dict[str, int]], use: Callable[[Member, Iterator[bytes]], _Found]
 ) -> dict[int, _Found]:
     """What `use` makes of files in one pass.
 
     Args:
         parts: Of the archive. Layers come in any order and are known by the digest of what was read.
         names: By layer digest, the paths that are wanted, each with the number under which it is returned.
-        use: Is given the pieces of a file.
+        use: Is given a file's entry and the pieces of its content.
 
     Raises:
         ArchiveError: the archive is damaged.
@@ -99,7 +99,7 @@ def collect(
 
 
 def _layer(
-    stream: Stream, size: int, paths: set[str], use: Callable[[Iterator[bytes]], _Found], budget: Budget
+    stream: Stream, size: int, paths: set[str], use: Callable[[Member, Iterator[bytes]], _Found], budget: Budget
 ) -> tuple[str, dict[str, _Found]]:
     """A part of an archive, if it is a layer: its digest, and what `use` makes of the files with these paths."""
     start = stream.peek(min(size, BLOCK))[:size]
@@ -123,7 +123,7 @@ def _layer(
         elif member.kind == "1" and (target := _placed(member.link, links)) in links:
             links[path] = links[target]
         elif is_plain(member) and path in paths:
-            found[path] = use(inner.pieces(member.size))
+            found[path] = use(member, inner.pieces(member.size))
     inner.drain()
     return hashed.digest, found
 

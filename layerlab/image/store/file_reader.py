@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ import numpy as np
 from layerlab.engine import Engine
 from layerlab.errors import ArchiveError
 from layerlab.image import Image
+from layerlab.image.formats.tar import Member
 from layerlab.image.layer import FILE, SYMLINK
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import cache, exported, sources
@@ -29,6 +31,7 @@ LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""
 
 _PIECE: Final = 2**20
+_CAPABILITY: Final = struct.Struct("<5I")  # revision; permitted and inheritable, the lower bits and the higher
 _ELF: Final = b"\x7fELF"
 _IN_MEMORY: Final = 2**24
 _LARGEST_PROGRAM: Final = 2**30
@@ -117,7 +120,7 @@ class FileReader:
     def read_all(self, indexes: Iterable[int], limit: int) -> dict[int, bytes]:
         """The first bytes of several files, hidden ones too; those that cannot be read are left out."""
         if self.directories is None:
-            return self._from_export(indexes, lambda pieces: exported.first(pieces, limit))
+            return self._from_export(indexes, lambda _, pieces: exported.first(pieces, limit))
         return self._from_directories(indexes, lambda file, _: file.read(limit))
 
     def digests(self, indexes: Iterable[int]) -> dict[int, str]:
@@ -138,6 +141,14 @@ class FileReader:
         """The shared libraries that programs and libraries ask for; of what cannot be read there is nothing."""
         found = self._learn("needed libraries", indexes, self._compute_needed)
         return {index: tuple(filter(None, names.split("\0"))) for index, names in found.items()}
+
+    def capabilities(self, indexes: Iterable[int]) -> dict[int, int]:
+        """What these programs permit whoever starts them, as the kernel's bits for capabilities."""
+        if self.directories is None:
+            return self._from_export(
+                indexes, lambda member, _: _permitted(member.capability.encode("utf-8", "surrogateescape"))
+            )
+        return self._from_directories(indexes, lambda file, _: _permitted(_attribute(file.fileno())))
 
     def _learn(
         self, what: str, indexes: Iterable[int], compute: Callable[[list[int]], dict[int, _Known]]
@@ -164,7 +175,7 @@ class FileReader:
 
     def _compute_digests(self, indexes: list[int]) -> dict[int, str]:
         if self.directories is None:
-            return self._from_export(indexes, _digest)
+            return self._from_export(indexes, lambda _, pieces: _digest(pieces))
         return self._from_directories(
             indexes, lambda file, _: _digest(iter(lambda: file.read(_PIECE), b"")), buffering=0
         )
@@ -173,14 +184,14 @@ class FileReader:
         from layerlab.image import elf  # noqa: PLC0415  # plain looks need none of it
 
         if self.directories is None:
-            return self._from_export(indexes, lambda pieces: _as_file(pieces, elf.debug_bytes, 0))
+            return self._from_export(indexes, lambda _, pieces: _as_file(pieces, elf.debug_bytes, 0))
         return self._from_directories(indexes, elf.debug_bytes)
 
     def _compute_needed(self, indexes: list[int]) -> dict[int, str]:
         from layerlab.image import elf  # noqa: PLC0415
 
         if self.directories is None:
-            return self._from_export(indexes, lambda pieces: _as_file(pieces, elf.needed_libraries, ""))
+            return self._from_export(indexes, lambda _, pieces: _as_file(pieces, elf.needed_libraries, ""))
         return self._from_directories(indexes, elf.needed_libraries)
 
     def _key(self, what: str, layer: int) -> str:
@@ -285,7 +296,9 @@ class FileReader:
 
     # -- what the engine sends, or a file holds
 
-    def _from_export(self, indexes: Iterable[int], use: Callable[[Iterator[bytes]], _Found]) -> dict[int, _Found]:
+    def _from_export(
+        self, indexes: Iterable[int], use: Callable[[Member, Iterator[bytes]], _Found]
+    ) -> dict[int, _Found]:
         """What `use` makes of these files, in one pass over an archive; nothing if there is none."""
         names = self._names(indexes)
         try:
@@ -341,6 +354,21 @@ def _open_file(folder: int, name: str) -> int:
         os.close(handle)
         raise FileNotFoundError(name)
     return handle
+
+
+def _attribute(handle: int) -> bytes:
+    try:
+        return os.getxattr(handle, "security.capability")
+    except OSError:  # it has none
+        return b""
+
+
+def _permitted(attribute: bytes) -> int:
+    """The permitted set of ``struct vfs_cap_data``, in the kernel's include/uapi/linux/capability.h."""
+    if len(attribute) < _CAPABILITY.size:
+        return 0
+    _, low, _, high, _ = _CAPABILITY.unpack_from(attribute)
+    return int(low | high << 32)
 
 
 def _digest(pieces: Iterable[bytes]) -> str:
