@@ -40,6 +40,12 @@ def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str
 @as_json
 @click.option("--watch", is_flag=True, help="Check again whenever a file is saved, until Ctrl-C.")
 @click.option(
+    "--quick",
+    is_flag=True,
+    help="Leave out the experiments (builds of a changed copy), such as with --watch while you type: what they would "
+    "show is then unknown.",
+)
+@click.option(
     "--hint",
     "hints",
     metavar="TASK",
@@ -47,7 +53,7 @@ def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str
     callback=_tasks,
     help="One more hint for this task, by its number; may be repeated.",
 )
-def command(folder: Path, as_json: bool, watch: bool, hints: tuple[int, ...]) -> int:
+def command(folder: Path, as_json: bool, watch: bool, quick: bool, hints: tuple[int, ...]) -> int:
     """Check a solution of the exercise.
 
     DIR is a workspace made by `./lab new`. Builds its Dockerfile, looks into the image and runs it; all of that is
@@ -57,14 +63,14 @@ def command(folder: Path, as_json: bool, watch: bool, hints: tuple[int, ...]) ->
         open_workspace(folder)  # says what is missing, before an engine is looked for or even installed
     engine = find_engine()
     if not watch:
-        return _check(engine, folder, as_json=as_json, hints=hints)
-    return _watch(engine, folder, as_json=as_json, hints=hints)
+        return _check(engine, folder, as_json=as_json, quick=quick, hints=hints)
+    return _watch(engine, folder, as_json=as_json, quick=quick, hints=hints)
 
 
-def _watch(engine: Engine, folder: Path, *, as_json: bool, hints: tuple[int, ...]) -> int:
+def _watch(engine: Engine, folder: Path, *, as_json: bool, quick: bool, hints: tuple[int, ...]) -> int:
     """Check, wait for a change, and so on; returns the status of the last check."""
     seen = watching.look(folder)
-    status = _check(engine, folder, as_json=as_json, hints=hints, one_line=True)
+    status = _check(engine, folder, as_json=as_json, quick=quick, hints=hints, one_line=True)
     try:
         while True:
             err.print(
@@ -74,7 +80,7 @@ def _watch(engine: Engine, folder: Path, *, as_json: bool, hints: tuple[int, ...
             watching.wait_for_change(folder, seen)
             seen = watching.look(folder)
             try:
-                status = _check(engine, folder, as_json=as_json, one_line=True)
+                status = _check(engine, folder, as_json=as_json, quick=quick, one_line=True)
             except LabError as error:  # such as a Dockerfile that has been renamed: the next change may mend it
                 err.print(f"lab: {printable(error.one_line)}", markup=False)
                 status = NO_DOCUMENT
@@ -84,14 +90,23 @@ def _watch(engine: Engine, folder: Path, *, as_json: bool, hints: tuple[int, ...
 
 
 def _check(
-    engine: Engine, folder: Path, *, as_json: bool, hints: tuple[int, ...] = (), one_line: bool = False
+    engine: Engine,
+    folder: Path,
+    *,
+    as_json: bool,
+    quick: bool = False,
+    hints: tuple[int, ...] = (),
+    one_line: bool = False,
 ) -> int:
     """Check once and print what came of it; returns 0 if all seven tasks pass, else 1."""
     images: list[image.Image] = []
     with displays.terminal(f"checking {folder}") as report:
-        verdict = exercise.check(engine, folder, report=report, on_image=images.append)
-    changes = history.changes(history.recall(folder), verdict)
-    history.remember(folder, verdict)
+        verdict = exercise.check(engine, folder, report=report, on_image=images.append, is_quick=quick)
+    # What was left out on purpose is no step back from the last check.
+    known = tuple(task for task in verdict.tasks if not (quick and task.status == "unknown"))
+    judged = dataclasses.replace(verdict, tasks=known)
+    changes = history.changes(history.recall(folder), judged)
+    history.remember(folder, judged)
     for number in hints:
         history.reveal(folder, verdict.tasks[number - 1])
     passed = all(task.status == "pass" for task in verdict.tasks)

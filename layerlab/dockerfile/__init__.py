@@ -5,7 +5,17 @@ lines belong together, what a heredoc is, which instruction gets which step numb
 fetched: what depends on a base image (its ONBUILD instructions, its environment) is unknown here.
 """
 
-from layerlab.dockerfile.model import Dockerfile, Heredoc, Instruction, Stage, copied_from
+from layerlab.dockerfile.model import Dockerfile, Heredoc, Instruction, Mount, Stage, copied_from
 from layerlab.dockerfile.reader import PLATFORM_ARGS, decoded, parse
 
-__all__ = ["PLATFORM_ARGS", "Dockerfile", "Heredoc", "Instruction", "Stage", "copied_from", "decoded", "parse"]
+__all__ = [
+    "PLATFORM_ARGS",
+    "Dockerfile",
+    "Heredoc",
+    "Instruction",
+    "Mount",
+    "Stage",
+    "copied_from",
+    "decoded",
+    "parse",
+]

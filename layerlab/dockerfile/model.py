@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +25,25 @@ class Heredoc:
     content: str
     expands: bool
     strips_tabs: bool
+
+
+@dataclass(frozen=True)
+class Mount:
+    """What a RUN has mounted while it runs.
+
+    Attributes:
+        text: The value of ``--mount`` as it is written.
+        kind: Such as ``bind`` (which it is if nothing is said) or ``cache``.
+        origin: The stage or image that it is of; empty for the build context and for what is of neither.
+        source: The absolute path there.
+        target: The path where the RUN has it; empty if none is said.
+    """
+
+    text: str
+    kind: str
+    origin: str
+    source: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,11 @@ class Instruction:
     def flag(self, name: str) -> str | None:
         """The value of a flag, the last one's if it is repeated; None if it is not there."""
         return next((value for key, value in reversed(self.flags) if key == name), None)
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """What it has mounted, in the order in which it says so; variables are not replaced."""
+        return tuple(_mount(value) for name, value in self.flags if name == "mount")
 
     @property
     def summary(self) -> str:
@@ -192,11 +217,15 @@ def copied_from(instruction: Instruction) -> tuple[str, ...]:
     ('build',)
     """
     references = [value for name, value in instruction.flags if name == "from" and value]
-    for name, value in instruction.flags:
-        if name == "mount":
-            options = dict(option.partition("=")[::2] for option in value.split(","))
-            references += [options["from"]] if options.get("from") else []
-    return tuple(references)
+    return (*references, *(mount.origin for mount in instruction.mounts if mount.origin))
+
+
+def _mount(text: str) -> Mount:
+    options = dict(option.partition("=")[::2] for option in text.split(","))
+    source = options.get("source") or options.get("src") or ""
+    target = options.get("target") or options.get("dst") or options.get("destination") or ""
+    kind = options.get("type") or "bind"
+    return Mount(text, kind, options.get("from", ""), posixpath.normpath(f"/{source.lstrip('/')}"), target)
 
 
 def excerpt(text: str, line: int, context: int = 2) -> str:

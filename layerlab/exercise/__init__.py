@@ -64,6 +64,7 @@ def check(
     report: Report = silent,
     on_image: OnImage | None = None,
     hardened: bool = True,
+    is_quick: bool = False,
 ) -> Verdict:
     r"""Judge the Dockerfile in a folder.
 
@@ -75,6 +76,8 @@ def check(
         report: Is told of each step.
         on_image: Is given the learner's image (`layerlab.image.Image`) before it is removed.
         hardened: Whether to try a hardened run as well, which is for advice only.
+        is_quick: Whether to leave out the experiments, which build a changed copy of the folder; what they would have
+            shown is then unknown.
 
     Raises:
         UsageError: there is no such folder, or no Dockerfile in it.
@@ -88,7 +91,8 @@ def check(
     (0, None, 2)
     """
     began = time.monotonic()
-    evidence = gather(engine, open_workspace(folder, engine.platform), report, on_image, hardened=hardened)
+    workspace = open_workspace(folder, engine.platform)
+    evidence = gather(engine, workspace, report, on_image, hardened=hardened, is_quick=is_quick)
     return replace(judge(evidence), seconds=time.monotonic() - began)
 
 

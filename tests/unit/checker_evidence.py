@@ -163,13 +163,19 @@ class Made:
         kind: Any = "file",
         origin: Origin | None = None,
         visible: bool = True,
+        removed: int = 0,
         stage: str | None = None,
     ) -> File:
-        """Put an entry into the layer that a line made (0: the base); of the final image unless a stage is named."""
+        """Put an entry into the layer that a line made (0: the base); of the final image unless a stage is named.
+
+        The layer of the line `removed` hides it.
+        """
         image = self.images[stage] if stage else self.final
         number = image.layer_at(line) if line else 0
         length = size if size is not None else len(content or b"") if content is not None else 2000
-        entry = File(path, kind, length if kind == "file" else 0, mode, uid, gid, number, visible)
+        hidden_by = image.layer_at(removed) if removed else None
+        seen = visible and not removed
+        entry = File(path, kind, length if kind == "file" else 0, mode, uid, gid, number, seen, hidden_by)
         if line:
             image.files.append(entry)
             owner = image.layers[number].stage

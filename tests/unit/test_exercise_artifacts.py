@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.model import Copy, Distribution, Evidence, Failure, Interpreter, Origin
+from layerlab.exercise.evidence.model import Copy, Distribution, Evidence, Failure, HandedOn, Interpreter, Origin
 from layerlab.exercise.tasks.artifacts import judge
 from layerlab.exercise.verdict import Finding
 
@@ -81,52 +81,41 @@ def test_a_final_stage_that_is_from_the_build_stage_takes_its_packages() -> None
     assert not errors(made.evidence())
 
 
-@pytest.mark.parametrize(
-    "install",
-    [
-        "--mount=from=build,source=/wheels,target=/w pip install --no-index --find-links=/w -r requirements.txt",
-        "--mount=type=bind,from=build,source=/wheels,target=/wheels pip install --no-cache-dir /wheels/*.whl",
-        "--mount=from=build,source=/wheels,target=/w pip install --find-links /w -r requirements.txt",
-        "--mount=from=0,src=/wheels,dst=/w uv pip install --system --offline --find-links /w -r requirements.txt",
-        "--mount=from=build,source=/wheels,target=/w cd /w && pip install --no-deps *.whl",
-    ],
-)
-def test_wheels_of_a_build_stage_may_be_installed_through_a_mount(install: str) -> None:
-    """Nothing of them is shipped, and the final stage asks no index."""
-    assert not errors(wheels(install).evidence())
+HANDED_ON = HandedOn(8, ("build",), ("flask", "gunicorn"), taken=("flask", "gunicorn"))
+MOUNTED = "--mount=from=build,source=/wheels,target=/w pip install --find-links=/w -r requirements.txt"
+
+
+def test_wheels_of_a_build_stage_may_be_installed_through_a_mount() -> None:
+    """Nothing of them is shipped, and without them the RUN installs nothing."""
+    assert not errors(wheels(MOUNTED).evidence(handed_on=(HANDED_ON,)))
 
 
 @pytest.mark.parametrize(
-    "install",
+    ("tried", "named"),
     [
-        "--mount=from=build,source=/wheels,target=/w pip install -r requirements.txt",
-        "--mount=from=build,source=/wheels,target=/w pip install --find-links=/other -r requirements.txt",
-        "--mount=type=cache,target=/root/.cache/pip pip install -r requirements.txt",
-        "pip install --find-links=/wheels -r requirements.txt",
+        ((replace(HANDED_ON, taken=()),), "flask, gunicorn"),
+        ((replace(HANDED_ON, taken=("flask",)),), "gunicorn"),
+        ((), ""),
     ],
 )
-def test_a_mount_that_the_installation_does_not_use_is_a_cheat(install: str) -> None:
-    """The packages come from the index, whatever is mounted beside."""
-    (finding,) = errors(wheels(install).evidence())
+def test_a_mount_that_the_installation_does_not_use_is_a_cheat(tried: tuple[HandedOn, ...], named: str) -> None:
+    """What the RUN also installs without the wheels it has from the index, whatever is mounted beside."""
+    (finding,) = errors(wheels(MOUNTED).evidence(handed_on=tried))
     assert finding.line == 8
+    assert finding.message.startswith(named)
 
 
-def test_wheels_that_do_not_hold_the_package_do_not_count() -> None:
-    """A build stage with a wheel of another version contributes nothing to the service."""
-    made = Made(
-        WHEELS.format(install="--mount=from=build,source=/wheels,target=/w pip install -f /w -r requirements.txt")
-    )
-    made.package("flask", "3.1.3", 8, IN_FINAL, site=GLOBAL)
-    made.file("/wheels/flask-2.0.0-py3-none-any.whl", 4, stage="build", size=MB)
-    assert [finding.line for finding in errors(made.evidence())] == [8]
-
-
-def test_an_environment_copied_out_of_a_mounted_stage_comes_from_it() -> None:
-    """A RUN that installs nothing but has the package in a mounted stage has taken it from there."""
-    made = Made(WHEELS.format(install="--mount=from=build,source=/opt/venv,target=/b cp -a /b /opt/venv"))
-    made.package("flask", "3.1.3", 8, IN_FINAL)
-    made.package("flask", "3.1.3", 4, Origin("made", "build", 4), stage="build")
-    assert not errors(made.evidence())
+def test_what_was_not_tried_is_unknown() -> None:
+    """Whether by --quick or because of the network, the message says why."""
+    made = wheels(MOUNTED)
+    offline = replace(HANDED_ON, taken=(), failure=Failure("network", "The index did not answer."))
+    for evidence, why in (
+        (made.evidence(handed_on=(offline,)), "The index did not answer."),
+        (made.evidence(handed_on=(replace(HANDED_ON, taken=()),), is_quick=True), "--quick"),
+    ):
+        result = judge(evidence)
+        assert result.status == "unknown"
+        assert why in result.findings[-1].message
 
 
 def test_wheels_that_are_copied_are_leftovers_also_when_a_later_line_removes_them() -> None:
@@ -138,8 +127,8 @@ def test_wheels_that_are_copied_are_leftovers_also_when_a_later_line_removes_the
     for name, version in (("flask", "3.1.3"), ("gunicorn", "27.0.1")):
         made.package(name, version, 8, IN_FINAL, site=GLOBAL)
         wheel = f"/wheels/{name}-{version}-py3-none-any.whl"
-        made.file(wheel, 7, size=30 * MB, origin=Origin("made", "build", 4, ("build",)), visible=False)
-    (finding,) = errors(made.evidence())
+        made.file(wheel, 7, size=30 * MB, origin=Origin("made", "build", 4, ("build",)), removed=8)
+    (finding,) = errors(made.evidence(handed_on=(HANDED_ON,)))
     assert finding.line == 7
     assert "(wheels, 60 MB)" in finding.message
     assert "Line 8 removes that later, but the layer of line 7 still stores it: 60 MB." in finding.message
@@ -169,18 +158,6 @@ def test_without_an_answer_of_the_interpreter_the_files_tell() -> None:
     other = Made(GOOD)
     other.package("flask", "3.1.3", 8, Origin("made", "1", 8), site="/deps")
     assert errors(other.evidence(other.running(interpreter=None)))
-
-
-def test_packages_stored_again_by_a_chown_keep_their_origin() -> None:
-    """The layer of the chown made no package, whatever the origin of its files is said to be."""
-    text = GOOD.replace("WORKDIR /srv\n", "RUN chown -R 1:1 /opt/venv\nWORKDIR /srv\n")
-    made = good(text, app=12)
-    for file in [file for file in made.final.files if file.path.startswith(SITE)]:
-        made.final.files.remove(file)
-        made.final.files.append(replace(file, visible=False))
-        made.file(file.path, 10, size=file.bytes, content=made.final.contents.get((1, file.path)))
-        made.final.copies.append(Copy(file.path, file.bytes, 2, file.path, 1))
-    assert not errors(made.evidence())
 
 
 @pytest.mark.parametrize(
@@ -359,20 +336,23 @@ def test_without_an_image_a_dockerfile_of_one_stage_fails_and_another_is_unknown
 
 
 @pytest.mark.parametrize(
-    ("run", "fails"),
+    ("name", "site", "is_local", "fails"),
     [
-        ("/opt/venv/bin/pip install waitress==3.0.2", True),
-        ("/opt/venv/bin/pip install --no-deps .", False),
-        ("pip install --upgrade pip", False),
-        ("apt-get install -y python3-waitress", False),
+        ("waitress", SITE, False, True),
+        ("own-project", SITE, True, False),
+        ("pip", SITE, False, False),
+        ("waitress", "/usr/lib/python3/dist-packages", False, False),
     ],
 )
-def test_further_packages_that_the_final_stage_installs_fail(run: str, *, fails: bool) -> None:
+def test_further_packages_that_the_final_stage_installs_fail(
+    name: str, site: str, *, is_local: bool, fails: bool
+) -> None:
     """They come from no build stage, wherever the pinned ones come from. A system's, an app's and pip itself may."""
-    name = "pip" if "upgrade" in run else "waitress"
-    made = good(GOOD.replace("WORKDIR /srv", f"RUN {run}\nWORKDIR /srv"), app=12)
-    made.package(name, "3.0.2", 10, Origin("made", "1", 10))
+    made = good(GOOD.replace("WORKDIR /srv", "RUN install\nWORKDIR /srv"), app=12)
+    made.package(name, "3.0.2", 10, Origin("made", "1", 10), site=site)
     made.requirements.pop(name)
+    if is_local:
+        made.file(f"{site}/{name}-3.0.2.dist-info/direct_url.json", 10)
     assert [finding.line for finding in errors(made.evidence())] == ([10] if fails else [])
 
 

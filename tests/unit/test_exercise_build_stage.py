@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from layerlab.dockerfile import parse
-from layerlab.exercise.evidence.model import Evidence, Failure, Origin
+from layerlab.exercise.evidence.model import Evidence, Failure, HandedOn, Origin
 from layerlab.exercise.tasks.build_stage import is_descriptive, is_pinned, judge
-from tests.unit.checker_evidence import BUILT, GOOD, SITE, good
+from tests.unit.checker_evidence import GOOD, good
 
 
 def errors(evidence: Evidence) -> list[int | None]:
@@ -101,37 +101,30 @@ def test_files_of_the_builders_base_do_not_count() -> None:
     assert errors(made.evidence()) == [1]
 
 
-def test_wheels_installed_from_a_mount_count() -> None:
-    """Wheels that a stage made and the final stage installs offline are something that the service uses."""
-    text = """FROM python:3.13-slim-trixie AS wheels
+WHEELS = """FROM python:3.13-slim-trixie AS wheels
 COPY requirements.txt .
 RUN pip wheel -w /wheels -r requirements.txt
 FROM python:3.13-slim-trixie
 RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-index --find-links=/wheels flask gunicorn
 COPY app app
 """
-    made = good(text, copied=5, app=6)
+HANDED_ON = HandedOn(5, ("wheels",), ("flask", "gunicorn"), taken=("flask", "gunicorn"))
+
+
+@pytest.mark.parametrize(
+    ("tried", "status"),
+    [
+        (HANDED_ON, "pass"),
+        (replace(HANDED_ON, taken=()), "fail"),
+        (replace(HANDED_ON, taken=(), failure=Failure("network", "No answer.")), "unknown"),
+    ],
+)
+def test_wheels_count_if_the_service_is_installed_from_them(tried: HandedOn, status: str) -> None:
+    """Wheels that a stage made are used if the final stage's RUN installs nothing without them."""
+    made = good(WHEELS, copied=5, app=6)
     for key in list(made.final.origins):
         made.final.origins[key] = Origin("made", "1", 5)
-    made.file("/wheels/flask-3.1.3-py3-none-any.whl", 3, stage="wheels")
-    assert judge(made.evidence()).status == "pass"
-    idle = good(text, copied=5, app=6)
-    for key in list(idle.final.origins):
-        idle.final.origins[key] = Origin("made", "1", 5)
-    assert errors(idle.evidence()) == [1]
-
-
-@pytest.mark.parametrize(("run", "counts"), [("mv /tmp/venv /opt/venv", True), ("pip install -r /r.txt", False)])
-def test_what_the_final_stage_only_moves_was_made_before(run: str, *, counts: bool) -> None:
-    """A RUN that hands on copied files adds nothing of its own; one that installs does, though files are alike."""
-    text = GOOD.replace("/opt/venv /opt/venv", "/opt/venv /tmp/venv").replace("ENV PATH", f"RUN {run}\nENV PATH")
-    made = good(text, copied=9, app=12)
-    for name, version in (("flask", "3.1.3"), ("gunicorn", "27.0.1")):
-        made.package(name, version, 8, BUILT, site=SITE.replace("/opt", "/tmp"), visible=False)
-    for layer, path in list(made.final.origins):
-        if layer == made.final.layer_at(9):
-            made.final.origins[layer, path] = Origin("made", "1", 9)
-    assert errors(made.evidence()) == ([] if counts else [1])
+    assert judge(made.evidence(handed_on=(tried,))).status == status
 
 
 def test_without_an_image() -> None:

@@ -7,18 +7,29 @@ from typing import Any
 
 import pytest
 
-from layerlab.dockerfile import parse
-from layerlab.exercise.evidence.model import Answer, Evidence, Failure, Interpreter, Origin, RanStep, Rebuild, Running
+from layerlab.exercise.evidence.model import (
+    Answer,
+    AppChange,
+    Evidence,
+    Failure,
+    Interpreter,
+    Origin,
+    PinChange,
+    PythonInstall,
+    RanStep,
+    Running,
+)
 from layerlab.exercise.tasks.python_packages import judge
-from layerlab.exercise.tasks.requirements_file import Reader
 from tests.unit.checker_evidence import GOOD, SITE, Made, good
 
-CACHED = Rebuild((RanStep("build", 5, "RUN", cached=True), RanStep("1", 11, "COPY app app", cached=False)))
+INSTALL = PythonInstall("build", 5, "RUN pip install", ("flask", "gunicorn"), 59_000_000)
+DECIDES = PinChange("flask", "3.1.3", "3.1.2", found=("3.1.2",))
+OFFLINE = Failure("network", "The index did not answer.")
 
 
 def given(made: Made, **changes: Any) -> Evidence:
-    """The evidence with a rebuild that copies the app again and nothing else."""
-    return made.evidence(**{"rebuild": CACHED, **changes})
+    """The evidence with experiments after which nothing was installed again, and the other release was found."""
+    return made.evidence(**{"app_change": AppChange(), "pin_change": DECIDES, **changes})
 
 
 def errors(evidence: Evidence) -> list[int | None]:
@@ -62,98 +73,37 @@ def test_a_venv_whose_interpreter_is_elsewhere_is_named() -> None:
     assert "belongs to an interpreter in /usr/bin" in finding.message
 
 
-@pytest.mark.parametrize(
-    ("before", "run", "uses"),
-    [
-        ("COPY requirements.txt .", "pip install -r requirements.txt", True),
-        ("COPY requirements.txt /tmp/pins.txt", "pip install -r /tmp/pins.txt", True),
-        ("COPY . .", "uv pip sync requirements.txt", True),
-        ("COPY *.txt ./", "pip install -c requirements.txt flask", True),
-        ("ENV PIP_CONSTRAINT=/c.txt\nCOPY requirements.txt /c.txt", "pip install flask", True),
-        ("ARG F=requirements.txt\nCOPY $F .", "pip install flask", False),
-        ("", "--mount=type=bind,source=requirements.txt,target=/r.txt pip install -r /r.txt", True),
-        ("", "--mount=type=bind,target=. pip wheel -r requirements.txt", True),
-        ("COPY requirements.txt .", "xargs pip install < requirements.txt", True),
-        ("COPY requirements.txt .", "pip install $(cat requirements.txt)", True),
-        ("COPY requirements.txt .", "grep -v x requirements.txt > r2.txt && pip install -r r2.txt", True),
-        ("COPY requirements.txt .", "echo pip install -r requirements.txt", False),
-        ("COPY requirements.txt .", "pip install flask", False),
-        ("COPY other.txt requirements.txt", "pip install -r requirements.txt", False),
-        ("COPY same.txt requirements.txt", "pip install -r requirements.txt", True),
-        ("RUN echo flask > requirements.txt", "pip install -r requirements.txt", False),
-        ("COPY <<EOF requirements.txt\nflask\nEOF", "pip install -r requirements.txt", False),
-        ("COPY --from=source /r/requirements.txt /", "pip install -r /requirements.txt", True),
-        ("COPY . .", "pip install -r requirements/production.txt", True),
-        ("COPY . .", "pip install -r requirements/remark.txt", False),
-        ("COPY requirements/test.txt requirements.txt ./", "pip install -r test.txt", True),
-        ("COPY requirements.txt .", "pip install --dry-run -r requirements.txt", False),
-        ("COPY requirements.txt .", "pip-sync -n requirements.txt", False),
-        ("COPY requirements.txt .", "poetry add $(grep -v '^#' requirements.txt)", True),
-        ("COPY requirements.txt .", "pdm import requirements.txt && pdm sync", True),
-        ("COPY requirements.txt .", "uv add $(cat requirements.txt) && uv sync", True),
-        ("COPY requirements.txt .", "uv add flask && uv sync", False),
-    ],
-)
-def test_which_commands_use_the_contexts_file(before: str, run: str, uses: bool) -> None:
-    """The file is followed through copies, mounts and pipes; one that is written or another one's does not count."""
-    text = f"FROM a:1 AS source\nCOPY requirements.txt /r/\nFROM a:1\n{before}\nRUN {run}\n"
-    dockerfile = parse(text)
-    pins = b"flask==3.1.3\n"
-    files = {"requirements.txt": pins, "same.txt": pins, "other.txt": b"flask\n"}
-    files |= {"requirements/base.txt": b"--requirement=../requirements.txt  # all\n"}
-    files |= {
-        "requirements/production.txt": b"uwsgi==2.0.31\r\n -rbase.txt\r\n",
-        "requirements/loop.txt": b"-r loop.txt",
-    }
-    files |= {
-        "requirements/remark.txt": b"# -r ../requirements.txt\nflask\n",
-        "requirements/test.txt": b"-r requirements.txt",
-    }
-    stage = dockerfile.stages[-1]
-    evidence = Evidence(dockerfile=dockerfile, context=files, workspace=files)
-    assert Reader(evidence, dockerfile).uses_requirements(stage, stage.instructions[-1]) is uses
+def test_pins_that_decide_nothing_fail_on_the_line_that_installed() -> None:
+    """That versions happen to agree is not enough: another pin has to change what the service finds."""
+    (finding,) = judge(given(good(), pin_change=replace(DECIDES, found=("3.1.3",)))).findings
+    assert finding.line == 5
+    assert "flask was pinned to 3.1.2 instead of 3.1.3, and the service still found 3.1.3" in finding.message
 
 
-def test_packages_typed_by_hand_fail_on_their_line() -> None:
-    """That versions happen to agree is not enough: the command has to use the file."""
-    text = GOOD.replace("-r requirements.txt", "flask==3.1.3 gunicorn==27.0.1")
-    assert errors(given(good(text))) == [5]
+def test_a_file_that_is_not_sent_decides_nothing() -> None:
+    """Without it in the build context no step can read it."""
+    (finding,) = judge(given(good(), pin_change=replace(DECIDES, found=(), is_sent=False))).findings
+    assert ".dockerignore" in finding.message
 
 
-@pytest.mark.parametrize(
-    "run",
-    [
-        'if [ -n "$NEVER" ]; then pip install -r requirements.txt; else pip install flask==3.1.3 gunicorn pandas; fi',
-        "pip install -r requirements.txt || pip install flask==3.1.3 gunicorn==27.0.1 pandas==3.1.1",
-    ],
-)
-def test_pins_typed_beside_the_file_fail(run: str) -> None:
-    """Where most of them are named by hand too, nobody can tell that the file decided; one or two more do no harm."""
-    text = GOOD.replace("/opt/venv/bin/pip install --no-cache-dir -r requirements.txt", run)
-    made = good(text)
-    made.package("pandas", "3.1.1", 8, Origin("made", "build", 5, ("build",)))
-    assert errors(given(made)) == [5]
-    made = good(GOOD.replace("-r requirements.txt", "-r requirements.txt && pip install gunicorn waitress"))
-    made.package("pandas", "3.1.1", 8, Origin("made", "build", 5, ("build",)))
-    assert errors(given(made)) == []
+def test_a_build_that_refuses_another_pin_is_decided_by_the_file() -> None:
+    """Hashes that do not match, or constraints that conflict, are as good as another release."""
+    refused = replace(DECIDES, found=(), refused="Line 5 failed: THESE PACKAGES DO NOT MATCH THE HASHES.")
+    assert judge(given(good(), pin_change=refused)).status == "pass"
 
 
-def test_onbuild_may_install() -> None:
-    """What a stage is asked for by ONBUILD counts as its own, on the line of its FROM; also when it runs again."""
-    text = """FROM python:3.13-slim-trixie AS recipe
-ONBUILD COPY requirements.txt .
-ONBUILD RUN pip install -t /opt/venv -r requirements.txt
-FROM recipe AS build
-FROM python:3.13-slim-trixie
-COPY --from=build /opt/venv /opt/venv
-COPY app app
-"""
-    made = good(text, copied=6, app=7)
-    for key in made.final.origins:
-        made.final.origins[key] = Origin("made", "build", 4, ("build",))
-    assert judge(given(made)).status == "pass"
-    again = RanStep("build", None, "ONBUILD RUN pip install -t /opt/venv -r requirements.txt", cached=False)
-    assert errors(given(made, rebuild=Rebuild((again,)))) == [4]
+def test_experiments_that_were_not_made_are_unknown() -> None:
+    """By --quick, for want of a network, or for any other reason; what is wrong without them stays wrong."""
+    for changes, why in (
+        ({"is_quick": True, "app_change": None, "pin_change": None}, "--quick"),
+        ({"app_change": AppChange(failure=OFFLINE)}, "The index did not answer."),
+        ({"pin_change": replace(DECIDES, found=(), failure=OFFLINE)}, "The index did not answer."),
+        ({"app_change": None}, "not tried"),
+    ):
+        result = judge(given(good(), **changes))
+        assert result.status == "unknown"
+        assert why in result.findings[0].message
+    assert judge(given(good(), is_quick=True, requirements={"flask": "1"})).status == "fail"
 
 
 def test_a_distribution_of_which_only_the_notes_are_left_is_missing() -> None:
@@ -167,50 +117,26 @@ def test_a_distribution_of_which_only_the_notes_are_left_is_missing() -> None:
     assert not judge(given(made)).findings
 
 
-def test_one_package_by_hand_in_another_run_fails() -> None:
-    """Each pinned distribution has to come by the file, not only most of them."""
-    text = GOOD.replace("\n\nFROM", "\nRUN /opt/venv/bin/pip install gunicorn==27.0.1\n\nFROM", 1)
-    made = good(text, copied=9, app=12)
-    for layer, path in list(made.final.origins):
-        if "gunicorn" in path and path.startswith(SITE):
-            made.final.origins[layer, path] = Origin("made", "build", 6, ("build",))
-    assert errors(given(made, rebuild=Rebuild(()))) == [6]
-
-
-def test_a_file_that_is_only_named_afterwards_excuses_nothing() -> None:
-    """A later RUN went on from what an earlier one installed only if it installed something of the service's, too."""
-    run = "RUN /opt/venv/bin/pip install --no-cache-dir -r requirements.txt"
-    typed = GOOD.replace(run, "RUN /opt/venv/bin/pip install flask==3.1.3\nRUN pip download -r requirements.txt")
-    assert typed != GOOD
-    made = good(typed, copied=9, app=12)
-    made.requirements |= {"a": "1", "b": "1", "c": "1"}  # so that flask alone is not most of them
-    assert 5 in errors(given(made))
-
-
 def test_an_installation_that_runs_again_fails_and_names_the_copy() -> None:
-    """After a change of the app the installing step must come from the cache."""
+    """After a change of the app the installing step must come from the cache; the figures are those of the build."""
     text = GOOD.replace("COPY requirements.txt .", "COPY . .")
-    steps = (RanStep("build", 3, "COPY . .", cached=False), RanStep("build", 5, "RUN pip", cached=False))
-    (finding,) = judge(given(good(text), rebuild=Rebuild(steps))).findings
+    ran = (RanStep("build", 5, "RUN pip install", cached=False, seconds=14.2),)
+    (finding,) = judge(given(good(text), app_change=AppChange(INSTALL, because=3), ran=ran)).findings
     assert finding.line == 5
-    assert "line 3" in finding.message
+    assert "line 5 installed 2 packages again (59 MB and 14 s): line 3 brings the app in before it" in finding.message
 
 
-def test_without_an_image_a_file_that_is_named_is_not_refuted() -> None:
-    """Only a command that names packages refutes the task, not one whose file has not come into the build."""
+def test_a_mount_of_the_app_is_named_as_the_reason() -> None:
+    """Where no COPY comes before it, what the step has mounted is why it runs again."""
+    text = GOOD.replace("RUN /opt/venv/bin/pip", "RUN --mount=target=/build /opt/venv/bin/pip")
+    (finding,) = judge(given(good(text), app_change=AppChange(INSTALL))).findings
+    assert "it has the app mounted" in finding.message
+
+
+def test_without_an_image_nothing_is_judged() -> None:
+    """Only an image shows which packages are there, and what decides about them."""
     broken = Failure("dockerfile", "COPY requirements.txt . failed: not found.", 3)
-    without = {"README.md": b"x"}
-    missing = given(good(), image=None, failure=broken, context=without)
-    assert judge(missing).status == "unknown"
-    by_hand = good(GOOD.replace("-r requirements.txt", "flask"))
-    assert judge(given(by_hand, image=None, failure=broken, context=without)).status == "fail"
-
-
-def test_a_rebuild_that_could_not_be_seen_is_unknown() -> None:
-    """Without the rebuild's evidence the task is neither passed nor failed."""
-    failure = Failure("limit", "It took too long.")
-    assert judge(given(good(), rebuild=Rebuild((), failure))).status == "unknown"
-    assert judge(given(good(), rebuild=None)).status == "unknown"
+    assert judge(given(good(), image=None, failure=broken)).status == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_tools_that_a_later_line_removes_are_still_shipped() -> None:
     """A finding about hidden files says which line removes them and that the layer stores them all the same."""
     text = TOOLS.replace("gcc\n", "gcc\nRUN apt-get purge -y gcc\n")
     made = good(text, app=13)
-    made.file("/usr/bin/gcc-14", 11, size=20 * MB, mode=0o755, visible=False)
+    made.file("/usr/bin/gcc-14", 11, size=20 * MB, mode=0o755, removed=12)
     (finding,) = errors(made.evidence())
     assert finding.line == 11
     assert "Line 12 removes that later, but the layer of line 11 still stores it: 20 MB." in finding.message

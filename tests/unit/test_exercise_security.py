@@ -270,7 +270,7 @@ def test_a_command_that_reads_a_secret_elsewhere_passes(command: str) -> None:
 def test_a_file_with_a_secret_fails_also_when_it_is_hidden(path: str, content: bytes) -> None:
     """Its layer stores it, whatever a later line removes."""
     made = with_command(f"rm {path}")
-    made.file(path, 8, content=content, origin=Origin("context", "1", 8), visible=False)
+    made.file(path, 8, content=content, origin=Origin("context", "1", 8), removed=11)
     (finding,) = errors(made.evidence())
     assert finding.line == 8
     assert "Line 11 removes that later, but the layer of line 8 still stores it" in finding.message

@@ -186,6 +186,7 @@ class Lab:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.says: list[Verdict | BaseException] = []
+        self.asked: list[bool] = []  # whether it is to be quick
         self.image: image.Image | None = None
         self.output = io.StringIO()
         self.errors = io.StringIO()
@@ -195,7 +196,10 @@ class Lab:
         for module in (check, main):
             monkeypatch.setattr(module, "err", console(self.errors))
 
-    def _check(self, engine: object, folder: Path, *, report: object, on_image: Callable[[Any], None]) -> Verdict:
+    def _check(
+        self, engine: object, folder: Path, *, report: object, on_image: Callable[[Any], None], is_quick: bool
+    ) -> Verdict:
+        self.asked.append(is_quick)
         said = self.says.pop(0)
         if isinstance(said, BaseException):
             raise said
@@ -304,6 +308,17 @@ class TestCommand:
             documents.append((status, lab.output.getvalue().splitlines()[:7]))
 
         assert documents[0] == documents[1]
+
+
+class TestQuick:
+    def test_what_is_left_out_is_no_step_back(self, lab: Lab) -> None:
+        """The experiments are left out, and tasks that nobody judged so are not compared with the last check."""
+        lab.run(says=[verdict("ppppppp")])
+        lab.run("--quick", says=[verdict("ppupppp")])
+
+        assert lab.asked == [False, True]
+        assert "any more" not in lab.output.getvalue()
+        assert history.recall(lab.folder).tasks.keys() == {1, 2, 4, 5, 6, 7}
 
 
 class TestSizes:

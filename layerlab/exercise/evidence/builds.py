@@ -17,14 +17,14 @@ import requests
 
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
-from layerlab.builder import adapted
+from layerlab.builder import Build, adapted, cache
 from layerlab.builder import context as contexts
 from layerlab.builder.trials import Trials
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine, answering, gone
 from layerlab.engine.docker_settings import tell_of_logins
 from layerlab.engine.symptoms import why_not_pulled
-from layerlab.errors import LabError
+from layerlab.errors import LabError, StepFailed
 from layerlab.exercise.evidence.blame import explain
 from layerlab.exercise.evidence.model import Failure, RanStep
 from layerlab.exercise.workspace import Workspace
@@ -115,13 +115,26 @@ def build_final(
     except LabError as error:
         return Outcome(None, failure=explain(error, prepared.dockerfile, None))
     recorder = Recorder(prepared, report)
-    try:
-        built = prepared.trials.build(prepared.context, timeout=timeout, report=recorder)
-    except LabError as error:
-        failure = explain(error, prepared.dockerfile, recorder.running())
+    built, failure, _ = attempt(prepared, prepared.context, recorder, timeout)
+    if built is None:
         return Outcome(None, recorder.ran(), recorder.stages(), failure=failure)
     labels = tuple(prepared.dockerfile.stages[i].label for i, ran in enumerate(built.stages.ran) if ran)
     return Outcome(built.image_id, recorder.ran(), labels, built.seconds)
+
+
+def attempt(
+    prepared: Prepared,
+    context: contexts.Context,
+    recorder: Recorder,
+    timeout: float,
+    ran: list[cache.Ran] | None = None,
+) -> tuple[Build | None, Failure | None, str]:
+    """Build; where that does not succeed, whose fault it is, and what the step said that failed."""
+    try:
+        return prepared.trials.build(context, timeout=timeout, report=recorder, ran=ran), None, ""
+    except LabError as error:
+        said = f"{error.log}\n{error}" if isinstance(error, StepFailed) else ""
+        return None, explain(error, prepared.dockerfile, recorder.running()), said
 
 
 def build_stage(
@@ -146,30 +159,27 @@ def build_stage(
 class Recorder:
     """Remembers the steps of a build as they are reported, under the learner's labels and lines."""
 
-    def __init__(self, prepared: Prepared, report: Report, look: Report = silent) -> None:
+    def __init__(self, prepared: Prepared, report: Report) -> None:
         self._stages = {stage.label: stage.index for stage in prepared.adapted.stages}
         self._dockerfile = prepared.dockerfile
         self._report = report
-        self._look = look
         self._steps: dict[str, Step] = {}
 
     def __call__(self, step: Step) -> None:
         if step.stage:
             self._steps[step.key] = step
         self._report(step)
-        self._look(step)
 
-    def ran(self, *, and_running: bool = False) -> tuple[RanStep, ...]:
-        """The steps that came to their end, in the order of the Dockerfile; those that run last, if asked for."""
+    def ran(self) -> tuple[RanStep, ...]:
+        """The steps that came to their end, in the order of the Dockerfile."""
         ended = [step for step in self._steps.values() if step.state in {"done", "cached"}]
-        steps = sorted(ended, key=self._position)
-        if and_running:
-            steps += [step for step in self._steps.values() if step.state in {"running", "failed"}]
-            steps.sort(key=lambda step: step.state not in {"done", "cached"})
-        return tuple(
-            RanStep(self._label(step), self._line(step), self._instruction(step), cached=step.state == "cached")
-            for step in steps
-        )
+        return tuple(map(self.told, sorted(ended, key=self._position)))
+
+    def told(self, step: Step) -> RanStep:
+        """A step that has been reported, under the learner's label and line."""
+        cached = step.state == "cached"
+        seconds = None if cached else step.seconds
+        return RanStep(self._label(step), self._line(step), self._instruction(step), cached, seconds)
 
     def stages(self) -> tuple[str, ...]:
         """The labels of the stages of which a step began."""

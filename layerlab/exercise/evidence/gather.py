@@ -10,14 +10,23 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
+from layerlab.builder import Build
 from layerlab.builder.trials import trial_builds
 from layerlab.dockerfile import Dockerfile, Stage
-from layerlab.dockerfile.shell import commands
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence import app_experiment, builds, snapshots
+from layerlab.exercise.evidence import builds, experiments, snapshots
 from layerlab.exercise.evidence.builds import Outcome, Prepared
-from layerlab.exercise.evidence.model import Blame, Evidence, Failure, Rebuild, Running, Snapshot
+from layerlab.exercise.evidence.model import (
+    AppChange,
+    Blame,
+    Evidence,
+    Failure,
+    HandedOn,
+    PinChange,
+    Running,
+    Snapshot,
+)
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.workspace import Workspace
 from layerlab.service import answers_hardened, observe
@@ -26,7 +35,7 @@ from layerlab.ui.progress import Report, Step
 
 _HARDENED_WAIT: Final = 10.0  # seconds; it is advice only
 OnImage = Callable[[image.Image], None]
-_AT_ONCE: Final = 4  # the container, the hardened one, further builds, the single-stage image
+_AT_ONCE: Final = 3  # the container, the hardened one, further builds
 
 
 def gather(
@@ -36,6 +45,7 @@ def gather(
     on_image: OnImage | None = None,
     *,
     hardened: bool = True,
+    is_quick: bool = False,
 ) -> Evidence:
     """All that can be found out about a workspace; nothing of it is left on the engine.
 
@@ -45,6 +55,7 @@ def gather(
         report: Is told of each step.
         on_image: Is given the learner's image before it is removed.
         hardened: Whether to try a hardened run as well, which is for advice only.
+        is_quick: Whether to leave the experiments out.
 
     Raises:
         EngineGone: the engine stopped answering.
@@ -58,6 +69,7 @@ def gather(
         failure=workspace.failure,
         level=workspace.level,
         is_worked_example=workspace.is_worked_example,
+        is_quick=is_quick,
     )
     if workspace.dockerfile is None or workspace.sent is None:
         return evidence
@@ -69,7 +81,7 @@ def gather(
         if outcome.image_id is None:
             return evidence
         evidence = replace(evidence, image_id=outcome.image_id)
-        work = _Work(engine, workspace, prepared, outcome, relay, hardened)
+        work = _Work(engine, workspace, prepared, outcome, relay, hardened, is_quick)
         return _look(work, evidence, workspace.dockerfile, on_image)
 
 
@@ -100,6 +112,21 @@ class _Work:
     outcome: Outcome
     relay: _Relay
     hardened: bool
+    is_quick: bool
+
+
+@dataclass(frozen=True)
+class _Built:
+    """What the builds after the final one showed."""
+
+    stages: dict[str, Snapshot]
+    final: Snapshot
+    single_bytes: int | None
+    failure: Failure | None
+    app_change: AppChange | None
+    pin_change: PinChange | None
+    with_pin: Build | None
+    handed_on: tuple[HandedOn, ...]
 
 
 @contextmanager
@@ -119,10 +146,7 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
     with _side_by_side(work.relay) as pool:
         ran = pool.submit(observe, work.engine, image_id, report=work.relay)
         hardened = pool.submit(_observe_hardened, work, image_id)
-        built = pool.submit(_build_more, work, dockerfile)
-        single = pool.submit(single_bytes, work.engine, work.workspace.level, report=work.relay)
-        stages, final, rebuilt = built.result()
-        size, why_no_size = _or_failure(single)
+        built = pool.submit(_build_more, work, dockerfile).result()
         running = _with_hardened(ran.result(), hardened)
     if running.hurried and is_busy():
         # What went on beside it may be why it was late.
@@ -133,34 +157,39 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         )
     if on_image is not None:
         on_image(image.read(work.engine, image_id, dockerfile=dockerfile))
-    return replace(
+    evidence = replace(
         evidence,
-        image=final,
-        stages=stages,
-        system_installs=snapshots.system_installs([*stages.values(), final]),
-        rebuild=rebuilt,
+        image=built.final,
+        stages=built.stages,
+        system_installs=snapshots.system_installs([*built.stages.values(), built.final]),
+        app_change=built.app_change,
+        pin_change=built.pin_change,
+        handed_on=built.handed_on,
         running=running,
-        single_bytes=size,
-        failure=why_no_size,
+        single_bytes=built.single_bytes,
+        failure=built.failure,
     )
+    if built.pin_change and built.with_pin:
+        found = experiments.found_after(
+            work.engine, built.pin_change, built.with_pin, built.final, running.interpreter
+        )
+        return replace(evidence, pin_change=found)
+    return evidence
 
 
-def _build_more(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Snapshot], Snapshot, Rebuild]:
-    """The snapshots, and the rebuild after them: at the same time, builds of the same steps blur what was cached."""
+def _build_more(work: _Work, dockerfile: Dockerfile) -> _Built:
+    """All further builds, one after the other: at the same time, those of the same steps blur what was cached."""
     stages, final = _snapshots(work, dockerfile)
-    return stages, final, _rebuild(work, dockerfile)
-
-
-def _rebuild(work: _Work, dockerfile: Dockerfile) -> Rebuild:
-    by_line = {instruction.line: instruction for instruction in dockerfile.instructions}
-
-    def installs_python(line: int) -> bool:
-        return line in by_line and commands.installs_python(dockerfile, by_line[line], work.workspace.context)
-
-    def told(step: Step) -> None:
-        work.relay(replace(step, key=f"again {step.key}", title=f"after a change of the app: {step.title}"))
-
-    return app_experiment.rebuild(work.engine, work.prepared, installs_python, told)
+    size, failure = _single_bytes(work)
+    pinned = work.workspace.requirements
+    bench = experiments.Bench(work.engine, work.prepared, work.relay)
+    app_change, pin_change, with_pin = None, None, None
+    if pinned and not work.is_quick:
+        installs = snapshots.installing_python(stages.values(), final, pinned)
+        app_change = experiments.change_app(bench, installs)
+        pin_change, with_pin = experiments.change_pin(bench, pinned)
+    handed_on = experiments.break_packed(bench, final, stages, is_quick=work.is_quick)
+    return _Built(stages, final, size, failure, app_change, pin_change, with_pin, handed_on)
 
 
 def _snapshots(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Snapshot], Snapshot]:
@@ -192,6 +221,7 @@ def _snapshot(
         stage,
         others,
         context=work.workspace.context,
+        pinned=work.workspace.requirements,
         labels=work.prepared.trials.labels,
         with_copies=with_copies,
     )
@@ -210,10 +240,10 @@ def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) 
     return replace(running, hardened=answers, hardened_why=why)
 
 
-def _or_failure(single: Future[int]) -> tuple[int | None, Failure | None]:
+def _single_bytes(work: _Work) -> tuple[int | None, Failure | None]:
     """The single-stage image's size, or whose fault it is that nothing can be compared with."""
     try:
-        return single.result(), None
+        return single_bytes(work.engine, work.workspace.level, report=work.relay), None
     except LabError as error:
         blame: Blame = "network" if isinstance(error, BaseImageError) else "engine"
         return None, Failure(blame, f"The single-stage image could not be had to compare with: {error.one_line}")

@@ -18,18 +18,21 @@ from layerlab.xray.provenance.origins import FileOrigins
 
 __all__ = [
     "Answer",
+    "AppChange",
     "Blame",
     "Copy",
     "Distribution",
     "Evidence",
     "Failure",
     "File",
+    "HandedOn",
     "Interpreter",
     "Layer",
     "Origin",
+    "PinChange",
     "Process",
+    "PythonInstall",
     "RanStep",
-    "Rebuild",
     "Running",
     "Snapshot",
     "Stop",
@@ -73,6 +76,7 @@ class File:
         uid, gid: Owner.
         layer: The index of its layer.
         visible: Whether a container of the image sees this very entry.
+        hidden_by: The index of the layer that hides or removes it; None if it is visible.
     """
 
     path: str
@@ -83,6 +87,7 @@ class File:
     gid: int
     layer: int
     visible: bool
+    hidden_by: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ class Snapshot:
         capabilities: The capabilities that programs above the base give to whoever starts them, as bits by path.
         base_image_files: What the external base shows by itself, by path: also what a layer above replaces or removes
             (whose entries here are not `File.visible`).
-        system_installs: Of its layers above the external base.
+        system_installs, python_installs: Of its layers above the external base.
     """
 
     stage: str
@@ -126,6 +131,7 @@ class Snapshot:
     capabilities: Callable[[], Mapping[str, int]] = dict
     base_image_files: Mapping[str, File] = field(default_factory=dict)
     system_installs: tuple[SystemInstall, ...] = ()
+    python_installs: tuple[PythonInstall, ...] = ()
     traced: FileOrigins | None = field(default=None, repr=False)
 
     @cached_property
@@ -161,25 +167,102 @@ class RanStep:
         line: Of the instruction; None for what ONBUILD asks for.
         instruction: On one line.
         cached: Whether its result was there already.
+        seconds: How long it took, if it was not.
     """
 
     stage: str
     line: int | None
     instruction: str
     cached: bool
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
-class Rebuild:
-    """A build after a comment line was appended to every ``app/**/*.py``.
+class PythonInstall:
+    """A RUN in whose layer distributions lie that requirements.txt pins.
 
     Attributes:
-        steps: What BuildKit went through. It is stopped early once a RUN that installs Python packages has begun,
-            which then is the last one here that is not cached.
-        failure: Why it did not get to its end, if it did not and was not stopped on purpose.
+        stage: The stage's label.
+        line: Of the RUN; for what an ONBUILD asks for, that of FROM.
+        instruction: The RUN on one line.
+        distributions: Their normalised names, sorted; those that only lie in another place than before left out.
+        moved: The names of those.
+        bytes: Of the layer's files.
+        layer: Its index in the stage's image.
     """
 
-    steps: tuple[RanStep, ...]
+    stage: str
+    line: int
+    instruction: str
+    distributions: tuple[str, ...]
+    bytes: int = 0
+    layer: int = 0
+    moved: tuple[str, ...] = ()
+
+    def is_step(self, step: RanStep) -> bool:
+        """Whether this is the step that BuildKit ran."""
+        asked = step.line is None and step.instruction.endswith(self.instruction)
+        return step.stage == self.stage and (step.line == self.line or asked)
+
+
+@dataclass(frozen=True)
+class AppChange:
+    """What a build ran again after a comment line was appended to every ``app/**/*.py``.
+
+    Attributes:
+        again: The RUN that installs Python packages and was run again; None if none was.
+        because: The line of the COPY before it that ran again, and so made it.
+        failure: Why that could not be seen.
+    """
+
+    again: PythonInstall | None = None
+    because: int | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class PinChange:
+    """What became of the image when requirements.txt pinned another release of one distribution.
+
+    Attributes:
+        name: The distribution's.
+        old, new: The release that is pinned, and the one that was put in its place.
+        found: The releases that the service finds then.
+        refused: What the build said that failed because of it.
+        is_sent: Whether the file is part of the build context at all.
+        failure: Why that could not be seen.
+    """
+
+    name: str
+    old: str
+    new: str
+    found: tuple[str, ...] = ()
+    refused: str = ""
+    is_sent: bool = True
+    failure: Failure | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether requirements.txt decides what is installed."""
+        return self.new in self.found or bool(self.refused)
+
+
+@dataclass(frozen=True)
+class HandedOn:
+    """What a RUN of the final stage did without the wheels and archives of the build stages that it had at hand.
+
+    Attributes:
+        line: Of the RUN.
+        stages: The labels of the stages that made them.
+        taken: The names of the distributions that it then did not install: it takes them from those stages.
+        names: Of all distributions that it might have taken so.
+        failure: Why that could not be seen.
+    """
+
+    line: int
+    stages: tuple[str, ...]
+    names: tuple[str, ...]
+    taken: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
@@ -200,7 +283,9 @@ class Evidence:
         image: The final image; None if there is none.
         stages: The snapshots of the other stages that ran, by label.
         system_installs: Of all stages that ran.
-        rebuild, running: None if there is no image.
+        running: None if there is no image.
+        app_change, pin_change, handed_on: What the experiments showed; None, None and nothing if none was made.
+        is_quick: Whether the experiments were left out on purpose.
         single_bytes: ``total_bytes`` of the lab's single-stage image of the same level.
         failure: Why the build did not get to its end.
         level: Of the exercise: 1, or 2 (requirements.txt pins psycopg2).
@@ -218,7 +303,10 @@ class Evidence:
     image: Snapshot | None = None
     stages: Mapping[str, Snapshot] = field(default_factory=dict)
     system_installs: tuple[SystemInstall, ...] = ()
-    rebuild: Rebuild | None = None
+    app_change: AppChange | None = None
+    pin_change: PinChange | None = None
+    handed_on: tuple[HandedOn, ...] = ()
+    is_quick: bool = False
     running: Running | None = None
     single_bytes: int | None = None
     failure: Failure | None = None

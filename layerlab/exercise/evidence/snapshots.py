@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from layerlab import image as images
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
+from layerlab.exercise.evidence import python_installs
 from layerlab.exercise.evidence import system_installs as installs
-from layerlab.exercise.evidence.model import File, Layer, Snapshot, SystemInstall
+from layerlab.exercise.evidence.model import File, Layer, PythonInstall, Snapshot, SystemInstall
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.stack import LayerStack
@@ -21,6 +23,9 @@ from layerlab.image.store import file_reader as files
 from layerlab.xray.provenance import copies, layer_history
 from layerlab.xray.provenance.layer_history import LayerHistory
 from layerlab.xray.provenance.origins import FileOrigins
+
+SMALLEST_BUNDLE: Final = 100_000
+"""Bytes of a file that may hold Python packages: a .pex, a zip application."""
 
 
 def take(
@@ -31,6 +36,7 @@ def take(
     others: Mapping[str, Snapshot],
     *,
     context: Mapping[str, bytes] | None = None,
+    pinned: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     with_copies: bool = False,
 ) -> Snapshot:
@@ -44,6 +50,7 @@ def take(
         others: The snapshots of the stages that this one takes something from, by label.
         context: The build context, by path relative to it: a file of the image that has the bytes of one of these
             comes from there, even if a RUN has put it where it is.
+        pinned: The version of each distribution that requirements.txt pins.
         labels: For images that have to be built on the way, from `layerlab.engine.runs.temporary`.
         with_copies: Whether to look for what is stored twice, which reads files.
 
@@ -79,6 +86,7 @@ def take(
         capabilities=lambda: _capabilities(reader, start),
         base_image_files=Files(merged, shown_by_base),
         system_installs=installs.find(reader, traced),
+        python_installs=python_installs.find(origins, pinned or {}),
         traced=origins,
     )
 
@@ -97,6 +105,28 @@ def system_installs(snapshots: Iterable[Snapshot]) -> tuple[SystemInstall, ...]:
     """The RUNs of all these stages that install system packages; one that several stages share counts once."""
     found = {(install.stage, install.line): install for snapshot in snapshots for install in snapshot.system_installs}
     return tuple(sorted(found.values(), key=lambda install: install.line))
+
+
+def installing_python(
+    snapshots: Iterable[Snapshot], final: Snapshot, pinned: Mapping[str, str]
+) -> tuple[PythonInstall, ...]:
+    """The RUNs of all these stages that install pinned distributions; one that several stages share counts once.
+
+    Where they are in none of the layers, they are in one file that the image's command names, such as a .pex.
+    """
+    all_of_them = (each for snapshot in [*snapshots, final] for each in snapshot.python_installs)
+    found = {(each.stage, each.line): each for each in all_of_them if each.distributions}
+    known = {name for each in found.values() for name in each.distributions}
+    if 2 * len(known) < len(pinned):
+        for word in (*(final.config.get("Entrypoint") or ()), *(final.config.get("Cmd") or ())):
+            paths = (f"{folder}{word}" for folder in ("", "/usr/local/bin/", "/usr/bin/", "/opt/"))
+            file = next((final.visible[path] for path in paths if path in final.visible), None)
+            origin = final.origins(file) if file and file.bytes > SMALLEST_BUNDLE else None
+            if file and origin and origin.kind == "made" and origin.stage and origin.line:
+                found[origin.stage, origin.line] = PythonInstall(
+                    origin.stage, origin.line, "RUN", tuple(sorted(pinned)), file.bytes
+                )
+    return tuple(sorted(found.values(), key=lambda each: each.line))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +189,10 @@ def _files(merged: Filesystem, indexes: NDArray[np.int64]) -> Iterator[File]:
         merged.layers[indexes],
         merged.gone_by[indexes] == NEVER,
     )
+    hidden_by = (None if layer == NEVER else layer for layer in merged.gone_by[indexes].tolist())
     paths = map(merged.paths.__getitem__, indexes.tolist())
     kinds = map(KINDS.__getitem__, merged.kinds[indexes].tolist())
-    return map(File, paths, kinds, *(column.tolist() for column in columns))
+    return map(File, paths, kinds, *(column.tolist() for column in columns), hidden_by)
 
 
 def _layers(stack: LayerStack, traced: LayerHistory) -> Iterator[Layer]:

@@ -20,6 +20,7 @@ from layerlab.exercise.tasks.common import (
     finding,
     line_of,
     unavailable,
+    untried,
 )
 from layerlab.exercise.tasks.context_files import strangers
 from layerlab.exercise.tasks.leftovers import Leftover, leftovers, tools_of_installation
@@ -73,8 +74,9 @@ def judge(evidence: Evidence) -> Result:
         *_copies(evidence, snapshot),
     ]
     failed = any(each.level == "error" for each in findings)
-    if not failed and {source.kind for source in found.used} == {"unknown"}:
-        message = "Where the installed packages come from could not be found out."
+    message = untried(evidence)
+    if not failed and (message or {source.kind for source in found.used} == {"unknown"}):
+        message = message or "Where the installed packages come from could not be found out."
         return verdict.judge(TASK, [*findings, *unavailable(TASK, evidence, message).findings], unknown=True)
     return verdict.judge(TASK, findings)
 
@@ -152,7 +154,7 @@ def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         where = f"line {line}" if line else "an instruction"
         folder = posixpath.commonpath([posixpath.dirname(file.path) for file in files])
         message = f"{first_few(names, 4)} of the build context came with {where} to {folder} ({size})."
-        message += places.gone_but_stored(evidence, snapshot, files, size)
+        message += places.gone_but_stored(snapshot, files, size)
         message += (
             " The service needs the app and what starts it; other files may tell what was not meant to be told."
         )
@@ -174,7 +176,7 @@ def _left(evidence: Evidence, snapshot: Snapshot, left: Leftover) -> Finding:
     size = how_large(left.bytes)
     what = f"{len(left.files)} files of the build" if len(left.files) > 1 else "A file of the build"
     message = f"{what} ({left.kind}, {size}), such as {largest.path}, came with line {line}."
-    message += places.gone_but_stored(evidence, snapshot, left.files, size)
+    message += places.gone_but_stored(snapshot, left.files, size)
     message += " A build needs them, the service does not."
     return finding(evidence, "error", message, _LEFTOVER_HINTS, line)
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from layerlab.dockerfile import Dockerfile, Instruction, Stage, copied_from
-from layerlab.dockerfile.shell.commands import commands, python_install
+from layerlab.dockerfile import Dockerfile, Stage, copied_from
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Origin, Snapshot
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot
 from layerlab.exercise.tasks import common
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -65,14 +64,13 @@ def judge(evidence: Evidence) -> Result:
     if dockerfile is None or final is None:
         return common.unavailable(TASK, evidence)
     others = [stage for stage in dockerfile.needed(final) if stage.index != final.index]
-    if not others and evidence.image is None and _is_unclear(dockerfile, final):
-        return common.unavailable(TASK, evidence)
     if not others:
+        if evidence.image is None and _is_unclear(dockerfile, final):
+            return common.unavailable(TASK, evidence)
         return verdict.judge(TASK, [_nothing_but_the_final_stage(evidence, dockerfile, final)])
     flaws = {stage.label: list(_flaws(dockerfile, stage)) for stage in others}
     if evidence.image is not None:
-        makers = _makers(evidence, evidence.image, dockerfile, final)
-        return verdict.judge(TASK, _with_image(evidence, evidence.image, others, flaws, makers))
+        return _with_image(evidence, evidence.image, others, flaws, _makers(evidence, evidence.image, final))
     if all(flaws.values()):
         return verdict.judge(TASK, _as_findings(evidence, others, flaws, "error"))
     return common.unavailable(TASK, evidence)
@@ -80,15 +78,17 @@ def judge(evidence: Evidence) -> Result:
 
 def _with_image(
     evidence: Evidence, image: Snapshot, others: list[Stage], flaws: Mapping[str, list[_Flaw]], makers: set[str]
-) -> list[Finding]:
+) -> Result:
     used = [stage for stage in others if stage.label in makers]
     if any(not flaws[stage.label] for stage in used):
-        return _as_findings(evidence, others, flaws, "advice")
+        return verdict.judge(TASK, _as_findings(evidence, others, flaws, "advice"))
     if used:
-        return _as_findings(evidence, used, flaws, "error")
+        return verdict.judge(TASK, _as_findings(evidence, used, flaws, "error"))
+    if untried := common.untried(evidence):
+        return common.unavailable(TASK, evidence, untried)
     idle = next((stage for stage in others if not flaws[stage.label]), others[-1])
     unused = common.finding(evidence, "error", _unused(evidence, image, idle), _USE_HINTS, idle.line)
-    return [unused, *_as_findings(evidence, others, flaws, "advice")]
+    return verdict.judge(TASK, [unused, *_as_findings(evidence, others, flaws, "advice")])
 
 
 def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, final: Stage) -> Finding:
@@ -171,24 +171,19 @@ def is_pinned(reference: str) -> bool:
     return bool(colon and tag) and tag != "latest"
 
 
-def _makers(evidence: Evidence, image: Snapshot, dockerfile: Dockerfile, final: Stage) -> set[str]:
+def _makers(evidence: Evidence, image: Snapshot, final: Stage) -> set[str]:
     """The labels of the stages other than the final one that made something which the service uses."""
-    visible = image.visible
     makers: set[str] = set()
-    lines: set[int] = set()  # of the final stage's RUNs that made something which the service uses
-    made_here: list[File] = []
-    for file in _used_files(evidence, visible):
+    lines: set[int] = set()  # of what made something in the final stage itself
+    for file in _used_files(evidence, image.visible):
         origin = image.origins(file)
         if origin.kind == "made" and origin.stage != final.label and origin.stage is not None:
             makers.add(origin.stage)
         elif origin.kind == "made" and origin.line is not None:
             lines.add(origin.line)
-            made_here.append(file)
-    for stage in common.final_chain(evidence):
-        for instruction in stage.instructions:
-            if instruction.keyword == "RUN" and instruction.line in lines:
-                makers |= _through_wheels(evidence, dockerfile, stage, instruction) - {final.label}
-                makers |= _handed_on(evidence, dockerfile, stage, instruction, made_here) - {final.label}
+    for tried in evidence.handed_on:
+        if tried.line in lines and tried.taken:
+            makers |= set(tried.stages) - {final.label}
     return makers
 
 
@@ -225,62 +220,6 @@ def _resolved(path: str, visible: Mapping[str, File]) -> File | None:
     """The regular file at a path."""
     file = visible.get(path)
     return file if file and file.kind == "file" else None
-
-
-def _sources(dockerfile: Dockerfile, instruction: Instruction) -> list[Stage]:
-    found = (dockerfile.find_stage(reference) for reference in copied_from(instruction))
-    return [stage for stage in found if stage]
-
-
-def _through_wheels(evidence: Evidence, dockerfile: Dockerfile, stage: Stage, run: Instruction) -> set[str]:
-    """The stages that made the wheels which a RUN installs."""
-    installs = [
-        install for command in commands(dockerfile, run, evidence.context) if (install := python_install(command))
-    ]
-    if not any(
-        install.offline or install.find_links or any(".whl" in word or "/" in word for word in install.packages)
-        for install in installs
-    ):
-        return set()
-    sources = _sources(dockerfile, run)
-    for copy in stage.instructions:
-        if copy.keyword == "COPY" and copy.line < run.line:
-            sources += _sources(dockerfile, copy)
-    return {
-        origin.stage
-        for source in sources
-        for origin in _origins_of(evidence.stages.get(source.label), ".whl")
-        if origin.stage is not None
-    }
-
-
-def _origins_of(snapshot: Snapshot | None, suffix: str) -> Iterator[Origin]:
-    if snapshot is not None:
-        for file in snapshot.files:
-            if file.visible and file.kind == "file" and file.path.endswith(suffix):
-                origin = snapshot.origins(file)
-                if origin.kind == "made":
-                    yield origin
-
-
-def _handed_on(
-    evidence: Evidence, dockerfile: Dockerfile, stage: Stage, run: Instruction, made: list[File]
-) -> set[str]:
-    """The stages from whose files, mounted or copied before, a RUN took what the service uses (cp, mv, tar ...)."""
-    wanted = {(posixpath.basename(file.path), file.bytes) for file in made if file.bytes > 500}
-    sources = _sources(dockerfile, run)
-    if not any(map(python_install, commands(dockerfile, run, evidence.context))):
-        before = (each for each in stage.instructions if each.keyword == "COPY" and each.line < run.line)
-        sources += [source for copy in before for source in _sources(dockerfile, copy)]
-    found: set[str] = set()
-    for source in sources:
-        snapshot = evidence.stages.get(source.label)
-        for file in snapshot.files if snapshot else ():
-            if (posixpath.basename(file.path), file.bytes) in wanted and file.visible and snapshot:
-                origin = snapshot.origins(file)
-                if origin.kind == "made" and origin.stage is not None:
-                    found.add(origin.stage)
-    return found
 
 
 def _unused(evidence: Evidence, image: Snapshot, stage: Stage) -> str:

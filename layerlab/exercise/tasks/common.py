@@ -73,6 +73,15 @@ def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
     return judge(task, [finding(evidence, "error", message, hints, line)], unknown=True)
 
 
+def untried(evidence: Evidence) -> str:
+    """Why it is not known whether a RUN takes its packages from a build stage; empty where that was seen."""
+    for tried in evidence.handed_on:
+        why = "--quick leaves the experiments out." if evidence.is_quick else tried.failure and tried.failure.message
+        if why:
+            return f"Whether line {tried.line} takes its packages from a build stage could not be seen: {why}"
+    return ""
+
+
 def final_stage(evidence: Evidence) -> Stage | None:
     """The stage that is built; None if the Dockerfile does not parse."""
     return evidence.dockerfile.target() if evidence.dockerfile else None

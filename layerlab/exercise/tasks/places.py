@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Iterable
 
 from layerlab.dockerfile import Instruction, Stage
@@ -45,33 +43,14 @@ def came_with(snapshot: Snapshot, file: File) -> str:
     return f"came with line {line}" if line else "came with the base image"
 
 
-def gone_but_stored(evidence: Evidence, snapshot: Snapshot, files: Iterable[File], size: str) -> str:
+def gone_but_stored(snapshot: Snapshot, files: Iterable[File], size: str) -> str:
     """For files that a later layer hides, the sentence that says so; nothing if a container sees one of them."""
     hidden = list(files)
     if not hidden or any(file.visible for file in hidden):
         return ""
     first = hidden[0]
-    remover = _remover(evidence, snapshot, first)
+    remover = None if first.hidden_by is None else snapshot.layers[first.hidden_by].line
     who = f"line {remover}" if remover else "a later line"
     line = line_of(snapshot, first)
     where = f"the layer of line {line}" if line else "its own layer"
     return f" {who[0].upper()}{who[1:]} removes that later, but {where} still stores it: {size}."
-
-
-def _remover(evidence: Evidence, snapshot: Snapshot, file: File) -> int | None:
-    """The line that hides a file: one that stores its path again, or the first that seems to remove it."""
-    for entry in snapshot.files:
-        if entry.layer > file.layer and entry.path == file.path:
-            return line_of(snapshot, entry)
-    seems = re.compile(r"\b(rm|rmdir|find|purge|remove|autoremove|del|uninstall|mv)\b")
-    names = [posixpath.basename(file.path), *_parents(file.path)]
-    later = [layer for layer in snapshot.layers if layer.index > file.layer and layer.line]
-    texts = {layer.line: getattr(instruction_at(evidence, layer.line), "text", layer.instruction) for layer in later}
-    removing = [line for line, text in texts.items() if text.startswith(("RUN", "run")) and seems.search(text)]
-    naming = [line for line in removing if any(name in texts[line] for name in names)]
-    return next(iter(naming or removing), None)
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.strip("/").split("/")
-    return ["/" + "/".join(parts[:end]) for end in range(len(parts), 0, -1) if end > 1 or len(parts) <= 2]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
-from layerlab.dockerfile import Dockerfile, Instruction, Stage
-from layerlab.dockerfile.shell.commands import PythonInstall, python_install
+from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Distribution, Evidence, File, RanStep, Snapshot
+from layerlab.exercise.evidence.model import Distribution, Evidence, Failure, File, PythonInstall, Snapshot
 from layerlab.exercise.tasks import common, near_misses
-from layerlab.exercise.tasks.requirements_file import REQUIREMENTS, Reader
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 3
+REQUIREMENTS: Final = "requirements.txt"
 _FILE_HINTS: Final = (
     "Where does it say which versions the service was tested with?",
     "Hand the file with the pins to the installer instead of naming packages in the Dockerfile.",
@@ -55,31 +53,20 @@ def judge(evidence: Evidence) -> Result:
         return verdict.judge(TASK, [_no_requirements(evidence)])
     if dockerfile is None:
         return common.unavailable(TASK, evidence)
-    reader = Reader(evidence, dockerfile)
-    runs = [
-        (stage, run)
-        for stage in _stages(evidence, dockerfile)
-        for run in (*stage.triggered, *stage.instructions)
-        if run.keyword == "RUN"
-    ]
-    installing = [(stage, run) for stage, run in runs if _installs(reader, run)]
-    using = [(stage, run) for stage, run in runs if reader.uses_requirements(stage, run)]
     image = evidence.image
     if image is None:
-        if installing and not using and not any(reader.names_requirements(run) for _, run in installing):
-            return verdict.judge(TASK, [_by_hand(evidence, reader, installing[0][1], [])])
         return common.unavailable(TASK, evidence)
     visible = image.visible
-    place = (using or installing)[0][1].line if using or installing else dockerfile.target().line
-    made = _made(evidence, image, visible)
+    place = min((install.line for install in _installs(evidence)), default=dockerfile.target().line)
     findings = [
         *_missing(evidence, image, visible, place),
-        *_not_from_the_file(evidence, reader, installing, using, made),
+        *_decided_elsewhere(evidence, image, place),
+        *_again(evidence),
         *_caches(evidence, image),
         *_library(evidence, place),
     ]
-    again, unknown = _again(evidence, reader, made)
-    return verdict.judge(TASK, [*findings, *again], unknown=unknown and not findings)
+    untried = [] if findings else list(_untried(evidence))
+    return verdict.judge(TASK, [*findings, *untried], unknown=bool(untried))
 
 
 def _no_requirements(evidence: Evidence) -> Finding:
@@ -92,33 +79,10 @@ def _no_requirements(evidence: Evidence) -> Finding:
     return Finding("error", message, _FILE_HINTS, REQUIREMENTS if is_there else None, 1 if is_there else None)
 
 
-def _stages(evidence: Evidence, dockerfile: Dockerfile) -> list[Stage]:
-    needed = dockerfile.needed(dockerfile.target())
-    return [stage for stage in needed if not evidence.ran_stages or stage.label in evidence.ran_stages]
-
-
-def _installs(reader: Reader, run: Instruction) -> list[PythonInstall]:
-    """What a RUN installs, tools that install and a project of the learner's own left out."""
-    found = [install for command in reader.commands(run) if (install := python_install(command))]
-    return [install for install in found if not install.is_tool_or_project]
-
-
-def _made(evidence: Evidence, image: Snapshot, visible: Mapping[str, File]) -> dict[str, tuple[str, int]]:
-    """The stage and the line that made each pinned distribution which the service uses, as far as that is known."""
-    found: dict[str, tuple[str, int]] = {}
-    for name, distribution in common.installed_distributions(evidence).items():
-        if name not in evidence.requirements:
-            continue
-        files = [
-            file for file in common.package_files(evidence, distribution, visible) if not file.path.endswith(".pyc")
-        ]
-        origins = [image.origins(file) for file in files[:20]]
-        places = Counter(
-            (each.stage, each.line) for each in origins if each.kind == "made" and each.stage and each.line
-        )
-        for (stage, line), _ in places.most_common(1):
-            found[name] = (stage or "", line or 0)
-    return found
+def _installs(evidence: Evidence) -> Iterator[PythonInstall]:
+    for snapshot in (*evidence.stages.values(), evidence.image):
+        if snapshot is not None:
+            yield from (install for install in snapshot.python_installs if install.distributions)
 
 
 def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], line: int | None) -> Iterator[Finding]:
@@ -181,130 +145,74 @@ def _is_version(distribution: Distribution, pinned: str) -> bool:
         return distribution.version == pinned
 
 
-def _not_from_the_file(
-    evidence: Evidence,
-    reader: Reader,
-    installing: list[tuple[Stage, Instruction]],
-    using: list[tuple[Stage, Instruction]],
-    made: Mapping[str, tuple[str, int]],
-) -> Iterator[Finding]:
-    """RUNs that installed pinned distributions without that file."""
-    if not using:
-        run = installing[0][1] if installing else None
-        yield _by_hand(evidence, reader, run, sorted(made))
+def _decided_elsewhere(evidence: Evidence, image: Snapshot, line: int) -> Iterator[Finding]:
+    """Whether a change of requirements.txt changes nothing in the image."""
+    change = evidence.pin_change
+    if change is None or change.failure or change.decides:
         return
-    typed = [(stage, run) for stage, run in installing if _types_pins(evidence, reader, stage, run)]
-    for _, run in typed:
-        yield _by_hand(evidence, reader, run, [])
-    by_file = {(stage.label, run.line) for stage, run in (*using, *typed)}
-    runs = {run.line: run for _, run in installing}
-    # A later RUN that installs by the file into the same place found them there, and went on.
-    going_on = {place for place in by_file if place in made.values()}
-    strangers: dict[int, list[str]] = {}
-    for name, (label, line) in sorted(made.items()):
-        later = any(stage == label and other > line for stage, other in going_on)
-        if (label, line) in by_file or later or line not in runs or _uses_wheels(reader, runs[line]):
-            continue
-        strangers.setdefault(line, []).append(name)
-    for line, names in strangers.items():
-        yield _by_hand(evidence, reader, runs[line], names)
-
-
-def _types_pins(evidence: Evidence, reader: Reader, stage: Stage, run: Instruction) -> bool:
-    """Whether a RUN also names most of the pinned distributions by hand.
-
-    Then they decide what is installed, whatever the file is handed to before, after, or in another branch.
-    """
-    for install in _installs(reader, run):
-        named = {common.normalised(re.split(r"[=<>!~\[; @]", word)[0]) for word in install.packages}
-        most = 2 * len(named & evidence.requirements.keys()) > len(evidence.requirements) > 2
-        if most and install.verb == "install" and not reader.is_by_requirements(stage, run, install):
-            return True
-    return False
-
-
-def _uses_wheels(reader: Reader, run: Instruction) -> bool:
-    """Whether a RUN installs wheels that another made: that one had to use the file."""
-    return any(
-        install.offline or install.find_links or any(".whl" in word or "/" in word for word in install.packages)
-        for install in _installs(reader, run)
-    )
-
-
-def _by_hand(evidence: Evidence, reader: Reader, run: Instruction | None, names: list[str]) -> Finding:
-    typed = [word for install in (_installs(reader, run) if run else []) for word in install.packages]
-    what = f" ({first_few(names or typed)})" if names or typed else ""
+    nothing = f"{REQUIREMENTS} decides nothing here, so a change of its pins changes nothing in the image."
+    if not change.is_sent:
+        message = (
+            f"{REQUIREMENTS} is not part of the build context (.dockerignore leaves it out): no step can read it."
+        )
+        yield common.finding(evidence, "error", message, _FILE_HINTS, line)
+        return
+    used = common.installed_distributions(evidence).get(change.name)
+    notes = image.visible.get(f"{used.location}/METADATA") if used else None
+    origin = image.origins(notes) if notes else None
+    made = origin.line if origin and origin.kind == "made" and origin.line else line
+    found = f"still found {first_few(change.found)}" if change.found else "found none at all"
     message = (
-        f"Packages{what} are installed here without {REQUIREMENTS}, so its pins decide nothing: a change of them "
-        "changes nothing in the image."
-        if run
-        else f"No command was seen that installs packages by {REQUIREMENTS}, so its pins decide nothing."
+        f"{change.name} was pinned to {change.new} instead of {change.old}, and the service {found}, which line "
+        f"{made} installed. {nothing}"
     )
-    stage = common.final_stage(evidence)
-    line = run.line if run else stage.line if stage else None
-    return common.finding(evidence, "error", message, _FILE_HINTS, line)
+    yield common.finding(evidence, "error", message, _FILE_HINTS, made)
 
 
-def _again(evidence: Evidence, reader: Reader, made: Mapping[str, tuple[str, int]]) -> tuple[list[Finding], bool]:
-    """The installing steps that ran again after a change of the app; and whether that could not be found out."""
-    rebuild = evidence.rebuild
-    if rebuild is None:
-        return [common.finding(evidence, "error", "It was not tried what a rebuild does.", _ORDER_HINTS)], True
-    lines = {line for _, line in made.values()}
-    findings = []
-    for step in rebuild.steps:
-        run = None if step.cached else _instruction(reader.dockerfile, step)
-        if run is None or run.keyword != "RUN":
-            continue
-        # What only moves them (cp, tar) has made these files, too, but downloads nothing.
-        if _installs(reader, run) or (run.line in lines and not _installed_before(reader, run)):
-            findings.append(_ran_again(evidence, run))
-    if findings or rebuild.failure is None:
-        return findings, False
-    message = f"What a rebuild does after a change of the app could not be seen: {rebuild.failure.message}"
-    return [common.finding(evidence, "error", message, _ORDER_HINTS, rebuild.failure.line)], True
-
-
-def _installed_before(reader: Reader, run: Instruction) -> bool:
-    """Whether an earlier RUN of the same stage, or of one that it is FROM, installs packages."""
-    stage: Stage | None = reader.dockerfile.stages[run.stage] if run.stage is not None else None
-    while stage is not None:
-        if any(
-            each.keyword == "RUN" and each.line < run.line and _installs(reader, each) for each in stage.instructions
-        ):
-            return True
-        stage = reader.dockerfile.base_stage(stage)
-    return False
-
-
-def _instruction(dockerfile: Dockerfile, step: RanStep) -> Instruction | None:
-    """What a step ran; a step without a line is what an ONBUILD of the Dockerfile asked for, or a base image."""
-    if step.line:
-        return next((each for each in dockerfile.instructions if each.line == step.line), None)
-    stage = dockerfile.find_stage(step.stage)
-    return next((each for each in (stage.triggered if stage else ()) if each.value in step.instruction), None)
-
-
-def _ran_again(evidence: Evidence, run: Instruction) -> Finding:
-    before = [
-        step.line
-        for step in (evidence.rebuild.steps if evidence.rebuild else ())
-        if step.line
-        and step.line < run.line
-        and not step.cached
-        and step.instruction.split(maxsplit=1)[:1] != ["RUN"]
-    ]
-    if before:
-        why = f": line {before[0]} brings the app in before it"
-    elif any(name == "mount" and "bind" in value for name, value in run.flags):
+def _again(evidence: Evidence) -> Iterator[Finding]:
+    """The installing step that ran again after a change of the app."""
+    change = evidence.app_change
+    install = change.again if change else None
+    if change is None or install is None:
+        return
+    run = next((each for each in _instructions(evidence) if each.line == install.line), None)
+    if change.because:
+        why = f": line {change.because} brings the app in before it"
+    elif run and any(mount.kind == "bind" for mount in run.mounts):
         why = ": it has the app mounted, so the app is part of what its result depends on"
     else:
         why = ""
+    seconds = next((step.seconds for step in evidence.ran if install.is_step(step) and not step.cached), None)
+    took = f" and {seconds:.0f} s" if seconds and seconds >= 1 else ""
     message = (
-        f"After a change of a comment in the app, this step installs all packages again{why}. "
-        "Each small change then costs a whole installation."
+        f"A comment was added to each Python file of the app, and line {install.line} installed"
+        f" {counted(len(install.distributions), 'package')} again ({how_large(install.bytes)}{took})"
+        f"{why}. Each small change then costs a whole installation."
     )
-    return common.finding(evidence, "error", message, _ORDER_HINTS, run.line)
+    yield common.finding(evidence, "error", message, _ORDER_HINTS, install.line)
+
+
+def _instructions(evidence: Evidence) -> tuple[Instruction, ...]:
+    return evidence.dockerfile.instructions if evidence.dockerfile else ()
+
+
+def _untried(evidence: Evidence) -> Iterator[Finding]:
+    """What could not be tried, or was not on purpose."""
+    if evidence.is_quick:
+        message = (
+            "Not tried, since --quick leaves the experiments out: whether a change of the app installs packages "
+            f"again, and whether {REQUIREMENTS} decides what is installed."
+        )
+        yield common.finding(evidence, "error", message, _ORDER_HINTS)
+        return
+    for change, question in (
+        (evidence.app_change, "What is installed again after a change of the app"),
+        (evidence.pin_change, f"What a change of {REQUIREMENTS} changes in the image"),
+    ):
+        failure = change.failure if change else Failure("engine", "It was not tried.")
+        if failure:
+            message = f"{question} could not be seen: {failure.message}"
+            yield common.finding(evidence, "error", message, _ORDER_HINTS, failure.line)
 
 
 def _caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:

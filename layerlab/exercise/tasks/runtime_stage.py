@@ -108,7 +108,7 @@ def _brought(
     came = f"came with line {line}" if line else "came with the base"
     message = f"{first_few([_called(tool) for tool in tools], 5)} {came}"
     message += f" ({size} in all)." if len(tools) > 1 else "."
-    message += places.gone_but_stored(evidence, snapshot, files.values(), size)
+    message += places.gone_but_stored(snapshot, files.values(), size)
     message += (
         " Only building needs this: in a running service it is weight, and of use to whoever breaks in."
         if is_error

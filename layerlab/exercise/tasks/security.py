@@ -131,7 +131,7 @@ def _leaked(evidence: Evidence, snapshot: Snapshot, secret: Secret) -> str:
     what = f"{secret.what[0].upper()}{secret.what[1:]}"
     message = f"{shorten(what, 200)} can be read by whoever has the image: it is {secret.where}."
     return message + places.gone_but_stored(
-        evidence, snapshot, secret.files, how_large(sum(file.bytes for file in secret.files))
+        snapshot, secret.files, how_large(sum(file.bytes for file in secret.files))
     )
 
 

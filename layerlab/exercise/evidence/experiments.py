@@ -1,0 +1,354 @@
+"""The experiments of a check: something in a copy of the workspace is changed, and it is built again.
+
+How a Dockerfile installs its packages can be written in any number of ways; what a change makes it do can be seen.
+The experiments are made one after the other, after all other builds of the check: a step that two builds have in
+hand at the same time looks as if it were run again.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import secrets
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from layerlab import image as images
+from layerlab.builder import Build, cache
+from layerlab.builder import context as contexts
+from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.engine import Engine
+from layerlab.exercise.evidence import python_installs
+from layerlab.exercise.evidence.builds import Prepared, Recorder, attempt, written
+from layerlab.exercise.evidence.model import (
+    AppChange,
+    Failure,
+    HandedOn,
+    Interpreter,
+    PinChange,
+    PythonInstall,
+    RanStep,
+    Snapshot,
+)
+from layerlab.service import observe
+from layerlab.ui.progress import Report, Step
+from layerlab.ui.text import shorten
+
+TIMEOUT: Final = 300.0  # seconds of one build
+_SURELY_RUNS: Final = 0.3  # seconds
+_PATIENCE: Final = 1.0  # seconds: a build that ends by itself soon need not be stopped, which takes as long
+_REQUIREMENTS: Final = "requirements.txt"
+_BROKEN: Final = ".layerlab-broken"
+_WRECKAGE: Final = b"broken, to see what misses it\n"
+
+FITTING: Final[Mapping[str, tuple[str, ...]]] = {"cycler": ("0.12.0", "0.12.1"), "six": ("1.16.0", "1.17.0")}
+"""Releases of small distributions in pure Python, any of which fits whatever needs them."""
+NO_RELEASE: Final = "99999"
+"""What no distribution has been released as: for a requirements.txt that pins none of those."""
+
+_PACKED: Final = re.compile(r"\.(?:whl|zip|pex|pyz|t(?:ar\.)?(?:gz|bz2?|lz4|xz|zst)|tar)$")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where experiments are made.
+
+    Attributes:
+        engine: Where to build.
+        prepared: What is changed, and built.
+        report: Is told of each step, with the experiment's name before it.
+        timeout: Of one build, in seconds.
+    """
+
+    engine: Engine
+    prepared: Prepared
+    report: Report
+    timeout: float = TIMEOUT
+
+    def build(
+        self,
+        called: str,
+        context: contexts.Context,
+        ran: list[cache.Ran] | None = None,
+        look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
+    ) -> tuple[Build | None, Failure | None, str]:
+        """Build a changed context, see `builds.attempt`.
+
+        Args:
+            called: The experiment, in a few words.
+            context: What is built.
+            ran: See `layerlab.builder.build`.
+            look: Is given each step as it is reported, and as it is told of; what it raises ends the build.
+        """
+
+        def listen(step: Step) -> None:
+            self.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))
+            if step.stage:
+                look(step, recorder.told(step))
+
+        recorder = Recorder(self.prepared, listen)
+        return attempt(self.prepared, context, recorder, self.timeout, ran)
+
+    def changed(self, contents: Mapping[str, bytes], dockerfile: str = "") -> contexts.Context:
+        """The context with other contents of some files, new ones included, and perhaps another Dockerfile."""
+        context = self.prepared.context
+        folder = Path(tempfile.mkdtemp(dir=self.prepared.trials.scratch))
+        entries = {entry.name: entry for entry in context.entries}
+        texts = {context.dockerfile: dockerfile.encode()} if dockerfile else {}
+        for number, (name, content) in enumerate({**contents, **texts}.items()):
+            mode = entries[name].status.st_mode if name in entries else stat.S_IFREG | 0o644
+            entries[name] = written(name, folder / str(number), content, mode)
+        ordered = tuple(entries[name] for name in sorted(entries))
+        return replace(context, text=dockerfile or context.text, entries=ordered)
+
+
+class _Known(Exception):
+    """What was asked is known, so the build need not go on."""
+
+
+def change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
+    """Append a comment line to every ``app/**/*.py`` and see whether a RUN that installs Python packages runs again.
+
+    The build is stopped as soon as that is known, and the build cache keeps nothing of it.
+    """
+    with cache.forgetting(bench.engine) as ran:
+        found = _change_app(bench, installs, ran) if installs else AppChange()
+        # Somebody else's build may have had that step in hand just then. It is hardly so a second time.
+        return _change_app(bench, installs, ran) if found.again else found
+
+
+def _change_app(bench: Bench, installs: Sequence[PythonInstall], ran: list[cache.Ran]) -> AppChange:
+    note = f"# {secrets.token_hex(16)}\n".encode()  # one that was built before would be in the build cache
+    app = {
+        entry.name: entry.path.read_bytes()
+        for entry in bench.prepared.context.entries
+        if entry.name.startswith("app/") and entry.name.endswith(".py") and stat.S_ISREG(entry.status.st_mode)
+    }
+    # Empty lines at its end stay, so that this is a comment more and nothing else.
+    changed = {
+        name: content + (b"" if content.endswith(b"\n") or not content else b"\n") + note
+        for name, content in app.items()
+    }
+    watch = _Watch(installs)
+    try:
+        _, failure, _ = bench.build("after a change of the app", bench.changed(changed), ran, watch.look)
+    except _Known:
+        failure = None
+    return AppChange(watch.again, watch.because, None if watch.again else failure)
+
+
+@dataclass
+class _Watch:
+    """Watches the steps of a build until it is known whether one of some RUNs runs again."""
+
+    installs: Sequence[PythonInstall]
+    again: PythonInstall | None = None
+    because: int | None = None
+
+    def __post_init__(self) -> None:
+        self._left = list(self.installs)
+        self._known_at: float | None = None
+
+    def look(self, step: Step, told: RanStep) -> None:
+        """Look at a step as it stands now.
+
+        Raises:
+            _Known: it is known.
+        """
+        if told.instruction.upper().startswith("FROM"):
+            return
+        # What has only just begun may turn out to be in the cache.
+        runs = step.state == "running" and (step.seconds or 0.0) > _SURELY_RUNS
+        if (runs or step.state in {"done", "failed"}) and not step.from_cache:
+            # A step that is not in the cache leaves all later ones of its stage without it, too.
+            here = [
+                each
+                for each in self.installs
+                if each.is_step(told) or (each.stage == told.stage and (told.line or each.line) < each.line)
+            ]
+            copies = told.instruction.split(maxsplit=1)[:1] != ["RUN"]
+            if copies and self.because is None and here:
+                self.because = told.line
+            if here:
+                self.again = here[0]
+                raise _Known
+        if step.state == "cached":
+            self._left = [each for each in self._left if not each.is_step(told)]
+        if not self._left:
+            self._known_at = self._known_at or time.monotonic()
+            if time.monotonic() - self._known_at > _PATIENCE:
+                raise _Known
+
+
+def choose_pin(pinned: Mapping[str, str]) -> PinChange:
+    """Which pin is changed, and to what."""
+    for name, releases in FITTING.items():
+        if name in pinned:
+            return PinChange(name, pinned[name], next(each for each in releases if each != pinned[name]))
+    name = min(pinned)
+    return PinChange(name, pinned[name], NO_RELEASE)
+
+
+def change_pin(bench: Bench, pinned: Mapping[str, str]) -> tuple[PinChange, Build | None]:
+    """Build with another release pinned in requirements.txt; `found_after` looks at what came of it.
+
+    The change is always the same, so that the builder finds most of it in its cache at the next check.
+    """
+    change = choose_pin(pinned)
+    entry = next((entry for entry in bench.prepared.context.entries if entry.name == _REQUIREMENTS), None)
+    if entry is None:
+        return replace(change, is_sent=False), None
+    context = bench.changed({_REQUIREMENTS: with_pin(entry.path.read_bytes(), change.name, change.new)})
+    built, failure, said = bench.build(f"with {change.name} {change.new} in {_REQUIREMENTS}", context)
+    if failure and (failure.blame == "dockerfile" or f"{change.name}=={NO_RELEASE}" in said):
+        return replace(change, refused=shorten(failure.message, 300)), None
+    return replace(change, failure=failure), built
+
+
+def with_pin(requirements: bytes, name: str, release: str) -> bytes:
+    r"""A requirements.txt with another release of one distribution.
+
+    >>> with_pin(b"a==1\nTool_Box [x] == 2.9 ; python_version > '3' \\\n  --hash=sha256:0\n", "tool-box", "3")
+    b"a==1\nTool_Box [x] == 3 ; python_version > '3' \\\n  --hash=sha256:0\n"
+    """
+    called = "[-_.]+".join(map(re.escape, name.split("-")))
+    pin = re.compile(rf"^([ \t]*{called}[ \t]*(?:\[[^\]\n]*\][ \t]*)?={{2,3}}[ \t]*)[^\s;,#\\]+", re.MULTILINE | re.I)
+    return pin.sub(rf"\g<1>{release}", requirements.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+
+def found_after(
+    engine: Engine, change: PinChange, built: Build, image: Snapshot, interpreter: Interpreter | None
+) -> PinChange:
+    """The releases that the service finds in the image of a changed pin.
+
+    Args:
+        engine: That has the image.
+        change: Which pin was changed.
+        built: The image.
+        image: The first image.
+        interpreter: The service's, as the container of the first image has it.
+    """
+    used = interpreter.distributions.get(change.name) if interpreter else None
+    if used is not None and f"{used.location}/METADATA" not in image.visible:
+        # It lies in one file, which unpacks itself when it is started.
+        running = observe(engine, built.image_id)
+        known = running.interpreter.distributions if running.interpreter else {}
+        return replace(change, found=(known[change.name].version,) if change.name in known else ())
+    stack = images.read(engine, built.image_id).stack
+    folder = posixpath.dirname(used.location) if used else ""
+    found = set()
+    for layer in range(len(stack.layers)):
+        for each in python_installs.in_layer(stack, layer):
+            path = stack.merged.paths[each.index]
+            is_there = posixpath.dirname(posixpath.dirname(path)) == folder or not used
+            if each.name == change.name and is_there and stack.merged.find(path) == each.index:
+                found.add(each.version)
+    return replace(change, found=tuple(sorted(found)))
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A wheel or an archive of a build stage that a RUN has at hand.
+
+    Attributes:
+        path: Where the RUN has it.
+        stage: The label of the stage that made it.
+        mount: The mount's option that is this very file; empty otherwise.
+    """
+
+    path: str
+    stage: str
+    mount: str = ""
+
+    def could_give(self, names: Sequence[str]) -> set[str]:
+        """Which of these distributions may be in it."""
+        known = python_installs.distribution_of(self.path)
+        return {known[0]} & set(names) if known else set(names)
+
+
+def break_packed(
+    bench: Bench, image: Snapshot, stages: Mapping[str, Snapshot], *, is_quick: bool = False
+) -> tuple[HandedOn, ...]:
+    """Break what RUNs of the final stage have from build stages (wheels, archives, packages), and see what they do.
+
+    Only those RUNs are tried that install pinned distributions which such a file may hold. One that now fails, or
+    does not install them any more, takes them from there.
+    """
+    found = []
+    for install in image.python_installs:
+        run = _instruction(bench.prepared.dockerfile, install)
+        packed = list(_packed(bench.prepared.dockerfile, run, install, image, stages)) if run else []
+        installed = (*install.distributions, *install.moved)
+        names = {name for each in packed for name in each.could_give(installed)}
+        if install.stage == image.stage and run and names:
+            makers = tuple(sorted({each.stage for each in packed if each.could_give(installed)}))
+            question = HandedOn(install.line, makers, tuple(sorted(names)))
+            found.append(question if is_quick else _break(bench, run, install.layer, packed, question))
+    return tuple(found)
+
+
+def _instruction(dockerfile: Dockerfile, install: PythonInstall) -> Instruction | None:
+    stage = dockerfile.find_stage(install.stage)
+    own = stage.instructions if stage else ()
+    return next((each for each in own if each.line == install.line and each.keyword == "RUN"), None)
+
+
+def _packed(
+    dockerfile: Dockerfile,
+    run: Instruction,
+    install: PythonInstall,
+    image: Snapshot,
+    stages: Mapping[str, Snapshot],
+) -> Iterator[_Packed]:
+    """What other stages have made of these kinds, and a RUN found in the image or has mounted."""
+    for file in image.files:
+        if file.layer < install.layer and file.kind == "file" and _may_give(file.path):
+            origin = image.origins(file)
+            if origin.kind == "made" and origin.stage and origin.stage != image.stage:
+                yield _Packed(file.path, origin.stage)
+    for mount in run.mounts:
+        stage = dockerfile.find_stage(mount.origin)
+        snapshot = stages.get(stage.label) if stage else None
+        for file in snapshot.files if snapshot else ():
+            if not file.visible or file.kind != "file" or not _may_give(file.path):
+                continue
+            told = snapshot.origins(file) if snapshot else None
+            maker = told.stage if told and told.kind == "made" else None
+            if maker and file.path == mount.source:
+                yield _Packed(mount.target, maker, mount.text)
+            elif maker and (inside := posixpath.relpath(file.path, mount.source))[:2] != "..":
+                yield _Packed(posixpath.join(mount.target, inside), maker)
+
+
+def _may_give(path: str) -> bool:
+    return _PACKED.search(path) is not None or python_installs.distribution_of(path) is not None
+
+
+def _break(bench: Bench, run: Instruction, layer: int, packed: Sequence[_Packed], question: HandedOn) -> HandedOn:
+    """Build up to a RUN, with these files broken for it."""
+    lines = bench.prepared.context.text.split("\n")[: run.end_line]
+    mounts = ""
+    for each in packed:
+        if each.mount:
+            for number in range(run.line - 1, run.end_line):
+                lines[number] = lines[number].replace(f"--mount={each.mount}", "", 1)
+        mounts += f" --mount=type=bind,source={_BROKEN},target={each.path}"
+    lines[run.line - 1] = re.sub(r"^(\s*RUN)\b", rf"\g<1>{mounts}", lines[run.line - 1], count=1, flags=re.IGNORECASE)
+    context = bench.changed({_BROKEN: _WRECKAGE}, "\n".join(lines) + "\n")
+    with cache.forgetting(bench.engine) as ran:
+        built, failure, _ = bench.build(f"line {run.line} without what a build stage made", context, ran)
+    if failure:
+        is_missed = failure.blame == "dockerfile" and failure.line == run.line
+        return replace(question, taken=question.names) if is_missed else replace(question, failure=failure)
+    installed = set()
+    if built:
+        stack = images.read(bench.engine, built.image_id).stack
+        sizes = stack.merged.sizes
+        whole = (each for each in python_installs.in_layer(stack, layer) if sizes[each.index] != len(_WRECKAGE))
+        installed = {each.name for each in whole}
+    return replace(question, taken=tuple(name for name in question.names if name not in installed))
