@@ -376,7 +376,7 @@ def test_system_installs_are_read_from_the_databases(
     )
     found = built.snapshots(engine)
     assert snapshots.system_installs(found.values()) == (
-        SystemInstall("tools", 2, ("gcc", "make"), "dpkg"),
-        SystemInstall("tools", 4, ("libpq-dev",), "dpkg"),
-        SystemInstall("1", 6, ("curl", "musl"), "apk"),
+        SystemInstall("tools", 2, ("gcc", "make"), "dpkg", layer=1),
+        SystemInstall("tools", 4, ("libpq-dev",), "dpkg", layer=3),
+        SystemInstall("1", 6, ("curl", "musl"), "apk", layer=4),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlab.exercise.evidence.model import Evidence, SystemInstall
+from layerlab.exercise.evidence.model import Evidence, Failure, SystemInstall
 from layerlab.exercise.tasks.system_packages import judge
 from tests.unit.checker_evidence import Made, good
 
@@ -26,65 +26,60 @@ def test_installing_nothing_passes() -> None:
     assert judge(good().evidence()).status == "pass"
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        INSTALL,
-        "RUN apt-get update; apt-get -o APT::Install-Recommends=false -y install gcc",
-        "RUN apk add --no-cache gcc",
-        "RUN --mount=type=cache,target=/var/cache/apk apk add gcc",
-        'RUN ["sh", "-c", "apt update && apt install -y --no-install-recommends gcc"]',
-        "RUN echo 'APT::Install-Recommends \"0\";' >/etc/apt/apt.conf && apt-get update && apt-get install -y gcc",
-    ],
-)
-def test_one_efficient_command_passes(line: str) -> None:
-    """Each usual way to do it right is recognised."""
-    assert errors(final(line).evidence()) == []
-
-
-@pytest.mark.parametrize(
-    ("lines", "expected"),
-    [
-        (["RUN apt-get update", "RUN apt-get install -y --no-install-recommends gcc"], [3]),
-        (["RUN apt-get update && apt-get install -y gcc"], [2]),
-        (["RUN apt-get install -y --no-install-recommends gcc && apt-get update"], [2]),
-        ([INSTALL, INSTALL.replace("gcc", "make")], [3]),
-        (["RUN apk update && apk add gcc"], [2]),
-        (
-            ["RUN apt-get update && apt-get install -y --no-install-recommends -oAPT::Install-Recommends=true gcc"],
-            [2],
-        ),
-        (["RUN apt-get update && apt-get install -y --no-install-recommends --install-recommends gcc"], [2]),
-        (["RUN apt-get update && apt-get install -y gcc # Install-Recommends=false"], [2]),
-    ],
-)
-def test_what_fails_and_where(lines: list[str], expected: list[int]) -> None:
-    """A missing update, recommended packages and a second RUN are errors on their lines."""
-    assert errors(final(*lines).evidence()) == expected
+def installs(*found: SystemInstall, text: str = "RUN one\nRUN two") -> Evidence:
+    """A final stage in which these RUNs install system packages."""
+    return final(text).evidence(system_installs=found)
 
 
 def test_one_run_in_each_stage_passes() -> None:
-    """Each stage may have a RUN of its own; that of a stage that it builds on is not counted again."""
-    text = f"FROM debian:13 AS build\n{INSTALL}\nFROM build AS more\n{INSTALL}\nFROM more\n{INSTALL}\n"
-    assert errors(Made(text).evidence()) == []
+    """Whatever its command is: only an advice to say that recommended packages are to be left out."""
+    evidence = installs(SystemInstall("0", 2, ("gcc", "cpp")), SystemInstall("build", 3, ("make",)))
+    assert judge(evidence).status == "pass"
+    assert [finding.level for finding in judge(evidence).findings] == ["advice", "advice"]
+    apk = installs(SystemInstall("0", 2, ("gcc",), "apk"))
+    said = installs(SystemInstall("0", 2, ("gcc",)), text="RUN apt install --no-install-recommends gcc")
+    assert judge(apk).findings == judge(said).findings == ()
 
 
-def test_an_installation_that_only_the_database_shows_counts() -> None:
-    """A program that installs packages is seen by the package database, not by its words."""
-    made = final(INSTALL, "RUN /usr/local/bin/some-program")
-    evidence = made.evidence(system_installs=(SystemInstall("0", 3, ("make",)),))
-    assert errors(evidence) == [3, 3]
+def test_a_second_run_of_a_stage_fails_on_its_line() -> None:
+    """What it adds is told, and where the first is; ONBUILD's have one line, that of FROM."""
+    evidence = installs(SystemInstall("0", 2, ("gcc",), layer=1), SystemInstall("0", 3, ("make",), layer=2))
+    assert errors(evidence) == [3]
+    twice = installs(SystemInstall("0", 1, ("gcc",), layer=1), SystemInstall("0", 1, ("make",), layer=2))
+    assert errors(twice) == [1]
 
 
-def test_configuration_leaves_recommended_packages_out() -> None:
-    """A file of apt's configuration does what the option does, if it is there before and not a comment."""
-    lines = ["COPY 99x /etc/apt/apt.conf.d/99x", "RUN apt-get update && apt-get install -y gcc"]
-    made = final(*lines)
-    made.file("/etc/apt/apt.conf.d/99x", 2, content=b'APT::Install-Recommends "false";\n')
-    assert errors(made.evidence()) == []
-    comment = final(*lines)
-    comment.file("/etc/apt/apt.conf.d/99x", 2, content=b'// APT::Install-Recommends "false";\n')
-    assert errors(comment.evidence()) == [3]
+def test_packages_that_came_by_recommendation_alone_fail_with_their_number() -> None:
+    """The finding names some of them."""
+    (finding,) = judge(installs(SystemInstall("0", 2, ("gcc", "man", "who"), recommended=("man", "who")))).findings
+    assert (finding.level, finding.line) == ("error", 2)
+    assert "2 of the 3 packages that came here (man, who)" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("needs", "line", "status", "told"),
+    [
+        (True, 2, "fail", "index that line 2 brought"),
+        (True, None, "fail", "index that was in /var/lib/apt/lists before"),
+        (False, 2, "pass", "Nothing came here that is merely recommended"),
+        (None, 2, "unknown", "Line 3 was not tried"),
+    ],
+)
+def test_an_index_that_was_there_before_counts_where_it_is_needed(
+    needs: bool | None, line: int | None, status: str, told: str
+) -> None:
+    """As the experiment showed."""
+    index = "/var/lib/apt/lists"
+    evidence = installs(SystemInstall("0", 3, ("gcc",), index=index, index_line=line, needs_index=needs))
+    result = judge(evidence)
+    assert result.status == status
+    assert told in result.findings[0].message
+
+
+def test_without_an_image_nobody_can_tell() -> None:
+    """The words of a command are no evidence."""
+    broken = Failure("dockerfile", "RUN apt-get install gcc failed.", 2)
+    assert judge(final(INSTALL).evidence(image=None, failure=broken)).status == "unknown"
 
 
 def test_indexes_and_archives_that_ship_fail_with_their_size() -> None:

@@ -94,6 +94,16 @@ class Bench:
         recorder = Recorder(self.prepared, listen)
         return attempt(self.prepared, context, recorder, self.timeout, ran)
 
+    def up_to(self, run: Instruction, mounts: str, without: Sequence[str] = ()) -> str:
+        """The Dockerfile up to a RUN, which gets these options and loses those mounts."""
+        lines = self.prepared.context.text.split("\n")[: run.end_line]
+        for number in range(run.line - 1, run.end_line):
+            for mount in without:
+                lines[number] = lines[number].replace(f"--mount={mount}", "", 1)
+        first = run.line - 1
+        lines[first] = re.sub(r"^(\s*RUN)\b", rf"\g<1> {mounts}", lines[first], count=1, flags=re.IGNORECASE)
+        return "\n".join(lines) + "\n"
+
     def changed(self, contents: Mapping[str, bytes], dockerfile: str = "") -> contexts.Context:
         """The context with other contents of some files, new ones included, and perhaps another Dockerfile."""
         context = self.prepared.context
@@ -281,7 +291,7 @@ def break_packed(
     """
     found = []
     for install in image.python_installs:
-        run = _instruction(bench.prepared.dockerfile, install)
+        run = instruction_of(bench.prepared.dockerfile, install.stage, install.line)
         packed = list(_packed(bench.prepared.dockerfile, run, install, image, stages)) if run else []
         installed = (*install.distributions, *install.moved)
         names = {name for each in packed for name in each.could_give(installed)}
@@ -292,10 +302,11 @@ def break_packed(
     return tuple(found)
 
 
-def _instruction(dockerfile: Dockerfile, install: PythonInstall) -> Instruction | None:
-    stage = dockerfile.find_stage(install.stage)
+def instruction_of(dockerfile: Dockerfile, label: str, line: int) -> Instruction | None:
+    """The RUN of a stage on a line; None for what ONBUILD asks for, which stands in another stage."""
+    stage = dockerfile.find_stage(label)
     own = stage.instructions if stage else ()
-    return next((each for each in own if each.line == install.line and each.keyword == "RUN"), None)
+    return next((each for each in own if each.line == line and each.keyword == "RUN"), None)
 
 
 def _packed(
@@ -331,15 +342,9 @@ def _may_give(path: str) -> bool:
 
 def _break(bench: Bench, run: Instruction, layer: int, packed: Sequence[_Packed], question: HandedOn) -> HandedOn:
     """Build up to a RUN, with these files broken for it."""
-    lines = bench.prepared.context.text.split("\n")[: run.end_line]
-    mounts = ""
-    for each in packed:
-        if each.mount:
-            for number in range(run.line - 1, run.end_line):
-                lines[number] = lines[number].replace(f"--mount={each.mount}", "", 1)
-        mounts += f" --mount=type=bind,source={_BROKEN},target={each.path}"
-    lines[run.line - 1] = re.sub(r"^(\s*RUN)\b", rf"\g<1>{mounts}", lines[run.line - 1], count=1, flags=re.IGNORECASE)
-    context = bench.changed({_BROKEN: _WRECKAGE}, "\n".join(lines) + "\n")
+    mounts = " ".join(f"--mount=type=bind,source={_BROKEN},target={each.path}" for each in packed)
+    text = bench.up_to(run, mounts, [each.mount for each in packed if each.mount])
+    context = bench.changed({_BROKEN: _WRECKAGE}, text)
     with cache.forgetting(bench.engine) as ran:
         built, failure, _ = bench.build(f"line {run.line} without what a build stage made", context, ran)
     if failure:

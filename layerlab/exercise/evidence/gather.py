@@ -15,7 +15,7 @@ from layerlab.builder.trials import trial_builds
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence import builds, experiments, snapshots
+from layerlab.exercise.evidence import builds, experiments, snapshots, system_installs
 from layerlab.exercise.evidence.builds import Outcome, Prepared
 from layerlab.exercise.evidence.model import (
     AppChange,
@@ -26,6 +26,7 @@ from layerlab.exercise.evidence.model import (
     PinChange,
     Running,
     Snapshot,
+    SystemInstall,
 )
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.workspace import Workspace
@@ -121,6 +122,7 @@ class _Built:
 
     stages: dict[str, Snapshot]
     final: Snapshot
+    system_installs: tuple[SystemInstall, ...]
     single_bytes: int | None
     failure: Failure | None
     app_change: AppChange | None
@@ -161,7 +163,7 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         evidence,
         image=built.final,
         stages=built.stages,
-        system_installs=snapshots.system_installs([*built.stages.values(), built.final]),
+        system_installs=built.system_installs,
         app_change=built.app_change,
         pin_change=built.pin_change,
         handed_on=built.handed_on,
@@ -189,7 +191,10 @@ def _build_more(work: _Work, dockerfile: Dockerfile) -> _Built:
         app_change = experiments.change_app(bench, installs)
         pin_change, with_pin = experiments.change_pin(bench, pinned)
     handed_on = experiments.break_packed(bench, final, stages, is_quick=work.is_quick)
-    return _Built(stages, final, size, failure, app_change, pin_change, with_pin, handed_on)
+    systems = snapshots.system_installs([*stages.values(), final])
+    if not work.is_quick:
+        systems = tuple(system_installs.without_index(bench, each) for each in systems)
+    return _Built(stages, final, systems, size, failure, app_change, pin_change, with_pin, handed_on)
 
 
 def _snapshots(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Snapshot], Snapshot]:

@@ -147,15 +147,28 @@ class SystemInstall:
 
     Attributes:
         stage: The stage's label.
-        line: Of the RUN.
+        line: Of the RUN; of the stage's FROM for one that ONBUILD asks for.
         packages: The names of those that it added, sorted.
         manager: ``dpkg`` or ``apk``.
+        layer: The index of its layer.
+        recommended: Those of the packages that came only because others recommend them, sorted.
+        index: The folder of a package index that was there before (in the layers below it, or in a cache mount) and
+            that it did not write anew as far as its layer shows; empty if there was none.
+        index_line: Of the instruction that brought it, where that is a layer's.
+        needs_index: Whether it fails without that index; None if that was not tried.
+        failure: Why it could not be tried.
     """
 
     stage: str
     line: int
     packages: tuple[str, ...]
     manager: str = "dpkg"
+    layer: int = 0
+    recommended: tuple[str, ...] = ()
+    index: str = ""
+    index_line: int | None = None
+    needs_index: bool | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)

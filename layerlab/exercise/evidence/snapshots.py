@@ -103,8 +103,8 @@ def _capabilities(reader: files.FileReader, start: int) -> dict[str, int]:
 
 def system_installs(snapshots: Iterable[Snapshot]) -> tuple[SystemInstall, ...]:
     """The RUNs of all these stages that install system packages; one that several stages share counts once."""
-    found = {(install.stage, install.line): install for snapshot in snapshots for install in snapshot.system_installs}
-    return tuple(sorted(found.values(), key=lambda install: install.line))
+    found = {(each.stage, each.layer): each for snapshot in snapshots for each in snapshot.system_installs}
+    return tuple(sorted(found.values(), key=lambda each: (each.line, each.layer)))
 
 
 def installing_python(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
-from layerlab.dockerfile import Instruction, Stage
-from layerlab.dockerfile.shell.commands import Command, SystemCommand, commands, system_install
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
+from layerlab.exercise.evidence.model import Evidence, File, Snapshot, SystemInstall
 from layerlab.exercise.tasks import common
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -18,10 +16,6 @@ from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 2
 _MOST_FINDINGS: Final = 5  # of one kind
-_RECOMMENDS_OFF: Final = re.compile(
-    r"""Install-Recommends\\?["']?[\s=]{1,20}\\?["']?(?:false|no|0|off)\b""", re.IGNORECASE
-)
-_APT_CONFIGURATION: Final = re.compile(r"/etc/apt/apt\.conf(\.d/[^/]+)?")
 _SHIPPED: Final = re.compile(
     r"(?P<index>/var/lib/apt/lists/.+|/var/cache/apt/[^/]+\.bin|.*/APKINDEX\.[^/]+|/var/cache/(?:dnf|yum|libdnf5)/.+"
     # apt's own names of them, wherever its settings put them
@@ -51,216 +45,74 @@ _SHIPPED_HINTS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class _Installing:
-    """A RUN that installs system packages.
-
-    Attributes:
-        stage: Its stage.
-        run: The instruction.
-        before: What the package managers are told before the last installation, that included.
-        packages: Those that it added; empty where that is not known.
-        is_read: Whether the commands that install were found by reading the instruction.
-    """
-
-    stage: Stage
-    run: Instruction
-    before: tuple[SystemCommand, ...]
-    packages: tuple[str, ...]
-    is_read: bool
-
-
 def judge(evidence: Evidence) -> Result:
     """Judge task 2."""
-    dockerfile = evidence.dockerfile
-    if dockerfile is None:
+    if evidence.dockerfile is None or evidence.image is None:
         return common.unavailable(TASK, evidence)
-    stages = [stage for stage in dockerfile.needed(dockerfile.target()) if _ran(evidence, stage)]
-    findings: list[Finding] = []
-    for stage in stages:
-        runs = (*stage.triggered, *stage.instructions)
-        installing = [found for run in runs if (found := _installing(evidence, stage, run))]
-        findings += _too_many(evidence, installing)
-        for each in installing:
-            findings += _flaws(evidence, each)
-    if evidence.image is None:
-        if findings:
-            return verdict.judge(TASK, findings)
-        return common.unavailable(TASK, evidence)
-    return verdict.judge(TASK, [*findings, *_shipped(evidence, evidence.image)])
+    by_stage: dict[str, list[SystemInstall]] = defaultdict(list)
+    for install in evidence.system_installs:
+        by_stage[install.stage].append(install)
+    findings = [*_shipped(evidence, evidence.image)]
+    for installs in by_stage.values():
+        findings += _too_many(evidence, installs)
+    for install in evidence.system_installs:
+        findings += [*_recommends(evidence, install), *_index(evidence, install)]
+    unknown = [each for each in evidence.system_installs if each.index and each.needs_index is None]
+    if unknown and not any(finding.level == "error" for finding in findings):
+        return common.unavailable(TASK, evidence, _not_tried(unknown[0]))
+    return verdict.judge(TASK, findings)
 
 
-def _ran(evidence: Evidence, stage: Stage) -> bool:
-    return evidence.image is None or not evidence.ran_stages or stage.label in evidence.ran_stages
-
-
-def _installing(evidence: Evidence, stage: Stage, run: Instruction) -> _Installing | None:
-    if run.keyword != "RUN" or evidence.dockerfile is None:
-        return None
-    read = [system_install(command) for command in commands(evidence.dockerfile, run, evidence.context)]
-    told = [each for each in read if each]
-    last = max((index for index, each in enumerate(told) if each.verb == "install"), default=-1)
-    seen = [each for each in evidence.system_installs if each.stage == stage.label and each.line == run.line]
-    if last < 0 and (not seen or run in stage.triggered):  # all that ONBUILD asks for has one line, that of FROM
-        return None
-    packages = tuple(name for each in seen for name in each.packages)
-    return _Installing(stage, run, tuple(told[: last + 1]), packages, last >= 0)
-
-
-def _too_many(evidence: Evidence, installing: list[_Installing]) -> Iterator[Finding]:
-    for each in installing[1 : 1 + _MOST_FINDINGS]:
-        first = installing[0].run.line
-        names = f" ({first_few(each.packages)})" if each.packages else ""
+def _too_many(evidence: Evidence, installs: list[SystemInstall]) -> Iterator[Finding]:
+    stage = evidence.dockerfile.find_stage(installs[0].stage) if evidence.dockerfile else None
+    called = f"“{shorten(stage.name, 60)}”" if stage and stage.name else f"“{installs[0].stage}”"
+    for each in installs[1 : 1 + _MOST_FINDINGS]:
         message = (
-            f"{len(installing)} RUNs of the stage {_called(each.stage)} install system packages; this one{names} "
-            f"comes after line {first}. Each stores the package database again, and they may use different indexes."
+            f"{len(installs)} RUNs of the stage {called} install system packages; this one "
+            f"({first_few(each.packages)}) comes after line {installs[0].line}. Each stores the package database "
+            "again, and they may use different indexes."
         )
-        yield common.finding(evidence, "error", message, _ONE_RUN_HINTS, each.run.line)
+        yield common.finding(evidence, "error", message, _ONE_RUN_HINTS, each.line)
 
 
-def _called(stage: Stage) -> str:
-    return f"“{shorten(stage.name, 60)}”" if stage.name else f"on line {stage.line}"
+def _recommends(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]:
+    """Packages that came without need; and an option that is not said, where nothing came that way."""
+    if install.recommended:
+        message = (
+            f"{len(install.recommended)} of the {counted(len(install.packages), 'package')} that came here "
+            f"({first_few(install.recommended)}) are needed by none of the others, which only recommend them. They "
+            "cost time, space and security updates."
+        )
+        yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, install.line)
+    elif install.manager == "dpkg" and not _speaks_of_recommends(evidence):
+        message = (
+            f"Nothing came here that is merely recommended ({first_few(install.packages)}). Say so all the same: "
+            "what these packages recommend may change with the next release."
+        )
+        yield common.finding(evidence, "advice", message, _RECOMMENDS_HINTS, install.line)
 
 
-def _flaws(evidence: Evidence, each: _Installing) -> Iterator[Finding]:
-    """What is wrong with one installing RUN."""
-    if not each.is_read:
-        yield from _unread(evidence, each)
+def _speaks_of_recommends(evidence: Evidence) -> bool:
+    """Whether the Dockerfile or a file of the context says anything of recommended packages, by option or setting."""
+    texts = [evidence.dockerfile.text.encode() if evidence.dockerfile else b"", *evidence.context.values()]
+    return any(b"ecommends" in text for text in texts)
+
+
+def _index(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]:
+    """An installation that works only with an index which was there before."""
+    if not install.needs_index:
         return
-    installs = [command for command in each.before if command.verb == "install"]
-    managers = {command.manager for command in installs}
-    if managers & {"apt", "apk"} and not _updates(each):
-        message = (
-            "This RUN installs system packages without fetching the package index itself, so it works with an index "
-            f"that some other layer holds{_elsewhere(evidence, each)}, however old that is."
-        )
-        yield common.finding(evidence, "error", message, _UPDATE_HINTS, each.run.line)
-    if any(command.manager == "apt" and not command.no_recommends for command in installs) and not _configured(
-        evidence, each
-    ):
-        yield common.finding(evidence, "error", _recommends(each), _RECOMMENDS_HINTS, each.run.line)
-    if any(command.manager == "apk" and not command.no_cache for command in installs) and not _caches(
-        each.run, "apk"
-    ):
-        message = "apk installs here without --no-cache, so it keeps a copy of the package index in this layer."
-        yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, each.run.line)
-
-
-def _updates(each: _Installing) -> bool:
-    return any(command.updates for command in each.before) or (
-        _caches(each.run, "apk") and any(command.manager == "apk" for command in each.before)
+    where = f"line {install.index_line} brought" if install.index_line else f"was in {install.index} before"
+    message = (
+        f"This RUN installs {first_few(install.packages)} with a package index that {where}, however old that is: "
+        "tried without it, it fails."
     )
+    yield common.finding(evidence, "error", message, _UPDATE_HINTS, install.line)
 
 
-def _elsewhere(evidence: Evidence, each: _Installing) -> str:
-    """Where the index is fetched instead."""
-    for other in each.stage.instructions:
-        if other.keyword == "RUN" and other.line < each.run.line and evidence.dockerfile:
-            told = map(system_install, commands(evidence.dockerfile, other, evidence.context))
-            if any(command and command.updates for command in told):
-                return f" (that of line {other.line})"
-    return ""
-
-
-def _recommends(each: _Installing) -> str:
-    asked = {name for command in each.before if command.verb == "install" for name in command.packages}
-    more = len(each.packages) - len(asked)
-    added = f" {len(each.packages)} packages came for the {len(asked)} that it names." if more > 0 else ""
-    installs = [command for command in each.before if command.verb == "install"]
-    careless = [command for command in installs if not command.no_recommends]
-    # Where others of the same RUN do better, it matters which is meant.
-    what = f" {first_few(careless[0].packages)}" if len(careless) < len(installs) else ""
-    return (
-        f"apt installs{what} here without --no-install-recommends, so packages come along that nothing needs.{added} "
-        "They cost time, space and security updates."
-    )
-
-
-def _caches(run: Instruction, manager: str) -> bool:
-    """Whether a cache mount holds what the package manager keeps."""
-    mounts = (value for name, value in run.flags if name == "mount" and "type=cache" in value)
-    return any(f"/{manager}" in value for value in mounts)
-
-
-def _configured(evidence: Evidence, each: _Installing) -> bool:
-    """Whether apt's configuration leaves recommended packages out, by what the RUN finds or writes itself."""
-    if evidence.dockerfile is None:
-        return False
-    if _configures_itself(commands(evidence.dockerfile, each.run, evidence.context)):
-        return True
-    stages = _chain(evidence, each.stage)
-    if evidence.image is None:  # without a snapshot, what the Dockerfile and the context say has to do
-        texts = [other.text for stage in stages for other in stage.instructions if other.line < each.run.line]
-        texts += [content.decode(errors="replace") for path, content in evidence.context.items() if "apt" in path]
-        return any(_RECOMMENDS_OFF.search(text) for text in texts)
-    labels = {stage.label for stage in stages}
-    named = _named_configurations(stages)
-    snapshot = _snapshot(evidence, each.stage)
-    for file in (*snapshot.files, *snapshot.base_files.values()) if snapshot else ():
-        if file.kind != "file" or not (_APT_CONFIGURATION.fullmatch(file.path) or file.path in named) or not snapshot:
-            continue
-        is_base = snapshot.base_files.get(file.path) is file
-        layer = None if is_base else common.layer_of(snapshot, file)
-        if layer and (layer.stage not in labels or (layer.line or 0) > each.run.line):
-            continue
-        content = snapshot.contents(layer.index if layer else None, file.path) or b""
-        if _RECOMMENDS_OFF.search(_without_comments(content.decode(errors="replace"))):
-            return True
-    return False
-
-
-def _configures_itself(read: tuple[Command, ...]) -> bool:
-    """Whether a RUN writes such a configuration itself."""
-    return any(
-        _RECOMMENDS_OFF.search(_without_comments("\n".join((" ".join(command.words), *command.heredocs))))
-        and any("/apt" in path for path in (*command.writes, *command.extends, *command.words[1:]))
-        for command in read
-    )
-
-
-def _named_configurations(stages: list[Stage]) -> set[str]:
-    """The files that ENV APT_CONFIG names."""
-    settings = (each.value for stage in stages for each in stage.instructions if each.keyword == "ENV")
-    return {path for value in settings for path in re.findall(r"APT_CONFIG[= ][\"']?([^\s\"']+)", value)}
-
-
-def _without_comments(text: str) -> str:
-    return re.sub(r"(?m)^\s*(?://|#).*$", "", text)
-
-
-def _chain(evidence: Evidence, stage: Stage) -> list[Stage]:
-    chain: list[Stage] = []
-    below: Stage | None = stage
-    while below and evidence.dockerfile:
-        chain.append(below)
-        below = evidence.dockerfile.base_stage(below)
-    return chain
-
-
-def _snapshot(evidence: Evidence, stage: Stage) -> Snapshot | None:
-    image = evidence.image
-    return image if image and image.stage == stage.label else evidence.stages.get(stage.label)
-
-
-def _unread(evidence: Evidence, each: _Installing) -> Iterator[Finding]:
-    """A RUN that installs by means which cannot be read, such as a program of its own: its text has to do."""
-    texts = [each.run.text]
-    for path, content in evidence.context.items():
-        if path.rpartition("/")[2] in each.run.text:
-            texts.append(content.decode(errors="replace"))
-    text = "\n".join(texts)
-    names = first_few(each.packages)
-    if (
-        each.packages
-        and "apk" not in text
-        and "no-install-recommends" not in text
-        and not _configured(evidence, each)
-    ):
-        message = (
-            f"This RUN brings {counted(len(each.packages), 'system package')} ({names}), and it is not to be "
-            "seen that recommended ones are left out; say so in the command."
-        )
-        yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, each.run.line)
+def _not_tried(install: SystemInstall) -> str:
+    why = install.failure.message if install.failure else "A quick check leaves that out."
+    return f"Line {install.line} was not tried without the package index that was there before. {why}"
 
 
 def _shipped(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
