@@ -15,15 +15,10 @@
 Each takes what it draws as a DataFrame, bytes in bytes (shown in MB, 10^6), and returns a `Picture`.
 """
 
-from layerlab.plots.beside import beside
-from layerlab.plots.builds import rebuilds
-from layerlab.plots.contents import owners
-from layerlab.plots.images import parts, sizes
+from layerlab.plots.builds import dockerfile, rebuilds
+from layerlab.plots.images import flow, owners, parts, sizes
+from layerlab.plots.layers import beside, staircase, waste
 from layerlab.plots.picture import Picture
-from layerlab.plots.source import dockerfile
-from layerlab.plots.stages import flow
-from layerlab.plots.stairs import staircase
-from layerlab.plots.wasted import waste
 
 __all__ = [
     "Picture",

@@ -1,4 +1,4 @@
-"""Images side by side: how large they are, and where the megabytes went."""
+"""Pictures of whole images: how large they are, what their bytes are for and whose, what an extra stage bought."""
 
 from __future__ import annotations
 
@@ -6,17 +6,39 @@ from typing import Final
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Polygon
 
-from layerlab.plots.labels import clean, named, sentence_list, text_width
-from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, bar, inches, note, open_page, room_for_labels, scale
+from layerlab.errors import UsageError
+from layerlab.plots.labels import Face, clean, named, sentence_list, text_width
+from layerlab.plots.page import (
+    GAP,
+    INSIDE,
+    MARGIN,
+    Page,
+    bar,
+    baseline,
+    fitting,
+    inches,
+    line,
+    note,
+    open_page,
+    scale,
+)
 from layerlab.plots.picture import Picture
-from layerlab.plots.style import MUTED, PARTS, SMALL, STORED, TEXT, ink_on, known_part, part_order
+from layerlab.plots.style import INK, MUTED, PARTS, SMALL, STORED, TEXT, ink_on, known_part, part_order
 from layerlab.plots.tables import checked, numbers
-from layerlab.ui.units import megabytes, times
+from layerlab.ui.units import counted, megabytes, times
 
 ROW: Final = 0.46
 LINE: Final = 0.22
 SHORT: Final = {"python packages": "packages"}  # where there is no room
+OWNERS: Final = 2.1  # inches
+OWNER: Final = 0.27
+MANY: Final = 5  # images that fit beside each other
+PART_OF_MANAGER: Final = {"dpkg": "system", "python": "python packages"}
+STAGES: Final = 1.3  # inches
+FLOW: Final = 2.1
+FATES: Final = ("copied", "left behind", "own")
 
 
 def sizes(table: pd.DataFrame) -> Picture:
@@ -100,7 +122,7 @@ def rows_of_images(page: Page, names: list[str], totals: list[float], top: float
         top,
         width,
         ROW * len(names),
-        right=room_for_labels(largest, width, labels, "bold"),
+        right=fitting(largest, width, labels, "bold"),
         rows=len(names),
     )
     scale(axes, largest, lambda tick: f"{tick:.10g} MB")
@@ -177,3 +199,171 @@ def _compared(names: list[str], totals: list[float]) -> str:
     if totals[small] == totals[large] or totals[small] == 0:
         return ""
     return f"{named(names[small])} is {times(totals[large], totals[small])} smaller than {named(names[large])}."
+
+
+def owners(table: pd.DataFrame, top: int = 12) -> Picture:
+    """What is in the image? The largest owners of bytes, a row each, with a bar for each image.
+
+    Args:
+        table: a row per image and owner: `image` str, `name` str (a package as `files.owner` or
+            `packages.name` has it; empty for what no package owns), `bytes` int64, and `part` str as in
+            `files.part`, or `manager` as in `packages`. Rows of the same owner are added up.
+        top: how many owners have a bar; the others are added up in one row below.
+
+    Raises:
+        UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or too many images.
+
+    >>> table = pd.DataFrame({
+    ...     "image": ["single"] * 2, "name": ["dpkg:gcc-14", "python:pandas"],
+    ...     "part": ["compilers", "python packages"], "bytes": [90_000_000, 60_000_000],
+    ... })
+    >>> owners(table, top=1).data["name"].tolist()
+    ['gcc-14', '1 others', 'in all']
+    """
+    question = "What is in the image?"
+    if "part" not in table.columns and "manager" in table.columns:
+        table = table.assign(part=table["manager"].astype("object").map(PART_OF_MANAGER).fillna("other"))
+    rows = checked(table, "the table of owners", {"image": "text", "name": "text", "part": "text", "bytes": "number"})
+    rows["part"] = rows["part"].map(known_part)
+    images = list(dict.fromkeys(rows["image"]))
+    if len(images) > MANY:
+        raise UsageError(f"{len(images)} images do not fit beside each other", remedy=f"draw at most {MANY}")
+    rows["name"] = [_name(name, part) for name, part in zip(rows["name"], rows["part"], strict=True)]
+    every = rows.groupby(["name", "part", "image"])["bytes"].sum().unstack("image", fill_value=0)[images]
+    every = every.iloc[every.max(axis=1).to_numpy().argsort(kind="stable")[::-1]]
+    shown, rest = every.iloc[: max(top, 1)].reset_index(), every.iloc[max(top, 1) :]
+    totals, counts = every.sum(), (every > 0).sum()
+    sums = [[f"{len(rest)} others", "", *rest.sum()]] if len(rest) else []
+    sums.append(["in all", "", *totals])
+    data = pd.concat([shown, pd.DataFrame(sums, columns=shown.columns)], ignore_index=True)
+    answer = "; ".join(f"{named(i)}: {megabytes(totals[i])} MB, {counted(counts[i], 'owner')}" for i in images) + "."
+    page = open_page(question, answer, OWNER * (len(data) + 0.4) + 0.55)
+    top_edge = page.top + 0.48
+    parts = sorted(set(shown["part"]), key=part_order)
+    page.key(MARGIN, page.top + 0.02, [(PARTS[part], part) for part in parts])
+    page.text(MARGIN, page.top + 0.32, "in MB", points=SMALL, colour=MUTED)
+    page.rule(top_edge + OWNER * (len(shown) + 0.2))
+    _column(page, MARGIN, top_edge, list(data["name"]), shown=len(shown), width=OWNERS)
+    width = (INSIDE - OWNERS) / len(images)
+    largest = shown[images].to_numpy().max() / 1e6
+    labels = [megabytes(count) for image in images for count in data[image]]
+    for column, image in enumerate(images):
+        x = MARGIN + OWNERS + column * width
+        page.text(x, page.top + 0.32, image, face="bold", width=width - 0.2)
+        right = fitting(largest, width - 0.2, labels)
+        axes = page.axes(x, top_edge, width - 0.2, OWNER * len(shown), right=right, rows=len(shown))
+        axes.set_gid(image)
+        baseline(axes)
+        for row, (name, part, count) in enumerate(shown[["name", "part", image]].itertuples(index=False)):
+            bar(axes, 0, count / 1e6, row + 0.5, PARTS[part], gid=name)
+            label, colour = (megabytes(count), INK) if count else ("–", MUTED)
+            note(axes, count / 1e6, row + 0.5, label, points=SMALL, colour=colour)
+        below = [""] * len(shown) + [megabytes(count) for count in data[image].iloc[len(shown) :]]
+        _column(page, x, top_edge, below, shown=len(shown), width=width - 0.2)
+    listed = " ".join(_largest(shown, image) for image in images)
+    return Picture(question, page.figure, f"Bars of what images hold, by owner. {answer} {listed}", data)
+
+
+def _name(owner: str, part: str) -> str:
+    """An owner without its manager, which its colour tells."""
+    return owner.removeprefix("dpkg:").removeprefix("python:") or f"{part} (no package)"
+
+
+def _column(page: Page, x: float, top: float, texts: list[str], *, shown: int, width: float) -> None:
+    """Texts in the rows, those after the owners that are shown below a gap, the last in bold."""
+    for row, text in enumerate(texts):
+        y = top + OWNER * (row + 0.5 + (0.35 if row >= shown else 0))
+        face: Face = "bold" if row == len(texts) - 1 else "plain"
+        if text:
+            page.text(x, y, text, points=SMALL, face=face, width=width - 0.12)
+
+
+def _largest(shown: pd.DataFrame, image: str) -> str:
+    most = shown[shown[image] > 0].nlargest(5, image)
+    listed = sentence_list(
+        f"{named(name)} {megabytes(count)} MB" for name, count in zip(most["name"], most[image], strict=True)
+    )
+    return f"The largest in {named(image)}: {listed}."
+
+
+def flow(table: pd.DataFrame, build: str = "build stage", final: str = "final image") -> Picture:
+    """What did the extra stage buy? The build stage above the final image, and what goes from one to the other.
+
+    Args:
+        table: `part` str (as in `files.part`), `bytes` int64, `fate` str: `copied` (in the build stage, and from
+            it in the final image), `left behind` (in the build stage alone) or `own` (what the final image
+            has of its own base and of the build context). Rows of the same part and fate are added up.
+        build: what the stage is called.
+        final: what the image is called.
+
+    Raises:
+        UsageError: the table lacks a column, holds no rows, an unknown fate, or numbers that cannot be drawn.
+
+    >>> table = pd.DataFrame({
+    ...     "part": ["python packages", "compilers"],
+    ...     "bytes": [60_000_000, 90_000_000],
+    ...     "fate": ["copied", "left behind"],
+    ... })
+    >>> flow(table).alt
+    '... build stage: 60 of 150 MB are copied, 90 MB left behind; final image: 60 MB. ...'
+    """
+    question = "What did the extra stage buy?"
+    rows = checked(table, "the table of the flow", {"part": "text", "fate": "text", "bytes": "number"})
+    if unknown := set(rows["fate"]) - set(FATES):
+        raise UsageError(
+            f"the table of the flow has an unknown fate {min(unknown)!r}", remedy=f"use {', '.join(FATES)}"
+        )
+    rows["part"] = rows["part"].map(known_part)
+    data = rows.groupby(["fate", "part"], as_index=False)["bytes"].sum()
+    data = data[data["bytes"] > 0].sort_values("part", key=lambda parts: parts.map(part_order), kind="stable")
+    sums = {fate: float(data.loc[data["fate"] == fate, "bytes"].sum()) for fate in FATES}
+    stage, image = sums["copied"] + sums["left behind"], sums["copied"] + sums["own"]
+    answer = (
+        f"{named(build)}: {megabytes(sums['copied'])} of {megabytes(stage)} MB are copied, "
+        f"{megabytes(sums['left behind'])} MB left behind; {named(final)}: {megabytes(image)} MB."
+    )
+    page = open_page(question, answer, FLOW + 0.55)
+    width = INSIDE - STAGES
+    labels = [f"{megabytes(total)} MB" for total in (stage, image)]
+    right = fitting(max(stage, image) / 1e6, width, labels, "bold")
+    axes = page.axes(MARGIN + STAGES, page.top + 0.3, width, FLOW, right=right, rows=FLOW)
+    present = sorted(set(data["part"]), key=part_order)
+    page.key(MARGIN, page.top + 0.05, [(PARTS[part], part) for part in present])
+    for name, y, fates, label in ((build, 0.4, FATES[:2], labels[0]), (final, 1.6, FATES[::2], labels[1])):
+        end = 0.0
+        for fate in fates:
+            for part, count in data.loc[data["fate"] == fate, ["part", "bytes"]].itertuples(index=False):
+                bar(axes, end, count / 1e6, y, PARTS[part], gid=f"{fate}: {part}", height=0.36)
+                end += count / 1e6
+        note(axes, end, y, label, face="bold")
+        page.text(MARGIN, page.top + 0.3 + y, name, face="bold", width=STAGES - 0.12)
+    copied = sums["copied"] / 1e6
+    band = Polygon(
+        [(0, 0.58), (copied, 0.58), (copied, 1.42), (0, 1.42)], facecolor="#E4E0D4", edgecolor="none", zorder=0
+    )
+    band.set_gid("copied")
+    axes.add_patch(band)
+    for fate, start, end, y, text in (
+        ("left behind", copied, stage / 1e6, 0.68, "left behind"),
+        ("own", copied, image / 1e6, 1.88, "its own base and files"),
+    ):
+        if sums[fate]:
+            line(axes, (start, end), (y, y), MUTED)
+            _beside(axes, start, y + (0.14 if fate == "left behind" else 0.16), f"{text}: {megabytes(sums[fate])} MB")
+    _beside(axes, copied, 1.16, f"copied: {megabytes(sums['copied'])} MB")
+    listed = "; ".join(
+        f"{fate}: "
+        + sentence_list(
+            f"{part} {megabytes(count)} MB" for part, count in zip(rows["part"], rows["bytes"], strict=True)
+        )
+        for fate, rows in data.groupby("fate", sort=False)
+    )
+    return Picture(question, page.figure, f"Two bars and what goes from one to the other. {answer} {listed}.", data)
+
+
+def _beside(axes: Axes, x: float, y: float, text: str) -> None:
+    """Text to the right of x, or to its left where the axes end too soon."""
+    if (axes.get_xlim()[1] - x) * inches(axes) > text_width(text, SMALL) + GAP:
+        note(axes, x, y, text, points=SMALL)
+    else:
+        note(axes, x, y, text, points=SMALL, align="right", shift=-GAP)

@@ -23,6 +23,8 @@ MARGIN: Final = 0.28
 INSIDE: Final = WIDTH - 2 * MARGIN
 GAP: Final = 0.06  # between a bar and its label
 LINE: Final = 0.19  # from one line of text to the next
+_AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False, "usetex": False}
+"""Text is never a formula, whatever it holds."""
 
 Align = Literal["left", "center", "right"]
 
@@ -63,8 +65,7 @@ class Page:
             color=colour,
             ha=align,
             va="center_baseline",
-            parse_math=False,
-            usetex=False,
+            **_AS_IT_IS,
         )
 
     def axes(self, x: float, y: float, width: float, height: float, *, right: float, rows: float) -> Axes:
@@ -183,24 +184,24 @@ def note(
     align: Align = "left",
     shift: float = GAP,
     backing: str | None = None,
+    below: bool = False,
 ) -> None:
-    """A label at a place of the axes' data, moved to the right by so many inches.
+    """A label at a place of the axes' data, moved to the right by so many inches, or set below it.
 
     Backing is a colour to put behind it where it stands on a hatched bar.
     """
     axes.annotate(
         clean(text, face),
         (x, y),
-        xytext=(shift * 72, 0),
+        xytext=(shift * 72, -4 if below else 0),
         textcoords="offset points",
         fontproperties=font(face, points),
         color=colour,
         ha=align,
-        va="center_baseline",
+        va="top" if below else "center_baseline",
         zorder=4,
         annotation_clip=False,
-        parse_math=False,
-        usetex=False,
+        **_AS_IT_IS,
         bbox={"facecolor": backing, "edgecolor": "none", "pad": 1.2} if backing else None,
     )
 
@@ -210,7 +211,7 @@ def baseline(axes: Axes) -> None:
     line(axes, (0, 0), axes.get_ylim(), MUTED, 0.8)
 
 
-def room_for_labels(largest: float, width: float, labels: list[str], face: Face = "plain") -> float:
+def fitting(largest: float, width: float, labels: list[str], face: Face = "plain") -> float:
     """The right end of a scale on which the largest bar and the longest label beside it fit into a width."""
     longest = max((text_width(label, TEXT, face) for label in labels), default=0.0) + 2 * GAP
     return (largest or 1.0) * width / (width - longest)
@@ -222,16 +223,4 @@ def scale(axes: Axes, largest: float, unit: Callable[[float], str], *, steps: in
     ticks = MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest or 1.0)
     for tick in (float(t) for t in ticks if 0 <= t <= (largest or 1.0) * 1.0001):
         line(axes, (tick, tick), (0, rows), RULE, 0.8)
-        axes.annotate(
-            unit(tick),
-            (tick, rows),
-            xytext=(0, -4),
-            textcoords="offset points",
-            fontproperties=font("plain", SMALL),
-            color=MUTED,
-            ha="center",
-            va="top",
-            annotation_clip=False,
-            parse_math=False,
-            usetex=False,
-        )
+        note(axes, tick, rows, unit(tick), points=SMALL, colour=MUTED, align="center", shift=0, below=True)

@@ -1,0 +1,369 @@
+"""Pictures with a row for each layer: what it stores, what of that is waste, and whose layers are larger."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from layerlab.errors import UsageError
+from layerlab.plots.images import ROW, rows_of_images
+from layerlab.plots.labels import ELLIPSIS, brief, gist, named, sentence_list, text_width
+from layerlab.plots.page import INSIDE, MARGIN, Page, bar, baseline, fitting, line, note, open_page, scale
+from layerlab.plots.picture import Picture
+from layerlab.plots.style import CAUSES, CODE, INK, LIVE, MUTED, PARTS, REMOVED, SMALL, STORED, Look
+from layerlab.plots.tables import checked
+from layerlab.ui.units import counted, megabytes, times
+
+LINES: Final = 0.5  # inches for the Dockerfile's line
+INSTRUCTIONS: Final = 2.95
+LEFT: Final = LINES + INSTRUCTIONS
+COLUMNS: Final = {"index": "number", "instruction": "text", "line": "line", "bytes": "number"}
+NUMBERS: Final = 0.62  # inches for each column of numbers
+SHOWN: Final = {"bytes": "stored", "change_bytes": "adds", "running_bytes": "in image"}
+STORES, CHANGES = 0.32, 0.68  # where in a row the two bars stand
+REASONS: Final = 2.5  # inches for what is said about a layer's waste
+BY: Final = ["layer", "cause", "by_layer", "by_line"]
+NEEDED: Final = {"image": "text", **COLUMNS, "wasted_bytes": "number"}
+KINDS: Final[dict[str, tuple[Look, str]]] = {
+    "base": (PARTS["base"], "came with the base image"),
+    "own": (STORED, "stored by a line of the Dockerfile"),
+    "waste": (PARTS["waste"], "of that, seen by no container"),
+}
+
+
+def _row_height(rows: int) -> float:
+    """How high a row is, in inches: less where there are many."""
+    return 0.32 if rows <= 16 else 0.25
+
+
+def _instructions(page: Page, layers: pd.DataFrame, top: float) -> None:
+    """Before each row, the first of which begins at top, the Dockerfile's line and the instruction."""
+    base, height = _base_layers(layers), _row_height(len(layers))
+    for row, (number, text) in enumerate(layers[["line", "instruction"]].itertuples(index=False)):
+        y = top + height * (row + 0.5)
+        place = "base" if row < base else "" if pd.isna(number) else str(number)
+        page.text(MARGIN + LINES - 0.14, y, place, points=SMALL, colour=MUTED, align="right")
+        label = gist(text, INSTRUCTIONS - 0.12, CODE)
+        page.text(MARGIN + LINES, y, label, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
+
+
+def _base_layers(layers: pd.DataFrame) -> int:
+    """How many layers came with the base image, given the Dockerfile that made the others.
+
+    They are those below the first one whose line is known; none where no line is.
+    """
+    known = layers["line"].notna().to_numpy()
+    return int(known.argmax()) if known.any() else 0
+
+
+def _place(line: object, layer: float) -> str:
+    """Where something was stored or caused: the Dockerfile's line, or the layer where that is unknown."""
+    return f"line {line}" if isinstance(line, Integral) else f"layer {layer:.0f}"
+
+
+def _about(title: str) -> str:
+    """The beginning of a sentence about the image of this name."""
+    return f"{named(title)}: " if title else ""
+
+
+def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
+    """Which line costs, and why does a later `rm` not help? Two staircases, from the bottom layer on.
+
+    The upper bar of each layer is what it stores: that staircase only goes on. The lower is what the layer
+    changes in the filesystem that a container sees, where a deletion goes back. What lies between their ends
+    is waste.
+
+    Args:
+        layers: as `Image.layers`: `index`, `instruction`, `line`, `bytes`, `change_bytes`, `running_bytes`.
+        title: the image's name.
+
+    Raises:
+        UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or a running total
+            that is not the sum of the changes.
+
+    >>> layers = pd.DataFrame({
+    ...     "index": [0, 1], "instruction": ["RUN make", "RUN rm -rf /src"], "line": [2, 3],
+    ...     "bytes": [5_000_000, 0], "change_bytes": [5_000_000, -4_000_000], "running_bytes": [5_000_000, 1_000_000],
+    ... })
+    >>> staircase(layers, title="my-image").alt
+    'Staircase of layers. my-image: 2 layers, 5.0 MB stored. A container sees 1.0 MB: ...'
+    """
+    question = "Which line costs, and why does a later rm not help?"
+    data = checked(
+        layers, "the table of layers", {**COLUMNS, **dict.fromkeys(SHOWN, "number")}, signed=("change_bytes",)
+    )
+    if not np.allclose(data["change_bytes"].cumsum(), data["running_bytes"], rtol=0, atol=0.5):
+        raise UsageError(
+            "the running total of the layers is not the sum of their changes",
+            remedy="pass all layers, the lowest first",
+        )
+    total, live = float(data["bytes"].sum()), float(data["running_bytes"].iloc[-1])
+    wasted = total - live
+    answer = f"{_about(title)}{counted(len(data), 'layer')}, {megabytes(total)} MB stored. "
+    if wasted > 0:
+        answer += (
+            f"A container sees {megabytes(live)} MB: what a later layer deletes or replaces is stored all the same."
+        )
+    else:
+        answer += "A container sees all of it: no layer deletes or replaces what another stored."
+    height, end = _row_height(len(data)), len(data) + 1.5
+    page = open_page(question, answer, height * end + 0.55)
+    top = page.top + 0.25
+    entries = [(STORED, "stored in the layer"), (LIVE, "added to what a container sees")]
+    if (data["change_bytes"] < 0).any():
+        entries.append((REMOVED, "taken away from it"))
+    page.key(MARGIN, page.top + 0.02, entries)
+    _instructions(page, data, top)
+    _numbers(page, data, top)
+    across = INSIDE - LEFT - len(SHOWN) * NUMBERS
+    axes = page.axes(MARGIN + LEFT, top, across, height * end, right=(total / 1e6 or 1.0) * 1.03, rows=end)
+    scale(axes, total / 1e6, lambda tick: f"{tick:.10g} MB")
+    _stairs(axes, data)
+    bar(axes, live / 1e6, wasted / 1e6, end - 0.6, PARTS["waste"], gid="waste")
+    page.rule(top + height * (end - 1.3))
+    page.text(MARGIN, top + height * (end - 0.6), "stored, but seen by no container", face="bold", points=SMALL)
+    label = f"{megabytes(wasted)} MB waste"
+    page.text(MARGIN + INSIDE, top + height * (end - 0.6), label, face="bold", align="right")
+    alt = f"Staircase of layers. {answer} Waste: {megabytes(wasted)} MB. {_stairs_in_words(data)}"
+    return Picture(question, page.figure, alt, data)
+
+
+def _numbers(page: Page, data: pd.DataFrame, top: float) -> None:
+    height = _row_height(len(data))
+    for column, (name, heading) in enumerate(SHOWN.items()):
+        x = MARGIN + INSIDE - NUMBERS * (len(SHOWN) - 1 - column)
+        page.text(x, page.top + 0.02, heading, points=SMALL, colour=MUTED, align="right")
+        for row, count in enumerate(data[name]):
+            colour = INK if count >= 0 else REMOVED.edge
+            page.text(x, top + height * (row + 0.5), megabytes(count), points=SMALL, colour=colour, align="right")
+
+
+def _stairs(axes: Axes, data: pd.DataFrame) -> None:
+    stored = live = 0.0
+    for row, (count, change) in enumerate(zip(data["bytes"] / 1e6, data["change_bytes"] / 1e6, strict=True)):
+        bar(axes, stored, count, row + STORES, STORED, gid="stored", height=0.3)
+        look, gid = (LIVE, "adds") if change >= 0 else (REMOVED, "takes away")
+        bar(axes, min(live, live + change), abs(change), row + CHANGES, look, gid=gid, height=0.3)
+        stored, live = stored + count, live + change
+        below = row + 1 if row + 1 < len(data) else row + 1.5  # the last ones lead to the waste
+        line(axes, (stored, stored), (row + STORES, below + STORES), STORED.fill)
+        line(axes, (live, live), (row + CHANGES, below + CHANGES), LIVE.fill)
+
+
+def _stairs_in_words(data: pd.DataFrame) -> str:
+    def said(layer: pd.Series) -> str:
+        words = f"{_place(layer['line'], layer['index'])}, {brief(layer['instruction'])}, "
+        words += f"stores {megabytes(layer['bytes'])} MB"
+        taken = -layer["change_bytes"]
+        return f"{words} and takes away {megabytes(taken)} MB" if taken > 0 else words
+
+    largest, back = data.nlargest(3, "bytes"), data[data["change_bytes"] < 0]
+    text = f"The largest: {'; '.join(said(layer) for _, layer in largest.iterrows())}."
+    if len(back):
+        text += f" Going back: {sentence_list((said(layer) for _, layer in back.iterrows()), limit=3)}."
+    return text
+
+
+def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Picture:
+    """What is waste? For each layer the bytes that a container sees beside those that none can see, and why.
+
+    Args:
+        layers: as `Image.layers`: `index`, `instruction`, `line`, `bytes`.
+        wasted: as `Image.waste`: `bytes`, `layer`, `cause`, `by_layer`, `by_line`; no rows if there is none.
+        title: the image's name.
+
+    Raises:
+        UsageError: a table lacks a column, there are no layers, numbers cannot be drawn, or the two tables are
+            not of the same image.
+
+    >>> layers = pd.DataFrame({"index": [0], "instruction": ["RUN make"], "line": [2], "bytes": [5_000_000]})
+    >>> wasted = pd.DataFrame({
+    ...     "bytes": [4_000_000], "layer": [0], "cause": ["deleted"], "by_layer": [1], "by_line": [3],
+    ... })
+    >>> waste(layers, wasted).question
+    'Which stored bytes can no container see, and why?'
+    """
+    question = "Which stored bytes can no container see, and why?"
+    data = checked(layers, "the table of layers", COLUMNS)
+    reasons = _reasons(wasted, data)
+    causes = [cause for cause in CAUSES if (reasons["cause"] == cause).any()]
+    for cause in causes:
+        sums = reasons[reasons["cause"] == cause].groupby("layer")["bytes"].sum()
+        data[cause] = data["index"].map(sums).fillna(0.0)
+    lost = data[causes].sum(axis=1)
+    data.insert(4, "live_bytes", data["bytes"] - lost)
+    if (data["live_bytes"] < 0).any():
+        raise UsageError("a layer has more waste than bytes", remedy="pass the two tables of the same image")
+    total = data["bytes"].sum()
+    if causes:
+        by_cause = sentence_list(f"{megabytes(data[cause].sum())} MB {cause}" for cause in causes)
+        answer = f"{_about(title)}{megabytes(lost.sum())} of {megabytes(total)} MB are waste: {by_cause}."
+    else:
+        answer = f"{_about(title)}0 of {megabytes(total)} MB are waste: a container sees every stored byte."
+    height = _row_height(len(data))
+    page = open_page(question, answer, height * len(data) + 0.75)
+    top, across = page.top + 0.45, INSIDE - LEFT - REASONS
+    page.key(MARGIN, page.top + 0.02, [(LIVE, "seen by a container"), *((CAUSES[c], c) for c in causes)])
+    page.text(MARGIN + LEFT, top - 0.13, "stored, MB", points=SMALL, colour=MUTED)
+    page.text(MARGIN + INSIDE - REASONS + 0.15, top - 0.13, "wasted, MB", points=SMALL, colour=MUTED)
+    largest, labels = data["bytes"].max() / 1e6, [megabytes(count) for count in data["bytes"]]
+    right = fitting(largest, across, labels)
+    axes = page.axes(MARGIN + LEFT, top, across, height * len(data), right=right, rows=len(data))
+    scale(axes, largest, lambda tick: f"{tick:.10g} MB", steps=3)
+    baseline(axes)
+    _instructions(page, data, top)
+    for row, label in enumerate(labels):
+        start = 0.0
+        for look, gid in ((LIVE, "live_bytes"), *((CAUSES[cause], cause) for cause in causes)):
+            count = data[gid].iloc[row] / 1e6
+            bar(axes, start, count, row + 0.5, look, gid=gid)
+            start += count
+        note(axes, start, row + 0.5, label, points=SMALL, colour=MUTED)
+        text = _because(reasons[reasons["layer"] == data["index"].iloc[row]], REASONS - 0.15)
+        y = top + height * (row + 0.5)
+        page.text(MARGIN + INSIDE - REASONS + 0.15, y, text, points=SMALL, width=REASONS - 0.15)
+    alt = f"Bars of layers, live beside wasted bytes. {answer} {_waste_in_words(data, reasons)}".rstrip()
+    return Picture(question, page.figure, alt, data)
+
+
+def _reasons(wasted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+    """Waste by layer, cause and who caused it, the largest first."""
+    if wasted.empty:
+        return pd.DataFrame({"bytes": [], **{name: [] for name in BY}})
+    kinds = {"bytes": "number", "layer": "number", "cause": "text", "by_layer": "number", "by_line": "line"}
+    data = checked(wasted, "the table of waste", kinds)
+    if unknown := set(data["cause"]) - set(CAUSES):
+        raise UsageError(
+            f"the table of waste has an unknown cause {min(unknown)!r}", remedy=f"use {', '.join(CAUSES)}"
+        )
+    if not data["layer"].isin(layers["index"]).all():
+        raise UsageError(
+            "the table of waste names a layer that is not there", remedy="pass the two tables of the same image"
+        )
+    sums: pd.DataFrame = data.groupby(BY, dropna=False)["bytes"].sum().reset_index()
+    return sums[sums["bytes"] > 0].sort_values("bytes", ascending=False, kind="stable")
+
+
+def _texts(reasons: pd.DataFrame, unit: str = "") -> list[str]:
+    return [
+        f"{megabytes(count)}{unit} {cause} by {_place(line, layer)}"
+        for count, cause, layer, line in reasons[["bytes", "cause", "by_layer", "by_line"]].itertuples(index=False)
+    ]
+
+
+def _because(reasons: pd.DataFrame, width: float) -> str:
+    """As many of a layer's reasons as fit, the largest first, and how much the others make."""
+    texts = _texts(reasons)
+    for shown in range(len(texts), 0, -1):
+        rest = reasons["bytes"].iloc[shown:].sum()
+        text = ", ".join(texts[:shown]) + (f", {megabytes(rest)} more" if rest else "")
+        if text_width(text, SMALL) <= width:
+            return text
+    return f"{texts[0]}, {ELLIPSIS}" if len(texts) > 1 else "".join(texts)
+
+
+def _waste_in_words(layers: pd.DataFrame, reasons: pd.DataFrame) -> str:
+    if reasons.empty:
+        return ""
+    lines = dict(zip(layers["index"], layers["line"], strict=True))
+    texts = zip(reasons["layer"].head(5), _texts(reasons.head(5), " MB"), strict=True)
+    return f"The largest: {'; '.join(f'of {_place(lines[layer], layer)}, {text}' for layer, text in texts)}."
+
+
+def beside(layers: pd.DataFrame) -> Picture:
+    """How do your layers compare? A bar for each image, divided into its layers; below, the first one's by line.
+
+    Args:
+        layers: `Image.layers` of several images in one table: `image` str (its name), `index`, `instruction`,
+            `line`, `bytes`, `wasted_bytes`; the images in the order in which they are drawn, the learner's first.
+
+    Raises:
+        UsageError: the table lacks a column, holds no rows, or numbers that cannot be drawn.
+
+    >>> layers = pd.DataFrame({
+    ...     "image": ["your image", "optimized"], "index": [0, 0], "instruction": ["RUN make", "COPY app app"],
+    ...     "line": [2, 3], "bytes": [5_000_000, 1_000_000], "wasted_bytes": [0, 0],
+    ... })
+    >>> beside(layers).question
+    'How do your layers compare?'
+    """
+    question = "How do your layers compare?"
+    data = checked(layers, "the table of layers", NEEDED)
+    images = {str(name): rows.reset_index(drop=True) for name, rows in data.groupby("image", sort=False)}
+    names, totals = list(images), [float(rows["bytes"].sum()) for rows in images.values()]
+    mine = images[names[0]]
+    answer = _compared(names, totals)
+    height = _row_height(len(mine))
+    page = open_page(question, answer, ROW * len(images) + 1.15 + height * len(mine))
+    page.key(MARGIN, page.top + 0.02, list(KINDS.values()))
+    bars = page.top + 0.2
+    axes = rows_of_images(page, names, totals, bars)
+    for row, rows in enumerate(images.values()):
+        start = 0.0
+        for kind, stored, wasted in _layers(rows):
+            bar(axes, start, (stored - wasted) / 1e6, row + 0.5, KINDS[kind][0], gid=kind)
+            bar(axes, start + (stored - wasted) / 1e6, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid="waste")
+            start += stored / 1e6
+    below = bars + ROW * len(images) + 0.5
+    page.text(MARGIN, below, f"The layers of {named(names[0])}, from the bottom", face="bold", points=SMALL)
+    page.text(MARGIN + INSIDE, below, "stored, MB", points=SMALL, colour=MUTED, align="right")
+    page.rule(below + 0.13)
+    _mine(page, mine, below + 0.2)
+    listed = "; ".join(_in_words(name, rows) for name, rows in images.items())
+    return Picture(question, page.figure, f"Bars divided into layers. {listed}. {answer}".strip(), data)
+
+
+def _mine(page: Page, layers: pd.DataFrame, top: float) -> None:
+    """The learner's layers, one in a row: line, instruction, a bar and its number."""
+    height, largest = _row_height(len(layers)), layers["bytes"].max() / 1e6 or 1.0
+    _instructions(page, layers, top)
+    axes = page.axes(
+        MARGIN + LEFT, top, INSIDE - LEFT - NUMBERS, height * len(layers), right=largest, rows=len(layers)
+    )
+    for row, (kind, stored, wasted) in enumerate(_layers(layers)):
+        live = (stored - wasted) / 1e6
+        bar(axes, 0, live, row + 0.5, KINDS[kind][0], gid=f"{kind} layer {row}")
+        bar(axes, live, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid=f"waste of layer {row}")
+        y = top + height * (row + 0.5)
+        page.text(MARGIN + INSIDE, y, megabytes(stored), points=SMALL, align="right")
+
+
+def _layers(layers: pd.DataFrame) -> list[tuple[str, float, float]]:
+    """Whose each layer is (`base` or `own`), what it stores and how much of that is waste, in bytes."""
+    base = _base_layers(layers)
+    return [
+        ("base" if row < base else "own", float(stored), float(min(wasted, stored)))
+        for row, (stored, wasted) in enumerate(zip(layers["bytes"], layers["wasted_bytes"], strict=True))
+    ]
+
+
+def _compared(names: list[str], totals: list[float]) -> str:
+    """The first image beside each other one; empty where there is nothing to compare."""
+    mine = totals[0]
+
+    def said(name: str, total: float) -> str:
+        if megabytes(mine) == megabytes(total):
+            return f"as large as {named(name)}"
+        larger, smaller = max(mine, total), min(mine, total)
+        return f"{times(larger, smaller)} {'larger' if mine > total else 'smaller'} than {named(name)}"
+
+    others = [said(name, total) for name, total in zip(names[1:], totals[1:], strict=True) if mine and total]
+    return f"{named(names[0])} is {sentence_list(others)}." if others else ""
+
+
+def _in_words(name: str, layers: pd.DataFrame) -> str:
+    base = _base_layers(layers)
+    largest = layers.iloc[base:].query("bytes > 0").nlargest(3, "bytes")
+    said = sentence_list(
+        f"{_place(line, index)} ({brief(text)}) {megabytes(stored)} MB"
+        for index, text, line, stored in largest[list(COLUMNS)].itertuples(index=False)
+    )
+    wasted = layers["wasted_bytes"].sum()
+    words = f"{named(name)} {megabytes(layers['bytes'].sum())} MB in {counted(len(layers), 'layer')}"
+    words += f", of which the base image's {megabytes(layers['bytes'].iloc[:base].sum())} MB"
+    words += f" and seen by no container {megabytes(wasted)} MB" if wasted else ""
+    return f"{words}; its largest: {said}" if said else words
