@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from layerlab.errors import LabError, StorageError
 
@@ -38,6 +40,26 @@ def state_directory() -> Path:
         return _made(parent)
     except OSError as error:
         raise unusable(parent / "layerlab", error) from error
+
+
+def write_whole(path: Path, write: Callable[[Any], object]) -> None:
+    """Write a file whole or not at all, whoever else writes it at the same time.
+
+    Args:
+        path: The file; what was there before is replaced.
+        write: Is given a file of bytes to write to.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        with part.open("xb") as file:
+            write(file)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def unusable(path: Path | str, error: OSError) -> StorageError:

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from layerlab.exercise.verdict import Finding, Result, Status, Verdict
 from layerlab.exercise.words import HINTS
-from layerlab.paths import cache_directory
+from layerlab.paths import cache_directory, write_whole
 from layerlab.ui.units import counted
 
 
@@ -159,6 +158,4 @@ def _write(folder: Path, memory: Memory) -> None:
     with contextlib.suppress(OSError):
         file = _file(folder)
         file.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as fresh:
-            json.dump(document, fresh)
-        Path(fresh.name).replace(file)
+        write_whole(file, lambda fresh: fresh.write(json.dumps(document).encode()))

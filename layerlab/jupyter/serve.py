@@ -52,31 +52,32 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
     """
     if find_spec("jupyterlab") is None:
         raise ModuleNotFoundError("No module named 'jupyterlab'", name="jupyterlab")  # .venv is damaged
-    wanted = None if port is None else _checked(port)
+    if port is not None and is_taken(port):
+        raise LabError(
+            f"port {port} is taken by another program", remedy="leave --port out, and the first free one is taken"
+        )
     token = secrets.token_urlsafe(24)
     _quieten()
-    port, server = _start(engine, wanted, token)
-    address = f"http://127.0.0.1:{port}"
+    port, server = _start(engine, port, token)
+    has_screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     try:
-        url = f"{address}/lab/tree/{FIRST_NOTEBOOK}?token={token}"
+        url = f"http://127.0.0.1:{port}/lab/tree/{FIRST_NOTEBOOK}?token={token}"
         say(url)
-        if open_browser and _has_screen():
+        if open_browser and has_screen:
             webbrowser.open(url)
-        status = server.wait()
-    except KeyboardInterrupt:
-        return 0
-    else:
-        if status:
+        if status := server.wait():
             raise LabError(
                 f"JupyterLab ended by itself with status {status}", remedy=f"see {_log()}, and start it again: ./lab"
             )
-        return 0
+    except KeyboardInterrupt:
+        pass
     finally:
         _end(server)
         if not server.returncode:
             _log().unlink(missing_ok=True)
         with suppress(LabError):
             clean(engine, run=RUN_ID)
+    return 0
 
 
 def _start(engine: Engine, wanted: int | None, token: str) -> tuple[int, subprocess.Popen[bytes]]:
@@ -202,15 +203,3 @@ def free_port(first: int = FIRST_PORT) -> int:
         if not is_taken(port):
             return port
     raise LabError(f"all ports from {first} to {first + 99} are taken", remedy="name a free one with --port")
-
-
-def _checked(port: int) -> int:
-    if is_taken(port):
-        raise LabError(
-            f"port {port} is taken by another program", remedy="leave --port out, and the first free one is taken"
-        )
-    return port
-
-
-def _has_screen() -> bool:
-    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -60,6 +60,12 @@ class Picture:
         small.save(file, "PNG", optimize=True, pnginfo=description)
         return file.getvalue()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its width and height on a page, in pixels."""
+        width, height = (int(pixels) // SHARPNESS for pixels in self.figure.bbox.size)
+        return width, height
+
     def save(self, path: str | Path) -> Path:
         """Write the picture to a PNG file.
 
@@ -78,7 +84,7 @@ class Picture:
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        width, height = (int(v) // SHARPNESS for v in self.figure.bbox.size)
+        width, height = self.size
         return (
             {"image/png": self.png(), "text/plain": repr(self)},
             {"image/png": {"width": width, "height": height, "alt": self.alt}},

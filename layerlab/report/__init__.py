@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+import pandas as pd
 
+from layerlab import compare, plots
 from layerlab.compare.ci_limits import Check
+from layerlab.compare.image_settings import of_config, runs_as_root
 from layerlab.dockerfile import Dockerfile
+from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.errors import UsageError
 from layerlab.image import Image
-from layerlab.report import sections
-from layerlab.report.explorer import bundle
+from layerlab.paths import write_whole
+from layerlab.plots import Picture
+from layerlab.report.explorer import bundle, still
 from layerlab.report.explorer.data import NAME, packed
-from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.progress import Report, ongoing, silent
 from layerlab.ui.text import printable, shown
 from layerlab.ui.units import tenths
 from layerlab.xray.waste import Cause
@@ -35,6 +38,8 @@ from layerlab.xray.waste import Cause
 __all__ = ["Advice", "html", "write"]
 
 ASSETS: Final = Path(__file__).parent / "assets"
+_MOST: Final = 40
+"""Rows of packages and of wasted files; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -75,41 +80,49 @@ def html(
         advice: What could be done better, the most important first; none leave their section out.
         report: Told what goes on.
     """
-    with _step(report, "put the tables together"):
+    wasted, packages = image.waste, image.packages
+    with ongoing(report, "put the tables together"):
         page: dict[str, Any] = {
             "image": image,
-            "summary": sections.summary(image),
-            "layers": sections.layers(image),
-            "waste": sections.waste(image),
-            "packages": sections.packages(image),
-            "settings": sections.settings(image),
-            "folders": sections.folders(image),
-            "stand_in": sections.stand_in(image),
+            "summary": _summary(image),
+            "layers": _rows(image.layers),
+            "waste": {
+                "causes": _rows(wasted.groupby("cause", observed=True)["bytes"].agg(["sum", "count"]).reset_index()),
+                "largest": _rows(wasted.head(_MOST)),
+                "files": len(wasted),
+            },
+            "packages": {"largest": _rows(packages.nlargest(_MOST, "bytes")), "count": len(packages)},
+            "settings": [(one.name, one.values[0] or "") for one in compare.all_settings([image])],
+            "folders": _rows(still.folders(image)),
+            "stand_in": STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}),
             "checks": checks,
             "causes": causes,
             "advice": advice,
         }
-    with _step(report, "draw the pictures"):
-        page["pictures"] = sections.pictures(image, dockerfile if image.stack.origins else None)
-    with _step(report, "pack the explorer"):
-        page["data"] = base64.b64encode(packed(image, dockerfile, name=name)).decode("ascii")
-    style = (ASSETS / "report.css").read_text(encoding="utf-8")
-    script = _script()
-    page |= {
-        "style": style,
-        "script": script,
-        "policy": "; ".join(
-            [
-                "default-src 'none'",
-                f"script-src '{_digest(script)}'",
-                f"style-src '{_digest(style)}'",
-                "img-src data:",
-                "base-uri 'none'",
-                "form-action 'none'",
-            ]
-        ),
+    with ongoing(report, "draw the pictures"):
+        page["pictures"] = list(_pictures(image, dockerfile if image.stack.origins else None))
+    with ongoing(report, "pack the explorer"):
+        page["data"] = _base64(packed(image, dockerfile, name=name))
+    style, script = (ASSETS / "report.css").read_text(encoding="utf-8"), _script()
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable[[Any], str]] = {
+        "shown": lambda text: printable(shown(str(text))),
+        "megabytes": tenths,
+        "counted": "{:,}".format,
+        "base64": _base64,
     }
-    return _template().render(page)
+    environment.filters |= filters
+    return environment.get_template("report.html").render(page, style=style, script=script, policy=policy)
 
 
 def write(path: Path, text: str) -> None:
@@ -123,34 +136,50 @@ def write(path: Path, text: str) -> None:
         raise UsageError(
             f"{path} cannot be written (it is no ordinary file)", remedy="name another file, or one that is not there"
         )
-    made = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".html", delete=False
-        ) as file:
-            made = Path(file.name)
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        made.chmod(0o666 & ~mask)
-        made.replace(path)
-    except BaseException as error:
-        if made is not None:
-            with suppress(OSError):
-                made.unlink()
-        if not isinstance(error, OSError):
-            raise
+        write_whole(path, lambda file: file.write(text.encode()))
+    except OSError as error:
         raise UsageError(
             f"{path} cannot be written ({error.strerror})", remedy="name a file in a folder that is there and yours"
         ) from error
 
 
-@contextmanager
-def _step(report: Report, title: str) -> Iterator[None]:
-    began = time.monotonic()
-    report(Step(title, title, "running"))
-    yield
-    report(Step(title, title, "done", time.monotonic() - began))
+def _summary(image: Image) -> list[tuple[str, str]]:
+    """The figures at the top, each with its name."""
+    stack, total = image.stack, image.total_bytes
+    share = 100 * image.wasted_bytes / total if total else 0.0
+    told = of_config(image.config)
+    return [
+        ("stored", f"{tenths(total)} MB"),
+        ("a container sees", f"{tenths(image.live_bytes)} MB"),
+        ("wasted", f"{tenths(image.wasted_bytes)} MB ({share:.1f} %)"),
+        ("layers", f"{len(stack.layers):,}"),
+        ("files", f"{stack.file_count:,}"),
+        ("packages", f"{len(stack.ownership.packages):,}"),
+        ("user", f"{told.get('user', 'root')}{' (root)' if runs_as_root(image.config) and 'user' in told else ''}"),
+        ("platform", told.get("platform", "not known")),
+    ]
+
+
+def _pictures(image: Image, dockerfile: Dockerfile | None) -> Iterator[Picture]:
+    """The pictures of this image that can be drawn; one without layers has none of its layers."""
+    wanted: list[Callable[[], Picture]] = [
+        partial(plots.parts, compare.parts([image])),
+        partial(plots.staircase, image.layers, title=image.name),
+        partial(plots.waste, image.layers, image.waste, title=image.name),
+        partial(plots.owners, still.by_owner(image)),
+    ]
+    if dockerfile is not None:
+        costs = image.layers.dropna(subset=["line"])[["line", "bytes"]]
+        wanted.insert(1, partial(plots.dockerfile, dockerfile.text, costs))
+    for draw in wanted:
+        with suppress(UsageError):  # says that there is nothing to draw
+            yield draw()
+
+
+def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """A table as plain rows, with None in place of missing values."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def _script() -> str:
@@ -162,21 +191,9 @@ def _script() -> str:
     return whole
 
 
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
 def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
-
-
-def _template() -> jinja2.Template:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {
-        "shown": lambda text: printable(shown(str(text))),
-        "megabytes": tenths,
-        "counted": "{:,}".format,
-    }
-    return made.get_template("report.html")
+    return f"sha256-{_base64(hashlib.sha256(text.encode()).digest())}"

@@ -42,7 +42,6 @@ _COLOURS: Final[dict[State, str]] = {
     "running": "#e69f00", "done": "#0072b2", "cached": "none", "failed": "#d55e00"
 }  # fmt: skip
 _CUT: Final = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
-_WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 
 
 @contextlib.contextmanager
@@ -77,6 +76,15 @@ def notebook(title: str) -> Iterator[Report]:
         yield report
 
 
+def widget_view(widget: Any) -> dict[str, Any]:
+    """What shows a widget of ipywidgets in a notebook, by its media type."""
+    return {
+        "application/vnd.jupyter.widget-view+json": {
+            "version_major": 2, "version_minor": 0, "model_id": widget.model_id
+        }
+    }  # fmt: skip
+
+
 def publish_widget(widget: Any) -> None:
     """Show a widget of ipywidgets in the notebook's cell.
 
@@ -84,8 +92,7 @@ def publish_widget(widget: Any) -> None:
     """
     from IPython.core.display_functions import publish_display_data  # noqa: PLC0415  # only a notebook needs it
 
-    bundle = {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
-    publish_display_data(bundle)  # type: ignore[no-untyped-call]
+    publish_display_data(widget_view(widget))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from itertools import islice, pairwise
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.image.layer import KINDS, Claim, Layer
-from layerlab.paths import cache_directory
+from layerlab.paths import cache_directory, write_whole
 
 FORMAT: Final = 3
 """Part of every key: raise it when what a scan finds changes."""
@@ -107,18 +106,8 @@ def _touch(key: str) -> None:
 
 
 def _write(key: str, write: Any) -> None:
-    """Write a file whole or not at all, whoever else writes it at the same time."""
-    temporary = None
-    try:
-        path = _path(key)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-            temporary = file.name
-            write(file)
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
+    with contextlib.suppress(OSError):
+        write_whole(_path(key), write)
 
 
 def _pack(layer: Layer, key: str) -> dict[str, NDArray[Any]]:

@@ -52,27 +52,29 @@ def origins(image: Image, dockerfile: Dockerfile | None) -> Origins:
         image: The image.
         dockerfile: What it was built from; None if that is not known: then its history stands beside the tree.
     """
-    stack = image.stack
-    rows, layer_rows = _rows(stack, dockerfile)
-    stages, layer_stages = _stages(stack, dockerfile)
+    stack, known = image.stack, image.files
+    stages: dict[str, int] = {}
+    judgements: dict[str, int] = {}
+    rows, layer_rows = _history(stack) if dockerfile is None else (_lines(dockerfile), [])
+    layer_stages = [NONE] * len(stack.layers)
+    if dockerfile is not None:
+        layer_rows, layer_stages = _of_layers(stack, dockerfile, stages)
     entry_rows = np.array([*layer_rows, NONE], dtype=np.int64)[stack.merged.layers]
     entry_stages = np.array([*layer_stages, NONE], dtype=np.int64)[stack.merged.layers]
-    known = image.files.columns
+    entry_judgements = np.full(len(entry_rows), NONE, dtype=np.int64)
     if dockerfile is not None and "line" in known:
-        lines = image.files["line"].astype("Int64").fillna(0).to_numpy(dtype=np.int64, na_value=0)
+        lines = known["line"].astype("Int64").fillna(0).to_numpy(dtype=np.int64, na_value=0)
         told = (lines > 0) & (lines <= len(rows))
         entry_rows[stack.visible[told]] = lines[told] - 1
     if "stage" in known:
-        told_stages = image.files["stage"].tolist()
+        names = known["stage"].tolist()
         if dockerfile is not None:
             rows_of = entry_rows[stack.visible].tolist()
-            told_stages = [_in_words(dockerfile, *told) for told in zip(told_stages, rows_of, strict=True)]
-        _take_texts(told_stages, stack, stages, entry_stages)
-    judgements: list[str] = []
-    entry_judgements = np.full(len(entry_rows), NONE, dtype=np.int64)
+            names = [_in_words(dockerfile, *told) for told in zip(names, rows_of, strict=True)]
+        _take_texts(names, stack, stages, entry_stages)
     if "cause" in known:
-        _take_texts(image.files["cause"].tolist(), stack, judgements, entry_judgements)
-    return Origins(rows, layer_rows, stages, judgements, entry_rows, entry_stages, entry_judgements)
+        _take_texts(known["cause"].tolist(), stack, judgements, entry_judgements)
+    return Origins(rows, layer_rows, list(stages), list(judgements), entry_rows, entry_stages, entry_judgements)
 
 
 def _in_words(dockerfile: Dockerfile, stage: object, row: int) -> object:
@@ -83,17 +85,11 @@ def _in_words(dockerfile: Dockerfile, stage: object, row: int) -> object:
     return f"base image {found.base}" if row == found.line - 1 else _name(dockerfile, found)
 
 
-def _take_texts(column: Sequence[object], stack: LayerStack, names: list[str], codes: NDArray[np.int64]) -> None:
-    """Let a column of the table of files say something of the visible entries; new names go to the end of `names`."""
+def _take_texts(column: list[object], stack: LayerStack, known: dict[str, int], codes: NDArray[np.int64]) -> None:
+    """Let a column of the table of files say something of the visible entries; new ones join the known."""
     for entry, value in zip(stack.visible.tolist(), column, strict=True):
         if isinstance(value, str) and value:
-            if value not in names:
-                names.append(value)
-            codes[entry] = names.index(value)
-
-
-def _rows(stack: LayerStack, dockerfile: Dockerfile | None) -> tuple[list[dict[str, Any]], list[int]]:
-    return _history(stack) if dockerfile is None else _lines(stack, dockerfile)
+            codes[entry] = known.setdefault(value, len(known))
 
 
 def _history(stack: LayerStack) -> tuple[list[dict[str, Any]], list[int]]:
@@ -109,62 +105,33 @@ def _history(stack: LayerStack) -> tuple[list[dict[str, Any]], list[int]]:
     return rows, [place_of.get(index, NONE) for index in range(len(stack.layers))]
 
 
-def _lines(stack: LayerStack, dockerfile: Dockerfile) -> tuple[list[dict[str, Any]], list[int]]:
-    """A row per line of the Dockerfile. What lies below all that it made came with the FROM."""
+def _lines(dockerfile: Dockerfile) -> list[dict[str, Any]]:
+    """A row per line of the Dockerfile."""
     lines = [printable(line.expandtabs(4)) for line in dockerfile.text.removesuffix("\n").split("\n")]
     first = list(range(len(lines)))
     for instruction in dockerfile.instructions:
         for line in range(instruction.line, min(instruction.end_line, len(lines)) + 1):
             first[line - 1] = instruction.line - 1
-    rows = [{"number": place + 1, "text": said, "first": first[place]} for place, said in enumerate(lines)]
-    base = _chain(dockerfile)[0].line - 1
+    return [{"number": place + 1, "text": said, "first": first[place]} for place, said in enumerate(lines)]
+
+
+def _of_layers(stack: LayerStack, dockerfile: Dockerfile, stages: dict[str, int]) -> tuple[list[int], list[int]]:
+    """The row and the stage of each layer, as far as its instruction tells; new stages join those that are known.
+
+    What lies below all that the Dockerfile made came with the lowest FROM. What a COPY takes belongs to its source.
+    """
+    base = dockerfile.stages[-1]
+    while below := dockerfile.base_stage(base):
+        base = below
+    of_base = base.line - 1, stages.setdefault(f"base image {base.base}", len(stages))
     lowest = min(stack.origins, default=0)
-    found = []
-    for index in range(len(stack.layers)):
-        if index in stack.origins:
-            found.append(stack.origins[index].line - 1)
-        else:
-            found.append(base if stack.origins and index < lowest else NONE)
-    return rows, found
-
-
-def _stages(stack: LayerStack, dockerfile: Dockerfile | None) -> tuple[list[str], list[int]]:
-    """The stages, as far as a layer's instruction tells: the base, what a COPY takes from, or the stage itself."""
-    if dockerfile is None or not stack.origins:
-        return [], [NONE] * len(stack.layers)
-    names: list[str] = []
-
-    def number(name: str) -> int:
-        if name not in names:
-            names.append(name)
-        return names.index(name)
-
-    base = number(f"base image {_chain(dockerfile)[0].base}")
-    lowest = min(stack.origins)
-    found = []
-    for index in range(len(stack.layers)):
-        instruction = stack.origins.get(index)
-        if instruction is None or instruction.stage is None:
-            found.append(base if index < lowest else NONE)
-        elif source := instruction.flag("from"):
-            found.append(number(_named(dockerfile, source)))
-        else:
-            found.append(number(_name(dockerfile, dockerfile.stages[instruction.stage])))
-    return names, found
-
-
-def _chain(dockerfile: Dockerfile) -> list[Stage]:
-    """The final stage and those that it is FROM, the lowest first."""
-    chain = [dockerfile.stages[-1]]
-    while base := dockerfile.base_stage(chain[0]):
-        chain.insert(0, base)
-    return chain
-
-
-def _named(dockerfile: Dockerfile, source: str) -> str:
-    """What a ``COPY --from`` takes from: a stage by its name or number, or an image."""
-    stage = dockerfile.find_stage(source)
-    return _name(dockerfile, stage) if stage else f"image {source}"
+    found = [of_base if index < lowest else (NONE, NONE) for index in range(len(stack.layers))]
+    for index, instruction in sorted(stack.origins.items()):
+        source = instruction.flag("from")
+        stage = dockerfile.find_stage(source) if source else dockerfile.stages[instruction.stage or 0]
+        name = _name(dockerfile, stage) if stage else f"image {source}"
+        found[index] = instruction.line - 1, stages.setdefault(name, len(stages))
+    return [row for row, _ in found], [stage for _, stage in found]
 
 
 def _name(dockerfile: Dockerfile, stage: Stage) -> str:

@@ -40,6 +40,12 @@ def folders(image: Image, count: int = COUNT, depth: int = DEPTH) -> pd.DataFram
     )
 
 
+def by_owner(image: Image) -> pd.DataFrame:
+    """What owners have of an image, as `layerlab.plots.owners` draws it."""
+    table = image.files.assign(image=image.name, name=image.files["owner"])
+    return table.groupby(["image", "name", "part"], observed=True)["bytes"].sum().reset_index()
+
+
 def words(image: Image) -> str:
     """The table as HTML on one line, folded; of a class that nbval's sanitiser leaves out."""
     rows = "".join(

@@ -7,7 +7,7 @@ picture of some 50 kB and a folded table, for whoever reads it without running i
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import anywidget
 import traitlets
@@ -17,8 +17,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.image import Image
 from layerlab.report.explorer import bundle, still
 from layerlab.report.explorer.data import NAME, packed
-
-_VIEW: Final = "application/vnd.jupyter.widget-view+json"
+from layerlab.ui.displays import widget_view
 
 
 class _Widget(anywidget.AnyWidget):
@@ -54,16 +53,13 @@ class Explorer:
     @cached_property
     def picture(self) -> plots.Picture:
         """What is shown where no widget can be: the largest owners of bytes."""
-        files = self.image.files
-        table = files.assign(image=self.image.name, name=files["owner"])[["image", "name", "part", "bytes"]]
-        return plots.owners(table.groupby(["image", "name", "part"], observed=True)["bytes"].sum().reset_index())
+        return plots.owners(still.by_owner(self.image))
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = self.picture._repr_mimebundle_()
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        return {**data, _VIEW: view, "text/plain": repr(self)}, metadata
+        return {**data, **widget_view(self.widget), "text/plain": repr(self)}, metadata
 
     def _ipython_display_(self) -> None:
         from IPython.display import display  # noqa: PLC0415  # only a notebook needs it
