@@ -25,6 +25,7 @@ from layerlab.exercise.evidence.experiments import (
     with_pin,
 )
 from layerlab.exercise.evidence.model import HandedOn, PinChange, PythonInstall, Snapshot
+from layerlab.exercise.evidence.system_installs import without_index
 from layerlab.ui.progress import Report, Step, silent
 from tests.engine.test_exercise_evidence_builds import is_gone, prepared, write
 
@@ -267,3 +268,60 @@ class TestWhatBuildStagesHandOn:
         assert tried("COPY --from=build /site /site\nRUN chown -R 1:1 /site") == ()
         assert tried(f"RUN {own}\nCOPY --from=build /built /built") == ()
         assert tried("RUN --mount=from=build,source=/site,target=/mnt cp -r /mnt /site") == ()
+
+
+LISTS: Final = "/var/lib/apt/lists"
+INDEX: Final = f"{LISTS}/deb.debian.org_debian_dists_trixie_main_Packages"
+DPKG: Final = (
+    "mkdir -p /var/lib/dpkg && printf 'Package: gcc\\nStatus: install ok installed\\n\\n' > /var/lib/dpkg/status"
+)
+"""Notes a package as installed, as dpkg does."""
+
+
+class TestWithoutTheIndex:
+    @pytest.mark.parametrize(
+        ("lines", "expected"),
+        [
+            ([f"RUN touch {INDEX}", f"RUN test -e {INDEX} && {DPKG}"], (LISTS, 4, True)),
+            ([f"RUN touch {INDEX}", f"RUN test -e {INDEX} && {DPKG} && rm {INDEX}"], (LISTS, 4, True)),
+            ([f"RUN touch {INDEX}", f"RUN touch {INDEX}2 && {DPKG} && rm {INDEX}2"], (LISTS, 4, False)),
+            ([f"RUN touch {INDEX}", f"RUN echo new > {INDEX} && {DPKG}"], ("", None, None)),
+            (["RUN true", f"RUN touch {INDEX} && test -e {INDEX} && {DPKG}"], ("", None, None)),
+            (
+                [f"RUN --mount=type=cache,id=MARK,target={LISTS} touch {INDEX}"]
+                + [f"RUN --mount=type=cache,id=MARK,target={LISTS} test -e {INDEX} && {DPKG}"],
+                (LISTS, None, True),
+            ),
+            (
+                [
+                    "RUN true",
+                    f"RUN --mount=type=cache,id=MARK,target={LISTS} touch {INDEX} && test -e {INDEX} && {DPKG}",
+                ],
+                (LISTS, None, False),
+            ),
+        ],
+        ids=[
+            "kept",
+            "removed afterwards",
+            "fetched and removed",
+            "written anew",
+            "none before",
+            "cached",
+            "both cached",
+        ],
+    )
+    def test_whether_it_is_needed(
+        self,
+        engine: Engine,
+        busybox_image: str,
+        tmp_path: Path,
+        lines: list[str],
+        expected: tuple[str, int | None, bool | None],
+    ) -> None:
+        """An installation that fails without an index which was there before lived on it."""
+        text = f"FROM {busybox_image}\nRUN mkdir -p {LISTS}\n# {secrets.token_hex(8)}\n" + "\n".join(lines) + "\n"
+        with checked(engine, tmp_path, text.replace("MARK", secrets.token_hex(8))) as found:
+            (install,) = snapshots.system_installs([found.final])
+            assert install.line == 5
+            tried = without_index(found.bench, install)
+            assert (tried.index, tried.index_line, tried.needs_index) == expected
