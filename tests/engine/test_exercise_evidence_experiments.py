@@ -272,10 +272,9 @@ class TestWhatBuildStagesHandOn:
 
 LISTS: Final = "/var/lib/apt/lists"
 INDEX: Final = f"{LISTS}/deb.debian.org_debian_dists_trixie_main_Packages"
-DPKG: Final = (
-    "mkdir -p /var/lib/dpkg && printf 'Package: gcc\\nStatus: install ok installed\\n\\n' > /var/lib/dpkg/status"
-)
-"""Notes a package as installed, as dpkg does."""
+NOTE: Final = "Package: gcc\\nStatus: install ok installed\\n\\n"
+DPKG: Final = f"mkdir -p /var/lib/dpkg && printf '{NOTE}' > /var/lib/dpkg/status"
+CACHED: Final = f"RUN --mount=type=cache,id=MARK,target={LISTS}"
 
 
 class TestWithoutTheIndex:
@@ -287,28 +286,10 @@ class TestWithoutTheIndex:
             ([f"RUN touch {INDEX}", f"RUN touch {INDEX}2 && {DPKG} && rm {INDEX}2"], (LISTS, 4, False)),
             ([f"RUN touch {INDEX}", f"RUN echo new > {INDEX} && {DPKG}"], ("", None, None)),
             (["RUN true", f"RUN touch {INDEX} && test -e {INDEX} && {DPKG}"], ("", None, None)),
-            (
-                [f"RUN --mount=type=cache,id=MARK,target={LISTS} touch {INDEX}"]
-                + [f"RUN --mount=type=cache,id=MARK,target={LISTS} test -e {INDEX} && {DPKG}"],
-                (LISTS, None, True),
-            ),
-            (
-                [
-                    "RUN true",
-                    f"RUN --mount=type=cache,id=MARK,target={LISTS} touch {INDEX} && test -e {INDEX} && {DPKG}",
-                ],
-                (LISTS, None, False),
-            ),
+            ([f"{CACHED} touch {INDEX}", f"{CACHED} test -e {INDEX} && {DPKG}"], (LISTS, None, True)),
+            (["RUN true", f"{CACHED} touch {INDEX} && test -e {INDEX} && {DPKG}"], (LISTS, None, False)),
         ],
-        ids=[
-            "kept",
-            "removed afterwards",
-            "fetched and removed",
-            "written anew",
-            "none before",
-            "cached",
-            "both cached",
-        ],
+        ids=["kept", "removed later", "fetched, removed", "written anew", "none before", "cached", "both cached"],
     )
     def test_whether_it_is_needed(
         self,
