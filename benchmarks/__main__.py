@@ -25,8 +25,7 @@ from rich.text import Text
 from benchmarks import programs
 from benchmarks.rows import Row, Setting
 from benchmarks.saved_tables import HEADINGS, NUMBERS, caption, cells, write
-from layerlab import bases
-from layerlab.demo import build, images
+from layerlab import bases, demo
 from layerlab.engine import Engine, daemon
 from layerlab.errors import LabError
 from layerlab.ui import displays
@@ -70,8 +69,8 @@ def run(parts: tuple[str, ...], repeat: int, as_json: bool, saves: bool) -> int:
             programs.find(program)
     with displays.terminal("the engine and both images") as report:
         engine = daemon.ensure(report=report)
-        for name in images.RECIPES:
-            build.build_image(engine, name, report=report)
+        for name in demo.RECIPES:
+            demo.build_image(engine, name, report=report)
     machine = describe(engine)
     measured = {part: measure(part, engine, repeat) for part in chosen}
     if as_json:
@@ -96,7 +95,7 @@ def measure(part: str, engine: Engine, repeat: int) -> list[Row]:
 
 def describe(engine: Engine) -> dict[str, Any]:
     """The machine, as far as it matters for the figures."""
-    built = [images.find(engine, name).id for name in images.RECIPES]
+    built = [demo.find(engine, name).id for name in demo.RECIPES]
     return {
         "processors": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),

@@ -23,7 +23,7 @@ import pandas as pd
 
 from benchmarks.rows import Row, Setting
 from layerlab import bases, image, xray
-from layerlab.builder.trials import trial_builds
+from layerlab.builder import trial_builds
 from layerlab.engine import Engine
 from layerlab.engine import connection as engines
 from layerlab.errors import LabError

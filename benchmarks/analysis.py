@@ -23,7 +23,7 @@ from typing import Final
 
 from benchmarks import programs
 from benchmarks.rows import Row, Setting
-from layerlab.demo import images
+from layerlab import demo
 from layerlab.engine import Engine, runs
 
 PROGRAMS: Final = ("docker", "dive")
@@ -51,7 +51,7 @@ overlay.can_read = lambda: False
 
 def rows(setting: Setting) -> Iterator[Row]:
     """First and second looks beside dive, and looks at the stream of ``docker save`` beside that alone."""
-    name = str(images.find(setting.engine, "single").id)
+    name = str(demo.find(setting.engine, "single").id)
     environment = {"DOCKER_HOST": setting.engine.endpoint}
     dive_command = [programs.find("dive"), name, "--json", str(setting.folder / "dive.json")]
     dives = setting.once("dive", lambda: programs.run(dive_command, environment))

@@ -18,9 +18,8 @@ from typing import Final
 import docker.errors
 
 from benchmarks.rows import Row, Setting
-from layerlab import dockerfile
-from layerlab.builder import build, cache
-from layerlab.demo import images as workshop
+from layerlab import demo, dockerfile
+from layerlab.builder import build, build_cache
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 
@@ -34,7 +33,7 @@ class Made:
     """What is to be removed in the end: images, and what was run to build them."""
 
     images: list[str] = field(default_factory=list)
-    ran: list[cache.Ran] = field(default_factory=list)
+    ran: list[build_cache.Ran] = field(default_factory=list)
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -70,7 +69,7 @@ def copy_context(folder: Path, mark: str) -> Path:
         else:
             shutil.copy2(ROOT / item, folder / item)
     for name in NAMES:
-        recipe = workshop.recipe(name)
+        recipe = demo.recipe(name)
         (folder / recipe.dockerfile).write_text(marked(recipe.path.read_text(encoding="utf-8"), mark))
     return folder
 
@@ -99,7 +98,7 @@ def _changed(folder: Path, name: str) -> Path:
 
 
 def _build(engine: Engine, folder: Path, name: str, made: Made) -> None:
-    built = build(engine, folder, dockerfile=workshop.recipe(name).dockerfile, ran=made.ran)
+    built = build(engine, folder, dockerfile=demo.recipe(name).dockerfile, ran=made.ran)
     made.images.append(built.image_id)
 
 
@@ -114,4 +113,4 @@ def removed_afterwards(setting: Setting) -> Iterator[Made]:
             for image_id in made.images:
                 with suppress(docker.errors.ImageNotFound):
                     setting.engine.client.images.remove(image_id, force=True)
-            cache.forget(setting.engine, made.ran)
+            build_cache.forget(setting.engine, made.ran)

@@ -15,8 +15,7 @@ from typing import Final
 
 from benchmarks import programs
 from benchmarks.rows import Row, Setting
-from layerlab import service
-from layerlab.demo import images
+from layerlab import demo, service
 from layerlab.errors import LabError
 from layerlab.service import Service
 
@@ -52,7 +51,7 @@ def _first_answers(setting: Setting, name: str) -> Iterator[float]:
 
 
 def _run(setting: Setting, name: str) -> AbstractContextManager[Service]:
-    image = str(images.find(setting.engine, name).id)
+    image = str(demo.find(setting.engine, name).id)
     return service.run(setting.engine, image, hardened=False, cpus=1.0)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.rows import Row, Setting
-from layerlab.demo import images
+from layerlab import demo
 
 
 def rows(setting: Setting) -> Iterator[Row]:
     """Sizes, waste, files and packages of both images."""
     with setting.step("look into both images"):
-        multi, single = (images.look(setting.engine, name) for name in ("optimized", "single"))
+        multi, single = (demo.read(setting.engine, name) for name in ("optimized", "single"))
     instead = "the single-stage image"
     mega = 1e6
     yield Row("the multi-stage image", multi.total_bytes / mega, "MB", instead, single.total_bytes / mega)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -60,6 +61,15 @@ def write_whole(path: Path, write: Callable[[Any], object]) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """What the lab has noted in a JSON file, by name; nothing where the file is missing or damaged."""
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def unusable(path: Path | str, error: OSError) -> StorageError:

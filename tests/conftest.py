@@ -53,11 +53,11 @@ def _why_no_engine() -> str:
 @pytest.fixture(scope="session")
 def own_images() -> None:
     """Both images of the lab; `./lab test` has built them by now."""
-    from layerlab.demo import build, images
+    from layerlab import demo
     from layerlab.engine import connect, ownership
 
     engine = connect()
-    for name in images.RECIPES:
+    for name in demo.RECIPES:
         if not ownership.own_images(engine, name):
-            build.build_image(engine, name)
+            demo.build_image(engine, name)
     engine.client.close()

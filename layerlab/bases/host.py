@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from layerlab.engine.programs import APT_GET, UNATTENDED, is_debian, run
+from layerlab.engine.machine import APT_GET, UNATTENDED, is_debian, run
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, is_disk_full
 from layerlab.errors import StandInError
 from layerlab.ui.progress import Report
@@ -80,7 +80,7 @@ def apt_settings() -> str:
 
 
 def program_failed(command: list[str], lines: list[str]) -> StandInError:
-    """The error for a program that failed, see `layerlab.engine.programs.run`."""
+    """The error for a program that failed, see `layerlab.engine.machine.run`."""
     return failure(f"{Path(command[0]).name} failed", lines)
 
 

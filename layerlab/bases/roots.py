@@ -16,7 +16,7 @@ from typing import Final
 
 from layerlab.bases import host
 from layerlab.bases.certificates import own_certificates
-from layerlab.engine import programs
+from layerlab.engine import machine
 from layerlab.ui.progress import Report
 
 SUITE: Final = "trixie"
@@ -90,8 +90,8 @@ def make(folder: Path, report: Report) -> Path:
     command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--dpkgopt=force-unsafe-io"]
     command += [f"--aptopt={settings}", SUITE, str(made)]
     environment = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder)}
-    programs.run(
-        programs.ending_with_us(command),
+    machine.run(
+        machine.ending_with_us(command),
         f"make a minimal Debian ({SUITE})",
         report,
         environment=environment,

@@ -6,17 +6,18 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import pandas as pd
-
-from layerlab.builder.cache import Kind, Ran
+from layerlab.builder.build_cache import Kind, Ran
 from layerlab.builder.logs import Log
 from layerlab.builder.trace import Status, Vertex, Warned
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.ui.progress import Report, State, Step
 from layerlab.ui.text import one_line, plain
 from layerlab.ui.units import so_far
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _STEP_NAME: Final = re.compile(
     r"\[(?:\S+/\S+ )?(?:(?P<stage>\S+) )? *(?P<step>\d+)/\d+\] (?P<onbuild>ONBUILD )?(?P<instruction>.*)", re.DOTALL
@@ -347,6 +348,8 @@ def _words(text: str) -> list[str]:
 
 def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
     """The DataFrame of steps (see `layerlab.builder.Build`): those that ran, in the order of the Dockerfile."""
+    import pandas as pd  # noqa: PLC0415  # takes as long as starting a command, which may need none
+
     ran = sorted(
         (row for row in rows if row.is_step and row.state is not None),
         key=lambda row: (row.stage_index, row.step or 0),
@@ -368,6 +371,8 @@ def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 def stages_frame(dockerfile: Dockerfile, target: Stage) -> pd.DataFrame:
     """The DataFrame of stages (see `layerlab.builder.Build`)."""
+    import pandas as pd  # noqa: PLC0415
+
     needed = dockerfile.needed(target)
     return pd.DataFrame(
         {

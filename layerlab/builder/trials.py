@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from layerlab.builder import Build, build
-from layerlab.builder.cache import Ran
+from layerlab.builder.build_cache import Ran
+from layerlab.builder.building import Build, build
 from layerlab.builder.context import Context
 from layerlab.engine import Engine, runs
 from layerlab.engine.limits import limited_builder

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
+from layerlab import demo
 from layerlab.cli.common import examples, find_engine, stand_ins
-from layerlab.demo import build, images
 from layerlab.engine import Engine
 from layerlab.ui import displays
 
 
 @click.command("build", epilog=examples("./lab build", "./lab build optimized --no-cache"))
-@click.argument("names", nargs=-1, type=click.Choice(list(images.RECIPES)))
+@click.argument("names", nargs=-1, type=click.Choice(list(demo.RECIPES)))
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @stand_ins
 def command(names: tuple[str, ...], no_cache: bool, stand_ins: bool | None) -> int:
@@ -20,13 +20,13 @@ def command(names: tuple[str, ...], no_cache: bool, stand_ins: bool | None) -> i
     All of them, or those that are named.
     """
     engine = find_engine()
-    for name in names or tuple(images.RECIPES):
+    for name in names or tuple(demo.RECIPES):
         build_image(engine, name, no_cache=no_cache, stand_ins=stand_ins)
     return 0
 
 
 def build_image(engine: Engine, name: str, *, no_cache: bool = False, stand_ins: bool | None) -> None:
     """Build one of the lab's images, and show the steps while it goes on."""
-    recipe = images.recipe(name)
+    recipe = demo.recipe(name)
     with displays.terminal(f"{recipe.tag} from {recipe.dockerfile}") as report:
-        build.build_image(engine, name, no_cache=no_cache, allow_stand_ins=stand_ins, report=report)
+        demo.build_image(engine, name, no_cache=no_cache, allow_stand_ins=stand_ins, report=report)

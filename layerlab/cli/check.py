@@ -10,9 +10,8 @@ from typing import Final
 
 import click
 
-from layerlab import exercise, image
+from layerlab import demo, exercise, image
 from layerlab.cli.common import as_json, err, examples, find_engine, out
-from layerlab.demo import images as demo
 from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.exercise import history, terminal, watching, words
@@ -124,7 +123,7 @@ def _check(
     for number in sorted(set(hints)):
         if not verdict.tasks[number - 1].findings:
             out.print(f"Task {number} needs no hint: nothing was found about it.", markup=False)
-    if passed and images and (others := demo.look_at_built(engine)):
+    if passed and images and (others := demo.read_built(engine)):
         mine = dataclasses.replace(images[-1], name=folder.resolve().name)
         tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
         tables.print_comparison([mine, *others.values()], ["", *others])

@@ -6,7 +6,7 @@ import click
 
 from layerlab.cli.common import examples, out
 from layerlab.engine import connect, daemon, runs
-from layerlab.maintenance.clean import clean
+from layerlab.maintenance import clean
 from layerlab.ui import displays
 
 

@@ -7,10 +7,9 @@ from importlib import import_module
 
 import click
 
-from layerlab import compare
+from layerlab import compare, demo
 from layerlab.cli.common import as_json, examples, find_engine, platform
 from layerlab.cli.xray import is_file, look
-from layerlab.demo import images as demo
 
 
 @click.command(

@@ -7,10 +7,9 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab import compare
+from layerlab import compare, demo
 from layerlab.cli.common import out
 from layerlab.compare import Difference, column_names
-from layerlab.demo import images as demo
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image
 from layerlab.ui import tables

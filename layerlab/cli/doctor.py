@@ -7,7 +7,7 @@ import json
 import click
 
 from layerlab.cli.common import as_json, examples, out
-from layerlab.maintenance import doctor
+from layerlab.maintenance import examine
 
 
 @click.command("doctor", epilog=examples("./lab doctor", "./lab doctor --json"))
@@ -17,7 +17,7 @@ def command(as_json: bool) -> int:
 
     And what to do about it. Changes nothing.
     """
-    findings = doctor.examine()
+    findings = examine()
     missing = any(finding.state == "missing" for finding in findings)
     if as_json:
         print(json.dumps([vars(finding) for finding in findings], indent=2))

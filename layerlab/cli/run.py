@@ -6,9 +6,8 @@ import sys
 
 import click
 
-from layerlab import service
+from layerlab import demo, service
 from layerlab.cli.common import err, examples, find_engine
-from layerlab.demo import images
 
 
 @click.command("run", epilog=examples("./lab run", "./lab run single --port 5001"))
@@ -24,4 +23,4 @@ def command(image: str, port: int | None) -> int:
     def ready(running: service.Service) -> None:
         err.print(f"{image} answers at {running.url} after {running.seconds_to_first_answer:.1f} s; Ctrl-C stops it")
 
-    return service.run_foreground(engine, images.resolve(engine, image), port=port, on_ready=ready, output=sys.stdout)
+    return service.run_foreground(engine, demo.resolve(engine, image), port=port, on_ready=ready, output=sys.stdout)

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 
 import click
 
-from layerlab.builder import cache
+from layerlab import demo
+from layerlab.builder import build_cache
 from layerlab.cli.build import build_image
 from layerlab.cli.common import err, examples, find_engine, stand_ins
-from layerlab.demo import images
 from layerlab.errors import UsageError
 from layerlab.maintenance import chromium, test_run
 from layerlab.ui import displays
@@ -52,9 +52,9 @@ def command(  # noqa: PLR0917  # click calls it by names
 
     def prepare() -> None:
         engine = find_engine()
-        afterwards.enter_context(cache.trimming(engine, test_run.MOST_CACHED))
+        afterwards.enter_context(build_cache.trimming(engine, test_run.MOST_CACHED))
         # The single-stage image takes a while after each change of the app, and no fast test looks at it.
-        for name in ["optimized"] if fast else images.RECIPES:
+        for name in ["optimized"] if fast else demo.RECIPES:
             build_image(engine, name, stand_ins=stand_ins)
 
     def prepare_browser() -> None:

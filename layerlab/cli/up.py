@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from layerlab.builder import cache
+from layerlab import demo
+from layerlab.builder import build_cache
 from layerlab.cli.build import build_image
 from layerlab.cli.common import err, find_engine, out
 from layerlab.cli.compare_tables import print_comparison
-from layerlab.demo import images
 from layerlab.jupyter.serve import serve
 
 
 def up(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | None) -> int:
     """Everything that ``./lab`` does without a command."""
     engine = find_engine()
-    for name in images.RECIPES:
+    for name in demo.RECIPES:
         build_image(engine, name, stand_ins=stand_ins)
-    print_comparison([images.look(engine, name) for name in images.RECIPES], list(images.RECIPES))
-    if (size := cache.size(engine) or 0) > cache.MUCH:
-        err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {cache.EMPTY_IT}.", markup=False)
+    print_comparison([demo.read(engine, name) for name in demo.RECIPES], list(demo.RECIPES))
+    if (size := build_cache.size(engine) or 0) > build_cache.MUCH:
+        err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {build_cache.EMPTY_IT}.", markup=False)
     if not serves:
         return 0
 

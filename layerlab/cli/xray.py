@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerlab import compare
+from layerlab import compare, demo
 from layerlab.cli.common import as_json, err, examples, find_engine, platform
 from layerlab.compare import ci_limits
 from layerlab.compare.ci_limits import Amount, Check
-from layerlab.demo import images as demo
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
@@ -224,7 +223,7 @@ def _write_report(path: Path, looked: Image, found: Examined | None, checks: Seq
 def look(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:
     """Look at an image, and show progress if it takes long."""
     with displays.terminal("Looking into the image") as report:
-        return demo.look(engine, name, built_from=built_from, platform=platform, report=report)
+        return demo.read(engine, name, built_from=built_from, platform=platform, report=report)
 
 
 def is_file(name: str) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from layerlab.engine.connection import Engine, candidates, connect
 from layerlab.engine.locks import exclusive
-from layerlab.engine.programs import apt_get, is_available, is_debian
+from layerlab.engine.machine import apt_get, is_available, is_debian
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.paths import state_directory
 from layerlab.ui.progress import Report, ongoing, silent

@@ -32,7 +32,7 @@ _Kind = TypeVar("_Kind", str, dict[str, Any])
 
 
 @dataclass(frozen=True)
-class Context:
+class DockerContext:
     """A docker context.
 
     Attributes:
@@ -133,7 +133,7 @@ def address(host: str, *, tls: bool = False) -> str:
     return f"tcp://{parts[1] or '127.0.0.1'}:{parts[2] or (2376 if tls else 2375)}{slash}{path}"
 
 
-def current_context() -> Context | None:
+def current_context() -> DockerContext | None:
     """The docker context that is chosen; None for the default one.
 
     Raises:
@@ -156,7 +156,7 @@ def current_context() -> Context | None:
         raise EngineError(f"the current docker context, {name}, names no engine", remedy=remedy) from error
     certificates = contexts / "tls" / identity / "docker"
     tls = _certificates(certificates, verifies=verifies) if certificates.is_dir() or not verifies else None
-    return Context(name, address(host, tls=tls is not None), tls)
+    return DockerContext(name, address(host, tls=tls is not None), tls)
 
 
 def tls_from_environment() -> TLSConfig | None:

@@ -204,7 +204,7 @@ def _going_on() -> int:
 
 
 def _note() -> Path:
-    return state_directory() / f"{_LOCK}.json"
+    return state_directory() / f"{_LOCK}-before.json"
 
 
 def _noted() -> Values:

@@ -8,6 +8,7 @@ and what they made is left alone.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import shutil
 import tempfile
@@ -56,6 +57,7 @@ def container_labels(engine: Engine) -> dict[str, str]:
     if name not in _held:
         with exclusive("runs"):
             _held[name] = hold(name, RUN_ID)
+            atexit.register(_held[name].close)
     return {CONTAINER_LABEL: RUN_ID}
 
 

@@ -20,10 +20,10 @@ from typing import Final
 import requests
 
 from layerlab.engine import Engine
+from layerlab.engine.machine import ending_with_us
 from layerlab.engine.ownership import RUN_ID
-from layerlab.engine.programs import ending_with_us
 from layerlab.errors import LabError
-from layerlab.maintenance.clean import clean
+from layerlab.maintenance import clean
 from layerlab.paths import ROOT, state_directory, unusable
 from layerlab.service import is_taken
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from layerlab.engine.programs import apt_get, is_debian
+from layerlab.engine.machine import apt_get, is_debian
 from layerlab.errors import BrowserNotFound
 from layerlab.ui.progress import Report, silent
 

@@ -12,9 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
-from layerlab import bases
-from layerlab.builder import cache
-from layerlab.demo import images
+from layerlab import bases, demo
+from layerlab.builder import build_cache
 from layerlab.engine import Engine, connect, docker_settings, limits
 from layerlab.engine.daemon import can_start, started_by_lab
 from layerlab.engine.ownership import find_image, own_images
@@ -29,7 +28,7 @@ State = Literal["ok", "note", "missing"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Condition:
     """One thing that was looked at.
 
     Attributes:
@@ -45,7 +44,7 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Condition]:
     """Look at everything; nothing is changed, and no registry is asked."""
     findings = list(_machine())
     try:
@@ -54,11 +53,11 @@ def examine() -> list[Finding]:
         if can_start():
             return [
                 *findings,
-                Finding("Docker engine", "note", "none runs", "./lab starts one, or installs it first"),
+                Condition("Docker engine", "note", "none runs", "./lab starts one, or installs it first"),
             ]
-        return [*findings, Finding("Docker engine", "missing", str(error), error.remedy)]
+        return [*findings, Condition("Docker engine", "missing", str(error), error.remedy)]
     except EngineError as error:
-        return [*findings, Finding("Docker engine", "missing", str(error), error.remedy)]
+        return [*findings, Condition("Docker engine", "missing", str(error), error.remedy)]
     return [*findings, *_engine(engine), *_images(engine)]
 
 
@@ -70,17 +69,17 @@ def _system() -> str:
         return platform.platform(terse=True)
 
 
-def _machine() -> Iterator[Finding]:
-    yield Finding("system", "ok", f"{_system()}, {platform.machine()}, {os.cpu_count()} cores")
+def _machine() -> Iterator[Condition]:
+    yield Condition("system", "ok", f"{_system()}, {platform.machine()}, {os.cpu_count()} cores")
     prefix = Path(sys.prefix)
     shown = prefix.relative_to(ROOT) if prefix.is_relative_to(ROOT) else prefix
-    yield Finding("Python", "ok", f"{platform.python_version()} in {shown}")
-    yield Finding("JupyterLab", "ok", version("jupyterlab"))
+    yield Condition("Python", "ok", f"{platform.python_version()} in {shown}")
+    yield Condition("JupyterLab", "ok", version("jupyterlab"))
     client = shutil.which("docker")
     if client:
-        yield Finding("docker client", "ok", client)
+        yield Condition("docker client", "ok", client)
     else:
-        yield Finding(
+        yield Condition(
             "docker client",
             "note",
             "no `docker` command on the PATH",
@@ -88,7 +87,7 @@ def _machine() -> Iterator[Finding]:
         )
     configured = docker_settings.configuration()
     if configured.trouble:
-        yield Finding(
+        yield Condition(
             "Docker's settings",
             "note",
             f"{configured.path} is passed over where it cannot be read: {configured.trouble}",
@@ -96,44 +95,44 @@ def _machine() -> Iterator[Finding]:
         )
     for helper in configured.helpers:
         if shutil.which(helper):
-            yield Finding("logins", "ok", f"{helper} is asked for them")
+            yield Condition("logins", "ok", f"{helper} is asked for them")
         else:
-            yield Finding(
+            yield Condition(
                 "logins",
                 "note",
                 f"{helper} is not installed, and {configured.path} has it asked for them",
                 "public images are pulled without a login; else install it, or take it out of that file",
             )
     if is_taken(5000, host=""):
-        yield Finding(
+        yield Condition(
             "port 5000", "note", "taken", "the lab takes free ports; `docker run -p 5000:5000` needs this one free"
         )
     else:
-        yield Finding("port 5000", "ok", "free for `docker run -p 5000:5000`")
+        yield Condition("port 5000", "ok", "free for `docker run -p 5000:5000`")
 
 
-def _engine(engine: Engine) -> Iterator[Finding]:
+def _engine(engine: Engine) -> Iterator[Condition]:
     by = ", started by the lab" if started_by_lab(engine) else ""
     where = f"{engine.version} at {engine.endpoint} ({engine.source}{by})"
     if engine.is_podman:
-        yield Finding(
+        yield Condition(
             "Docker engine",
             "missing",
             f"Podman {where} has no BuildKit, with which the lab builds",
             "point DOCKER_HOST to a Docker engine; `./lab xray` and `compare` work with Podman",
         )
     else:
-        yield Finding("Docker engine", "ok", where)
+        yield Condition("Docker engine", "ok", where)
     how = (
         "layers are read where they lie"
         if sources.reads_directories(engine)
         else "layers are read from `docker save`, which takes longer"
     )
-    yield Finding("image store", "ok", f"{engine.storage_driver}: {how}")
+    yield Condition("image store", "ok", f"{engine.storage_driver}: {how}")
     if engine.is_local and Path(engine.root_directory).exists():
         free = shutil.disk_usage(engine.root_directory).free
         enough = free >= NEEDED_DISK
-        yield Finding(
+        yield Condition(
             "disk",
             "ok" if enough else "note",
             f"{free / 1e9:.0f} GB free for images",
@@ -141,17 +140,17 @@ def _engine(engine: Engine) -> Iterator[Finding]:
             if enough
             else f"about {NEEDED_DISK / 1e9:.0f} GB are needed: `docker system df` shows what takes room",
         )
-    size = cache.size(engine)
-    is_much = size is None or size > cache.MUCH
-    yield Finding(
+    size = build_cache.size(engine)
+    is_much = size is None or size > build_cache.MUCH
+    yield Condition(
         "build cache",
         "note" if is_much else "ok",
         "the engine did not say in time what it holds" if size is None else f"holds {size / 1e9:.1f} GB",
-        cache.EMPTY_IT if is_much else "",
+        build_cache.EMPTY_IT if is_much else "",
     )
 
     held = limits.what_holds(engine)
-    yield Finding(
+    yield Condition(
         "builds of checks",
         "ok" if held.is_limited else "note",
         held.sentence,
@@ -159,15 +158,17 @@ def _engine(engine: Engine) -> Iterator[Finding]:
     )
 
 
-def _images(engine: Engine) -> Iterator[Finding]:
+def _images(engine: Engine) -> Iterator[Condition]:
     for name in bases.BASES:
         image = find_image(engine, name)
         if image is None:
-            yield Finding(name, "note", "not here yet", "./lab pulls it, or makes a stand-in if no registry answers")
+            yield Condition(
+                name, "note", "not here yet", "./lab pulls it, or makes a stand-in if no registry answers"
+            )
             continue
         made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
-        yield Finding(name, "ok", f"{made}, {how_large(image.attrs['Size'])} by the engine's count")
-    for recipe in images.RECIPES.values():
+        yield Condition(name, "ok", f"{made}, {how_large(image.attrs['Size'])} by the engine's count")
+    for recipe in demo.RECIPES.values():
         own = own_images(engine, recipe.name)
         seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"
-        yield Finding(recipe.tag, "ok" if own else "note", seen, "" if own else f"./lab build {recipe.name}")
+        yield Condition(recipe.tag, "ok" if own else "note", seen, "" if own else f"./lab build {recipe.name}")

@@ -19,7 +19,7 @@ MOST_CACHED: Final = 4e9  # bytes; a first run brings about three times as many 
 
 
 @dataclass(frozen=True)
-class Part:
+class SuitePart:
     """A part of the test run.
 
     Attributes:
@@ -36,7 +36,7 @@ class Part:
 
 
 @dataclass
-class Outcome:
+class Tally:
     """How a part ended.
 
     Attributes:
@@ -56,7 +56,7 @@ BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once,
 IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
 # Those that use the engine often wait for it: so they have more workers than there are cores.
 PARTS: Final = (
-    Part(
+    SuitePart(
         "style and types",
         (
             ("ruff", "check", "--quiet"),
@@ -68,13 +68,13 @@ PARTS: Final = (
             ("deno", "check", "--quiet", "layerlab"),
         ),
     ),
-    Part("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
-    Part("engine", (("pytest", "tests/engine", "-m=not long", *IN_ORDER, "-n=4"),), needs_engine=True),
-    Part("notebooks", (("pytest", "notebooks", "--nbval", *BY_FILE, "-n=3"),), needs_engine=True),
-    Part("browser", (("pytest", "tests/browser", *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True),
+    SuitePart("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
+    SuitePart("engine", (("pytest", "tests/engine", "-m=not long", *IN_ORDER, "-n=4"),), needs_engine=True),
+    SuitePart("notebooks", (("pytest", "notebooks", "--nbval", *BY_FILE, "-n=3"),), needs_engine=True),
+    SuitePart("browser", (("pytest", "tests/browser", *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True),
 )
 ALL: Final = tuple(
-    Part("engine", (("pytest", "tests/engine", *IN_ORDER, "-n=4"),), needs_engine=True)
+    SuitePart("engine", (("pytest", "tests/engine", *IN_ORDER, "-n=4"),), needs_engine=True)
     if part.name == "engine"
     else part
     for part in PARTS
@@ -82,14 +82,14 @@ ALL: Final = tuple(
 """The same with every labelled solution, not only one or two for each mechanism: for releases and for every week."""
 FAST: Final = (
     PARTS[0],
-    Part("unit", (("pytest", "tests/unit", "-m=not slow", "--hypothesis-profile=fast", *BY_FILE, "-n=2"),)),
-    Part("engine", (("pytest", "tests/engine", "-m=fast", *BY_FILE, "-n=2"),), needs_engine=True),
+    SuitePart("unit", (("pytest", "tests/unit", "-m=not slow", "--hypothesis-profile=fast", *BY_FILE, "-n=2"),)),
+    SuitePart("engine", (("pytest", "tests/engine", "-m=fast", *BY_FILE, "-n=2"),), needs_engine=True),
 )
 """An answer within a minute: unit tests but the slow ones, and those of the engine's that show most in least time."""
 
 
 def run(
-    parts: Sequence[Part],
+    parts: Sequence[SuitePart],
     *,
     prepare: Callable[[], None],
     prepare_browser: Callable[[], None] = lambda: None,
@@ -103,7 +103,7 @@ def run(
         prepare_browser: The same for the browser.
         say: Told what goes on, line by line.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, Tally] = {}
     engine = _Preparation("the engine, the bases and both images", prepare)
     browser = _Preparation("the browser", prepare_browser)
     for part in parts:
@@ -111,7 +111,7 @@ def run(
         why_not = next(filter(None, (need.why_not(say) for need in needs)), None)
         say(f"\n== {part.name}")
         if why_not:
-            outcomes[part.name] = Outcome(failed=1, why=why_not)
+            outcomes[part.name] = Tally(failed=1, why=why_not)
             say(f"could not be run: {why_not}")
             continue
         outcomes[part.name] = _run_part(part)
@@ -139,8 +139,8 @@ class _Preparation:
         return self._why_not
 
 
-def _run_part(part: Part) -> Outcome:
-    outcome = Outcome()
+def _run_part(part: SuitePart) -> Tally:
+    outcome = Tally()
     began = time.monotonic()
     for command in part.commands:
         with tempfile.TemporaryDirectory() as folder:
@@ -162,7 +162,7 @@ def _run_part(part: Part) -> Outcome:
     return outcome
 
 
-def _count(junit: Path, outcome: Outcome) -> None:
+def _count(junit: Path, outcome: Tally) -> None:
     """Add what pytest counted; a skipped test counts as failed, since nothing here is skipped on purpose."""
     for suite in ElementTree.parse(junit).getroot().iter("testsuite"):  # noqa: S314  # pytest wrote it just now
         wrong = sum(int(suite.get(kind, 0)) for kind in ("failures", "errors", "skipped"))
@@ -170,7 +170,7 @@ def _count(junit: Path, outcome: Outcome) -> None:
         outcome.passed += int(suite.get("tests", 0)) - wrong
 
 
-def _summarise(outcomes: dict[str, Outcome], say: Callable[[str], None]) -> int:
+def _summarise(outcomes: dict[str, Tally], say: Callable[[str], None]) -> int:
     say("\n== summary")
     for name, outcome in outcomes.items():
         counts = outcome.why or f"{outcome.passed} passed, {outcome.failed} failed"

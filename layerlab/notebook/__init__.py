@@ -16,10 +16,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from layerlab import compare as comparison
-from layerlab import exercise, plots, service, xray
+from layerlab import demo, exercise, maintenance, plots, service, xray
 from layerlab.builder import Build
-from layerlab.demo import build as making
-from layerlab.demo import images
 from layerlab.engine import Engine, daemon
 from layerlab.errors import UsageError
 from layerlab.exercise import history, new_workspace, words
@@ -27,8 +25,6 @@ from layerlab.exercise.panel import Panel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.image.store import file_reader
-from layerlab.maintenance import clean
-from layerlab.maintenance import doctor as doctor_module
 from layerlab.notebook.cells import about, show, table
 from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
@@ -103,7 +99,7 @@ def setup(*names: str) -> None:
     engine()
     for name in names:
         _built(name)
-    print("Ready:", ", ".join(["a Docker engine", *(images.recipe(name).tag for name in names)]))
+    print("Ready:", ", ".join(["a Docker engine", *(demo.recipe(name).tag for name in names)]))
 
 
 def build(name: str, *, no_cache: bool = False) -> Build:
@@ -121,16 +117,16 @@ def build(name: str, *, no_cache: bool = False) -> Build:
     >>> built.stages[["stage", "final"]].to_dict("records")
     [{'stage': 'build', 'final': False}, {'stage': '1', 'final': True}]
     """
-    recipe = images.recipe(name)
+    recipe = demo.recipe(name)
     built = _built(name, no_cache=no_cache)
     print(f"{recipe.tag} is built from {recipe.dockerfile}: {len(built.steps)} steps")
     return built
 
 
 def _built(name: str, *, no_cache: bool = False) -> Build:
-    recipe = images.recipe(name)
+    recipe = demo.recipe(name)
     with displays.notebook(f"{recipe.tag} from {recipe.dockerfile}") as report:
-        return making.build_image(engine(), name, no_cache=no_cache, report=report)
+        return demo.build_image(engine(), name, no_cache=no_cache, report=report)
 
 
 def run(name: str, /, **options: Any) -> AbstractContextManager[Service]:
@@ -144,7 +140,7 @@ def run(name: str, /, **options: Any) -> AbstractContextManager[Service]:
     ...     service.get("/status").json()["status"]
     'ok'
     """
-    return service.run(engine(), images.resolve(engine(), name), **options)
+    return service.run(engine(), demo.resolve(engine(), name), **options)
 
 
 def wait_for_health(service: Service, wanted: str, timeout: float = 60.0) -> str | None:
@@ -182,7 +178,7 @@ def look(name: str) -> Image:
     >>> optimized.live_bytes + optimized.wasted_bytes == optimized.total_bytes
     True
     """
-    return images.look(engine(), name)
+    return demo.read(engine(), name)
 
 
 def compare(*names: str) -> pd.DataFrame:
@@ -308,7 +304,7 @@ def _needed(image: Image, dockerfile: str | Path | None) -> BuildSource:
     source = _source(image, dockerfile)
     if source is None:
         raise UsageError(
-            f"{image.name} is none of the lab's own images ({', '.join(images.RECIPES)}), so nobody knows its"
+            f"{image.name} is none of the lab's own images ({', '.join(demo.RECIPES)}), so nobody knows its"
             " Dockerfile",
             remedy="say which it is: dockerfile=PATH",
         )
@@ -356,10 +352,10 @@ def explore(image: str | Image, dockerfile: str | Path | None = None) -> Explore
     >>> lab.explore("optimized")
     <Explorer: what is in multi-stage-demo:optimized?>
     """
-    recipe = images.recipe_of(engine(), image if isinstance(image, str) else image.id)
+    recipe = demo.recipe_of(engine(), image if isinstance(image, str) else image.id)
     path = ROOT / dockerfile if dockerfile is not None else recipe.path if recipe else None
-    built_from = images.read_dockerfile(path, engine().platform) if path else None
-    looked = images.look(engine(), image, built_from=built_from) if isinstance(image, str) else image
+    built_from = demo.read_dockerfile(path, engine().platform) if path else None
+    looked = demo.read(engine(), image, built_from=built_from) if isinstance(image, str) else image
     return Explorer(looked, built_from, path.name if path else "")
 
 
@@ -509,7 +505,7 @@ def panel(folder: str | Path) -> Panel:
 
 def _beside(mine: Image) -> plots.Picture:
     """A learner's image beside those of the lab's own images that have been built."""
-    layers = {"your image": mine.layers, **{name: own.layers for name, own in images.look_at_built(engine()).items()}}
+    layers = {"your image": mine.layers, **{name: own.layers for name, own in demo.read_built(engine()).items()}}
     return plots.beside(pd.concat(layers, names=["image", None]).reset_index("image"))
 
 
@@ -520,7 +516,7 @@ def doctor() -> pd.DataFrame:
     >>> states["Docker engine"]
     'ok'
     """
-    return pd.DataFrame([vars(finding) for finding in doctor_module.examine()])
+    return pd.DataFrame([vars(finding) for finding in maintenance.examine()])
 
 
 def owned() -> pd.DataFrame:
@@ -529,7 +525,7 @@ def owned() -> pd.DataFrame:
     >>> "image" in set(lab.owned()["kind"])
     True
     """
-    rows = [(thing.kind, thing.name) for thing in clean.inventory(engine())]
+    rows = [(thing.kind, thing.name) for thing in maintenance.inventory(engine())]
     return pd.DataFrame(rows, columns=["kind", "name"], dtype="str")
 
 
@@ -542,8 +538,8 @@ def remove(names: Collection[str]) -> pd.DataFrame:
     >>> lab.remove(["nothing of the lab's has this name"]).empty
     True
     """
-    chosen = [thing for thing in clean.inventory(engine()) if thing.name in names]
-    rows = [vars(clean.remove(engine(), thing)) for thing in chosen]
+    chosen = [thing for thing in maintenance.inventory(engine()) if thing.name in names]
+    rows = [vars(maintenance.remove(engine(), thing)) for thing in chosen]
     return pd.DataFrame(rows, columns=["kind", "name", "why_not"], dtype="str")
 
 

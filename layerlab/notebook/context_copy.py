@@ -14,10 +14,9 @@ from typing import Any, Final
 import pandas as pd
 
 from layerlab import builder as build_package
-from layerlab import image
-from layerlab.builder import Build, cache
+from layerlab import demo, image
+from layerlab.builder import Build, build_cache
 from layerlab.builder import context as contexts
-from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.engine.ownership import discard, image_labels, mark_image, marker_tag
 from layerlab.image import Image
@@ -41,7 +40,7 @@ class Experiment:
     engine: Engine
     folder: Path
     image_ids: set[str] = field(default_factory=set)
-    ran: list[cache.Ran] | None = None
+    ran: list[build_cache.Ran] | None = None
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace the one place in a file of the copy that reads ``old``.
@@ -73,7 +72,7 @@ class Experiment:
 
     def look(self, built: Build, dockerfile: str = "Dockerfile") -> Image:
         """Look into an image that was built from this copy, its layers tied to the Dockerfile's lines."""
-        parsed = images.read_dockerfile(self.folder / dockerfile, self.engine.platform)
+        parsed = demo.read_dockerfile(self.folder / dockerfile, self.engine.platform)
         return image.read(self.engine, built.image_id, dockerfile=parsed)
 
     def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
@@ -106,4 +105,4 @@ def experiment_on(engine: Engine) -> Iterator[Experiment]:
         finally:
             for image_id in trial.image_ids:
                 discard(engine, marker_tag(image_id))
-            cache.forget(engine, trial.ran or ())
+            build_cache.forget(engine, trial.ran or ())

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from layerlab.builder.trials import trial_builds
-from layerlab.demo import images
+from layerlab import demo
+from layerlab.builder import trial_builds
 from layerlab.engine import Engine
 from layerlab.errors import UsageError
 from layerlab.image import Image
@@ -150,7 +150,7 @@ def with_origins(examined: Examined) -> Image:
 
 def own_source(engine: Engine | None, name: str) -> BuildSource | None:
     """What an image was built from, if it is one of the lab's own, by whatever name."""
-    recipe = images.recipe_of(engine, name) if engine is not None else None
+    recipe = demo.recipe_of(engine, name) if engine is not None else None
     return BuildSource(recipe.path, recipe.path.parent, platform=engine.platform) if engine and recipe else None
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from layerlab import bases
 from layerlab import image as images
+from layerlab.builder import Trials, ignore
 from layerlab.builder import context as contexts
-from layerlab.builder import ignore
-from layerlab.builder.trials import Trials
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
 from layerlab.xray.advice.everything import together

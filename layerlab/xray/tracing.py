@@ -15,7 +15,7 @@ from typing import Final
 
 from layerlab import bases
 from layerlab import image as images
-from layerlab.builder.trials import Trials
+from layerlab.builder import Trials
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
 from layerlab.image import Image, filesystem

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from layerlab import service
-from layerlab.demo import images
+from layerlab import demo, service
 from layerlab.engine import connect
 from layerlab.service import Service
 from tests.browser.accessibility import problems
@@ -19,7 +18,7 @@ from tests.browser.accessibility import problems
 def running(own_images: None) -> Iterator[Service]:
     """A container of the optimised image."""
     engine = connect()
-    with service.run(engine, images.resolve(engine, "optimized")) as container:
+    with service.run(engine, demo.resolve(engine, "optimized")) as container:
         yield container
     engine.client.close()
 

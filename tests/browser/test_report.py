@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from layerlab import report
+from layerlab import demo, report
 from layerlab.compare import ci_limits
-from layerlab.demo import images
 from layerlab.engine import connect
 from layerlab.image import Image
 from layerlab.report import Advice
@@ -27,7 +26,7 @@ LARGEST = 5_000_000
 def single(own_images: None) -> Iterator[Image]:
     """The single-stage image: 37,000 files."""
     engine = connect()
-    yield images.look(engine, "single")
+    yield demo.read(engine, "single")
     engine.client.close()
 
 
@@ -35,12 +34,12 @@ def single(own_images: None) -> Iterator[Image]:
 def written(single: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its report, with limits and advice."""
     path = tmp_path_factory.mktemp("report") / "single.html"
-    recipe = images.recipe("single")
+    recipe = demo.recipe("single")
     checks = ci_limits.check(
         single, max_size=ci_limits.size("300MB"), max_waste=ci_limits.size_or_share("50%"), no_root=True
     )
     advice = [Advice("copy the <venv> instead", "line 31", 258_000_000, 257_900_000), Advice("name a user")]
-    dockerfile = images.read_dockerfile(recipe.path)
+    dockerfile = demo.read_dockerfile(recipe.path)
     text = report.html(single, dockerfile, name=recipe.dockerfile, checks=checks, advice=advice)
     report.write(path, text)
     return path

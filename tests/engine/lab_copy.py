@@ -142,8 +142,8 @@ def make(root: Path, caches: Path) -> LabCopy:
         'MARKER_REPOSITORY: Final = "layerlab"',
         f'MARKER_REPOSITORY: Final = "{name}"',
     )
-    copy.edit("layerlab/demo/images.py", '"multi-stage-demo:single"', f'"{name}-demo:single"')
-    copy.edit("layerlab/demo/images.py", '"multi-stage-demo:optimized"', f'"{name}-demo:optimized"')
+    copy.edit("layerlab/demo/__init__.py", '"multi-stage-demo:single"', f'"{name}-demo:single"')
+    copy.edit("layerlab/demo/__init__.py", '"multi-stage-demo:optimized"', f'"{name}-demo:optimized"')
     # Two copies work side by side, and other tests beside them.
     copy.edit("layerlab/service/launch.py", "wait: float = 30.0", "wait: float = 180.0")
     return copy

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import builds
 from benchmarks.rows import Setting
-from layerlab.builder import build, cache
+from layerlab.builder import build, build_cache
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from tests.documents import DOCUMENTS
@@ -62,4 +62,6 @@ def test_what_was_built_is_removed_after_ctrl_c(engine: Engine, busybox_image: s
 
     with pytest.raises(docker.errors.ImageNotFound):
         engine.client.images.get(images[0])
-    assert engine.has_containerd_store or not [one for one in cache.records(engine) if command in one["Description"]]
+    assert engine.has_containerd_store or not [
+        one for one in build_cache.records(engine) if command in one["Description"]
+    ]

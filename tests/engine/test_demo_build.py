@@ -12,9 +12,9 @@ from typing import Any
 import docker.errors
 import pytest
 
+from layerlab import demo
 from layerlab.builder import Build
-from layerlab.demo import build, images
-from layerlab.demo.images import Recipe
+from layerlab.demo import Recipe
 from layerlab.engine import Engine
 from layerlab.engine.ownership import is_own_image, marker_tag, own_images
 from layerlab.errors import ImageNotFound
@@ -25,8 +25,8 @@ def recipe(engine: Engine, busybox_image: str, tmp_path: Path, monkeypatch: pyte
     """A recipe as small as can be, in a repository of its own."""
     name = f"tiny-{uuid.uuid4().hex[:8]}"
     tiny = Recipe(name, "Dockerfile", f"layerlab-test-{name}:latest")
-    monkeypatch.setattr(images, "RECIPES", {name: tiny})
-    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(demo, "RECIPES", {name: tiny})
+    monkeypatch.setattr(demo, "ROOT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write(tmp_path, busybox_image, name)
     yield tiny
@@ -44,25 +44,25 @@ def write(folder: Path, base: str, text: str) -> None:
 class TestBuildImage:
     def test_tagged_marked_and_found(self, engine: Engine, recipe: Recipe) -> None:
         """The image has its readable tag and its marker, and is found by its name."""
-        built = build.build_image(engine, recipe.name)
+        built = demo.build_image(engine, recipe.name)
 
-        image = images.find(engine, recipe.name)
+        image = demo.find(engine, recipe.name)
         assert image.id == built.image_id
         assert set(image.tags) == {recipe.tag, marker_tag(built.image_id)}
         assert is_own_image(image)
 
     def test_the_same_again_is_the_same_image(self, engine: Engine, recipe: Recipe) -> None:
         """A build that changes nothing makes no second image."""
-        first = build.build_image(engine, recipe.name)
-        second = build.build_image(engine, recipe.name)
+        first = demo.build_image(engine, recipe.name)
+        second = demo.build_image(engine, recipe.name)
 
         assert first.image_id == second.image_id
 
     def test_the_earlier_image_goes(self, engine: Engine, recipe: Recipe, busybox_image: str, tmp_path: Path) -> None:
         """What a new build has replaced does not pile up."""
-        first = build.build_image(engine, recipe.name)
+        first = demo.build_image(engine, recipe.name)
         write(tmp_path, busybox_image, "changed")
-        second = build.build_image(engine, recipe.name)
+        second = demo.build_image(engine, recipe.name)
 
         assert [image.id for image in own_images(engine, recipe.name)] == [second.image_id]
         with pytest.raises(docker.errors.ImageNotFound):
@@ -72,44 +72,44 @@ class TestBuildImage:
         self, engine: Engine, recipe: Recipe, busybox_image: str
     ) -> None:
         """After a learner's plain build under that tag the lab still finds its own, and takes nothing back."""
-        own = build.build_image(engine, recipe.name)
+        own = demo.build_image(engine, recipe.name)
         learners = engine.client.images.get(busybox_image)
         learners.tag(*recipe.tag.split(":"))
 
-        assert images.find(engine, recipe.name).id == own.image_id
-        assert build.build_image(engine, recipe.name).image_id == own.image_id
+        assert demo.find(engine, recipe.name).id == own.image_id
+        assert demo.build_image(engine, recipe.name).image_id == own.image_id
         assert engine.client.images.get(recipe.tag).id == learners.id
 
     def test_only_a_cold_build_tells_how_long_it_takes(self, engine: Engine, recipe: Recipe) -> None:
         """A build from the cache does not overwrite what is known of a real one."""
-        build.build_image(engine, recipe.name, no_cache=True)
-        cold = images.cold_build_seconds(recipe.name)
-        build.build_image(engine, recipe.name)
+        demo.build_image(engine, recipe.name, no_cache=True)
+        cold = demo.cold_build_seconds(recipe.name)
+        demo.build_image(engine, recipe.name)
 
         assert cold is not None
-        assert images.cold_build_seconds(recipe.name) == cold
+        assert demo.cold_build_seconds(recipe.name) == cold
 
     @pytest.mark.parametrize("told", ["nothing", "from the cache"])
     def test_a_build_of_which_a_run_was_not_told_tells_nothing(
         self, engine: Engine, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, told: str
     ) -> None:
         """Whatever an engine leaves out, a time that is shown as that of a cold build is one."""
-        really_build = build.build
+        really_build = demo.build
 
         def incomplete(*arguments: Any, **options: Any) -> Build:
             built = really_build(*arguments, **options)
             steps = built.steps.iloc[:1] if told == "nothing" else built.steps.assign(cached=True)
             return replace(built, steps=steps)
 
-        monkeypatch.setattr(build, "build", incomplete)
-        build.build_image(engine, recipe.name, no_cache=True)
+        monkeypatch.setattr(demo, "build", incomplete)
+        demo.build_image(engine, recipe.name, no_cache=True)
 
-        assert images.cold_build_seconds(recipe.name) is None
+        assert demo.cold_build_seconds(recipe.name) is None
 
 
 class TestFind:
     def test_what_was_not_built_is_said_to_be_missing(self, engine: Engine, recipe: Recipe) -> None:
         """The remedy is the command that builds it."""
         with pytest.raises(ImageNotFound) as caught:
-            images.find(engine, recipe.name)
+            demo.find(engine, recipe.name)
         assert f"./lab build {recipe.name}" in caught.value.remedy

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.builder.trials import trial_builds
+from layerlab.builder import trial_builds
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.engine.runs import TEMPORARY_LABEL
@@ -247,7 +247,7 @@ class TestNothingIsLeft:
         write(tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}\n")
         script = (
             "import sys, time; from pathlib import Path; from layerlab import engine\n"
-            "from layerlab.builder.trials import trial_builds\n"
+            "from layerlab.builder import trial_builds\n"
             "from layerlab.exercise.evidence import builds\n"
             "from layerlab.exercise.workspace import open_workspace\n"
             "found = engine.connect()\n"

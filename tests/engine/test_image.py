@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from layerlab import demo, image
 from layerlab import dockerfile as dockerfiles
-from layerlab import image
-from layerlab.demo import images
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.image.store import overlay, sources
@@ -189,7 +188,7 @@ def any_image(engine: Engine, own_images: None, request: pytest.FixtureRequest) 
     """The image with all changes, and both of the lab's."""
     if request.param == "changed":
         return str(request.getfixturevalue("changed"))
-    return str(images.find(engine, request.param).id)
+    return str(demo.find(engine, request.param).id)
 
 
 def assert_sees(looked: image.Image, truth: Mounted) -> None:
@@ -247,7 +246,7 @@ class TestSources:
     @pytest.mark.parametrize("which", ["changed", "optimized"])
     def test_directories_and_export_agree(self, engine: Engine, which: str, request: pytest.FixtureRequest) -> None:
         """A walk of overlay2's directories finds exactly what ``docker save`` writes, entry by entry."""
-        name = request.getfixturevalue("changed") if which == "changed" else str(images.find(engine, which).id)
+        name = request.getfixturevalue("changed") if which == "changed" else str(demo.find(engine, which).id)
         described = sources._inspect(engine, name)
         walked = sources._from_directories(engine, described)
         exported = sources._from_export(engine, described)
@@ -353,9 +352,9 @@ class TestSources:
 class TestTheLabsImages:
     def test_lines(self, engine: Engine) -> None:
         """Every layer of the lab's own stages is tied to the instruction of the Dockerfile that made it."""
-        for name, recipe in images.RECIPES.items():
+        for name, recipe in demo.RECIPES.items():
             parsed = dockerfiles.parse(recipe.path.read_text(encoding="utf-8"))
-            layers = image.read(engine, str(images.find(engine, name).id), dockerfile=parsed).layers
+            layers = image.read(engine, str(demo.find(engine, name).id), dockerfile=parsed).layers
             keyword_at = {found.line: found.keyword for found in parsed.instructions}
             tied = layers[layers["line"].notna()]
 
@@ -368,7 +367,7 @@ class TestTheLabsImages:
 
     def test_packages(self, engine: Engine) -> None:
         """The Python packages are those that pip itself lists, the system's those that dpkg lists."""
-        name = str(images.find(engine, "optimized").id)
+        name = str(demo.find(engine, "optimized").id)
         looked = image.read(engine, name)
 
         script = (
@@ -390,9 +389,9 @@ class TestTheLabsImages:
 
     def test_parts(self, engine: Engine) -> None:
         """The app is what was copied from the context; the interpreter and the packages lie where they were put."""
-        recipe = images.recipe("optimized")
+        recipe = demo.recipe("optimized")
         parsed = dockerfiles.parse(recipe.path.read_text(encoding="utf-8"))
-        files = image.read(engine, str(images.find(engine, "optimized").id), dockerfile=parsed).files
+        files = image.read(engine, str(demo.find(engine, "optimized").id), dockerfile=parsed).files
         part = dict(rows(files[files["kind"] == "file"], "path", "part"))
 
         own = {path.name for path in (recipe.path.parent / "app").glob("*.py")}

@@ -21,7 +21,8 @@ from layerlab.engine.ownership import (
     mark_image,
     marker_tag,
 )
-from layerlab.maintenance import clean
+from layerlab.maintenance import Removal, clean, inventory
+from layerlab.maintenance import remove as remove_thing
 
 NAME = f"look-alike-{uuid.uuid4().hex[:8]}"
 
@@ -46,12 +47,12 @@ def remove(engine: Engine, image: str) -> None:
 
 def remove_own(engine: Engine, image: Image) -> str:
     """Remove one of the lab's; why it is still there."""
-    return clean.remove(engine, Owned("image", NAME, image)).why_not
+    return remove_thing(engine, Owned("image", NAME, image)).why_not
 
 
 def purposes(engine: Engine) -> list[str]:
     """What the inventory lists, as far as this test made it."""
-    return [o.thing.labels[IMAGE_LABEL] for o in clean.inventory(engine) if isinstance(o.thing, Image)]
+    return [o.thing.labels[IMAGE_LABEL] for o in inventory(engine) if isinstance(o.thing, Image)]
 
 
 def exists(engine: Engine, image_id: str) -> bool:
@@ -75,7 +76,7 @@ class TestImages:
         (tmp_path / "Dockerfile").write_text(f"FROM {marker_tag(str(own_image.id))}\nRUN echo theirs > /theirs\n")
         theirs = build(engine, tmp_path, tag=f"{NAME}:theirs")
 
-        listed = [str(owned.thing.id) for owned in clean.inventory(engine)]
+        listed = [str(owned.thing.id) for owned in inventory(engine)]
         assert IMAGE_LABEL in engine.client.images.get(theirs.image_id).labels
         assert theirs.image_id not in listed
         remove_own(engine, own_image)
@@ -88,7 +89,7 @@ class TestImages:
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nLABEL {IMAGE_LABEL}=optimized\n")
         theirs = build(engine, tmp_path, tag=f"{NAME}:theirs")
         try:
-            assert theirs.image_id not in [str(owned.thing.id) for owned in clean.inventory(engine)]
+            assert theirs.image_id not in [str(owned.thing.id) for owned in inventory(engine)]
         finally:
             remove(engine, theirs.image_id)
 
@@ -129,10 +130,10 @@ class TestContainers:
             create(busybox_image, "sleep 600", name=f"{NAME}-plain"),
         ]
         try:
-            removed = clean.clean(engine, run=NAME)
+            removed = clean(engine, run=NAME)
             left = {str(c.id) for c in engine.client.containers.list(all=True)}
 
-            assert removed == [clean.Removal("container", f"{NAME}-own")]
+            assert removed == [Removal("container", f"{NAME}-own")]
             assert {str(c.id) for c in (other_run, *theirs)} <= left
             assert str(own.id) not in left
         finally:
@@ -147,7 +148,7 @@ class TestContainers:
         client.networks.create(f"{NAME}-own", labels={CONTAINER_LABEL: NAME})
         volume, network = client.volumes.create(f"{NAME}-theirs"), client.networks.create(f"{NAME}-theirs")
         try:
-            removed = clean.clean(engine, run=NAME)
+            removed = clean(engine, run=NAME)
 
             assert {(r.kind, r.name, r.why_not) for r in removed} == {
                 ("volume", f"{NAME}-own", ""),

@@ -8,8 +8,8 @@ from contextlib import suppress
 import docker.errors
 import pytest
 
+from layerlab import demo
 from layerlab.builder import build
-from layerlab.demo import images
 from layerlab.engine import Engine, ownership
 from layerlab.service import Running, answers_hardened, observe, observing, waiting
 from layerlab.ui.progress import Step
@@ -45,7 +45,7 @@ MakeImage = Callable[..., str]
 @pytest.fixture(scope="module")
 def make_image(engine, tmp_path_factory) -> Iterator[MakeImage]:
     """Builds what these lines make of the optimized image; all of it is removed in the end."""
-    base = ownership.marker_tag(str(images.find(engine, "optimized").id))
+    base = ownership.marker_tag(str(demo.find(engine, "optimized").id))
     folder = tmp_path_factory.mktemp("context")
     (folder / "serve.py").write_text(SERVER)
     (folder / "start").write_text("#!/build/venv/bin/python\nprint()\n")
@@ -66,7 +66,7 @@ def make_image(engine, tmp_path_factory) -> Iterator[MakeImage]:
 
 @pytest.fixture(scope="module")
 def good(engine) -> Running:
-    return observe(engine, str(images.find(engine, "optimized").id))
+    return observe(engine, str(demo.find(engine, "optimized").id))
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +119,7 @@ class TestGood:
 
     def test_hardened(self, engine):
         """It also answers with a read-only root and without capabilities."""
-        assert answers_hardened(engine, str(images.find(engine, "optimized").id)) == (True, "")
+        assert answers_hardened(engine, str(demo.find(engine, "optimized").id)) == (True, "")
 
     def test_limits(self, engine, make_image):
         """The container has limits, no mount and no privilege, and is gone even if its watcher is broken off."""

@@ -14,8 +14,7 @@ from benchmarks import __main__ as command
 from benchmarks import saved_tables
 from benchmarks.builds import NAMES, copy_context, marked
 from benchmarks.rows import Row, Setting
-from layerlab import dockerfile
-from layerlab.demo import images
+from layerlab import demo, dockerfile
 from layerlab.errors import LabError
 from layerlab.ui.progress import Step
 
@@ -159,7 +158,7 @@ class TestBuilds:
         """Each RUN of both Dockerfiles gets the mark, and nothing else of them changes."""
         copy = copy_context(tmp_path / "copy", "a-mark")
         for name in NAMES:
-            recipe = images.recipe(name)
+            recipe = demo.recipe(name)
             before = dockerfile.parse(recipe.path.read_text(encoding="utf-8"))
             after = dockerfile.parse((copy / recipe.dockerfile).read_text(encoding="utf-8"))
 

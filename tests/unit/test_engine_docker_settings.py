@@ -100,7 +100,7 @@ class TestContext:
         write_context(folder, "farm", at("tcp://127.0.0.1:9"))
         monkeypatch.setenv("DOCKER_CONTEXT", "farm")
 
-        assert current_context() == docker_settings.Context("farm", "tcp://127.0.0.1:9", None)
+        assert current_context() == docker_settings.DockerContext("farm", "tcp://127.0.0.1:9", None)
 
     @pytest.mark.parametrize(
         "content",

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from layerlab import exercise, image, paths
+from layerlab import demo, exercise, image, paths
 from layerlab.cli import check, compare_tables, main
-from layerlab.demo import images
 from layerlab.errors import EngineGone, ImageNotFound
 from layerlab.exercise import history, terminal, watching, words
 from layerlab.exercise.history import Memory
@@ -332,7 +331,7 @@ class TestSizes:
             return sized(tmp_path / "single.tar", 2_000_000)
 
         lab.image = sized(tmp_path / "mine.tar", 500_000)
-        monkeypatch.setattr(images, "look", look)
+        monkeypatch.setattr(demo, "read", look)
         sizes = io.StringIO()
         monkeypatch.setattr(compare_tables, "out", console(sizes))
         return sizes

@@ -13,10 +13,9 @@ import pytest
 import requests
 
 from layerlab import __main__ as program
-from layerlab import bootstrap, paths
+from layerlab import bootstrap, demo, paths
 from layerlab.builder.failures import _from_outside
 from layerlab.cli import main
-from layerlab.demo import images
 from layerlab.engine import connection, locks
 from layerlab.errors import StorageError
 from layerlab.paths import ROOT
@@ -101,9 +100,9 @@ class TestFolders:
     ) -> None:
         """Whatever lies there, the comparison goes on without."""
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        images.seconds_file().write_text(content)
+        demo.seconds_file().write_text(content)
 
-        assert images.cold_build_seconds("single") is None
+        assert demo.cold_build_seconds("single") is None
 
 
 class TestDamage:

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from layerlab.builder import cache
+from layerlab.builder import build_cache
 from layerlab.cli import test as cli_test
 from layerlab.cli.test import command
 from layerlab.errors import BrowserNotFound, EngineNotFound
 from layerlab.maintenance import test_run
 
 
-def part(code: str, *, name: str = "some", needs_engine: bool = False) -> test_run.Part:
-    return test_run.Part(name, (("python", "-m", "timeit", "-n1", "-r1", code),), needs_engine=needs_engine)
+def part(code: str, *, name: str = "some", needs_engine: bool = False) -> test_run.SuitePart:
+    return test_run.SuitePart(name, (("python", "-m", "timeit", "-n1", "-r1", code),), needs_engine=needs_engine)
 
 
 def prepared() -> None:
@@ -40,10 +40,10 @@ class TestParts:
         ids=["none", "no engine", "no notebooks", "fast", "fast, no engine", "all"],
     )
     def test_options_leave_parts_out(
-        self, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[test_run.Part]
+        self, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[test_run.SuitePart]
     ) -> None:
         """Each option leaves out what it says, and nothing else; without any, everything runs."""
-        ran: list[test_run.Part] = []
+        ran: list[test_run.SuitePart] = []
         monkeypatch.setattr(test_run, "run", lambda parts, **_: ran.extend(parts) or 0)
 
         assert CliRunner().invoke(command, options).exit_code == 0
@@ -59,7 +59,7 @@ class TestParts:
             yield
             done.append("trimmed")
 
-        def run(parts: Sequence[test_run.Part], *, prepare: Callable[[], None], **_: object) -> int:
+        def run(parts: Sequence[test_run.SuitePart], *, prepare: Callable[[], None], **_: object) -> int:
             if any(part.needs_engine for part in parts):
                 prepare()
             done.append("tested")
@@ -67,7 +67,7 @@ class TestParts:
 
         monkeypatch.setattr(cli_test, "find_engine", lambda: "engine")
         monkeypatch.setattr(cli_test, "build_image", lambda *_, **__: done.append("built"))
-        monkeypatch.setattr(cache, "trimming", trimming)
+        monkeypatch.setattr(build_cache, "trimming", trimming)
         monkeypatch.setattr(test_run, "run", run)
 
         for options in ([], ["--no-engine"]):
@@ -161,6 +161,6 @@ class TestRun:
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # plugins take longer to load than these tests
 
         outcome = test_run._run_part(
-            test_run.Part("sample", (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),))
+            test_run.SuitePart("sample", (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),))
         )
         assert (outcome.passed, outcome.failed) == (passed, failed)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from layerlab import demo, image
 from layerlab import exercise as checker
-from layerlab import image
 from layerlab import notebook as lab
-from layerlab.demo import images
 from layerlab.errors import ImageNotFound, UsageError
 from layerlab.exercise import history, new_workspace
 from layerlab.exercise.verdict import Verdict
@@ -125,7 +124,7 @@ class TestPicture:
                 raise ImageNotFound("not built", remedy="build it")
             return small_image(tmp_path, name, 200)
 
-        monkeypatch.setattr(images, "look", look)
+        monkeypatch.setattr(demo, "read", look)
         picture = lab._beside(small_image(tmp_path, "mine", 100))
 
         assert picture.data[["image", "bytes"]].to_numpy().tolist() == [["your image", 100], ["optimized", 200]]

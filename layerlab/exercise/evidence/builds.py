@@ -17,9 +17,8 @@ import requests
 
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
-from layerlab.builder import Build, adapted, cache
+from layerlab.builder import Build, Trials, adapted, build_cache
 from layerlab.builder import context as contexts
-from layerlab.builder.trials import Trials
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine, answering, gone
 from layerlab.engine.docker_settings import tell_of_logins
@@ -127,7 +126,7 @@ def attempt(
     context: contexts.Context,
     recorder: Recorder,
     timeout: float,
-    ran: list[cache.Ran] | None = None,
+    ran: list[build_cache.Ran] | None = None,
 ) -> tuple[Build | None, Failure | None, str]:
     """Build; where that does not succeed, whose fault it is, and what the step said that failed."""
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab import image as images
-from layerlab.builder import Build, cache
+from layerlab.builder import Build, build_cache
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.engine import Engine
@@ -74,7 +74,7 @@ class Bench:
         self,
         called: str,
         context: contexts.Context,
-        ran: list[cache.Ran] | None = None,
+        ran: list[build_cache.Ran] | None = None,
         look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
     ) -> tuple[Build | None, Failure | None, str]:
         """Build a changed context, see `builds.attempt`.
@@ -126,13 +126,13 @@ def change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
 
     The build is stopped as soon as that is known, and the build cache keeps nothing of it.
     """
-    with cache.forgetting(bench.engine) as ran:
+    with build_cache.forgetting(bench.engine) as ran:
         found = _change_app(bench, installs, ran) if installs else AppChange()
         # Somebody else's build may have had that step in hand just then. It is hardly so a second time.
         return _change_app(bench, installs, ran) if found.again else found
 
 
-def _change_app(bench: Bench, installs: Sequence[PythonInstall], ran: list[cache.Ran]) -> AppChange:
+def _change_app(bench: Bench, installs: Sequence[PythonInstall], ran: list[build_cache.Ran]) -> AppChange:
     note = f"# {secrets.token_hex(16)}\n".encode()  # one that was built before would be in the build cache
     app = {
         entry.name: entry.path.read_bytes()
@@ -345,7 +345,7 @@ def _break(bench: Bench, run: Instruction, layer: int, packed: Sequence[_Packed]
     mounts = " ".join(f"--mount=type=bind,source={_BROKEN},target={each.path}" for each in packed)
     text = bench.up_to(run, mounts, [each.mount for each in packed if each.mount])
     context = bench.changed({_BROKEN: _WRECKAGE}, text)
-    with cache.forgetting(bench.engine) as ran:
+    with build_cache.forgetting(bench.engine) as ran:
         built, failure, _ = bench.build(f"line {run.line} without what a build stage made", context, ran)
     if failure:
         is_missed = failure.blame == "dockerfile" and failure.line == run.line

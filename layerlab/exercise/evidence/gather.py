@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
-from layerlab.builder import Build
-from layerlab.builder.trials import trial_builds
+from layerlab.builder import Build, trial_builds
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError

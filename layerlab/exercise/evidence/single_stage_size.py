@@ -9,9 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from layerlab import bases, image
-from layerlab.builder import build, cache
-from layerlab.demo import images
+from layerlab import bases, demo, image
+from layerlab.builder import build, build_cache
 from layerlab.engine import Engine, runs
 from layerlab.engine.locks import exclusive
 from layerlab.errors import ImageNotFound
@@ -48,17 +47,17 @@ def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
 
 def _own(engine: Engine) -> int | None:
     try:
-        return image.read(engine, str(images.find(engine, "single").id)).total_bytes
+        return image.read(engine, str(demo.find(engine, "single").id)).total_bytes
     except ImageNotFound:
         return None
 
 
 def _measured(engine: Engine, folder: Path, report: Report) -> int:
-    ran: list[cache.Ran] = []
+    ran: list[build_cache.Ran] = []
     with runs.temporary(engine) as place:
         built = build(engine, folder, dockerfile=_NAME, labels=place.labels, report=report, ran=ran)
         size = image.read(engine, built.image_id).total_bytes
-    cache.forget(engine, ran)  # 0.8 GB of which only the size was wanted
+    build_cache.forget(engine, ran)  # 0.8 GB of which only the size was wanted
     return size
 
 

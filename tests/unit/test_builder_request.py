@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import docker
 import pytest
 
-from layerlab.builder import build, stream
+from layerlab.builder import build, request
 from layerlab.builder import context as contexts
 from layerlab.engine import Engine
 from layerlab.errors import BuildError, BuildTimeout, EngineGone, EngineTooOld, UsageError
@@ -93,7 +93,7 @@ def context(tmp_path: Path) -> contexts.Context:
 
 def lines(engine: Engine, context: contexts.Context, timeout: float | None = None) -> list[Any]:
     """The lines of the answer."""
-    return [line for line in stream.run(engine, context, {"t": "a b"}, timeout) if line is not None]
+    return [line for line in request.run(engine, context, {"t": "a b"}, timeout) if line is not None]
 
 
 class TestRun:
@@ -135,9 +135,9 @@ class TestRun:
 
     def test_silence(self, context: contexts.Context, monkeypatch: pytest.MonkeyPatch) -> None:
         """While the engine says nothing, the listener has its turn; if it stops listening, the build is cancelled."""
-        monkeypatch.setattr(stream, "PAUSE", 0.01)
+        monkeypatch.setattr(request, "PAUSE", 0.01)
         player = Player(b"", silent=True)
-        with playing(player) as engine, contextlib.closing(stream.run(engine, context, {}, None)) as conversation:
+        with playing(player) as engine, contextlib.closing(request.run(engine, context, {}, None)) as conversation:
             assert [next(conversation) for _ in range(3)] == [None, None, None]
 
         assert set(player.cancelled) == set(player.parameters["buildid"])

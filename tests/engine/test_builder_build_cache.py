@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.builder import build, cache
+from layerlab.builder import build, build_cache
 from layerlab.engine import Engine
 from layerlab.engine.daemon import BOUNDED_CACHE
 from layerlab.errors import StepFailed
@@ -92,7 +92,7 @@ class TestForgetting:
         original, before = (context / "app" / "main.py").read_text(), records(engine)
         change(context)
 
-        with cache.forgetting(engine) as ran:
+        with build_cache.forgetting(engine) as ran:
             changed = build(engine, context, ran=ran)
             added = records(engine) - before
 
@@ -116,12 +116,12 @@ class TestForgetting:
                 raise Enough
 
         change(context)
-        with cache.forgetting(engine) as ran, suppress(Enough):
+        with build_cache.forgetting(engine) as ran, suppress(Enough):
             build(engine, context, ran=ran, report=stop)
         assert records(engine) == before
 
         (context / "Dockerfile").write_text((context / "Dockerfile").read_text().replace("sleep 300", "false"))
-        with cache.forgetting(engine) as ran, pytest.raises(StepFailed):
+        with build_cache.forgetting(engine) as ran, pytest.raises(StepFailed):
             build(engine, context, ran=ran)
         assert records(engine) == before
 
@@ -176,7 +176,7 @@ def test_trimming_keeps_what_is_used_and_what_was_there(engine: Engine, context:
     cached("earlier")
     before = records(engine)
 
-    with cache.trimming(engine, 3e6):
+    with build_cache.trimming(engine, 3e6):
         for run, copied in (("used", "a"), ("used", "b"), ("once", "a"), ("used", "c")):
             cached(run, copied)
 
@@ -191,18 +191,18 @@ class TestSize:
         """Without an image that shares it, the engine says of all that it removes how much it was."""
         engine.client.images.remove(build(engine, context).image_id)
 
-        size = cache.size(engine)
+        size = build_cache.size(engine)
 
         assert size
         freed = engine.client.api.prune_builds(all=True)["SpaceReclaimed"]  # type: ignore[call-arg]
         assert freed == pytest.approx(size, rel=0.001)
-        assert cache.size(engine) == 0
+        assert build_cache.size(engine) == 0
 
     def test_doctor_tells(self, spare: SpareEngine, monkeypatch: pytest.MonkeyPatch) -> None:
         """What it holds, and, where that is much, how to empty it."""
         monkeypatch.setenv("DOCKER_HOST", spare.endpoint)
-        for much, state, remedy in ((20e9, "ok", ""), (-1, "note", cache.EMPTY_IT)):
-            monkeypatch.setattr(cache, "MUCH", much)
+        for much, state, remedy in ((20e9, "ok", ""), (-1, "note", build_cache.EMPTY_IT)):
+            monkeypatch.setattr(build_cache, "MUCH", much)
             (told,) = (finding for finding in doctor.examine() if finding.what == "build cache")
             assert (told.state, told.remedy) == (state, remedy)
             assert told.seen.endswith("GB")
@@ -212,7 +212,7 @@ class TestSize:
         give_bases(engine, tmp_path)
         with small_lab(spare.endpoint, spare.corner.seen_from) as lab:
             assert "docker builder prune" not in lab.run("--no-serve").stderr
-            source = lab.root / "layerlab/builder/cache.py"
+            source = lab.root / "layerlab/builder/build_cache.py"
             source.write_text(source.read_text().replace("MUCH: Final = 20e9", "MUCH: Final = -1"))
             assert "The build cache holds 0 GB: `docker builder prune` empties it" in lab.run("--no-serve").stderr
 
@@ -227,10 +227,10 @@ def test_a_bound_holds(tmp_path: Path) -> None:
         for number in range(5):
             (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN dd if=/dev/zero of=/{number} bs=1M count=10\n")
             engine.client.images.remove(build(engine, tmp_path).image_id)
-        assert (cache.size(engine) or 0) > 50_000_000
+        assert (build_cache.size(engine) or 0) > 50_000_000
 
         deadline = time.monotonic() + 150
-        while (cache.size(engine) or 0) > 21_000_000 and time.monotonic() < deadline:
+        while (build_cache.size(engine) or 0) > 21_000_000 and time.monotonic() < deadline:
             time.sleep(1)
-        assert (cache.size(engine) or 0) <= 21_000_000
+        assert (build_cache.size(engine) or 0) <= 21_000_000
         engine.client.close()

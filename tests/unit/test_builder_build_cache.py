@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlab.builder.cache import Ran, Record, added
+from layerlab.builder.build_cache import Ran, Record, added
 
 RUN, COPY = "mount / from exec /bin/sh -c make", "fileop target"
 STEPS = [Ran("context", 10, 11), Ran("other", 12, 13), Ran("RUN", 14, 20)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.engine import programs
+from layerlab.engine import machine
 from layerlab.errors import EngineError, LabError
 from layerlab.ui.progress import Step, silent
 
@@ -24,7 +24,7 @@ def run_shell(script: str, steps: list[Step] | None = None) -> None:
         return LabError(f"{command[0]} failed: {lines}", remedy="")
 
     report = silent if steps is None else steps.append
-    programs.run(["sh", "-c", script], "a script", report, failed=failed, environment={"GREETING": "hello"})
+    machine.run(["sh", "-c", script], "a script", report, failed=failed, environment={"GREETING": "hello"})
 
 
 def lives(process: int) -> bool:
@@ -86,10 +86,10 @@ class TestRun:
             "wait"
         )
         code = (
-            "import signal, sys\nfrom layerlab.engine import programs\nfrom layerlab.ui.progress import silent\n"
+            "import signal, sys\nfrom layerlab.engine import machine\nfrom layerlab.ui.progress import silent\n"
             # whoever runs the tests in the background has it ignored
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "try:\n    programs.run(['sh', '-c', sys.argv[1]], 'a script', silent, failed=print)\n"
+            "try:\n    machine.run(['sh', '-c', sys.argv[1]], 'a script', silent, failed=print)\n"
             "except KeyboardInterrupt:\n    sys.exit(42)\n"
         )
         with subprocess.Popen([sys.executable, "-c", code, script], start_new_session=True) as process:
@@ -121,14 +121,14 @@ class TestIsDebian:
     )
     def test_by_os_release(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
         """Debian and its children are known by os-release, provided that they have apt-get."""
-        monkeypatch.setattr(programs.shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
         (tmp_path / "os-release").write_text(text)
 
-        assert programs.is_debian(tmp_path / "os-release") is expected
+        assert machine.is_debian(tmp_path / "os-release") is expected
 
     def test_a_system_without_os_release_is_none(self, tmp_path: Path) -> None:
         """That is so on macOS."""
-        assert not programs.is_debian(tmp_path / "missing")
+        assert not machine.is_debian(tmp_path / "missing")
 
 
 class TestAptGet:
@@ -147,7 +147,7 @@ class TestAptGet:
     def test_its_lines_are_progress(self) -> None:
         """What it prints is reported while it goes on, and its end at the end."""
         steps: list[Step] = []
-        programs.apt_get(["install", "chromium"], "install Chromium", steps.append, wanted="Chromium")
+        machine.apt_get(["install", "chromium"], "install Chromium", steps.append, wanted="Chromium")
 
         assert any(step.detail.endswith("install chromium") for step in steps if step.state == "running")
         assert (steps[-1].title, steps[-1].state) == ("install Chromium", "done")
@@ -155,4 +155,4 @@ class TestAptGet:
     def test_a_failure_says_what_was_wanted_and_why_it_failed(self) -> None:
         """The reason is apt's own line, and the caller says which kind of error it is."""
         with pytest.raises(EngineError, match=r"^Docker could not be .* E: Unable to locate package missing$"):
-            programs.apt_get(["install", "missing"], "x", lambda _: None, wanted="Docker", error=EngineError)
+            machine.apt_get(["install", "missing"], "x", lambda _: None, wanted="Docker", error=EngineError)

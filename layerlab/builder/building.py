@@ -1,0 +1,216 @@
+"""Builds an image: sends what the engine needs, follows what it does, and names what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import requests
+from docker.utils.build import match_tag
+
+from layerlab import dockerfile as dockerfiles
+from layerlab.builder import build_cache, failures, request, steps, trace
+from layerlab.builder import context as contexts
+from layerlab.builder.trace import Warned
+from layerlab.engine import Engine, gone
+from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
+from layerlab.ui.progress import Report, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PING_TIMEOUT: Final = 10.0  # seconds
+_LARGE: Final = 10_000_000  # bytes of a context that are worth two more requests
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image that was built, and how.
+
+    Attributes:
+        image_id: Its id, such as ``sha256:0123...``.
+        tag: The tag that it got; None if it got none.
+        seconds: How long the build took, from sending the context to the image's id.
+        steps: A row for each instruction that BuildKit ran, in the order of the Dockerfile, with the columns
+
+            * ``stage`` str: the stage's name, or its index where it has none
+            * ``step`` Int64: BuildKit's number of the step within its stage
+            * ``line`` Int64: the line on which the instruction begins, or the ONBUILD that asks for it; missing for
+              what an image from outside asks for
+            * ``instruction`` str: the instruction on one line
+            * ``seconds`` float64: how long it ran
+            * ``cached`` bool: whether its result was there already; of a FROM, whether nothing was pulled
+            * ``log`` str: what it printed, without terminal escape codes; of a long log the middle is left out
+
+            Two stages that begin alike (the same FROM, the same RUN after it) share these steps: BuildKit runs
+            them once, under the name of one of the stages.
+        stages: A row for each stage of the Dockerfile, with the columns ``stage`` str, ``line`` int64, ``base``
+            str, ``uses`` (a tuple of the stages that it takes something from), ``ran`` bool (whether the target
+            needs it), ``final`` bool (whether it is the target).
+        warnings: What BuildKit warns of; engines older than 23 warn of nothing.
+    """
+
+    image_id: str
+    tag: str | None
+    seconds: float
+    steps: pd.DataFrame
+    stages: pd.DataFrame
+    warnings: tuple[Warned, ...]
+
+
+def build(
+    engine: Engine,
+    context: Path | contexts.Context,
+    *,
+    dockerfile: str = "Dockerfile",
+    tag: str | None = None,
+    target: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
+    timeout: float | None = None,
+    report: Report = silent,
+    watch: Callable[[], None] = lambda: None,
+    ran: list[build_cache.Ran] | None = None,
+    max_context_bytes: int = contexts.MAX_BYTES,
+    max_context_files: int = contexts.MAX_FILES,
+) -> Build:
+    r"""Build an image from a folder.
+
+    However this ends (an error, Ctrl-C, the time limit), nothing of it keeps running on the engine.
+
+    Args:
+        engine: Where to build; it may be on another machine.
+        context: The folder that is the build context; ``.dockerignore`` is honoured. Or a context that has been
+            collected already, which is sent as it is.
+        dockerfile: The Dockerfile's path, relative to the folder.
+        tag: The tag that the image gets.
+        target: The stage to build, by its name or index, though it needs a name; the last if None.
+        build_args: Values for the Dockerfile's ARGs.
+        labels: Labels for the image.
+        no_cache: Whether to run every step, even those whose results are there.
+        pull: Whether to look for a newer base image even if there is one.
+        timeout: The limit of the whole build in seconds.
+        report: Is told of each step whenever it changes.
+        watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
+        ran: Gets the steps that are run, however the build ends: for `build_cache.forget`.
+        max_context_bytes: The limit of the context's size in bytes.
+        max_context_files: The limit of its files, folders and links.
+
+    Raises:
+        UsageError: the tag or the target cannot be.
+        DockerfileError: the Dockerfile is missing, empty or wrong, or has no such target.
+        ContextError: the context cannot be read or is over a limit.
+        StepFailed: a step failed.
+        BaseImageError: a base image cannot be had.
+        BuildTimeout: the time limit was reached.
+        EngineGone: the engine stopped answering.
+        EngineTooOld: the engine cannot build from a tar stream.
+        EngineError: it is Podman.
+        BuildError: the image cannot be built for another reason.
+
+    >>> folder.mkdir()
+    >>> written = (folder / "Dockerfile").write_text("FROM python:3.13-slim-trixie\nRUN echo hello\n")
+    >>> built = build(engine, folder)
+    >>> built.steps.set_index("line")["instruction"][2]
+    'RUN echo hello'
+    >>> engine.client.images.remove(built.image_id)
+    """
+    _check_builder(engine)
+    if tag is not None and not match_tag(tag):
+        raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
+    if isinstance(context, Path):
+        context = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
+    sent = context
+    parsed = dockerfiles.parse(sent.text, build_args, engine.platform)
+    final = parsed.target(target)
+    if not final.name and final != parsed.stages[-1]:
+        raise UsageError(
+            f"stage {final.index} of the Dockerfile has no name, and BuildKit finds a target by its name alone",
+            remedy="give it one: FROM ... AS name",
+        )
+    progress = steps.Progress(parsed, report)
+    parameters = {
+        "dockerfile": sent.dockerfile,
+        "t": tag,
+        "target": final.name if final != parsed.stages[-1] else None,
+        "buildargs": json.dumps({**_proxies(engine), **(build_args or {})}),
+        "labels": json.dumps(dict(labels or {})),
+        "nocache": int(no_cache),
+        "pull": int(pull),
+    }
+    begin = time.monotonic()
+    image_id = None
+    try:
+        with contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines:
+            for line in lines:
+                watch()
+                progress.tick()
+                if line is None:
+                    continue
+                if line.get("id") == "moby.buildkit.trace":
+                    progress.update(trace.decode(line["aux"]))
+                elif line.get("id") == "moby.image.id":
+                    image_id = str(line["aux"]["ID"])
+                elif "error" in line:
+                    progress.finish()
+                    _check_it_goes_on(engine)
+                    raise failures.explain(str(line["error"]), progress.rows, parsed)
+    finally:
+        if ran is not None:
+            ran += progress.ran()
+    progress.finish(built=image_id is not None)
+    if sent.bytes > _LARGE:  # the engine keeps its archive, but no further build can use it
+        build_cache.forget(engine, [step for step in progress.ran() if step.kind == "context"])
+    if image_id is None:
+        raise BuildError("the engine ended the build without naming an image", remedy="build again")
+    return Build(
+        image_id=image_id,
+        tag=tag,
+        seconds=time.monotonic() - begin,
+        steps=steps.steps_frame(progress.rows),
+        stages=steps.stages_frame(parsed, final),
+        warnings=tuple(progress.warnings),
+    )
+
+
+def _check_it_goes_on(engine: Engine) -> None:
+    """See whether it is the engine that ends: a build that it takes along fails like one whose step is wrong.
+
+    Raises:
+        EngineGone: it takes no requests any more.
+    """
+    try:
+        engine.client.api.get(f"{engine.client.api.base_url}/_ping", timeout=_PING_TIMEOUT).close()
+    except requests.ConnectionError as error:
+        raise gone(engine, error) from error
+    except requests.RequestException:
+        pass  # busy: what it said before stands
+
+
+def _proxies(engine: Engine) -> dict[str, str]:
+    """The proxies of the docker configuration, as `docker build` passes them on; BuildKit stores them nowhere."""
+    return dict(engine.client.api._proxy_configs.get_environment())  # type: ignore[attr-defined]
+
+
+def _check_builder(engine: Engine) -> None:
+    """Refuse an engine without BuildKit, and one that loses a build's context: moby issue 47717, mended in 27.5."""
+    if engine.is_podman:
+        raise EngineError(
+            f"Podman {engine.version} has no BuildKit, with which the lab builds",
+            remedy="point DOCKER_HOST to a Docker engine for what builds (./lab, build, check, the notebooks); "
+            "`./lab xray` and `compare` work with Podman",
+        )
+    version = tuple(int(number) for number in re.findall(r"\d+", engine.version)[:2])
+    if engine.has_containerd_store and version < (27, 5):
+        raise EngineTooOld(
+            f"Docker Engine {engine.version} cannot build from a tar stream while containerd stores its images",
+            remedy="update Docker to 27.5 or newer, or turn its containerd image store off",
+        )
