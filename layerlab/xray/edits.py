@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.dockerfile.shell.syntax import Operator, Redirection, Word, tokens
+from layerlab.dockerfile.commands import split
 
 _RUN: Final = re.compile(r"(\s*RUN)((?:\s+--\S+)*)\s+(.*)", re.DOTALL | re.IGNORECASE)
 _KEYWORD: Final = re.compile(r"\s*\w+")
 _STATEFUL: Final = frozenset(
     [*("cd", "export", "set", "umask", "source", ".", "exec", "alias", "unset", "trap", "ulimit", "shopt", "exit")]
 )
+_SUBSTITUTED: Final = re.compile(r"\$\([^()]*\)|`[^`]*`")
 _COMMENT: Final = re.compile(r"(?:^|[\s;&|()])#")  # within quotes too: then nothing is lost but an edit
 _ESCAPE: Final = re.compile(r"^\s*#\s*escape\s*=", re.IGNORECASE | re.MULTILINE)
 _TRANSPARENT: Final = frozenset(
@@ -146,15 +147,6 @@ def _merged(texts: Sequence[str]) -> str:
 def _isolated(body: str) -> str:
     """A shell command that leaves nothing behind for the next one, and succeeds or fails as a whole."""
     one_line = re.sub(r"\\\s*\n(?:\s*#[^\n]*\n)*", " ", body)
-    at_start = True
-    simple = True
-    for token in tokens(one_line):
-        if isinstance(token, Operator):
-            simple = simple and token.text == "&&"
-            at_start = True
-        elif isinstance(token, Word) and at_start:
-            simple = simple and token.literal not in _STATEFUL and "=" not in token.literal
-            at_start = False
-        elif isinstance(token, Redirection):
-            continue
+    found, signs = split(_SUBSTITUTED.sub("", one_line))
+    simple = signs <= {"&&"} and not any(words[0] in _STATEFUL or "=" in words[0] for words in found)
     return body if simple else f"({body})"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from layerlab.dockerfile import Instruction
-from layerlab.dockerfile.shell import commands
+from layerlab.dockerfile.commands import apt, commands
 from layerlab.image.dpkg import Installed, installed, only_recommended
 from layerlab.image.layer import FILE
 from layerlab.ui.units import first_few, how_large
@@ -28,6 +28,7 @@ _CACHE: Final = re.compile(
 """The folder of a cache that an installer keeps, which may be removed as a whole; see `causes.rules`."""
 _PIP: Final = r"\b(pip3?(?:\.\d+)*)((?:\s+--?\S+(?:\s+/\S+)?)*)\s+install\b(?![^&;|\n]*--no-cache-dir)"
 _APT: Final = r"\b(apt-get|apt)((?:\s+-\S+)*)\s+install\b(?![^&;|]*--no-install-recommends)"
+_OF_INDEX: Final = frozenset({"update", "install", "upgrade", "dist-upgrade", "full-upgrade", "satisfy", "build-dep"})
 _STRIP: Final = ("/usr/bin/strip", "/usr/local/bin/strip")
 _STATUS: Final = "/var/lib/dpkg/status"
 _INFO: Final = "/var/lib/dpkg/info/"
@@ -159,8 +160,8 @@ def recommended_packages(view: View) -> list[Advice]:
         run = _run(view, line)
         if run is None or view.trace is None or not re.search(_APT, run.text):
             continue
-        systems = [commands.system_install(each) for each in commands.commands(view.trace.dockerfile, run, {})]
-        installs = [each for each in systems if each and each.manager == "apt" and each.verb == "install"]
+        asked = map(apt, commands(view.trace.dockerfile, run))
+        installs = [each for each in asked if each and each.verb == "install"]
         if not installs or any(each.no_recommends for each in installs):
             continue
         named = [re.split(r"[=/:]", name)[0] for each in installs for name in each.packages]
@@ -238,15 +239,9 @@ def _apt_users(view: View, run: Instruction) -> list[Instruction]:
     return [
         each
         for each in dockerfile.stages[run.stage].instructions
-        if each.keyword == "RUN" and _uses_index(commands.system_install, commands.commands(dockerfile, each, {}))
+        if each.keyword == "RUN"
+        and any(asked and asked.verb in _OF_INDEX for asked in map(apt, commands(dockerfile, each)))
     ]
-
-
-def _uses_index(
-    read: Callable[[commands.Command], commands.SystemCommand | None], found: Iterable[commands.Command]
-) -> bool:
-    systems = [read(command) for command in found]
-    return any(each and each.manager == "apt" and each.verb in {"update", "install", "upgrade"} for each in systems)
 
 
 def _shown_in(view: View, run: Instruction, path: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerlab.dockerfile.shell import commands
+from layerlab.dockerfile.commands import installs_python
 from layerlab.ui.units import how_large
 from layerlab.xray import waste
 from layerlab.xray.advice.model import Advice, View
@@ -24,13 +24,7 @@ def copied_twice(view: View) -> list[Advice]:
         mine, theirs = view.instructions.get(layer), view.instructions.get(of)
         line = mine.line if mine else None
         source = theirs.flag("from") if theirs else None
-        installs = bool(
-            mine
-            and view.trace
-            and mine.keyword == "RUN"
-            and commands.installs_python(view.trace.dockerfile, mine, {})
-        )
-        if source and installs:
+        if source and mine and mine.keyword == "RUN" and installs_python(mine):
             title = (
                 f"use what line {theirs.line if theirs else ''} copies from `{source}` instead of installing it again"
             )

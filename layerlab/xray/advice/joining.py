@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.dockerfile import Instruction
-from layerlab.dockerfile.shell import commands
+from layerlab.dockerfile.commands import Command, commands
 from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.ui.units import how_large, listed
 from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View
@@ -128,10 +128,10 @@ def _changes_more(view: View, run: Instruction, layer: int, copies: set[int]) ->
     return False
 
 
-def _owning(view: View, run: Instruction) -> list[commands.Command]:
+def _owning(view: View, run: Instruction) -> list[Command]:
     """The commands of a RUN that change owners or modes."""
     assert view.trace is not None  # noqa: S101  # the caller has one
-    return [each for each in commands.commands(view.trace.dockerfile, run, {}) if each.name in _OWNING]
+    return [each for each in commands(view.trace.dockerfile, run) if each.name in _OWNING]
 
 
 def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:

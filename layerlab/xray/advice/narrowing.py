@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from layerlab.dockerfile.shell import commands
+from layerlab.dockerfile.commands import commands
 from layerlab.ui.units import first_few
 from layerlab.xray.advice.model import Advice, Edit, View
 from layerlab.xray.effects import Effect
@@ -70,7 +70,7 @@ def _forces(view: View, layer: int) -> bool:
     run = view.instructions.get(layer)
     if run is None or view.trace is None:
         return False
-    removals = [each for each in commands.commands(view.trace.dockerfile, run, {}) if each.name == "rm"]
+    removals = [each for each in commands(view.trace.dockerfile, run) if each.name == "rm"]
     return bool(removals) and all(
         any(re.fullmatch(r"-[a-zA-Z]*f[a-zA-Z]*|--force", word) for word in each.words) for each in removals
     )

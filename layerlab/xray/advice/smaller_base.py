@@ -10,7 +10,7 @@ from typing import Final
 
 from layerlab import image as images
 from layerlab.dockerfile import Instruction, Stage
-from layerlab.dockerfile.shell import commands
+from layerlab.dockerfile.commands import commands
 from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.image import Image
@@ -200,7 +200,7 @@ class _Switch:
 
     def _names(self, run: Instruction) -> frozenset[str]:
         dockerfile = self.view.trace.dockerfile if self.view.trace else None
-        return frozenset(each.name for each in commands.commands(dockerfile, run, {})) if dockerfile else frozenset()
+        return frozenset(each.name for each in commands(dockerfile, run)) if dockerfile else frozenset()
 
     def _base_bytes(self) -> int:
         trace, model, merged = self.view.trace, self.view.model, self.view.stack.merged
