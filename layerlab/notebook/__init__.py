@@ -30,7 +30,7 @@ from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
 from layerlab.report.explorer.widget import Explorer
 from layerlab.service import Service
-from layerlab.service.running import HEALTH_PAUSE
+from layerlab.service.running_service import HEALTH_PAUSE
 from layerlab.ui import displays
 from layerlab.ui.progress import Report, Step
 from layerlab.xray import BuildSource, Examined, proof

@@ -19,7 +19,7 @@ from layerlab.service.foreground import run_foreground
 from layerlab.service.interpreter import Distribution, Interpreter
 from layerlab.service.observing import Running, answers_hardened, observe
 from layerlab.service.processes import Process
-from layerlab.service.running import ExecResult, Service
+from layerlab.service.running_service import ExecResult, Service
 from layerlab.service.sockets import is_taken
 
 __all__ = [

@@ -21,7 +21,7 @@ from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, Us
 from layerlab.service.diagnosis import LOG_LINES, not_ready, why_not_ready, why_not_started
 from layerlab.service.ending import printed
 from layerlab.service.engine_calls import engine_errors, explanation
-from layerlab.service.running import Service
+from layerlab.service.running_service import Service
 from layerlab.service.waiting import Wait, wait_for_answer
 
 CONTAINER_PORT: Final = 5000

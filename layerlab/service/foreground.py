@@ -16,7 +16,7 @@ from layerlab.engine import Engine
 from layerlab.errors import PortInUse
 from layerlab.service.containers import run
 from layerlab.service.engine_calls import engine_errors
-from layerlab.service.running import Service
+from layerlab.service.running_service import Service
 from layerlab.ui.text import plain
 
 DEFAULT_PORT: Final = 5000

@@ -105,7 +105,7 @@ def is_python(word: str) -> bool:
     return bool(_PYTHON.fullmatch(PurePosixPath(word).name))
 
 
-def ask(engine: Engine, container: Container, processes: Sequence[Process]) -> Interpreter | None:
+def ask_python(engine: Engine, container: Container, processes: Sequence[Process]) -> Interpreter | None:
     """What the service's Python says of itself; None if none could be asked.
 
     It is asked as the user of the first Python, since the kernel shows a process's environment to its own user alone.
@@ -122,13 +122,15 @@ def ask(engine: Engine, container: Container, processes: Sequence[Process]) -> I
         if left <= 0:
             break
         mark = secrets.token_hex(16)
-        output = _output(engine, str(container.id), probe.command(python, text, mark), asker(processes), left)
-        if found := understood(output, mark):
+        output = _output(
+            engine, str(container.id), probe.command(python, text, mark), user_to_ask_as(processes), left
+        )
+        if found := read_answer(output, mark):
             return found
     return None
 
 
-def asker(processes: Sequence[Process]) -> str:
+def user_to_ask_as(processes: Sequence[Process]) -> str:
     """As whom the server's process can be asked, as ``uid:gid``: the first Python's user, or the first process's.
 
     Empty, for the image's user, where that is not known.
@@ -140,7 +142,7 @@ def asker(processes: Sequence[Process]) -> str:
     return ""
 
 
-def understood(output: bytes, mark: str) -> Interpreter | None:
+def read_answer(output: bytes, mark: str) -> Interpreter | None:
     """What the probe printed behind this mark; None if that is not there, or not what it prints."""
     for line in output.decode(errors="replace").splitlines():
         if line.startswith(mark):

@@ -170,7 +170,7 @@ def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell:
         status, info = (ask(url, path, timeout=longest) for path in (PROBE, "/info"))
         debugger, is_pythons = has_debugger(url), is_http_server(url)
         seen += list_processes(engine, container, names)
-    found = interpreter.ask(engine, container, seen)
+    found = interpreter.ask_python(engine, container, seen)
     seen += list_processes(engine, container, names)
     why_silent = None if waited.seconds is not None else _failure(engine, container, waited)
     tell("stopping it")

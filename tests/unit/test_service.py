@@ -19,7 +19,7 @@ from layerlab.service import Service, answers, run
 from layerlab.service.answers import fetch
 from layerlab.service.ending import excerpt, how_it_ended
 from layerlab.service.foreground import lines
-from layerlab.service.running import used_bytes
+from layerlab.service.running_service import used_bytes
 from layerlab.service.sockets import Listener, parse_tables
 from layerlab.service.waiting import Wait
 

@@ -63,7 +63,7 @@ class TestProcesses:
             (-1, "app", None, "c"),
             (10001, "me", None, "d"),
         ]
-        assert interpreter.asker(seen) == ""
+        assert interpreter.user_to_ask_as(seen) == ""
 
     def test_ended(self):
         """A container that has ended has none."""
@@ -82,7 +82,7 @@ class TestProcesses:
         """The server's process is asked as its own user, which is that of the first Python."""
         seen = [Process(number, "", command, gid=100 + number) for number, command in enumerate(commands)]
 
-        assert interpreter.asker(seen) == expected
+        assert interpreter.user_to_ask_as(seen) == expected
 
 
 class TestCandidates:
@@ -114,7 +114,7 @@ class TestCandidates:
     )
     def test_nonsense(self, output):
         """Whatever an image prints in place of an answer is none."""
-        assert interpreter.understood(output, "MARK") is None
+        assert interpreter.read_answer(output, "MARK") is None
 
 
 class TestRefusal:

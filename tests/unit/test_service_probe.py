@@ -38,7 +38,7 @@ def distribution(folder: Path, name: str, version: str) -> None:
 class TestTell:
     def test_distributions(self):
         """The distributions that it tells are those that pip's own module finds, with their versions."""
-        found = interpreter.understood(told({"first": [], "roots": []}).encode(), MARK)
+        found = interpreter.read_answer(told({"first": [], "roots": []}).encode(), MARK)
 
         assert found is not None
         assert found.executable == sys.executable
@@ -54,7 +54,7 @@ class TestTell:
         distribution(tmp_path / "old", "some_thing", "1.0")
         path = os.pathsep.join([str(tmp_path / "new"), str(tmp_path / "old")])
 
-        document = interpreter.understood(
+        document = interpreter.read_answer(
             told({"first": [], "roots": []}, variables={"PYTHONPATH": path}).encode(), MARK
         )
 
@@ -69,7 +69,7 @@ class TestTell:
         output = told({"first": [str(tmp_path)], "roots": []}, folder=tmp_path)
 
         assert "imported" not in output
-        assert interpreter.understood(output.encode(), MARK) is not None
+        assert interpreter.read_answer(output.encode(), MARK) is not None
 
     def test_chatter(self, tmp_path):
         """What a sitecustomize prints does not matter."""
@@ -78,7 +78,7 @@ class TestTell:
         output = told({"first": [], "roots": []}, variables={"PYTHONPATH": str(tmp_path)})
 
         assert output.startswith("{}")
-        assert interpreter.understood(output.encode(), MARK) is not None
+        assert interpreter.read_answer(output.encode(), MARK) is not None
 
     def test_no_bytecode(self):
         """Both steps are told to write no bytecode."""
