@@ -25,9 +25,14 @@ from layerlab.service.running_service import Service
 from layerlab.service.waiting import Wait, wait_for_answer
 
 CONTAINER_PORT: Final = 5000
-TMP_OPTIONS: Final = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
 LOG_LIMIT: Final = "10m"  # a service that prints without end must not fill the disk
 
+_HARDENED: Final = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"},  # noqa: S108  # inside, and nobody else's
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+}
 _PORT_TAKEN: Final = re.compile(r"port is already allocated|address already in use|ports are not available", re.I)
 
 
@@ -125,7 +130,8 @@ def created(
 ) -> Iterator[Container]:
     """A container that has been created but not started, and is removed in the end, whatever happens.
 
-    Args and errors: see `run`.
+    Args and errors: see `run`. It is created in a thread: Ctrl-C interrupts the main one only, so that the answer
+    with the container's id is never lost. Leaving the pool waits for it.
     """
     options: dict[str, Any] = {
         "command": command if command is None or isinstance(command, str) else list(command),
@@ -138,19 +144,17 @@ def created(
         },
         "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": LOG_LIMIT, "max-file": "1"}),
         **_limits(memory, cpus, pids),
-        **(_hardening() if hardened else {}),
+        **(_HARDENED if hardened else {}),
     }
-    with _container(engine, image, options) as container:
+    creation: Future[Container] | None = None
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            creation = pool.submit(_create, engine, image, options)
+            container = creation.result()
         yield container
-
-
-def _hardening() -> dict[str, Any]:
-    return {
-        "read_only": True,
-        "tmpfs": {"/tmp": TMP_OPTIONS},  # noqa: S108  # inside the container, and nobody else's
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-    }
+    finally:
+        if creation is not None and creation.exception() is None:
+            _remove(engine, creation.result())
 
 
 def _limits(memory: str, cpus: float, pids: int) -> dict[str, Any]:
@@ -172,24 +176,6 @@ def _checked(port: int) -> int:
     if not 0 < port < 65536:
         raise UsageError(f"{port} is no port", remedy="choose one from 1 to 65535")
     return port
-
-
-@contextmanager
-def _container(engine: Engine, image: str, options: dict[str, Any]) -> Iterator[Container]:
-    """A container that has been created, and is removed in the end.
-
-    It is created in a thread: Ctrl-C interrupts the main one only, so that the answer with the container's id
-    is never lost. Leaving the pool waits for it.
-    """
-    creation: Future[Container] | None = None
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            creation = pool.submit(_create, engine, image, options)
-            container = creation.result()
-        yield container
-    finally:
-        if creation is not None and creation.exception() is None:
-            _remove(engine, creation.result())
 
 
 def _create(engine: Engine, image: str, options: dict[str, Any]) -> Container:

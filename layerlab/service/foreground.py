@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
-from types import FrameType
 from typing import Final, TextIO
 
 from layerlab.engine import Engine
@@ -33,7 +30,7 @@ def run_foreground(
     output: TextIO,
     hardened: bool = True,
 ) -> int:
-    """Run an image of the service until Ctrl-C, SIGTERM or its own end, showing what it prints.
+    """Run an image of the service until Ctrl-C or its own end, showing what it prints.
 
     Args:
         engine: Where it runs.
@@ -60,14 +57,13 @@ def run_foreground(
     0
     """
     serve = partial(_serve, engine, image, on_ready=on_ready, output=output, hardened=hardened)
-    with _sigterm_as_interrupt():
-        try:
-            return serve(port=DEFAULT_PORT if port is None else port)
-        except PortInUse as error:
-            if port is not None:
-                raise
-            print(f"{error}: a free port is used instead", file=output, flush=True)
-        return serve(port=None)
+    try:
+        return serve(port=DEFAULT_PORT if port is None else port)
+    except PortInUse as error:
+        if port is not None:
+            raise
+        print(f"{error}: a free port is used instead", file=output, flush=True)
+    return serve(port=None)
 
 
 def _serve(
@@ -119,20 +115,3 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
             pending = ""
     if pending := pending + decoder.decode(b"", final=True):
         yield plain(pending)
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, so that the container is removed; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from layerlab.engine import Engine, ownership
+from layerlab.engine import Engine, interrupts, ownership
 from layerlab.errors import ImageNotFound, PortInUse, ServiceError, ServiceNotReady, UsageError
 from layerlab.service import Service, foreground, run, run_foreground, waiting
 from layerlab.service import containers as service_containers
@@ -542,20 +542,24 @@ class TestForeground:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_stopped(self, engine, polite, number):
-        """Ctrl-C and SIGTERM end it in peace: its last words are shown, its container is gone."""
+        """Ctrl-C, and SIGTERM as the commands take it, end it in peace: its last words are shown, nothing is left."""
         output, seen = io.StringIO(), []
-        before = signal.getsignal(signal.SIGTERM)
+        before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        interrupts.install(lambda: None)
 
         def press(service: Service) -> None:
             seen.append(service)
             threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
 
-        assert run_foreground(engine, polite, on_ready=press, output=output) == 0
+        try:
+            assert run_foreground(engine, polite, on_ready=press, output=output) == 0
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
         assert output.getvalue().splitlines()[1:] == ["started", "stopping it", "goodbye"]
         with pytest.raises(ServiceError, match="not there any more"):
             seen[0].inspect()
-        assert signal.getsignal(signal.SIGTERM) is before
 
     def test_deaf(self, engine, image, monkeypatch):
         """A service that ignores the stop signal is killed, and that is said."""

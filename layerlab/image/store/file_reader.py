@@ -143,12 +143,14 @@ class FileReader:
         return {index: tuple(filter(None, names.split("\0"))) for index, names in found.items()}
 
     def capabilities(self, indexes: Iterable[int]) -> dict[int, int]:
-        """What these programs permit whoever starts them, as the kernel's bits for capabilities."""
-        if self.directories is None:
-            return self._from_export(
-                indexes, lambda member, _: _permitted(member.capability.encode("utf-8", "surrogateescape"))
-            )
-        return self._from_directories(indexes, lambda file, _: _permitted(_attribute(file.fileno())))
+        """What these programs permit whoever starts them, as the kernel's bits for capabilities.
+
+        Those told by an archive are kept between runs, so nothing is read twice.
+        """
+        if self.directories is not None:
+            return self._from_directories(indexes, lambda file, _: _permitted(_attribute(file.fileno())))
+        found = self._learn("capabilities", indexes, self._compute_capabilities)
+        return {index: int(bits) for index, bits in found.items()}
 
     def _learn(
         self, what: str, indexes: Iterable[int], compute: Callable[[list[int]], dict[int, _Known]]
@@ -193,6 +195,12 @@ class FileReader:
         if self.directories is None:
             return self._from_export(indexes, lambda _, pieces: _as_file(pieces, elf.needed_libraries, ""))
         return self._from_directories(indexes, elf.needed_libraries)
+
+    def _compute_capabilities(self, indexes: list[int]) -> dict[int, str]:
+        def read(member: Member, _: Iterator[bytes]) -> str:
+            return str(_permitted(member.capability.encode("utf-8", "surrogateescape")))
+
+        return self._from_export(indexes, read)
 
     def _key(self, what: str, layer: int) -> str:
         """Of what is kept about a layer: where it lies, as `sources` names it, or the digest of what was read."""
