@@ -72,16 +72,13 @@ def _watch(engine: Engine, folder: Path, *, as_json: bool, quick: bool, hints: t
     status = _check(engine, folder, as_json=as_json, quick=quick, hints=hints, one_line=True)
     try:
         while True:
-            err.print(
-                f"\nWaiting for a change of {watching.WATCHED} in {printable(str(folder))}; Ctrl-C ends it.",
-                markup=False,
-            )
+            err.print(f"\nWaiting for a change of {watching.WATCHED} in {printable(str(folder))}; Ctrl-C ends it.")
             watching.wait_for_change(folder, seen)
             seen = watching.look(folder)
             try:
                 status = _check(engine, folder, as_json=as_json, quick=quick, one_line=True)
             except LabError as error:  # such as a Dockerfile that has been renamed: the next change may mend it
-                err.print(f"lab: {printable(error.one_line)}", markup=False)
+                err.print(f"lab: {printable(error.one_line)}")
                 status = NO_DOCUMENT
     except KeyboardInterrupt:
         err.print()
@@ -122,7 +119,7 @@ def _check(
     )
     for number in sorted(set(hints)):
         if not verdict.tasks[number - 1].findings:
-            out.print(f"Task {number} needs no hint: nothing was found about it.", markup=False)
+            out.print(f"Task {number} needs no hint: nothing was found about it.")
     if passed and images and (others := demo.read_built(engine)):
         mine = dataclasses.replace(images[-1], name=folder.resolve().name)
         tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not

@@ -23,7 +23,7 @@ def command(base_images: bool, stops_engine: bool) -> int:
     runs.sweep(engine)
     for removal in removals:
         state = f"kept: {removal.why_not}" if removal.why_not else "removed"
-        out.print(f"{removal.kind} {removal.name}: {state}", markup=False)
+        out.print(f"{removal.kind} {removal.name}: {state}")
     if not removals:
         out.print("There was nothing of the lab's to remove.")
     if stops_engine:

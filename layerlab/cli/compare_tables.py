@@ -41,7 +41,7 @@ def print_comparison(images: Sequence[Image], names: Sequence[str]) -> None:
         headings=headings,
     )
     if line := compare.in_words(images):
-        out.print(printable(line), markup=False)
+        out.print(printable(line))
     if any(STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}) for image in images):
         out.print("Built on stand-ins for the official base images, made from Debian packages: no registry answered.")
 
@@ -68,7 +68,7 @@ def print_differences(images: Sequence[Image], *, layers: bool = False, paths: b
     _print_settings(images)
     if not (layers and paths):
         more = " and ".join(name for name, asked in (("--layers", layers), ("--paths", paths)) if not asked)
-        out.print(f"\n{more} show more; --json has everything.", markup=False)
+        out.print(f"\n{more} show more; --json has everything.")
 
 
 def _print_parts(images: Sequence[Image]) -> None:
@@ -87,7 +87,7 @@ def _print_parts(images: Sequence[Image]) -> None:
 
 def _print_places(difference: Difference) -> None:
     if not difference.changes:
-        out.print(f"\n{_pair(difference)}: the same files, as far as size, mode and owner tell.", markup=False)
+        out.print(f"\n{_pair(difference)}: the same files, as far as size, mode and owner tell.")
         return
     frame = tables.megabytes(difference.places, _MB)
     frame["path"] = [_place(path, rest) for path, rest in zip(frame["path"], frame["is_rest"], strict=True)]
@@ -148,7 +148,7 @@ def _print_paths(difference: Difference) -> None:
     }  # fmt: skip
     _show(largest, f"The largest paths that differ, {_pair(difference)}", headings)
     if len(frame) > len(largest):
-        out.print(f"and {len(frame) - len(largest):,} more: --json --paths has them all", markup=False)
+        out.print(f"and {len(frame) - len(largest):,} more: --json --paths has them all")
 
 
 def _print_settings(images: Sequence[Image]) -> None:

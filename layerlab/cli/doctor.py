@@ -23,9 +23,9 @@ def command(as_json: bool) -> int:
         print(json.dumps([vars(finding) for finding in findings], indent=2))
         return int(missing)
     for finding in findings:
-        sign = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "missing": "[red]✗[/]"}[finding.state]
-        out.print(sign, end=" ")
-        out.print(f"{finding.what}: {finding.seen}", markup=False)
+        sign, colour = {"ok": ("✓", "green"), "note": ("·", "yellow"), "missing": ("✗", "red")}[finding.state]
+        out.print(sign, style=colour, end=" ")
+        out.print(f"{finding.what}: {finding.seen}")
         if finding.remedy:
-            out.print(f"    → {finding.remedy}", markup=False)
+            out.print(f"    → {finding.remedy}")
     return int(missing)

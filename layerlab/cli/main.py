@@ -109,6 +109,6 @@ def _of_the_machine(error: OSError) -> str:
 def _fail(line: str, *evidence: str) -> int:
     """Say what went wrong: the evidence (a place in a Dockerfile, the end of a log), and last the one line."""
     for text in evidence:
-        err.print(plain(text), markup=False)
-    err.print(f"lab: {printable(' '.join(line.split()))}", markup=False)
+        err.print(plain(text))
+    err.print(f"lab: {printable(' '.join(line.split()))}")
     return 2

@@ -31,11 +31,11 @@ def command(folder: Path, level: int) -> int:
     made = new_workspace.make(folder, level=level)
     named = shlex.quote(printable(str(made.folder)))
     lab = "./lab" if Path.cwd() == ROOT else shlex.quote(str(ROOT / "lab"))
-    out.print(f"{named} is ready: the exercise, level {made.level}", markup=False, soft_wrap=True)
+    out.print(f"{named} is ready: the exercise, level {made.level}")
     width = max(map(len, new_workspace.CONTENTS))
     for name, purpose in new_workspace.CONTENTS.items():
-        out.print(f"  {name:<{width}}  {purpose}", markup=False, soft_wrap=True)
+        out.print(f"  {name:<{width}}  {purpose}")
     out.print("Next:")
-    out.print(f"  cd {named}, read README.md, edit Dockerfile", markup=False, soft_wrap=True)
-    out.print(f"  {lab} check {named}  says how far it is; --watch: whenever you save", markup=False, soft_wrap=True)
+    out.print(f"  cd {named}, read README.md, edit Dockerfile")
+    out.print(f"  {lab} check {named}  says how far it is; --watch: whenever you save")
     return 0

@@ -59,7 +59,7 @@ def command(  # noqa: PLR0917  # click calls it by names
 
     def prepare_browser() -> None:
         with displays.terminal("Chromium") as report:
-            err.print(f"{chromium.ensure(report)}", markup=False)
+            err.print(f"{chromium.ensure(report)}")
 
     with ExitStack() as afterwards:
         return test_run.run(parts, prepare=prepare, prepare_browser=prepare_browser, say=err.print)

@@ -17,7 +17,7 @@ def up(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | None)
         build_image(engine, name, stand_ins=stand_ins)
     print_comparison([demo.read(engine, name) for name in demo.RECIPES], list(demo.RECIPES))
     if (size := build_cache.size(engine) or 0) > build_cache.MUCH:
-        err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {build_cache.EMPTY_IT}.", markup=False)
+        err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {build_cache.EMPTY_IT}.")
     if not serves:
         return 0
 

@@ -137,7 +137,7 @@ def command(  # noqa: PLR0917  # click calls it by names
         if found is not None:
             tables.print_examined(found, advice=advice or prove)
     for line in ci_limits.broken(checks):
-        err.print(f"lab: {printable(line)}", markup=False)
+        err.print(f"lab: {printable(line)}")
     return int(any(not check.ok for check in checks))
 
 
@@ -182,7 +182,7 @@ def _examine(
             without = f"{error}: where its files came from is left out"
             found = _xray().examine(engine, looked, read_contents=reads, report=report)
     if without:
-        err.print(f"lab: {printable(without)}", markup=False)
+        err.print(f"lab: {printable(without)}")
     return found
 
 
@@ -217,7 +217,7 @@ def _write_report(path: Path, looked: Image, found: Examined | None, checks: Seq
         )
     report.write(path, text)
     size = how_large(len(text.encode()), exactly=True)
-    err.print(f"{path}: {size}, all in one file; open it in a browser", markup=False)
+    err.print(f"{path}: {size}, all in one file; open it in a browser")
 
 
 def look(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:

@@ -105,7 +105,7 @@ def _print_stages(stages: pd.DataFrame) -> None:
     tables.show(out, shown, title="What the stages contribute", headings=headings)
     for row in stages[stages["role"] == "not built"].itertuples():
         stage = f"Stage {printable(str(row.stage))} (line {row.line})"
-        out.print(f"{stage} contributes nothing: no stage needs it.", markup=False)
+        out.print(f"{stage} contributes nothing: no stage needs it.")
 
 
 def _print_lines(lines: pd.DataFrame) -> None:
@@ -125,8 +125,8 @@ def _print_advice(examined: Examined) -> None:
     out.print("What to change, and what that would save (predicted)", style="bold")
     for advice in examined.advice:
         mark = "*" if advice.is_mechanical else " "
-        out.print(f"{tenths(advice.bytes):>10} MB {mark} {printable(advice.title)}", markup=False)
-        out.print(f"{'':15}{printable(advice.why)}", markup=False, style="dim")
+        out.print(f"{tenths(advice.bytes):>10} MB {mark} {printable(advice.title)}")
+        out.print(f"{'':15}{printable(advice.why)}", style="dim")
     if any(advice.is_mechanical for advice in examined.advice):
         how = "" if examined.proofs is not None else ": --prove makes them in a copy, builds it, and measures"
         out.print(
@@ -144,4 +144,4 @@ def _print_proofs(examined: Examined) -> None:
     headings = {"title": "edit", "predicted": "predicted MB", "measured": "measured MB", "error": "off by"}
     tables.show(out, proofs, title="What the edits save, each built by itself", headings=headings)
     for row in proofs[proofs["trouble"] != ""].itertuples():
-        out.print(f"Not proved: {printable(str(row.title))}: {printable(str(row.trouble))}", markup=False)
+        out.print(f"Not proved: {printable(str(row.title))}: {printable(str(row.trouble))}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import itertools
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -18,53 +19,41 @@ from IPython.display import HTML, display
 from layerlab.paths import ROOT
 
 
+@dataclass(frozen=True)
 class Shown:
     """A table as a notebook shows it: HTML, and plain text for those who read without a browser."""
 
-    def __init__(
-        self,
-        frame: pd.DataFrame,
-        caption: str,
-        headings: Mapping[str, str],
-        varies: Collection[str],
-        *,
-        of_this_machine: bool = False,
-    ) -> None:
-        self._caption = caption
-        self._of_this_machine = of_this_machine
-        self._headings = list(headings.values())
-        self._numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in headings]
-        self._rows = [
-            [_text(value, varies=column in varies) for column, value in zip(headings, row, strict=True)]
-            for row in frame[list(headings)].itertuples(index=False)
-        ]
+    caption: str
+    headings: list[str]
+    sides: list[str]
+    rows: list[list[str]]
+    of_this_machine: bool
 
     def __repr__(self) -> str:
-        if self._of_this_machine:
-            return f"<Table: {self._caption}>"
-        lines = [self._caption] if self._caption else []
-        return "\n".join([*lines, *(" | ".join(row) for row in [self._headings, *self._rows])])
+        if self.of_this_machine:
+            return f"<Table: {self.caption}>"
+        lines = [self.caption] if self.caption else []
+        return "\n".join([*lines, *(" | ".join(row) for row in [self.headings, *self.rows])])
 
     def _repr_html_(self) -> str:
-        aligned = ["right" if numeric else "left" for numeric in self._numeric]
         head = "".join(
             f'<th scope="col" style="text-align:{side}">{html.escape(text)}</th>'
-            for side, text in zip(aligned, self._headings, strict=True)
+            for side, text in zip(self.sides, self.headings, strict=True)
         )
         rows = "\n".join(
             "<tr>"
             + "".join(
                 f'<td style="text-align:{side};vertical-align:top">{html.escape(text)}</td>'
-                for side, text in zip(aligned, row, strict=True)
+                for side, text in zip(self.sides, row, strict=True)
             )
             + "</tr>"
-            for row in self._rows
+            for row in self.rows
         )
         # On the left and on one line: a caption is often wider than its table.
         style = "text-align:left;white-space:nowrap"
-        caption = f'<caption style="{style}">{html.escape(self._caption)}</caption>' if self._caption else ""
+        caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>' if self.caption else ""
         shown = f"<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
-        return f'<div class="of-this-machine">{shown}</div>' if self._of_this_machine else shown
+        return f'<div class="of-this-machine">{shown}</div>' if self.of_this_machine else shown
 
 
 def table(
@@ -91,7 +80,12 @@ def table(
     b | ≈ 30.0
     """
     headings = headings or {str(column): str(column) for column in frame.columns}
-    return Shown(frame, caption, headings, varies, of_this_machine=of_this_machine)
+    sides = ["right" if pd.api.types.is_numeric_dtype(frame[column]) else "left" for column in headings]
+    rows = [
+        [_text(value, varies=column in varies) for column, value in zip(headings, row, strict=True)]
+        for row in frame[list(headings)].itertuples(index=False)
+    ]
+    return Shown(caption, list(headings.values()), sides, rows, of_this_machine)
 
 
 def about(value: float, unit: str = "") -> str:

@@ -107,10 +107,10 @@ def named(name: object) -> str:
     return cleaned if len(cleaned) <= 50 else _cut(cleaned, 50)
 
 
-def brief(text: object, characters: int = 90) -> str:
+def brief(text: object) -> str:
     """An instruction for a sentence: cleaned, and cut in its middle where it is long."""
     cleaned = instruction(text)
-    return cleaned if len(cleaned) <= characters else _cut(cleaned, characters)
+    return cleaned if len(cleaned) <= 90 else _cut(cleaned, 90)
 
 
 def _cut(text: str, keep: int) -> str:
@@ -127,15 +127,15 @@ def _cut(text: str, keep: int) -> str:
     return f"{head.rstrip()}{ELLIPSIS}{tail.lstrip()}"
 
 
-def wrap(text: str, width: float, points: float, face: Face = "plain") -> list[str]:
+def wrap(text: str, width: float, points: float) -> list[str]:
     """The cleaned text on as many lines as it needs, each at most so many inches wide."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, points, face) <= width:
+        if lines and text_width(longer, points) <= width:
             lines[-1] = longer
         else:
-            lines.append(shorten(word, width, points, face))
+            lines.append(shorten(word, width, points))
     return lines
 
 

@@ -81,17 +81,10 @@ class Page:
         axes.set_axis_off()
         return axes
 
-    def swatch(self, x: float, y: float, look: Look, *, width: float = 0.2, height: float = 0.13) -> None:
+    def swatch(self, x: float, y: float, look: Look) -> None:
         """A sample of a look, centred on y, its left edge at x."""
-        self.figure.add_artist(
-            Rectangle(
-                (x, self.height - y - height / 2),
-                width,
-                height,
-                transform=self.figure.dpi_scale_trans,
-                **filling(look),
-            )
-        )
+        shift = self.figure.dpi_scale_trans
+        self.figure.add_artist(Rectangle((x, self.height - y - 0.065), 0.2, 0.13, transform=shift, **filling(look)))
 
     def key(self, x: float, y: float, entries: list[tuple[Look, str]]) -> None:
         """Samples of looks with their names, on one line."""
@@ -100,11 +93,10 @@ class Page:
             self.text(x + 0.26, y, name, points=SMALL, colour=MUTED)
             x += 0.26 + text_width(clean(name), SMALL) + 0.24
 
-    def rule(self, y: float, x: float = MARGIN, width: float = INSIDE) -> None:
+    def rule(self, y: float) -> None:
         """A thin line across the card."""
-        self.figure.add_artist(
-            Rectangle((x, self.height - y), width, 0.008, transform=self.figure.dpi_scale_trans, color=RULE, lw=0)
-        )
+        shift = self.figure.dpi_scale_trans
+        self.figure.add_artist(Rectangle((MARGIN, self.height - y), INSIDE, 0.008, transform=shift, color=RULE, lw=0))
 
 
 def open_page(title: str, answer: str, body: float) -> Page:

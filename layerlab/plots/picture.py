@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from layerlab.plots.style import SHARPNESS
+from layerlab.ui.displays import publish_with_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +92,4 @@ class Picture:
         )
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display  # noqa: PLC0415  # only a notebook needs it
-
-        data, metadata = self._repr_mimebundle_()
-        display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-        display({"text/html": self.words()}, raw=True)  # type: ignore[no-untyped-call]
+        publish_with_words(self, self.words())

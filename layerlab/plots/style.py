@@ -66,8 +66,6 @@ CAUSES: Final[dict[str, Look]] = {
 
 RAN: Final = LIVE
 CACHED: Final = Look(CARD)
-COPIED: Final = PARTS["python packages"]
-LEFT_BEHIND: Final = Look(CARD, "//", "#B5AF9C", MUTED)
 
 
 def known_part(part: object) -> str:

@@ -95,6 +95,15 @@ def publish_widget(widget: Any) -> None:
     publish_display_data(widget_view(widget))  # type: ignore[no-untyped-call]
 
 
+def publish_with_words(shown: Any, words: str) -> None:
+    """Show something as an output of a notebook's cell, and below it the same in words, as HTML."""
+    from IPython.display import display  # noqa: PLC0415  # only a notebook needs it
+
+    data, metadata = shown._repr_mimebundle_()
+    display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+    display({"text/html": words}, raw=True)  # type: ignore[no-untyped-call]
+
+
 @dataclass(frozen=True)
 class Line:
     """A step as it is shown.

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -20,10 +19,10 @@ def show(
 
     Numbers in the `signed` columns are differences: they have a plus or a minus.
     """
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column, heading in headings.items():
         numeric = pd.api.types.is_numeric_dtype(frame[column])
-        table.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     plus = [column in signed for column in headings]
     for row in frame[list(headings)].itertuples(index=False):
         table.add_row(*cells(row, plus))

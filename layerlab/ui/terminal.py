@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def console(stream: TextIO) -> Console:
-    """A console for this stream: as wide as the terminal; a file or a pipe gets every line whole."""
+    """A console for this stream: as wide as the terminal; a file or a pipe gets every line whole.
+
+    What is printed is shown as it is: a text in brackets is no markup.
+    """
     return cast("Console", _Later(stream))
 
 
@@ -25,7 +28,7 @@ class _Later:
         from rich.console import Console  # noqa: PLC0415  # takes longer than a second look at an image
 
         width = None if self._stream.isatty() else 240
-        return Console(file=self._stream, width=width, highlight=False, soft_wrap=True)
+        return Console(file=self._stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._console, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
@@ -99,11 +100,5 @@ def _smallest(
         numbers = np.bincount(group[:count])
         return int((numbers[numbers > 1] - 1).sum())
 
-    low, high = 0, len(small)
-    while low < high:
-        middle = (low + high) // 2
-        if saved(middle) < surplus:
-            low = middle + 1
-        else:
-            high = middle
-    return small[:low], group[:low]
+    count = bisect_left(range(len(small)), surplus, key=saved)
+    return small[:count], group[:count]

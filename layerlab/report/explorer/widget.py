@@ -17,7 +17,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.image import Image
 from layerlab.report.explorer import bundle, still
 from layerlab.report.explorer.data import NAME, packed
-from layerlab.ui.displays import widget_view
+from layerlab.ui.displays import publish_with_words, widget_view
 
 
 class _Widget(anywidget.AnyWidget):
@@ -62,8 +62,4 @@ class Explorer:
         return {**data, **widget_view(self.widget), "text/plain": repr(self)}, metadata
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display  # noqa: PLC0415  # only a notebook needs it
-
-        data, metadata = self._repr_mimebundle_()
-        display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-        display({"text/html": still.words(self.image)}, raw=True)  # type: ignore[no-untyped-call]
+        publish_with_words(self, still.words(self.image))
