@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from layerlab.compare.difference import Difference
-from layerlab.compare.groups import WASTE
-from layerlab.compare.image_settings import settings as all_settings
+from layerlab.compare.difference import WASTE, Difference
+from layerlab.compare.image_settings import all_settings
 from layerlab.image import Image
 
 if TYPE_CHECKING:

@@ -1,23 +1,61 @@
-"""How a second image differs from a first one."""
+"""How a second image differs from a first one: by layer, by owner, by folder, by path. Each adds up to the whole.
+
+A path is ``added``, ``removed`` or ``changed``. What has changed is said in words: ``kind``, ``size``, ``mode``,
+``uid``, ``gid``; ``shares`` where only the name changed under which the bytes of several hard links are counted.
+The same inode of the same layer is the same. Beyond that files are not opened, so one of the same size, mode and
+owner counts as the same, also where another layer stores it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from layerlab.compare import groups
-from layerlab.compare.changes import PathChange, Side, changes
-from layerlab.compare.groups import LayerPair, OwnerPair, Place
-from layerlab.compare.image_settings import Setting, settings
+import numpy as np
+
+from layerlab.compare.image_settings import all_settings
 from layerlab.image import Image
+from layerlab.image.layer import DIRECTORY, FILE, KINDS
+from layerlab.image.packages import PARTS
+from layerlab.image.stack import LayerStack
 from layerlab.ui.text import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BYTES = {"bytes_before": "int64", "bytes_after": "int64", "difference": "int64"}
+WASTE: Final = "waste"
+"""What no container can see; in place of an owner, and of a part."""
+ADDED, REMOVED, CHANGED, SAME = "added", "removed", "changed", "same"
+PLACES: Final = 12
+_SHARES: Final = (64, 48, 32, 24, 16)  # of all that is different, what is worth a line: the finest that fits
+_LOOKS: Final = {"kinds": "kind", "sizes": "size", "modes": "mode", "uids": "uid", "gids": "gid"}
+_BYTES: Final = {"bytes_before": "int64", "bytes_after": "int64", "difference": "int64"}
+
+
+class PathChange(NamedTuple):
+    """A path that is not the same in two images.
+
+    Attributes:
+        path: Absolute; names that are not UTF-8 hold surrogates.
+        change: ``added``, ``removed`` or ``changed``.
+        what: What has changed, in words; empty for what was added or removed.
+        before: Index of the first image's visible entry, counted in `LayerStack.visible`; -1 if it has none.
+        after: The same for the second image.
+        bytes_before: As `Image.files` has them: 0 for what is no file, or a further name of one.
+        bytes_after: The same for the second image.
+    """
+
+    path: str
+    change: str
+    what: str
+    before: int
+    after: int
+    bytes_before: int
+    bytes_after: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +68,10 @@ class Difference:
     Attributes:
         before: The first image.
         after: The second one.
-        layers: A row per layer, from the bottom: `change` str (same, changed, removed, added), `instruction` str,
-            `index_before` Int64, `index_after` Int64 (missing where it is not there), `bytes_before` int64,
-            `bytes_after` int64, `difference` int64. Same is what both have under one digest; changed is what the
-            same instruction made, between those.
+        layers: A row per layer, from the bottom; those of the first come first where they part: `change` str (same,
+            changed, removed, added), `instruction` str, `index_before` Int64, `index_after` Int64 (missing where it
+            is not there), `bytes_before` int64, `bytes_after` int64, `difference` int64. Same is what both have under
+            one digest; changed is what the same instruction made, between those.
         owners: A row per owner, the largest difference first: `change` str, `owner` str (a package, or ``(app)`` or
             another part for what no package owns, or ``waste``), `version_before` str, `version_after` str (empty
             where there is none), `bytes_before`, `bytes_after`, `difference` int64.
@@ -41,74 +79,52 @@ class Difference:
             `is_rest` bool (places below it have rows of their own), `bytes_before`, `bytes_after`, `difference`
             int64 (of the changed paths alone), `added`, `removed`, `changed` int64 (files).
         paths: A row per path that differs: `path` str, `change` str (added, removed, changed), `what` str (kind,
-            size, mode, uid, gid; see `layerlab.compare.changes`), `kind` str (in the second image, else in the
+            size, mode, uid, gid; see `layerlab.compare.difference`), `kind` str (in the second image, else in the
             first), `owner` str, `bytes_before`, `bytes_after`, `difference` int64.
-        settings: See `layerlab.compare.image_settings`.
+        settings: See `layerlab.compare.settings`.
     """
 
     before: Image
     after: Image
 
     @cached_property
-    def sides(self) -> tuple[Side, Side]:
-        """What both have at which path."""
-        return Side(self.before), Side(self.after)
-
-    @cached_property
     def changes(self) -> list[PathChange]:
-        """The paths that differ."""
-        return changes(*self.sides)
-
-    @cached_property
-    def layer_pairs(self) -> list[LayerPair]:
-        """The layers of both."""
-        return groups.layers(self.before, self.after)
-
-    @cached_property
-    def owner_pairs(self) -> list[OwnerPair]:
-        """The owners of both."""
-        return groups.owners(self.before, self.after, self.sides)
-
-    @cached_property
-    def main_places(self) -> list[Place]:
-        """Where most of the difference is."""
-        return groups.places(self.changes, self.sides)
+        """The paths that differ, in their order."""
+        return sorted(_path_changes(*self._sides), key=lambda change: change.path)
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many regular files were added, removed and changed, by these words."""
-        return groups.counts(self.changes, self.sides)
-
-    @cached_property
-    def changed_settings(self) -> list[Setting]:
-        """The settings in which they do not agree."""
-        return [setting for setting in settings([self.before, self.after]) if setting.differs]
+        found = dict.fromkeys((ADDED, REMOVED, CHANGED), 0)
+        before, after = self._sides
+        for change in self.changes:
+            was_file = change.before >= 0 and before.kinds[change.before] == FILE
+            found[change.change] += bool(was_file or (change.after >= 0 and after.kinds[change.after] == FILE))
+        return found
 
     @property
     def layers(self) -> pd.DataFrame:
         """A row per layer."""
-        rows = [_layer(pair) for pair in self.layer_pairs]
         kinds = {"change": "str", "instruction": "str", "index_before": "Int64", "index_after": "Int64", **_BYTES}
-        return _frame(rows, kinds)
+        return _frame(_layers(self.before.stack, self.after.stack), kinds)
 
     @property
     def owners(self) -> pd.DataFrame:
         """A row per owner."""
-        kinds = {"change": "str", "owner": "str", "version_before": "str", "version_after": "str", **_BYTES}
-        return _frame([_owner(pair) for pair in self.owner_pairs], kinds)
+        texts = dict.fromkeys(["change", "owner", "version_before", "version_after"], "str")
+        return _frame(self._owners, {**texts, **_BYTES})
 
     @property
     def places(self) -> pd.DataFrame:
         """A row per place in which much is different."""
-        counts = dict.fromkeys(["added", "removed", "changed"], "int64")
-        kinds = {"path": "str", "is_rest": "bool", **_BYTES, **counts}
-        return _frame([_place(place) for place in self.main_places], kinds)
+        counts = dict.fromkeys([ADDED, REMOVED, CHANGED], "int64")
+        return _frame(self._places, {"path": "str", "is_rest": "bool", **_BYTES, **counts})
 
     @property
     def paths(self) -> pd.DataFrame:
         """A row per path that differs."""
         texts = dict.fromkeys(["path", "change", "what", "kind", "owner"], "str")
-        return _frame([self._path(change) for change in self.changes], {**texts, **_BYTES})
+        return _frame(map(self._path, self.changes), {**texts, **_BYTES})
 
     @property
     def settings(self) -> pd.DataFrame:
@@ -119,75 +135,238 @@ class Difference:
 
     def document(self, *, paths: bool = False) -> dict[str, Any]:
         """The same as plain data, for JSON; without the paths if they are not asked for."""
+        found = [one for one in all_settings([self.before, self.after]) if one.differs]
         described: dict[str, Any] = {
             "from": self.before.name,
             "to": self.after.name,
             "bytes": self.after.total_bytes - self.before.total_bytes,
             "live_bytes": self.after.live_bytes - self.before.live_bytes,
             "files": self.counts,
-            "layers": [_layer(pair) for pair in self.layer_pairs],
-            "owners": [_owner(pair) for pair in self.owner_pairs if pair.change != "same"],
-            "places": [_place(place) for place in self.main_places],
-            "settings": [
-                {"setting": one.name, "before": one.values[0], "after": one.values[1]}
-                for one in self.changed_settings
-            ],
+            "layers": list(_layers(self.before.stack, self.after.stack)),
+            "owners": [row for row in self._owners if row["change"] != SAME],
+            "places": self._places,
+            "settings": [{"setting": one.name, "before": one.values[0], "after": one.values[1]} for one in found],
         }
         if paths:
-            described["paths"] = [self._path(change) for change in self.changes]
+            described["paths"] = list(map(self._path, self.changes))
         return described
 
+    @cached_property
+    def _sides(self) -> tuple[_Side, _Side]:
+        return _Side(self.before.stack), _Side(self.after.stack)
+
+    @cached_property
+    def _owners(self) -> list[dict[str, Any]]:
+        old, new = (_owned(side) for side in self._sides)
+        rows = []
+        for owner in sorted(old.keys() | new.keys()):
+            was, now = old.get(owner), new.get(owner)
+            change = ADDED if was is None else REMOVED if now is None else SAME if was == now else CHANGED
+            (version_before, bytes_before), (version_after, bytes_after) = was or ("", 0), now or ("", 0)
+            versions = {"version_before": shown(version_before), "version_after": shown(version_after)}
+            rows.append({"change": change, "owner": shown(owner), **versions, **_bytes(bytes_before, bytes_after)})
+        return sorted(rows, key=lambda row: -abs(row["difference"]))
+
+    @cached_property
+    def _places(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "path": shown(place.path),
+                "is_rest": place.is_rest,
+                **_bytes(place.bytes_before, place.bytes_after),
+                **place.counts,
+            }
+            for place in _main_places(self.changes, self._sides)
+        ]
+
     def _path(self, change: PathChange) -> dict[str, Any]:
-        image, side, index = self.before, self.sides[0], change.before
-        if change.after >= 0:
-            image, side, index = self.after, self.sides[1], change.after
-        owner = int(side.owners[index])
+        side, index = _seen(change, self._sides)
         return {
             "path": shown(change.path),
             "change": change.change,
             "what": change.what,
-            "kind": side.kind(index),
-            "owner": image.stack.ownership.packages[owner].owner if owner >= 0 else "",
+            "kind": KINDS[side.kinds[index]],
+            "owner": side.owner(index),
             **_bytes(change.bytes_before, change.bytes_after),
         }
 
 
-def _layer(pair: LayerPair) -> dict[str, Any]:
+class _Side:
+    """The visible entries of an image, as columns in the order of their paths."""
+
+    def __init__(self, stack: LayerStack) -> None:
+        merged, entries = stack.merged, stack.visible
+        self.stack = stack
+        self.paths = [merged.paths[index] for index in entries.tolist()]
+        self.columns = [getattr(merged, name)[entries].astype(np.int64) for name in _LOOKS]
+        self.kinds = self.columns[0]
+        self.bytes = stack.live_sizes[entries]
+
+    def owner(self, index: int) -> str:
+        """The package that owns an entry; empty if none does."""
+        owner = int(self.stack.ownership.owners[index])
+        return self.stack.ownership.packages[owner].owner if owner >= 0 else ""
+
+
+def _seen(change: PathChange, sides: tuple[_Side, _Side]) -> tuple[_Side, int]:
+    """A changed entry in the second image, or else in the first."""
+    return (sides[1], change.after) if change.after >= 0 else (sides[0], change.before)
+
+
+def _path_changes(before: _Side, after: _Side) -> Iterator[PathChange]:
+    places = {path: index for index, path in enumerate(after.paths)}
+    partner = np.fromiter((places.get(path, -1) for path in before.paths), np.int64, len(before.paths))
+    for index in np.flatnonzero(partner < 0).tolist():
+        yield PathChange(before.paths[index], REMOVED, "", index, -1, int(before.bytes[index]), 0)
+    is_new = np.ones(len(after.paths), dtype=bool)
+    is_new[partner[partner >= 0]] = False
+    for index in np.flatnonzero(is_new).tolist():
+        yield PathChange(after.paths[index], ADDED, "", -1, index, 0, int(after.bytes[index]))
+    old = np.flatnonzero(partner >= 0)
+    new = partner[old]
+    differs = [one[old] != other[new] for one, other in zip(before.columns, after.columns, strict=True)]
+    moved = before.bytes[old] != after.bytes[new]
+    for place in np.flatnonzero(np.any([*differs, moved], axis=0)).tolist():
+        words = [word for word, column in zip(_LOOKS.values(), differs, strict=True) if column[place]]
+        one, other = int(old[place]), int(new[place])
+        sizes = int(before.bytes[one]), int(after.bytes[other])
+        yield PathChange(before.paths[one], CHANGED, ", ".join(words) or "shares", one, other, *sizes)
+
+
+def _layers(before: LayerStack, after: LayerStack) -> Iterator[dict[str, Any]]:
+    def row(change: str, old: int | None, new: int | None) -> dict[str, Any]:
+        instruction = after.instructions[new] if new is not None else before.instructions[old or 0]
+        return {
+            "change": change,
+            "instruction": shown(instruction),
+            "index_before": old,
+            "index_after": new,
+            **_bytes(0 if old is None else before.layer_bytes[old], 0 if new is None else after.layer_bytes[new]),
+        }
+
+    for is_same, old, new in _matched(before.diff_ids, after.diff_ids):
+        if is_same:
+            yield from map(row, [SAME] * len(old), old, new)
+            continue
+        words = [before.instructions[a] for a in old], [after.instructions[b] for b in new]
+        for is_same_step, left, right in _matched(*words):
+            if is_same_step:
+                yield from (row(CHANGED, old[a], new[b]) for a, b in zip(left, right, strict=True))
+            else:
+                yield from (row(REMOVED, old[a], None) for a in left)
+                yield from (row(ADDED, None, new[b]) for b in right)
+
+
+def _matched(one: list[str], other: list[str]) -> Iterator[tuple[bool, range, range]]:
+    """Stretches of two lists that are the same, and what stands between them."""
+    for change, *span in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        yield change == "equal", range(*span[:2]), range(*span[2:])
+
+
+def _owned(side: _Side) -> dict[str, tuple[str, int]]:
+    """The version and the bytes of each owner."""
+    stack = side.stack
+    packages, owners = stack.ownership.packages, stack.ownership.owners
+    versions: dict[str, set[str]] = defaultdict(set)
+    for package in packages:
+        versions[package.owner].add(package.version)
+    sums = dict.fromkeys(versions, 0)
+    for owner, part, count in zip(owners.tolist(), stack.parts.tolist(), side.bytes.tolist(), strict=True):
+        name = packages[owner].owner if owner >= 0 else f"({PARTS[part]})"
+        sums[name] = sums.get(name, 0) + count
+    sums[WASTE] = stack.wasted_bytes
     return {
-        "change": pair.change,
-        "instruction": shown(pair.instruction),
-        "index_before": pair.before,
-        "index_after": pair.after,
-        **_bytes(pair.bytes_before, pair.bytes_after),
+        name: (", ".join(sorted(versions.get(name, ()))), count)
+        for name, count in sums.items()
+        if count or name in versions
     }
 
 
-def _owner(pair: OwnerPair) -> dict[str, Any]:
-    return {
-        "change": pair.change,
-        "owner": shown(pair.owner),
-        "version_before": shown(pair.version_before),
-        "version_after": shown(pair.version_after),
-        **_bytes(pair.bytes_before, pair.bytes_after),
-    }
+class _Place:
+    """A folder or a file, and what is different at it and below: bytes, and how many files (but no directories)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.is_rest = False  # whether places below it have lines of their own, and are not counted here
+        self.bytes_before = self.bytes_after = 0
+        self.counts = dict.fromkeys((ADDED, REMOVED, CHANGED), 0)
+
+    @property
+    def moved(self) -> int:
+        """How much there is to see: bytes that came and bytes that went do not cancel out."""
+        return self.bytes_before + self.bytes_after
+
+    def take(self, other: _Place) -> None:
+        """Add what another place has."""
+        self.bytes_before += other.bytes_before
+        self.bytes_after += other.bytes_after
+        self.counts = {change: count + other.counts[change] for change, count in self.counts.items()}
 
 
-def _place(place: Place) -> dict[str, Any]:
-    return {
-        "path": shown(place.path),
-        "is_rest": place.is_rest,
-        **_bytes(place.bytes_before, place.bytes_after),
-        "added": place.added,
-        "removed": place.removed,
-        "changed": place.changed,
-    }
+def _main_places(changes: Iterable[PathChange], sides: tuple[_Side, _Side]) -> list[_Place]:
+    """The folders and files in which most of the difference is, the largest first, and last what is elsewhere.
+
+    Their differences add up to that of the bytes that containers see. A folder is named where what is different in
+    it is worth a line once the places below it that have lines of their own are left out.
+    """
+    own = _by_path(changes, sides)
+    if not own:
+        return []
+    places = list(own.values())
+    number = {path: index for index, path in enumerate(own)}
+    parents = [number[path.rpartition("/")[0]] for path in own]
+    moved = [place.moved for place in places]
+    heavy: list[int] = []
+    for share in (*_SHARES, PLACES):
+        heavy = _heavy(moved, parents, max(sum(moved) / share, 1))
+        if len(heavy) <= PLACES:
+            break
+    named = set(heavy)
+    for index, (place, parent) in enumerate(zip(places[:-1], parents, strict=False)):
+        if index not in named:
+            places[parent].take(place)
+        places[parent].is_rest |= place.is_rest or index in named
+    rest = places[-1]
+    largest = sorted((places[index] for index in heavy), key=lambda place: (-place.moved, place.path))
+    return [*largest, *([rest] if rest.moved or any(rest.counts.values()) else [])]
+
+
+def _heavy(moved: Sequence[int], parents: Sequence[int], threshold: float) -> list[int]:
+    """The places that have so many bytes without the places below them that are named, too.
+
+    These are the hierarchical heavy hitters of Cormode, Korn, Muthukrishnan and Srivastava (2003). Places come before
+    the folders that they lie in, and the root is the last one; it is never named.
+    """
+    left = list(moved)
+    named = []
+    for index in range(len(left) - 1):
+        if left[index] >= threshold:
+            named.append(index)
+        else:
+            left[parents[index]] += left[index]
+    return named
+
+
+def _by_path(changes: Iterable[PathChange], sides: tuple[_Side, _Side]) -> dict[str, _Place]:
+    """A place for each path that has changed and for each folder above it, the deepest first and the root last."""
+    found: dict[str, _Place] = {}
+    for change in changes:
+        side, index = _seen(change, sides)
+        place = found.setdefault(change.path, _Place(change.path))
+        place.bytes_before, place.bytes_after = change.bytes_before, change.bytes_after
+        place.counts[change.change] = int(side.kinds[index] != DIRECTORY)
+        parent = change.path.rpartition("/")[0]
+        while parent not in found:
+            found[parent] = _Place(parent)
+            parent = parent.rpartition("/")[0]
+    return {path: found[path] for path in sorted(found, key=lambda path: path.count("/"), reverse=True)}
 
 
 def _bytes(before: int, after: int) -> dict[str, int]:
     return {"bytes_before": before, "bytes_after": after, "difference": after - before}
 
 
-def _frame(rows: Sequence[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
+def _frame(rows: Iterable[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image
 
     return pd.DataFrame([list(row.values()) for row in rows], columns=list(kinds)).astype(kinds)

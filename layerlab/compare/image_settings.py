@@ -36,14 +36,14 @@ class Setting(NamedTuple):
         return len(set(self.values)) > 1
 
 
-def settings(images: Sequence[Image]) -> list[Setting]:
+def all_settings(images: Sequence[Image]) -> list[Setting]:
     """All settings that one of these images has, in a fixed order.
 
     The names and their meaning are those of the OCI image specification (``config.md``) and, for the health check,
     the shell and ``ONBUILD``, of Docker's image specification, version 1.2.
 
     >>> from layerlab import image
-    >>> found = settings([image.read(engine, "multi-stage-demo:optimized")])
+    >>> found = all_settings([image.read(engine, "multi-stage-demo:optimized")])
     >>> {setting.name: setting.values for setting in found}["user"]
     ('10001:10001',)
     """

@@ -165,6 +165,11 @@ class Dockerfile:
         earlier = reversed(self.stages[: stage.index])
         return next((other for other in earlier if other.name and other.name == stage.base.lower()), None)
 
+    def chain(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages that are FROM one another down to this one, the one that is FROM an external base first."""
+        below = self.base_stage(stage)
+        return (*self.chain(below), stage) if below else (stage,)
+
     def dependencies(self, stage: Stage) -> tuple[Stage, ...]:
         """The stages that this one takes something from: by FROM, ``COPY --from`` or ``RUN --mount=from=``."""
         base = self.base_stage(stage)

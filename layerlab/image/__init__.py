@@ -89,30 +89,28 @@ class Image:
     @cached_property
     def layers(self) -> pd.DataFrame:
         """A row per layer."""
-        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
-
-        return tables.layers(self.stack)
+        return self._table("layers")
 
     @cached_property
     def files(self) -> pd.DataFrame:
         """A row per path of the merged filesystem."""
-        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
-
-        return tables.files(self.stack)
+        return self._table("files")
 
     @cached_property
     def waste(self) -> pd.DataFrame:
         """A row per inode that no container can see."""
-        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
-
-        return tables.waste(self.stack)
+        return self._table("waste")
 
     @cached_property
     def packages(self) -> pd.DataFrame:
         """A row per installed package."""
+        return self._table("packages")
+
+    def _table(self, name: str) -> pd.DataFrame:
         from layerlab.image import tables  # noqa: PLC0415  # imports pandas
 
-        return tables.packages(self.stack)
+        table: pd.DataFrame = getattr(tables, name)(self.stack)
+        return table
 
 
 def read(

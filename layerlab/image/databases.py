@@ -12,7 +12,8 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from layerlab.image.layer import Claim
@@ -25,6 +26,22 @@ _INFO: Final = "/var/lib/dpkg/info/"
 _STATUS_D: Final = "/var/lib/dpkg/status.d/"
 _APK: Final = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 _RECORD: Final = ".dist-info/RECORD"
+_FIELD: Final = re.compile(r"^(Package|Version|Status|Pre-Depends|Depends|Provides):(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class DpkgPackage:
+    """A package that dpkg has installed (deb-control(5)).
+
+    Attributes:
+        name: Its name.
+        depends: What it needs: of each tuple, one.
+        provides: Other names that it goes by.
+    """
+
+    name: str
+    depends: tuple[tuple[str, ...], ...]
+    provides: tuple[str, ...]
 
 
 def is_database(path: str) -> bool:
@@ -59,17 +76,17 @@ def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
             name = source.removeprefix(_STATUS_D).removesuffix(".md5sums")
             claims.append(Claim(source, "dpkg", name, "", list(_md5sums(text))))
         else:
-            claims.extend(Claim(source, "dpkg", name, version, []) for name, version in _paragraphs(text))
+            found = _paragraphs(text)
+            claims.extend(Claim(source, "dpkg", one["Package"], one.get("Version", ""), []) for one in found)
     return claims
 
 
-def _paragraphs(text: str) -> Iterator[tuple[str, str]]:
-    """Names and versions of the installed packages of a control file (deb822)."""
+def _paragraphs(text: str) -> Iterator[dict[str, str]]:
+    """The fields of the installed packages of a control file (deb822), as far as they are used here."""
     for paragraph in re.split(r"\n\s*\n", text):
-        found = re.findall(r"^(Package|Version|Status):(.*)$", paragraph, re.MULTILINE)
-        fields = {name: value.strip() for name, value in found}
+        fields = {name: value.strip() for name, value in _FIELD.findall(paragraph)}
         if fields.get("Package") and fields.get("Status", "install ok installed").endswith(" installed"):
-            yield fields["Package"], fields.get("Version", "")
+            yield fields
 
 
 def _apk(source: str, text: str) -> Iterator[Claim]:
@@ -118,3 +135,50 @@ def _absolute(site: str, rows: Iterable[str]) -> Iterator[str]:
             yield posixpath.normpath(posixpath.join(site or "/", path))
         else:
             yield f"{site}/{path}"
+
+
+def dpkg_packages(status: bytes) -> dict[str, DpkgPackage]:
+    """The installed packages of ``/var/lib/dpkg/status``, by name."""
+    found = {}
+    for fields in _paragraphs(re.sub(r"\n[ \t]+", " ", status.decode("utf-8", "replace"))):
+        needs = [group for name in ("Pre-Depends", "Depends") for group in _groups(fields.get(name, ""))]
+        provides = tuple(group[0] for group in _groups(fields.get("Provides", "")))
+        found[fields["Package"]] = DpkgPackage(fields["Package"], tuple(needs), provides)
+    return found
+
+
+def only_recommended(before: Collection[str], after: Mapping[str, DpkgPackage], named: Collection[str]) -> set[str]:
+    """The packages that apt has added only because another one recommends them: nothing needs them (apt.conf(5)).
+
+    Args:
+        before: The names of the packages that were there already.
+        after: All that are there afterwards.
+        named: What the command names.
+    """
+    added = after.keys() - set(before)
+    providers: dict[str, list[str]] = {}
+    for package in after.values():
+        for name in package.provides:
+            providers.setdefault(name, []).append(package.name)
+    needed: set[str] = set()
+    todo = [found for name in named for found in _found(name, after, providers)]
+    while todo:
+        name = todo.pop()
+        if name in needed or name not in added:
+            continue
+        needed.add(name)
+        for group in after[name].depends:
+            candidates = [found for each in group for found in _found(each, after, providers)]
+            if candidates and not any(each in before or each in needed for each in candidates):
+                todo.append(next((each for each in candidates if each in added), candidates[0]))
+    return added - needed
+
+
+def _found(name: str, after: Mapping[str, DpkgPackage], providers: Mapping[str, list[str]]) -> list[str]:
+    return [name] if name in after else providers.get(name, [])
+
+
+def _groups(field: str) -> list[tuple[str, ...]]:
+    """``a (>= 1) | b:any, c`` as ``[("a", "b"), ("c",)]``."""
+    groups = ([re.split(r"[\s(:\[<]", each.strip())[0] for each in group.split("|")] for group in field.split(","))
+    return [tuple(filter(None, group)) for group in groups if any(group)]

@@ -22,8 +22,9 @@ Where one layer does several of these, the first that applies is the cause.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,7 +32,6 @@ from numpy.typing import NDArray
 
 from layerlab.image.formats.stream import damaged
 from layerlab.image.layer import DIRECTORY, FILE, Layer
-from layerlab.image.lookup import Lookup
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
 CAUSES: Final = ("overwritten", "deleted", "hidden")
@@ -56,7 +56,7 @@ class Filesystem:
         gone_by: The layer that took the entry away; -1 if it is visible.
         causes: Why, see `CAUSES`; without meaning for visible entries and for directories that were merged.
         starts: The index of each layer's first entry, and the number of all.
-        visible: The index of the visible entry at a path, or of one that was there last.
+        visible: By path, the index of the visible entry, or of one that was there last.
     """
 
     paths: list[str]
@@ -71,7 +71,11 @@ class Filesystem:
     gone_by: NDArray[np.int64]
     causes: NDArray[np.uint8]
     starts: NDArray[np.int64]
-    visible: Lookup
+    visible: dict[str, int]
+
+    def find_all(self, paths: Iterable[str]) -> NDArray[np.int64]:
+        """The indexes of what is or was visible last at these paths; -1 where nothing ever was."""
+        return np.fromiter(map(self.visible.get, paths, repeat(-1)), np.int64)
 
     def find(self, path: str) -> int | None:
         """The index of the entry that a container sees at this path; None if there is none."""
@@ -107,7 +111,7 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
         gone_by=np.full(count, NEVER, dtype=np.int64),
         causes=np.zeros(count, dtype=np.uint8),
         starts=starts,
-        visible=Lookup(paths),
+        visible={},
     )
     deeper = np.full(count, -1, dtype=np.int32)
     for number, layer in enumerate(layers):
@@ -138,7 +142,7 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
     _borrow(merged, layer, start)
     both: NDArray[np.int64] = np.empty((2, 0), dtype=np.int64)
     if merged.visible:
-        below = merged.visible.find(layer.paths)
+        below = merged.find_all(layer.paths)
         new = np.flatnonzero(below >= 0)
         new = new[merged.gone_by[below[new]] == NEVER]
         old, new = below[new], new + start
@@ -169,7 +173,10 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
     _take_away(merged, unchanged[1], number, _MERGED)
     deeper[unchanged[1]] = deeper[unchanged[0]]
     deeper[unchanged[0]] = unchanged[1]
-    merged.visible.put(start, layer.paths, left_out=unchanged[1] - start)
+    merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
+    merged.visible.update(
+        zip(map(merged.paths.__getitem__, unchanged[1].tolist()), unchanged[0].tolist(), strict=True)
+    )
 
 
 def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:

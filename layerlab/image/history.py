@@ -126,11 +126,8 @@ def from_context(origins: dict[int, Instruction]) -> list[int]:
 
 def _written(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, set[str]]]:
     """The instructions that may make layers, from the first, each with the shells that may run it."""
-    stages = [dockerfile.stages[-1]]
-    while base := dockerfile.base_stage(stages[0]):
-        stages.insert(0, base)
     shell = "/bin/sh -c"
-    for stage in stages:
+    for stage in dockerfile.chain(dockerfile.stages[-1]):
         for found in stage.instructions:
             if found.keyword == "SHELL":
                 shell = " ".join(found.arguments)

@@ -124,7 +124,7 @@ def _owners_by_entry(
     """
     paths = list(chain.from_iterable(lists))
     numbers = np.repeat(np.arange(len(lists)), [len(names) for names in lists])
-    indexes = merged.visible.find(paths)
+    indexes = merged.find_all(paths)
     modules = {}
     prefixes = tuple(aliases)
     for place in np.flatnonzero(indexes < 0).tolist():

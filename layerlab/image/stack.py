@@ -62,6 +62,13 @@ class LayerStack:
         """The bytes of all inodes that no container sees."""
         return int(self.merged.sizes[self.inodes.wasted].sum())
 
+    @cached_property
+    def live_sizes(self) -> NDArray[np.int64]:
+        """The bytes of each entry that a container sees: an inode's first visible name has them all."""
+        sizes = np.zeros_like(self.merged.sizes)
+        sizes[self.inodes.live] = self.merged.sizes[self.inodes.live]
+        return sizes
+
     @property
     def file_count(self) -> int:
         """How many names of regular files a container sees."""
@@ -89,6 +96,13 @@ class LayerStack:
     def ownership(self) -> Ownership:
         """The packages, and who owns each of the visible entries."""
         return packages.ownership(self.merged, self.layers, self.visible)
+
+    @cached_property
+    def owner_names(self) -> dict[int, str]:
+        """The package that owns a visible entry, by the entry's index; nobody's entries are left out."""
+        packages, owners = self.ownership.packages, self.ownership.owners
+        owned = zip(self.visible.tolist(), owners.tolist(), strict=True)
+        return {index: packages[number].owner for index, number in owned if number >= 0}
 
     @cached_property
     def parts(self) -> NDArray[np.int8]:

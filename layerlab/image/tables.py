@@ -47,7 +47,7 @@ def files(stack: LayerStack) -> pd.DataFrame:
         {
             "path": texts(_paths(stack, entries)),
             "kind": _categories(merged.kinds[entries], KINDS),
-            "bytes": _live_sizes(stack)[entries],
+            "bytes": stack.live_sizes[entries],
             "layer": merged.layers[entries],
             "mode": merged.modes[entries],
             "uid": merged.uids[entries],
@@ -87,7 +87,7 @@ def packages(stack: LayerStack) -> pd.DataFrame:
             "version": texts([package.version for package in installed]),
             "manager": pd.Categorical([package.manager for package in installed], list(MANAGERS)),
             "files": _sums(owners, (stack.merged.kinds[mine] == FILE).astype(np.int64), len(installed)),
-            "bytes": _sums(owners, _live_sizes(stack)[mine], len(installed)),
+            "bytes": _sums(owners, stack.live_sizes[mine], len(installed)),
         }
     )
 
@@ -95,13 +95,6 @@ def packages(stack: LayerStack) -> pd.DataFrame:
 def _paths(stack: LayerStack, entries: NDArray[np.int64]) -> list[str]:
     # The buffer makes one number at a time, where `tolist` would make half a million.
     return list(map(stack.merged.paths.__getitem__, entries.data))
-
-
-def _live_sizes(stack: LayerStack) -> NDArray[np.int64]:
-    """Bytes by entry: an inode's first visible name has them all."""
-    sizes = np.zeros_like(stack.merged.sizes)
-    sizes[stack.inodes.live] = stack.merged.sizes[stack.inodes.live]
-    return sizes
 
 
 def _stored_in(stack: LayerStack, names: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ from layerlab.service.running_service import HEALTH_PAUSE
 from layerlab.ui import displays
 from layerlab.ui.progress import Report, Step
 from layerlab.xray import BuildSource, Examined, proof
-from layerlab.xray.provenance import tables
+from layerlab.xray.provenance import origin_tables
 
 __all__ = [
     "about",
@@ -213,14 +213,14 @@ def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
             knows it, a file's layer and line of history are all that is told.
 
     Returns:
-        See `layerlab.xray.provenance.tables.origins` for the columns.
+        See `layerlab.xray.provenance.origin_tables.origins` for the columns.
 
     >>> origins = lab.origins(lab.look("optimized")).set_index("path")
     >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
     ['context', 'COPY app app']
     """
     if _source(image, dockerfile) is None:
-        return tables.of_layers(image)
+        return origin_tables.of_layers(image)
     return _traced(image, dockerfile, "origins")
 
 
@@ -232,7 +232,7 @@ def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
         dockerfile: As for `origins`.
 
     Returns:
-        See `layerlab.xray.provenance.tables.stages` for the columns.
+        See `layerlab.xray.provenance.origin_tables.stages` for the columns.
 
     >>> lab.stages(lab.look("optimized"))[["stage", "role"]].to_dict("records")
     [{'stage': 'build', 'role': 'copied'}, {'stage': '1', 'role': 'final'}]
@@ -248,7 +248,7 @@ def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
         dockerfile: As for `origins`.
 
     Returns:
-        See `layerlab.xray.provenance.tables.lines` for the columns.
+        See `layerlab.xray.provenance.origin_tables.lines` for the columns.
 
     >>> lines = lab.lines(lab.look("optimized"))
     >>> lines.set_index("instruction")["origin"]["COPY app app"]

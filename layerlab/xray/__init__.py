@@ -18,7 +18,7 @@ from layerlab.image import Image
 from layerlab.image.store import file_reader as reading
 from layerlab.ui.progress import Report, silent
 from layerlab.xray import waste
-from layerlab.xray.advice.everything import advise, together
+from layerlab.xray.advice import advise, together
 from layerlab.xray.advice.model import Advice, View
 from layerlab.xray.proof import Proof, prove
 from layerlab.xray.source import BuildSource
@@ -44,10 +44,10 @@ class Examined:
         advice: What to change, the most bytes first.
         together: What the edits that a program can make would save together; a prediction, bytes.
         proofs: What they have saved, if that was asked for.
-        origins: Where each file came from, see `layerlab.xray.provenance.tables.origins`; None where nobody knows
-            its source.
-        lines: What each line has brought; see `layerlab.xray.provenance.tables.lines`.
-        stages: What each stage is there for; see `layerlab.xray.provenance.tables.stages`.
+        origins: Where each file came from, see `layerlab.xray.provenance.origin_tables.origins`; None where nobody
+            knows its source.
+        lines: What each line has brought; see `layerlab.xray.provenance.origin_tables.lines`.
+        stages: What each stage is there for; see `layerlab.xray.provenance.origin_tables.stages`.
     """
 
     image: Image
@@ -106,7 +106,7 @@ def examine(
         return Examined(image, None, read_contents, rows, advice, 0)
     if engine is None:
         raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
-    from layerlab.xray.provenance import tables  # noqa: PLC0415  # imports pandas
+    from layerlab.xray.provenance import origin_tables  # noqa: PLC0415  # imports pandas
 
     with trial_builds(engine, report) as place:
         traced = trace(place, image, source)
@@ -114,7 +114,7 @@ def examine(
         rows = waste.rows(image.stack, reader if read_contents else None, report)
         view = View(image, reader, rows, traced)
         advice = advise(view, engine)
-        origins = tables.origins(image, traced.origins)
+        origins = origin_tables.origins(image, traced.origins)
         return Examined(
             image,
             source,
@@ -124,8 +124,8 @@ def examine(
             together(view, advice),
             prove(place, view, advice) if proves else None,
             origins,
-            tables.lines(image, origins),
-            tables.stages(image, traced.origins, traced.final, traced.built),
+            origin_tables.lines(image, origins),
+            origin_tables.stages(image, traced.origins, traced.final, traced.built),
         )
 
 

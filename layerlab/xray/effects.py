@@ -57,7 +57,7 @@ class StoredBytes:
     stack: LayerStack
 
     @cached_property
-    def stored(self) -> NDArray[np.int64]:
+    def files(self) -> NDArray[np.int64]:
         """The inodes of regular files."""
         merged = self.stack.merged
         return np.unique(merged.inodes[merged.kinds == FILE])
@@ -86,22 +86,22 @@ class StoredBytes:
         """How many bytes fewer an image would store if all these edits were made at once."""
         effects = list(effects)
         merged = self.stack.merged
-        total = int(merged.sizes[self.stored].sum())
-        sizes = merged.sizes[self.stored].copy()
+        total = int(merged.sizes[self.files].sum())
+        sizes = merged.sizes[self.files].copy()
         reduced: dict[int, int] = {}
         for effect in effects:
             reduced |= dict(effect.reduced)
         if reduced:
-            sizes -= np.array([reduced.get(inode, 0) for inode in self.stored.tolist()], dtype=np.int64)
+            sizes -= np.array([reduced.get(inode, 0) for inode in self.files.tolist()], dtype=np.int64)
         removed = frozenset().union(*(effect.removed for effect in effects))
-        keeps = ~np.isin(self.stored, np.array(sorted(removed), dtype=np.int64))
-        layers, gone = merged.layers[self.stored], self.gone_by[self.stored]
+        keeps = ~np.isin(self.files, np.array(sorted(removed), dtype=np.int64))
+        layers, gone = merged.layers[self.files], self.gone_by[self.files]
         for group in joined(layers for effect in effects for layers in effect.merged):
             inside = np.isin(layers, list(group))
             keeps &= ~(inside & (gone != NEVER) & (gone <= max(group)))
         base = 0
         for rebased in (effect.rebased for effect in effects):
             if rebased is not None:
-                keeps &= np.isin(self.stored, np.array(sorted(rebased.kept), dtype=np.int64))
+                keeps &= np.isin(self.files, np.array(sorted(rebased.kept), dtype=np.int64))
                 base = rebased.bytes
         return total - base - int(sizes[keeps].sum())

@@ -12,7 +12,7 @@ from layerlab.builder import Trials, ignore
 from layerlab.builder import context as contexts
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
-from layerlab.xray.advice.everything import together
+from layerlab.xray.advice import together
 from layerlab.xray.advice.model import Advice, View, text
 from layerlab.xray.source import BuildSource, with_dockerfile
 

@@ -110,22 +110,16 @@ def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> cont
         text: The other Dockerfile.
         scratch: A folder for it, which has to be there as long as the context is used.
     """
-    path = _written(scratch, text)
-    return replace(
-        context,
-        text=text,
-        entries=tuple(
-            _replaced(entry, path) if entry.name == context.dockerfile else entry for entry in context.entries
-        ),
-    )
-
-
-def with_file(context: contexts.Context, name: str, text: str, scratch: Path) -> contexts.Context:
-    """The same context with this file in it."""
-    path = _written(scratch, text)
-    entries = {entry.name: entry for entry in context.entries}
-    entries[name] = _replaced(entries[name], path) if name in entries else contexts.Entry(name, path, path.lstat())
-    return replace(context, entries=tuple(entries[key] for key in sorted(entries)))
+    path = scratch / f"{len(list(scratch.iterdir()))}"
+    path.write_text(text, encoding="utf-8")
+    status = path.lstat()
+    entries = [
+        replace(entry, path=path, status=os.stat_result((entry.status.st_mode, *status[1:])))
+        if entry.name == context.dockerfile
+        else entry
+        for entry in context.entries
+    ]
+    return replace(context, text=text, entries=tuple(entries))
 
 
 def named(source: BuildSource, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
@@ -134,14 +128,3 @@ def named(source: BuildSource, scratch: Path) -> tuple[contexts.Context, Dockerf
     if text == source.context.text:
         return source.context, source.parsed
     return with_dockerfile(source.context, text, scratch), source.parse(text)
-
-
-def _written(scratch: Path, text: str) -> Path:
-    path = scratch / f"{len(list(scratch.iterdir()))}"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _replaced(entry: contexts.Entry, path: Path) -> contexts.Entry:
-    status = path.lstat()
-    return replace(entry, path=path, status=os.stat_result((entry.status.st_mode, *status[1:])))

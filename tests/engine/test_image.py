@@ -21,6 +21,8 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.image.store import overlay, sources
+from layerlab.image.store.reading_progress import Watch
+from layerlab.ui.progress import silent
 from tests.unit.image_truth import (
     Entry,
     differences,
@@ -35,6 +37,7 @@ from tests.unit.image_truth import (
 )
 
 # The kinds of changes that a layer can make, each once; sizes are told apart by their digits.
+NOBODY = Watch(silent, "")
 CHANGES = """\
 FROM {base}
 RUN mkdir -p /deleted/deep /opaque/deep /kept /was-directory /moved && \\
@@ -248,8 +251,8 @@ class TestSources:
         """A walk of overlay2's directories finds exactly what ``docker save`` writes, entry by entry."""
         name = request.getfixturevalue("changed") if which == "changed" else str(demo.find(engine, which).id)
         described = sources._inspect(engine, name)
-        walked = sources._from_directories(engine, described)
-        exported = sources._from_export(engine, described)
+        walked = sources._from_directories(engine, described, None, NOBODY)
+        exported = sources._from_export(engine, described, None, NOBODY)
 
         if engine.storage_driver == "overlay2" and engine.is_local and overlay.can_read():
             assert walked is not None
@@ -281,7 +284,7 @@ class TestSources:
             for name in ("layers", "files", "waste", "packages"):
                 pd.testing.assert_frame_equal(getattr(from_engine, name), getattr(from_file, name))
             if layers is ODD_NAMES:
-                exported = sources._from_export(engine, sources._inspect(engine, tag))
+                exported = sources._from_export(engine, sources._inspect(engine, tag), None, NOBODY)
                 for one, other in zip(exported.layers, from_file.stack.layers, strict=True):
                     assert differences(one, other) == []
                 assert_sees(from_file, mounted(engine, tag))

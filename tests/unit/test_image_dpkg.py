@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlab.image.dpkg import installed, only_recommended
+from layerlab.image.databases import dpkg_packages, only_recommended
 
 STATUS = b"""\
 Package: libc6
@@ -49,7 +49,7 @@ Status: deinstall ok config-files
 
 def test_the_database_is_read() -> None:
     """Folded lines, alternatives, versions and architectures are understood; what is not installed is left out."""
-    found = installed(STATUS)
+    found = dpkg_packages(STATUS)
     assert "removed" not in found
     assert found["curl"].depends == (("libc6",), ("libcurl4",), ("zlib1g", "zlib-ng"), ("libssl3",))
     assert found["postfix"].provides == ("mail-server",)
@@ -65,10 +65,10 @@ def test_the_database_is_read() -> None:
 )
 def test_what_nothing_needs(named: list[str], expected: set[str]) -> None:
     """What is named, and what that depends on by whatever name, is needed; the rest came as a recommendation."""
-    assert only_recommended({"libc6"}, installed(STATUS), named) == expected
+    assert only_recommended({"libc6"}, dpkg_packages(STATUS), named) == expected
 
 
 def test_what_was_there_before_is_never_meant() -> None:
     """Packages of the base are no recommendations of this RUN."""
-    found = installed(STATUS)
+    found = dpkg_packages(STATUS)
     assert only_recommended(set(found), found, []) == set()

@@ -41,20 +41,20 @@ else:
 LAYERS = [tar([file("a", 5), file("b", 3)]), tar([whiteout("a")]), tar([file("c", 2)])]
 PATHS = [["/a", "/b"], [], ["/c"]]
 
-Reader = Callable[[bytes], archive.Contents]
+Reader = Callable[[bytes], archive.StoredImage]
 
 
-def as_stream(content: bytes) -> archive.Contents:
+def as_stream(content: bytes) -> archive.StoredImage:
     """Read an archive as an engine sends it."""
     return archive.read_stream(content[at : at + 1000] for at in range(0, len(content), 1000))
 
 
-def as_compressed_stream(content: bytes) -> archive.Contents:
+def as_compressed_stream(content: bytes) -> archive.StoredImage:
     """Read an archive that is compressed as a whole."""
     return as_stream(gzip.compress(content))
 
 
-def as_file(content: bytes) -> archive.Contents:
+def as_file(content: bytes) -> archive.StoredImage:
     """Read an archive in a file, whose parts are opened when they are needed."""
     with tempfile.NamedTemporaryFile() as out:
         out.write(content)
@@ -65,7 +65,7 @@ def as_file(content: bytes) -> archive.Contents:
 every_way = pytest.mark.parametrize("read", [as_stream, as_compressed_stream, as_file])
 
 
-def paths(contents: archive.Contents) -> list[list[str]]:
+def paths(contents: archive.StoredImage) -> list[list[str]]:
     return [layer.paths for layer in contents.layers]
 
 

@@ -104,5 +104,5 @@ def test_digests_are_remembered(two: FileReader, monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object) -> int:
         raise AssertionError("opened a file")
 
-    monkeypatch.setattr(reading, "_open_file", refuse)
+    monkeypatch.setattr(reading, "opened_below", refuse)
     assert again.digests([index]) == first

@@ -145,7 +145,7 @@ def with_image(fake: FakeEngine) -> FakeEngine:
     return fake
 
 
-def paths(source: sources.Source) -> list[list[str]]:
+def paths(source: archive.StoredImage) -> list[list[str]]:
     return [layer.paths for layer in source.layers]
 
 
@@ -392,7 +392,7 @@ class TestFiles:
         path.write_bytes(saved(LAYERS))
         read_path = archive.read_path
 
-        def while_it_changes(*args: Any, **options: Any) -> archive.Contents:
+        def while_it_changes(*args: Any, **options: Any) -> archive.StoredImage:
             contents = read_path(*args, **options)
             path.write_bytes(saved([tar([file("new", 1)])]))
             return contents
@@ -457,7 +457,7 @@ class TestProgress:
         monkeypatch.setattr(reading_progress, "EVERY", 0.0)
         read_stream = archive.read_stream
 
-        def slowly(pieces: Iterator[bytes], **options: Any) -> archive.Contents:
+        def slowly(pieces: Iterator[bytes], **options: Any) -> archive.StoredImage:
             assert said.wait(10)
             return read_stream(pieces, **options)
 

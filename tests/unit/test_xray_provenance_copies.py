@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerlab.xray.provenance import copies
-from layerlab.xray.provenance.model import Copy
+from layerlab.xray.provenance.copies import Copy
 from tests.unit.image_folders import layer, read_folders
 
 KB = b"0123456789" * 100

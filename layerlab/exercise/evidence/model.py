@@ -13,8 +13,8 @@ from typing import Any, Literal
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import Blame, Failure
 from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
-from layerlab.xray.provenance.model import Copy, Origin
-from layerlab.xray.provenance.origins import FileOrigins
+from layerlab.xray.provenance.copies import Copy
+from layerlab.xray.provenance.origins import FileOrigins, Origin
 
 __all__ = [
     "Answer",

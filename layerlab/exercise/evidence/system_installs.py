@@ -10,7 +10,7 @@ from typing import Final
 
 from layerlab.exercise.evidence.experiments import Bench, instruction_of
 from layerlab.exercise.evidence.model import SystemInstall
-from layerlab.image.dpkg import Installed, installed, only_recommended
+from layerlab.image.databases import DpkgPackage, dpkg_packages, only_recommended
 from layerlab.image.filesystem import NEVER
 from layerlab.image.store.file_reader import FileReader
 from layerlab.xray.provenance.layer_history import LayerHistory
@@ -33,7 +33,7 @@ _USUAL: Final = {"dpkg": "/var/lib/apt/lists", "apk": "/var/cache/apk"}
 def find(reader: FileReader, history: LayerHistory) -> tuple[SystemInstall, ...]:
     """The RUNs above the base after which more packages are installed than before."""
     return (
-        *_grown(reader, history, _STATUS, installed, "dpkg"),
+        *_grown(reader, history, _STATUS, dpkg_packages, "dpkg"),
         *_grown(reader, history, _APK, _apk_packages, "apk"),
     )
 
@@ -42,14 +42,14 @@ def _grown(
     reader: FileReader,
     history: LayerHistory,
     paths: tuple[str, ...],
-    read: Callable[[bytes], Mapping[str, Installed]],
+    read: Callable[[bytes], Mapping[str, DpkgPackage]],
     manager: str,
 ) -> Iterator[SystemInstall]:
     """Where a database names more packages than it did.
 
     A layer that removes the database changes nothing: what it tells next is compared with what was last known.
     """
-    before: Mapping[str, Installed] = {}
+    before: Mapping[str, DpkgPackage] = {}
     for layer, text in _versions(reader, paths).items():
         after = read(text)
         step, added = history.steps.get(layer), after.keys() - before.keys()
@@ -87,7 +87,9 @@ def _auto(reader: FileReader, layer: int) -> set[str]:
     return set(_AUTO.findall(told[-1].decode(errors="replace"))) if told else set()
 
 
-def _recommended(before: Mapping[str, Installed], after: Mapping[str, Installed], auto: Collection[str]) -> set[str]:
+def _recommended(
+    before: Mapping[str, DpkgPackage], after: Mapping[str, DpkgPackage], auto: Collection[str]
+) -> set[str]:
     """Those of the added packages that nobody asked for and nothing needs: others only recommend them."""
     asked = after.keys() - before.keys() - set(auto)
     # An upgrade may need more than the release before it.
@@ -122,7 +124,7 @@ def without_index(bench: Bench, install: SystemInstall) -> SystemInstall:
     return replace(install, failure=failure)
 
 
-def _apk_packages(text: bytes) -> dict[str, Installed]:
+def _apk_packages(text: bytes) -> dict[str, DpkgPackage]:
     """The packages of apk's database: paragraphs with a line ``P:NAME`` each. It knows no recommendations."""
     lines = text.decode("utf-8", "replace").split("\n")
-    return {line[2:].strip(): Installed(line[2:].strip(), (), ()) for line in lines if line.startswith("P:")}
+    return {line[2:].strip(): DpkgPackage(line[2:].strip(), (), ()) for line in lines if line.startswith("P:")}

@@ -11,13 +11,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from layerlab.errors import ArchiveError
 from layerlab.image.formats import platforms
 from layerlab.image.formats.archive_parts import Parts, Streamed, Watch, in_directory, in_file, read_json
+from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.compression import expanded, recognised
 from layerlab.image.formats.expansion_limits import Budget
 from layerlab.image.formats.manifests import choose
@@ -28,19 +29,21 @@ from layerlab.image.layer import Layer
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What an archive holds.
+class StoredImage:
+    """An image's layers as they were read, from an archive or from elsewhere.
 
     Attributes:
-        id: The digest of the image's config.
-        config: The image's config.
+        id: The digest of the image's config; from an engine, the image's id there.
+        config: The image's config (``application/vnd.oci.image.config.v1+json``).
         layers: From the bottom. The digest of each is the diff id that the config gives, verified.
+        origin: ``directories`` or ``export`` of an engine, or ``file``.
         files: Of a directory, the names of the files that this comes from.
     """
 
     id: str
     config: dict[str, Any]
     layers: list[Layer]
+    origin: str = "file"
     files: tuple[str, ...] = ()
 
     @property
@@ -50,14 +53,19 @@ class Contents:
 
 
 def read_stream(
-    pieces: Iterable[bytes], *, platform: Platform | None = None, usual: Platform | None = None
-) -> Contents:
+    pieces: Iterable[bytes],
+    *,
+    platform: Platform | None = None,
+    usual: Platform | None = None,
+    wanted: WantedFiles | None = None,
+) -> StoredImage:
     """Read an image from the bytes of an archive, compressed or not.
 
     Args:
         pieces: The bytes; all are read.
         platform: The platform that is wanted, of those that the archive holds.
         usual: Which of several to take where none is wanted; this machine's if None.
+        wanted: Files of the layers whose bytes are wanted, too.
 
     Raises:
         ArchiveError: it is damaged, hostile, or of an unknown kind, or holds several images.
@@ -68,30 +76,33 @@ def read_stream(
     if known:
         stream = Stream(expanded(budget.holding(stream.rest()), known, budget))
     _expect_tar(stream.peek(BLOCK))
-    parts = Streamed(budget, is_compressed=known is not None)
+    parts = Streamed(budget, is_compressed=known is not None, wanted=wanted)
     for member in members(stream):
         parts.add(member, stream)
     stream.drain()
-    return _contents(parts, platform, usual)
+    return _put_together(parts, platform, usual)
 
 
-def read_path(path: Path, *, platform: Platform | None = None, watch: Watch = iter) -> Contents:
+def read_path(
+    path: Path, *, platform: Platform | None = None, watch: Watch = iter, wanted: WantedFiles | None = None
+) -> StoredImage:
     """Read an image from a file, or from the directory of an OCI layout.
 
     Args:
         path: The file or directory.
         platform: See `read_stream`.
         watch: Passes on all the bytes that are read.
+        wanted: See `read_stream`.
 
     Raises:
         ArchiveError, ImageNotFound: see `read_stream`; or it cannot be read.
     """
     try:
         if path.is_dir():
-            return _from_directory(path, platform, watch)
+            return _from_directory(path, platform, watch, wanted)
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return _from_file(handle, platform, watch)
+            return _from_file(handle, platform, watch, wanted)
         finally:
             os.close(handle)
     except OSError as error:
@@ -118,24 +129,24 @@ def diff_ids(config: dict[str, Any]) -> list[str]:
     return found
 
 
-def _from_file(handle: int, platform: Platform | None, watch: Watch) -> Contents:
+def _from_file(handle: int, platform: Platform | None, watch: Watch, wanted: WantedFiles | None) -> StoredImage:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
-        return read_stream(watch(iter(lambda: os.read(handle, PIECE), b"")), platform=platform)
+        return read_stream(watch(iter(lambda: os.read(handle, PIECE), b"")), platform=platform, wanted=wanted)
     if is_tar(os.pread(handle, BLOCK, 0)):
-        return _contents(in_file(handle, Budget(), watch), platform)
-    return read_stream(watch(Stretch(handle, 0, status.st_size)), platform=platform)
+        return _put_together(in_file(handle, Budget(), watch, wanted), platform)
+    return read_stream(watch(Stretch(handle, 0, status.st_size)), platform=platform, wanted=wanted)
 
 
-def _from_directory(path: Path, platform: Platform | None, watch: Watch) -> Contents:
+def _from_directory(path: Path, platform: Platform | None, watch: Watch, wanted: WantedFiles | None) -> StoredImage:
     if not is_layout(path):
         raise ArchiveError(
             f"the directory {str(path)!r} is no OCI layout (it has no index.json and blobs)",
             remedy="give an image's name, or a file that `docker save` has written",
         )
-    parts = in_directory(path, Budget(), watch)
-    found = _contents(parts, platform)
-    return Contents(found.id, found.config, found.layers, tuple(sorted(parts.read)))
+    parts = in_directory(path, Budget(), watch, wanted)
+    found = _put_together(parts, platform)
+    return replace(found, files=tuple(sorted(parts.read)))
 
 
 def _expect_tar(start: bytes) -> None:
@@ -146,7 +157,7 @@ def _expect_tar(start: bytes) -> None:
         )
 
 
-def _contents(parts: Parts, platform: Platform | None, usual: Platform | None = None) -> Contents:
+def _put_together(parts: Parts, platform: Platform | None, usual: Platform | None = None) -> StoredImage:
     """Put the image together from what the archive holds."""
     chosen = choose(parts, platform, usual or platforms.host())
     config = read_json(parts, chosen.config)
@@ -164,4 +175,4 @@ def _contents(parts: Parts, platform: Platform | None, usual: Platform | None = 
         again.entries -= len(layer)  # one layer may be named again and again
         again.spend("")
         layers.append(layer)
-    return Contents(f"sha256:{hashlib.sha256(text).hexdigest()}", config, layers)
+    return StoredImage(f"sha256:{hashlib.sha256(text).hexdigest()}", config, layers)

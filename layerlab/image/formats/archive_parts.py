@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from layerlab.errors import ArchiveError
-from layerlab.image.formats.changeset import absolute, scan
+from layerlab.image.formats.changeset import WantedFiles, absolute, scan
 from layerlab.image.formats.compression import expanded, recognised
 from layerlab.image.formats.expansion_limits import Budget
 from layerlab.image.formats.stream import Stream, Stretch, damaged
@@ -90,10 +90,12 @@ class Streamed:
     Attributes:
         budget: What they may cost.
         is_compressed: Whether the archive is compressed as a whole.
+        wanted: Files of the layers whose bytes are wanted, too.
     """
 
     budget: Budget
     is_compressed: bool = False
+    wanted: WantedFiles | None = None
     documents: dict[str, bytes] = field(default_factory=dict)
     layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
     refused: dict[str, ArchiveError] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class Streamed:
             raise too_many_parts()
         if (target := link_of(member)) is not None:
             self.links[name] = target
-        elif is_plain(member):
+        elif member.is_plain:
             self._look(name, member.size, stream)
 
     def _look(self, name: str, size: int, stream: Stream) -> None:
@@ -127,7 +129,8 @@ class Streamed:
                 self.documents[name] = stream.read(size)
         elif is_tar(start) or recognised(start) or not size:
             try:
-                self.layers[name] = read_layer(stream.pieces(size), None if self.is_compressed else size, self.budget)
+                held = None if self.is_compressed else size
+                self.layers[name] = read_layer(stream.pieces(size), held, self.budget, self.wanted)
             except ArchiveError as error:  # of a part that nobody may ask for
                 self.refused[name] = error
         else:
@@ -160,12 +163,14 @@ class Stored:
         budget: What they may cost.
         size: The bytes of a part; None if there is none of this name.
         open: The bytes themselves.
+        wanted: Files of the layers whose bytes are wanted, too.
         read: The names of all parts that were opened.
     """
 
     budget: Budget
     size: Callable[[str], int | None]
     open: Callable[[str], Iterator[bytes]]
+    wanted: WantedFiles | None = None
     read: set[str] = field(default_factory=set)
     _layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
     _documents: dict[str, bytes] = field(default_factory=dict)
@@ -193,17 +198,20 @@ class Stored:
             if size is None:
                 raise damaged(f"the layer {name!r} is missing")
             self.read.add(name)
-            self._layers[name] = read_layer(self.open(name), size, self.budget)
+            self._layers[name] = read_layer(self.open(name), size, self.budget, self.wanted)
         return self._layers[name]
 
 
-def read_layer(pieces: Iterator[bytes], size: int | None, budget: Budget) -> tuple[Layer, str]:
+def read_layer(
+    pieces: Iterator[bytes], size: int | None, budget: Budget, wanted: WantedFiles | None = None
+) -> tuple[Layer, str]:
     """A layer, compressed or not, and the digest of its uncompressed bytes.
 
     Args:
         pieces: Its bytes.
         size: How many the archive holds; None if they come out of compressed data.
         budget: What it may cost; less afterwards.
+        wanted: Files whose bytes are wanted, too.
 
     Raises:
         ArchiveError: it is none, or cannot be read.
@@ -219,10 +227,10 @@ def read_layer(pieces: Iterator[bytes], size: int | None, budget: Budget) -> tup
     start = stream.peek(BLOCK)
     if start and not is_tar(start):
         raise damaged(f"a layer that is {f'compressed with {known.name}, but ' if known else ''}no tar archive")
-    return scan(stream.rest(), budget, largest)
+    return scan(stream.rest(), budget, largest, wanted)
 
 
-def in_file(handle: int, budget: Budget, watch: Watch = iter) -> Stored:
+def in_file(handle: int, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Stored:
     """The parts of a tar archive in a file that stays open.
 
     Raises:
@@ -238,7 +246,7 @@ def in_file(handle: int, budget: Budget, watch: Watch = iter) -> Stored:
         name = absolute(member.name)
         if (target := link_of(member)) is not None:
             links[name] = target
-        elif is_plain(member):
+        elif member.is_plain:
             places[name] = (stream.position, member.size)
 
     def size(name: str) -> int | None:
@@ -247,30 +255,35 @@ def in_file(handle: int, budget: Budget, watch: Watch = iter) -> Stored:
     def pieces(name: str) -> Iterator[bytes]:
         return watch(Stretch(handle, *places[follow(links, name)]))
 
-    return Stored(budget, size, pieces)
+    return Stored(budget, size, pieces, wanted)
 
 
-def in_directory(path: Path, budget: Budget, watch: Watch = iter) -> Stored:
+def in_directory(path: Path, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Stored:
     """The parts in a directory; no symbolic link is followed, and nothing but regular files is opened."""
 
     def size(name: str) -> int | None:
         try:
-            with _opened_below(path, absolute(name)) as handle:
+            with opened_below(path, absolute(name)) as handle:
                 status = os.fstat(handle)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def pieces(name: str) -> Iterator[bytes]:
-        with _opened_below(path, absolute(name)) as handle:
+        with opened_below(path, absolute(name)) as handle:
             yield from watch(Stretch(handle, 0, os.fstat(handle).st_size))
 
-    return Stored(budget, size, pieces)
+    return Stored(budget, size, pieces, wanted)
 
 
 @contextmanager
-def _opened_below(folder: Path, path: str) -> Iterator[int]:
+def opened_below(folder: Path | str, path: str, last: int = _FILE) -> Iterator[int]:
     """Open a file below a directory.
+
+    Args:
+        folder: The directory.
+        path: Of the file, from there.
+        last: How to open the file itself.
 
     Raises:
         OSError: it cannot be opened, or a symbolic link is on the way.
@@ -278,7 +291,7 @@ def _opened_below(folder: Path, path: str) -> Iterator[int]:
     *folders, name = path.strip("/").split("/")
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part, flags in [*((part, _DIRECTORY) for part in folders), (name, _FILE)]:
+        for part, flags in [*((part, _DIRECTORY) for part in folders), (name, last)]:
             below = os.open(part, flags, dir_fd=at)
             os.close(at)
             at = below
@@ -293,11 +306,6 @@ def too_many_parts() -> ArchiveError:
         f"the archive is none of an image: it has more than {MOST_PARTS:,} parts",
         remedy="write it with `docker save`, which keeps an image (`docker export` keeps a container's files)",
     )
-
-
-def is_plain(member: Member) -> bool:
-    """Whether the bytes that follow are those of a regular file; those of a sparse one are not all there."""
-    return member.kind == "0" and member.size == member.apparent_size
 
 
 def link_of(member: Member) -> str | None:

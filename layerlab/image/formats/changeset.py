@@ -9,7 +9,7 @@ below them, hard links to nothing.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,13 +36,31 @@ _COLUMNS: Final = "BqHII"
 _IMPLIED: Final = (DIRECTORY, 0, 0o755, 0, 0)
 
 
-def scan(pieces: Iterable[bytes], budget: Budget, largest: int | None = None) -> tuple[Layer, str]:
+@dataclass(frozen=True)
+class WantedFiles:
+    """Files whose bytes somebody wants, while layers are read.
+
+    Attributes:
+        paths: Where they are, in whatever layer.
+        use: Is given the entry of each and the pieces of its content.
+        found: What `use` has made of them, by the layer's diff id and the path.
+    """
+
+    paths: Collection[str]
+    use: Callable[[Member, Iterator[bytes]], Any]
+    found: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+
+def scan(
+    pieces: Iterable[bytes], budget: Budget, largest: int | None = None, wanted: WantedFiles | None = None
+) -> tuple[Layer, str]:
     """Read one layer.
 
     Args:
         pieces: Its tar archive, not compressed. All of it is read.
         budget: What it may cost; less afterwards.
         largest: How many bytes it may have; None if nobody knows. So one that claims more ends before they have come.
+        wanted: Files whose bytes are wanted, too.
 
     Returns:
         The layer, and its diff id: the digest of the bytes that were read.
@@ -52,12 +70,14 @@ def scan(pieces: Iterable[bytes], budget: Budget, largest: int | None = None) ->
     """
     hashed = Hashed(pieces)
     stream = Stream(hashed)
-    entries = _Entries(budget)
+    entries = _Entries(budget, wanted)
     for member in members(stream):
         if largest is not None and stream.position + member.size > largest:
             raise endless()
         entries.add(member, stream)
     stream.drain()
+    if wanted is not None:
+        wanted.found.update({(hashed.digest, path): found for path, found in entries.used.items()})
     return entries.layer(), hashed.digest
 
 
@@ -120,6 +140,8 @@ class _Entries:
     """The entries of a layer as they come. Of two with the same path the later one counts, as when extracting."""
 
     budget: Budget
+    wanted: WantedFiles | None = None
+    used: dict[str, Any] = field(default_factory=dict)  # what was made of the wanted files
     rows: dict[str, int] = field(default_factory=dict)  # by path: where its values are in the columns
     columns: tuple[array[int], ...] = field(default_factory=lambda: tuple(array(code) for code in _COLUMNS))
     folders: set[str] = field(default_factory=lambda: {""})
@@ -147,6 +169,7 @@ class _Entries:
         if self.later:
             self.later.pop(path, None)
         self.texts.pop(path, None)
+        self.used.pop(path, None)
         if member.kind == "1":
             if is_database(path):
                 self.linked.append(path)
@@ -160,6 +183,9 @@ class _Entries:
             self.links[path] = member.link
         if kind == FILE and is_database(path) and member.size <= LARGEST_DATABASE:
             self.texts[path] = self._remembered(path, stream.read(member.size))
+        if self.wanted is not None and path in self.wanted.paths and member.is_plain:
+            text = self.texts.get(path)
+            self.used[path] = self.wanted.use(member, stream.pieces(member.size) if text is None else iter([text]))
 
     def _path(self, name: str) -> str:
         """Where an entry of this name is put."""

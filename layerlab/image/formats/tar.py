@@ -54,6 +54,11 @@ class Member(NamedTuple):
     link: str
     capability: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the bytes that follow are those of a regular file; those of a sparse one are not all there."""
+        return self.kind == "0" and self.size == self.apparent_size
+
 
 def is_tar(start: bytes) -> bool:
     """Whether these first 512 bytes look like a tar archive; an empty one is all zeros."""

@@ -43,6 +43,20 @@ def key(*parts: object) -> str:
     return json.dumps([FORMAT, *parts])
 
 
+def directory_key(what: str, path: str, diff_id: str) -> str:
+    """The key of what is known about the directory of an engine's layer.
+
+    An engine never changes a layer's directory. Path, inode and times together name it: another engine at the same
+    place gives its directories other random names, and whatever is put there later has another time of change,
+    which cannot be set.
+
+    Raises:
+        OSError: it is not there.
+    """
+    status = os.stat(path)  # noqa: PTH116
+    return key(what, path, diff_id, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
 def load_layer(key: str) -> Layer | None:
     """The layer that was stored under this key; None if there is none that can be used."""
     try:

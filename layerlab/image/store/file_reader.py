@@ -12,20 +12,26 @@ import stat
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 import numpy as np
+import requests
 
-from layerlab.engine import Engine
-from layerlab.errors import ArchiveError
+from layerlab.engine import Engine, answering
+from layerlab.engine.runs import container_labels
+from layerlab.errors import ArchiveError, EngineError, EngineGone, LabError
 from layerlab.image import Image
-from layerlab.image.formats.tar import Member
+from layerlab.image.formats import archive, platforms
+from layerlab.image.formats.archive_parts import opened_below
+from layerlab.image.formats.changeset import WantedFiles
+from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.tar import Member, members
 from layerlab.image.layer import FILE, SYMLINK
 from layerlab.image.stack import LayerStack
-from layerlab.image.store import cache, exported, sources
+from layerlab.image.store import cache, sources
 
 LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""
@@ -36,10 +42,9 @@ _ELF: Final = b"\x7fELF"
 _IN_MEMORY: Final = 2**24
 _LARGEST_PROGRAM: Final = 2**30
 """Bytes of a program that is copied out of an archive to be looked at."""
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _Found = TypeVar("_Found")
 _Known = TypeVar("_Known", str, int)
+_NUMBERS: Final = frozenset({"strip", "capabilities"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,21 +84,10 @@ class FileReader:
         index = self.entry_at(layer, path)
         if index is None or self.stack.merged.kinds[index] != FILE:
             return None
-        if self.directories is not None:
-            try:
-                with os.fdopen(self._open(index), "rb") as file:
-                    return file.read(limit)
-            except OSError:
-                return None
-        if self.engine is None or self.stack.merged.find(path) != index:
-            return self.read_all([index], limit).get(index) if self.engine is None else None
-        return exported.from_container(
-            self.engine,
-            self.image.id,
-            path,
-            lambda member, stream: (
-                exported.first(stream.pieces(member.size), limit) if exported.is_plain(member) else None
-            ),
+        if self.directories is not None or self.engine is None:
+            return self.read_all([index], limit).get(index)
+        return self._from_container(
+            index, lambda file, data: _first(data.pieces(file.size), limit) if file.is_plain else None
         )
 
     def target(self, layer: int | None, path: str) -> str | None:
@@ -105,118 +99,96 @@ class FileReader:
         index = self.entry_at(layer, path)
         if index is None or self.stack.merged.kinds[index] != SYMLINK:
             return None
-        if self.directories is not None:
-            try:
-                with self._folder(index) as (folder, name):
-                    return os.readlink(name, dir_fd=folder)
-            except OSError:
-                return None
-        if self.engine is None or self.stack.merged.find(path) != index:
-            return None
-        return exported.from_container(
-            self.engine, self.image.id, path, lambda member, _: member.link if member.kind == "2" else None
-        )
+        if self.directories is None:
+            return self._from_container(index, lambda found, _: found.link if found.kind == "2" else None)
+        directory = self.directories[self.stack.merged.layers[index]]
+        with suppress(OSError), opened_below(directory, path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC) as link:
+            return os.readlink("", dir_fd=link)
+        return None
 
     def read_all(self, indexes: Iterable[int], limit: int) -> dict[int, bytes]:
         """The first bytes of several files, hidden ones too; those that cannot be read are left out."""
-        if self.directories is None:
-            return self._from_export(indexes, lambda _, pieces: exported.first(pieces, limit))
-        return self._from_directories(indexes, lambda file, _: file.read(limit))
+        return self._use(indexes, lambda _, pieces: _first(pieces, limit), lambda file, _: file.read(limit))
 
     def digests(self, indexes: Iterable[int]) -> dict[int, str]:
         """Digests by which the contents of files can be told apart; of what cannot be read there is none.
 
         They are kept between runs, so nothing is read twice.
         """
-        return self._learn("contents", indexes, self._compute_digests)
+        return self._learn(
+            "contents",
+            indexes,
+            lambda _, pieces: _digest(pieces),
+            lambda file, _: _digest(iter(lambda: file.read(_PIECE), b"")),
+        )
 
     def debug_bytes(self, indexes: Iterable[int]) -> dict[int, int]:
         """How many bytes of these files ``strip`` would take out, see `elf`; what cannot be read is left out.
 
         They are kept between runs, so nothing is read twice.
         """
-        return self._learn("strip", indexes, self._compute_debug_bytes)
+        from layerlab.image import elf  # noqa: PLC0415  # plain looks need none of it
+
+        look = elf.debug_bytes
+        return self._learn("strip", indexes, lambda _, pieces: _as_file(pieces, look, 0), look)
 
     def needed(self, indexes: Iterable[int]) -> dict[int, tuple[str, ...]]:
         """The shared libraries that programs and libraries ask for; of what cannot be read there is nothing."""
-        found = self._learn("needed libraries", indexes, self._compute_needed)
+        from layerlab.image import elf  # noqa: PLC0415
+
+        look = elf.needed_libraries
+        found = self._learn("needed libraries", indexes, lambda _, pieces: _as_file(pieces, look, ""), look)
         return {index: tuple(filter(None, names.split("\0"))) for index, names in found.items()}
 
     def capabilities(self, indexes: Iterable[int]) -> dict[int, int]:
         """What these programs permit whoever starts them, as the kernel's bits for capabilities.
 
-        Those told by an archive are kept between runs, so nothing is read twice.
+        They are kept between runs, so nothing is read twice.
         """
-        if self.directories is not None:
-            return self._from_directories(indexes, lambda file, _: _permitted(_attribute(file.fileno())))
-        found = self._learn("capabilities", indexes, self._compute_capabilities)
-        return {index: int(bits) for index, bits in found.items()}
+        return self._learn(
+            "capabilities",
+            indexes,
+            lambda member, _: _permitted(member.capability.encode("utf-8", "surrogateescape")),
+            lambda file, _: _permitted(_attribute(file.fileno())),
+        )
 
     def _learn(
-        self, what: str, indexes: Iterable[int], compute: Callable[[list[int]], dict[int, _Known]]
+        self,
+        what: str,
+        indexes: Iterable[int],
+        use_pieces: Callable[[Member, Iterator[bytes]], _Known],
+        use_file: Callable[[IO[bytes], int], _Known],
     ) -> dict[int, _Known]:
-        """What is known about files, or is computed and remembered."""
+        """What is known about files, or is found out and remembered."""
         merged = self.stack.merged
-        wanted: dict[int, list[int]] = {}
-        for index in indexes:
-            wanted.setdefault(int(merged.layers[index]), []).append(index)
         found: dict[int, _Known] = {}
         missing: list[int] = []
-        for layer, asked in wanted.items():
-            known, start = self._known(what, layer), int(merged.starts[layer])
-            for index in asked:
-                if index - start in known:
-                    found[index] = known[index - start]
-                else:
-                    missing.append(index)
+        for index in indexes:
+            layer = int(merged.layers[index])
+            known = self._known(what, layer).get(index - int(merged.starts[layer]))
+            if known is None:
+                missing.append(index)
+            else:
+                found[index] = known
         if missing:
-            new = compute(missing)
+            new = self._use(missing, use_pieces, use_file)
             found |= new
             self._remember(what, new)
         return found
-
-    def _compute_digests(self, indexes: list[int]) -> dict[int, str]:
-        if self.directories is None:
-            return self._from_export(indexes, lambda _, pieces: _digest(pieces))
-        return self._from_directories(
-            indexes, lambda file, _: _digest(iter(lambda: file.read(_PIECE), b"")), buffering=0
-        )
-
-    def _compute_debug_bytes(self, indexes: list[int]) -> dict[int, int]:
-        from layerlab.image import elf  # noqa: PLC0415  # plain looks need none of it
-
-        if self.directories is None:
-            return self._from_export(indexes, lambda _, pieces: _as_file(pieces, elf.debug_bytes, 0))
-        return self._from_directories(indexes, elf.debug_bytes)
-
-    def _compute_needed(self, indexes: list[int]) -> dict[int, str]:
-        from layerlab.image import elf  # noqa: PLC0415
-
-        if self.directories is None:
-            return self._from_export(indexes, lambda _, pieces: _as_file(pieces, elf.needed_libraries, ""))
-        return self._from_directories(indexes, elf.needed_libraries)
-
-    def _compute_capabilities(self, indexes: list[int]) -> dict[int, str]:
-        def read(member: Member, _: Iterator[bytes]) -> str:
-            return str(_permitted(member.capability.encode("utf-8", "surrogateescape")))
-
-        return self._from_export(indexes, read)
 
     def _key(self, what: str, layer: int) -> str:
         """Of what is kept about a layer: where it lies, as `sources` names it, or the digest of what was read."""
         diff_id = self.stack.diff_ids[layer]
         if self.directories is None:
             return cache.key(what, diff_id)
-        path = self.directories[layer]
-        status = os.stat(path)  # noqa: PTH116
-        return cache.key(what, path, diff_id, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        return cache.directory_key(what, self.directories[layer], diff_id)
 
     def _known(self, what: str, layer: int) -> dict[int, Any]:
         if (what, layer) not in self._learnt:
             known: dict[int, Any] = {}
             with suppress(OSError, ValueError, KeyError, TypeError):
                 document = cache.load_document(self._key(what, layer)) or {"indexes": [], "known": []}
-                kind: type = int if what == "strip" else str
+                kind: type = int if what in _NUMBERS else str
                 known = dict(zip(map(int, document["indexes"]), map(kind, document["known"]), strict=True))
             self._learnt[what, layer] = known
         return self._learnt[what, layer]
@@ -233,104 +205,80 @@ class FileReader:
             with suppress(OSError):
                 cache.store_document(self._key(what, layer), {"indexes": list(known), "known": list(known.values())})
 
-    # -- the engine's directories
-
-    def _open_folder(self, layer: int, folder: str) -> int:
-        """Open a folder in its layer's directory, no matter what that holds.
-
-        Raises:
-            OSError: there is none.
-        """
-        folders = folder.strip("/").split("/") if folder.strip("/") else []
-        if self.directories is None or ".." in folders:
-            raise FileNotFoundError(folder)
-        at = os.open(self.directories[layer], _DIRECTORY)
-        try:
-            for name in folders:
-                below = os.open(name, _DIRECTORY, dir_fd=at)
-                os.close(at)
-                at = below
-        except OSError:
-            os.close(at)
-            raise
-        return at
-
-    @contextmanager
-    def _folder(self, index: int) -> Iterator[tuple[int, str]]:
-        """Open the folder of an entry; with the entry's name.
-
-        Raises:
-            OSError: there is none.
-        """
-        folder, _, name = self.stack.merged.paths[index].rpartition("/")
-        at = self._open_folder(int(self.stack.merged.layers[index]), folder)
-        try:
-            yield at, name
-        finally:
-            os.close(at)
-
-    def _open(self, index: int) -> int:
-        """Open a regular file in its layer's directory.
-
-        Raises:
-            OSError: there is none.
-        """
-        with self._folder(index) as (folder, name):
-            return _open_file(folder, name)
-
-    def _from_directories(
-        self, indexes: Iterable[int], use: Callable[[IO[bytes], int], _Found], buffering: int = -1
+    def _use(
+        self,
+        indexes: Iterable[int],
+        use_pieces: Callable[[Member, Iterator[bytes]], _Found],
+        use_file: Callable[[IO[bytes], int], _Found],
     ) -> dict[int, _Found]:
-        """What `use` makes of these files and their sizes."""
+        """What one of these makes of files: of their pieces in an archive, or of the open files and their sizes."""
+        if self.directories is None:
+            return self._from_archive(indexes, use_pieces)
         merged = self.stack.merged
-        by_folder: dict[tuple[int, str], list[int]] = {}
-        for index in indexes:
-            by_folder.setdefault((int(merged.layers[index]), merged.paths[index].rpartition("/")[0]), []).append(
-                index
-            )
         found = {}
-        for (layer, folder), inside in by_folder.items():
-            with suppress(OSError):
-                at = self._open_folder(layer, folder)
-                try:
-                    for index in inside:
-                        with suppress(OSError):
-                            handle = _open_file(at, merged.paths[index].rpartition("/")[2])
-                            with os.fdopen(handle, "rb", buffering) as file:
-                                found[index] = use(file, os.fstat(handle).st_size)
-                finally:
-                    os.close(at)
+        for index in indexes:
+            directory = self.directories[merged.layers[index]]
+            with suppress(OSError), opened_below(directory, merged.paths[index]) as handle:
+                status = os.fstat(handle)
+                if stat.S_ISREG(status.st_mode):
+                    with open(handle, "rb", closefd=False) as file:
+                        found[index] = use_file(file, status.st_size)
         return found
 
-    # -- what the engine sends, or a file holds
-
-    def _from_export(
+    def _from_archive(
         self, indexes: Iterable[int], use: Callable[[Member, Iterator[bytes]], _Found]
     ) -> dict[int, _Found]:
-        """What `use` makes of these files, in one pass over an archive; nothing if there is none."""
+        """What `use` makes of these files, in one pass over an archive; nothing if that fails."""
         names = self._names(indexes)
+        wanted = WantedFiles({path for _, path in names}, use)
+        platform = platforms.described(self.image.config)
         try:
             if self.file is not None:
-                with exported.of_file(self.file) as parts:
-                    return exported.collect(parts, names, use)
-            if self.engine is not None:
-                with exported.of_engine(self.engine, self.image.id) as parts:
-                    return exported.collect(parts, names, use)
-        except (ArchiveError, OSError):
-            pass
-        return {}
+                archive.read_path(self.file, platform=platform, wanted=wanted)
+            elif self.engine is not None:
+                with sources.exported(self.engine, self.image.id) as pieces:
+                    archive.read_stream(pieces, platform=platform, wanted=wanted)
+        except EngineGone:
+            raise
+        except (LabError, OSError):
+            return {}
+        return {names[place]: value for place, value in wanted.found.items() if place in names}
 
-    def _names(self, indexes: Iterable[int]) -> dict[str, dict[str, int]]:
-        """By layer digest, all names of these files' inodes: an archive stores the data with any one of them."""
+    def _names(self, indexes: Iterable[int]) -> dict[tuple[str, str], int]:
+        """By diff id and path, all names of these files' inodes: an archive stores the data with any one of them."""
         merged = self.stack.merged
-        names: dict[str, dict[str, int]] = {}
+        names: dict[tuple[str, str], int] = {}
         for index in indexes:
             layer = int(merged.layers[index])
             start, end = (int(merged.starts[number]) for number in (layer, layer + 1))
-            of_inode = names.setdefault(self.stack.diff_ids[layer], {})
-            for other in np.flatnonzero(merged.inodes[start:end] == merged.inodes[index]):
-                of_inode[merged.paths[start + int(other)]] = index
+            for other in np.flatnonzero(merged.inodes[start:end] == merged.inodes[index]).tolist():
+                names[self.stack.diff_ids[layer], merged.paths[start + other]] = index
         return names
+
+    def _from_container(self, index: int, use: Callable[[Member, Stream], _Found | None]) -> _Found | None:
+        """What `use` makes of a visible entry, as a container that is never started holds it."""
+        path = self.stack.merged.paths[index]
+        if self.engine is None or self.stack.merged.find(path) != index:
+            return None
+        api = self.engine.client.api
+        container = None
+        try:
+            path.encode()
+            with answering(self.engine):
+                created = api.create_container(self.image.id, ["none"], labels=container_labels(self.engine))
+                container = str(created["Id"])
+                pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
+                with closing(pieces):
+                    stream = Stream(pieces)
+                    return next((use(member, stream) for member in members(stream)), None)
+        except EngineGone:
+            raise
+        except (EngineError, ArchiveError, UnicodeEncodeError):
+            return None
+        finally:
+            if container is not None:
+                with suppress(requests.RequestException):
+                    api.remove_container(container, v=True, force=True)
 
 
 def for_image(engine: Engine | None, image: Image) -> FileReader:
@@ -342,26 +290,19 @@ def for_image(engine: Engine | None, image: Image) -> FileReader:
     """
     if sources.is_file(image.name):
         return FileReader(None, image, None, Path(image.name))
-    if engine is None:
-        return FileReader(None, image, None)
-    found = sources.directories(engine, image.id)
+    found = sources.directories(engine, image.id) if engine is not None else None
     usable = found is not None and len(found) == len(image.stack.layers)
     return FileReader(engine, image, tuple(found) if found is not None and usable else None)
 
 
-def _open_file(folder: int, name: str) -> int:
-    """Open a regular file.
-
-    Raises:
-        OSError: there is none.
-    """
-    if name in {"", ".", ".."}:
-        raise FileNotFoundError(name)
-    handle = os.open(name, _FILE, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise FileNotFoundError(name)
-    return handle
+def _first(pieces: Iterable[bytes], limit: int) -> bytes:
+    """The first bytes; the rest is left where it is."""
+    found = b""
+    for piece in pieces:
+        found += piece[: limit - len(found)]
+        if len(found) >= limit:
+            break
+    return found
 
 
 def _attribute(handle: int) -> bytes:

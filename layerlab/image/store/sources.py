@@ -8,8 +8,9 @@ import json
 import os
 import re
 import time
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import requests
 from layerlab.engine import Engine, disk_full, gone, is_disk_full
 from layerlab.errors import EngineError, ImageNotFound
 from layerlab.image.formats import archive, platforms
+from layerlab.image.formats.archive import StoredImage
 from layerlab.image.formats.platforms import Platform, described
 from layerlab.image.layer import Layer
 from layerlab.image.store import cache, overlay
@@ -30,26 +32,9 @@ _PIECE: Final = 2**21
 _GONE: Final = (requests.RequestException, OSError)
 
 
-@dataclass(frozen=True)
-class Source:
-    """An image's layers, and where they come from.
-
-    Attributes:
-        id: The image's id as the engine has it; the digest of its config where it comes from a file.
-        config: The image's config (``application/vnd.oci.image.config.v1+json``).
-        layers: From the bottom.
-        diff_ids: Their digests as the config has them.
-        origin: ``directories``, ``export`` or ``file``.
-    """
-
-    id: str
-    config: dict[str, Any]
-    layers: list[Layer]
-    diff_ids: list[str]
-    origin: str
-
-
-def load(engine: Engine | None, name: str, *, platform: Platform | None = None, report: Report = silent) -> Source:
+def load(
+    engine: Engine | None, name: str, *, platform: Platform | None = None, report: Report = silent
+) -> StoredImage:
     """The layers of an image; what was seen before is taken from the cache.
 
     Args:
@@ -150,27 +135,24 @@ def _folder(name: str) -> str:
 
 
 def _from_directories(
-    engine: Engine, found: dict[str, Any], wanted: Platform | None = None, watch: Watch | None = None
-) -> Source | None:
+    engine: Engine, found: dict[str, Any], wanted: Platform | None, watch: Watch
+) -> StoredImage | None:
     """The image from overlay2's directories; None where they cannot be read or might not tell all."""
     directories = _directories(engine, found)
     config = _stored_config(engine, found) if directories is not None else None
-    if directories is None or config is None:
-        return None
-    diff_ids = archive.diff_ids(config)
-    if len(diff_ids) != len(directories):
+    diff_ids = archive.diff_ids(config or {})
+    if directories is None or config is None or len(diff_ids) != len(directories):
         return None
     _expect(config, wanted)
     layers = []
     try:
         for number, (path, diff_id) in enumerate(zip(directories, diff_ids, strict=True)):
-            if watch:
-                watch.say(f"layer {number + 1} of {len(diff_ids)}")
+            watch.say(f"layer {number + 1} of {len(diff_ids)}")
             layers.append(_directory(path, diff_id, _origin(engine, diff_ids[: number + 1])))
     except (OSError, overlay.UnusualLayerError):
         return None
     cache.prune()
-    return Source(str(found["Id"]), config, layers, diff_ids, "directories")
+    return StoredImage(str(found["Id"]), config, layers, "directories")
 
 
 def _expect(config: dict[str, Any], wanted: Platform | None) -> None:
@@ -227,16 +209,8 @@ def _origin(engine: Engine, diff_ids: list[str]) -> Path:
 
 
 def _directory(path: str, diff_id: str, origin: Path) -> Layer:
-    """One layer from its directory.
-
-    An engine never changes a layer's directory. Path, inode and times together name it: another engine at the same
-    place gives its directories other random names, and whatever is put there later has another time of change,
-    which cannot be set.
-    """
-    status = os.stat(path)  # noqa: PTH116
-    key = cache.key(
-        "overlay2", path, diff_id, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
-    )  # fmt: skip
+    """One layer from its directory."""
+    key = cache.directory_key("overlay2", path, diff_id)
     layer = cache.load_layer(key)
     if layer is None:
         layer = overlay.scan(path, origin)
@@ -244,9 +218,7 @@ def _directory(path: str, diff_id: str, origin: Path) -> Layer:
     return layer
 
 
-def _from_export(
-    engine: Engine, found: dict[str, Any], wanted: Platform | None = None, watch: Watch | None = None
-) -> Source:
+def _from_export(engine: Engine, found: dict[str, Any], wanted: Platform | None, watch: Watch) -> StoredImage:
     """The image from ``docker save``'s stream, or from the cache if all its layers have been read before.
 
     The engine has verified its layers' digests; those in the cache were computed from the bytes that were read.
@@ -256,24 +228,35 @@ def _from_export(
     config_key = cache.key("config", identity, str(wanted or usual))
     config = cache.load_document(config_key)
     if config is not None and (layers := _read_before(archive.diff_ids(config))) is not None:
-        return Source(identity, config, layers, archive.diff_ids(config), "export")
+        return StoredImage(identity, config, layers, "export")
+    with exported(engine, identity) as pieces:
+        watch.total = int(found.get("Size") or 0)
+        image = archive.read_stream(watch.pieces(pieces), platform=wanted, usual=usual)
+    _remember(image)
+    cache.store_document(config_key, image.config)
+    cache.prune()
+    return replace(image, id=identity, origin="export")
+
+
+@contextmanager
+def exported(engine: Engine, identity: str) -> Iterator[Iterator[bytes]]:
+    """The bytes that ``docker save`` sends of an image.
+
+    Raises:
+        ImageNotFound: it is not there any more.
+        EngineGone: the engine stopped answering, also within the block.
+        EngineError: the engine failed.
+    """
     try:
         with closing(engine.client.api.get_image(identity, chunk_size=_PIECE)) as pieces:
-            if watch:
-                watch.total = int(found.get("Size") or 0)
-            sent = watch.pieces(pieces) if watch else pieces
-            contents = archive.read_stream(sent, platform=wanted, usual=usual)
+            yield pieces
     except docker.errors.ImageNotFound as error:
         raise _not_found(engine, identity) from error
     except (docker.errors.APIError, *_GONE) as error:
         raise _failed(engine, error) from error
-    _remember(contents)
-    cache.store_document(config_key, contents.config)
-    cache.prune()
-    return Source(identity, contents.config, contents.layers, contents.diff_ids, "export")
 
 
-def _from_file(path: Path, wanted: Platform | None, watch: Watch) -> Source:
+def _from_file(path: Path, wanted: Platform | None, watch: Watch) -> StoredImage:
     """The image from a file; one that has not changed since it was last read is known by its inode and times.
 
     An OCI layout is known by all the files that were read of it.
@@ -281,24 +264,24 @@ def _from_file(path: Path, wanted: Platform | None, watch: Watch) -> Source:
     key = cache.key("file", str(path.resolve()), str(wanted or platforms.host()))
     known = cache.load_document(key)
     if known is not None and _stamps(path, known["files"]) == known["stamps"]:
-        diff_ids = archive.diff_ids(known["config"])
-        if (layers := _read_before(diff_ids)) is not None:
-            return Source(known["id"], known["config"], layers, diff_ids, "file")
+        layers = _read_before(archive.diff_ids(known["config"]))
+        if layers is not None:
+            return StoredImage(known["id"], known["config"], layers)
     began = time.time_ns()
     one_file = path.is_file()
     if one_file:
         watch.total = path.stat().st_size
     before = _stamps(path, [""]) if one_file else None
-    contents = archive.read_path(path, platform=wanted, watch=watch.pieces)
-    _remember(contents)
-    if one_file or contents.files:  # what comes out of a pipe does not come again
-        files = list(contents.files) or [""]
+    image = archive.read_path(path, platform=wanted, watch=watch.pieces)
+    _remember(image)
+    if one_file or image.files:  # what comes out of a pipe does not come again
+        files = list(image.files) or [""]
         stamps = before or _stamps(path, files)
         if stamps is not None and all(stamp[-1] < began for stamp in stamps):  # none has changed meanwhile
-            document = {"files": files, "stamps": stamps, "id": contents.id, "config": contents.config}
+            document = {"files": files, "stamps": stamps, "id": image.id, "config": image.config}
             cache.store_document(key, document)
     cache.prune()
-    return Source(contents.id, contents.config, contents.layers, contents.diff_ids, "file")
+    return image
 
 
 def _stamps(path: Path, files: list[str]) -> list[list[int]] | None:
@@ -320,6 +303,6 @@ def _read_before(diff_ids: list[str]) -> list[Layer] | None:
     return layers
 
 
-def _remember(contents: archive.Contents) -> None:
-    for diff_id, layer in zip(contents.diff_ids, contents.layers, strict=True):
+def _remember(image: StoredImage) -> None:
+    for diff_id, layer in zip(image.diff_ids, image.layers, strict=True):
         cache.store_layer(cache.key("digest", diff_id), layer)

@@ -120,9 +120,7 @@ def _of_layers(stack: LayerStack, dockerfile: Dockerfile, stages: dict[str, int]
 
     What lies below all that the Dockerfile made came with the lowest FROM. What a COPY takes belongs to its source.
     """
-    base = dockerfile.stages[-1]
-    while below := dockerfile.base_stage(base):
-        base = below
+    base = dockerfile.chain(dockerfile.stages[-1])[0]
     of_base = base.line - 1, stages.setdefault(f"base image {base.base}", len(stages))
     lowest = min(stack.origins, default=0)
     found = [of_base if index < lowest else (NONE, NONE) for index in range(len(stack.layers))]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from layerlab.dockerfile import Instruction
-from layerlab.dockerfile.commands import Command, commands
+from layerlab.dockerfile.commands import Command
 from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.ui.units import how_large, listed
 from layerlab.xray.advice.model import SMALLEST, Advice, Edit, View
@@ -20,12 +20,13 @@ _USUAL: Final = 0o755  # the mode of a folder that nobody has said anything abou
 
 def merge_runs(view: View) -> list[Advice]:
     """Neighbouring RUNs, the later of which deletes or overwrites what the earlier have stored: make them one."""
-    if view.trace is None:
-        return []
-    stored = _stored_and_gone(view)
+    stored: dict[tuple[int, int], list[Needless]] = {}  # facts, by the layers that store and take away
+    for row in view.rows:
+        if row.by_layer is not None:
+            stored.setdefault((row.layer, row.by_layer), []).append(row)
     found = []
-    for stage in view.trace.origins.layer_history.stages:
-        for group in neighbours(view.trace.dockerfile, stage.index):
+    for stage in view.traced.origins.layer_history.stages:
+        for group in neighbours(view.dockerfile, stage.index):
             lines = [each.line for each in group if each.line in view.by_line]
             layers = [view.by_line[line] for line in lines]
             pairs = {
@@ -33,7 +34,7 @@ def merge_runs(view: View) -> list[Advice]:
                 for pair, rows in stored.items()
                 if pair[0] in layers and pair[1] in layers and sum(row.bytes for row in rows) >= SMALLEST
             }
-            for first, last in _spans(list(pairs)):
+            for first, last in _spans(pairs):
                 span = [(line, layer) for line, layer in zip(lines, layers, strict=True) if first <= layer <= last]
                 inside = [rows for (low, high), rows in pairs.items() if first <= low and high <= last]
                 found += _one_run(view, span, inside)
@@ -57,12 +58,16 @@ def _one_run(view: View, span: list[tuple[int, int]], inside: list[list[Needless
 
 def copy_with_owner(view: View) -> list[Advice]:
     """A RUN that changes owner or mode of what a COPY has brought: let COPY do it."""
-    if view.trace is None:
-        return []
     found: list[Advice] = []
     by_run: dict[int, list[Needless]] = {}
     for row in view.rows:
-        if row.cause == METADATA and row.by_layer is not None and _keyword(view, row.layer) in {"COPY", "ADD"}:
+        instruction = view.instructions.get(row.layer)
+        if (
+            row.cause == METADATA
+            and row.by_layer is not None
+            and instruction
+            and instruction.keyword in {"COPY", "ADD"}
+        ):
             by_run.setdefault(row.by_layer, []).append(row)
     for layer, rows in by_run.items():
         run = view.instructions.get(layer)
@@ -105,7 +110,7 @@ def _copy_flags(view: View, run: Instruction, layer: int, rows: list[Needless]) 
     title = f"give {what} {listed(sorted(kinds))}, and take -R from line {run.line}"
     why = f"line {run.line} changes owner or mode alone, and so stores {how_large(size)} a second time"
     edit = Edit(changes=(*changes, *changed)) if changed else None
-    return view.advise(title, why, run.line, edit, Effect(removed=view.model.inodes(again)))
+    return view.advise(title, why, run.line, edit, view.removing(again))
 
 
 def _changes_more(view: View, run: Instruction, layer: int, copies: set[int]) -> bool:
@@ -130,8 +135,7 @@ def _changes_more(view: View, run: Instruction, layer: int, copies: set[int]) ->
 
 def _owning(view: View, run: Instruction) -> list[Command]:
     """The commands of a RUN that change owners or modes."""
-    assert view.trace is not None  # noqa: S101  # the caller has one
-    return [each for each in commands(view.trace.dockerfile, run) if each.name in _OWNING]
+    return [each for each in view.commands(run) if each.name in _OWNING]
 
 
 def _flags(view: View, old: list[int], new: list[int]) -> list[str] | None:
@@ -166,29 +170,12 @@ def _without_recursion(view: View, run: Instruction, kinds: set[str]) -> list[In
     return changes if all({"-R", "--recursive"} & set(command.words[:2]) for command in recursive) else []
 
 
-def _stored_and_gone(view: View) -> dict[tuple[int, int], list[Needless]]:
-    """Facts by the layer that stores and the layer that takes away."""
-    found: dict[tuple[int, int], list[Needless]] = {}
-    for row in view.rows:
-        if row.by_layer is not None:
-            found.setdefault((row.layer, row.by_layer), []).append(row)
-    return found
-
-
-def _spans(pairs: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _spans(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Intervals that overlap, put together; those that only touch stay apart."""
-    current: tuple[int, int] | None = None
+    found: list[tuple[int, int]] = []
     for low, high in sorted(pairs):
-        if current is not None and low < current[1]:
-            current = (current[0], max(current[1], high))
+        if found and low < found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], high))
         else:
-            if current is not None:
-                yield current
-            current = (low, high)
-    if current is not None:
-        yield current
-
-
-def _keyword(view: View, layer: int) -> str:
-    instruction = view.instructions.get(layer)
-    return instruction.keyword if instruction else ""
+            found.append((low, high))
+    return found

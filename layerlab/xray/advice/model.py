@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
 from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.dockerfile.commands import Command, commands
 from layerlab.image import Image
 from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import FileReader
 from layerlab.xray.edits import InstructionChange, edited
 from layerlab.xray.effects import Effect, StoredBytes
-from layerlab.xray.provenance.model import Origin
+from layerlab.xray.provenance.origins import Origin
 from layerlab.xray.tracing import Trace
-from layerlab.xray.waste.bytes_by_cause import Needless
+from layerlab.xray.waste import Needless
 
 SMALLEST: Final = 100_000
 """Bytes that are worth an edit."""
@@ -98,8 +100,25 @@ class View:
         """What it holds."""
         return self.image.stack
 
+    @property
+    def traced(self) -> Trace:
+        """Its stages, for advice that is given only where its Dockerfile is known."""
+        if self.trace is None:
+            raise ValueError("nobody knows the image's Dockerfile")
+        return self.trace
+
+    @property
+    def dockerfile(self) -> Dockerfile:
+        """Its Dockerfile, where that is known."""
+        return self.traced.dockerfile
+
+    @property
+    def base_layers(self) -> int:
+        """How many layers came with the base image, as far as that is known."""
+        return self.trace.origins.layer_history.base_layers if self.trace else 0
+
     @cached_property
-    def model(self) -> StoredBytes:
+    def stored(self) -> StoredBytes:
         """Its stored bytes."""
         return StoredBytes(self.stack)
 
@@ -118,9 +137,18 @@ class View:
     @cached_property
     def by_line(self) -> dict[int, int]:
         """The layers that instructions of the Dockerfile made, by their lines."""
-        known = self.trace.dockerfile.instructions if self.trace else ()
-        own = {each.line for each in known if each.keyword != "FROM"}
+        own = {each.line for each in self.dockerfile.instructions if each.keyword != "FROM"}
         return {each.line: layer for layer, each in self.instructions.items() if each.line in own}
+
+    def run_on(self, line: int | None) -> Instruction | None:
+        """The RUN on a line."""
+        return next(
+            (each for each in self.dockerfile.instructions if (each.line, each.keyword) == (line, "RUN")), None
+        )
+
+    def commands(self, run: Instruction) -> tuple[Command, ...]:
+        """The commands of a RUN."""
+        return commands(self.dockerfile, run)
 
     def origin(self, entry: int) -> Origin:
         """Where a file came from."""
@@ -129,18 +157,23 @@ class View:
     def source(self, entry: int) -> str:
         """The path of a file in the image of the stage in which it was at first."""
         origin = self.origin(entry)
-        if self.trace is None or origin.entry is None:
+        if origin.entry is None:
             return self.stack.merged.paths[entry]
-        at = self.trace.origins
-        for label in origin.through:
-            at = at.others[label]
-        return at.reader.stack.merged.paths[origin.entry]
+        return self.traced.origins.first_stack(origin).merged.paths[origin.entry]
+
+    def removing(self, entries: Iterable[int]) -> Effect:
+        """What it does not to store these entries."""
+        return Effect(removed=self.stored.inodes(entries))
+
+    def removing_at(self, paths: Iterable[str]) -> Effect:
+        """What it does to store nothing at these paths, in no layer."""
+        return Effect(removed=self.stored.at(paths))
 
     def advise(
         self, title: str, why: str, line: int | None, edit: Edit | None, effect: Effect, *, smallest: int = SMALLEST
     ) -> list[Advice]:
         """An advice, if what it saves is worth an edit."""
-        saved = self.model.saved([effect])
+        saved = self.stored.saved([effect])
         return [Advice(title, why, line, saved, edit, effect)] if saved >= smallest else []
 
 

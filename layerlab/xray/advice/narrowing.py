@@ -7,10 +7,8 @@ import re
 from collections import Counter
 from typing import Final
 
-from layerlab.dockerfile.commands import commands
 from layerlab.ui.units import first_few
 from layerlab.xray.advice.model import Advice, Edit, View
-from layerlab.xray.effects import Effect
 
 _MOST_PATTERNS: Final = 20
 _NEEDLESS: Final = (
@@ -24,13 +22,10 @@ _NEEDED_AT_TIMES: Final = frozenset({"venv", ".venv", "node_modules", ".cache"})
 
 def ignored_context(view: View) -> list[Advice]:
     """Files of the build context that are deleted later, or that no image needs: name them in .dockerignore."""
-    if view.trace is None:
-        return []
     return [*_deleted_later(view), *_not_needed(view)]
 
 
 def _deleted_later(view: View) -> list[Advice]:
-    assert view.trace is not None  # noqa: S101
     sources: dict[str, list[int]] = {}
     lines, runs = set(), set()
     for row in view.rows:
@@ -40,8 +35,8 @@ def _deleted_later(view: View) -> list[Advice]:
             runs.add(row.by_layer)
     if not sources:
         return []
-    patterns = _covering(set(sources), {entry.name for entry in view.trace.source.context.entries})
-    effect = Effect(removed=view.model.inodes(entry for entries in sources.values() for entry in entries))
+    patterns = _covering(set(sources), {entry.name for entry in view.traced.source.context.entries})
+    effect = view.removing(entry for entries in sources.values() for entry in entries)
     line = min(line for line in lines if line is not None)
     may_be_missing = all(_forces(view, layer) for layer in runs if layer is not None)
     does_it = len(patterns) <= _MOST_PATTERNS and may_be_missing and not _named(view, patterns)
@@ -56,10 +51,9 @@ def _deleted_later(view: View) -> list[Advice]:
 
 def _named(view: View, patterns: list[str]) -> bool:
     """Whether an instruction names what is to be left out: it would find nothing."""
-    assert view.trace is not None  # noqa: S101
     return any(
         posixpath.normpath(argument.strip("\"'")).lstrip("/") in patterns
-        for each in view.trace.dockerfile.instructions
+        for each in view.dockerfile.instructions
         if each.keyword in {"COPY", "ADD"}
         for argument in each.arguments[:-1]
     )
@@ -68,16 +62,13 @@ def _named(view: View, patterns: list[str]) -> bool:
 def _forces(view: View, layer: int) -> bool:
     """Whether the RUN that deletes does not mind that there is nothing to delete."""
     run = view.instructions.get(layer)
-    if run is None or view.trace is None:
-        return False
-    removals = [each for each in commands(view.trace.dockerfile, run) if each.name == "rm"]
+    removals = [each for each in view.commands(run) if each.name == "rm"] if run else []
     return bool(removals) and all(
         any(re.fullmatch(r"-[a-zA-Z]*f[a-zA-Z]*|--force", word) for word in each.words) for each in removals
     )
 
 
 def _not_needed(view: View) -> list[Advice]:
-    assert view.trace is not None  # noqa: S101
     stack = view.stack
     removed: list[str] = []
     patterns, lines = set(), set()
@@ -99,7 +90,7 @@ def _not_needed(view: View) -> list[Advice]:
         why + (f", unless the service runs from {perhaps[0]}" if perhaps else ""),
         min(line for line in lines if line is not None),
         None if perhaps else Edit(ignored=tuple(sorted(patterns))),
-        Effect(removed=view.model.at(removed)),
+        view.removing_at(removed),
     )
 
 

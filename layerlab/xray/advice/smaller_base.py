@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from layerlab import image as images
 from layerlab.dockerfile import Instruction, Stage
-from layerlab.dockerfile.commands import commands
 from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.image import Image
@@ -35,11 +34,9 @@ _ACCOUNTS: Final = frozenset({"useradd", "groupadd", "adduser", "addgroup", "mkd
 _HARMLESS: Final = _ACCOUNTS | {"chown", "chmod", "python", "python3"}
 
 
-def smaller_base(view: View, engine: Engine | None) -> list[Advice]:
+def ship_from_slim(view: View, engine: Engine) -> list[Advice]:
     """A slim base in place of a full one: for the final stage as it is, or for a new one that gets the artifacts."""
-    if view.trace is None or engine is None:
-        return []
-    stage = view.trace.origins.layer_history.stages[0]
+    stage = view.traced.origins.layer_history.stages[0]
     slim_name = slim(stage.base)
     if slim_name is None:
         return []
@@ -48,7 +45,8 @@ def smaller_base(view: View, engine: Engine | None) -> list[Advice]:
     except LabError:
         return []
     switch = _Switch(view, stage, slim_name, base)
-    return switch.same_stage() if view.trace.final != stage or _copies_artifacts(stage) else switch.new_stage()
+    copies_artifacts = any(each.flag("from") for each in stage.instructions)
+    return switch.same_stage() if view.traced.final != stage or copies_artifacts else switch.new_stage()
 
 
 def slim(name: str) -> str | None:
@@ -62,10 +60,6 @@ def slim(name: str) -> str | None:
         return None
     suite = f"-{found['suite']}" if found["suite"] else ""
     return f"{found['name']}:{found['version']}-slim{suite}"
-
-
-def _copies_artifacts(stage: Stage) -> bool:
-    return any(each.flag("from") for each in stage.instructions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,80 +80,64 @@ class _Switch:
 
     def same_stage(self) -> list[Advice]:
         """The final stage as it is, on the slim base."""
-        view, trace = self.view, self.view.trace
-        if trace is None:
-            return []
-        model, merged = view.model, view.stack.merged
-        above = [
-            int(inode) for inode in model.stored if merged.layers[inode] >= trace.origins.layer_history.base_layers
-        ]
+        view, merged = self.view, self.view.stack.merged
+        above = [int(inode) for inode in view.stored.files if merged.layers[inode] >= view.base_layers]
         effect = Effect(rebased=Rebased(self.base.total_bytes, frozenset(above)))
-        runs = [
-            each
-            for stage in trace.origins.layer_history.stages
-            for each in stage.instructions
-            if each.keyword == "RUN"
-        ]
+        stages = view.traced.origins.layer_history.stages
+        runs = (each for stage in stages for each in stage.instructions if each.keyword == "RUN")
         missing = self._missing(above)
-        does_it = not missing and self._names_its_base() and all(self._is_harmless(run) for run in runs)
-        edit = Edit(changes=(InstructionChange(self.stage.line, "replace", self.name, self._base_pattern()),))
+        # A FROM that names its base by an argument has no name to be replaced.
+        pattern = rf"(?<=[\s]){re.escape(self.stage.base)}(?=\s|$)"
+        names_it = bool(self.stage.instructions) and re.search(pattern, self.stage.instructions[0].text)
+        does_it = not missing and names_it and all(self._commands(run) <= _HARMLESS for run in runs)
+        edit = Edit(changes=(InstructionChange(self.stage.line, "replace", self.name, pattern),)) if does_it else None
         why = f"the base has {how_large(self._base_bytes())}, of which the service uses little" + _needs(missing)
-        return view.advise(
-            f"ship from {self.name} (line {self.stage.line})", why, self.stage.line, edit if does_it else None, effect
-        )
+        return view.advise(f"ship from {self.name} (line {self.stage.line})", why, self.stage.line, edit, effect)
 
     def new_stage(self) -> list[Advice]:
         """A second stage on the slim base, which gets the Python packages and the app."""
-        view, trace = self.view, self.view.trace
-        if (
-            trace is None
-            or len(trace.origins.layer_history.stages) != 1
-            or trace.final != trace.dockerfile.stages[-1]
-        ):
+        view, trace, merged = self.view, self.view.traced, self.view.stack.merged
+        if len(trace.origins.layer_history.stages) != 1 or trace.final != trace.dockerfile.stages[-1]:
             return []
         folders = self._folders()
         if not folders:
             return []
-        stack, merged = view.stack, view.stack.merged
-        kept = set()
-        for index in stack.inodes.live.tolist():
-            path, origin = merged.paths[index], view.origin(index)
-            if any(path.startswith(f"{folder}/") for folder in folders) or origin.kind == "context":
-                kept.add(int(merged.inodes[index]))
-        effect = Effect(rebased=Rebased(self.base.total_bytes, frozenset(kept)))
+        below = tuple(f"{folder}/" for folder in folders)
+        live = [(merged.paths[index], index) for index in view.stack.inodes.live.tolist()]
+        kept = {
+            int(merged.inodes[index])
+            for path, index in live
+            if path.startswith(below) or view.origin(index).kind == "context"
+        }
+        # What the Dockerfile has made outside of these folders and the system's.
+        elsewhere = (path for path, index in live if not path.startswith(below + _SYSTEM) and self._is_made(index))
+        lost = min(elsewhere, default="")
         missing = self._missing(kept)
         label = self.stage.name or _free_name(trace.dockerfile.text)
         edit = Edit(changes=tuple(self._changes(label)), after=self._final_stage(label, folders))
         what = listed(folders)
-        lost = self._made_elsewhere(folders)
         why = (
             f"line {self.stage.line}'s base has {how_large(self._base_bytes())}, and what the service needs of all"
             f" that is built on it is {what}" + _needs(missing)
         )
         why += f"; copy {lost}, too, if the service needs that" if lost else ""
-        title = f"copy {what} from a build stage to {self.name} and ship that"
-        done = None if missing or lost else edit
-        return view.advise(title, why, self.stage.line, done, effect, smallest=10 * SMALLEST)
-
-    def _made_elsewhere(self, folders: list[str]) -> str:
-        """A file that the Dockerfile has made outside of these folders and the system's; empty if there is none."""
-        stack, merged = self.view.stack, self.view.stack.merged
-        kept = tuple(f"{folder}/" for folder in folders) + _SYSTEM
-        made = (
-            merged.paths[index]
-            for index in stack.inodes.live.tolist()
-            if not merged.paths[index].startswith(kept) and self.view.origin(index).kind == "made"
+        return view.advise(
+            f"copy {what} from a build stage to {self.name} and ship that",
+            why,
+            self.stage.line,
+            None if missing or lost else edit,
+            Effect(rebased=Rebased(self.base.total_bytes, frozenset(kept))),
+            smallest=10 * SMALLEST,
         )
-        return min(made, default="")
+
+    def _is_made(self, index: int) -> bool:
+        return self.view.origin(index).kind == "made"
 
     def _folders(self) -> list[str]:
         """Where the installed Python packages are: a virtual environment, or the interpreter's own folders."""
-        trace, stack = self.view.trace, self.view.stack
-        if trace is None:
-            return []
-        above = trace.origins.layer_history.base_layers
-        merged = stack.merged
-        paths = [merged.paths[index] for index in stack.visible.tolist() if merged.layers[index] >= above]
+        merged = self.view.stack.merged
+        visible = self.view.stack.visible.tolist()
+        paths = [merged.paths[index] for index in visible if merged.layers[index] >= self.view.base_layers]
         environments = [path.removesuffix("/pyvenv.cfg") for path in paths if path.endswith("/pyvenv.cfg")]
         sites = {
             match[1]
@@ -181,50 +159,31 @@ class _Switch:
         lines = [f"FROM {self.name}"]
         copies = [f"COPY --from={label} {folder} {folder}" for folder in folders]
         for each in self.stage.instructions[1:]:
-            if each.keyword in _REPEATED | _MOVED or self._makes_accounts(each):
+            makes_accounts = each.keyword == "RUN" and self._commands(each) and self._commands(each) <= _ACCOUNTS
+            if each.keyword in _REPEATED | _MOVED or makes_accounts:
                 lines.append(each.text.strip("\n"))
             elif each.keyword in {"COPY", "ADD"}:
                 lines += [*copies, each.text.strip("\n")]
                 copies = []
-        if copies:
-            lines[1:1] = copies
+        lines[1:1] = copies
         return "\n".join(lines) + "\n"
 
-    def _makes_accounts(self, run: Instruction) -> bool:
-        names = self._names(run)
-        return run.keyword == "RUN" and bool(names) and names <= _ACCOUNTS
-
-    def _is_harmless(self, run: Instruction) -> bool:
-        """Whether a RUN writes the same on another base, as far as can be told."""
-        return self._names(run) <= _HARMLESS
-
-    def _names(self, run: Instruction) -> frozenset[str]:
-        dockerfile = self.view.trace.dockerfile if self.view.trace else None
-        return frozenset(each.name for each in commands(dockerfile, run)) if dockerfile else frozenset()
+    def _commands(self, run: Instruction) -> frozenset[str]:
+        return frozenset(each.name for each in self.view.commands(run))
 
     def _base_bytes(self) -> int:
-        trace, model, merged = self.view.trace, self.view.model, self.view.stack.merged
-        limit = trace.origins.layer_history.base_layers if trace else 0
-        return sum(int(merged.sizes[inode]) for inode in model.stored if merged.layers[inode] < limit)
-
-    def _names_its_base(self) -> bool:
-        """Whether the FROM has the base's name in it as it is, and not by an argument."""
-        first = self.stage.instructions[0] if self.stage.instructions else None
-        return first is not None and re.search(self._base_pattern(), first.text) is not None
-
-    def _base_pattern(self) -> str:
-        return rf"(?<=[\s]){re.escape(self.stage.base)}(?=\s|$)"
-
-    def _missing(self, kept: set[int] | list[int]) -> list[str]:
-        """Shared libraries that what is kept needs, and that neither it nor the slim base has."""
         merged = self.view.stack.merged
-        entries = [index for index in kept if merged.kinds[index] == FILE]
-        programs = [index for index in entries if ".so" in posixpath.basename(merged.paths[index])]
-        there = {posixpath.basename(merged.paths[index]) for index in kept}
-        base = self.base.stack
-        there |= {posixpath.basename(base.merged.paths[index]) for index in base.visible.tolist()}
-        needed = {name for names in self.view.reader.needed(programs).values() for name in names}
-        return sorted(needed - there)
+        below = (inode for inode in self.view.stored.files if merged.layers[inode] < self.view.base_layers)
+        return sum(int(merged.sizes[inode]) for inode in below)
+
+    def _missing(self, kept: Collection[int]) -> list[str]:
+        """Shared libraries that what is kept needs, and that neither it nor the slim base has."""
+        merged, base = self.view.stack.merged, self.base.stack
+        names = {index: posixpath.basename(merged.paths[index]) for index in kept}
+        programs = [index for index, name in names.items() if merged.kinds[index] == FILE and ".so" in name]
+        in_base = {posixpath.basename(base.merged.paths[index]) for index in base.visible.tolist()}
+        needed = {name for found in self.view.reader.needed(programs).values() for name in found}
+        return sorted(needed - in_base - set(names.values()))
 
 
 def _needs(missing: list[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,13 +11,32 @@ from numpy.typing import NDArray
 
 from layerlab.image.filesystem import OVERWRITTEN, Filesystem
 from layerlab.image.layer import FILE
+from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import FileReader
-from layerlab.xray.provenance.model import Copy
 
 SMALLEST: Final = 1_000
 """Bytes of a file that is looked at."""
 ANY_NAME: Final = 1_000_000
 """Bytes of a file that is looked for under any name; smaller ones are looked for under their own."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Bytes that a layer above the base stores although the image had them already.
+
+    Attributes:
+        path: What is stored again.
+        bytes: Its size.
+        layer: The layer that stores it again.
+        of: The path that had the same content (the same path after a chown or chmod; another after a second copy).
+        of_layer: Its layer.
+    """
+
+    path: str
+    bytes: int
+    layer: int
+    of: str
+    of_layer: int
 
 
 def find(reader: FileReader, first: int) -> tuple[Copy, ...]:
@@ -24,7 +45,7 @@ def find(reader: FileReader, first: int) -> tuple[Copy, ...]:
     Hard links are no copies. Contents are compared only where sizes are equal.
     """
     merged = reader.stack.merged
-    groups = list(_alike(merged, first))
+    groups = _alike(merged, first)
     digests = reader.digests(index for group in groups for index in group)
     copies: dict[int, Copy] = {}
     for group in groups:
@@ -50,34 +71,44 @@ def find(reader: FileReader, first: int) -> tuple[Copy, ...]:
 def unchanged(reader: FileReader, layers: list[int]) -> dict[int, int]:
     """The files that these layers store again with the same content at the same path, each with the earlier one."""
     merged = reader.stack.merged
-    replaced = np.flatnonzero(
-        (merged.kinds == FILE)
-        & (merged.causes == OVERWRITTEN)
-        & np.isin(merged.gone_by, np.array(layers, dtype=np.int64))
-    ).tolist()
-    pairs = []
-    for old in replaced:
-        new = reader.entry_at(int(merged.gone_by[old]), merged.paths[old])
-        if new is not None and merged.kinds[new] == FILE and merged.sizes[new] == merged.sizes[old]:
-            pairs.append((new, old))
-    digests = reader.digests({index for pair in pairs for index in pair if merged.sizes[index] > 0})
+    overwritten = (merged.kinds == FILE) & (merged.causes == OVERWRITTEN)
+    gone = overwritten & np.isin(merged.gone_by, np.array(layers, dtype=np.int64))
+    pairs = same_size_again(reader.stack, np.flatnonzero(gone).tolist())
+    digests = reader.digests({index for pair in pairs.items() for index in pair if merged.sizes[index] > 0})
     return {
         new: old
-        for new, old in pairs
+        for old, new in pairs.items()
         if merged.sizes[new] == 0 or (new in digests and digests[new] == digests.get(old))
     }
 
 
+def same_size_again(stack: LayerStack, overwritten: Iterable[int]) -> dict[int, int]:
+    """The overwritten files in whose place there is one of the same size now, each with that one."""
+    merged = stack.merged
+    found = {}
+    for old in overwritten:
+        new = stack.entry_at(int(merged.gone_by[old]), merged.paths[old])
+        if new is not None and merged.kinds[new] == FILE and merged.sizes[new] == merged.sizes[old]:
+            found[old] = new
+    return found
+
+
+def may_be_alike(merged: Filesystem, indexes: Iterable[int]) -> list[list[int]]:
+    """Groups of those of these files that may have the same content: same size, and small ones the same name, too."""
+    groups: dict[tuple[int, str], list[int]] = {}
+    for index in indexes:
+        size = int(merged.sizes[index])
+        if size >= SMALLEST:
+            name = "" if size >= ANY_NAME else merged.paths[index].rpartition("/")[2]
+            groups.setdefault((size, name), []).append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def _alike(merged: Filesystem, first: int) -> list[list[int]]:
-    """Indexes of files that may have the same stack, of which at least one is above the base."""
+    """Indexes of files that may have the same content, of which at least one is above the base."""
     start = int(merged.starts[min(first, len(merged.starts) - 1)])
-    stored = (
-        (merged.kinds == FILE) & (merged.sizes >= SMALLEST) & (merged.inodes == np.arange(len(merged.paths)))
-    )  # a further name of an inode stores nothing
+    # A further name of an inode stores nothing.
+    stored = (merged.kinds == FILE) & (merged.inodes == np.arange(len(merged.paths)))
     above = np.unique(merged.sizes[start:][stored[start:]])
     candidates: NDArray[np.int64] = np.flatnonzero(stored & np.isin(merged.sizes, above))
-    groups: dict[tuple[int, str], list[int]] = {}
-    for index, size in zip(candidates.tolist(), merged.sizes[candidates].tolist(), strict=True):
-        name = "" if size >= ANY_NAME else merged.paths[index].rpartition("/")[2]
-        groups.setdefault((size, name), []).append(index)
-    return [group for group in groups.values() if len(group) > 1 and group[-1] >= start]
+    return [group for group in may_be_alike(merged, candidates.tolist()) if group[-1] >= start]

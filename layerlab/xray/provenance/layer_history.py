@@ -106,9 +106,7 @@ def trace(
     Raises:
         EngineGone: the engine stopped answering.
     """
-    stages = [stage]
-    while below := dockerfile.base_stage(stages[0]):
-        stages.insert(0, below)
+    stages = dockerfile.chain(stage)
     base = _external_base(engine, stack, stages[0], labels)
     entries = history.entries(stack.config, len(stack.layers))
     written = list(_written(stages, base))
@@ -122,7 +120,7 @@ def trace(
         above = entries[next((i for i, entry in enumerate(entries) if entry is first), len(entries)) :]
         base_layers = min((entry.layer for entry in above if entry.layer is not None), default=len(stack.layers))
     steps = {entry.layer: step for entry, step in tied if entry.layer is not None and entry.layer >= base_layers}
-    return LayerHistory(tuple(stages), base_layers, base.config, tuple(entry.raw for entry in above), steps)
+    return LayerHistory(stages, base_layers, base.config, tuple(entry.raw for entry in above), steps)
 
 
 def _external_base(engine: Engine, stack: LayerStack, stage: Stage, labels: Mapping[str, str]) -> ExternalBase:

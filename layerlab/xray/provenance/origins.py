@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
+from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import LARGEST, FileReader
 from layerlab.xray.provenance import copies
 from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
-from layerlab.xray.provenance.model import Origin
 
 _REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORECASE)
 """How what ADD gets from elsewhere begins."""
@@ -28,6 +28,36 @@ _ENVIRONMENT: Final = "pyvenv.cfg"
 """Lies in every virtual environment (PEP 405)."""
 _TELLING: Final = 100
 """Bytes of a file that no other file has by chance."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the content of a file came from, through all the copies.
+
+    Attributes:
+        kind: ``base`` an external base image (or ``COPY --from`` an image), ``context`` the build context, ``made``
+            an instruction (RUN, mostly) made it, ``unknown`` could not be told.
+        stage: The stage in which that happened (for ``context``: that copied it from there).
+        line: Of that instruction.
+        through: The labels of the stages that it was taken from by ``COPY --from`` on its way, the last first; empty
+            if it never left its stage. Where the final stage is FROM another, its layers keep that stage's label
+            and no copy is involved.
+        hops: For each stage of `through`, the index of the file's entry in that stage's image.
+        entry: The index of the entry that it was at first, in the image of the last stage of `through`, or else in
+            the image itself; None if it was in neither: it came from an image that only COPY names, or is unknown.
+        image: For ``base``, the image as the Dockerfile names it.
+        source: For ``context``, the file's path in it, or that of the archive that ADD has unpacked; for what COPY
+            takes from an image, its path there. Empty where that cannot be told.
+    """
+
+    kind: Literal["base", "context", "made", "unknown"]
+    stage: str | None = None
+    line: int | None = None
+    through: tuple[str, ...] = ()
+    hops: tuple[int, ...] = field(default=(), compare=False)
+    entry: int | None = field(default=None, compare=False)
+    image: str = field(default="", compare=False)
+    source: str = field(default="", compare=False)
 
 
 class EntryFinder:
@@ -126,6 +156,13 @@ class FileOrigins:
         if index not in self._known:
             self._known[index] = self._find(index)
         return self._known[index]
+
+    def first_stack(self, origin: Origin) -> LayerStack:
+        """The image in which a file was at first."""
+        first = self
+        for label in origin.through:
+            first = first.others[label]
+        return first.reader.stack
 
     def _find(self, index: int) -> Origin:
         layer = int(self.reader.stack.merged.layers[index])
@@ -260,7 +297,7 @@ class FileOrigins:
             for name in self._context_files.get(size, ())
             if size >= _TELLING or posixpath.basename(name) == posixpath.basename(path)
         ]
-        if not _mounts_context(instruction):
+        if not any(mount.kind == "bind" and not mount.origin for mount in instruction.mounts):
             alike = [name for name in alike if not name.startswith(self._left_behind)]
         if not alike:
             return ""
@@ -356,20 +393,9 @@ def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: Laye
 
 def mounts(instruction: Instruction) -> Iterator[tuple[str, str]]:
     """The stages or images whose files a RUN mounts, each with the folder of theirs that it mounts."""
-    for name, value in instruction.flags:
-        options = dict(option.partition("=")[::2] for option in value.split(",")) if name == "mount" else {}
-        if options.get("from") and options.get("type", "bind") in {"bind", "cache"}:
-            folder = options.get("source") or options.get("src") or "/"
-            yield options["from"], "/" if "$" in folder else posixpath.normpath(f"/{folder.lstrip('/')}")
-
-
-def _mounts_context(instruction: Instruction) -> bool:
-    """Whether a RUN sees the build context, or a part of it."""
-    for name, value in instruction.flags:
-        options = dict(option.partition("=")[::2] for option in value.split(",")) if name == "mount" else {}
-        if options.get("type", "bind") == "bind" and options and not options.get("from"):
-            return True
-    return False
+    for mount in instruction.mounts:
+        if mount.origin and mount.kind in {"bind", "cache"}:
+            yield mount.origin, "/" if "$" in mount.source else mount.source
 
 
 def _keyword(step: LayerInstruction) -> str:

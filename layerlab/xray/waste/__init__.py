@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from layerlab.image import Image
-from layerlab.image.owners import owners
+from layerlab.image.layer import FILE
 from layerlab.image.store.file_reader import FileReader
 from layerlab.ui.progress import Report, silent
-from layerlab.xray.waste.bytes_by_cause import CAUSES, FACTS, JUDGEMENTS, Needless, rows, totals
-from layerlab.xray.waste.summary import Cause, Remark, grouped, remarks
+from layerlab.xray.waste.bytes_by_cause import (
+    CAUSES,
+    FACTS,
+    JUDGEMENTS,
+    Cause,
+    Needless,
+    Remark,
+    grouped,
+    layer_in_words,
+    remarks,
+    rows,
+    totals,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +39,9 @@ __all__ = [
     "Remark",
     "causes",
     "document",
-    "files",
     "grouped",
+    "layer_in_words",
+    "owners",
     "remarks",
     "rows",
     "totals",
@@ -41,14 +55,21 @@ def document(image: Image, found: list[Needless] | None = None, *, read_contents
         image: The image.
         found: What `rows` gave; None for what can be told without reading contents.
         read_contents: Whether contents were read for it.
+
+    >>> from layerlab import image
+    >>> one = image.read(engine, "multi-stage-demo:optimized")
+    >>> sum(cause["bytes"] for cause in document(one)["causes"] if cause["is_fact"]) == one.wasted_bytes
+    True
     """
-    found = rows(image.stack) if found is None else found
-    by_place = grouped(image.stack, found)
+    by_place = grouped(image.stack, rows(image.stack) if found is None else found)
     return {
         "contents_read": read_contents,
         "causes": [cause.document() for cause in by_place],
         "owners": owners(image),
-        "findings": [remark.document() for remark in remarks(image.stack, by_place)],
+        "findings": [
+            {"title": one.title, "why": one.why, "line": one.line, "bytes": one.bytes, "mechanical": False}
+            for one in remarks(image.stack, by_place)
+        ],
     }
 
 
@@ -57,9 +78,9 @@ def causes(image: Image, reader: FileReader | None = None, report: Report = sile
 
     Args:
         image: What `layerlab.image.read` gave.
-        reader: Its files' bytes (`layerlab.image.store.file_reader.of`), which are read where that takes to compare
-            them. None for what can be told without: nothing is compared, and neither files with the same content nor
-            debug symbols are looked for.
+        reader: Its files' bytes (`layerlab.image.store.file_reader.for_image`), which are read where that takes to
+            compare them. None for what can be told without: nothing is compared, and neither files with the same
+            content nor debug symbols are looked for.
         report: Is told what is being read.
 
     Returns:
@@ -74,19 +95,31 @@ def causes(image: Image, reader: FileReader | None = None, report: Report = sile
     Raises:
         EngineGone: the engine stopped answering.
     """
-    from layerlab.xray.waste import tables  # noqa: PLC0415  # imports pandas
+    import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image, and `document` needs none
 
-    return tables.causes(grouped(image.stack, rows(image.stack, reader, report)))
+    kinds: dict[str, Any] = {
+        "cause": pd.CategoricalDtype(list(CAUSES)),
+        "is_fact": "bool",
+        **dict.fromkeys(["bytes", "files", "layer"], "int64"),
+        **dict.fromkeys(["line", "by_layer", "by_line"], "Int64"),
+        **dict.fromkeys(["details", "examples"], "object"),
+    }
+    found = grouped(image.stack, rows(image.stack, reader, report))
+    return pd.DataFrame(map(vars, found), columns=list(kinds)).astype(kinds)
 
 
-def files(image: Image, reader: FileReader | None = None, report: Report = silent) -> pd.DataFrame:
-    """The files that an image could do without; arguments and errors as for `causes`.
-
-    Returns:
-        A row per file: `path` str, `cause` category, `is_fact` bool, `detail` str, `bytes` int64 (what is not needed
-        of it), `layer` int64, `line` Int64, `by_layer` Int64, `by_line` Int64, `like` str (for the same stack, the
-        path that stays). Summed up by cause and place it is what `causes` returns.
-    """
-    from layerlab.xray.waste import tables  # noqa: PLC0415  # imports pandas
-
-    return tables.files(image.stack, rows(image.stack, reader, report))
+def owners(image: Image) -> list[dict[str, Any]]:
+    """Whose the live bytes are, the most first: `owner` (empty for nobody's), `version`, `files`, `bytes`."""
+    stack = image.stack
+    packages, numbers = stack.ownership.packages, stack.ownership.owners
+    bytes_of = np.zeros(len(packages) + 1, dtype=np.int64)
+    files_of = np.zeros(len(packages) + 1, dtype=np.int64)
+    np.add.at(bytes_of, numbers, stack.live_sizes[stack.visible])  # nobody is -1, the last
+    np.add.at(files_of, numbers, (stack.merged.kinds[stack.visible] == FILE).astype(np.int64))
+    names = [*((package.owner, package.version) for package in packages), ("", "")]
+    found = [
+        {"owner": owner, "version": version, "files": int(files_of[number]), "bytes": int(bytes_of[number])}
+        for number, (owner, version) in enumerate(names)
+        if files_of[number]
+    ]
+    return sorted(found, key=lambda each: -each["bytes"])

@@ -19,16 +19,18 @@ So no byte is in two causes, the facts add up to what is wasted, and all the jud
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from layerlab.image import filesystem
 from layerlab.image.filesystem import OVERWRITTEN
-from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import FileReader
 from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.text import shown
+from layerlab.xray.provenance import copies
 from layerlab.xray.waste import rules
 from layerlab.xray.waste.rules import CACHES, HEADERS, TESTS, TOOLS
 
@@ -46,26 +48,12 @@ FACTS: Final = (CONTENT, METADATA, NOTHING, NOT_COMPARED, DELETED, HIDDEN)
 JUDGEMENTS: Final = (CACHES, rules.BYTECODE, TESTS, TOOLS, HEADERS, SAME, SYMBOLS)
 """What is judged, in the order in which it is."""
 CAUSES: Final = (*FACTS, *JUDGEMENTS)
-SMALLEST: Final = 1_000
-"""Bytes of a file whose content is compared with others'."""
-ANY_NAME: Final = 1_000_000
-"""Bytes of a file that is compared whatever the others are called."""
+EXAMPLES: Final = 3
+SMALLEST_REMARK: Final = 100_000
+"""Bytes that are worth doing something about."""
 
 _TEXTS: Final = (
-    ".py",
-    ".pyc",
-    ".pyi",
-    ".txt",
-    ".json",
-    ".js",
-    ".css",
-    ".html",
-    ".csv",
-    ".h",
-    ".sh",
-    ".pl",
-    ".pm",
-    ".a",
+    *(".py", ".pyc", ".pyi", ".txt", ".json", ".js", ".css", ".html", ".csv", ".h", ".sh", ".pl", ".pm", ".a"),
 )
 
 
@@ -112,17 +100,12 @@ def rows(stack: LayerStack, reader: FileReader | None = None, report: Report = s
 def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> list[Needless]:
     merged = stack.merged
     wasted = stack.inodes.wasted.tolist()
-    later = {index: _successor(stack, index) for index in wasted if merged.causes[index] == OVERWRITTEN}
-    same_size = {
-        index: new
-        for index, new in later.items()
-        if new is not None and merged.kinds[new] == FILE and merged.sizes[new] == merged.sizes[index]
-    }
+    again = copies.same_size_again(stack, (index for index in wasted if merged.causes[index] == OVERWRITTEN))
     digests: dict[int, str] = {}
     if reader is not None:
         report(Step("facts", "comparing what was overwritten", "running"))
         digests = reader.digests(
-            {i for pair in same_size.items() for i in pair if merged.sizes[i] > 0}  # of nothing there is one kind
+            {i for pair in again.items() for i in pair if merged.sizes[i] > 0}  # of nothing there is one kind
         )
         report(Step("facts", "comparing what was overwritten", "done"))
     found = []
@@ -131,19 +114,12 @@ def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> list
             cause = DELETED
         elif merged.causes[index] == filesystem.HIDDEN:
             cause = HIDDEN
-        elif index not in same_size:
+        elif index not in again:
             cause = CONTENT
         else:
-            cause = _compared(stack, index, same_size[index], digests)
+            cause = _compared(stack, index, again[index], digests)
         found.append(_row(stack, index, cause, by_layer=int(merged.gone_by[index])))
     return sorted(found, key=lambda row: (row.layer, row.entry))
-
-
-def _successor(stack: LayerStack, index: int) -> int | None:
-    """What the layer that overwrote an entry has at its path."""
-    merged = stack.merged
-    layer, path = int(merged.gone_by[index]), merged.paths[index]
-    return stack.entry_at(layer, path)
 
 
 def _compared(stack: LayerStack, old: int, new: int, digests: dict[int, str]) -> str:
@@ -194,13 +170,7 @@ def _row(
 def _same(stack: LayerStack, reader: FileReader, indexes: list[int]) -> dict[int, int]:
     """The files that another one makes needless, each with that one."""
     merged = stack.merged
-    groups: dict[tuple[int, str], list[int]] = {}
-    for index in indexes:
-        size = int(merged.sizes[index])
-        if size >= SMALLEST:
-            name = "" if size >= ANY_NAME else merged.paths[index].rpartition("/")[2]
-            groups.setdefault((size, name), []).append(index)
-    alike = [group for group in groups.values() if len(group) > 1]
+    alike = copies.may_be_alike(merged, indexes)
     digests = reader.digests(index for group in alike for index in group)
     found: dict[int, int] = {}
     for group in alike:
@@ -215,7 +185,7 @@ def _may_be_program(stack: LayerStack, index: int) -> bool:
     """Whether a file may be an ELF program or library: by its name, or its mode."""
     merged = stack.merged
     name = merged.paths[index].rpartition("/")[2]
-    return merged.sizes[index] >= SMALLEST and (
+    return merged.sizes[index] >= copies.SMALLEST and (
         ".so" in name or bool(merged.modes[index] & 0o111 and not name.endswith(_TEXTS))
     )
 
@@ -226,3 +196,111 @@ def totals(stack: LayerStack, found: list[Needless]) -> dict[str, int]:
     for row in found:
         sums[row.cause] += row.bytes
     return {**sums, "needed": int(np.sum(stack.layer_bytes)) - sum(sums.values())}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The bytes of one cause in one layer.
+
+    Attributes:
+        cause: One of `CAUSES`.
+        is_fact: Whether it is one; a judgement otherwise.
+        bytes: Of its files.
+        files: How many.
+        layer: The layer that stores them.
+        line: The line of the Dockerfile that made it, where it is known.
+        by_layer: For a fact, the layer that took the files away.
+        by_line: Its line.
+        details: What they are, the most bytes first.
+        examples: Paths of the largest.
+    """
+
+    cause: str
+    is_fact: bool
+    bytes: int
+    files: int
+    layer: int
+    line: int | None
+    by_layer: int | None
+    by_line: int | None
+    details: tuple[str, ...]
+    examples: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**vars(self), "details": list(self.details), "examples": list(self.examples)}
+
+
+class Remark(NamedTuple):
+    """What a cause asks for, as far as can be said without the Dockerfile.
+
+    Attributes:
+        title: What to do.
+        why: What was seen.
+        line: The line of the Dockerfile, where it is known.
+        bytes: What that would save.
+        cause: What it is about.
+    """
+
+    title: str
+    why: str
+    line: int | None
+    bytes: int
+    cause: Cause
+
+
+def remarks(stack: LayerStack, causes: list[Cause]) -> list[Remark]:
+    """What to do about the causes of 0.1 MB or more, the most bytes first."""
+    found = []
+    for cause in causes:
+        if cause.bytes < SMALLEST_REMARK:
+            continue
+        stored = layer_in_words(stack, cause.layer, cause.line)
+        if cause.by_layer is not None:
+            takes = layer_in_words(stack, cause.by_layer, cause.by_line)
+            title = f"{takes} takes away what {stored} stores: do both in one step"
+            why = f"{cause.cause}: no container sees these files, and every layer keeps what it stores"
+        else:
+            title = f"{stored} leaves {cause.cause}: leave them out in the same step"
+            why = f"by the look of it, nothing that runs needs {cause.examples[0]} and the like"
+        found.append(Remark(title, why, cause.line, cause.bytes, cause))
+    return sorted(found, key=lambda remark: -remark.bytes)
+
+
+def layer_in_words(stack: LayerStack, layer: int, line: int | None) -> str:
+    """A layer by the line that made it, or else by its number and the words of its history."""
+    if line is not None:
+        return f"line {line}"
+    words = " ".join(stack.instructions[layer].split())
+    return f"layer {layer} ({words[:50]}{'…' * (len(words) > 50)})"
+
+
+def grouped(stack: LayerStack, rows: list[Needless]) -> list[Cause]:
+    """The causes: facts first, then judgements; within each the most bytes first."""
+    places: dict[tuple[str, int, int | None], list[Needless]] = {}
+    for row in rows:
+        places.setdefault((row.cause, row.layer, row.by_layer), []).append(row)
+    found = [_cause(stack, key, inside) for key, inside in places.items()]
+    return sorted(found, key=lambda cause: (not cause.is_fact, -cause.bytes, CAUSES.index(cause.cause), cause.layer))
+
+
+def _cause(stack: LayerStack, key: tuple[str, int, int | None], rows: list[Needless]) -> Cause:
+    cause, layer, by_layer = key
+    details: dict[str, int] = {}
+    for row in rows:
+        if row.detail:
+            details[row.detail] = details.get(row.detail, 0) + row.bytes
+    largest = sorted(rows, key=lambda row: (-row.bytes, row.entry))[:EXAMPLES]
+    lines = stack.lines
+    return Cause(
+        cause=cause,
+        is_fact=by_layer is not None,
+        bytes=sum(row.bytes for row in rows),
+        files=len(rows),
+        layer=layer,
+        line=lines[layer],
+        by_layer=by_layer,
+        by_line=None if by_layer is None else lines[by_layer],
+        details=tuple(sorted(details, key=lambda detail: -details[detail])),
+        examples=tuple(shown(stack.merged.paths[row.entry]) for row in largest),
+    )

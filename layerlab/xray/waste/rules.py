@@ -4,7 +4,7 @@ These are judgements: they hold for most images, and may be wrong for one. Of se
 counts:
 
 1. package indexes and caches: what package managers download or look up, and archives of packages;
-2. bytecode without use: in ``__pycache__`` without its module, or of an interpreter that is not there (`bytecode`);
+2. bytecode without use, which no interpreter of the image ever reads: see `unused_bytecode`;
 3. test suites: ``tests`` folders of packages and of the app, and the interpreter's own;
 4. build tools: compilers and their like, pip and other installers;
 5. headers and static libraries, and what else only compilers and type checkers read.
@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.image.packages import APP, COMPILERS, Package, part_of_package
 from layerlab.image.stack import LayerStack
-from layerlab.xray.waste import bytecode
 
 CACHES: Final = "package indexes and caches"
 BYTECODE: Final = "bytecode without use"
@@ -97,6 +97,9 @@ _HEADER_ENDINGS: Final = (
     *(".c", ".cc", ".cpp", ".cxx", ".f90"),
 )
 
+_CACHED: Final = re.compile(r"(.*)/__pycache__/([^/]+?)\.(?:cpython-3(\d+)|[\w-]+?)(?:\.opt-(\d))?\.pyc")
+_INTERPRETER: Final = re.compile(r"^.*/(?:lib)?python3\.(\d+)t?(?:\.so.*)?\Z")
+
 
 def judge(stack: LayerStack, indexes: Sequence[int]) -> dict[int, Judged]:
     """Judge visible regular files by their paths and owners; what is needed as far as can be told is left out.
@@ -111,7 +114,7 @@ def judge(stack: LayerStack, indexes: Sequence[int]) -> dict[int, Judged]:
     packages, owners, parts = stack.ownership.packages, stack.ownership.owners, stack.parts
     by_package = [_of_package(package) for package in packages]
     folders: dict[str, Judged | None] = {}
-    unused = bytecode.without_use(stack)
+    unused = unused_bytecode(stack)
     found = {}
     for index in indexes:
         path, place = merged.paths[index], int(numbers[index])
@@ -170,3 +173,58 @@ def _of_file(path: str) -> Judged | None:
         detail = "static libraries" if ending in {"a", "la", "o"} else "stubs" if ending == "pyi" else "headers"
         return Judged(HEADERS, detail)
     return Judged(TOOLS, path.rpartition("/")[2]) if _TOOL_FILES.fullmatch(path) else None
+
+
+def unused_bytecode(stack: LayerStack) -> dict[int, str]:
+    """The visible bytecode that nothing reads (PEP 3147, PEP 488), by index, with the reason.
+
+    * ``__pycache__/x.cpython-313.pyc`` without ``x.py``: bytecode there counts only beside its module;
+    * the same of another interpreter than those in the image;
+    * ``x.cpython-313.opt-1.pyc``, unless the image says that Python runs with ``-O``;
+    * ``x.pyc`` beside ``x.py``: the module comes first. (``x.pyc`` without ``x.py`` is a module that ships as
+      bytecode.)
+    """
+    merged = stack.merged
+    visible = stack.visible.tolist()
+    compiled = [index for index in visible if merged.paths[index].endswith(".pyc") and merged.kinds[index] == FILE]
+    if not compiled:
+        return {}
+    there = _interpreters(stack)
+    optimizes = _optimizes(stack)
+    found = {}
+    for index in compiled:
+        path = merged.paths[index]
+        parts = _CACHED.fullmatch(path)
+        if parts is None:
+            if "/__pycache__/" not in path and merged.find(path[:-1]) is not None:
+                found[index] = "beside its module"
+        elif merged.find(f"{parts[1]}/{parts[2]}.py") is None:
+            found[index] = "without its module"
+        elif parts[3] and there and parts[3] not in there:
+            found[index] = f"of Python 3.{parts[3]}, which is not there"
+        elif parts[4] and parts[4] not in optimizes:
+            found[index] = "of python -O"
+    return found
+
+
+def _interpreters(stack: LayerStack) -> frozenset[str]:
+    """The minor versions of the interpreters that are there; empty where none can be told."""
+    merged = stack.merged
+    found = set()
+    for index in stack.visible.tolist():
+        path = merged.paths[index]
+        if "python3." in path[-24:] and merged.kinds[index] != DIRECTORY:
+            found.update(_INTERPRETER.findall(path))
+    return frozenset(found)
+
+
+def _optimizes(stack: LayerStack) -> frozenset[str]:
+    """The levels of optimisation that Python may run with, as the image's config says."""
+    config = stack.config.get("config") or {}
+    words = [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]
+    text = " ".join(map(str, words))
+    if any(str(value).startswith("PYTHONOPTIMIZE=") for value in config.get("Env") or []):
+        return frozenset("12")
+    if re.search(r"(^|\s)-OO(\s|$)", text):
+        return frozenset("2")
+    return frozenset("1") if re.search(r"(^|\s)-O(\s|$)", text) else frozenset()

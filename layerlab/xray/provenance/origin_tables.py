@@ -8,11 +8,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from layerlab.dockerfile import Dockerfile, Stage
+from layerlab.dockerfile import Stage
 from layerlab.image import Image
 from layerlab.image.stack import LayerStack
 from layerlab.image.tables import texts
-from layerlab.xray.provenance.model import Origin
 from layerlab.xray.provenance.origins import FileOrigins, mounts
 
 KINDS: Final = ("base", "context", "made", "layer", "unknown")
@@ -29,25 +28,11 @@ def of_layers(image: Image) -> pd.DataFrame:
         Dockerfile.
     """
     stack = image.stack
-    layers = stack.merged.layers[stack.visible]
-    instructions = np.array([*stack.instructions, ""], dtype=object)
-    lines = pd.array(stack.lines, dtype="Int64")
-    count = len(layers)
-    return pd.DataFrame(
-        {
-            "path": image.files["path"],
-            "layer": layers,
-            "origin": pd.Categorical(["layer"] * count, list(KINDS)),
-            "stage": texts([""] * count),
-            "line": lines[layers],
-            "instruction": texts([str(words) for words in instructions[layers].tolist()]),
-            "through": pd.Series([()] * count, dtype="object"),
-            "source": texts([""] * count),
-            "base": texts([""] * count),
-            "base_layer": pd.array([None] * count, dtype="Int64"),
-            "owner": image.files["owner"],
-        }
-    )
+    layers = stack.merged.layers[stack.visible].tolist()
+    made = list(zip(stack.lines, stack.instructions, strict=True))
+    owners = image.files["owner"].tolist()
+    rows = (("layer", "", *made[layer], (), "", "", None, owner) for layer, owner in zip(layers, owners, strict=True))
+    return _table(image, rows)
 
 
 def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
@@ -67,43 +52,42 @@ def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
         layer of that base image); `owner` str (as in `Image.files`, and where no database of this image says, the
         package that owned it in the stage that it was copied from).
     """
-    stack = image.stack
-    found = [traced.of(index) for index in stack.visible.tolist()]
-    places = [_place(traced, origin) for origin in found]
     summaries = {each.line: each.summary for each in traced.dockerfile.instructions}
-    owners = _Owners()
-    own = image.files["owner"].tolist()
+
+    def row(index: int, owner: str) -> tuple[Any, ...]:
+        origin = traced.of(index)
+        instruction, source, base_layer = summaries.get(origin.line or 0, ""), origin.source, None
+        if origin.entry is not None:
+            first = traced.first_stack(origin)
+            layer = int(first.merged.layers[origin.entry])
+            if origin.kind == "base":
+                instruction, base_layer = " ".join(first.instructions[layer].split()), layer
+            if origin.kind != "context":
+                source = first.merged.paths[origin.entry]
+            if not owner and origin.through:
+                owner = first.owner_names.get(origin.entry, "")
+        stage, line = origin.stage or "", origin.line
+        return origin.kind, stage, line, instruction, origin.through, source, origin.image, base_layer, owner
+
+    return _table(image, map(row, image.stack.visible.tolist(), image.files["owner"].tolist()))
+
+
+def _table(image: Image, rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    columns = list(zip(*rows, strict=True)) or [()] * 9
+    origin, stage, line, instruction, through, source, base, base_layer, owner = columns
     return pd.DataFrame(
         {
             "path": image.files["path"],
-            "layer": stack.merged.layers[stack.visible],
-            "origin": pd.Categorical([origin.kind for origin in found], list(KINDS)),
-            "stage": texts([origin.stage or "" for origin in found]),
-            "line": pd.array([origin.line for origin in found], dtype="Int64"),
-            "instruction": texts(
-                [
-                    _history(place, origin.entry)
-                    if origin.kind == "base" and place
-                    else summaries.get(origin.line or 0, "")
-                    for origin, place in zip(found, places, strict=True)
-                ]
-            ),
-            "through": pd.Series([origin.through for origin in found], dtype="object"),
-            "source": texts([_source(origin, place) for origin, place in zip(found, places, strict=True)]),
-            "base": texts([origin.image for origin in found]),
-            "base_layer": pd.array(
-                [
-                    int(place.merged.layers[origin.entry]) if origin.kind == "base" and place else None
-                    for origin, place in zip(found, places, strict=True)
-                ],
-                dtype="Int64",
-            ),
-            "owner": texts(
-                [
-                    owner or (owners.of(place, origin.entry) if place and origin.through else "")
-                    for owner, origin, place in zip(own, found, places, strict=True)
-                ]
-            ),
+            "layer": image.files["layer"],
+            "origin": pd.Categorical(list(origin), list(KINDS)),
+            "stage": texts(stage),
+            "line": pd.array(list(line), dtype="Int64"),
+            "instruction": texts(instruction),
+            "through": pd.Series(list(through), dtype="object"),
+            "source": texts(source),
+            "base": texts(base),
+            "base_layer": pd.array(list(base_layer), dtype="Int64"),
+            "owner": texts(owner),
         }
     )
 
@@ -154,26 +138,31 @@ def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, 
     """
     dockerfile = traced.dockerfile
     used = _used(image.stack, traced, built)
-    chain = {stage.label for stage in traced.layer_history.stages}
-    mounted = _mounted(dockerfile, final)
-    needed = {stage.label for stage in dockerfile.needed(final)}
-    came = _final_bytes(image, traced)
+    needed = dockerfile.needed(final)
+    instructions = (each for stage in needed for each in stage.executed if each.keyword == "RUN")
+    mounted = [dockerfile.find_stage(reference) for each in instructions for reference, _ in mounts(each)]
+    made_in = np.array([traced.of(index).stage or "" for index in image.stack.visible.tolist()], dtype=object)
+    came = image.files["bytes"].groupby(made_in).sum().to_dict()
     rows = []
     for stage in dockerfile.stages:
         label = stage.label
-        of_stage = traced if stage == final else built.get(label)
-        base_bytes, own_bytes = _live(of_stage)
-        used_bytes = base_bytes + own_bytes if stage == final else _bytes(of_stage, used.get(label, set()))
         if stage == final:
             role = "final"
-        elif label in chain:
+        elif stage in traced.layer_history.stages:
             role = "from"
         elif used.get(label):
             role = "copied"
-        elif label in mounted:
+        elif stage in mounted:
             role = "mounted"
         else:
-            role = "used" if label in needed else "not built"
+            role = "used" if stage in needed else "not built"
+        base_bytes = own_bytes = used_bytes = 0
+        if (of_stage := traced if stage == final else built.get(label)) is not None:
+            merged, live = of_stage.reader.stack.merged, of_stage.reader.stack.inodes.live
+            is_base = merged.layers[merged.inodes[live]] < of_stage.layer_history.base_layers
+            base_bytes, own_bytes = (int(merged.sizes[live][which].sum()) for which in (is_base, ~is_base))
+            inodes = {int(merged.inodes[index]) for index in used.get(label, ())}
+            used_bytes = base_bytes + own_bytes if stage == final else int(merged.sizes[sorted(inodes)].sum())
         left = base_bytes + own_bytes - used_bytes
         row = (label, stage.line, stage.base, role, base_bytes, own_bytes, used_bytes, left, came.get(label, 0))
         rows.append(row)
@@ -182,44 +171,6 @@ def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, 
     table = pd.DataFrame(rows, columns=columns).astype(types)
     table["role"] = pd.Categorical(table["role"], list(ROLES))
     return table
-
-
-def _place(traced: FileOrigins, origin: Origin) -> LayerStack | None:
-    """The image in which a file was at first."""
-    if origin.entry is None:
-        return None
-    last = traced
-    for label in origin.through:
-        last = last.others[label]
-    return last.reader.stack
-
-
-def _history(place: LayerStack, entry: int | None) -> str:
-    return "" if entry is None else " ".join(place.instructions[int(place.merged.layers[entry])].split())
-
-
-def _source(origin: Origin, place: LayerStack | None) -> str:
-    if origin.kind == "context" or origin.entry is None or place is None:
-        return origin.source
-    return place.merged.paths[origin.entry]
-
-
-class _Owners:
-    """Whose files are, in the images of several stages."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[LayerStack, list[str]]] = {}
-
-    def of(self, stack: LayerStack, entry: int | None) -> str:
-        if entry is None:
-            return ""
-        if id(stack) not in self._known:
-            names = [*(package.owner for package in stack.ownership.packages), ""]
-            by_entry = [""] * len(stack.merged.paths)
-            for index, number in zip(stack.visible.tolist(), stack.ownership.owners.tolist(), strict=True):
-                by_entry[index] = names[number]
-            self._known[id(stack)] = (stack, by_entry)
-        return self._known[id(stack)][1][entry]
 
 
 def _used(stack: LayerStack, traced: FileOrigins, built: Mapping[str, FileOrigins]) -> dict[str, set[int]]:
@@ -246,41 +197,3 @@ def _note(used: dict[str, set[int]], of_image: FileOrigins, index: int, built: M
     found = built[label].reader.stack.merged.find(merged.paths[index])
     if found is not None:
         used.setdefault(label, set()).add(found)
-
-
-def _live(of_stage: FileOrigins | None) -> tuple[int, int]:
-    """Live bytes of a stage's image: those of its external base, and the others."""
-    if of_stage is None:
-        return 0, 0
-    stack = of_stage.reader.stack
-    live = stack.inodes.live
-    is_base = stack.merged.layers[stack.merged.inodes[live]] < of_stage.layer_history.base_layers
-    sizes = stack.merged.sizes[live]
-    return int(sizes[is_base].sum()), int(sizes[~is_base].sum())
-
-
-def _bytes(of_stage: FileOrigins | None, entries: Iterable[int]) -> int:
-    if of_stage is None:
-        return 0
-    merged = of_stage.reader.stack.merged
-    inodes = {int(merged.inodes[index]) for index in entries}
-    return int(merged.sizes[list(inodes)].sum()) if inodes else 0
-
-
-def _final_bytes(image: Image, traced: FileOrigins) -> dict[str, int]:
-    came: dict[str, int] = {}
-    for index, size in zip(image.stack.visible.tolist(), image.files["bytes"].tolist(), strict=True):
-        if size and (stage := traced.of(index).stage) is not None:
-            came[stage] = came.get(stage, 0) + size
-    return came
-
-
-def _mounted(dockerfile: Dockerfile, final: Stage) -> set[str]:
-    """The stages that a RUN of a stage that counts mounts."""
-    found: set[Any] = set()
-    for stage in dockerfile.needed(final):
-        for instruction in stage.executed:
-            if instruction.keyword == "RUN":
-                sources = [dockerfile.find_stage(reference) for reference, _ in mounts(instruction)]
-                found |= {source.label for source in sources if source}
-    return found
