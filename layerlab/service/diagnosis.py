@@ -69,7 +69,12 @@ def why_not_ready(engine: Engine, container: Container, wait: Wait, port: int) -
     state, limit = container.attrs["State"], int(container.attrs["HostConfig"]["Memory"])
     log = printed(engine, container, LOG_LINES)
     if state.get("OOMKilled"):
-        return _out_of_memory(limit)
+        what = "A process of the service was killed for needing more memory than its limit"
+        if not state["Running"]:
+            what = f"The container {how_it_ended(state)} before it answered"
+        return Failure(
+            "limit", f"{what}. Give it more than {how_large(limit)} of memory, or let it run fewer workers."
+        )
     found = refusal(log)
     script = look_up(container, found.program) if found else None
     return why_silent(wait, log, port, script) if state["Running"] else why_ended(state, log, script)
@@ -77,7 +82,9 @@ def why_not_ready(engine: Engine, container: Container, wait: Wait, port: int) -
 
 def with_last_words(failure: Failure, log: str) -> Failure:
     """The same, and what the container printed last where that tells why in no way that is known."""
-    if failure.blame == "limit" or told_by_log(log):
+    if failure.blame == "limit":
+        return Failure("limit", f"{failure.message} A check gives it no more.")
+    if told_by_log(log):
         return failure
     last = one_line(excerpt(log))
     quoted = f"It printed last: {last if len(last) <= _WIDTH else '…' + last[-_WIDTH:]}"
@@ -243,14 +250,6 @@ def _where(found: frozenset[Listener], seconds: float, port: int) -> str:
         )
     ports = listed(sorted({listener.port for listener in found}))
     return f"The service listens on port {ports}, not on {port}. Let it listen on 0.0.0.0:{port}."
-
-
-def _out_of_memory(memory: int) -> Failure:
-    return Failure(
-        "limit",
-        f"A process was killed for needing more memory than its limit of {how_large(memory)}. Let the service "
-        "start fewer workers, or find what takes so much.",
-    )
 
 
 # The first that is found counts: what comes first explains what comes later.

@@ -431,8 +431,8 @@ class TestNotReady:
         """Where it needed too much memory, that is said, with the limit."""
         error = self.refusal(engine, image, "tail", "/dev/zero", name=name, memory="16m", wait=600)
 
-        assert "more memory than its limit of 17 MB" in str(error)
-        assert "fewer workers" in error.remedy
+        assert "more memory than its limit (exit code 137)" in str(error)
+        assert "17 MB" in error.remedy
 
     @pytest.mark.parametrize("command", ["nope", "/bin/nope", "/www/status"])
     def test_no_program(self, engine, image, name, command):
