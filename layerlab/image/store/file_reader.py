@@ -44,7 +44,6 @@ _LARGEST_PROGRAM: Final = 2**30
 """Bytes of a program that is copied out of an archive to be looked at."""
 _Found = TypeVar("_Found")
 _Known = TypeVar("_Known", str, int)
-_NUMBERS: Final = frozenset({"strip", "capabilities"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +187,7 @@ class FileReader:
             known: dict[int, Any] = {}
             with suppress(OSError, ValueError, KeyError, TypeError):
                 document = cache.load_document(self._key(what, layer)) or {"indexes": [], "known": []}
-                kind: type = int if what in _NUMBERS else str
+                kind: type = int if what in {"strip", "capabilities"} else str
                 known = dict(zip(map(int, document["indexes"]), map(kind, document["known"]), strict=True))
             self._learnt[what, layer] = known
         return self._learnt[what, layer]
