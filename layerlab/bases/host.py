@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,8 @@ def install(report: Report) -> None:
         (["update"], "look for mmdebstrap"),
         (["install", "--yes", "--no-install-recommends", *PACKAGES], "install mmdebstrap"),
     ):
-        run([*APT_GET, *arguments], title, report, environment=UNATTENDED, failed=program_failed)
+        failed = partial(failure, "apt-get failed")
+        run([*APT_GET, *arguments], title, report, environment=UNATTENDED, failed=failed)
 
 
 def apt_settings() -> str:
@@ -77,11 +79,6 @@ def apt_settings() -> str:
     """
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
     return "".join(f"{line}\n" for line in APT_SETTINGS.findall(dump.stdout))
-
-
-def program_failed(command: list[str], lines: list[str]) -> StandInError:
-    """The error for a program that failed, see `layerlab.engine.machine.run`."""
-    return failure(f"{Path(command[0]).name} failed", lines)
 
 
 def failure(what: str, lines: list[str]) -> StandInError:

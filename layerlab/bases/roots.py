@@ -11,6 +11,7 @@ import fnmatch
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -95,7 +96,7 @@ def make(folder: Path, report: Report) -> Path:
         f"make a minimal Debian ({SUITE})",
         report,
         environment=environment,
-        failed=lambda _, lines: host.failure("mmdebstrap failed", lines),
+        failed=partial(host.failure, "mmdebstrap failed"),
     )
     return made
 

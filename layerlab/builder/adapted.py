@@ -69,17 +69,13 @@ def without_secrets(text: str, dockerfile: Dockerfile) -> str:
     """
     lines = text.split("\n")
     for instruction in dockerfile.instructions:
-        for name, value in instruction.flags:
-            if name == "mount" and _is_optional_secret(value):
+        for mount in instruction.mounts:
+            options = dict(option.partition("=")[::2] for option in mount.text.split(","))
+            is_required = (options.get("required", "false") or "true").lower() not in {"false", "0"}
+            if mount.kind in {"secret", "ssh"} and not is_required:
                 for number in range(instruction.line - 1, instruction.end_line):
-                    lines[number] = lines[number].replace(f"--mount={value}", "", 1)
+                    lines[number] = lines[number].replace(f"--mount={mount.text}", "", 1)
     return "\n".join(lines)
-
-
-def _is_optional_secret(mount: str) -> bool:
-    options = dict(option.partition("=")[::2] for option in mount.split(","))
-    required = options.get("required", "false") or "true"
-    return options.get("type") in {"secret", "ssh"} and required.lower() in {"false", "0"}
 
 
 def _name(stage: Stage, dockerfile: Dockerfile) -> str:

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Sequence
 from typing import Final
 
-from layerlab.builder.logs import tail
 from layerlab.builder.steps import Row
 from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from
 from layerlab.dockerfile.words import expand
@@ -38,6 +37,7 @@ _IMAGE: Final = re.compile(r"(?:load metadata for|resolve image config for|FROM)
 _NETWORK: Final = re.compile(
     r"dial tcp|no such host|connection (?:refused|reset)|network is unreachable|timeout|x509|EOF$", re.IGNORECASE
 )
+_LINES_OF_LOG: Final = 10  # that an error carries along
 _END_OF_LOG: Final = 4_000  # characters; what a step printed long before it failed is not why
 _CANCELLED: Final = re.compile(r"context canceled|cancell?ed", re.IGNORECASE)
 _NOISE: Final = re.compile(
@@ -139,7 +139,7 @@ def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | 
         remedy=remedy,
         line=line,
         instruction=plain(row.instruction.text) if row.instruction else row.text,
-        log=tail(row.log.text()),
+        log="\n".join(row.log.text().split("\n")[-_LINES_OF_LOG:]),
     )
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from layerlab.builder.build_cache import Kind, Ran
-from layerlab.builder.logs import Log
 from layerlab.builder.trace import Status, Vertex, Warned
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.ui.progress import Report, State, Step
@@ -32,6 +31,8 @@ _INTERNAL_TITLES: Final = {
 }
 _QUICKEST_RUN: Final = 0.001  # seconds; starting a container alone takes ten times as long
 _PATIENCE: Final = 0.5  # seconds after which BuildKit's own work is worth showing
+LOG_HEAD: Final = 64_000  # bytes kept of the beginning of a log
+LOG_TAIL: Final = 64_000  # bytes kept of its end
 STEPS_DTYPES: Final = {
     "stage": "str",
     "step": "Int64",
@@ -41,6 +42,43 @@ STEPS_DTYPES: Final = {
     "cached": "bool",
     "log": "str",
 }
+
+
+class Log:
+    """The output of one step. Of a very long one, the middle is left out."""
+
+    def __init__(self, head: int = LOG_HEAD, tail: int = LOG_TAIL) -> None:
+        self._head, self._tail = bytearray(), bytearray()
+        self._head_limit, self._tail_limit = head, tail
+        self._dropped = 0
+
+    def add(self, data: bytes) -> None:
+        """Take what the step printed next."""
+        room = self._head_limit - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        # Cut now and then rather than always, since cutting moves all that stays.
+        if len(self._tail) > 2 * self._tail_limit:
+            self._cut()
+
+    def text(self) -> str:
+        """The output as plain lines; where something was left out, a line says so."""
+        self._cut()
+        if not self._dropped:
+            return plain(bytes(self._head + self._tail))
+        note = f"… {self._dropped} bytes left out …"
+        return f"{plain(bytes(self._head))}\n{note}\n{plain(bytes(self._tail))}"
+
+    def last_line(self) -> str:
+        """The newest line that is not empty."""
+        recent = bytes((self._tail or self._head)[-2000:])
+        return next((line.strip() for line in reversed(plain(recent).split("\n")) if line.strip()), "")
+
+    def _cut(self) -> None:
+        surplus = len(self._tail) - self._tail_limit
+        if surplus > 0:
+            del self._tail[:surplus]
+            self._dropped += surplus
 
 
 @dataclass
@@ -168,9 +206,9 @@ class Row:
         )
 
     def _transferred(self) -> str:
-        current = sum(done for done, _ in self.transfers.values())
+        done = sum(done for done, _ in self.transfers.values())
         total = sum(size for _, size in self.transfers.values())
-        return so_far(current, total) if total else ""
+        return so_far(done, total) if total else ""
 
 
 class Progress:
@@ -210,15 +248,13 @@ class Progress:
             row.update(vertex)
             changed[row.key] = row
         for output in status.outputs:
-            if output.vertex in self._by_digest:
-                row = self._by_digest[output.vertex]
-                row.log.add(output.data)
-                changed[row.key] = row
+            if found := self._by_digest.get(output.vertex):
+                found.log.add(output.data)
+                changed[found.key] = found
         for transfer in status.transfers:
-            if transfer.vertex in self._by_digest:
-                row = self._by_digest[transfer.vertex]
-                row.transfers[transfer.name] = (transfer.current, transfer.total)
-                changed[row.key] = row
+            if found := self._by_digest.get(transfer.vertex):
+                found.transfers[transfer.name] = (transfer.current, transfer.total)
+                changed[found.key] = found
         self.warnings += status.warnings
         for row in changed.values():
             if row.state is not None and (row.shown or row.is_step):
@@ -262,13 +298,9 @@ class Progress:
 
     def tick(self) -> None:
         """Report what BuildKit is busy with for a while already, though no instruction asks for it."""
+        now = time.monotonic()
         for row in self._rows.values():
-            if (
-                row.state == "running"
-                and not row.shown
-                and row.seen_at is not None
-                and time.monotonic() - row.seen_at > _PATIENCE
-            ):
+            if row.state == "running" and not row.shown and now - (row.seen_at or now) > _PATIENCE:
                 self._show(row)
 
     def _show(self, row: Row) -> None:

@@ -36,7 +36,6 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
         "vertex": (2, "bytes"),
         "current": (4, "int64"),
         "total": (5, "int64"),
-        "completed": (8, "Timestamp"),
     },
     "VertexLog": {"vertex": (1, "bytes"), "msg": (4, "bytes")},
     "Position": {"line": (1, "int32")},  # solver/pb/ops.proto, as is Range
@@ -95,7 +94,6 @@ class Transfer:
     name: str
     current: int
     total: int
-    completed: bool
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,6 @@ def decode(aux: str) -> Status:
                 name=_text(status.ID),
                 current=status.current,
                 total=status.total,
-                completed=status.HasField("completed"),
             )
             for status in message.statuses
         ),

@@ -204,7 +204,7 @@ def open_engine(candidate: Candidate) -> Engine:
         )
         # Else REQUESTS_CA_BUNDLE wins over the user's certificates, and a proxy is asked for this very machine.
         client.api.trust_env = False
-        if url.hostname and not _is_loopback(url.hostname):
+        if url.hostname and url.hostname not in {"localhost", "::1"} and not url.hostname.startswith("127."):
             client.api.proxies = requests.utils.get_environ_proxies(client.api.base_url)
         version = client.api.version(api_version=False)
         client.api._version = str(version["ApiVersion"])  # type: ignore[attr-defined]
@@ -244,10 +244,6 @@ def open_engine(candidate: Candidate) -> Engine:
             remedy="update Docker, or point DOCKER_HOST to a newer engine",
         )
     return engine
-
-
-def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:

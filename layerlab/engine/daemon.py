@@ -14,16 +14,15 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from layerlab.engine.connection import Engine, candidates, connect
 from layerlab.engine.locks import exclusive
 from layerlab.engine.machine import apt_get, is_available, is_debian
 from layerlab.errors import EngineError, EngineNotFound
-from layerlab.paths import state_directory
+from layerlab.paths import read_object, state_directory
 from layerlab.ui.progress import Report, ongoing, silent
 
 START_TIMEOUT: Final = 60  # seconds; a first start on a slow disk takes about ten
@@ -50,8 +49,7 @@ first is what they keep in any case.
 """
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     """An engine that the lab started, as it remembers it.
 
     Attributes:
@@ -232,8 +230,7 @@ def _note() -> Path:
 
 
 def _remember(by: str, process: int) -> None:
-    started = Started(process=process, process_start=_process_start(process), by=by)
-    _note().write_text(json.dumps(asdict(started)))
+    _note().write_text(json.dumps(Started(process, _process_start(process), by)._asdict()))
 
 
 def _process_start(process: int) -> int:
@@ -247,12 +244,11 @@ def _process_start(process: int) -> int:
 
 def started() -> Started | None:
     """The engine that the lab started and that still runs, if there is one."""
-    try:
-        known = Started(**json.loads(_note().read_text()))
-    except (OSError, ValueError, TypeError):
+    known = read_object(_note())
+    if known.keys() != set(Started._fields):
         return None
-    runs = known.process_start and known.process_start == _process_start(known.process)
-    return known if runs else None
+    noted = Started(**known)
+    return noted if noted.process_start and noted.process_start == _process_start(noted.process) else None
 
 
 def started_by_lab(engine: Engine) -> bool:

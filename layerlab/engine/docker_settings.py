@@ -195,7 +195,7 @@ class Logins(AuthConfig):
 
     def __init__(self) -> None:
         super().__init__({})
-        self._troubles: dict[str, str] = {}  # by the helper's name; empty once it was told
+        self.troubles: dict[str, str] = {}  # by the helper's name; empty once it was told
 
     def resolve_authconfig(self, registry: str | None = None) -> dict[str, Any] | None:
         """The login for a registry as `configuration` has it now: somebody may have logged in meanwhile."""
@@ -206,20 +206,15 @@ class Logins(AuthConfig):
                 login = logins.resolve_authconfig(registry)
         except (DockerException, ValueError, LookupError, TypeError) as error:
             helper = f"{HELPER_PREFIX}{logins.get_credential_store(registry)}"
-            self._troubles.setdefault(helper, str(error.__cause__ or f"{helper} answers what is no login"))
+            self.troubles.setdefault(helper, str(error.__cause__ or f"{helper} answers what is no login"))
             login = AuthConfig({"auths": logins.auths}).resolve_authconfig(registry)
         return login
-
-    def tell(self, report: Report) -> None:
-        """Report each helper that failed, once."""
-        for helper, why in self._troubles.items():
-            if why:
-                report(Step(helper, f"going on without a login: {one_line(why).rstrip('.')}", "failed"))
-                self._troubles[helper] = ""
 
 
 def tell_of_logins(client: DockerClient, report: Report) -> None:
     """Report each credential helper that has failed when this client asked it, once."""
     logins = client.api._auth_configs  # type: ignore[attr-defined]
-    if isinstance(logins, Logins):
-        logins.tell(report)
+    for helper, why in getattr(logins, "troubles", {}).items():
+        if why:
+            report(Step(helper, f"going on without a login: {one_line(why).rstrip('.')}", "failed"))
+            logins.troubles[helper] = ""

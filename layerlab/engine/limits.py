@@ -14,15 +14,14 @@ import socket
 import struct
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import urlsplit
 
 from layerlab.engine.connection import SDK_ERRORS, Engine
 from layerlab.engine.locks import exclusive, held, hold, unheld
-from layerlab.paths import state_directory
+from layerlab.paths import read_object, state_directory
 
 MEMORY: Final = 2_000_000_000  # bytes, swap included, of all builds of a check together
 PROCESSES: Final = 1024
@@ -37,52 +36,27 @@ Values = dict[str, str]
 """What is written into which file, in an order in which the kernel takes it."""
 
 
-@dataclass(frozen=True)
-class Limited:
-    """Whether what a build runs is limited.
-
-    Attributes:
-        is_limited: Whether it is.
-        sentence: The limits, or why there are none.
-    """
-
-    is_limited: bool
-    sentence: str
-
-
-def what_holds(engine: Engine) -> Limited:
-    """What `limited_builder` does here; nothing is changed."""
-    if why_not := _obstacle(engine):
-        return Limited(False, f"not limited in memory, processes and CPU: {why_not}")
-    return Limited(
-        True, f"at most {MEMORY / 1e9:g} GB of memory, {PROCESSES} processes and {CPUS} CPUs during checks"
-    )
+def what_holds(engine: Engine) -> str:
+    """What `limited_builder` does here, in words; nothing is changed."""
+    if why_not := why_unlimited(engine):
+        return f"not limited in memory, processes and CPU: {why_not}"
+    return f"at most {MEMORY / 1e9:g} GB of memory, {PROCESSES} processes and {CPUS} CPUs during checks"
 
 
 @contextmanager
-def limited_builder(engine: Engine, *, memory: int = MEMORY, processes: int = PROCESSES) -> Iterator[Limited]:
+def limited_builder(engine: Engine) -> Iterator[None]:
     """Limit all that the engine's builder runs in this block, where that is possible.
 
     The first of several checks sets the limits, each further one adds its share, the last puts back what was there.
     A check that was killed counts no more.
-
-    Args:
-        engine: Whose builder.
-        memory: Bytes, swap included.
-        processes: How many, threads included.
     """
-    state, share = what_holds(engine), None
-    if state.is_limited:
-        try:
-            share = _take(_wanted(_ROOT, memory, processes))
-        except OSError as error:
-            state = Limited(False, f"not limited in memory, processes and CPU: the kernel refuses ({error.strerror})")
-    try:
-        yield state
-    finally:
-        if share is not None:
-            share.close()
-            put_back()
+    with ExitStack() as afterwards:
+        if not why_unlimited(engine):
+            with suppress(OSError):  # the kernel refuses
+                share = _take(_wanted(_ROOT, MEMORY, PROCESSES))
+                afterwards.callback(put_back)
+                afterwards.enter_context(share)
+        yield
 
 
 def put_back() -> None:
@@ -91,13 +65,7 @@ def put_back() -> None:
         _put_back()
 
 
-def in_force() -> Values:
-    """What the builder's limits are now, by the kernel's files; nothing where there are none of them."""
-    values = {name: _read(name).decode().strip() for name in _wanted(_ROOT, MEMORY, PROCESSES)}
-    return {name: value for name, value in values.items() if value}
-
-
-def _obstacle(engine: Engine) -> str:  # noqa: PLR0911  # a reason each
+def why_unlimited(engine: Engine) -> str:  # noqa: PLR0911  # a reason each
     """Why the builder cannot be limited; empty if it can."""
     if os.name != "posix" or not _ROOT.is_dir() or os.geteuid() != 0:
         return "only root on the engine's own machine can do that"
@@ -179,7 +147,7 @@ def _take(wanted: Values) -> TextIO:
             _make(wanted)
             present = {name: value for name, value in wanted.items() if Path(name).exists()}
             # What a killed check has set is not what was there before it.
-            before = _noted() or {name: _read(name).decode().strip() for name in present}
+            before = read_object(_note()) or {name: _read(name).decode().strip() for name in present}
             _note().write_text(json.dumps(before))
             for name, value in present.items():
                 Path(name).write_text(value)
@@ -191,7 +159,7 @@ def _take(wanted: Values) -> TextIO:
 
 
 def _put_back() -> None:
-    if not _going_on() and (before := _noted()):
+    if not _going_on() and (before := read_object(_note())):
         _write(before)
         _note().unlink()
 
@@ -205,14 +173,6 @@ def _going_on() -> int:
 
 def _note() -> Path:
     return state_directory() / f"{_LOCK}-before.json"
-
-
-def _noted() -> Values:
-    """What was there before the first check; empty where there are no limits."""
-    try:
-        return {str(name): str(value) for name, value in json.loads(_note().read_text()).items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
 
 
 def _for_several(wanted: Values, checks: int) -> Values:

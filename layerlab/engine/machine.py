@@ -21,8 +21,6 @@ APT_GET: Final = ("apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", "--option=DP
 UNATTENDED: Final[Mapping[str, str]] = MappingProxyType({"DEBIAN_FRONTEND": "noninteractive"})
 """The environment in which packages ask nothing."""
 
-Failed = Callable[[list[str], list[str]], LabError]
-"""Makes the error for a command that failed, from it and the lines that it printed."""
 _PATIENCE: Final = 20  # seconds for a program to end after SIGTERM
 
 
@@ -62,19 +60,25 @@ def apt_get(
     Raises:
         LabError: of the given kind; it failed, and the message says why.
     """
+    command = [*APT_GET, *arguments]
 
-    def failed(command: list[str], lines: list[str]) -> LabError:
+    def failed(lines: list[str]) -> LabError:
         wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
         return error(
             f"{wanted} could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
             remedy="mend what it says (often the network, or another apt that runs), then repeat",
         )
 
-    run([*APT_GET, *arguments], title, report, failed=failed, environment=UNATTENDED)
+    run(command, title, report, failed=failed, environment=UNATTENDED)
 
 
 def run(
-    command: list[str], title: str, report: Report, *, failed: Failed, environment: Mapping[str, str] | None = None
+    command: list[str],
+    title: str,
+    report: Report,
+    *,
+    failed: Callable[[list[str]], LabError],
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run a program and report its lines. However this ends, the program and what it started have ended, too.
 
@@ -82,7 +86,7 @@ def run(
         command: The program and its arguments.
         title: What it does.
         report: Is told of each line.
-        failed: Makes the error to raise if it fails.
+        failed: Makes the error to raise if it fails, from the lines that it printed.
         environment: What its environment has in addition to this process's.
 
     Raises:
@@ -95,7 +99,7 @@ def run(
             lines.append(line.strip())
             step.say(lines[-1])
         if process.wait():
-            raise failed(command, lines)
+            raise failed(lines)
 
 
 def ending_with_us(command: list[str]) -> list[str]:

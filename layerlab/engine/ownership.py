@@ -74,11 +74,6 @@ def is_own_image(image: EngineImage) -> bool:
     return IMAGE_LABEL in (image.labels or {}) and marker_tag(str(image.id)) in image.tags
 
 
-def is_own_container(container: Container, image_labels: Mapping[str, str]) -> bool:
-    """Whether the lab made this container, whose image has these labels."""
-    return CONTAINER_LABEL in container.labels and CONTAINER_LABEL not in image_labels
-
-
 @dataclass(frozen=True)
 class Owned:
     """One thing that the lab made.
@@ -136,14 +131,14 @@ def own_containers(engine: Engine, run: str | None = None) -> list[Container]:
     """
     label = CONTAINER_LABEL if run is None else f"{CONTAINER_LABEL}={run}"
     found = engine.client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-    return [container for container in found if is_own_container(container, _labels_of_image(container))]
+    return [container for container in found if not _inherits(container)]
 
 
-def _labels_of_image(container: Container) -> dict[str, str]:
-    try:
-        return dict(container.image.labels or {}) if container.image else {}
-    except APIError:
-        return {}  # its image is gone; the label that it has, it then has by itself
+def _inherits(container: Container) -> bool:
+    """Whether a container has the lab's label from its image; where that is gone, it has it by itself."""
+    with suppress(APIError):
+        return container.image is not None and CONTAINER_LABEL in (container.image.labels or {})
+    return False
 
 
 def inventory(engine: Engine, run: str | None = None) -> list[Owned]:

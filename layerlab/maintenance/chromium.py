@@ -25,6 +25,7 @@ PACKAGES: Final = ("chromium", "fonts-dejavu-core")
 DRIVER_PACKAGES: Final = ("libatomic1",)
 """What Playwright's Node.js is linked to, besides what every Debian has."""
 
+_LEAVE_OUT: Final = "or leave the browser's tests out (./lab test --no-browser)"
 CHOICE: Final = "LAB_CHROMIUM"
 """The environment variable that names another one."""
 
@@ -69,24 +70,19 @@ def ensure(report: Report = silent) -> Path:
     path, library = find(), missing_library()
     if path is not None and not library:
         return path
-    is_allowed = is_debian() and os.geteuid() == 0
-    if path is None and not is_allowed:
+    lacking, packages = ("Chromium", PACKAGES) if path is None else (library, ())
+    if not is_debian() or os.geteuid() != 0:
         raise BrowserNotFound(
-            "there is no Chromium and no Chrome, and the lab installs one only as root on Debian",
-            remedy=f"install one, or name it ({CHOICE}=/path/to/chrome), or leave the browser's tests out"
-            " (./lab test --no-browser)",
+            "there is no Chromium and no Chrome, and the lab installs one only as root on Debian"
+            if path is None
+            else f"Playwright needs {library}, which is not here, and the lab installs it only as root on Debian",
+            remedy=f"install one, or name it ({CHOICE}=/path/to/chrome), {_LEAVE_OUT}"
+            if path is None
+            else f"install it (on Debian and Ubuntu the package {DRIVER_PACKAGES[0]}), {_LEAVE_OUT}",
         )
-    if not is_allowed:
-        raise BrowserNotFound(
-            f"Playwright needs {library}, which is not here, and the lab installs it only as root on Debian",
-            remedy=f"install it (on Debian and Ubuntu the package {DRIVER_PACKAGES[0]}), or leave the browser's tests"
-            " out (./lab test --no-browser)",
-        )
-    packages = [*(PACKAGES if path is None else ()), *(DRIVER_PACKAGES if library else ())]
-    what = "Chromium" if path is None else library
-    apt_get(["update"], f"look for {what}'s packages", report, wanted=what, error=BrowserNotFound)
-    arguments = ["install", "--yes", "--no-install-recommends", *packages]
-    apt_get(arguments, f"install {what}", report, wanted=what, error=BrowserNotFound)
+    apt_get(["update"], f"look for {lacking}'s packages", report, wanted=lacking, error=BrowserNotFound)
+    arguments = ["install", "--yes", "--no-install-recommends", *packages, *(DRIVER_PACKAGES if library else ())]
+    apt_get(arguments, f"install {lacking}", report, wanted=lacking, error=BrowserNotFound)
     if (path := find()) is None:
         raise BrowserNotFound(
             "Debian's package of Chromium is installed, and there still is no program of that name",
@@ -95,6 +91,6 @@ def ensure(report: Report = silent) -> Path:
     if library := missing_library():
         raise BrowserNotFound(
             f"Playwright needs {library}, and Debian's {' '.join(DRIVER_PACKAGES)} did not bring it",
-            remedy="install what has it, or leave the browser's tests out (./lab test --no-browser)",
+            remedy=f"install what has it, {_LEAVE_OUT}",
         )
     return path

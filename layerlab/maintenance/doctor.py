@@ -46,69 +46,61 @@ class Condition:
 
 def examine() -> list[Condition]:
     """Look at everything; nothing is changed, and no registry is asked."""
-    findings = list(_machine())
+    conditions = list(_machine())
     try:
         engine = connect()
-    except EngineNotFound as error:
-        if can_start():
-            return [
-                *findings,
-                Condition("Docker engine", "note", "none runs", "./lab starts one, or installs it first"),
-            ]
-        return [*findings, Condition("Docker engine", "missing", str(error), error.remedy)]
     except EngineError as error:
-        return [*findings, Condition("Docker engine", "missing", str(error), error.remedy)]
-    return [*findings, *_engine(engine), *_images(engine)]
+        if isinstance(error, EngineNotFound) and can_start():
+            none = Condition("Docker engine", "note", "none runs", "./lab starts one, or installs it first")
+        else:
+            none = Condition("Docker engine", "missing", str(error), error.remedy)
+        return [*conditions, none]
+    return [*conditions, *_engine(engine), *_images(engine)]
 
 
-def _system() -> str:
-    """The operating system's name and version."""
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:  # not a Linux
-        return platform.platform(terse=True)
+def _condition(what: str, seen: str, remedy: str = "", *, is_fine: bool) -> Condition:
+    """Something that the lab can do without, or gets by itself; the remedy is for where it is not as it should be."""
+    return Condition(what, "ok" if is_fine else "note", seen, "" if is_fine else remedy)
 
 
 def _machine() -> Iterator[Condition]:
-    yield Condition("system", "ok", f"{_system()}, {platform.machine()}, {os.cpu_count()} cores")
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:  # not a Linux
+        system = platform.platform(terse=True)
+    yield Condition("system", "ok", f"{system}, {platform.machine()}, {os.cpu_count()} cores")
     prefix = Path(sys.prefix)
     shown = prefix.relative_to(ROOT) if prefix.is_relative_to(ROOT) else prefix
     yield Condition("Python", "ok", f"{platform.python_version()} in {shown}")
     yield Condition("JupyterLab", "ok", version("jupyterlab"))
     client = shutil.which("docker")
-    if client:
-        yield Condition("docker client", "ok", client)
-    else:
-        yield Condition(
-            "docker client",
-            "note",
-            "no `docker` command on the PATH",
-            "the notebooks do without; for the exercise's plain commands install docker-cli (or docker.io)",
-        )
+    yield _condition(
+        "docker client",
+        client or "no `docker` command on the PATH",
+        "the notebooks do without; for the exercise's plain commands install docker-cli (or docker.io)",
+        is_fine=client is not None,
+    )
     configured = docker_settings.configuration()
     if configured.trouble:
-        yield Condition(
-            "Docker's settings",
-            "note",
-            f"{configured.path} is passed over where it cannot be read: {configured.trouble}",
-            "mend that file",
-        )
+        seen = f"{configured.path} is passed over where it cannot be read: {configured.trouble}"
+        yield Condition("Docker's settings", "note", seen, "mend that file")
     for helper in configured.helpers:
-        if shutil.which(helper):
-            yield Condition("logins", "ok", f"{helper} is asked for them")
-        else:
-            yield Condition(
-                "logins",
-                "note",
-                f"{helper} is not installed, and {configured.path} has it asked for them",
-                "public images are pulled without a login; else install it, or take it out of that file",
-            )
-    if is_taken(5000, host=""):
-        yield Condition(
-            "port 5000", "note", "taken", "the lab takes free ports; `docker run -p 5000:5000` needs this one free"
+        is_here = shutil.which(helper) is not None
+        yield _condition(
+            "logins",
+            f"{helper} is asked for them"
+            if is_here
+            else f"{helper} is not installed, and {configured.path} has it asked for them",
+            "public images are pulled without a login; else install it, or take it out of that file",
+            is_fine=is_here,
         )
-    else:
-        yield Condition("port 5000", "ok", "free for `docker run -p 5000:5000`")
+    taken = is_taken(5000, host="")
+    yield _condition(
+        "port 5000",
+        "taken" if taken else "free for `docker run -p 5000:5000`",
+        "the lab takes free ports; `docker run -p 5000:5000` needs this one free",
+        is_fine=not taken,
+    )
 
 
 def _engine(engine: Engine) -> Iterator[Condition]:
@@ -123,52 +115,41 @@ def _engine(engine: Engine) -> Iterator[Condition]:
         )
     else:
         yield Condition("Docker engine", "ok", where)
-    how = (
-        "layers are read where they lie"
-        if sources.reads_directories(engine)
-        else "layers are read from `docker save`, which takes longer"
-    )
-    yield Condition("image store", "ok", f"{engine.storage_driver}: {how}")
+    is_quick = sources.reads_directories(engine)
+    how = "where they lie" if is_quick else "from `docker save`, which takes longer"
+    yield Condition("image store", "ok", f"{engine.storage_driver}: layers are read {how}")
     if engine.is_local and Path(engine.root_directory).exists():
         free = shutil.disk_usage(engine.root_directory).free
-        enough = free >= NEEDED_DISK
-        yield Condition(
+        yield _condition(
             "disk",
-            "ok" if enough else "note",
             f"{free / 1e9:.0f} GB free for images",
-            ""
-            if enough
-            else f"about {NEEDED_DISK / 1e9:.0f} GB are needed: `docker system df` shows what takes room",
+            f"about {NEEDED_DISK / 1e9:.0f} GB are needed: `docker system df` shows what takes room",
+            is_fine=free >= NEEDED_DISK,
         )
     size = build_cache.size(engine)
-    is_much = size is None or size > build_cache.MUCH
-    yield Condition(
+    yield _condition(
         "build cache",
-        "note" if is_much else "ok",
         "the engine did not say in time what it holds" if size is None else f"holds {size / 1e9:.1f} GB",
-        build_cache.EMPTY_IT if is_much else "",
+        build_cache.EMPTY_IT,
+        is_fine=size is not None and size <= build_cache.MUCH,
     )
-
-    held = limits.what_holds(engine)
-    yield Condition(
+    yield _condition(
         "builds of checks",
-        "ok" if held.is_limited else "note",
-        held.sentence,
-        "" if held.is_limited else "check Dockerfiles of people whom you trust, or run the lab in a virtual machine",
+        limits.what_holds(engine),
+        "check Dockerfiles of people whom you trust, or run the lab in a virtual machine",
+        is_fine=not limits.why_unlimited(engine),
     )
 
 
 def _images(engine: Engine) -> Iterator[Condition]:
     for name in bases.BASES:
-        image = find_image(engine, name)
-        if image is None:
-            yield Condition(
-                name, "note", "not here yet", "./lab pulls it, or makes a stand-in if no registry answers"
-            )
-            continue
-        made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
-        yield Condition(name, "ok", f"{made}, {how_large(image.attrs['Size'])} by the engine's count")
+        if image := find_image(engine, name):
+            made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
+            yield Condition(name, "ok", f"{made}, {how_large(image.attrs['Size'])} by the engine's count")
+        else:
+            remedy = "./lab pulls it, or makes a stand-in if no registry answers"
+            yield Condition(name, "note", "not here yet", remedy)
     for recipe in demo.RECIPES.values():
         own = own_images(engine, recipe.name)
         seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"
-        yield Condition(recipe.tag, "ok" if own else "note", seen, "" if own else f"./lab build {recipe.name}")
+        yield _condition(recipe.tag, seen, f"./lab build {recipe.name}", is_fine=bool(own))

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -104,11 +105,10 @@ def run(
         say: Told what goes on, line by line.
     """
     outcomes: dict[str, Tally] = {}
-    engine = _Preparation("the engine, the bases and both images", prepare)
-    browser = _Preparation("the browser", prepare_browser)
+    engine = _once("the engine, the bases and both images", prepare, say)
+    browser = _once("the browser", prepare_browser, say)
     for part in parts:
-        needs = [engine] * part.needs_engine + [browser] * part.needs_browser
-        why_not = next(filter(None, (need.why_not(say) for need in needs)), None)
+        why_not = (part.needs_engine and engine()) or (part.needs_browser and browser())
         say(f"\n== {part.name}")
         if why_not:
             outcomes[part.name] = Tally(failed=1, why=why_not)
@@ -118,25 +118,19 @@ def run(
     return _summarise(outcomes, say)
 
 
-class _Preparation:
-    """Something that is made ready once, when the first part needs it."""
+def _once(what: str, prepare: Callable[[], None], say: Callable[[str], None]) -> Callable[[], str]:
+    """What makes something ready when it is first called, and says why it cannot be; empty if it is."""
 
-    def __init__(self, what: str, prepare: Callable[[], None]) -> None:
-        self._what = what
-        self._prepare = prepare
-        self._is_done = False
-        self._why_not: str | None = None
+    @cache
+    def why_not() -> str:
+        say(f"\n== preparing {what}")
+        try:
+            prepare()
+        except LabError as error:
+            return error.one_line
+        return ""
 
-    def why_not(self, say: Callable[[str], None]) -> str | None:
-        """See to it that it is ready; why it cannot be, if so."""
-        if not self._is_done:
-            self._is_done = True
-            say(f"\n== preparing {self._what}")
-            try:
-                self._prepare()
-            except LabError as error:
-                self._why_not = error.one_line
-        return self._why_not
+    return why_not
 
 
 def _run_part(part: SuitePart) -> Tally:

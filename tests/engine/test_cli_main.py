@@ -213,9 +213,9 @@ class TestDoctor:
     def test_it_says_whether_builds_are_limited(self, engine: Engine) -> None:
         """Whether a check's builds are limited is said as it is: with the limits, or with what stands against it."""
         (finding,) = (one for one in json.loads(lab("doctor", "--json").stdout) if one["what"] == "builds of checks")
-        held = limits.what_holds(engine)
+        is_limited, sentence = not limits.why_unlimited(engine), limits.what_holds(engine)
 
-        assert (finding["state"] == "ok", finding["seen"]) == (held.is_limited, held.sentence)
+        assert (finding["state"] == "ok", finding["seen"]) == (is_limited, sentence)
 
     def test_it_looks_at_dockers_settings(self, tmp_path: Path) -> None:
         """A credential helper that is missing, and what cannot be read, stop nothing."""

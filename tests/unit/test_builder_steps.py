@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.builder import steps
-from layerlab.builder.steps import Progress, Row
+from layerlab.builder.steps import Log, Progress, Row
 from layerlab.builder.trace import Output, Status, Transfer, Vertex, Warned
 from layerlab.dockerfile import parse
 from layerlab.ui.progress import Step
@@ -253,7 +253,7 @@ class TestReports:
     def test_from(self, size: int | None, state: str) -> None:
         """A FROM is cached if nothing was pulled for it, whatever the engine calls it."""
         name = "[build 1/4] FROM docker.io/library/python:3.13"
-        pulled = () if size is None else (Transfer(name, "a", 0, size, completed=True),)
+        pulled = () if size is None else (Transfer(name, "a", 0, size),)
         progress, reported = follow(
             Status(vertices=(vertex(name, 1),), transfers=pulled),
             Status(vertices=(vertex(name, 1, 2),)),
@@ -268,7 +268,7 @@ class TestReports:
         progress, reported = follow(
             Status(vertices=(vertex(name, 1, 2, cached=True),)),
             Status(vertices=(vertex(name, 1, 2),)),
-            Status(vertices=(vertex(name, 3),), transfers=(Transfer(name, "a", 5, 10, completed=False),)),
+            Status(vertices=(vertex(name, 3),), transfers=(Transfer(name, "a", 5, 10),)),
             Status(vertices=(vertex(name, 3, 4),)),
             Status(vertices=(vertex(following, inputs=(name,)),)),
             Status(vertices=(vertex(following, 5, inputs=(name,)),)),
@@ -286,9 +286,7 @@ class TestReports:
         name = "[build 1/4] FROM docker.io/library/python:3.13"
         _, reported = follow(
             Status(vertices=(vertex(name, 1),)),
-            Status(
-                transfers=(Transfer(name, "a", 2_000_000, 10_000_000, False), Transfer(name, "b", 0, 500_000, False))
-            ),
+            Status(transfers=(Transfer(name, "a", 2_000_000, 10_000_000), Transfer(name, "b", 0, 500_000))),
         )
 
         assert reported[-1].detail == "2.0 of 10.5 MB"
@@ -349,3 +347,60 @@ class TestReports:
         progress, _ = follow(Status(warnings=(first,)), Status(warnings=(second,)))
 
         assert progress.warnings == [first, second]
+
+
+class TestLog:
+    """The output of one step."""
+
+    @given(st.lists(st.text(alphabet="abc\n").map(str.encode)), st.integers(1, 30), st.integers(1, 30))
+    def test_head_and_tail(self, pieces: list[bytes], head: int, tail_size: int) -> None:
+        """A log that fits is kept whole; of a longer one head and tail are kept, and the rest is counted."""
+        log = Log(head, tail_size)
+        for piece in pieces:
+            log.add(piece)
+        everything = b"".join(pieces).decode()
+
+        if len(everything) <= head + tail_size:
+            expected = everything.rstrip("\n")
+        else:
+            left_out = len(everything) - head - tail_size
+            first, last = everything[:head].rstrip("\n"), everything[-tail_size:].rstrip("\n")
+            expected = f"{first}\n… {left_out} bytes left out …\n{last}"
+        assert expected == log.text()
+
+    @given(st.lists(st.binary(max_size=50), max_size=40))
+    def test_pieces(self, pieces: list[bytes]) -> None:
+        """How the output is cut into pieces changes nothing, be it within a character or an escape code."""
+        bit_by_bit, at_once = Log(60, 60), Log(60, 60)
+        for piece in pieces:
+            bit_by_bit.add(piece)
+        at_once.add(b"".join(pieces))
+
+        assert at_once.text() == bit_by_bit.text()
+
+    def test_memory(self) -> None:
+        """A step that never stops printing does not fill the memory."""
+        log = Log(1000, 1000)
+        for _ in range(1000):
+            log.add(b"x" * 997)
+
+        assert "… 995000 bytes left out …" in log.text()
+        assert len(log._tail) <= 2000
+
+    def test_last_line(self) -> None:
+        """The newest line is the last one that is not empty, without escape codes."""
+        log = Log()
+        log.add(b"first\n\x1b[32msec\x1b[0mond\n  \n")
+
+        assert log.last_line() == "second"
+
+    def test_last_line_of_nothing(self) -> None:
+        """A log without a line has an empty one."""
+        assert Log().last_line() == ""
+
+    def test_last_line_of_progress(self) -> None:
+        """Of a bar that overwrites itself, the newest line is its last state."""
+        log = Log()
+        log.add(b"10%\r20%\r30%")
+
+        assert log.last_line() == "30%"

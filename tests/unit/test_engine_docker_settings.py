@@ -6,12 +6,20 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from layerlab.engine import docker_settings
-from layerlab.engine.docker_settings import HELPER_PREFIX, Logins, address, configuration, current_context
+from layerlab.engine.docker_settings import (
+    HELPER_PREFIX,
+    Logins,
+    address,
+    configuration,
+    current_context,
+    tell_of_logins,
+)
 from layerlab.errors import EngineError
 from layerlab.ui.progress import Step
 
@@ -223,6 +231,12 @@ class TestCertificates:
 ANSWER = json.dumps({"ServerURL": "x", "Username": "somebody", "Secret": "something"})
 
 
+def tell(logins: Logins, steps: list[Step]) -> None:
+    """Report as for a client that asks these for logins."""
+    client: Any = SimpleNamespace(api=SimpleNamespace(_auth_configs=logins))
+    tell_of_logins(client, steps.append)
+
+
 class TestLogins:
     @pytest.mark.parametrize(
         ("program", "said"),
@@ -249,7 +263,7 @@ class TestLogins:
 
         for _ in range(2):
             assert not logins.resolve_authconfig("registry.example")
-            logins.tell(steps.append)
+            tell(logins, steps)
         (step,) = steps
         assert step.title.startswith("going on without a login: ")
         assert f"{HELPER_PREFIX}desktop" in step.title
@@ -272,7 +286,7 @@ class TestLogins:
         logins, steps = Logins(), list[Step]()
 
         login = logins.resolve_authconfig("registry.example")
-        logins.tell(steps.append)
+        tell(logins, steps)
         assert login is not None
         assert (login["Username"], login["Password"], steps) == ("somebody", "something", [])
 

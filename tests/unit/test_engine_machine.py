@@ -20,8 +20,8 @@ from layerlab.ui.progress import Step, silent
 def run_shell(script: str, steps: list[Step] | None = None) -> None:
     """Run a script."""
 
-    def failed(command: list[str], lines: list[str]) -> LabError:
-        return LabError(f"{command[0]} failed: {lines}", remedy="")
+    def failed(lines: list[str]) -> LabError:
+        return LabError(f"it failed: {lines}", remedy="")
 
     report = silent if steps is None else steps.append
     machine.run(["sh", "-c", script], "a script", report, failed=failed, environment={"GREETING": "hello"})
@@ -72,7 +72,7 @@ class TestRun:
         """A program that fails raises the error that is made of its lines."""
         steps: list[Step] = []
 
-        with pytest.raises(LabError, match=r"sh failed: \['working', 'E: Unable to locate package x'"):
+        with pytest.raises(LabError, match=r"it failed: \['working', 'E: Unable to locate package x'"):
             run_shell("echo working; echo 'E: Unable to locate package x'; exit 100", steps)
 
         assert steps[-1].state == "failed"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from layerlab.engine.ownership import CONTAINER_LABEL, IMAGE_LABEL, is_own_container, is_own_image, marker_tag
+from layerlab.engine.ownership import IMAGE_LABEL, is_own_image, marker_tag
 
 OWN_ID = "sha256:" + "ab" * 32
 DERIVED_ID = "sha256:" + "cd" * 32
@@ -36,12 +36,3 @@ class TestIsOwnImage:
     def test_either_alone_does_not(self, labels: dict[str, str], tags: list[str]) -> None:
         """What inherits the label, or only bears a tag like a marker, is somebody else's."""
         assert not is_own_image(image(DERIVED_ID, labels, tags))
-
-
-class TestIsOwnContainer:
-    def test_a_label_inherited_from_the_image_does_not_count(self) -> None:
-        """A user's image may carry the label, and so do the containers that the user starts from it."""
-        container: Any = SimpleNamespace(labels={CONTAINER_LABEL: "run"})
-
-        assert is_own_container(container, {})
-        assert not is_own_container(container, {CONTAINER_LABEL: "run"})
