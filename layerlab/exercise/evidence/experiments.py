@@ -24,7 +24,7 @@ from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.engine import Engine
 from layerlab.exercise.evidence import python_installs
-from layerlab.exercise.evidence.builds import Prepared, Recorder, attempt, written
+from layerlab.exercise.evidence.builds import FINAL_TIMEOUT, Prepared, Recorder, attempt, written
 from layerlab.exercise.evidence.model import (
     AppChange,
     Failure,
@@ -39,7 +39,6 @@ from layerlab.service import observe
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import shorten
 
-TIMEOUT: Final = 300.0  # seconds of one build
 _SURELY_RUNS: Final = 0.3  # seconds
 _PATIENCE: Final = 1.0  # seconds: a build that ends by itself soon need not be stopped, which takes as long
 _REQUIREMENTS: Final = "requirements.txt"
@@ -68,7 +67,7 @@ class Bench:
     engine: Engine
     prepared: Prepared
     report: Report
-    timeout: float = TIMEOUT
+    timeout: float = FINAL_TIMEOUT
 
     def build(
         self,
