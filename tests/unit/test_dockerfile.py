@@ -545,3 +545,20 @@ def test_onbuild_is_asked_of_the_stages_that_are_from_it() -> None:
     ]
     assert [each.written_on for each in stages[1].executed] == [8, 2, 3, 4, 9]
     assert stages[1].triggered[2].heredocs[0].content == "c\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "mount"),
+    [
+        ("target=/x", ("bind", "", "/", "/x")),
+        ("type=bind,from=build,source=wheels/,dst=/w", ("bind", "build", "/wheels", "/w")),
+        ("type=cache,target=/root/.cache,src=/../a", ("cache", "", "/a", "/root/.cache")),
+        ("from=build,src=/a/$B,destination=/c", ("bind", "build", "/a/$B", "/c")),
+    ],
+)
+def test_mounts(value: str, mount: tuple[str, ...]) -> None:
+    """Each option has several names; what is not said is BuildKit's default."""
+    run = parse(f"FROM a\nRUN --network=none --mount={value} true\n").instructions[1]
+    (found,) = run.mounts
+    assert (found.kind, found.origin, found.source, found.target) == mount
+    assert found.text == value

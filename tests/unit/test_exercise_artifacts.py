@@ -90,6 +90,15 @@ def test_wheels_of_a_build_stage_may_be_installed_through_a_mount() -> None:
     assert not errors(wheels(MOUNTED).evidence(handed_on=(HANDED_ON,)))
 
 
+def test_a_further_package_that_comes_with_those_wheels_is_no_mistake() -> None:
+    """What a RUN installs beside them without an index it cannot have from elsewhere."""
+    made = wheels(MOUNTED)
+    made.package("waitress", "3.0.2", 8, IN_FINAL, site=GLOBAL)
+    made.requirements.pop("waitress")
+    assert not errors(made.evidence(handed_on=(HANDED_ON,)))
+    assert errors(made.evidence(handed_on=(replace(HANDED_ON, taken=()),)))
+
+
 @pytest.mark.parametrize(
     ("tried", "named"),
     [

@@ -70,7 +70,7 @@ def provenance(evidence: Evidence, snapshot: Snapshot, visible: Mapping[str, Fil
     for name, distribution in sorted(installed_distributions(evidence).items()):
         if pinned and name not in pinned and name not in _INSTALLERS:
             source = tracer.source(distribution)
-            if source.kind == "final" and tracer.asked_an_index(distribution):
+            if source.kind == "final" and tracer.asked_an_index(distribution, source.line):
                 by_source[source].append(name)
     found.used = dict(by_source)
     not_built = {name for source, names in by_source.items() if source.kind != BUILD_STAGE for name in names}
@@ -128,10 +128,11 @@ class _Tracer:
         origin = self._snapshot.origins(file)
         return origin.kind == "made" and origin.stage != self._snapshot.stage
 
-    def asked_an_index(self, distribution: Distribution) -> bool:
-        """Whether a distribution was got by its name, not from a project that lay there (PEP 610) or as Debian's."""
+    def asked_an_index(self, distribution: Distribution, line: int | None) -> bool:
+        """Whether a distribution was got by its name, not from what lay there (PEP 610), nor as Debian's."""
         is_local = f"{distribution.location}/direct_url.json" in self._visible
-        return not is_local and not distribution.location.startswith(_DEBIANS)
+        is_handed_on = any(tried.line == line and tried.taken for tried in self._evidence.handed_on)
+        return not (is_local or is_handed_on or distribution.location.startswith(_DEBIANS))
 
     def _handed_on(self, line: int | None, distribution: Distribution) -> str:
         """The kind of source of what a RUN of the final stage installed, which may have had it from a build stage."""
