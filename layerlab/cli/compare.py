@@ -9,7 +9,7 @@ import click
 
 from layerlab import compare, demo
 from layerlab.cli.common import as_json, examples, find_engine, platform
-from layerlab.cli.xray import is_file, look
+from layerlab.cli.xray import is_file, read_image
 
 
 @click.command(
@@ -35,7 +35,7 @@ def command(images: tuple[str, ...], layers: bool, paths: bool, platform: str | 
     """
     engine = find_engine(needed=not images or not all(map(is_file, images)))
     names = list(images or demo.RECIPES)
-    looked = [look(engine, name, platform) for name in names]
+    looked = [read_image(engine, name, platform) for name in names]
     if as_json:
         print(json.dumps(compare.document(looked, differences=True, paths=paths), indent=2))
     else:

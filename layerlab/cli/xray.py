@@ -116,7 +116,7 @@ def command(  # noqa: PLR0917  # click calls it by names
         source = dataclasses.replace(source, platform=engine.platform)
     if source is None and engine is not None and examines:
         source = _xray().own_source(engine, image)
-    looked = look(engine, image, platform, source.built_from if source else None)
+    looked = read_image(engine, image, platform, source.built_from if source else None)
     checks = ci_limits.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
     if examines:
@@ -220,7 +220,7 @@ def _write_report(path: Path, looked: Image, found: Examined | None, checks: Seq
     err.print(f"{path}: {size}, all in one file; open it in a browser")
 
 
-def look(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:
+def read_image(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:
     """Look at an image, and show progress if it takes long."""
     with displays.terminal("Looking into the image") as report:
         return demo.read(engine, name, built_from=built_from, platform=platform, report=report)

@@ -12,7 +12,12 @@
 `beside`        How do your layers compare?
 ==============  =======================================================================
 
-Each takes what it draws as a DataFrame, bytes in bytes (shown in MB, 10^6), and returns a `Picture`.
+Each takes what it draws as a DataFrame, bytes in bytes (shown in MB, 10^6), and returns a `Picture`, which a notebook
+shows by itself. A table that cannot be drawn is a `UsageError`, which says what is wrong with it.
+
+>>> import pandas as pd
+>>> sizes(pd.DataFrame({"name": ["single", "optimized"], "bytes": [1_800_000_000, 270_000_000]}))
+<Picture: How large is each image?>
 """
 
 from layerlab.plots.builds import dockerfile, rebuilds

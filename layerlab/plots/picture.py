@@ -77,7 +77,7 @@ class Picture:
         target.write_bytes(self.png())
         return target
 
-    def words(self) -> str:
+    def in_words(self) -> str:
         """The alternative text as HTML, folded, for below the picture."""
         text = html.escape(self.alt)
         return f'<details class="picture-in-words"><summary>This picture in words</summary><p>{text}</p></details>'
@@ -92,4 +92,4 @@ class Picture:
         )
 
     def _ipython_display_(self) -> None:
-        publish_with_words(self, self.words())
+        publish_with_words(self, self.in_words())

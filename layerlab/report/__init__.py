@@ -3,6 +3,10 @@
 Its content security policy allows only what is in the file itself, each script and style by its digest. Everything
 that comes from the image (names, instructions, settings) goes through the template's escaping, and is made printable
 before that. Without JavaScript everything but the explorer is there, and a table of the largest folders in its place.
+
+>>> from layerlab import image
+>>> html(image.read(engine, "multi-stage-demo:optimized"))[:15]
+'<!DOCTYPE html>'
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.paths import write_whole
 from layerlab.plots import Picture
-from layerlab.report.explorer import bundle, still
+from layerlab.report.explorer import bundle, folders
 from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.progress import Report, ongoing, silent
 from layerlab.ui.text import printable, shown
@@ -93,7 +97,7 @@ def html(
             },
             "packages": {"largest": _rows(packages.nlargest(_MOST, "bytes")), "count": len(packages)},
             "settings": [(one.name, one.values[0] or "") for one in compare.all_settings([image])],
-            "folders": _rows(still.folders(image)),
+            "folders": _rows(folders.largest(image)),
             "stand_in": STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}),
             "checks": checks,
             "causes": causes,
@@ -167,7 +171,7 @@ def _pictures(image: Image, dockerfile: Dockerfile | None) -> Iterator[Picture]:
         partial(plots.parts, compare.parts([image])),
         partial(plots.staircase, image.layers, title=image.name),
         partial(plots.waste, image.layers, image.waste, title=image.name),
-        partial(plots.owners, still.by_owner(image)),
+        partial(plots.owners, folders.by_owner(image)),
     ]
     if dockerfile is not None:
         costs = image.layers.dropna(subset=["line"])[["line", "bytes"]]

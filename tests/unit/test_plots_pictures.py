@@ -129,7 +129,7 @@ class TestPicture:
     def test_the_words_are_escaped_html_on_one_line(self) -> None:
         """A hostile name is text in HTML, and a sanitiser's pattern for a line takes in all of the words."""
         picture = plots.sizes(sizes_table(**{'<img src=x onerror="x">': 1, "b\n": 2}))
-        words = picture.words()
+        words = picture.in_words()
 
         assert "<img" not in words
         assert "&lt;img src=x" in words

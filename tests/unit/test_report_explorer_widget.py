@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.report.explorer import still
+from layerlab.report.explorer import folders
 from layerlab.report.explorer.widget import Explorer
 from tests.unit.image_truth import file, whiteout
 from tests.unit.stacked import read
@@ -53,7 +53,7 @@ class TestStill:
             [[file("usr/lib/x/y/z", 50), file("usr/lib/a", 30), file("top", 9), file("gone", 5)], [whiteout("gone")]],
         )
 
-        table = still.folders(looked, count=2)
+        table = folders.largest(looked, count=2)
 
         assert list(table.itertuples(index=False, name=None)) == [
             ("/usr/lib/x", 50, 1),
@@ -64,7 +64,7 @@ class TestStill:
 
     def test_words_are_escaped_and_on_one_line(self) -> None:
         """What nbval's sanitiser leaves out is one element on one line, whatever folders are called."""
-        words = still.words(read("a.tar", [[file("<b>\n/x", 1)]]))
+        words = folders.in_words(read("a.tar", [[file("<b>\n/x", 1)]]))
 
         assert "\n" not in words
         assert words.startswith('<details class="picture-in-words">')

@@ -15,7 +15,7 @@ import traitlets
 from layerlab import plots
 from layerlab.dockerfile import Dockerfile
 from layerlab.image import Image
-from layerlab.report.explorer import bundle, still
+from layerlab.report.explorer import bundle, folders
 from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.displays import publish_with_words, widget_view
 
@@ -53,7 +53,7 @@ class Explorer:
     @cached_property
     def picture(self) -> plots.Picture:
         """What is shown where no widget can be: the largest owners of bytes."""
-        return plots.owners(still.by_owner(self.image))
+        return plots.owners(folders.by_owner(self.image))
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
@@ -62,4 +62,4 @@ class Explorer:
         return {**data, **widget_view(self.widget), "text/plain": repr(self)}, metadata
 
     def _ipython_display_(self) -> None:
-        publish_with_words(self, still.words(self.image))
+        publish_with_words(self, folders.in_words(self.image))

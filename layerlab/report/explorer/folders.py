@@ -1,4 +1,4 @@
-"""What the explorer leaves where nothing can run: the largest folders as a table."""
+"""The largest folders of an image as a table: what is left of the explorer where nothing can run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEPTH: Final = 3
 COUNT: Final = 15
 
 
-def folders(image: Image, count: int = COUNT, depth: int = DEPTH) -> pd.DataFrame:
+def largest(image: Image, count: int = COUNT, depth: int = DEPTH) -> pd.DataFrame:
     """The folders with the most bytes, the largest first, and all that lies elsewhere.
 
     Args:
@@ -46,12 +46,12 @@ def by_owner(image: Image) -> pd.DataFrame:
     return table.groupby(["image", "name", "part"], observed=True)["bytes"].sum().reset_index()
 
 
-def words(image: Image) -> str:
+def in_words(image: Image) -> str:
     """The table as HTML on one line, folded; of a class that nbval's sanitiser leaves out."""
     rows = "".join(
         f'<tr><th scope="row" style="text-align:left;font-weight:normal">{_name(path)}</th>'
         f'<td style="text-align:right">{tenths(count)}</td><td style="text-align:right">{files:,}</td></tr>'
-        for path, count, files in folders(image).itertuples(index=False)
+        for path, count, files in largest(image).itertuples(index=False)
     )
     head = "".join(f'<th scope="col">{text}</th>' for text in ("folder", "MB", "files"))
     return (
