@@ -115,39 +115,25 @@ def check(
         max_waste: What of that no container may see, in bytes or in percent of what is stored.
         no_root: Whether its user has to be another than root.
     """
+    total, wasted, name = image.total_bytes, image.wasted_bytes, image.name
     found = []
     if max_size is not None:
-        found.append(_size(image, max_size))
+        message = f"{name} stores {how_large(total, exactly=True)}, and at most {max_size.text} are allowed"
+        found.append(Check("max-size", max_size.value, total, "bytes", total <= max_size.value, message))
     if max_waste is not None:
-        found.append(_waste(image, max_waste))
+        share = 100 * wasted / total if total else 0.0
+        measured, unit = (share, "%") if max_waste.is_share else (wasted, "bytes")
+        there = f"{how_large(wasted, exactly=True)} ({share:.1f} %) of {name} can be seen by no container"
+        message = f"{there}, and at most {max_waste.text} are allowed"
+        found.append(Check("max-waste", max_waste.value, measured, unit, measured <= max_waste.value, message))
     if no_root:
-        found.append(_user(image))
+        user = of_config(image.config).get("user", "")
+        is_root = runs_as_root(image.config)
+        why = f"root, since {f'its user is {user}' if user else 'it names no user'}" if is_root else user
+        found.append(Check("no-root", None, user or "root", "user", not is_root, f"{name} runs as {why}"))
     return found
 
 
 def broken(checks: Sequence[Check]) -> list[str]:
     """What to say of the limits that are not kept, a line for each."""
     return [f"--{check.name} is broken: {check.message}" for check in checks if not check.ok]
-
-
-def _size(image: Image, limit: Amount) -> Check:
-    total = image.total_bytes
-    message = f"{image.name} stores {how_large(total, exactly=True)}, and at most {limit.text} are allowed"
-    return Check("max-size", limit.value, total, "bytes", total <= limit.value, message)
-
-
-def _waste(image: Image, limit: Amount) -> Check:
-    wasted, total = image.wasted_bytes, image.total_bytes
-    share = 100 * wasted / total if total else 0.0
-    measured, unit = (share, "%") if limit.is_share else (wasted, "bytes")
-    there = f"{how_large(wasted, exactly=True)} ({share:.1f} %) of {image.name} can be seen by no container"
-    message = f"{there}, and at most {limit.text} are allowed"
-    return Check("max-waste", limit.value, measured, unit, measured <= limit.value, message)
-
-
-def _user(image: Image) -> Check:
-    user = of_config(image.config).get("user", "")
-    why = f"its user is {user}" if user else "it names no user"
-    is_root = runs_as_root(image.config)
-    message = f"{image.name} runs as root, since {why}" if is_root else f"{image.name} runs as {user}"
-    return Check("no-root", None, user or "root", "user", not is_root, message)

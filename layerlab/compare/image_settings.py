@@ -48,7 +48,7 @@ def all_settings(images: Sequence[Image]) -> list[Setting]:
     ('10001:10001',)
     """
     found = [of_config(image.config) for image in images]
-    names = sorted({name for one in found for name in one}, key=_place)
+    names = sorted({name for one in found for name in one}, key=_rank)
     return [Setting(name, tuple(one.get(name) for one in found)) for name in names]
 
 
@@ -90,7 +90,7 @@ def runs_as_root(config: Mapping[str, Any]) -> bool:
     return user in {"", "root"} or re.fullmatch(r"[+-]?0+", user) is not None  # as Go reads numbers
 
 
-def _place(name: str) -> tuple[int, str]:
+def _rank(name: str) -> tuple[int, str]:
     for place, kind in enumerate(_ORDER):
         if name == kind or name.startswith(f"{kind} "):
             return place, name

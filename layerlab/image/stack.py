@@ -6,6 +6,7 @@ What a caller does not ask for is not worked out.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -83,6 +84,11 @@ class LayerStack:
         paths = self.layers[layer].paths
         at = bisect_left(paths, path)
         return int(self.merged.starts[layer]) + at if at < len(paths) and paths[at] == path else None
+
+    def entries_below(self, layer: int, path: str) -> Iterator[int]:
+        """The indexes of what the layers below this one have at a path, the uppermost first."""
+        found = (self.entry_at(number, path) for number in reversed(range(layer)))
+        return (index for index in found if index is not None)
 
     @cached_property
     def visible(self) -> NDArray[np.int64]:

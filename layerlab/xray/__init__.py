@@ -1,4 +1,4 @@
-"""The X-ray of an image: whose each byte is, what it could do without, where it came from, and what to change.
+"""The X-ray of an image: what it could do without, where its files came from, and what to change about it.
 
 `examine` puts together what the packages `waste`, `provenance` and `advice` and the modules here find out.
 """
@@ -93,13 +93,19 @@ def examine(
         UsageError: there is nothing to prove without a source, or to build without an engine.
         OtherDockerfile: the image was not built from this source.
         LabError: it cannot be built.
+
+    >>> from layerlab import image
+    >>> one = image.read(engine, "multi-stage-demo:optimized")
+    >>> found = examine(engine, one, own_source(engine, one.name), read_contents=False)
+    >>> int(found.lines["bytes"].sum()) == one.live_bytes
+    True
     """
+    if source is None and proves:
+        raise UsageError(
+            "nothing can be proved without the Dockerfile that the image was built from",
+            remedy="name it with --dockerfile FILE",
+        )
     if source is None:
-        if proves:
-            raise UsageError(
-                "nothing can be proved without the Dockerfile that the image was built from",
-                remedy="name it with --dockerfile FILE",
-            )
         reader = reading.for_image(engine, image)
         rows = waste.rows(image.stack, reader if read_contents else None, report)
         advice = advise(View(image, reader, rows), engine)

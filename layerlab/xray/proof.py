@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from layerlab import bases
 from layerlab import image as images
@@ -14,7 +14,7 @@ from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
 from layerlab.xray.advice import together
 from layerlab.xray.advice.model import Advice, View, text
-from layerlab.xray.source import BuildSource, with_dockerfile
+from layerlab.xray.source import with_dockerfile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,15 +60,13 @@ def prove(trials: Trials, view: View, advice: Sequence[Advice]) -> list[Proof]:
     mechanical = [each for each in advice if each.is_mechanical]
     proofs = []
     for number, each in enumerate(mechanical, 1):
-        trials.report(Step(f"proof {number}", f"edit {number} of {len(mechanical)}: {each.title}", "running"))
-        proofs.append(_proof(trials, view, [each], title=each.title, line=each.line, predicted=each.bytes))
-        trials.report(Step(f"proof {number}", f"edit {number} of {len(mechanical)}: {each.title}", "done"))
-    if len([proof for proof in proofs if proof.measured is not None]) > 1:
-        fine = [each for each, proof in zip(mechanical, proofs, strict=True) if proof.measured is not None]
+        step = Step(f"proof {number}", f"edit {number} of {len(mechanical)}: {each.title}", "running")
+        proofs.append(_proof(trials, view, [each], step, Proof(each.title, each.line, each.bytes, None)))
+    fine = [each for each, proof in zip(mechanical, proofs, strict=True) if proof.measured is not None]
+    if len(fine) > 1:
         title = f"these {len(fine)} together"
-        trials.report(Step("proof", title, "running"))
-        proofs.append(_proof(trials, view, fine, title=title, line=None, predicted=together(view, fine)))
-        trials.report(Step("proof", title, "done"))
+        asked = Proof(title, None, together(view, fine), None)
+        proofs.append(_proof(trials, view, fine, Step("proof", title, "running"), asked))
     return proofs
 
 
@@ -81,23 +79,12 @@ def table(proofs: Sequence[Proof]) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415
 
-    return pd.DataFrame(
-        {
-            "title": pd.Series([proof.title for proof in proofs], dtype="str"),
-            "line": pd.array([proof.line for proof in proofs], dtype="Int64"),
-            "predicted": pd.Series([proof.predicted for proof in proofs], dtype="int64"),
-            "measured": pd.array([proof.measured for proof in proofs], dtype="Int64"),
-            "error": pd.Series([proof.error for proof in proofs], dtype="float64"),
-            "trouble": pd.Series([proof.trouble for proof in proofs], dtype="str"),
-        }
-    )
-
-
-def changed_context(trials: Trials, source: BuildSource, advice: Sequence[Advice]) -> contexts.Context:
-    """The build context after these edits."""
-    context = with_dockerfile(source.context, text(source.parsed, list(advice)), trials.scratch)
-    ignored = [line for each in advice if each.edit for line in each.edit.ignored]
-    return without(context, ignored) if ignored else context
+    rows = [(one.title, one.line, one.predicted, one.measured, one.error, one.trouble) for one in proofs]
+    kinds: dict[str, Any] = {
+        **{"title": "str", "line": "Int64", "predicted": "int64"},
+        **{"measured": "Int64", "error": "float64", "trouble": "str"},
+    }
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 
 def without(context: contexts.Context, ignored: Sequence[str]) -> contexts.Context:
@@ -113,21 +100,21 @@ def without(context: contexts.Context, ignored: Sequence[str]) -> contexts.Conte
     return contexts.Context(context.folder, context.dockerfile, context.text, tuple(kept))
 
 
-def _proof(
-    trials: Trials, view: View, advice: Sequence[Advice], *, title: str, line: int | None, predicted: int
-) -> Proof:
-    if view.trace is None:
-        raise ValueError("nothing can be built without a Dockerfile")
-    source = view.trace.source
+def _proof(trials: Trials, view: View, advice: list[Advice], step: Step, asked: Proof) -> Proof:
+    trials.report(step)
+    source = view.traced.source
+    ignored = [line for each in advice if each.edit for line in each.edit.ignored]
     try:
-        context = changed_context(trials, source, advice)
+        context = with_dockerfile(source.context, text(source.parsed, advice), trials.scratch)
         parsed = source.parse(context.text)
         target = source.target if not any(each.edit and each.edit.after for each in advice) else None
         bases.ensure_for(trials.engine, parsed, target, report=trials.report)
-        built = trials.build(context, target=target, build_args=source.build_args)
+        built = trials.build(without(context, ignored), target=target, build_args=source.build_args)
         after = images.read(trials.engine, built.image_id)
+        found = replace(asked, measured=view.image.total_bytes - after.total_bytes)
     except EngineGone:
         raise
     except LabError as error:
-        return Proof(title, line, predicted, None, str(error))
-    return Proof(title, line, predicted, view.image.total_bytes - after.total_bytes)
+        found = replace(asked, trouble=str(error))
+    trials.report(replace(step, state="done"))
+    return found

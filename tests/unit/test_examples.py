@@ -24,6 +24,7 @@ API = {
     "layerlab.notebook": [],
     "layerlab.plots": [],
     "layerlab.service": [],
+    "layerlab.xray": ["examine"],
 }
 """What notebooks import, and what an engineer would who uses the lab's tools in a program: these functions of each
 module, or all that it offers."""

@@ -85,7 +85,7 @@ def test_what_copy_and_add_bring(tmp_path: Path, instruction: str, path: str, ex
     origins = FileOrigins(made, LayerHistory((stage,), 0, {}, (), {0: step}), parsed, {}, {"conf": b"other\n"})
     index = made.stack.merged.find(path)
     assert index is not None
-    origin = origins.of(index)
+    origin = origins.origin(index)
     assert (origin.kind, origin.source or "", origin.line) == (*expected, 2)
 
 
@@ -94,14 +94,14 @@ def test_the_longest_common_ending_wins(tmp_path: Path) -> None:
     own = {"/a/flask/__init__.py": 10, "/a/numpy/__init__.py": 10, "/b/numpy/__init__.py": 11}
     found = names(tmp_path, own, {"/usr/numpy/__init__.py": 10})
     paths = found.merged.paths
-    best = found.like("/srv/numpy/__init__.py", FILE, 10)
+    best = found.most_alike("/srv/numpy/__init__.py", FILE, 10)
     assert best is not None
     assert paths[best] == "/a/numpy/__init__.py"
-    within = found.like("/srv/numpy/__init__.py", FILE, 10, "/usr")
+    within = found.most_alike("/srv/numpy/__init__.py", FILE, 10, "/usr")
     assert within is not None
     assert paths[within] == "/usr/numpy/__init__.py"
-    assert found.like("/srv/numpy/__init__.py", FILE, 12) is None
-    assert found.like("/srv/numpy/__init__.py", SYMLINK, 0) is None
+    assert found.most_alike("/srv/numpy/__init__.py", FILE, 12) is None
+    assert found.most_alike("/srv/numpy/__init__.py", SYMLINK, 0) is None
     assert common_suffix("/x/y", "/z") == 0
 
 
@@ -123,6 +123,6 @@ def test_links_on_the_way_are_followed(tmp_path: Path) -> None:
     (folder / "circle").symlink_to("circle")
     found = EntryFinder(read_folders([folder]))
     for path in ("/usr/lib/libz.so.1.3", "/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute"):
-        assert found.behind(path) == found.at("/usr/lib/libz.so.1.3")
-    assert found.behind("/circle") is None
-    assert found.behind("/lib/none") is None
+        assert found.resolved(path) == found.at("/usr/lib/libz.so.1.3")
+    assert found.resolved("/circle") is None
+    assert found.resolved("/lib/none") is None

@@ -73,7 +73,7 @@ def find(origins: FileOrigins, pinned: Mapping[str, str]) -> tuple[PythonInstall
             new: set[str] = set()
             moved: set[str] = set()
             for each in stored:
-                origin = origins.of(each.index)
+                origin = origins.origin(each.index)
                 is_own = (origin.kind, origin.stage, origin.line) == ("made", step.stage.label, step.line)
                 if is_own and _is_same(each.version, pinned[each.name]):
                     alike = below.get((each.name, each.version), set())

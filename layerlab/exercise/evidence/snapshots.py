@@ -80,7 +80,7 @@ def take(
         base_files=Files(merged, below[visible[:start]]),
         total_bytes=sum(stack.layer_bytes),
         copies=copies.find(reader, traced.base_layers) if with_copies else (),
-        origins=lambda file: origins.at(file.layer, file.path),
+        origins=lambda file: origins.origin_at(file.layer, file.path),
         contents=reader.read,
         links=reader.target,
         capabilities=lambda: _capabilities(reader, start),

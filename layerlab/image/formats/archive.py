@@ -75,7 +75,11 @@ def read_stream(
     known = recognised(stream.peek(BLOCK))
     if known:
         stream = Stream(expanded(budget.holding(stream.rest()), known, budget))
-    _expect_tar(stream.peek(BLOCK))
+    if not is_tar(stream.peek(BLOCK)):
+        raise ArchiveError(
+            "the file is no archive of an image",
+            remedy="give a file that `docker save` has written, or the image's name with its tag",
+        )
     parts = Streamed(budget, is_compressed=known is not None, wanted=wanted)
     for member in members(stream):
         parts.add(member, stream)
@@ -145,16 +149,7 @@ def _from_directory(path: Path, platform: Platform | None, watch: Watch, wanted:
             remedy="give an image's name, or a file that `docker save` has written",
         )
     parts = in_directory(path, Budget(), watch, wanted)
-    found = _put_together(parts, platform)
-    return replace(found, files=tuple(sorted(parts.read)))
-
-
-def _expect_tar(start: bytes) -> None:
-    if not is_tar(start):
-        raise ArchiveError(
-            "the file is no archive of an image",
-            remedy="give a file that `docker save` has written, or the image's name with its tag",
-        )
+    return replace(_put_together(parts, platform), files=tuple(sorted(parts.read)))
 
 
 def _put_together(parts: Parts, platform: Platform | None, usual: Platform | None = None) -> StoredImage:

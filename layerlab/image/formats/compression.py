@@ -13,7 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final
 
 from layerlab.image.formats.expansion_limits import Budget
 from layerlab.image.formats.stream import PIECE, damaged
@@ -26,20 +26,8 @@ else:
 _XZ_MEMORY: Final = 2**27  # bytes; `xz -9` needs half of it
 
 
-class _Expander(Protocol):
-    """What `bz2.BZ2Decompressor` and its like have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
-
-
 class _Gunzip:
-    """zlib's decompressor, as the others are."""
+    """zlib's decompressor with what `bz2.BZ2Decompressor` and the others offer."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(wbits=31)
@@ -74,7 +62,7 @@ class Format:
     name: str
     magic: re.Pattern[bytes]
     first: re.Pattern[bytes]
-    expander: Callable[[], _Expander]
+    expander: Callable[[], Any]
 
 
 FORMATS: Final = (

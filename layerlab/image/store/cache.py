@@ -13,10 +13,10 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ _ARRAYS: Final = {
     "kinds": np.uint8, "sizes": np.int64, "modes": np.int64, "uids": np.int64, "gids": np.int64,
     "inodes": np.int32, "folders": np.int32,
 }  # fmt: skip
+_Stored = TypeVar("_Stored")
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
@@ -59,13 +60,7 @@ def directory_key(what: str, path: str, diff_id: str) -> str:
 
 def load_layer(key: str) -> Layer | None:
     """The layer that was stored under this key; None if there is none that can be used."""
-    try:
-        with _path(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            layer = _unpack({name: stored[name] for name in stored.files}, key)
-    except _UNREADABLE:
-        return None
-    _touch(key)
-    return layer
+    return _load(key, _unpack)
 
 
 def store_layer(key: str, layer: Layer) -> None:
@@ -75,16 +70,8 @@ def store_layer(key: str, layer: Layer) -> None:
 
 def load_document(key: str) -> dict[str, Any] | None:
     """The JSON object that was stored under this key; None if there is none that can be used."""
-    try:
-        with _path(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            described = json.loads(stored["described"].tobytes())
-        if described["key"] != key or not isinstance(described["document"], dict):
-            return None
-    except _UNREADABLE:
-        return None
-    _touch(key)
-    document: dict[str, Any] = described["document"]
-    return document
+    document = _load(key, lambda described, _: described["document"])
+    return document if isinstance(document, dict) else None
 
 
 def store_document(key: str, document: Mapping[str, Any]) -> None:
@@ -114,9 +101,20 @@ def _path(key: str) -> Path:
     return _folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.npz"
 
 
-def _touch(key: str) -> None:
+def _load(key: str, unpack: Callable[[dict[str, Any], Mapping[str, NDArray[Any]]], _Stored]) -> _Stored | None:
+    try:
+        path = _path(key)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        described = json.loads(arrays["described"].tobytes())
+        if described["key"] != key:
+            return None
+        found = unpack(described, arrays)
+    except _UNREADABLE:
+        return None
     with contextlib.suppress(OSError):
-        os.utime(_path(key))
+        os.utime(path)
+    return found
 
 
 def _write(key: str, write: Any) -> None:
@@ -143,15 +141,12 @@ def _pack(layer: Layer, key: str) -> dict[str, NDArray[Any]]:
     }
 
 
-def _unpack(stored: Mapping[str, NDArray[Any]], key: str) -> Layer:
+def _unpack(described: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Layer:
     """A layer from what was stored.
 
     Raises:
-        ValueError, KeyError, TypeError: it is not what `_pack` makes of a layer with this key.
+        ValueError, KeyError, TypeError: it is not what `_pack` makes of a layer.
     """
-    described = json.loads(stored["described"].tobytes())
-    if described["key"] != key:
-        raise ValueError("another key")
     paths, claimed = _split(stored["paths"]), _split(stored["claimed"])
     columns = {name: stored[name] for name in _ARRAYS}
     count = len(paths)

@@ -85,39 +85,35 @@ def scan(directory: str, archive: Path | None = None) -> Layer:
         UnusualLayerError: it holds what only the kernel or the archive can put together.
         ArchiveError: the archive names what lies outside.
     """
-    root = os.open(directory, _DIRECTORY)
-    try:
-        return _scan(root, archive)
-    finally:
-        os.close(root)
-
-
-def _scan(root: int, archive: Path | None) -> Layer:
     found = _Found()
     stats: list[os.stat_result] = []
     todo = [""]
     # The loop over every file of an image: nothing in it but what each needs.
     add_path, add_stat, add_folder = found.paths.append, stats.append, todo.append
-    while todo:
-        folder = todo.pop()
-        handle = os.open(f".{folder}", _DIRECTORY, dir_fd=root)
-        try:
-            attributes = os.listxattr(handle)
-            if attributes and _is_opaque(handle, attributes):
-                found.opaques.append(folder or "/")
-            with os.scandir(handle) as entries:
-                for entry in entries:
-                    path = f"{folder}/{entry.name}"
-                    add_path(path)
-                    add_stat(entry.stat(follow_symlinks=False))
-                    if entry.is_dir(follow_symlinks=False):
-                        add_folder(path)
-        finally:
-            os.close(handle)
-        if len(stats) > _MANY:
-            found.take(stats)
-    found.take(stats)
-    return _layer(root, found, archive)
+    root = os.open(directory, _DIRECTORY)
+    try:
+        while todo:
+            folder = todo.pop()
+            handle = os.open(f".{folder}", _DIRECTORY, dir_fd=root)
+            try:
+                attributes = os.listxattr(handle)
+                if attributes and _is_opaque(handle, attributes):
+                    found.opaques.append(folder or "/")
+                with os.scandir(handle) as entries:
+                    for entry in entries:
+                        path = f"{folder}/{entry.name}"
+                        add_path(path)
+                        add_stat(entry.stat(follow_symlinks=False))
+                        if entry.is_dir(follow_symlinks=False):
+                            add_folder(path)
+            finally:
+                os.close(handle)
+            if len(stats) > _MANY:
+                found.take(stats)
+        found.take(stats)
+        return _layer(root, found, archive)
+    finally:
+        os.close(root)
 
 
 @dataclass

@@ -119,8 +119,7 @@ def _changes_more(view: View, run: Instruction, layer: int, copies: set[int]) ->
     named = {word.rstrip("/") for command in _owning(view, run) for word in command.words[1:]}
     for index in range(int(merged.starts[layer]), int(merged.starts[layer + 1])):
         path, is_folder = merged.paths[index], merged.kinds[index] == DIRECTORY
-        before = (view.stack.entry_at(number, path) for number in reversed(range(layer)))
-        lower = next((found for found in before if found is not None), None)
+        lower = next(view.stack.entries_below(layer, path), None)
         if lower is None:  # the RUN has made it
             is_usual = not is_folder or merged.modes[index] & 0o7777 == _USUAL
             is_more = bool(merged.uids[index] or merged.gids[index]) or not is_usual

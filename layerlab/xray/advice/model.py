@@ -152,7 +152,7 @@ class View:
 
     def origin(self, entry: int) -> Origin:
         """Where a file came from."""
-        return self.trace.origins.of(entry) if self.trace else Origin("unknown")
+        return self.trace.origins.origin(entry) if self.trace else Origin("unknown")
 
     def source(self, entry: int) -> str:
         """The path of a file in the image of the stage in which it was at first."""

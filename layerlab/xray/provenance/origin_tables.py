@@ -55,7 +55,7 @@ def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
     summaries = {each.line: each.summary for each in traced.dockerfile.instructions}
 
     def row(index: int, owner: str) -> tuple[Any, ...]:
-        origin = traced.of(index)
+        origin = traced.origin(index)
         instruction, source, base_layer = summaries.get(origin.line or 0, ""), origin.source, None
         if origin.entry is not None:
             first = traced.first_stack(origin)
@@ -141,7 +141,7 @@ def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, 
     needed = dockerfile.needed(final)
     instructions = (each for stage in needed for each in stage.executed if each.keyword == "RUN")
     mounted = [dockerfile.find_stage(reference) for each in instructions for reference, _ in mounts(each)]
-    made_in = np.array([traced.of(index).stage or "" for index in image.stack.visible.tolist()], dtype=object)
+    made_in = np.array([traced.origin(index).stage or "" for index in image.stack.visible.tolist()], dtype=object)
     came = image.files["bytes"].groupby(made_in).sum().to_dict()
     rows = []
     for stage in dockerfile.stages:
@@ -177,7 +177,7 @@ def _used(stack: LayerStack, traced: FileOrigins, built: Mapping[str, FileOrigin
     """By stage, the entries of its image that have come to the final one."""
     used: dict[str, set[int]] = {}
     for index in stack.visible.tolist():
-        origin = traced.of(index)
+        origin = traced.origin(index)
         _note(used, traced, index, built)
         at = traced
         for label, hop in zip(origin.through, origin.hops, strict=False):

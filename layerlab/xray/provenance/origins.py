@@ -76,7 +76,7 @@ class EntryFinder:
         """What a container of that stage sees at this path."""
         return self.merged.find(path)
 
-    def behind(self, path: str) -> int | None:
+    def resolved(self, path: str) -> int | None:
         """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
         parts, at, left = path.strip("/").split("/"), "", _MOST_LINKS
         while parts:
@@ -99,7 +99,7 @@ class EntryFinder:
             self._links[index] = self.reader.target(None, self.merged.paths[index]) or ""
         return self._links[index]
 
-    def like(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
+    def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
         """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
         prefix = f"{source.rstrip('/')}/"
         paths = self.merged.paths
@@ -146,12 +146,12 @@ class FileOrigins:
     _names: dict[str, EntryFinder] = field(default_factory=dict, repr=False)
     _known: dict[int, Origin] = field(default_factory=dict, repr=False)
 
-    def at(self, layer: int, path: str) -> Origin:
+    def origin_at(self, layer: int, path: str) -> Origin:
         """Where the content of the entry that a layer has at this path came from."""
         index = self.reader.entry_at(layer, path)
-        return Origin("unknown") if index is None else self.of(index)
+        return Origin("unknown") if index is None else self.origin(index)
 
-    def of(self, index: int) -> Origin:
+    def origin(self, index: int) -> Origin:
         """Where the content of an entry came from."""
         if index not in self._known:
             self._known[index] = self._find(index)
@@ -170,7 +170,7 @@ class FileOrigins:
             first = self.layer_history.stages[0]
             return Origin("base", first.label, first.line, entry=index, image=first.base)
         if (folder := self._folder_before(index, layer)) is not None:
-            return self.of(folder)
+            return self.origin(folder)
         step = self.layer_history.steps.get(layer)
         if step is None or step.instruction is None:
             return Origin("unknown", step.stage.label if step else None, step.line if step else None)
@@ -185,8 +185,8 @@ class FileOrigins:
         merged = self.reader.stack.merged
         if merged.kinds[index] != DIRECTORY:
             return None
-        lower = (self.reader.entry_at(number, merged.paths[index]) for number in reversed(range(layer)))
-        return next((found for found in lower if found is not None and merged.kinds[found] == DIRECTORY), None)
+        lower = self.reader.stack.entries_below(layer, merged.paths[index])
+        return next((found for found in lower if merged.kinds[found] == DIRECTORY), None)
 
     def _copied(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
         reference = instruction.flag("from")
@@ -203,7 +203,7 @@ class FileOrigins:
             return Origin("unknown", step.stage.label, step.line, (stage.label,))
         found = _copied_from(names, path, kind, size, step)
         if found is None and kind != DIRECTORY:
-            found = names.like(path, kind, size)
+            found = names.most_alike(path, kind, size)
         if found is not None:
             return self._through(stage.label, found)
         if kind == DIRECTORY:  # COPY makes the folders that lead to its destination itself
@@ -228,15 +228,15 @@ class FileOrigins:
 
     def _through(self, label: str, index: int) -> Origin:
         """The origin of what was taken from a stage's entry."""
-        origin = self.others[label].of(index)
+        origin = self.others[label].origin(index)
         return replace(origin, through=(label, *origin.through), hops=(index, *origin.hops))
 
     def _ran(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
         merged = self.reader.stack.merged
         if (earlier := self._unchanged.get(index)) is not None:
-            return self.of(earlier)
+            return self.origin(earlier)
         if merged.kinds[index] == SYMLINK and (link := self._link_before(index)) is not None:
-            return self.of(link)
+            return self.origin(link)
         if (mounted := self._mounted(index, instruction)) is not None:
             return mounted
         of_context = merged.kinds[index] == FILE and merged.sizes[index] > 0
@@ -248,13 +248,12 @@ class FileOrigins:
         """The symbolic link of a lower layer that leads to the same place; changing its owner stores it again."""
         merged, reader = self.reader.stack.merged, self.reader
         path, layer = merged.paths[index], int(merged.layers[index])
-        for lower in reversed(range(layer)):
-            found = reader.entry_at(lower, path)
-            if found is not None:
-                # Where hidden entries cannot be read, the same is more likely than another.
-                target = reader.target(lower, path) if merged.kinds[found] == SYMLINK else ""
-                return found if target is None or target == reader.target(layer, path) else None
-        return None
+        found = next(reader.stack.entries_below(layer, path), None)
+        if found is None or merged.kinds[found] != SYMLINK:
+            return None
+        # Where hidden entries cannot be read, the same is more likely than another.
+        target = reader.target(int(merged.layers[found]), path)
+        return found if target is None or target == reader.target(layer, path) else None
 
     @cached_property
     def _unchanged(self) -> dict[int, int]:
@@ -269,7 +268,7 @@ class FileOrigins:
         for reference, folder in mounts(instruction):
             stage = self.dockerfile.find_stage(reference)
             names = self._names_in(stage.label) if stage else None
-            found = names.like(path, kind, size, folder) if names else None
+            found = names.most_alike(path, kind, size, folder) if names else None
             if stage and found is not None and self._is_same(index, self.others[stage.label].reader, found):
                 return self._through(stage.label, found)
         return None
@@ -377,7 +376,7 @@ def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: Laye
     if instruction is None:
         return None
     for source in sources(path, instruction, step.workdir):
-        for find in (names.at, names.behind):
+        for find in (names.at, names.resolved):
             found = find(source)
             if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
                 return found
@@ -385,7 +384,7 @@ def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: Laye
         return None
     # One file under a new name, in a place that cannot be told.
     for argument in instruction.arguments[:-1]:
-        found = names.behind(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
+        found = names.resolved(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
         if found is not None and merged.kinds[found] == FILE and merged.sizes[found] == size:
             return found
     return None
