@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.dockerfile.words import expand
 
 
@@ -15,8 +15,9 @@ def environment(dockerfile: Dockerfile, instruction: Instruction) -> dict[str, s
     """
     arguments: dict[str, str | None] = {}
     values: dict[str, str | None] = {}
-    for stage in lineage(dockerfile, instruction):
-        for each in stage.executed:
+    stage = None if instruction.stage is None else dockerfile.stages[instruction.stage]
+    for below in dockerfile.chain(stage) if stage else ():
+        for each in below.executed:
             if each.line > instruction.line or each == instruction:
                 break
             if each.keyword == "ARG":
@@ -24,18 +25,6 @@ def environment(dockerfile: Dockerfile, instruction: Instruction) -> dict[str, s
             elif each.keyword == "ENV":
                 values |= {name: expand(text, {**arguments, **values}) for name, text in _pairs(each)}
     return {**arguments, **values}
-
-
-def lineage(dockerfile: Dockerfile, instruction: Instruction) -> list[Stage]:
-    """The stage of an instruction after those that it is FROM, the first one first."""
-    if instruction.stage is None:
-        return []
-    stage: Stage | None = dockerfile.stages[instruction.stage]
-    found: list[Stage] = []
-    while stage:
-        found.append(stage)
-        stage = dockerfile.base_stage(stage)
-    return found[::-1]
 
 
 def _set_arguments(

@@ -140,9 +140,7 @@ def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[_Flaw]:
             "more and must not be a placeholder.",
             _NAME_HINTS,
         )
-    root: Stage = stage
-    while (below := dockerfile.base_stage(root)) is not None:
-        root = below
+    root = dockerfile.chain(stage)[0]
     if not is_pinned(root.base):
         where = "" if root is stage else f" (of the stage {_called(root)} on line {root.line}, which it builds on)"
         yield _Flaw(

@@ -89,12 +89,8 @@ def final_stage(evidence: Evidence) -> Stage | None:
 
 def final_chain(evidence: Evidence) -> tuple[Stage, ...]:
     """The final stage and the stages that it is FROM, itself first."""
-    chain: list[Stage] = []
-    stage = final_stage(evidence)
-    while stage and evidence.dockerfile:
-        chain.append(stage)
-        stage = evidence.dockerfile.base_stage(stage)
-    return tuple(chain)
+    dockerfile = evidence.dockerfile
+    return dockerfile.chain(dockerfile.target())[::-1] if dockerfile else ()
 
 
 def layer_of(snapshot: Snapshot, file: File) -> Layer | None:

@@ -31,12 +31,6 @@ def last(evidence: Evidence, *keywords: str) -> Instruction | None:
     return next((each for each in reversed(final_instructions(evidence)) if each.keyword in keywords), None)
 
 
-def instruction_at(evidence: Evidence, line: int | None) -> Instruction | None:
-    """The instruction that begins on a line."""
-    found = evidence.dockerfile.instructions if evidence.dockerfile else ()
-    return next((each for each in found if each.line == line), None)
-
-
 def came_with(snapshot: Snapshot, file: File) -> str:
     """Such as ``came with line 14`` or ``came with the base image``."""
     line = line_of(snapshot, file)
