@@ -17,7 +17,7 @@ from typing import Any
 
 from layerlab.errors import ArchiveError
 from layerlab.image.formats import platforms
-from layerlab.image.formats.archive_parts import Parts, Streamed, Watch, in_directory, in_file, read_json
+from layerlab.image.formats.archive_parts import Parts, Watch, in_directory, in_file, read_json
 from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.compression import expanded, recognised
 from layerlab.image.formats.expansion_limits import Budget
@@ -80,7 +80,7 @@ def read_stream(
             "the file is no archive of an image",
             remedy="give a file that `docker save` has written, or the image's name with its tag",
         )
-    parts = Streamed(budget, is_compressed=known is not None, wanted=wanted)
+    parts = Parts(budget, is_compressed=known is not None, wanted=wanted)
     for member in members(stream):
         parts.add(member, stream)
     stream.drain()

@@ -1,9 +1,8 @@
 """The parts of an image's archive: descriptions and layers, by name, whichever way they are stored.
 
-`Stored` parts (a file, a directory) are read when they are asked for, and only then: an archive for five platforms
-costs no more than one for one. `Streamed` parts (what an engine sends, a compressed archive) come once, in any order,
-before anybody knows which of them matter, so each is recognised by its first bytes and read as it comes. Nothing is
-ever written to disk.
+Those of a file or a directory are read when they are asked for, and only then: an archive for five platforms costs no
+more than one for one. Those that an engine sends, or that come out of a compressed archive, come once, in any order,
+before anybody knows which of them matter. Each is recognised by its first bytes. Nothing is ever written to disk.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from layerlab.errors import ArchiveError
 from layerlab.image.formats.changeset import WantedFiles, absolute, scan
@@ -44,14 +43,59 @@ Watch = Callable[[Iterator[bytes]], Iterator[bytes]]
 """Passes on the bytes that are read, so that somebody sees how far it is."""
 
 
-class Parts(Protocol):
-    """The parts of an archive; names are as a manifest has them."""
+@dataclass
+class Parts:
+    """The parts of an archive; names are as a manifest has them.
+
+    Parts that come once, one after the other, are given to `add`; those that can be opened are read when they are
+    asked for.
+
+    Attributes:
+        budget: What they may cost.
+        is_compressed: Whether the archive is compressed as a whole.
+        wanted: Files of the layers whose bytes are wanted, too.
+        size: The bytes of a part that can be opened; None if there is none at this path.
+        open: The bytes themselves.
+        links: Where links within the archive lead, by path.
+        read: The names of all parts that were opened.
+    """
+
+    budget: Budget
+    is_compressed: bool = False
+    wanted: WantedFiles | None = None
+    size: Callable[[str], int | None] = field(default=lambda _: None)
+    open: Callable[[str], Iterator[bytes]] = field(default=lambda _: iter(()))
+    links: dict[str, str] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    _documents: dict[str, bytes] = field(default_factory=dict)
+    _layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
+    _refused: dict[str, ArchiveError] = field(default_factory=dict)
+    _document_bytes: int = 0
+    _count: int = 0
+
+    def add(self, member: Member, stream: Stream) -> None:
+        """Look at a part, whose bytes are the next in the stream. Whatever is not read here is left out.
+
+        Raises:
+            ArchiveError: it is one too many.
+        """
+        self._count += 1
+        name = absolute(member.name)
+        if self._count > MOST_PARTS:
+            raise too_many_parts()
+        if (target := link_of(member)) is not None:
+            self.links[name] = target
+        elif member.is_plain:
+            self._look(name, member.size, stream)
 
     def has(self, name: str) -> bool:
         """Whether there is a part of this name."""
+        path = follow(self.links, name)
+        return path in self._layers or path in self._refused or self.size(path) is not None
 
     def document(self, name: str) -> bytes | None:
         """The bytes of a description; None if there is no such part, or if it is something else."""
+        return self._documents.get(self._opened(name))
 
     def layer(self, name: str) -> tuple[Layer, str]:
         """A layer, and the digest of its uncompressed bytes.
@@ -59,6 +103,38 @@ class Parts(Protocol):
         Raises:
             ArchiveError: it is not there, or cannot be read.
         """
+        path = self._opened(name)
+        if path in self._refused:
+            raise self._refused[path]
+        if path not in self._layers:
+            raise damaged(f"the layer {name!r} is missing")
+        return self._layers[path]
+
+    def _opened(self, name: str) -> str:
+        """The path of a part, which is read now if it can be and has not been."""
+        path = follow(self.links, name)
+        if path not in self._layers and path not in self._refused and (size := self.size(path)) is not None:
+            self.read.add(path.lstrip("/"))
+            self._look(path, size, Stream(self.open(path)))
+        return path
+
+    def _look(self, path: str, size: int, stream: Stream) -> None:
+        start = stream.peek(min(size, BLOCK))[:size]
+        if not is_tar(start) and start.lstrip()[:1] in {b"{", b"["}:
+            self._refused[path] = damaged(f"the layer {path!r} is no layer")
+            if size <= LARGEST_JSON:
+                self._document_bytes += size
+                if self._document_bytes > LARGEST_TOTAL:
+                    raise damaged("its descriptions are larger than those of any image")
+                self._documents[path] = stream.read(size)
+        elif is_tar(start) or recognised(start) or not size:
+            try:
+                held = None if self.is_compressed else size
+                self._layers[path] = read_layer(stream.pieces(size), held, self.budget, self.wanted)
+            except ArchiveError as error:  # of a part that nobody may ask for
+                self._refused[path] = error
+        else:
+            self._refused[path] = damaged(f"the layer {path!r} is no tar archive")
 
 
 def read_json(parts: Parts, name: str) -> Any:
@@ -81,125 +157,6 @@ def read_json(parts: Parts, name: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise damaged(f"{name!r} is not valid JSON") from error
-
-
-@dataclass
-class Streamed:
-    """Parts that come once, one after the other: `add` takes each.
-
-    Attributes:
-        budget: What they may cost.
-        is_compressed: Whether the archive is compressed as a whole.
-        wanted: Files of the layers whose bytes are wanted, too.
-    """
-
-    budget: Budget
-    is_compressed: bool = False
-    wanted: WantedFiles | None = None
-    documents: dict[str, bytes] = field(default_factory=dict)
-    layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
-    refused: dict[str, ArchiveError] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    document_bytes: int = 0
-    count: int = 0
-
-    def add(self, member: Member, stream: Stream) -> None:
-        """Look at a part, whose bytes are the next in the stream. Whatever is not read here is left out.
-
-        Raises:
-            ArchiveError: it is one too many.
-        """
-        self.count += 1
-        name = absolute(member.name)
-        if self.count > MOST_PARTS:
-            raise too_many_parts()
-        if (target := link_of(member)) is not None:
-            self.links[name] = target
-        elif member.is_plain:
-            self._look(name, member.size, stream)
-
-    def _look(self, name: str, size: int, stream: Stream) -> None:
-        start = stream.peek(min(size, BLOCK))[:size]
-        if not is_tar(start) and start.lstrip()[:1] in {b"{", b"["}:
-            self.refused[name] = damaged(f"the layer {name!r} is no layer")
-            if size <= LARGEST_JSON:
-                self.document_bytes += size
-                if self.document_bytes > LARGEST_TOTAL:
-                    raise damaged("its descriptions are larger than those of any image")
-                self.documents[name] = stream.read(size)
-        elif is_tar(start) or recognised(start) or not size:
-            try:
-                held = None if self.is_compressed else size
-                self.layers[name] = read_layer(stream.pieces(size), held, self.budget, self.wanted)
-            except ArchiveError as error:  # of a part that nobody may ask for
-                self.refused[name] = error
-        else:
-            self.refused[name] = damaged(f"the layer {name!r} is no tar archive")
-
-    def has(self, name: str) -> bool:
-        """See `Parts`."""
-        target = follow(self.links, name)
-        return target in self.layers or target in self.refused
-
-    def document(self, name: str) -> bytes | None:
-        """See `Parts`."""
-        return self.documents.get(follow(self.links, name))
-
-    def layer(self, name: str) -> tuple[Layer, str]:
-        """See `Parts`."""
-        target = follow(self.links, name)
-        if target in self.refused:
-            raise self.refused[target]
-        if target not in self.layers:
-            raise damaged(f"the layer {name!r} is missing")
-        return self.layers[target]
-
-
-@dataclass
-class Stored:
-    """Parts that can be opened by name.
-
-    Attributes:
-        budget: What they may cost.
-        size: The bytes of a part; None if there is none of this name.
-        open: The bytes themselves.
-        wanted: Files of the layers whose bytes are wanted, too.
-        read: The names of all parts that were opened.
-    """
-
-    budget: Budget
-    size: Callable[[str], int | None]
-    open: Callable[[str], Iterator[bytes]]
-    wanted: WantedFiles | None = None
-    read: set[str] = field(default_factory=set)
-    _layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
-    _documents: dict[str, bytes] = field(default_factory=dict)
-
-    def has(self, name: str) -> bool:
-        """See `Parts`."""
-        return self.size(name) is not None
-
-    def document(self, name: str) -> bytes | None:
-        """See `Parts`."""
-        if name not in self._documents:
-            size = self.size(name)
-            if size is None or size > LARGEST_JSON:
-                return None
-            if size + sum(map(len, self._documents.values())) > LARGEST_TOTAL:
-                raise damaged("its descriptions are larger than those of any image")
-            self.read.add(name)
-            self._documents[name] = Stream(self.open(name)).read(size)
-        return self._documents[name]
-
-    def layer(self, name: str) -> tuple[Layer, str]:
-        """See `Parts`."""
-        if name not in self._layers:
-            size = self.size(name)
-            if size is None:
-                raise damaged(f"the layer {name!r} is missing")
-            self.read.add(name)
-            self._layers[name] = read_layer(self.open(name), size, self.budget, self.wanted)
-        return self._layers[name]
 
 
 def read_layer(
@@ -230,7 +187,7 @@ def read_layer(
     return scan(stream.rest(), budget, largest, wanted)
 
 
-def in_file(handle: int, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Stored:
+def in_file(handle: int, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Parts:
     """The parts of a tar archive in a file that stays open.
 
     Raises:
@@ -249,31 +206,31 @@ def in_file(handle: int, budget: Budget, watch: Watch = iter, wanted: WantedFile
         elif member.is_plain:
             places[name] = (stream.position, member.size)
 
-    def size(name: str) -> int | None:
-        return places.get(follow(links, name), (0, None))[1]
+    return Parts(
+        budget,
+        wanted=wanted,
+        size=lambda path: places.get(path, (0, None))[1],
+        open=lambda path: watch(Stretch(handle, *places[path])),
+        links=links,
+    )
 
-    def pieces(name: str) -> Iterator[bytes]:
-        return watch(Stretch(handle, *places[follow(links, name)]))
 
-    return Stored(budget, size, pieces, wanted)
-
-
-def in_directory(path: Path, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Stored:
+def in_directory(path: Path, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Parts:
     """The parts in a directory; no symbolic link is followed, and nothing but regular files is opened."""
 
     def size(name: str) -> int | None:
         try:
-            with opened_below(path, absolute(name)) as handle:
+            with opened_below(path, name) as handle:
                 status = os.fstat(handle)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def pieces(name: str) -> Iterator[bytes]:
-        with opened_below(path, absolute(name)) as handle:
+        with opened_below(path, name) as handle:
             yield from watch(Stretch(handle, 0, os.fstat(handle).st_size))
 
-    return Stored(budget, size, pieces, wanted)
+    return Parts(budget, wanted=wanted, size=size, open=pieces)
 
 
 @contextmanager
