@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from layerlab.bases import registry, stand_ins
-from layerlab.bases.registry import NoRegistry
+from layerlab.bases.registry import NoRegistry, can_be_had
 from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine import Engine, answering, daemon
 from layerlab.engine.locks import exclusive
@@ -28,7 +28,7 @@ from layerlab.engine.ownership import (
 from layerlab.errors import BaseImageError, StandInError
 from layerlab.ui.progress import Report, silent
 
-__all__ = ["BASES", "TAGS", "Base", "ensure", "ensure_for", "is_on_stand_ins", "own_bases"]
+__all__ = ["BASES", "TAGS", "Base", "can_be_had", "ensure", "ensure_for", "is_on_stand_ins", "own_bases"]
 
 BASES: Final = ("python:3.13-slim-trixie", "python:3.13-trixie")
 """The images on which the lab's Dockerfiles build."""

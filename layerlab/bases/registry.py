@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import Any, Final
 
 import docker.errors
+import requests
 from docker.utils import parse_repository_tag
 
-from layerlab.engine import Engine
+from layerlab.engine import Engine, gone
 from layerlab.engine.docker_settings import tell_of_logins
 from layerlab.engine.ownership import EngineImage, find_image
 from layerlab.engine.symptoms import REFUSALS, PullFailure, why_not_pulled
-from layerlab.errors import BaseImageError, RegistryRefused, UsageError
+from layerlab.errors import BaseImageError, EngineError, RegistryRefused, UsageError
 from layerlab.ui.progress import Ongoing, Report, ongoing, silent
 from layerlab.ui.text import shorten
 from layerlab.ui.units import so_far
@@ -87,6 +89,26 @@ def source_of(name: str) -> str:
         )
     path = name.removeprefix("docker.io/")
     return f"{mirror}/{path if '/' in path else f'library/{path}'}"
+
+
+def can_be_had(engine: Engine, name: str, report: Report = silent) -> bool:
+    """Whether the engine has an image, or its registry says anything about it: only silence is a no.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    with suppress(EngineError):  # it takes no such name
+        if find_image(engine, name):
+            return True
+    try:
+        engine.client.api.inspect_distribution(name)  # type: ignore[no-untyped-call]
+    except docker.errors.APIError as error:
+        return why_not_pulled(str(error.explanation or error)) != "unreachable"
+    except requests.RequestException as error:
+        raise gone(engine, error) from error
+    finally:
+        tell_of_logins(engine.client, report)
+    return True
 
 
 def pull(engine: Engine, name: str, *, report: Report = silent) -> EngineImage:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from layerlab import bases
 from layerlab.builder import trial_builds
 from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
@@ -301,4 +302,4 @@ def is_gone(engine: Engine, image: str, command: str, patience: float = 30.0) ->
 
 def _is_offline(engine: Engine) -> bool:
     """Whether no registry answers."""
-    return not builds._can_be_had(engine, "docker/dockerfile:1", silent)
+    return not bases.can_be_had(engine, "docker/dockerfile:1")

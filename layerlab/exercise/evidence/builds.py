@@ -12,17 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import docker.errors
-import requests
-
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
 from layerlab.builder import Build, Trials, adapted, build_cache
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Stage
-from layerlab.engine import Engine, answering, gone
-from layerlab.engine.docker_settings import tell_of_logins
-from layerlab.engine.symptoms import why_not_pulled
+from layerlab.engine import Engine
 from layerlab.errors import LabError, StepFailed
 from layerlab.exercise.evidence.blame import explain
 from layerlab.exercise.evidence.model import Failure, RanStep
@@ -90,7 +85,7 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     text = adapted.with_names(workspace.text, workspace.dockerfile)
     text = adapted.without_secrets(text, workspace.dockerfile)
     found = adapted.frontend(text)
-    if found and adapted.is_official(found[1]) and not _can_be_had(trials.engine, found[1], trials.report):
+    if found and adapted.is_official(found[1]) and not bases.can_be_had(trials.engine, found[1], trials.report):
         text = adapted.without_frontend(text)
     name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
     entries = {
@@ -205,26 +200,6 @@ class Recorder:
     def _instruction(self, step: Step) -> str:
         written = next((i.summary for i in self._dockerfile.instructions if i.line == step.line), None)
         return plain(written) if written else one_line(step.title.partition("] ")[2])
-
-
-def _can_be_had(engine: Engine, name: str, report: Report) -> bool:
-    """Whether the engine has an image or its registry says anything about it; only silence is a no."""
-    try:
-        with answering(engine):
-            engine.client.images.get(name)
-    except LabError:
-        pass
-    else:
-        return True
-    try:
-        engine.client.api.inspect_distribution(name)  # type: ignore[no-untyped-call]
-    except docker.errors.APIError as error:
-        return why_not_pulled(str(error.explanation or error)) != "unreachable"
-    except requests.RequestException as error:
-        raise gone(engine, error) from error
-    finally:
-        tell_of_logins(engine.client, report)
-    return True
 
 
 def _copied(entry: contexts.Entry, target: Path) -> contexts.Entry:
