@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
-from matplotlib.axes import Axes
 
 from layerlab.errors import UsageError
 from layerlab.plots.labels import brief, gist, named, sentence_list, text_width
-from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, bar, baseline, fitting, inches, note, open_page, scale
+from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture
-from layerlab.plots.style import CACHED, CODE, MUTED, RAN, SMALL, STORED, Look, ink_on
+from layerlab.plots.style import CACHED, CODE, MUTED, RAN, SMALL, STORED, Look
 from layerlab.plots.tables import checked
 from layerlab.ui.units import megabytes, seconds
 
@@ -114,11 +113,10 @@ def rebuilds(table: pd.DataFrame) -> Picture:
         if text_width(total, SMALL) > width - 0.12:
             total = seconds(builds.loc[change, "spent"])
         page.text(x, page.top + 0.48, total, points=SMALL, width=width - 0.12)
-        axes = page.axes(x, top, width - 0.2, ROW * len(steps), right=right, rows=len(steps))
-        axes.set_gid(change)
-        scale(axes, longest, lambda tick: f"{tick:.10g} s", steps=2)
+        panel = page.panel(x, top, width - 0.2, ROW * len(steps), right=right, rows=len(steps), gid=change)
+        panel.scale(longest, lambda tick: f"{tick:.10g} s", steps=2)
         for step in data[data["change"] == change].itertuples(index=False):
-            _step(axes, width - 0.2, step.row + 0.5, step.start, step.seconds, cached=step.cached)
+            _step(panel, width - 0.2, step.row + 0.5, step.start, step.seconds, cached=step.cached)
     slow = data[~data["cached"]].nlargest(4, "seconds")
     listed = sentence_list(
         f"{named(change)}: {brief(text)} {seconds(spent)}"
@@ -130,21 +128,21 @@ def rebuilds(table: pd.DataFrame) -> Picture:
     return Picture(question, page.figure, alt, data[["change", "stage", "instruction", "seconds", "cached", "start"]])
 
 
-def _step(axes: Axes, width: float, row: float, start: float, spent: float, *, cached: bool) -> None:
+def _step(panel: Panel, width: float, row: float, start: float, spent: float, *, cached: bool) -> None:
     """One step: hollow where it was cached, else as long as it took, with its seconds where there is room."""
-    second = inches(axes)
+    second = panel.inches()
     if cached:
-        bar(axes, start, HOLLOW / second, row, CACHED, gid="cached", height=0.5)
+        panel.bar(start, HOLLOW / second, row, CACHED, gid="cached", height=0.5)
         return
-    bar(axes, start, spent, row, RAN, gid="ran")
+    panel.bar(start, spent, row, RAN, gid="ran")
     label = seconds(spent)
     needed = text_width(label, SMALL) + 2 * GAP
     if (start + spent) * second + needed <= width + 0.1:
-        note(axes, start + spent, row, label, points=SMALL)
+        panel.note(start + spent, row, label, points=SMALL)
     elif start * second >= needed:
-        note(axes, start, row, label, points=SMALL, align="right", shift=-GAP)
+        panel.note(start, row, label, points=SMALL, align="right", shift=-GAP)
     else:
-        note(axes, start + spent / 2, row, label, points=SMALL, colour=ink_on(RAN.fill), align="center", shift=0)
+        panel.within(start + spent / 2, row, label, RAN.fill)
 
 
 def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
@@ -195,13 +193,12 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
         labels = [measure.written(cost) for cost in data[measure.column]]
         largest = data[measure.column].max() if len(data) else 0.0
         right = fitting(largest, width - 0.15, labels)
-        axes = page.axes(x, top, width - 0.15, LINE * len(shown), right=right, rows=len(shown))
-        axes.set_gid(measure.column)
-        baseline(axes)
+        panel = page.panel(x, top, width - 0.15, LINE * len(shown), right=right, rows=len(shown), gid=measure.column)
+        panel.baseline()
         for line, cost, label in zip(data["line"], data[measure.column], labels, strict=True):
             if cost:
-                bar(axes, 0, cost, row[line] + 0.5, measure.look, gid=f"line {line}")
-                note(axes, cost, row[line] + 0.5, label, points=SMALL)
+                panel.bar(0, cost, row[line] + 0.5, measure.look, gid=f"line {line}")
+                panel.note(cost, row[line] + 0.5, label, points=SMALL)
     alt = f"A Dockerfile of {len(lines)} lines with bars beside them. " + " ".join(
         f"{measure.heading}: {_listed(data, measure, lines)}." for measure in measures
     )

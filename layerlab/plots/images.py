@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 from layerlab.errors import UsageError
 from layerlab.plots.labels import Face, clean, named, sentence_list, text_width
-from layerlab.plots.page import (
-    GAP,
-    INSIDE,
-    MARGIN,
-    Page,
-    bar,
-    baseline,
-    fitting,
-    inches,
-    line,
-    note,
-    open_page,
-    scale,
-)
+from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture
-from layerlab.plots.style import INK, MUTED, PARTS, SMALL, STORED, TEXT, ink_on, known_part, part_order
+from layerlab.plots.style import INK, MUTED, PARTS, SMALL, STORED, TEXT, known_part, part_order
 from layerlab.plots.tables import checked, numbers
 from layerlab.ui.units import counted, megabytes, times
 
@@ -60,12 +47,11 @@ def sizes(table: pd.DataFrame) -> Picture:
     names, totals = list(data["name"]), list(data["bytes"])
     answer = _compared(names, totals)
     page = open_page(question, answer, ROW * len(data) + 0.3)
-    axes = rows_of_images(page, names, totals, page.top)
+    panel = rows_of_images(page, names, totals, page.top)
     for row, total in enumerate(totals):
-        bar(axes, 0, total / 1e6, row + 0.5, STORED, gid="total")
-    return Picture(
-        question, page.figure, f"Bar chart of image sizes. {_listed(names, totals)}. {answer}".strip(), data
-    )
+        panel.bar(0, total / 1e6, row + 0.5, STORED, gid="total")
+    listed = _listed(data.itertuples(index=False))
+    return Picture(question, page.figure, f"Bar chart of image sizes. {listed}. {answer}".strip(), data)
 
 
 def parts(table: pd.DataFrame) -> Picture:
@@ -92,12 +78,12 @@ def parts(table: pd.DataFrame) -> Picture:
     names, totals = list(data.index), list(data.sum(axis=1))
     answer = f"{_compared(names, totals)} {_gone(data, totals)}".strip()
     page = open_page(question, answer, (ROW + LINE) * len(data) + 0.75)
-    axes = rows_of_images(page, names, totals, page.top)
+    panel = rows_of_images(page, names, totals, page.top)
     for row in range(len(data)):
         start = 0.0
         for part, count in data.iloc[row].items():
-            bar(axes, start, count / 1e6, row + 0.5, PARTS[str(part)], gid=str(part))
-            _label_within(axes, str(part), start, count, row)
+            panel.bar(start, count / 1e6, row + 0.5, PARTS[str(part)], gid=str(part))
+            _label_within(panel, str(part), start, count, row)
             start += count / 1e6
     _numbers_below(page, data, page.top + ROW * len(data) + 0.5)
     listed = "; ".join(
@@ -112,38 +98,27 @@ def _names_width(names: list[str]) -> float:
     return min(max(text_width(clean(name, "bold"), TEXT, "bold") for name in names) + 0.2, 2.2)
 
 
-def rows_of_images(page: Page, names: list[str], totals: list[float], top: float) -> Axes:
+def rows_of_images(page: Page, names: list[str], totals: list[float], top: float) -> Panel:
     """Axes with a row per image from top down: its name to the left, its size where its bar will end."""
     left = _names_width(names)
     labels = [f"{megabytes(total)} MB" for total in totals]
     largest, width = max(totals) / 1e6, INSIDE - left
-    axes = page.axes(
-        MARGIN + left,
-        top,
-        width,
-        ROW * len(names),
-        right=fitting(largest, width, labels, "bold"),
-        rows=len(names),
-    )
-    scale(axes, largest, lambda tick: f"{tick:.10g} MB")
+    right = fitting(largest, width, labels, "bold")
+    panel = page.panel(MARGIN + left, top, width, ROW * len(names), right=right, rows=len(names))
+    panel.scale(largest, lambda tick: f"{tick:.10g} MB")
     for row, (name, total, label) in enumerate(zip(names, totals, labels, strict=True)):
         page.text(MARGIN, top + ROW * (row + 0.5), name, face="bold", width=left - 0.15)
-        note(axes, total / 1e6, row + 0.5, label, face="bold")
-    return axes
+        panel.note(total / 1e6, row + 0.5, label, face="bold")
+    return panel
 
 
-def _label_within(axes: Axes, part: str, start: float, count: float, row: int) -> None:
+def _label_within(panel: Panel, part: str, start: float, count: float, row: int) -> None:
     """Write a part's name and size on its bar, as much of it as fits."""
-    room = count / 1e6 * inches(axes) - 2 * GAP
-    fill = PARTS[part].fill
-    short = SHORT.get(part, part)
-    for label in (f"{part} {megabytes(count)}", f"{short} {megabytes(count)}", megabytes(count)):
+    room = count / 1e6 * panel.inches() - 2 * GAP
+    fill, size = PARTS[part].fill, megabytes(count)
+    for label in (f"{part} {size}", f"{SHORT.get(part, part)} {size}", size):
         if text_width(label, SMALL) < room:
-            middle = start + count / 2e6
-            note(
-                axes, middle, row + 0.5, label,
-                points=SMALL, colour=ink_on(fill), align="center", shift=0, backing=fill,
-            )  # fmt: skip
+            panel.within(start + count / 2e6, row + 0.5, label, fill, backing=fill)
             return
 
 
@@ -181,16 +156,16 @@ def _widest(columns: list[float], room: float) -> float:
     return max(columns, default=0.0)
 
 
-def _listed(names: list[str], totals: list[float]) -> str:
-    return sentence_list(f"{named(name)} {megabytes(total)} MB" for name, total in zip(names, totals, strict=True))
+def _listed(amounts: Iterable[tuple[Any, ...]], limit: int = 8) -> str:
+    """Names, each with its bytes, in a sentence."""
+    return sentence_list((f"{named(name)} {megabytes(count)} MB" for name, count in amounts), limit=limit)
 
 
 def _gone(data: pd.DataFrame, totals: list[float]) -> str:
     """What the largest image has and the smallest does without, in a sentence; empty where that is nothing."""
     less = data.iloc[totals.index(max(totals))] - data.iloc[totals.index(min(totals))]
     most = less[less >= max(totals) / 50].sort_values(ascending=False)
-    listed = sentence_list((f"{named(part)} {megabytes(count)} MB" for part, count in most.items()), limit=4)
-    return f"Saved: {listed}." if listed else ""
+    return f"Saved: {_listed(most.items(), limit=4)}." if len(most) else ""
 
 
 def _compared(names: list[str], totals: list[float]) -> str:
@@ -251,13 +226,12 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
         x = MARGIN + OWNERS + column * width
         page.text(x, page.top + 0.32, image, face="bold", width=width - 0.2)
         right = fitting(largest, width - 0.2, labels)
-        axes = page.axes(x, top_edge, width - 0.2, OWNER * len(shown), right=right, rows=len(shown))
-        axes.set_gid(image)
-        baseline(axes)
+        panel = page.panel(x, top_edge, width - 0.2, OWNER * len(shown), right=right, rows=len(shown), gid=image)
+        panel.baseline()
         for row, (name, part, count) in enumerate(shown[["name", "part", image]].itertuples(index=False)):
-            bar(axes, 0, count / 1e6, row + 0.5, PARTS[part], gid=name)
+            panel.bar(0, count / 1e6, row + 0.5, PARTS[part], gid=name)
             label, colour = (megabytes(count), INK) if count else ("–", MUTED)
-            note(axes, count / 1e6, row + 0.5, label, points=SMALL, colour=colour)
+            panel.note(count / 1e6, row + 0.5, label, points=SMALL, colour=colour)
         below = [""] * len(shown) + [megabytes(count) for count in data[image].iloc[len(shown) :]]
         _column(page, x, top_edge, below, shown=len(shown), width=width - 0.2)
     listed = " ".join(_largest(shown, image) for image in images)
@@ -280,10 +254,7 @@ def _column(page: Page, x: float, top: float, texts: list[str], *, shown: int, w
 
 def _largest(shown: pd.DataFrame, image: str) -> str:
     most = shown[shown[image] > 0].nlargest(5, image)
-    listed = sentence_list(
-        f"{named(name)} {megabytes(count)} MB" for name, count in zip(most["name"], most[image], strict=True)
-    )
-    return f"The largest in {named(image)}: {listed}."
+    return f"The largest in {named(image)}: {_listed(most[['name', image]].itertuples(index=False))}."
 
 
 def flow(table: pd.DataFrame, build: str = "build stage", final: str = "final image") -> Picture:
@@ -326,44 +297,43 @@ def flow(table: pd.DataFrame, build: str = "build stage", final: str = "final im
     width = INSIDE - STAGES
     labels = [f"{megabytes(total)} MB" for total in (stage, image)]
     right = fitting(max(stage, image) / 1e6, width, labels, "bold")
-    axes = page.axes(MARGIN + STAGES, page.top + 0.3, width, FLOW, right=right, rows=FLOW)
+    panel = page.panel(MARGIN + STAGES, page.top + 0.3, width, FLOW, right=right, rows=FLOW)
     present = sorted(set(data["part"]), key=part_order)
     page.key(MARGIN, page.top + 0.05, [(PARTS[part], part) for part in present])
     for name, y, fates, label in ((build, 0.4, FATES[:2], labels[0]), (final, 1.6, FATES[::2], labels[1])):
         end = 0.0
         for fate in fates:
             for part, count in data.loc[data["fate"] == fate, ["part", "bytes"]].itertuples(index=False):
-                bar(axes, end, count / 1e6, y, PARTS[part], gid=f"{fate}: {part}", height=0.36)
+                panel.bar(end, count / 1e6, y, PARTS[part], gid=f"{fate}: {part}", height=0.36)
                 end += count / 1e6
-        note(axes, end, y, label, face="bold")
+        panel.note(end, y, label, face="bold")
         page.text(MARGIN, page.top + 0.3 + y, name, face="bold", width=STAGES - 0.12)
     copied = sums["copied"] / 1e6
     band = Polygon(
         [(0, 0.58), (copied, 0.58), (copied, 1.42), (0, 1.42)], facecolor="#E4E0D4", edgecolor="none", zorder=0
     )
     band.set_gid("copied")
-    axes.add_patch(band)
+    panel.axes.add_patch(band)
     for fate, start, end, y, text in (
         ("left behind", copied, stage / 1e6, 0.68, "left behind"),
         ("own", copied, image / 1e6, 1.88, "its own base and files"),
     ):
         if sums[fate]:
-            line(axes, (start, end), (y, y), MUTED)
-            _beside(axes, start, y + (0.14 if fate == "left behind" else 0.16), f"{text}: {megabytes(sums[fate])} MB")
-    _beside(axes, copied, 1.16, f"copied: {megabytes(sums['copied'])} MB")
+            panel.line((start, end), (y, y), MUTED)
+            _beside(
+                panel, start, y + (0.14 if fate == "left behind" else 0.16), f"{text}: {megabytes(sums[fate])} MB"
+            )
+    _beside(panel, copied, 1.16, f"copied: {megabytes(sums['copied'])} MB")
     listed = "; ".join(
-        f"{fate}: "
-        + sentence_list(
-            f"{part} {megabytes(count)} MB" for part, count in zip(rows["part"], rows["bytes"], strict=True)
-        )
+        f"{fate}: {_listed(rows[['part', 'bytes']].itertuples(index=False))}"
         for fate, rows in data.groupby("fate", sort=False)
     )
     return Picture(question, page.figure, f"Two bars and what goes from one to the other. {answer} {listed}.", data)
 
 
-def _beside(axes: Axes, x: float, y: float, text: str) -> None:
+def _beside(panel: Panel, x: float, y: float, text: str) -> None:
     """Text to the right of x, or to its left where the axes end too soon."""
-    if (axes.get_xlim()[1] - x) * inches(axes) > text_width(text, SMALL) + GAP:
-        note(axes, x, y, text, points=SMALL)
+    if (panel.axes.get_xlim()[1] - x) * panel.inches() > text_width(text, SMALL) + GAP:
+        panel.note(x, y, text, points=SMALL)
     else:
-        note(axes, x, y, text, points=SMALL, align="right", shift=-GAP)
+        panel.note(x, y, text, points=SMALL, align="right", shift=-GAP)

@@ -7,12 +7,11 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from layerlab.errors import UsageError
 from layerlab.plots.images import ROW, rows_of_images
 from layerlab.plots.labels import ELLIPSIS, brief, gist, named, sentence_list, text_width
-from layerlab.plots.page import INSIDE, MARGIN, Page, bar, baseline, fitting, line, note, open_page, scale
+from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture
 from layerlab.plots.style import CAUSES, CODE, INK, LIVE, MUTED, PARTS, REMOVED, SMALL, STORED, Look
 from layerlab.plots.tables import checked
@@ -120,10 +119,10 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
     _instructions(page, data, top)
     _numbers(page, data, top)
     across = INSIDE - LEFT - len(SHOWN) * NUMBERS
-    axes = page.axes(MARGIN + LEFT, top, across, height * end, right=(total / 1e6 or 1.0) * 1.03, rows=end)
-    scale(axes, total / 1e6, lambda tick: f"{tick:.10g} MB")
-    _stairs(axes, data)
-    bar(axes, live / 1e6, wasted / 1e6, end - 0.6, PARTS["waste"], gid="waste")
+    panel = page.panel(MARGIN + LEFT, top, across, height * end, right=(total / 1e6 or 1.0) * 1.03, rows=end)
+    panel.scale(total / 1e6, lambda tick: f"{tick:.10g} MB")
+    _stairs(panel, data)
+    panel.bar(live / 1e6, wasted / 1e6, end - 0.6, PARTS["waste"], gid="waste")
     page.rule(top + height * (end - 1.3))
     page.text(MARGIN, top + height * (end - 0.6), "stored, but seen by no container", face="bold", points=SMALL)
     label = f"{megabytes(wasted)} MB waste"
@@ -142,16 +141,16 @@ def _numbers(page: Page, data: pd.DataFrame, top: float) -> None:
             page.text(x, top + height * (row + 0.5), megabytes(count), points=SMALL, colour=colour, align="right")
 
 
-def _stairs(axes: Axes, data: pd.DataFrame) -> None:
+def _stairs(panel: Panel, data: pd.DataFrame) -> None:
     stored = live = 0.0
     for row, (count, change) in enumerate(zip(data["bytes"] / 1e6, data["change_bytes"] / 1e6, strict=True)):
-        bar(axes, stored, count, row + STORES, STORED, gid="stored", height=0.3)
+        panel.bar(stored, count, row + STORES, STORED, gid="stored", height=0.3)
         look, gid = (LIVE, "adds") if change >= 0 else (REMOVED, "takes away")
-        bar(axes, min(live, live + change), abs(change), row + CHANGES, look, gid=gid, height=0.3)
+        panel.bar(min(live, live + change), abs(change), row + CHANGES, look, gid=gid, height=0.3)
         stored, live = stored + count, live + change
         below = row + 1 if row + 1 < len(data) else row + 1.5  # the last ones lead to the waste
-        line(axes, (stored, stored), (row + STORES, below + STORES), STORED.fill)
-        line(axes, (live, live), (row + CHANGES, below + CHANGES), LIVE.fill)
+        panel.line((stored, stored), (row + STORES, below + STORES), STORED.fill)
+        panel.line((live, live), (row + CHANGES, below + CHANGES), LIVE.fill)
 
 
 def _stairs_in_words(data: pd.DataFrame) -> str:
@@ -212,17 +211,17 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
     page.text(MARGIN + INSIDE - REASONS + 0.15, top - 0.13, "wasted, MB", points=SMALL, colour=MUTED)
     largest, labels = data["bytes"].max() / 1e6, [megabytes(count) for count in data["bytes"]]
     right = fitting(largest, across, labels)
-    axes = page.axes(MARGIN + LEFT, top, across, height * len(data), right=right, rows=len(data))
-    scale(axes, largest, lambda tick: f"{tick:.10g} MB", steps=3)
-    baseline(axes)
+    panel = page.panel(MARGIN + LEFT, top, across, height * len(data), right=right, rows=len(data))
+    panel.scale(largest, lambda tick: f"{tick:.10g} MB", steps=3)
+    panel.baseline()
     _instructions(page, data, top)
     for row, label in enumerate(labels):
         start = 0.0
         for look, gid in ((LIVE, "live_bytes"), *((CAUSES[cause], cause) for cause in causes)):
             count = data[gid].iloc[row] / 1e6
-            bar(axes, start, count, row + 0.5, look, gid=gid)
+            panel.bar(start, count, row + 0.5, look, gid=gid)
             start += count
-        note(axes, start, row + 0.5, label, points=SMALL, colour=MUTED)
+        panel.note(start, row + 0.5, label, points=SMALL, colour=MUTED)
         text = _because(reasons[reasons["layer"] == data["index"].iloc[row]], REASONS - 0.15)
         y = top + height * (row + 0.5)
         page.text(MARGIN + INSIDE - REASONS + 0.15, y, text, points=SMALL, width=REASONS - 0.15)
@@ -301,12 +300,12 @@ def beside(layers: pd.DataFrame) -> Picture:
     page = open_page(question, answer, ROW * len(images) + 1.15 + height * len(mine))
     page.key(MARGIN, page.top + 0.02, list(KINDS.values()))
     bars = page.top + 0.2
-    axes = rows_of_images(page, names, totals, bars)
+    panel = rows_of_images(page, names, totals, bars)
     for row, rows in enumerate(images.values()):
         start = 0.0
         for kind, stored, wasted in _layers(rows):
-            bar(axes, start, (stored - wasted) / 1e6, row + 0.5, KINDS[kind][0], gid=kind)
-            bar(axes, start + (stored - wasted) / 1e6, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid="waste")
+            panel.bar(start, (stored - wasted) / 1e6, row + 0.5, KINDS[kind][0], gid=kind)
+            panel.bar(start + (stored - wasted) / 1e6, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid="waste")
             start += stored / 1e6
     below = bars + ROW * len(images) + 0.5
     page.text(MARGIN, below, f"The layers of {named(names[0])}, from the bottom", face="bold", points=SMALL)
@@ -321,13 +320,13 @@ def _mine(page: Page, layers: pd.DataFrame, top: float) -> None:
     """The learner's layers, one in a row: line, instruction, a bar and its number."""
     height, largest = _row_height(len(layers)), layers["bytes"].max() / 1e6 or 1.0
     _instructions(page, layers, top)
-    axes = page.axes(
+    panel = page.panel(
         MARGIN + LEFT, top, INSIDE - LEFT - NUMBERS, height * len(layers), right=largest, rows=len(layers)
     )
     for row, (kind, stored, wasted) in enumerate(_layers(layers)):
         live = (stored - wasted) / 1e6
-        bar(axes, 0, live, row + 0.5, KINDS[kind][0], gid=f"{kind} layer {row}")
-        bar(axes, live, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid=f"waste of layer {row}")
+        panel.bar(0, live, row + 0.5, KINDS[kind][0], gid=f"{kind} layer {row}")
+        panel.bar(live, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid=f"waste of layer {row}")
         y = top + height * (row + 0.5)
         page.text(MARGIN + INSIDE, y, megabytes(stored), points=SMALL, align="right")
 

@@ -17,7 +17,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from layerlab.plots.labels import Face, clean, font, shorten, text_width, wrap
-from layerlab.plots.style import CARD, INK, MUTED, PIXELS_PER_INCH, RULE, SHARPNESS, SMALL, TEXT, TITLE, WIDTH, Look
+from layerlab.plots.style import CARD, DPI, INK, MUTED, RULE, SHARPNESS, SMALL, TEXT, TITLE, WIDTH, Look, ink_on
 
 MARGIN: Final = 0.28
 INSIDE: Final = WIDTH - 2 * MARGIN
@@ -27,6 +27,83 @@ _AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False, "usetex": False}
 """Text is never a formula, whatever it holds."""
 
 Align = Literal["left", "center", "right"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a page with bars in rows; lengths are in the unit of its scale.
+
+    Attributes:
+        axes: matplotlib's axes, without a frame.
+    """
+
+    axes: Axes
+
+    def inches(self) -> float:
+        """How many inches one unit of the axes' scale takes."""
+        return float(self.axes.bbox.width) / (DPI * SHARPNESS) / self.axes.get_xlim()[1]
+
+    def bar(self, start: float, width: float, row: float, look: Look, *, gid: str, height: float = 0.62) -> None:
+        """A horizontal bar from start, so wide, around the middle of a row; nothing of no width.
+
+        What it stands for is kept as its gid, which is what the tests find it by.
+        """
+        if width:
+            place = (start, row - height / 2)
+            self.axes.add_patch(Rectangle(place, width, height, gid=gid, zorder=2, **filling(look)))
+
+    def line(self, x: tuple[float, float], y: tuple[float, float], colour: str, width: float = 1.0) -> None:
+        """A straight line, behind the bars."""
+        self.axes.plot(x, y, color=colour, linewidth=width, linestyle="-", marker="", zorder=1)
+
+    def baseline(self) -> None:
+        """The line from which the bars start."""
+        self.line((0, 0), self.axes.get_ylim(), MUTED, 0.8)
+
+    def note(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        points: float = TEXT,
+        colour: str = INK,
+        face: Face = "plain",
+        align: Align = "left",
+        shift: float = GAP,
+        backing: str | None = None,
+        below: bool = False,
+    ) -> None:
+        """A label at a place of the axes' data, moved to the right by so many inches, or set below it.
+
+        Backing is a colour to put behind it where it stands on a hatched bar.
+        """
+        self.axes.annotate(
+            clean(text, face),
+            (x, y),
+            xytext=(shift * 72, -4 if below else 0),
+            textcoords="offset points",
+            fontproperties=font(face, points),
+            color=colour,
+            ha=align,
+            va="top" if below else "center_baseline",
+            zorder=4,
+            annotation_clip=False,
+            **_AS_IT_IS,
+            bbox={"facecolor": backing, "edgecolor": "none", "pad": 1.2} if backing else None,
+        )
+
+    def within(self, middle: float, row: float, text: str, fill: str, *, backing: str | None = None) -> None:
+        """A label in the middle of a bar of this colour."""
+        self.note(middle, row, text, points=SMALL, colour=ink_on(fill), align="center", shift=0, backing=backing)
+
+    def scale(self, largest: float, unit: Callable[[float], str], *, steps: int = 4) -> None:
+        """Thin lines behind the bars at round numbers, with the number and its unit below them."""
+        rows = self.axes.get_ylim()[0]
+        ticks = MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest or 1.0)
+        for tick in (float(t) for t in ticks if 0 <= t <= (largest or 1.0) * 1.0001):
+            self.line((tick, tick), (0, rows), RULE, 0.8)
+            self.note(tick, rows, unit(tick), points=SMALL, colour=MUTED, align="center", shift=0, below=True)
 
 
 @dataclass(frozen=True)
@@ -68,7 +145,9 @@ class Page:
             **_AS_IT_IS,
         )
 
-    def axes(self, x: float, y: float, width: float, height: float, *, right: float, rows: float) -> Axes:
+    def panel(
+        self, x: float, y: float, width: float, height: float, *, right: float, rows: float, gid: str | None = None
+    ) -> Panel:
         """Axes without a frame: from 0 to right, and so many rows from the top down."""
         axes = self.figure.add_axes(
             (x / WIDTH, 1 - (y + height) / self.height, width / WIDTH, height / self.height),
@@ -79,7 +158,8 @@ class Page:
             yscale="linear",
         )
         axes.set_axis_off()
-        return axes
+        axes.set_gid(gid)
+        return Panel(axes)
 
     def swatch(self, x: float, y: float, look: Look) -> None:
         """A sample of a look, centred on y, its left edge at x."""
@@ -106,7 +186,7 @@ def open_page(title: str, answer: str, body: float) -> Page:
     height = top + body + 0.12
     figure = Figure(
         figsize=(WIDTH, height),
-        dpi=PIXELS_PER_INCH * SHARPNESS,
+        dpi=DPI * SHARPNESS,
         facecolor="none",
         edgecolor="none",
     )
@@ -144,75 +224,7 @@ def filling(look: Look) -> dict[str, Any]:
     }
 
 
-def bar(axes: Axes, start: float, width: float, row: float, look: Look, *, gid: str, height: float = 0.62) -> None:
-    """A horizontal bar from start, so wide, around the middle of a row; nothing of no width.
-
-    What it stands for is kept as its gid, which is what the tests find it by.
-    """
-    if width:
-        place = (start, row - height / 2)
-        axes.add_patch(Rectangle(place, width, height, gid=gid, zorder=2, **filling(look)))
-
-
-def line(axes: Axes, x: tuple[float, float], y: tuple[float, float], colour: str, width: float = 1.0) -> None:
-    """A straight line, behind the bars."""
-    axes.plot(x, y, color=colour, linewidth=width, linestyle="-", marker="", zorder=1)
-
-
-def inches(axes: Axes) -> float:
-    """How many inches one unit of the axes' scale takes."""
-    return float(axes.bbox.width) / (PIXELS_PER_INCH * SHARPNESS) / axes.get_xlim()[1]
-
-
-def note(
-    axes: Axes,
-    x: float,
-    y: float,
-    text: str,
-    *,
-    points: float = TEXT,
-    colour: str = INK,
-    face: Face = "plain",
-    align: Align = "left",
-    shift: float = GAP,
-    backing: str | None = None,
-    below: bool = False,
-) -> None:
-    """A label at a place of the axes' data, moved to the right by so many inches, or set below it.
-
-    Backing is a colour to put behind it where it stands on a hatched bar.
-    """
-    axes.annotate(
-        clean(text, face),
-        (x, y),
-        xytext=(shift * 72, -4 if below else 0),
-        textcoords="offset points",
-        fontproperties=font(face, points),
-        color=colour,
-        ha=align,
-        va="top" if below else "center_baseline",
-        zorder=4,
-        annotation_clip=False,
-        **_AS_IT_IS,
-        bbox={"facecolor": backing, "edgecolor": "none", "pad": 1.2} if backing else None,
-    )
-
-
-def baseline(axes: Axes) -> None:
-    """The line from which the bars start."""
-    line(axes, (0, 0), axes.get_ylim(), MUTED, 0.8)
-
-
 def fitting(largest: float, width: float, labels: list[str], face: Face = "plain") -> float:
     """The right end of a scale on which the largest bar and the longest label beside it fit into a width."""
     longest = max((text_width(label, TEXT, face) for label in labels), default=0.0) + 2 * GAP
     return (largest or 1.0) * width / (width - longest)
-
-
-def scale(axes: Axes, largest: float, unit: Callable[[float], str], *, steps: int = 4) -> None:
-    """Thin lines behind the bars at round numbers, with the number and its unit below them."""
-    rows = axes.get_ylim()[0]
-    ticks = MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest or 1.0)
-    for tick in (float(t) for t in ticks if 0 <= t <= (largest or 1.0) * 1.0001):
-        line(axes, (tick, tick), (0, rows), RULE, 0.8)
-        note(axes, tick, rows, unit(tick), points=SMALL, colour=MUTED, align="center", shift=0, below=True)

@@ -15,6 +15,20 @@ from layerlab.plots import Picture, style
 
 MB = 10**6
 
+
+def luminance(colour: str) -> float:
+    """The relative luminance of ``#RRGGBB``, as WCAG 2.2 defines it."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, 1 to 21, as WCAG 2.2 defines it."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 HOSTILE = [
     "$x^2$ \\frac{1}{0} $$",
     "RUN a \\\n\tb\r\x1b[31m",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlab.plots import labels, style
+from tests.unit.pictures import contrast
 
 pytestmark = pytest.mark.slow  # drawing takes long: ./lab test --fast does without
 
@@ -59,12 +60,12 @@ class TestColours:
     def test_outlines_stand_out(self) -> None:
         """What a fill near the card's colour does not show, its outline does: contrast at least 3 (WCAG 2.2)."""
         for look in itertools.chain(*TOGETHER.values()):
-            assert style.contrast(look.edge, style.CARD) >= 3
+            assert contrast(look.edge, style.CARD) >= 3
 
     def test_the_card_is_seen_on_both_themes(self) -> None:
         """Text is on the card alone, and the card contrasts with JupyterLab's dark page."""
-        assert style.contrast(style.CARD, "#111111") >= 4.5
-        assert style.contrast(style.INK, style.CARD) >= 7
+        assert contrast(style.CARD, "#111111") >= 4.5
+        assert contrast(style.INK, style.CARD) >= 7
 
 
 class TestLabels:

@@ -21,6 +21,7 @@ from tests.unit.pictures import (
     EVERY,
     FLOW,
     PICTURES,
+    contrast,
     parts_table,
     sizes_table,
     texts,
@@ -64,7 +65,7 @@ class TestEveryPicture:
             behind = to_hex(patch.get_facecolor()) if patch else style.CARD
             if to_hex(text.get_color()) == "#ffffff" and not patch:
                 behind = style.RAN.fill  # on a bar that has no hatching
-            assert style.contrast(to_hex(text.get_color()), behind) >= 4.5
+            assert contrast(to_hex(text.get_color()), behind) >= 4.5
 
     def test_nothing_is_taken_for_a_formula(self, drawn: dict[str, Picture], name: str) -> None:
         """Dollar signs are dollar signs, and each text is one line of characters that its font has."""
