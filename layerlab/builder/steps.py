@@ -326,8 +326,10 @@ class Progress:
         else:
             title = _INTERNAL_TITLES.get(vertex.name, vertex.name.removeprefix("[internal] "))
             return Row(key=vertex.digest, title=one_line(title))
+        # Old engines name a FROM after the last stage that stands on it, whose own steps are numbered from 1 as well.
+        is_from = text.upper().startswith("FROM ")
         return Row(
-            key=f"{name} {step}",
+            key=f"{'FROM ' if is_from else ''}{name} {step}",
             title=one_line(vertex.name),
             stage=stage.label if stage else name,
             stage_index=stage.index if stage else len(self._dockerfile.stages),

@@ -59,6 +59,19 @@ def frame_of(*vertices: Vertex, text: str = DOCKERFILE) -> pd.DataFrame:
 class TestFrame:
     """The DataFrame of steps."""
 
+    def test_a_stage_that_is_from_another(self) -> None:
+        """Its first step is told apart from the FROM of the stage below, which old engines name after it."""
+        text = "FROM python:3.13 AS system\nRUN true\nFROM system AS build\nRUN false\n"
+        frame = frame_of(
+            vertex("[build 1/4] FROM docker.io/library/python:3.13", 1, 1, cached=True),
+            vertex("[system 2/2] RUN true", 1, 2),
+            vertex("[build 1/1] RUN false", 2, 3, error="exit code: 1"),
+            text=text,
+        )
+
+        states = dict(zip(frame["instruction"], frame["cached"], strict=True))
+        assert states == {"RUN true": False, "FROM docker.io/library/python:3.13": True, "RUN false": False}
+
     def test_rows(self) -> None:
         """Each step has its stage, number, line and instruction, in the Dockerfile's order, whatever came first."""
         frame = frame_of(
@@ -276,8 +289,8 @@ class TestReports:
         progress.finish()
 
         assert [(step.key, step.state) for step in reported] == [
-            ("build 1", "running"),
-            ("build 1", "done"),
+            ("FROM build 1", "running"),
+            ("FROM build 1", "done"),
             ("build 2", "running"),
         ]
 
