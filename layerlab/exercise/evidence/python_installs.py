@@ -18,6 +18,7 @@ _DISTRIBUTION: Final = re.compile(
     r".*/(?P<name>[A-Za-z0-9][\w.]*)-(?P<version>\d[^-/]*)(?:-[^/]*)?"
     r"(?:\.(?:dist-info/METADATA|egg-info(?:/PKG-INFO)?|whl)|(?<=[\w])\.(?:tar\.gz|zip))"
 )
+_ENDINGS: Final = (".dist-info/METADATA", ".egg-info", "/PKG-INFO", ".whl", ".tar.gz", ".zip")
 _VENDORED: Final = re.compile(r"/_vendor(?:ed)?/")
 
 
@@ -51,8 +52,9 @@ def distribution_of(path: str) -> tuple[str, str] | None:
 def in_layer(stack: LayerStack, layer: int) -> Iterator[Stored]:
     """What a layer stores of distributions."""
     merged = stack.merged
-    for index in range(int(merged.starts[layer]), int(merged.starts[layer + 1])):
-        if merged.kinds[index] == FILE and (found := distribution_of(merged.paths[index])):
+    start, end = int(merged.starts[layer]), int(merged.starts[layer + 1])
+    for index, path in enumerate(merged.paths[start:end], start):  # tens of thousands, of which a few end so
+        if path.endswith(_ENDINGS) and merged.kinds[index] == FILE and (found := distribution_of(path)):
             yield Stored(index, *found)
 
 
