@@ -28,10 +28,9 @@ def command(folder: Path, level: int) -> int:
     DIR is a new folder, or an empty one; nothing is ever overwritten. It gets a Dockerfile that works badly, with
     seven TODOs, and everything that is needed to make it a good one.
     """
-    made = new_workspace.make(folder, level=level)
-    named = shlex.quote(printable(str(made.folder)))
+    named = shlex.quote(printable(str(new_workspace.make(folder, level=level))))
     lab = "./lab" if Path.cwd() == ROOT else shlex.quote(str(ROOT / "lab"))
-    out.print(f"{named} is ready: the exercise, level {made.level}")
+    out.print(f"{named} is ready: the exercise, level {level}")
     width = max(map(len, new_workspace.CONTENTS))
     for name, purpose in new_workspace.CONTENTS.items():
         out.print(f"  {name:<{width}}  {purpose}")

@@ -205,7 +205,7 @@ def _write_report(path: Path, looked: Image, found: Examined | None, checks: Seq
             checks=checks,
             causes=found.causes if found else (),
             advice=[
-                report.Advice(
+                report.ReportedAdvice(
                     f"{one.title[:1].upper()}{one.title[1:]}: {one.why}.",
                     f"line {one.line}" if one.line is not None else "",
                     one.bytes,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,21 +26,8 @@ CONTENTS: Final[Mapping[str, str]] = {
 """What a workspace holds, and what each is for. No ``.dockerignore``: to write one is part of a good answer."""
 
 
-@dataclass(frozen=True)
-class Workspace:
-    """A workspace that was made.
-
-    Attributes:
-        folder: Where it is, as it was asked for.
-        level: Of the exercise.
-    """
-
-    folder: Path
-    level: int
-
-
-def make(folder: Path, *, level: int = 1) -> Workspace:
-    """Make a workspace: all of it, or nothing.
+def make(folder: Path, *, level: int = 1) -> Path:
+    """Make a workspace, all of it or nothing, and return its folder as it was asked for.
 
     Args:
         folder: A new folder beside others that exist, or an empty one.
@@ -52,8 +38,7 @@ def make(folder: Path, *, level: int = 1) -> Workspace:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     workspace = make(Path(folder) / "my-image")
-    ...     sorted(path.name for path in workspace.folder.iterdir())
+    ...     sorted(path.name for path in make(Path(folder) / "my-image").iterdir())
     ['Dockerfile', 'Dockerfile.single', 'README.md', 'app', 'requirements.txt']
     """
     if level not in LEVELS:
@@ -70,7 +55,7 @@ def make(folder: Path, *, level: int = 1) -> Workspace:
             f"the workspace {_shown(folder)} cannot be made ({error.strerror or error})",
             remedy="choose a folder where you may write, such as one in your home directory",
         ) from None
-    return Workspace(folder, level)
+    return folder
 
 
 def _refuse_what_is_there(folder: Path) -> bool:

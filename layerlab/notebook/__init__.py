@@ -27,7 +27,7 @@ from layerlab.builder import Build
 from layerlab.engine import Engine, daemon
 from layerlab.errors import UsageError
 from layerlab.exercise import history, new_workspace, words
-from layerlab.exercise.panel import Panel
+from layerlab.exercise.panel import ExercisePanel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.image.store import file_reader
@@ -485,7 +485,7 @@ def findings(verdict: Verdict) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
-def panel(folder: str | Path) -> Panel:
+def panel(folder: str | Path) -> ExercisePanel:
     """A live panel of a workspace: it checks now, and again whenever a file is saved.
 
     The cell ends at once; the panel goes on until its ``close()``, its button, or the end of the kernel.
@@ -502,7 +502,7 @@ def panel(folder: str | Path) -> Panel:
         verdict = exercise.check(engine(), workspace, report=report, on_image=seen.append)
         return verdict, _beside(seen[-1]) if seen else None
 
-    made = Panel(path, checked)
+    made = ExercisePanel(path, checked)
     displays.publish_widget(made.widget)
     made.start()
     print(f"The panel watches {path.name}.")

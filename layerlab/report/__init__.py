@@ -39,7 +39,7 @@ from layerlab.ui.text import printable, shown
 from layerlab.ui.units import tenths
 from layerlab.xray.waste import Cause
 
-__all__ = ["Advice", "html", "write"]
+__all__ = ["ReportedAdvice", "html", "write"]
 
 ASSETS: Final = Path(__file__).parent / "assets"
 _MOST: Final = 40
@@ -47,7 +47,7 @@ _MOST: Final = 40
 
 
 @dataclass(frozen=True)
-class Advice:
+class ReportedAdvice:
     """What could be done better.
 
     Attributes:
@@ -70,7 +70,7 @@ def html(
     name: str = NAME,
     checks: Sequence[Check] = (),
     causes: Sequence[Cause] = (),
-    advice: Sequence[Advice] = (),
+    advice: Sequence[ReportedAdvice] = (),
     report: Report = silent,
 ) -> str:
     """The file's text.

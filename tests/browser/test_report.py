@@ -12,7 +12,7 @@ from layerlab import demo, report
 from layerlab.compare import ci_limits
 from layerlab.engine import connect
 from layerlab.image import Image
-from layerlab.report import Advice
+from layerlab.report import ReportedAdvice
 from tests.browser.accessibility import problems
 from tests.browser.explored import HANDLE
 from tests.unit.image_truth import Entry, file, whiteout
@@ -38,7 +38,10 @@ def written(single: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     checks = ci_limits.check(
         single, max_size=ci_limits.size("300MB"), max_waste=ci_limits.size_or_share("50%"), no_root=True
     )
-    advice = [Advice("copy the <venv> instead", "line 31", 258_000_000, 257_900_000), Advice("name a user")]
+    advice = [
+        ReportedAdvice("copy the <venv> instead", "line 31", 258_000_000, 257_900_000),
+        ReportedAdvice("name a user"),
+    ]
     dockerfile = demo.read_dockerfile(recipe.path)
     text = report.html(single, dockerfile, name=recipe.dockerfile, checks=checks, advice=advice)
     report.write(path, text)

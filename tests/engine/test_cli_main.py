@@ -129,7 +129,7 @@ class TestOutput:
     @pytest.fixture(params=["doctor", "xray IMAGE --max-size 1MB", "compare IMAGE --json", "check FOLDER"])
     def command(self, request: pytest.FixtureRequest, busybox_image: str, tmp_path: Path) -> list[str]:
         """A command, with a tiny image or a workspace that holds what ASCII has not."""
-        folder = new_workspace.make(tmp_path / "größe").folder
+        folder = new_workspace.make(tmp_path / "größe")
         (folder / "Dockerfile").write_text("FROM python:3.13-slim-trixie\nRÜN echo ✓\n", encoding="utf-8")
         words = str(request.param).split()
         return [{"IMAGE": busybox_image, "FOLDER": str(folder)}.get(word, word) for word in words]

@@ -36,7 +36,7 @@ class TestStarters:
     @pytest.mark.parametrize("level", new_workspace.LEVELS)
     def test_they_run_and_run_badly(self, engine: Engine, image_of: Build, tmp_path: Path, level: int) -> None:
         """The service answers: root's, from the development server, with the packages that were typed by hand."""
-        tag = image_of(new_workspace.make(tmp_path / "mine", level=level).folder)
+        tag = image_of(new_workspace.make(tmp_path / "mine", level=level))
 
         with run(engine, tag, hardened=False) as service:
             info = service.get("/info").json()
@@ -79,7 +79,7 @@ def solution(folder: Path, name: str) -> Path:
     """A workspace of level 2 with one of the labelled solutions in it."""
     made = new_workspace.make(folder, level=2)
     shutil.copy(SOLUTIONS / name / "Dockerfile", folder)
-    return made.folder
+    return made
 
 
 def debian_version(service: Service, package: str) -> str:

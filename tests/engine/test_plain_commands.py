@@ -103,7 +103,7 @@ class TestPlainCommands:
 
     def test_they_work_in_a_solved_workspace(self, engine: Engine, tmp_path: Path) -> None:
         """With the worked example, in a folder far from the repository; the classic builder has its steps already."""
-        folder = new_workspace.make(tmp_path / "mine").folder
+        folder = new_workspace.make(tmp_path / "mine")
         shutil.copy(ROOT / "Dockerfile", folder)
         assert typed_from_the_readme(folder, engine)["user_id"] != 0
 
@@ -121,7 +121,7 @@ class TestPlainCommands:
     @pytest.mark.long  # a minute: the classic builder keeps no step of what is removed afterwards
     def test_they_work_with_the_starter_as_it_is(self, engine: Engine, tmp_path: Path) -> None:
         """It builds and runs, badly."""
-        folder = new_workspace.make(tmp_path / "mine").folder
+        folder = new_workspace.make(tmp_path / "mine")
         assert typed_from_the_readme(folder, engine)["user_id"] == 0
 
 

@@ -19,11 +19,11 @@ from layerlab.exercise.evidence.model import (
     Evidence,
     File,
     Interpreter,
-    Layer,
     Origin,
     Process,
     Running,
     Snapshot,
+    SnapshotLayer,
     Stop,
 )
 
@@ -65,7 +65,7 @@ class Image:
     """The snapshot of one stage while it is written down."""
 
     stage: str
-    layers: list[Layer]
+    layers: list[SnapshotLayer]
     files: list[File] = field(default_factory=list)
     base_files: dict[str, File] = field(default_factory=dict)
     origins: dict[tuple[int, str], Origin] = field(default_factory=dict)
@@ -126,11 +126,11 @@ class Made:
 
     def _image(self, stage: Stage, base_bytes: int) -> Image:
         chain = self._chain(stage)
-        layers = [] if chain[0].base == "scratch" else [Layer(0, None, None, "base", base_bytes)]
+        layers = [] if chain[0].base == "scratch" else [SnapshotLayer(0, None, None, "base", base_bytes)]
         for part in chain:
             for step in part.instructions:
                 if step.keyword in {"RUN", "COPY", "ADD", "WORKDIR"}:
-                    layers.append(Layer(len(layers), part.label, step.line, step.summary, 0))
+                    layers.append(SnapshotLayer(len(layers), part.label, step.line, step.summary, 0))
         return Image(stage.label, layers)
 
     def _configure(self) -> None:

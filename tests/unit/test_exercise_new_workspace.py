@@ -52,31 +52,31 @@ class TestContents:
         app = {path.relative_to(ROOT).as_posix() for path in (ROOT / "app").rglob("*") if path.suffix != ".pyc"}
         app = {name for name in app if "__pycache__" not in name}
         top = {"Dockerfile", "Dockerfile.single", "README.md", "requirements.txt", "app"}
-        assert everything_in(made.folder) == top | app == set(new_workspace.CONTENTS) | app
-        assert (made.folder, made.level) == (tmp_path / "mine", level)
+        assert everything_in(made) == top | app == set(new_workspace.CONTENTS) | app
+        assert made == tmp_path / "mine"
 
     def test_level_1_has_the_repositorys_own_files(self, tmp_path: Path) -> None:
         """What is compared with, and what is installed, is what the lab itself uses."""
         made = new_workspace.make(tmp_path / "mine")
 
         for name in ("Dockerfile.single", "requirements.txt", "app/info.py"):
-            assert (made.folder / name).read_bytes() == (ROOT / name).read_bytes()
-        assert (made.folder / "Dockerfile").read_bytes() == STARTERS[1].read_bytes()
+            assert (made / name).read_bytes() == (ROOT / name).read_bytes()
+        assert (made / "Dockerfile").read_bytes() == STARTERS[1].read_bytes()
 
     def test_level_2_installs_psycopg2_as_well(self, tmp_path: Path) -> None:
         """Level 2's pins are level 1's and psycopg2's, so that no other difference gets in the way."""
         made = new_workspace.make(tmp_path / "mine", level=2)
 
-        second = pins(made.folder / "requirements.txt")
+        second = pins(made / "requirements.txt")
         assert second.pop("psycopg2")
         assert second == pins(ROOT / "requirements.txt")
-        assert (made.folder / "Dockerfile").read_bytes() == STARTERS[2].read_bytes()
-        assert "libpq-dev" in (made.folder / "Dockerfile.single").read_text()
+        assert (made / "Dockerfile").read_bytes() == STARTERS[2].read_bytes()
+        assert "libpq-dev" in (made / "Dockerfile.single").read_text()
 
     @LEVELS
     def test_the_text_has_the_plain_commands(self, tmp_path: Path, level: int) -> None:
         """Each command of the exercise stands on a line of its own, ready to be copied."""
-        text = (new_workspace.make(tmp_path / "mine", level=level).folder / "README.md").read_text()
+        text = (new_workspace.make(tmp_path / "mine", level=level) / "README.md").read_text()
 
         assert set(PLAIN_COMMANDS) <= set(text.splitlines())
         assert ("libpq_error" in text) == (level == 2)
@@ -96,7 +96,7 @@ class TestContents:
         monkeypatch.setattr(new_workspace, "ROOT", repository)
         umask = os.umask(0o077)
         try:
-            made = new_workspace.make(tmp_path / "mine").folder
+            made = new_workspace.make(tmp_path / "mine")
         finally:
             os.umask(umask)
             for path in [repository, *repository.rglob("*")]:

@@ -47,7 +47,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
         looked = read(
             "<i>.tar", stack, [HOSTILE, HOSTILE], User=HOSTILE, Labels={HOSTILE: HOSTILE}, Env=[f"X={HOSTILE}"]
         )
-        return report.html(looked, advice=[report.Advice(HOSTILE, HOSTILE)])
+        return report.html(looked, advice=[report.ReportedAdvice(HOSTILE, HOSTILE)])
 
 
 class TestHtml:

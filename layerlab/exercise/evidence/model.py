@@ -27,7 +27,6 @@ __all__ = [
     "File",
     "HandedOn",
     "Interpreter",
-    "Layer",
     "Origin",
     "PinChange",
     "Process",
@@ -35,13 +34,14 @@ __all__ = [
     "RanStep",
     "Running",
     "Snapshot",
+    "SnapshotLayer",
     "Stop",
     "SystemInstall",
 ]
 
 
 @dataclass(frozen=True)
-class Layer:
+class SnapshotLayer:
     """One layer of an image.
 
     Attributes:
@@ -120,7 +120,7 @@ class Snapshot:
     config: Mapping[str, Any]
     base_config: Mapping[str, Any]
     history: tuple[str, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[SnapshotLayer, ...]
     files: tuple[File, ...]
     base_files: Mapping[str, File]
     total_bytes: int

@@ -15,7 +15,7 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.exercise.evidence import python_installs
 from layerlab.exercise.evidence import system_installs as installs
-from layerlab.exercise.evidence.model import File, Layer, PythonInstall, Snapshot, SystemInstall
+from layerlab.exercise.evidence.model import File, PythonInstall, Snapshot, SnapshotLayer, SystemInstall
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.stack import LayerStack
@@ -195,14 +195,14 @@ def _files(merged: Filesystem, indexes: NDArray[np.int64]) -> Iterator[File]:
     return map(File, paths, kinds, *(column.tolist() for column in columns), hidden_by)
 
 
-def _layers(stack: LayerStack, traced: LayerHistory) -> Iterator[Layer]:
+def _layers(stack: LayerStack, traced: LayerHistory) -> Iterator[SnapshotLayer]:
     """The layers; what is above the base but tied to no instruction belongs to the stage itself."""
     for index, (words, size) in enumerate(zip(stack.instructions, stack.layer_bytes, strict=True)):
         step = traced.steps.get(index)
         if index < traced.base_layers:
-            yield Layer(index, None, None, " ".join(words.split()), size)
+            yield SnapshotLayer(index, None, None, " ".join(words.split()), size)
         elif step is None:
-            yield Layer(index, traced.stages[-1].label, None, " ".join(words.split()), size)
+            yield SnapshotLayer(index, traced.stages[-1].label, None, " ".join(words.split()), size)
         else:
             written = step.instruction.summary if step.instruction else " ".join(words.split())
-            yield Layer(index, step.stage.label, step.line, written, size)
+            yield SnapshotLayer(index, step.stage.label, step.line, written, size)

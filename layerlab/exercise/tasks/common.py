@@ -10,7 +10,7 @@ from email.parser import HeaderParser
 from typing import Final, Literal
 
 from layerlab.dockerfile import Stage
-from layerlab.exercise.evidence.model import Distribution, Evidence, File, Layer, Snapshot
+from layerlab.exercise.evidence.model import Distribution, Evidence, File, Snapshot, SnapshotLayer
 from layerlab.exercise.verdict import Finding, Result, judge
 
 SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"
@@ -93,7 +93,7 @@ def final_chain(evidence: Evidence) -> tuple[Stage, ...]:
     return dockerfile.chain(dockerfile.target())[::-1] if dockerfile else ()
 
 
-def layer_of(snapshot: Snapshot, file: File) -> Layer | None:
+def layer_of(snapshot: Snapshot, file: File) -> SnapshotLayer | None:
     """The layer that stores a file."""
     return snapshot.layers[file.layer] if 0 <= file.layer < len(snapshot.layers) else None
 

@@ -20,7 +20,7 @@ from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.displays import publish_with_words, widget_view
 
 
-class _Widget(anywidget.AnyWidget):
+class _ExplorerWidget(anywidget.AnyWidget):
     """The explorer of one image; `data` is what `layerlab.report.explorer.data.packed` gives."""
 
     _esm = bundle.module()
@@ -48,7 +48,7 @@ class Explorer:
     @cached_property
     def widget(self) -> Any:
         """The widget, made when it is first asked for."""
-        return _Widget(data=packed(self.image, self.dockerfile, name=self.name))
+        return _ExplorerWidget(data=packed(self.image, self.dockerfile, name=self.name))
 
     @cached_property
     def picture(self) -> plots.Picture:

@@ -1,0 +1,25 @@
+"""One name has one meaning."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+from layerlab.paths import ROOT
+
+MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "layerlab").rglob("*.py")}
+
+
+def test_no_two_public_classes_have_the_same_name() -> None:
+    """So that a name in a message or a signature says which class is meant."""
+    classes = Counter(node.name for tree in MODULES.values() for node in tree.body if isinstance(node, ast.ClassDef))
+
+    assert len(classes) > 100
+    assert [name for name, count in classes.items() if count > 1 and not name.startswith("_")] == []
+
+
+def test_each_module_says_what_it_is() -> None:
+    """In its docstring."""
+    assert [
+        path for path, tree in MODULES.items() if path.read_text(encoding="utf-8") and not ast.get_docstring(tree)
+    ] == []
