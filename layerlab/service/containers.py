@@ -67,7 +67,8 @@ def run(
         memory: The most that it may use, without swap, as ``docker run --memory`` takes it.
         cpus: The most processors that it may keep busy.
         pids: The most processes and threads that it may have.
-        wait: Seconds from its start until it must have answered ``GET /status`` with 200.
+        wait: Seconds from its start until it must have answered ``GET /status`` with 200; more where this machine
+            has too much to do while the service is still at work.
         user: Who runs it, instead of the image's USER.
         container_port: The port on which it listens.
         name: The container's name; the engine gives one by default.

@@ -32,7 +32,6 @@ MEMORY: Final = "1g"
 CPUS: Final = 2.0
 PIDS: Final = 512
 WAIT: Final = 30.0  # seconds until the probe must have answered
-MOST_PATIENCE: Final = 4.0  # times the wait, while the machine is busy: a verdict must not depend on who else works
 GRACE: Final = 10.0  # seconds that ``docker stop`` leaves by default
 # Seconds after which a mistake that stays the same is not waited for any longer. A service may open another port
 # first, or answer 404 through a proxy, while it loads; who listens on 127.0.0.1 has loaded.
@@ -153,7 +152,6 @@ def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell:
             url,
             port=CONTAINER_PORT,
             wait=wait,
-            longest=MOST_PATIENCE * wait,
             patience=PATIENCE,
             tell=lambda: tell("waiting for its first answer"),
         )

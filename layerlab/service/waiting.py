@@ -22,6 +22,7 @@ LOOK_EVERY: Final = 1.0  # seconds between two looks at where it listens
 
 # Where the machine has more to do than it can, a service that is still at work may be given more time, as long as it
 # has had less of the processors than it may have on a machine of its own.
+MOST_PATIENCE: Final = 4.0  # times the wait: what comes of it must not depend on who else works
 LONGER: Final = 3.0  # seconds at a time
 LEAST_SHARE: Final = 0.03  # of one processor: less is no work, but waiting
 
@@ -60,7 +61,6 @@ def wait_for_answer(
     *,
     port: int,
     wait: float,
-    longest: float = 0.0,
     patience: Mapping[str, float] | None = None,
     tell: Callable[[], None] = lambda: None,
 ) -> Wait:
@@ -71,8 +71,7 @@ def wait_for_answer(
         container: Its container, which has just been started.
         url: Where its port is published.
         port: Where it is expected to listen, inside the container.
-        wait: Seconds to wait.
-        longest: Seconds that it may have, if more than `wait`, while the machine is busy and the service at work.
+        wait: Seconds to wait; `MOST_PATIENCE` times that while the machine is busy and the service still at work.
         patience: Seconds for which each mistake (see `Wait.mistake`) has to last until it counts; the time between
             two looks if it is not given.
         tell: Called after each request without a good answer.
@@ -93,7 +92,7 @@ def wait_for_answer(
         tell()
         if not is_running(engine, container):
             return Wait(None, now - begun, status, found)
-        if now >= end and now - begun < longest and is_busy():
+        if now >= end and now - begun < MOST_PATIENCE * wait and is_busy():
             before, used = used, _processor_seconds(engine, container)
             if used < wait and used - before >= LEAST_SHARE * LONGER:
                 end = now + LONGER
