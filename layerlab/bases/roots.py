@@ -125,7 +125,7 @@ def finish(made: Path, finished: Path, *, slim: bool, extra: Mapping[str, str]) 
         OSError, tarfile.TarError: a tar cannot be read or written.
     """
     with tarfile.open(made) as source, tarfile.open(finished, "w", format=tarfile.PAX_FORMAT) as target:
-        members = {_path(member): member for member in source.getmembers()}
+        members = {_normal(member.name): member for member in source.getmembers()}
         kept = _kept(members, slim=slim)
         for path, member in members.items():
             if path not in kept:
@@ -214,10 +214,6 @@ def _dpkg_filters() -> str:
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _path(member: tarfile.TarInfo) -> str:
-    return _normal(member.name)
 
 
 def _normal(name: str) -> str:

@@ -137,11 +137,13 @@ def build(
             remedy="give it one: FROM ... AS name",
         )
     progress = steps.Progress(parsed, report)
+    # Those of the docker configuration, as `docker build` passes them on; BuildKit stores them nowhere.
+    proxies = engine.client.api._proxy_configs.get_environment()  # type: ignore[attr-defined]
     parameters = {
         "dockerfile": sent.dockerfile,
         "t": tag,
         "target": final.name if final != parsed.stages[-1] else None,
-        "buildargs": json.dumps({**_proxies(engine), **(build_args or {})}),
+        "buildargs": json.dumps({**proxies, **(build_args or {})}),
         "labels": json.dumps(dict(labels or {})),
         "nocache": int(no_cache),
         "pull": int(pull),
@@ -193,11 +195,6 @@ def _check_it_goes_on(engine: Engine) -> None:
         raise gone(engine, error) from error
     except requests.RequestException:
         pass  # busy: what it said before stands
-
-
-def _proxies(engine: Engine) -> dict[str, str]:
-    """The proxies of the docker configuration, as `docker build` passes them on; BuildKit stores them nowhere."""
-    return dict(engine.client.api._proxy_configs.get_environment())  # type: ignore[attr-defined]
 
 
 def _check_builder(engine: Engine) -> None:

@@ -149,12 +149,12 @@ def build_image(
     """
     wanted = recipe(name)
     bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
-    before = own_images(engine, name)
+    before, tagged = own_images(engine, name), find_image(engine, wanted.tag)
     built = build(
         engine,
         ROOT,
         dockerfile=wanted.dockerfile,
-        tag=None if _is_taken(engine, wanted.tag) else wanted.tag,
+        tag=wanted.tag if tagged is None or is_own_image(tagged) else None,
         labels=image_labels(name),
         no_cache=no_cache,
         report=report,
@@ -165,12 +165,6 @@ def build_image(
         if earlier.id != built.image_id:
             discard_unnamed(engine, earlier)
     return built
-
-
-def _is_taken(engine: Engine, tag: str) -> bool:
-    """Whether an image that is not the lab's has this tag."""
-    found = find_image(engine, tag)
-    return found is not None and not is_own_image(found)
 
 
 def _remember_seconds(name: str, built: Build) -> None:

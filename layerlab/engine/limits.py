@@ -72,8 +72,8 @@ def why_unlimited(engine: Engine) -> str:  # noqa: PLR0911  # a reason each
     url = urlsplit(engine.endpoint)
     if url.scheme not in {"unix", "http+unix"}:
         return "the engine is not reached over a socket of this machine"
-    process = _listener(url.path)
-    if process is None or not _is_dockerd_here(process):
+    process = _dockerd(url.path)
+    if process is None:
         return "the engine runs elsewhere, in a virtual machine or a container, or by way of systemd"
     try:
         info = engine.client.info()
@@ -86,25 +86,17 @@ def why_unlimited(engine: Engine) -> str:  # noqa: PLR0911  # a reason each
     return "" if _wanted(_ROOT, MEMORY, PROCESSES) else "the cgroups are not where they usually are"
 
 
-def _listener(path: str) -> int | None:
-    """The process that listens on a socket."""
+def _dockerd(path: str) -> int | None:
+    """The engine that listens on a socket, if it is a process here that sees the same cgroups as we do."""
     with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
         connection.settimeout(5)
         connection.connect(path)
         size = struct.calcsize("3i")
-        process, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        return int(process) or None
+        process, *_ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        is_engine = _read(f"/proc/{process}/comm").strip() == b"dockerd"
+        if is_engine and Path(f"/proc/{process}/ns/cgroup").samefile("/proc/self/ns/cgroup"):
+            return int(process)
     return None
-
-
-def _is_dockerd_here(process: int) -> bool:
-    """Whether a process is an engine that sees the same cgroups as we do."""
-    if _read(f"/proc/{process}/comm").strip() != b"dockerd":
-        return False
-    try:
-        return Path(f"/proc/{process}/ns/cgroup").readlink() == Path("/proc/self/ns/cgroup").readlink()
-    except OSError:
-        return False
 
 
 def _wanted(root: Path, memory: int, processes: int) -> Values:
@@ -142,7 +134,9 @@ def _take(wanted: Values) -> TextIO:
         share = hold(f"{_LOCK}-{uuid.uuid4().hex}")
         try:
             if checks > 1:
-                _write(_for_several(wanted, checks))
+                times = min(checks, _MOST_AT_ONCE)  # memory and processes; the CPUs they share
+                grows = {name for name in wanted if Path(name).name.startswith(("memory.", "pids."))}
+                _write({name: str(int(value) * times) if name in grows else value for name, value in wanted.items()})
                 return share
             _make(wanted)
             present = {name: value for name, value in wanted.items() if Path(name).exists()}
@@ -173,13 +167,6 @@ def _going_on() -> int:
 
 def _note() -> Path:
     return state_directory() / f"{_LOCK}-before.json"
-
-
-def _for_several(wanted: Values, checks: int) -> Values:
-    """Memory and processes for several checks at once; the CPUs they share."""
-    times = min(checks, _MOST_AT_ONCE)
-    grows = {name for name in wanted if Path(name).name.startswith(("memory.", "pids."))}
-    return {name: str(int(value) * times) if name in grows else value for name, value in wanted.items()}
 
 
 def _make(wanted: Values) -> None:
