@@ -9,16 +9,35 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import os
+import platform
+import re
+import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from layerlab.bases import host
 from layerlab.bases.certificates import own_certificates
-from layerlab.engine import machine
+from layerlab.engine.machine import APT_GET, UNATTENDED, ending_with_us, is_debian, run
+from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, is_disk_full
+from layerlab.errors import StandInError
 from layerlab.ui.progress import Report
+from layerlab.ui.text import shorten
+
+PACKAGES: Final = ("mmdebstrap", "debian-archive-keyring", "mount")
+ARCHIVE_KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+APT_SETTINGS: Final = re.compile(
+    r"^Acquire::(?:https?::|Check-Valid-Until |Check-Date |Max-FutureTime |Retries |ForceIPv[46] ).*;$", re.MULTILINE
+)
+_FETCHING: Final = re.compile(
+    r"Failed to (?:fetch|download)|Hash Sum mismatch|No matching distribution|Connection (?:failed|refused|reset)"
+    r"|timed out|SSLError|Proxy",
+    re.IGNORECASE,
+)
+"""What apt and pip print besides where it is the network that is at fault."""
 
 SUITE: Final = "trixie"
 
@@ -78,6 +97,57 @@ CONFIGURATION: Final[Mapping[str, tuple[int, str]]] = {
 }
 
 
+def check_machine(machine: str) -> None:
+    """See to it that roots for an engine on such a machine can be made here.
+
+    Args:
+        machine: What the engine calls its machine, such as ``x86_64``; empty if it does not say.
+
+    Raises:
+        StandInError: this is no Debian or Ubuntu, the user is not root, or the engine's machine is of another kind.
+    """
+    elsewhere = "or use an engine that reaches a registry, or get the base images with `docker load`"
+    if not is_debian():
+        raise StandInError(
+            "stand-ins for the base images can be made on Debian and Ubuntu only",
+            remedy=f"run ./lab there, {elsewhere}",
+        )
+    if os.geteuid() != 0:
+        raise StandInError(
+            "making stand-ins for the base images needs root", remedy=f"run ./lab as root, {elsewhere}"
+        )
+    if machine not in {"", platform.machine()}:
+        raise StandInError(
+            f"stand-ins for an engine on {machine} cannot be made on {platform.machine()}",
+            remedy=f"run ./lab on a machine like the engine's, {elsewhere}",
+        )
+
+
+def install(report: Report) -> None:
+    """Install what making roots needs, where it is missing.
+
+    Raises:
+        StandInError: the packages cannot be installed.
+    """
+    if shutil.which("mmdebstrap") and shutil.which("mount") and ARCHIVE_KEYS.is_file():
+        return
+    for arguments, title in (
+        (["update"], "look for mmdebstrap"),
+        (["install", "--yes", "--no-install-recommends", *PACKAGES], "install mmdebstrap"),
+    ):
+        failed = partial(failure, "apt-get failed")
+        run([*APT_GET, *arguments], title, report, environment=UNATTENDED, failed=failed)
+
+
+def apt_settings() -> str:
+    """How apt reaches its servers from this machine (proxies, retries, a clock that is off), as apt.conf lines.
+
+    mmdebstrap does not read the machine's own configuration, and would not get through where apt does.
+    """
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
+    return "".join(f"{line}\n" for line in APT_SETTINGS.findall(dump.stdout))
+
+
 def make(folder: Path, report: Report) -> Path:
     """Make a minimal Debian in a tar in this folder, and return the tar's path.
 
@@ -86,17 +156,17 @@ def make(folder: Path, report: Report) -> Path:
     """
     made, settings = folder / "made.tar", folder / "apt.conf"
     settings.touch(mode=0o600)  # a proxy's address may hold a password
-    settings.write_text(host.apt_settings())
+    settings.write_text(apt_settings())
     # No mirror is named: mmdebstrap knows Debian's own.
     command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--dpkgopt=force-unsafe-io"]
     command += [f"--aptopt={settings}", SUITE, str(made)]
     environment = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder)}
-    machine.run(
-        machine.ending_with_us(command),
+    run(
+        ending_with_us(command),
         f"make a minimal Debian ({SUITE})",
         report,
         environment=environment,
-        failed=partial(host.failure, "mmdebstrap failed"),
+        failed=partial(failure, "mmdebstrap failed"),
     )
     return made
 
@@ -218,3 +288,26 @@ def _matches(path: str, patterns: tuple[str, ...]) -> bool:
 
 def _normal(name: str) -> str:
     return str(PurePosixPath(name))
+
+
+def failure(what: str, lines: list[str]) -> StandInError:
+    """The error for a program or a step of a build that failed, with whose fault it most likely is.
+
+    Args:
+        what: What failed.
+        lines: What it printed.
+    """
+    text = "\n".join(lines)
+    wrong = [line for line in lines if re.match(r"E: |ERROR|error: |.*: error", line)] or [
+        line for line in lines if line
+    ]
+    cause = shorten(" ".join(wrong[-2:]), 300) or "it said nothing"
+    if is_disk_full(text):
+        remedy = "the disk is full: make room (about 4 GB are needed) and repeat"
+    elif CLOCK_OFF.search(text):
+        remedy = "the clock of this machine is off: set it (see `date`) and repeat"
+    elif OFFLINE.search(text) or _FETCHING.search(text):
+        remedy = "the network's fault, most likely: see whether Debian's archive and PyPI are reachable, and repeat"
+    else:
+        remedy = "read what it says, mend it and repeat; what was built is found again"
+    return StandInError(f"no stand-in could be made: {what}: {cause}", remedy=remedy)

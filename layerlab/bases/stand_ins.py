@@ -20,7 +20,7 @@ from typing import Final
 import docker.errors
 from docker.utils import parse_repository_tag
 
-from layerlab.bases import host, roots
+from layerlab.bases import roots
 from layerlab.builder import build
 from layerlab.engine import Engine, runs
 from layerlab.engine.ownership import (
@@ -67,8 +67,8 @@ def make(engine: Engine, report: Report) -> None:
         StandInError: one could not be made.
         EngineGone: the engine stopped answering.
     """
-    host.check(str(engine.client.info().get("Architecture", "")))
-    host.install(report)
+    roots.check_machine(str(engine.client.info().get("Architecture", "")))
+    roots.install(report)
     try:
         with runs.temporary(engine) as place, ExitStack() as undo:
             place.folder.chmod(0o755)  # apt works in it as a user of its own
@@ -78,7 +78,7 @@ def make(engine: Engine, report: Report) -> None:
                 _tag(engine, image_id, TAGS[stage])
             undo.pop_all()
     except docker.errors.APIError as error:
-        raise host.failure("the engine refused", [str(error.explanation or error)]) from error
+        raise roots.failure("the engine refused", [str(error.explanation or error)]) from error
 
 
 def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -> dict[str, str]:
@@ -94,7 +94,7 @@ def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -
             try:
                 roots.finish(archive, context / "rootfs.tar", slim=slim, extra=roots.machine_files())
             except (OSError, tarfile.TarError, KeyError) as error:
-                raise host.failure(f"the root of {name} could not be written", [str(error)]) from error
+                raise roots.failure(f"the root of {name} could not be written", [str(error)]) from error
             made[stage] = _build(engine, context, step, name=name)
         shutil.rmtree(context)
         _mark(engine, made[stage], undo)
@@ -150,9 +150,9 @@ def _build(
         ).image_id
     except StepFailed as error:
         what = f"the build of {name} failed in line {error.line} of its Dockerfile"
-        raise host.failure(what, error.log.splitlines()) from error
+        raise roots.failure(what, error.log.splitlines()) from error
     except BuildError as error:
-        raise host.failure(f"the build of {name} failed", [str(error)]) from error
+        raise roots.failure(f"the build of {name} failed", [str(error)]) from error
 
 
 def _doing(step: Step) -> str:

@@ -55,12 +55,7 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
     },
 }
 _PACKAGE: Final = "moby.buildkit.v1"
-_SCALARS: Final = {
-    "bytes": descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
-    "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
-    "int32": descriptor_pb2.FieldDescriptorProto.TYPE_INT32,
-    "int64": descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
-}
+_Field: Final = descriptor_pb2.FieldDescriptorProto
 
 
 @dataclass(frozen=True)
@@ -193,18 +188,13 @@ def _message_class(name: str) -> Any:
     for message, fields in _MESSAGES.items():
         described = file.message_type.add(name=message)
         for field, (number, kind) in fields.items():
-            label, _, type_name = kind.rpartition(" ")
-            added = described.field.add(
-                name=field,
-                number=number,
-                label=descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
-                if label
-                else descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
-            )
-            if type_name in _SCALARS:
-                added.type = _SCALARS[type_name]
+            repeated, _, name_of_type = kind.rpartition(" ")
+            label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
+            added = described.field.add(name=field, number=number, label=label)
+            if name_of_type in _MESSAGES:
+                added.type_name = f".{_PACKAGE}.{name_of_type}"
             else:
-                added.type_name = f".{_PACKAGE}.{type_name}"
+                added.type = _Field.Type.Value(f"TYPE_{name_of_type.upper()}")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))

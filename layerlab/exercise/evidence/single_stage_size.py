@@ -15,7 +15,7 @@ from layerlab.engine import Engine, runs
 from layerlab.engine.locks import exclusive
 from layerlab.errors import ImageNotFound
 from layerlab.exercise import new_workspace
-from layerlab.paths import cache_directory
+from layerlab.paths import cache_directory, read_object
 from layerlab.ui.progress import Report, silent
 
 _NAME: Final = "Dockerfile.single"
@@ -76,9 +76,4 @@ def _file() -> Path:
 
 
 def _remembered() -> dict[str, int]:
-    try:
-        known = json.loads(_file().read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    known = known if isinstance(known, dict) else {}
-    return {key: size for key, size in known.items() if type(size) is int and size > 0}
+    return {key: size for key, size in read_object(_file()).items() if type(size) is int and size > 0}
