@@ -108,7 +108,7 @@ def test_the_longest_common_ending_wins(tmp_path: Path) -> None:
 def test_entries_above_the_base_come_first(tmp_path: Path) -> None:
     """A stage shows what it has made rather than what its base has at that path."""
     found = names(tmp_path, {"/tool": 5}, {"/tool": 4, "/base": 3})
-    indexes = {path: found.at(path) for path in ("/tool", "/base", "/none")}
+    indexes = {path: found.merged.find(path) for path in ("/tool", "/base", "/none")}
     sizes = {path: None if index is None else found.merged.sizes[index] for path, index in indexes.items()}
     assert sizes == {"/tool": 5, "/base": 3, "/none": None}
 
@@ -123,6 +123,6 @@ def test_links_on_the_way_are_followed(tmp_path: Path) -> None:
     (folder / "circle").symlink_to("circle")
     found = EntryFinder(read_folders([folder]))
     for path in ("/usr/lib/libz.so.1.3", "/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute"):
-        assert found.resolved(path) == found.at("/usr/lib/libz.so.1.3")
+        assert found.resolved(path) == found.merged.find("/usr/lib/libz.so.1.3")
     assert found.resolved("/circle") is None
     assert found.resolved("/lib/none") is None

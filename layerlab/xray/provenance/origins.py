@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.image.filesystem import NEVER, Filesystem
+from layerlab.image.filesystem import NEVER
 from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
 from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import LARGEST, FileReader
@@ -65,16 +65,8 @@ class EntryFinder:
 
     def __init__(self, reader: FileReader) -> None:
         self.reader = reader
+        self.merged = reader.stack.merged
         self._links: dict[int, str] = {}
-
-    @property
-    def merged(self) -> Filesystem:
-        """All entries of the stage's image."""
-        return self.reader.stack.merged
-
-    def at(self, path: str) -> int | None:
-        """What a container of that stage sees at this path."""
-        return self.merged.find(path)
 
     def resolved(self, path: str) -> int | None:
         """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
@@ -87,28 +79,21 @@ class EntryFinder:
             index = self.merged.find(at)
             if index is not None and self.merged.kinds[index] == SYMLINK:
                 left -= 1
-                target = self._target(index)
+                if index not in self._links:
+                    self._links[index] = self.reader.target(None, at) or ""
+                target = self._links[index]
                 if not target or left < 0:
                     return None
                 parts = [*target.split("/"), *parts]
                 at = "" if target.startswith("/") else posixpath.dirname(at)
         return self.merged.find(at)
 
-    def _target(self, index: int) -> str:
-        if index not in self._links:
-            self._links[index] = self.reader.target(None, self.merged.paths[index]) or ""
-        return self._links[index]
-
     def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
         """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
+        paths, layers = self.merged.paths, self.merged.layers
         prefix = f"{source.rstrip('/')}/"
-        paths = self.merged.paths
-        found = [
-            index
-            for index in self._by_name.get((posixpath.basename(path), kind, size if kind == FILE else 0), ())
-            if paths[index] == source or paths[index].startswith(prefix)
-        ]
-        layers = self.merged.layers
+        alike = self._by_name.get((posixpath.basename(path), kind, size if kind == FILE else 0), ())
+        found = [index for index in alike if paths[index] == source or paths[index].startswith(prefix)]
         return max(found, key=lambda index: (common_suffix(paths[index], path), layers[index]), default=None)
 
     @cached_property
@@ -376,7 +361,7 @@ def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: Laye
     if instruction is None:
         return None
     for source in sources(path, instruction, step.workdir):
-        for find in (names.at, names.resolved):
+        for find in (merged.find, names.resolved):
             found = find(source)
             if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
                 return found
