@@ -39,14 +39,11 @@ def debug_bytes(file: IO[bytes], size: int) -> int:
         file: Can be sought in.
         size: Its bytes.
     """
-    file.seek(0)
-    if size < len(MAGIC) or file.read(len(MAGIC)) != MAGIC:
-        return 0
     try:
-        elf = ELFFile(file)
-        count, segments = elf.num_sections(), elf.num_segments()
-        if elf["e_type"] == _LINKABLE or not 0 < count <= _MOST_SECTIONS or segments > _MOST_SECTIONS:
+        elf = _opened(file, size)
+        if elf is None or elf["e_type"] == _LINKABLE:
             return 0
+        count = elf.num_sections()
         sections = [elf.get_section(number) for number in range(count)]
         stored = [section for section in sections if section["sh_type"] != _NO_BITS]
         if any(section["sh_offset"] + section["sh_size"] > size for section in stored):
@@ -56,6 +53,16 @@ def debug_bytes(file: IO[bytes], size: int) -> int:
         return min(max(saved, 0), size) if len(kept) < count or saved >= _GAP else 0
     except _HARMLESS:
         return 0
+
+
+def _opened(file: IO[bytes], size: int) -> ELFFile | None:
+    """The file, if it is an ELF file that has sections, and not too many of anything."""
+    file.seek(0)
+    if size < len(MAGIC) or file.read(len(MAGIC)) != MAGIC:
+        return None
+    elf = ELFFile(file)
+    fits = 0 < elf.num_sections() <= _MOST_SECTIONS and elf.num_segments() <= _MOST_SECTIONS
+    return elf if fits else None
 
 
 def _is_stripped(name: str) -> bool:
@@ -87,14 +94,9 @@ def needed_libraries(file: IO[bytes], size: int) -> str:
         file: Can be sought in.
         size: Its bytes.
     """
-    file.seek(0)
-    if size < len(MAGIC) or file.read(len(MAGIC)) != MAGIC:
-        return ""
     try:
-        elf = ELFFile(file)
-        if not 0 < elf.num_sections() <= _MOST_SECTIONS:
-            return ""
-        section = elf.get_section_by_name(".dynamic")
+        elf = _opened(file, size)
+        section = elf.get_section_by_name(".dynamic") if elf else None
         if not isinstance(section, DynamicSection) or (section.num_tags() or 0) > _MOST_SECTIONS:
             return ""
         return "\0".join(str(getattr(tag, "needed", "")) for tag in section.iter_tags("DT_NEEDED"))

@@ -114,8 +114,12 @@ def assemble(
         links: Of the root directory.
         claims: In any order.
     """
-    ordered, columns = _in_order(paths, columns)
-    kinds, sizes, modes, uids, gids, inodes = columns
+    ordered, arrays = list(paths), [np.asarray(column) for column in columns]
+    if not all(map(le, paths, islice(paths, 1, None))):
+        order = np.array(sorted(range(len(paths)), key=paths.__getitem__), dtype=np.int64)
+        ordered, arrays = [paths[index] for index in order.tolist()], [array[order] for array in arrays]
+    kinds, sizes, modes, uids, gids, inodes = arrays
+    _, firsts, numbers = np.unique(inodes, return_index=True, return_inverse=True)
     directories = {ordered[index]: index for index in np.flatnonzero(kinds == DIRECTORY).tolist()}
     directories[""] = -1
     folders = (directories[path[: path.rindex("/")]] for path in ordered)
@@ -128,7 +132,7 @@ def assemble(
         modes=modes.astype(np.int64),
         uids=uids.astype(np.int64),
         gids=gids.astype(np.int64),
-        inodes=_firsts(inodes),
+        inodes=firsts[numbers].astype(np.int32),
         folders=np.fromiter(folders, np.int32, len(ordered)),
         implied=tuple(sorted(index_of[path] for path in implied)),
         borrowed=tuple(sorted((index_of[path], target) for path, target in (borrowed or {}).items())),
@@ -137,25 +141,3 @@ def assemble(
         links=dict(links or {}),
         claims=tuple(sorted(claims)),
     )
-
-
-def _in_order(
-    paths: Sequence[str], columns: Sequence[Sequence[int] | NDArray[Any]]
-) -> tuple[list[str], list[NDArray[Any]]]:
-    """The same in the order of the paths."""
-    arrays = [np.asarray(column) for column in columns]
-    if all(map(le, paths, islice(paths, 1, None))):
-        return list(paths), arrays
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    at = np.array(order, dtype=np.int64)
-    return [paths[index] for index in order], [array[at] for array in arrays]
-
-
-def _firsts(inodes: NDArray[Any]) -> NDArray[np.int32]:
-    """For each entry the first index with the same number."""
-    order = np.argsort(inodes, kind="stable")
-    ordered = inodes[order]
-    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(inodes) else order
-    firsts = np.empty(len(inodes), dtype=np.int32)
-    firsts[order] = np.repeat(order[begins], np.diff(begins, append=len(inodes)))
-    return firsts
