@@ -34,7 +34,7 @@ def overwritten(tmp_path: Path) -> FileReader:
     return read_folders([below, above])
 
 
-def of(image: FileReader, *, reads: bool = True) -> dict[str, str]:
+def causes_of(image: FileReader, *, reads: bool = True) -> dict[str, str]:
     """The cause of each path."""
     rows = waste.rows(image.stack, image if reads else None)
     return {image.stack.merged.paths[row.entry]: row.cause for row in rows}
@@ -43,7 +43,7 @@ def of(image: FileReader, *, reads: bool = True) -> dict[str, str]:
 class TestFacts:
     def test_overwritten_files_are_told_apart(self, overwritten: FileReader) -> None:
         """Another content, another mode and nothing at all are three causes."""
-        assert of(overwritten) == {
+        assert causes_of(overwritten) == {
             "/a/same": bytes_by_cause.NOTHING,
             "/a/mode": bytes_by_cause.METADATA,
             "/a/content": bytes_by_cause.CONTENT,
@@ -54,7 +54,7 @@ class TestFacts:
 
     def test_nothing_is_claimed_that_was_not_read(self, overwritten: FileReader) -> None:
         """Where contents are not read, files of the same size are not compared, and called so."""
-        found = of(overwritten, reads=False)
+        found = causes_of(overwritten, reads=False)
         assert {path for path, cause in found.items() if cause == bytes_by_cause.NOT_COMPARED} == {
             "/a/same",
             "/a/mode",
@@ -104,7 +104,7 @@ class TestJudgements:
     def test_each_by_its_place(self, tmp_path: Path) -> None:
         """Indexes, caches, tests, tools and headers are known by where they lie; what may be needed is not judged."""
         image = read_folders([layer(tmp_path / "0", {path: f"{path}\n".encode() * 3 for path in JUDGED})])
-        found = of(image)
+        found = causes_of(image)
         assert {path: found.get(path) for path in JUDGED} == JUDGED
 
     def test_packages_are_judged_as_a_whole(self, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ class TestJudgements:
             "/v/site-packages/pip-25.dist-info/RECORD": b"pip/__init__.py,,\n",
             "/v/site-packages/pip/__init__.py": b"5",
         }
-        found = of(read_folders([layer(tmp_path / "0", files)]))
+        found = causes_of(read_folders([layer(tmp_path / "0", files)]))
         assert {path: found.get(path) for path in files if not path.startswith(info) and "RECORD" not in path} == {
             "/usr/bin/gcc-14": TOOLS,
             "/usr/lib/gcc/x": TOOLS,
@@ -143,7 +143,7 @@ class TestJudgements:
             "/srv/a.pyc": b"shadowed",
             "/srv/alone.pyc": b"a module that ships as bytecode",
         }
-        found = of(read_folders([layer(tmp_path / "0", files)]))
+        found = causes_of(read_folders([layer(tmp_path / "0", files)]))
         assert set(found) == set(files) - {"/usr/local/bin/python3.13", "/srv/a.py", f"{cached}a.cpython-313.pyc"} - {
             "/srv/alone.pyc"
         }
@@ -167,7 +167,7 @@ class TestJudgements:
         folder = layer(tmp_path / "0", {"/a/lib.py": KB})
         (folder / "b").mkdir()
         os.link(folder / "a/lib.py", folder / "b/lib.py")
-        assert of(read_folders([folder])) == {}
+        assert causes_of(read_folders([folder])) == {}
 
 
 class TestSums:
