@@ -9,7 +9,7 @@ import click
 
 from layerlab.engine import daemon, runs
 from layerlab.ui import displays
-from layerlab.ui.terminal import console
+from layerlab.ui.consoles import console
 
 EXAMPLES: Final = "Examples:"
 

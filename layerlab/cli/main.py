@@ -34,7 +34,7 @@ class Commands(click.Group):
         return command
 
 
-_OF_THE_MACHINE: Final = frozenset(
+_MACHINE_ERRORS: Final = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
         *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
@@ -89,13 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
             return _fail(disk_full(str(error)).one_line)
         return _fail(f"the Docker engine did not do what it was asked ({error}): see ./lab doctor and repeat")
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+        if error.errno not in _MACHINE_ERRORS:
             raise
-        return _fail(_of_the_machine(error))
+        return _fail(_machine_error(error))
     return result if isinstance(result, int) else 0
 
 
-def _of_the_machine(error: OSError) -> str:
+def _machine_error(error: OSError) -> str:
     """What to say where the machine, and not the lab, is at fault."""
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -233,9 +233,7 @@ def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
 def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     """What each stage has contributed to an image, and what it left behind.
 
-    Args:
-        image: What `look` gave.
-        dockerfile: As for `origins`.
+    `image` and `dockerfile` are as for `origins`.
 
     Returns:
         See `layerlab.xray.provenance.origin_tables.stages` for the columns.
@@ -249,9 +247,7 @@ def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
 def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     """What each line of the Dockerfile, in whatever stage, has brought to an image.
 
-    Args:
-        image: What `look` gave.
-        dockerfile: As for `origins`.
+    `image` and `dockerfile` are as for `origins`.
 
     Returns:
         See `layerlab.xray.provenance.origin_tables.lines` for the columns.
@@ -266,9 +262,7 @@ def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
 def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     """What to change in an image's Dockerfile, and what that would save, the most bytes first.
 
-    Args:
-        image: What `look` gave.
-        dockerfile: As for `origins`.
+    `image` and `dockerfile` are as for `origins`.
 
     Returns:
         `title` str, `why` str, `line` Int64, `bytes` int64 (a prediction), `mechanical` bool (whether `prove` can
@@ -279,16 +273,13 @@ def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     """
     examined = _examined(image, _source(image, dockerfile))
     rows = [(each.title, each.why, each.line, each.bytes, each.is_mechanical) for each in examined.advice]
-    columns = {"title": "str", "why": "str", "line": "Int64", "bytes": "int64", "mechanical": "bool"}
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    return _frame(rows, title="str", why="str", line="Int64", bytes="int64", mechanical="bool")
 
 
 def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     """Make the edits of `advice` that a program can make, build each, and all together, and measure.
 
-    Args:
-        image: What `look` gave.
-        dockerfile: As for `origins`.
+    `image` and `dockerfile` are as for `origins`.
 
     Returns:
         `title` str, `line` Int64, `predicted` int64, `measured` Int64 (bytes), `error` float64 (a share of what was
@@ -458,8 +449,7 @@ def results(verdict: Verdict) -> pd.DataFrame:
         )
         for task in verdict.tasks
     ]
-    columns = {"task": "int64", "name": "str", "what": "str", "status": "str", "errors": "int64", "advice": "int64"}
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    return _frame(rows, task="int64", name="str", what="str", status="str", errors="int64", advice="int64")
 
 
 def findings(verdict: Verdict) -> pd.DataFrame:
@@ -481,8 +471,7 @@ def findings(verdict: Verdict) -> pd.DataFrame:
         for finding in task.findings
     ]
     texts = dict.fromkeys(["message", "hint_1", "hint_2", "hint_3"], "str")
-    columns = {"task": "int64", "level": "str", "file": "str", "line": "Int64", **texts}
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    return _frame(rows, task="int64", level="str", file="str", line="Int64", **texts)
 
 
 def panel(folder: str | Path) -> ExercisePanel:
@@ -532,7 +521,7 @@ def owned() -> pd.DataFrame:
     True
     """
     rows = [(thing.kind, thing.name) for thing in maintenance.inventory(engine())]
-    return pd.DataFrame(rows, columns=["kind", "name"], dtype="str")
+    return _frame(rows, kind="str", name="str")
 
 
 def remove(names: Collection[str]) -> pd.DataFrame:
@@ -576,3 +565,7 @@ def experiment() -> AbstractContextManager[Experiment]:
     False
     """
     return experiment_on(engine())
+
+
+def _frame(rows: Sequence[object], **columns: str) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -11,9 +11,8 @@ import pandas as pd
 from layerlab.errors import UsageError
 from layerlab.plots.labels import brief, gist, named, sentence_list, text_width
 from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, Panel, fitting, open_page
-from layerlab.plots.picture import Picture
+from layerlab.plots.picture import Picture, checked
 from layerlab.plots.style import CACHED, CODE, MUTED, RAN, SMALL, STORED, Look
-from layerlab.plots.tables import checked
 from layerlab.ui.units import megabytes, seconds
 
 STAGES: Final = 0.85  # inches

@@ -11,9 +11,8 @@ from matplotlib.patches import Polygon
 from layerlab.errors import UsageError
 from layerlab.plots.labels import Face, clean, named, sentence_list, text_width
 from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, Panel, fitting, open_page
-from layerlab.plots.picture import Picture
+from layerlab.plots.picture import Picture, checked, numbers
 from layerlab.plots.style import INK, MUTED, PARTS, SMALL, STORED, TEXT, known_part, part_order
-from layerlab.plots.tables import checked, numbers
 from layerlab.ui.units import counted, megabytes, times
 
 ROW: Final = 0.46

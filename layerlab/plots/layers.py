@@ -12,9 +12,8 @@ from layerlab.errors import UsageError
 from layerlab.plots.images import ROW, rows_of_images
 from layerlab.plots.labels import ELLIPSIS, brief, gist, named, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
-from layerlab.plots.picture import Picture
+from layerlab.plots.picture import Picture, checked
 from layerlab.plots.style import CAUSES, CODE, INK, LIVE, MUTED, PARTS, REMOVED, SMALL, STORED, Look
-from layerlab.plots.tables import checked
 from layerlab.ui.units import counted, megabytes, times
 
 LINES: Final = 0.5  # inches for the Dockerfile's line

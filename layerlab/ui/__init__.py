@@ -1,7 +1,7 @@
 """What people are shown: progress, tables, amounts in words, and text from elsewhere made harmless.
 
 * `progress` is what work reports; `displays` shows it in a terminal, in a log or in a notebook
-* `terminal` and `tables` print results; `streams` sees to where they go, whatever becomes of that
+* `consoles` and `tables` print results; `streams` sees to where they go, whatever becomes of that
 * `units` says sizes, durations, counts and lists in words; `text` makes harmless what others wrote
 
 Nothing here needs a package of ``.venv`` before something is shown, `tables` apart.

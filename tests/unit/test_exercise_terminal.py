@@ -21,7 +21,7 @@ from layerlab.errors import EngineGone, ImageNotFound
 from layerlab.exercise import history, terminal, watching, words
 from layerlab.exercise.history import Memory
 from layerlab.exercise.verdict import TASK_NAMES, Finding, Verdict
-from layerlab.ui.terminal import console
+from layerlab.ui.consoles import console
 from tests.unit.image_truth import file, saved, tar
 from tests.unit.verdicts import finding, verdict
 

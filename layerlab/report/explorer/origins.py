@@ -58,7 +58,7 @@ def origins(image: Image, dockerfile: Dockerfile | None) -> Origins:
     rows, layer_rows = _history(stack) if dockerfile is None else (_lines(dockerfile), [])
     layer_stages = [NONE] * len(stack.layers)
     if dockerfile is not None:
-        layer_rows, layer_stages = _of_layers(stack, dockerfile, stages)
+        layer_rows, layer_stages = _layer_origins(stack, dockerfile, stages)
     entry_rows = np.array([*layer_rows, NONE], dtype=np.int64)[stack.merged.layers]
     entry_stages = np.array([*layer_stages, NONE], dtype=np.int64)[stack.merged.layers]
     entry_judgements = np.full(len(entry_rows), NONE, dtype=np.int64)
@@ -115,7 +115,7 @@ def _lines(dockerfile: Dockerfile) -> list[dict[str, Any]]:
     return [{"number": place + 1, "text": said, "first": first[place]} for place, said in enumerate(lines)]
 
 
-def _of_layers(stack: LayerStack, dockerfile: Dockerfile, stages: dict[str, int]) -> tuple[list[int], list[int]]:
+def _layer_origins(stack: LayerStack, dockerfile: Dockerfile, stages: dict[str, int]) -> tuple[list[int], list[int]]:
     """The row and the stage of each layer, as far as its instruction tells; new stages join those that are known.
 
     What lies below all that the Dockerfile made came with the lowest FROM. What a COPY takes belongs to its source.

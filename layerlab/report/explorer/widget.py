@@ -6,6 +6,7 @@ picture of some 50 kB and a folded table, for whoever reads it without running i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +28,7 @@ class _ExplorerWidget(anywidget.AnyWidget):
     data = traitlets.Bytes().tag(sync=True)
 
 
+@dataclass(eq=False, repr=False)
 class Explorer:
     """What ``lab.explore(...)`` returns; a notebook shows it by itself.
 
@@ -36,11 +38,9 @@ class Explorer:
         name: What the Dockerfile is called.
     """
 
-    def __init__(self, image: Image, dockerfile: Dockerfile | None = None, name: str = NAME) -> None:
-        """Nothing is made before it is shown."""
-        self.image = image
-        self.dockerfile = dockerfile
-        self.name = name
+    image: Image
+    dockerfile: Dockerfile | None = None
+    name: str = NAME
 
     def __repr__(self) -> str:
         return f"<Explorer: what is in {self.image.name}?>"

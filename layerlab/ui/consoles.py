@@ -1,4 +1,4 @@
-"""What goes to a terminal, and what must not."""
+"""Consoles of rich, made when something is printed."""
 
 from __future__ import annotations
 
