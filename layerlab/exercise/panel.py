@@ -41,7 +41,7 @@ class Stopped(Exception):  # not an error: the panel was closed
     """Ends a check from within, as soon as it reports something."""
 
 
-class ExercisePanel:
+class LivePanel:
     """A live panel.
 
     Attributes:

@@ -27,7 +27,7 @@ from layerlab.builder import Build
 from layerlab.engine import Engine, daemon
 from layerlab.errors import UsageError
 from layerlab.exercise import history, new_workspace, words
-from layerlab.exercise.panel import ExercisePanel
+from layerlab.exercise.panel import LivePanel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.image.store import file_reader
@@ -474,7 +474,7 @@ def findings(verdict: Verdict) -> pd.DataFrame:
     return _frame(rows, task="int64", level="str", file="str", line="Int64", **texts)
 
 
-def panel(folder: str | Path) -> ExercisePanel:
+def panel(folder: str | Path) -> LivePanel:
     """A live panel of a workspace: it checks now, and again whenever a file is saved.
 
     The cell ends at once; the panel goes on until its ``close()``, its button, or the end of the kernel.
@@ -491,7 +491,7 @@ def panel(folder: str | Path) -> ExercisePanel:
         verdict = exercise.check(engine(), workspace, report=report, on_image=seen.append)
         return verdict, _beside(seen[-1]) if seen else None
 
-    made = ExercisePanel(path, checked)
+    made = LivePanel(path, checked)
     displays.publish_widget(made.widget)
     made.start()
     print(f"The panel watches {path.name}.")

@@ -15,7 +15,7 @@ import pytest
 from layerlab import plots
 from layerlab.errors import EngineGone
 from layerlab.exercise import history, watching
-from layerlab.exercise.panel import ExercisePanel, hints_html
+from layerlab.exercise.panel import LivePanel, hints_html
 from layerlab.exercise.verdict import Finding, Verdict
 from layerlab.plots import Picture
 from layerlab.ui.progress import Report, Step
@@ -44,15 +44,15 @@ def all_widgets(box: Any) -> Iterator[Any]:
         yield from all_widgets(child)
 
 
-def html(panel: ExercisePanel) -> str:
+def html(panel: LivePanel) -> str:
     return "\n".join(one.value for one in all_widgets(panel.widget) if isinstance(one, widgets.HTML))
 
 
-def text(panel: ExercisePanel) -> str:
+def text(panel: LivePanel) -> str:
     return Reader(html(panel)).text
 
 
-def hint_buttons(panel: ExercisePanel) -> list[Any]:
+def hint_buttons(panel: LivePanel) -> list[Any]:
     return [
         one
         for one in all_widgets(panel.widget)
@@ -97,11 +97,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[[ExercisePanel], ExercisePanel]]:
+def started() -> Iterator[Callable[[LivePanel], LivePanel]]:
     """Starts panels, and ends them after the test."""
-    panels: list[ExercisePanel] = []
+    panels: list[LivePanel] = []
 
-    def start(panel: ExercisePanel) -> ExercisePanel:
+    def start(panel: LivePanel) -> LivePanel:
         panels.append(panel)
         panel.start()
         return panel
@@ -114,7 +114,7 @@ def started() -> Iterator[Callable[[ExercisePanel], ExercisePanel]]:
 class TestWhatItShows:
     def test_score_tasks_and_findings(self, folder: Path) -> None:
         """The same as in a terminal: score, sign and word of each task, place, excerpt and message."""
-        panel = ExercisePanel(folder, Checker(verdict("pfupppp", {2: [finding()]})))
+        panel = LivePanel(folder, Checker(verdict("pfupppp", {2: [finding()]})))
         panel.check_once()
 
         shown = text(panel)
@@ -130,14 +130,14 @@ class TestWhatItShows:
         """One hint at a time, of this finding alone; after the third there is no more; a new panel remembers."""
         one, other = finding(about="one"), finding(about="other")
         judged = verdict("fpppppp", {1: [one, other]})
-        panel = ExercisePanel(folder, Checker(judged))
+        panel = LivePanel(folder, Checker(judged))
         panel.check_once()
         button, untouched = hint_buttons(panel)
         seen = []
         for _ in range(3):
             seen.append((button.description, [hint in text(panel) for hint in one.hints]))
             button.click()
-        again = ExercisePanel(folder, Checker(judged))
+        again = LivePanel(folder, Checker(judged))
         again.check_once()
 
         assert seen == [
@@ -152,7 +152,7 @@ class TestWhatItShows:
     def test_what_all_tasks_share_is_told_once(self, folder: Path) -> None:
         """A Dockerfile that does not build says the same about every task, and has one button for a hint."""
         same = finding("unknown instruction USRE")
-        panel = ExercisePanel(folder, Checker(verdict("uuuuuuu", {number: [same] for number in range(1, 8)})))
+        panel = LivePanel(folder, Checker(verdict("uuuuuuu", {number: [same] for number in range(1, 8)})))
         panel.check_once()
 
         assert text(panel).count("unknown instruction USRE") == 1
@@ -168,7 +168,7 @@ class TestWhatItShows:
 
     def test_what_changed_since_the_last_check(self, folder: Path) -> None:
         """Better and worse are told from the second check on, and the old findings are gone."""
-        panel = ExercisePanel(folder, Checker(verdict("fpppppp", {1: [finding("old")]}), verdict("ppppppf")))
+        panel = LivePanel(folder, Checker(verdict("fpppppp", {1: [finding("old")]}), verdict("ppppppf")))
         panel.check_once()
         first = text(panel)
         panel.check_once()
@@ -182,7 +182,7 @@ class TestWhatItShows:
     def test_the_picture_says_in_words_what_it_shows(self, folder: Path) -> None:
         """It is replaced with each image, and stays when a later build gives none."""
         pictures = (picture(1_000_000), picture(2_000_000))
-        panel = ExercisePanel(folder, Checker(verdict(), pictures=pictures))
+        panel = LivePanel(folder, Checker(verdict(), pictures=pictures))
         alternatives = []
         for _ in range(3):
             panel.check_once()
@@ -204,7 +204,7 @@ class TestWhatItShows:
             assert "<img" not in html(panel)
             return judged
 
-        panel = ExercisePanel(folder, Checker(reports, EngineGone(evil, remedy=evil)))
+        panel = LivePanel(folder, Checker(reports, EngineGone(evil, remedy=evil)))
         panel.check_once()
         for button in hint_buttons(panel):
             for _ in range(3):
@@ -219,9 +219,7 @@ class TestWhatItShows:
 
     def test_an_error_is_shown(self, folder: Path) -> None:
         """What cannot be checked is said with what to do; the last verdict's tasks stay, but it is none of now."""
-        panel = ExercisePanel(
-            folder, Checker(verdict("ppppppp"), EngineGone("the engine is gone", remedy="start it"))
-        )
+        panel = LivePanel(folder, Checker(verdict("ppppppp"), EngineGone("the engine is gone", remedy="start it")))
         panel.check_once()
         panel.check_once()
 
@@ -231,7 +229,7 @@ class TestWhatItShows:
 
     def test_a_fault_of_the_labs_does_not_end_it(self, folder: Path) -> None:
         """Whatever goes wrong in the thread is said there, and the next save is checked."""
-        panel = ExercisePanel(folder, Checker(ZeroDivisionError("oops"), verdict("ppppppp")))
+        panel = LivePanel(folder, Checker(ZeroDivisionError("oops"), verdict("ppppppp")))
         panel.check_once()
         said = text(panel)
         panel.check_once()
@@ -242,10 +240,10 @@ class TestWhatItShows:
 
 class TestThread:
     def test_it_checks_again_when_the_file_is_saved(
-        self, folder: Path, started: Callable[[ExercisePanel], ExercisePanel]
+        self, folder: Path, started: Callable[[LivePanel], LivePanel]
     ) -> None:
         """Starting does not wait; a save brings the next verdict, and nothing else does."""
-        panel = started(ExercisePanel(folder, Checker(verdict("fffffff"), verdict("pffffff"))))
+        panel = started(LivePanel(folder, Checker(verdict("fffffff"), verdict("pffffff"))))
         assert panel.wait(1, 20)
         first = panel.verdict
         assert not panel.wait(2, 0.2)
@@ -256,7 +254,7 @@ class TestThread:
         assert "Waits for a change of Dockerfile" in text(panel)
 
     def test_a_save_during_a_check_is_not_missed(
-        self, folder: Path, started: Callable[[ExercisePanel], ExercisePanel]
+        self, folder: Path, started: Callable[[LivePanel], LivePanel]
     ) -> None:
         """What was checked is the old file, so it is checked once more."""
 
@@ -264,14 +262,12 @@ class TestThread:
             (folder / "Dockerfile").write_text("FROM b\n")
             return verdict("fffffff")
 
-        panel = started(ExercisePanel(folder, Checker(saved_meanwhile, verdict("ppppppp"))))
+        panel = started(LivePanel(folder, Checker(saved_meanwhile, verdict("ppppppp"))))
 
         assert panel.wait(2, 20)
         assert panel.verdict == verdict("ppppppp")
 
-    def test_closing_it_breaks_off_a_check(
-        self, folder: Path, started: Callable[[ExercisePanel], ExercisePanel]
-    ) -> None:
+    def test_closing_it_breaks_off_a_check(self, folder: Path, started: Callable[[LivePanel], LivePanel]) -> None:
         """The check ends from within, by an exception, so that it cleans up as after any other; no thread stays."""
         begun, cleaned = threading.Event(), threading.Event()
 
@@ -283,7 +279,7 @@ class TestThread:
             finally:
                 cleaned.set()
 
-        panel = started(ExercisePanel(folder, Checker(long)))
+        panel = started(LivePanel(folder, Checker(long)))
         assert begun.wait(20)
         panel.close()
 
@@ -292,9 +288,9 @@ class TestThread:
         assert panel.checks == 0
         assert "This panel has been stopped" in text(panel)
 
-    def test_its_button_ends_it(self, folder: Path, started: Callable[[ExercisePanel], ExercisePanel]) -> None:
+    def test_its_button_ends_it(self, folder: Path, started: Callable[[LivePanel], LivePanel]) -> None:
         """Without waiting; a save after that is not checked, and the last state stays to be read."""
-        panel = started(ExercisePanel(folder, Checker(verdict("pfffffp"))))
+        panel = started(LivePanel(folder, Checker(verdict("pfffffp"))))
         assert panel.wait(1, 20)
         [button] = [w for w in all_widgets(panel.widget) if getattr(w, "description", "") == "Stop watching"]
         button.click()
@@ -310,7 +306,7 @@ class TestThread:
         one = finding()
         judged = verdict("fpppppp", {1: [one]})
         history.reveal(folder, judged.tasks[0])
-        panel = ExercisePanel(folder, Checker(judged))
+        panel = LivePanel(folder, Checker(judged))
         panel.check_once()
 
         assert one.hints[0] in text(panel)
