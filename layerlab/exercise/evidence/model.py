@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import Blame, Failure
@@ -17,6 +17,7 @@ from layerlab.xray.provenance.copies import Copy
 from layerlab.xray.provenance.origins import FileOrigins, Origin
 
 __all__ = [
+    "SMALLEST_BUNDLE",
     "Answer",
     "AppChange",
     "Blame",
@@ -38,6 +39,10 @@ __all__ = [
     "Stop",
     "SystemInstall",
 ]
+
+
+SMALLEST_BUNDLE: Final = 100_000
+"""Bytes of a file that may hold Python packages: a .pex, a zip application."""
 
 
 @dataclass(frozen=True)

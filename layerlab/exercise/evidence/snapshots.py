@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,14 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.exercise.evidence import python_installs
 from layerlab.exercise.evidence import system_installs as installs
-from layerlab.exercise.evidence.model import File, PythonInstall, Snapshot, SnapshotLayer, SystemInstall
+from layerlab.exercise.evidence.model import (
+    SMALLEST_BUNDLE,
+    File,
+    PythonInstall,
+    Snapshot,
+    SnapshotLayer,
+    SystemInstall,
+)
 from layerlab.image.filesystem import NEVER, Filesystem
 from layerlab.image.layer import FILE, KINDS
 from layerlab.image.stack import LayerStack
@@ -23,9 +29,6 @@ from layerlab.image.store import file_reader as files
 from layerlab.xray.provenance import copies, layer_history
 from layerlab.xray.provenance.layer_history import LayerHistory
 from layerlab.xray.provenance.origins import FileOrigins
-
-SMALLEST_BUNDLE: Final = 100_000
-"""Bytes of a file that may hold Python packages: a .pex, a zip application."""
 
 
 def take(

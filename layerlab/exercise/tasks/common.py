@@ -10,7 +10,7 @@ from email.parser import HeaderParser
 from typing import Final, Literal
 
 from layerlab.dockerfile import Stage
-from layerlab.exercise.evidence.model import Distribution, Evidence, File, Snapshot, SnapshotLayer
+from layerlab.exercise.evidence.model import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot, SnapshotLayer
 from layerlab.exercise.verdict import Finding, Result, judge
 
 SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"
@@ -19,7 +19,6 @@ BYTES: Final = "notebooks/05-where-the-bytes-are.ipynb"
 CACHE: Final = "notebooks/06-the-build-cache.ipynb"
 PRODUCTION: Final = "notebooks/07-production.ipynb"
 
-SMALLEST_BUNDLE: Final = 100_000  # bytes
 _PACKAGE_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
 _PYTHON_CACHE: Final = re.compile(
     r"(?P<folder>.*/\.cache/(?:pip|uv)"
