@@ -6,8 +6,8 @@ who answers on its port, what its processes and its Python are, and how it ends.
 >>> with run(engine, "multi-stage-demo:optimized") as service:
 ...     status = service.get("/status").json()["status"]
 ...     processes = service.processes()
->>> status, processes["user"].unique().tolist()
-('ok', ['app'])
+>>> status, processes["uid"].unique().tolist()
+('ok', [10001])
 
 Everything raises `ServiceError` where the engine refuses, and `EngineGone` where it does not answer any more.
 """
