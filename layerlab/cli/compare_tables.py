@@ -32,7 +32,6 @@ def print_comparison(images: Sequence[Image], names: Sequence[str]) -> None:
         "name": "image", "bytes": "MB", "share": "share", "wasted_bytes": "wasted", "layers": "layers",
         "files": "files", "build_seconds": "build s",
     }  # fmt: skip
-    out.print()
     sizes = tables.megabytes(frame, ["bytes", "wasted_bytes"])
     tables.show(
         out,
@@ -163,7 +162,6 @@ def _print_settings(images: Sequence[Image]) -> None:
 
 
 def _show(frame: pd.DataFrame, title: str, headings: dict[str, str]) -> None:
-    out.print()
     tables.show(out, frame, title=title, headings=headings, signed=["difference"])
 
 

@@ -23,19 +23,16 @@ def print_image(looked: Image) -> None:
         "index": "layer", "bytes": "MB", "live_bytes": "live MB", "wasted_bytes": "wasted MB", "files": "files",
         "line": "line", "instruction": "instruction",
     }  # fmt: skip
-    tables.show(out, layers, title=f"Layers of {printable(looked.name)}", headings=headings)
+    tables.show(out, layers, title=f"Layers of {printable(looked.name)}", headings=headings, first=True)
     parts = looked.files.groupby("part", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
     parts = tables.megabytes(parts, ["sum"]).sort_values("sum", ascending=False)
-    out.print()
     tables.show(out, parts, title="What is live", headings={"part": "part", "sum": "MB", "count": "files"})
     largest = tables.megabytes(looked.packages.nlargest(12, "bytes"), ["bytes"])
     headings = {"name": "package", "version": "version", "manager": "manager", "bytes": "MB", "files": "files"}
-    out.print()
     tables.show(out, largest, title="The largest packages", headings=headings)
     waste = looked.waste.groupby("cause", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
-    out.print()
     if waste.empty:
-        out.print("Nothing is wasted: every byte that is stored can be seen in a container.")
+        out.print("\nNothing is wasted: every byte that is stored can be seen in a container.")
     else:
         headings = {"cause": "cause", "sum": "MB", "count": "files"}
         tables.show(out, tables.megabytes(waste, ["sum"]), title="What no container can see", headings=headings)
@@ -43,18 +40,13 @@ def print_image(looked: Image) -> None:
 
 def print_examined(examined: Examined, *, advice: bool) -> None:
     """Print what was found out beyond layers and packages."""
-    out.print()
     _print_causes(examined)
     if examined.stages is not None and examined.lines is not None:
-        out.print()
         _print_stages(examined.stages)
-        out.print()
         _print_lines(examined.lines)
     if advice:
-        out.print()
         _print_advice(examined)
     if examined.proofs is not None:
-        out.print()
         _print_proofs(examined)
 
 
@@ -120,9 +112,9 @@ def _print_lines(lines: pd.DataFrame) -> None:
 
 def _print_advice(examined: Examined) -> None:
     if not examined.advice:
-        out.print("There is nothing to advise that would save 0.1 MB or more.")
+        out.print("\nThere is nothing to advise that would save 0.1 MB or more.")
         return
-    out.print("What to change, and what that would save (predicted)", style="bold")
+    out.print("\nWhat to change, and what that would save (predicted)", style="bold")
     for advice in examined.advice:
         mark = "*" if advice.is_mechanical else " "
         out.print(f"{tenths(advice.bytes):>10} MB {mark} {printable(advice.title)}")
@@ -138,7 +130,7 @@ def _print_advice(examined: Examined) -> None:
 def _print_proofs(examined: Examined) -> None:
     proofs = tables.megabytes(table(examined.proofs or []), ["predicted", "measured"])
     if proofs.empty:
-        out.print("There is nothing to prove: no advice about this image is one that a program can follow.")
+        out.print("\nThere is nothing to prove: no advice about this image is one that a program can follow.")
         return
     proofs["error"] = [f"{error:.1%}" if pd.notna(error) else "–" for error in proofs["error"]]
     headings = {"title": "edit", "predicted": "predicted MB", "measured": "measured MB", "error": "off by"}

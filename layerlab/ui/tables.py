@@ -13,19 +13,28 @@ from layerlab.ui.text import printable
 
 
 def show(
-    console: Console, frame: pd.DataFrame, *, title: str, headings: Mapping[str, str], signed: Collection[str] = ()
+    console: Console,
+    frame: pd.DataFrame,
+    *,
+    title: str,
+    headings: Mapping[str, str],
+    signed: Collection[str] = (),
+    first: bool = False,
 ) -> None:
     """Print these columns of a DataFrame under these headings; numbers to the right, missing values as a dash.
 
-    Numbers in the `signed` columns are differences: they have a plus or a minus.
+    Numbers in the `signed` columns are differences: they have a plus or a minus. An empty line parts the table from
+    what is above it, unless it is the `first`.
     """
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False)
     for column, heading in headings.items():
         numeric = pd.api.types.is_numeric_dtype(frame[column])
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(heading), justify="right" if numeric else "left", overflow="fold")
     plus = [column in signed for column in headings]
     for row in frame[list(headings)].itertuples(index=False):
         table.add_row(*cells(row, plus))
+    if not first:
+        console.print()
     console.print(table)
 
 
