@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +23,15 @@ if not (ROOT / "requirements.txt").is_file():  # as where somebody installed a w
 
 
 def cache_directory() -> Path:
-    """Where what can be made again is kept (``XDG_CACHE_HOME``); exists afterwards.
+    """Where what can be made again is kept (``XDG_CACHE_HOME``).
 
-    Raises:
-        OSError: it cannot be made. Whoever keeps something there does without it then.
+    It exists afterwards if it can be made. If not, nothing can be read or written there (`OSError`): whoever keeps
+    something there does without it.
     """
-    return _made(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
+    parent = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    with suppress(OSError):
+        _made(parent)
+    return parent / "layerlab"
 
 
 def state_directory() -> Path:

@@ -3,7 +3,7 @@
 They are known by their ids, not by their tags: a learner's plain ``docker build -t multi-stage-demo:optimized .``
 takes the tag over, and the lab still finds the image that it built itself.
 
->>> "multi-stage-demo:optimized" in find(engine, "optimized").tags
+>>> find(engine, "optimized").id == read(engine, "optimized").id
 True
 """
 

@@ -24,6 +24,7 @@ _KEYWORDS: Final = frozenset(
 )
 _WRAPPERS: Final = frozenset(
     {"sudo", "doas", "env", "exec", "nice", "ionice", "command", "nohup", "setsid", "eatmydata", "timeout", "xargs"}
+    | {"busybox"}
 )
 _VALUES: Final = frozenset({"-u", "-g", "-n", "-k", "-s", "-P", "-I", "-L", "-d", "-a", "-C"})  # options of those
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)

@@ -84,7 +84,7 @@ def check(
         EngineGone: the engine stopped answering.
 
     >>> from layerlab.exercise import new_workspace
-    >>> workspace = new_workspace.make(folder).folder
+    >>> workspace = new_workspace.make(folder)
     >>> written = (workspace / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
     >>> verdict = check(engine, workspace)
     >>> verdict.score, verdict.image, verdict.tasks[0].findings[0].line

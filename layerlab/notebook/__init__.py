@@ -554,8 +554,11 @@ def expect(statements: Mapping[str, object]) -> None:
         raise AssertionError(f"does not hold: {'; '.join(wrong)}")
 
 
-def experiment() -> AbstractContextManager[Experiment]:
-    """A copy of the build context to try things out on; it and the images made from it go when the block ends.
+def experiment(folder: str | Path = ROOT) -> AbstractContextManager[Experiment]:
+    """A copy of a build context to try things out on; it and the images made from it go when the block ends.
+
+    Args:
+        folder: A workspace; else the lab's own context is copied.
 
     >>> with lab.experiment() as trial:
     ...     trial.change("app/data.py")
@@ -564,7 +567,7 @@ def experiment() -> AbstractContextManager[Experiment]:
     >>> bool(built.steps.set_index("instruction")["cached"]["COPY app app"])
     False
     """
-    return experiment_on(engine())
+    return experiment_on(engine(), ROOT / folder)
 
 
 def _frame(rows: Sequence[object], **columns: str) -> pd.DataFrame:

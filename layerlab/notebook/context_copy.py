@@ -1,4 +1,4 @@
-"""A copy of the service's build context to try things out on, in a notebook."""
+"""A copy of a build context to try things out on, in a notebook."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ COPIED: Final = ("app", "requirements.txt", ".dockerignore", "Dockerfile", "Dock
 
 @dataclass
 class Experiment:
-    """A copy of the service's build context that may be changed and built at will.
+    """A copy of a build context that may be changed and built at will.
 
     Attributes:
         engine: Where it is built.
-        folder: The copy: ``app/``, ``requirements.txt``, ``.dockerignore`` and the Dockerfiles.
+        folder: The copy.
         image_ids: What was built from it.
         ran: What was run to build it once it was changed as no other build ever will be; None before.
     """
@@ -89,17 +89,16 @@ class Experiment:
 
 
 @contextmanager
-def experiment_on(engine: Engine) -> Iterator[Experiment]:
+def experiment_on(engine: Engine, folder: Path = ROOT) -> Iterator[Experiment]:
     """See `layerlab.notebook.experiment`."""
     with tempfile.TemporaryDirectory(prefix="layerlab-") as name:
-        folder = Path(name)
-        for item in COPIED:
-            source = ROOT / item
+        copy = Path(name)
+        for source in [ROOT / item for item in COPIED] if folder == ROOT else folder.iterdir():
             if source.is_dir():
-                shutil.copytree(source, folder / item, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, copy / source.name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                shutil.copy2(source, folder / item)
-        trial = Experiment(engine, folder)
+                shutil.copy2(source, copy)
+        trial = Experiment(engine, copy)
         try:
             yield trial
         finally:

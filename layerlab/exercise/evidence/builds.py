@@ -25,8 +25,7 @@ from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.text import one_line, plain
 
-FINAL_TIMEOUT: Final = 600.0  # seconds
-STAGE_TIMEOUT: Final = 120.0
+TIMEOUT: Final = 600.0  # seconds of one build
 SENT_NAME: Final = ".layerlab-dockerfile"
 """The Dockerfile's name in the context where ``.dockerignore`` names it: the engine's API has no other way to get
 it, so ``COPY . .`` ships it where `docker build` would not. Whoever looks at the image has to pass over it."""
@@ -100,9 +99,7 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     return Prepared(workspace.dockerfile, context, parsed, trials)
 
 
-def build_final(
-    engine: Engine, prepared: Prepared, report: Report = silent, *, timeout: float = FINAL_TIMEOUT
-) -> Outcome:
+def build_final(engine: Engine, prepared: Prepared, report: Report = silent, *, timeout: float = TIMEOUT) -> Outcome:
     """Build the final image; the lab's own bases are got first, if any is missing."""
     try:
         bases.ensure_for(engine, prepared.dockerfile, report=report)
@@ -137,9 +134,9 @@ def build_stage(
     stage: Stage,
     report: Report = silent,
     *,
-    timeout: float = STAGE_TIMEOUT,
+    timeout: float = TIMEOUT,
 ) -> str:
-    """The id of the image of one stage, whose steps are in the builder's cache by now.
+    """The id of the image of one stage, whose steps are in the builder's cache by now, unless it had to make room.
 
     Raises:
         LabError: it cannot be built.

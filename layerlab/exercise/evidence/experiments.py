@@ -24,7 +24,7 @@ from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.engine import Engine
 from layerlab.exercise.evidence import python_installs
-from layerlab.exercise.evidence.builds import FINAL_TIMEOUT, Prepared, Recorder, attempt, written
+from layerlab.exercise.evidence.builds import TIMEOUT, Prepared, Recorder, attempt, written
 from layerlab.exercise.evidence.model import (
     AppChange,
     Failure,
@@ -67,7 +67,7 @@ class Bench:
     engine: Engine
     prepared: Prepared
     report: Report
-    timeout: float = FINAL_TIMEOUT
+    timeout: float = TIMEOUT
 
     def build(
         self,
