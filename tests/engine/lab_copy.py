@@ -21,7 +21,7 @@ from docker.models.images import Image
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 
-COPIED: Final = ("app", "layerlab", "Dockerfile", "Dockerfile.single", ".dockerignore", "requirements.txt")
+COPIED: Final = ("app", "slim", "layerlab", "Dockerfile", "Dockerfile.single", ".dockerignore", "requirements.txt")
 SANITISER: Final = Path("tests/nbval.cfg")
 CELL: Final = re.compile(r"</td><td[^>]*>")
 TAG: Final = re.compile(r"</?[a-z][^>]*>")
@@ -145,7 +145,7 @@ def make(root: Path, caches: Path) -> LabCopy:
     copy.edit("layerlab/demo/__init__.py", '"multi-stage-demo:single"', f'"{name}-demo:single"')
     copy.edit("layerlab/demo/__init__.py", '"multi-stage-demo:optimized"', f'"{name}-demo:optimized"')
     # Two copies work side by side, and other tests beside them.
-    copy.edit("layerlab/service/launch.py", "wait: float = 30.0", "wait: float = 180.0")
+    copy.edit("layerlab/service/containers.py", "wait: float = 30.0", "wait: float = 180.0")
     return copy
 
 
