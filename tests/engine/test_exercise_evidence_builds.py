@@ -144,7 +144,7 @@ class TestFailure:
             ("COPY nothing.txt /", "dockerfile", 2, "nothing.txt"),
             ("RUN --nosuchflag=1 true", "dockerfile", 2, "nosuchflag"),
             (
-                "RUN true\nRUN echo \"E: Temporary failure resolving 'deb.debian.org'\"; false",
+                "RUN true\nRUN echo \"E: Temporary failure resolving 'mirror.example'\"; false",
                 "network",
                 3,
                 "network",

@@ -271,7 +271,7 @@ class TestWhatBuildStagesHandOn:
 
 
 LISTS: Final = "/var/lib/apt/lists"
-INDEX: Final = f"{LISTS}/deb.debian.org_debian_dists_trixie_main_Packages"
+INDEX: Final = f"{LISTS}/mirror.example_debian_dists_trixie_main_Packages"
 NOTE: Final = "Package: gcc\\nStatus: install ok installed\\n\\n"
 DPKG: Final = f"mkdir -p /var/lib/dpkg && printf '{NOTE}' > /var/lib/dpkg/status"
 CACHED: Final = f"RUN --mount=type=cache,id=MARK,target={LISTS}"

@@ -20,7 +20,7 @@ from layerlab.exercise.evidence.blame import explain
 
 DOCKERFILE = parse(
     "# syntax=example.com/front:1\nFROM python:3.13-slim AS build\nRUN pip install x\n"
-    "COPY --link --from=ghcr.io/astral-sh/uv:0.9 /uv /\nRUN <<EOF\necho a\nEOF\nFROM docker.io/library/debian:nope\n"
+    "COPY --link --from=hub.example/astral/uv:0.9 /uv /\nRUN <<EOF\necho a\nEOF\nFROM docker.io/library/debian:nope\n"
 )
 
 
@@ -35,8 +35,8 @@ class TestSteps:
         ("log", "blame"),
         [
             ("WARNING: Retrying ... Failed to establish a new connection: [Errno -3]\nERROR: no matching", "network"),
-            ("W: Temporary failure resolving 'deb.debian.org'\nE: Unable to locate package gcc", "network"),
-            ("error: error sending request for url (https://pypi.org/simple/): dns error", "network"),
+            ("W: Temporary failure resolving 'mirror.example'\nE: Unable to locate package gcc", "network"),
+            ("error: error sending request for url (https://index.example/simple/): dns error", "network"),
             ("curl: (6) Could not resolve host: example.com", "network"),
             ("ERROR: Could not find a version that satisfies the requirement flaskk", "dockerfile"),
             ("E: Unable to locate package gccc", "dockerfile"),
@@ -71,7 +71,7 @@ class TestImages:
                 "network",
                 1,
             ),
-            (BaseImageError("the image ghcr.io/astral-sh/uv:0.9 is not here (dial tcp)", remedy=""), "network", 4),
+            (BaseImageError("the image hub.example/astral/uv:0.9 is not here (dial tcp)", remedy=""), "network", 4),
             (
                 RegistryRefused("the registry refuses the image debian:nope (debian:nope: not found)", remedy=""),
                 "dockerfile",
