@@ -5,6 +5,8 @@ Each is a folder: a Dockerfile, what else its workspace holds, and ``expected.to
 * ``probes``: one line, which mechanism it probes;
 * ``core``: whether every ``./lab test`` judges it; the others, mostly variants of these, are left to ``--all``;
 * ``level``: of the exercise, 1 if it is not given;
+* ``whole``: whether it needs the whole service. The others get the light one, without pandas and Matplotlib: the tasks
+  ask nothing that depends on them, and they are nine tenths of what is installed, copied and started;
 * ``pass``, ``fail``, ``unknown``: the tasks that must end so; ``not_pass``: those that may either fail or be unknown;
   ``either``: those on which the exercise's text says too little. Each task is in exactly one list, and whatever
   ``either`` holds, what is not right must not pass them all;
@@ -36,6 +38,11 @@ from tests.engine.solution_report import KINDS, VERDICT
 
 SOLUTIONS: Final = ROOT / "tests" / "solutions"
 EXPECTED: Final = "expected.toml"
+LIGHT_APP: Final = Path(__file__).parent / "light_app"
+HEAVY: Final = frozenset(
+    ("contourpy", "fonttools", "kiwisolver", "matplotlib", "numpy", "pandas", "pillow", "pyparsing")
+)
+"""What the light service does without. The rest of what they need is small, and stays."""
 BASES: Final = (*bases.BASES, "debian:trixie-slim", "ghcr.io/astral-sh/uv:latest")
 """The images that the solutions build on."""
 
@@ -58,6 +65,7 @@ class Solution:
         probes: What it probes.
         core: Whether every test run judges it.
         level: Of the exercise.
+        whole: Whether it needs the whole service.
         statuses: Which each task may have.
         findings: The task and the line of errors that must be reported.
     """
@@ -66,6 +74,7 @@ class Solution:
     probes: str
     core: bool
     level: int
+    whole: bool
     statuses: dict[int, frozenset[str]]
     findings: tuple[tuple[int, int], ...]
 
@@ -83,7 +92,8 @@ def read(folder: Path) -> Solution:
     said = document(folder)
     statuses = {task: allowed for key, allowed in ALLOWED.items() for task in said.get(key, [])}
     findings = tuple((finding["task"], finding["line"]) for finding in said.get("finding", []))
-    return Solution(folder, said["probes"], said.get("core", False), said.get("level", 1), statuses, findings)
+    core, level, whole = said.get("core", False), said.get("level", 1), said.get("whole", False)
+    return Solution(folder, said["probes"], core, level, whole, statuses, findings)
 
 
 def folders(*kinds: str) -> list[Path]:
@@ -102,7 +112,19 @@ def cases(*kinds: str, part: int = 0, of: int = 1) -> list[ParameterSet]:
 def make_workspace(solution: Solution, folder: Path) -> None:
     """A fresh workspace with the solution's files laid over it."""
     new_workspace.make(folder, level=solution.level)
+    if not solution.whole:
+        _lighten(folder)
     shutil.copytree(solution.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(EXPECTED))
+
+
+def _lighten(folder: Path) -> None:
+    """Take pandas, Matplotlib and what only they need out of a workspace and its service."""
+    pins = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+    light = [pin for pin in pins if pin.partition("==")[0] not in HEAVY]
+    (folder / "requirements.txt").write_text("".join(light), encoding="utf-8")
+    shutil.copytree(LIGHT_APP, folder / "app", dirs_exist_ok=True)
+    routes = (folder / "app" / "routes.py").read_text(encoding="utf-8")
+    (folder / "app" / "routes.py").write_text(routes.replace("import pandas as pd\n", ""), encoding="utf-8")
 
 
 def mistakes(solution: Solution, verdict: Verdict) -> list[str]:

@@ -84,7 +84,7 @@ def is_well_formed(folder: Path) -> bool:
     return (
         {"probes", "pass", "fail", "unknown"}
         <= set(said)
-        <= {"probes", "core", "level", "finding", *solutions.ALLOWED}
+        <= {"probes", "core", "level", "whole", "finding", *solutions.ALLOWED}
         and sorted(task for key in solutions.ALLOWED for task in said.get(key, [])) == sorted(TASKS)
         and said["probes"].strip() == said["probes"] != ""
         and "\n" not in said["probes"]
