@@ -5,8 +5,8 @@ Each is a folder: a Dockerfile, what else its workspace holds, and ``expected.to
 * ``probes``: one line, which mechanism it probes;
 * ``core``: whether every ``./lab test`` judges it; the others, mostly variants of these, are left to ``--all``;
 * ``level``: of the exercise, 1 if it is not given;
-* ``whole``: whether it needs the whole service. The others get the light one, without pandas and Matplotlib: the tasks
-  ask nothing that depends on them, and they are nine tenths of what is installed, copied and started;
+* ``whole``: whether it needs the whole service. The others get the light one, without pandas and Matplotlib: the
+  tasks ask nothing that depends on them, and they are nine tenths of what is installed, copied and started;
 * ``pass``, ``fail``, ``unknown``: the tasks that must end so; ``not_pass``: those that may either fail or be unknown;
   ``either``: those on which the exercise's text says too little. Each task is in exactly one list, and whatever
   ``either`` holds, what is not right must not pass them all;
