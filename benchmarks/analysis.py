@@ -30,7 +30,7 @@ PROGRAMS: Final = ("docker", "dive")
 _TABLES: Final = """
 import sys, time
 from layerlab import engine, image
-from layerlab.image import tables as frames
+from layerlab.image import dataframes as frames
 connected = engine.connect()
 started = time.perf_counter()
 looked = image.read(connected, sys.argv[1])

@@ -10,7 +10,7 @@ from typing import Final
 
 from layerlab.builder.steps import Row
 from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from
-from layerlab.dockerfile.words import expand
+from layerlab.dockerfile.shell_words import expand
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, REFUSALS, disk_full, is_disk_full, why_not_pulled
 from layerlab.errors import (
     BaseImageError,

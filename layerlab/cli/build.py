@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from layerlab import demo
-from layerlab.cli.common import examples, find_engine, stand_ins
+from layerlab.cli.options import examples, find_engine, stand_ins
 from layerlab.engine import Engine
 from layerlab.ui import displays
 

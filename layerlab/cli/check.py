@@ -11,10 +11,10 @@ from typing import Final
 import click
 
 from layerlab import demo, exercise, image
-from layerlab.cli.common import as_json, err, examples, find_engine, out
+from layerlab.cli.options import as_json, err, examples, find_engine, out
 from layerlab.engine import Engine
 from layerlab.errors import LabError
-from layerlab.exercise import history, terminal, watching, words
+from layerlab.exercise import earlier_checks, terminal, watching, wording
 from layerlab.exercise.workspace import NAME, open_workspace
 from layerlab.ui import displays
 from layerlab.ui.text import printable
@@ -24,7 +24,7 @@ NO_DOCUMENT: Final = 2
 
 def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
     """The tasks that were named."""
-    numbers = [words.task_number(value) for value in values]
+    numbers = [wording.task_number(value) for value in values]
     for value, number in zip(values, numbers, strict=True):
         if number is None:
             raise click.BadParameter(f"there is no task {value!r}; choose from 1 to 7", context, parameter)
@@ -101,10 +101,10 @@ def _check(
     # What was left out on purpose is no step back from the last check.
     known = tuple(task for task in verdict.tasks if not (quick and task.status == "unknown"))
     judged = dataclasses.replace(verdict, tasks=known)
-    changes = history.changes(history.recall(folder), judged)
-    history.remember(folder, judged)
+    changes = earlier_checks.changes(earlier_checks.recall(folder), judged)
+    earlier_checks.remember(folder, judged)
     for number in hints:
-        history.reveal(folder, verdict.tasks[number - 1])
+        earlier_checks.reveal(folder, verdict.tasks[number - 1])
     passed = all(task.status == "pass" for task in verdict.tasks)
     if as_json:
         print(json.dumps(verdict.document(), indent=None if one_line else 2), flush=True)
@@ -114,7 +114,7 @@ def _check(
         verdict,
         name=str(folder),
         source=terminal.source_of(folder),
-        memory=history.recall(folder),
+        memory=earlier_checks.recall(folder),
         changes=changes,
     )
     for number in sorted(set(hints)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from layerlab.cli.common import examples, out
+from layerlab.cli.options import examples, out
 from layerlab.engine import connect, daemon, runs
 from layerlab.maintenance import clean
 from layerlab.ui import displays

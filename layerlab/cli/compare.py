@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from layerlab import compare, demo
-from layerlab.cli.common import as_json, examples, find_engine, platform
+from layerlab.cli.options import as_json, examples, find_engine, platform
 from layerlab.cli.xray import is_file, read_image
 
 

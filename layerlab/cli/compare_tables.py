@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from layerlab import compare, demo
-from layerlab.cli.common import out
+from layerlab.cli.options import out
 from layerlab.compare import Difference, column_names
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image

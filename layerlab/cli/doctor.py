@@ -6,7 +6,7 @@ import json
 
 import click
 
-from layerlab.cli.common import as_json, examples, out
+from layerlab.cli.options import as_json, examples, out
 from layerlab.maintenance import examine
 
 

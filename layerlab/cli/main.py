@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from layerlab.cli.common import err, examples, stand_ins
+from layerlab.cli.options import err, examples, stand_ins
 from layerlab.engine import SDK_ERRORS, disk_full, hurry, interrupts, is_disk_full
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.text import plain, printable

@@ -11,8 +11,8 @@ from typing import Final
 
 import click
 
-from layerlab.cli.common import EXAMPLES
 from layerlab.cli.main import COMMANDS, cli
+from layerlab.cli.options import EXAMPLES
 from layerlab.paths import ROOT
 
 PAGE: Final = ROOT / "docs" / "commands.md"

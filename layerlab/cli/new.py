@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from layerlab.cli.common import examples, out
+from layerlab.cli.options import examples, out
 from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 from layerlab.ui.text import printable

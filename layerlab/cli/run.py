@@ -7,7 +7,7 @@ import sys
 import click
 
 from layerlab import demo, service
-from layerlab.cli.common import err, examples, find_engine
+from layerlab.cli.options import err, examples, find_engine
 
 
 @click.command("run", epilog=examples("./lab run", "./lab run single --port 5001"))

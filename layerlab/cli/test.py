@@ -10,7 +10,7 @@ import click
 from layerlab import demo
 from layerlab.builder import build_cache
 from layerlab.cli.build import build_image
-from layerlab.cli.common import err, examples, find_engine, stand_ins
+from layerlab.cli.options import err, examples, find_engine, stand_ins
 from layerlab.errors import UsageError
 from layerlab.maintenance import chromium, test_run
 from layerlab.ui import displays

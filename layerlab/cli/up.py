@@ -5,8 +5,8 @@ from __future__ import annotations
 from layerlab import demo
 from layerlab.builder import build_cache
 from layerlab.cli.build import build_image
-from layerlab.cli.common import err, find_engine, out
 from layerlab.cli.compare_tables import print_comparison
+from layerlab.cli.options import err, find_engine, out
 from layerlab.jupyter.serve import serve
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from layerlab import compare, demo
-from layerlab.cli.common import as_json, err, examples, find_engine, platform
+from layerlab.cli.options import as_json, err, examples, find_engine, platform
 from layerlab.compare import ci_limits
 from layerlab.compare.ci_limits import Amount, Check
 from layerlab.dockerfile import Dockerfile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from layerlab.cli.common import out
+from layerlab.cli.options import out
 from layerlab.image import Image
 from layerlab.ui import tables
 from layerlab.ui.text import printable

@@ -9,7 +9,7 @@ fetched: what depends on a base image (its ONBUILD instructions, its environment
 [('build', 1, 2), ('', 3, 2)]
 """
 
-from layerlab.dockerfile.model import Dockerfile, Heredoc, Instruction, Mount, Stage, copied_from
+from layerlab.dockerfile.parsed import Dockerfile, Heredoc, Instruction, Mount, Stage, copied_from
 from layerlab.dockerfile.reader import PLATFORM_ARGS, decoded, parse
 
 __all__ = [

@@ -15,8 +15,8 @@ from itertools import pairwise
 from typing import Final
 
 from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.dockerfile.shell_words import expand
 from layerlab.dockerfile.variables import environment
-from layerlab.dockerfile.words import expand
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 _KEYWORDS: Final = frozenset(

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from layerlab.dockerfile import syntax, words
-from layerlab.dockerfile.model import Dockerfile, Instruction, Stage, excerpt
+from layerlab.dockerfile import shell_words, syntax
+from layerlab.dockerfile.parsed import Dockerfile, Instruction, Stage, excerpt
 from layerlab.errors import DockerfileError
 from layerlab.ui.text import wide_encoding
 
@@ -113,7 +113,7 @@ def _define(instruction: Instruction, values: dict[str, str | None], build_args:
         if name in build_args:
             values[name] = build_args[name]
         elif equals:
-            values[name] = words.expand(default, values)
+            values[name] = shell_words.expand(default, values)
 
 
 def _stage(instruction: Instruction, index: int, values: Mapping[str, str | None]) -> Stage:
@@ -123,7 +123,7 @@ def _stage(instruction: Instruction, index: int, values: Mapping[str, str | None
     name = parts[2].lower() if len(parts) == 3 else ""
     if name and not _STAGE_NAME.fullmatch(name):
         syntax.refuse(instruction.line, f"{parts[2]!r} cannot be the name of a stage")
-    base = words.expand(parts[0], values)
+    base = shell_words.expand(parts[0], values)
     if not base:
         syntax.refuse(instruction.line, f"{parts[0]} is empty once its ARGs are replaced", "give the ARG a value")
     platform = instruction.flag("platform")
@@ -132,7 +132,7 @@ def _stage(instruction: Instruction, index: int, values: Mapping[str, str | None
         name=name,
         base=base,
         line=instruction.line,
-        platform=None if platform is None else words.expand(platform, values),
+        platform=None if platform is None else shell_words.expand(platform, values),
         instructions=(),
     )
 
@@ -150,7 +150,7 @@ def _numbered(stage: Stage, base: Stage | None) -> Stage:
     for instruction in (*triggered, *stage.instructions[1:]):
         counts = instruction.keyword in {"RUN", "COPY", "ADD"}
         if instruction.keyword == "WORKDIR":
-            directory = posixpath.normpath(posixpath.join(directory, words.unquote(instruction.value)))
+            directory = posixpath.normpath(posixpath.join(directory, shell_words.unquote(instruction.value)))
             counts = directory.strip("/") != ""
         step += counts
         numbered.append(replace(instruction, step=step if counts else None))

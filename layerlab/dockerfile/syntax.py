@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NoReturn
 
-from layerlab.dockerfile import words
-from layerlab.dockerfile.model import Heredoc, Instruction
+from layerlab.dockerfile import shell_words
+from layerlab.dockerfile.parsed import Heredoc, Instruction
 from layerlab.errors import DockerfileError
 from layerlab.ui.text import placed, plain, unseen
 
@@ -113,7 +113,7 @@ def _joined_line(lines: list[str], first: int, escape: str) -> tuple[str | None,
 
 
 def _instruction(joined: str, line: int, escape: str, written: str) -> Instruction:
-    first, *rest = re.split(rf"{words.SPACE}+", joined.strip(), maxsplit=1)
+    first, *rest = re.split(rf"{shell_words.SPACE}+", joined.strip(), maxsplit=1)
     keyword = first.upper()
     if keyword not in KEYWORDS:
         _refuse_keyword(first, line, written)
@@ -144,9 +144,9 @@ def _split_flags(rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], s
     flags = []
     rest = rest.lstrip()
     while rest.startswith("--"):
-        word = words.split(rest, escape)[0]
+        word = shell_words.split(rest, escape)[0]
         rest = rest[len(word) :].lstrip()
-        name, _, value = words.unquote(word, escape)[2:].partition("=")
+        name, _, value = shell_words.unquote(word, escape)[2:].partition("=")
         if not name and not value:
             break  # a bare "--" ends the flags
         flags.append((name, value))
@@ -162,11 +162,11 @@ def _arguments(keyword: str, value: str, escape: str) -> tuple[tuple[str, ...], 
     if keyword in _MAYBE_JSON and (parts := _json_form(value)) is not None:
         return first + parts, True
     if keyword in _LISTS_OF_WORDS:
-        return tuple(re.split(rf"{words.SPACE}+", value)) if value else (), False
+        return tuple(re.split(rf"{shell_words.SPACE}+", value)) if value else (), False
     if keyword in _LISTS_OF_PAIRS:
         return _pairs(keyword, value, escape), False
     if keyword == "ARG":
-        return tuple(words.split(value, escape)), False
+        return tuple(shell_words.split(value, escape)), False
     return first + ((value,) if value else ()), False
 
 
@@ -183,7 +183,7 @@ def _json_form(value: str) -> tuple[str, ...] | None:
 
 
 def _pairs(keyword: str, value: str, escape: str) -> tuple[str, ...]:
-    pairs = tuple(words.split(value, escape))
+    pairs = tuple(shell_words.split(value, escape))
     if pairs and "=" not in pairs[0]:  # the old form: one name, and all else is its value
         pairs = tuple(value.split(maxsplit=1))
         if len(pairs) == 1:
@@ -198,11 +198,11 @@ def _heredoc_starts(instruction: Instruction) -> Iterator[Heredoc]:
     keyword, value = instruction.keyword, instruction.value
     if keyword == "ONBUILD":
         keyword = value.partition(" ")[0].upper()
-    if keyword not in _WITH_HEREDOCS or instruction.is_json or not words.quotes_are_closed(value):
+    if keyword not in _WITH_HEREDOCS or instruction.is_json or not shell_words.quotes_are_closed(value):
         return
-    for word in words.split(value):
+    for word in shell_words.split(value):
         if found := _HEREDOC.fullmatch(word):
-            name = words.unquote(found[2])
+            name = shell_words.unquote(found[2])
             yield Heredoc(name, "", expands=name == found[2], strips_tabs=bool(found[1]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.dockerfile.words import expand
+from layerlab.dockerfile.shell_words import expand
 
 
 def environment(dockerfile: Dockerfile, instruction: Instruction) -> dict[str, str | None]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.engine import Engine
+from layerlab.exercise.evidence.facts import Evidence
 from layerlab.exercise.evidence.gather import OnImage, gather
-from layerlab.exercise.evidence.model import Evidence
 from layerlab.exercise.tasks import (
     artifacts,
     build_stage,

@@ -20,8 +20,8 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from layerlab.errors import LabError
-from layerlab.exercise import history, terminal, watching, words
-from layerlab.exercise.history import Change, Memory
+from layerlab.exercise import earlier_checks, terminal, watching, wording
+from layerlab.exercise.earlier_checks import Change, Memory
 from layerlab.exercise.verdict import Finding, Result, Verdict
 from layerlab.plots import Picture
 from layerlab.ui.progress import Report, Step
@@ -114,8 +114,8 @@ class LivePanel:
         except Exception as error:  # the thread has to go on, and to say it
             self._done(None, None, f"The check failed, which is the lab's fault ({type(error).__name__}: {error}).")
         else:
-            changes = history.changes(history.recall(self._folder), verdict)
-            history.remember(self._folder, verdict)
+            changes = earlier_checks.changes(earlier_checks.recall(self._folder), verdict)
+            earlier_checks.remember(self._folder, verdict)
             self._show_verdict(verdict, changes)
             waiting = f"Waits for a change of {watching.WATCHED} in {self._folder}."
             self._done(verdict, picture, f"Checked at {time.strftime('%H:%M:%S')}. {waiting}")
@@ -142,8 +142,8 @@ class LivePanel:
         self._state.value = f'<p role="status" style="line-height:1.4">{_safe(sentence)}</p>'
 
     def _show_verdict(self, verdict: Verdict, changes: Sequence[Change]) -> None:
-        memory, source = history.recall(self._folder), terminal.source_of(self._folder)
-        told_before = words.told_before(verdict)
+        memory, source = earlier_checks.recall(self._folder), terminal.source_of(self._folder)
+        told_before = wording.told_before(verdict)
         rows: list[Any] = [widgets.HTML(summary_html(self._folder.name, verdict, changes))]
         for task in verdict.tasks:
             rows.append(widgets.HTML(task_html(task)))
@@ -159,7 +159,7 @@ class LivePanel:
 
     def _finding(self, task: Result, finding: Finding, excerpt: str, memory: Memory) -> Any:
         def ask() -> Memory:
-            return history.reveal(self._folder, task, finding)
+            return earlier_checks.reveal(self._folder, task, finding)
 
         return _FindingView(task, finding, excerpt, memory, ask).box
 
@@ -180,16 +180,18 @@ class _FindingView:
 
     def _show(self, memory: Memory) -> None:
         shown = memory.shown(self._task, self._finding)
-        is_last = len(shown) == words.HINTS
+        is_last = len(shown) == wording.HINTS
         self._hints.value = hints_html(shown)
         self._button.disabled = is_last
-        self._button.description = "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {words.HINTS}"
+        self._button.description = (
+            "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {wording.HINTS}"
+        )
 
 
 def summary_html(name: str, verdict: Verdict, changes: Sequence[Change]) -> str:
     """The score, and what changed."""
     sentences = [
-        f'<p style="font-size:150%;font-weight:bold;margin:0">{_safe(f"{name}: {words.score(verdict)}")}</p>'
+        f'<p style="font-size:150%;font-weight:bold;margin:0">{_safe(f"{name}: {wording.score(verdict)}")}</p>'
     ]
     for heading, is_better in (("Better", True), ("Worse", False)):
         if told := [change.in_words for change in changes if change.is_better == is_better]:
@@ -201,14 +203,14 @@ def task_html(task: Result) -> str:
     """How a task stands: sign, number, name and status in words."""
     colour = COLOURS[task.status]
     return (
-        f'<div style="border-left:.4em solid {colour};padding-left:.6em"><b>{words.SIGNS[task.status]} {task.id} '
-        f"{words.TITLES[task.id]}</b>: {words.STATUSES[task.status]}</div>"
+        f'<div style="border-left:.4em solid {colour};padding-left:.6em"><b>{wording.SIGNS[task.status]} {task.id} '
+        f"{wording.TITLES[task.id]}</b>: {wording.STATUSES[task.status]}</div>"
     )
 
 
 def finding_html(finding: Finding, excerpt: str) -> str:
     """A finding: its place, the lines that it is about, and what it says."""
-    place = words.place(finding)
+    place = wording.place(finding)
     where = f"<code>{_safe(place)}</code>: " if place else ""
     code = (
         f'<pre style="white-space:pre-wrap;word-break:normal;line-height:1.3">{_safe(excerpt)}</pre>'
@@ -222,7 +224,7 @@ def finding_html(finding: Finding, excerpt: str) -> str:
 
 def same_html(finding: Finding, task: int) -> str:
     """A finding that an earlier task has as well."""
-    place = words.place(finding)
+    place = wording.place(finding)
     where = f"<code>{_safe(place)}</code>: " if place else ""
     return f'<div style="margin-left:2em">{where}{finding.level}, the same as for task {task}</div>'
 

@@ -15,9 +15,9 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from layerlab.dockerfile.model import excerpt
-from layerlab.exercise import words
-from layerlab.exercise.history import Change, Memory
+from layerlab.dockerfile.parsed import excerpt
+from layerlab.exercise import wording
+from layerlab.exercise.earlier_checks import Change, Memory
 from layerlab.exercise.verdict import Finding, Status, Verdict
 from layerlab.ui.text import one_line, plain
 from layerlab.ui.units import listed
@@ -47,9 +47,9 @@ def print_verdict(
         memory: Which hints were asked for.
         changes: What got better or worse since the last check.
     """
-    told_before = words.told_before(verdict)
+    told_before = wording.told_before(verdict)
     for task in verdict.tasks:
-        heading = f"{words.SIGNS[task.status]} {task.id} {words.TITLES[task.id]}: {words.STATUSES[task.status]}"
+        heading = f"{wording.SIGNS[task.status]} {task.id} {wording.TITLES[task.id]}: {wording.STATUSES[task.status]}"
         _print(console, heading, style=STYLES[task.status])
         before: Finding | None = None
         for finding in task.findings:
@@ -58,15 +58,15 @@ def print_verdict(
             _print_finding(console, finding, lines, same_as=told_before(task, finding))
             before = finding
             for number, hint in enumerate(memory.shown(task, finding), start=1):
-                _print(console, f"Hint {number} of {words.HINTS}: {hint}", indent=_INDENT, style="italic")
+                _print(console, f"Hint {number} of {wording.HINTS}: {hint}", indent=_INDENT, style="italic")
     console.print()
     better = [change.in_words for change in changes if change.is_better]
     worse = [change.in_words for change in changes if not change.is_better]
     for heading, sentences in (("Better", better), ("Worse", worse)):
         if sentences:
             _print(console, f"{heading} than at the last check: {listed(sentences)}.")
-    _print(console, f"{one_line(name)}: {words.score(verdict)} ({verdict.seconds:.1f} s)", style="bold")
-    _print(console, words.overview(verdict))
+    _print(console, f"{one_line(name)}: {wording.score(verdict)} ({verdict.seconds:.1f} s)", style="bold")
+    _print(console, wording.overview(verdict))
     if how := how_to_ask(verdict, memory):
         _print(console, how)
 
@@ -75,7 +75,9 @@ def how_to_ask(verdict: Verdict, memory: Memory) -> str:
     """How to ask for a hint, for the first task that has one to give; empty where none has."""
     for level in ("error", "advice"):
         for task in verdict.tasks:
-            left = [one for one in task.findings if one.level == level and len(memory.shown(task, one)) < words.HINTS]
+            left = [
+                one for one in task.findings if one.level == level and len(memory.shown(task, one)) < wording.HINTS
+            ]
             if left:
                 again = any(memory.shown(task, one) for one in left)
                 return f"For {'one more' if again else 'a'} hint add --hint and the task's number: --hint {task.id}"
@@ -109,7 +111,7 @@ def excerpt_of(finding: Finding, source: Callable[[str], str | None]) -> str:
 
 def _print_finding(console: Console, finding: Finding, lines: str, *, same_as: int | None) -> None:
     """Print a finding; `lines` are those of the file, empty where they have just been shown."""
-    place = words.place(finding)
+    place = wording.place(finding)
     heading = f"{place + ': ' if place else ''}{finding.level}"
     if same_as is not None:
         _print(console, f"{heading}, the same as for task {same_as}", indent=_INDENT)

@@ -19,7 +19,7 @@ from layerlab.builder import context as contexts
 from layerlab.builder import ignore
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import ContextError, DockerfileError, LabError, UsageError
-from layerlab.exercise.evidence.model import Blame, Failure
+from layerlab.exercise.evidence.facts import Blame, Failure
 from layerlab.paths import ROOT
 from layerlab.ui.text import plain, shorten
 

@@ -107,9 +107,9 @@ class Image:
         return self._table("packages")
 
     def _table(self, name: str) -> pd.DataFrame:
-        from layerlab.image import tables  # noqa: PLC0415  # imports pandas
+        from layerlab.image import dataframes  # noqa: PLC0415  # imports pandas
 
-        table: pd.DataFrame = getattr(tables, name)(self.stack)
+        table: pd.DataFrame = getattr(dataframes, name)(self.stack)
         return table
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.image import filesystem, history, packages
+from layerlab.image import filesystem, instructions, packages
 from layerlab.image.filesystem import NEVER, Filesystem, Inodes
 from layerlab.image.layer import FILE, Layer
 from layerlab.image.packages import Ownership
@@ -118,7 +118,7 @@ class LayerStack:
             self.visible,
             self.ownership,
             working_directory=str((self.config.get("config") or {}).get("WorkingDir") or ""),
-            from_context=history.from_context(self.origins),
+            from_context=instructions.from_context(self.origins),
         )
 
 
@@ -143,6 +143,6 @@ def stack_layers(
         diff_ids=diff_ids,
         merged=merged,
         inodes=filesystem.inodes(merged),
-        instructions=history.instructions(config, len(layers)),
-        origins=history.origins(config, len(layers), dockerfile),
+        instructions=instructions.instructions(config, len(layers)),
+        origins=instructions.origins(config, len(layers), dockerfile),
     )

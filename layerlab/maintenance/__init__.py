@@ -16,7 +16,7 @@ from typing import Final
 from layerlab import bases, demo
 from layerlab.engine import Engine, answering, ownership
 from layerlab.engine.ownership import Owned
-from layerlab.maintenance.doctor import Condition, examine
+from layerlab.maintenance.prerequisites import Condition, examine
 
 __all__ = ["Condition", "Removal", "clean", "examine", "inventory", "remove"]
 

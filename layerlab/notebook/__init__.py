@@ -26,7 +26,7 @@ from layerlab import demo, exercise, maintenance, plots, service, xray
 from layerlab.builder import Build
 from layerlab.engine import Engine, daemon
 from layerlab.errors import UsageError
-from layerlab.exercise import history, new_workspace, words
+from layerlab.exercise import earlier_checks, new_workspace, wording
 from layerlab.exercise.panel import LivePanel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
@@ -423,8 +423,8 @@ def check(folder: str | Path) -> Verdict:
     path = ROOT / folder
     with displays.notebook(f"checking {path.name}") as report:
         verdict = exercise.check(engine(), path, report=report)
-    history.remember(path, verdict)
-    print(f"{path.name}: {words.score(verdict)}")
+    earlier_checks.remember(path, verdict)
+    print(f"{path.name}: {wording.score(verdict)}")
     return verdict
 
 
@@ -442,7 +442,7 @@ def results(verdict: Verdict) -> pd.DataFrame:
         (
             task.id,
             task.name,
-            words.TITLES[task.id],
+            wording.TITLES[task.id],
             task.status,
             sum(finding.level == "error" for finding in task.findings),
             sum(finding.level == "advice" for finding in task.findings),

@@ -20,7 +20,7 @@ shows by itself. A table that cannot be drawn is a `UsageError`, which says what
 <Picture: How large is each image?>
 """
 
-from layerlab.plots.builds import dockerfile, rebuilds
+from layerlab.plots.build_costs import dockerfile, rebuilds
 from layerlab.plots.images import flow, owners, parts, sizes
 from layerlab.plots.layers import beside, staircase, waste
 from layerlab.plots.picture import Picture

@@ -25,7 +25,7 @@ from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as reading
 from layerlab.ui.text import shorten
 from layerlab.xray.provenance import layer_history
-from layerlab.xray.provenance.origins import FileOrigins
+from layerlab.xray.provenance.file_origins import FileOrigins
 from layerlab.xray.source import BuildSource, ContextFiles, named
 
 Changes = Mapping[str, ChangedEntry | None]

@@ -15,16 +15,16 @@ from layerlab.builder import build, build_cache
 from layerlab.engine import Engine
 from layerlab.engine.daemon import BOUNDED_CACHE
 from layerlab.errors import StepFailed
-from layerlab.exercise.evidence import builds
+from layerlab.exercise.evidence import workspace_builds
 from layerlab.exercise.evidence.experiments import Bench, change_app
-from layerlab.exercise.evidence.model import PythonInstall
-from layerlab.maintenance import doctor
+from layerlab.exercise.evidence.facts import PythonInstall
+from layerlab.maintenance import prerequisites
 from layerlab.notebook.context_copy import experiment_on
 from layerlab.ui.progress import Step, silent
 from tests.engine.conftest import import_busybox
 from tests.engine.small_lab import give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine
-from tests.engine.test_exercise_evidence_builds import prepared
+from tests.engine.test_exercise_evidence_workspace_builds import prepared
 
 BASE = "layerlab-test:busybox"
 STAGES = f"""\
@@ -128,7 +128,7 @@ class TestForgetting:
     def test_a_check_keeps_nothing_of_its_rebuild(self, engine: Engine, context: Path) -> None:
         """A hundred checks of a Dockerfile whose last RUN stores everything again leave no more than one."""
         with prepared(engine, context) as (copy, _):
-            builds.build_final(engine, copy)
+            workspace_builds.build_final(engine, copy)
             before = records(engine)
             install = PythonInstall("0", 99, "RUN none", ())
             change = change_app(Bench(engine, copy, silent), [install])
@@ -203,7 +203,7 @@ class TestSize:
         monkeypatch.setenv("DOCKER_HOST", spare.endpoint)
         for much, state, remedy in ((20e9, "ok", ""), (-1, "note", build_cache.EMPTY_IT)):
             monkeypatch.setattr(build_cache, "MUCH", much)
-            (told,) = (finding for finding in doctor.examine() if finding.what == "build cache")
+            (told,) = (finding for finding in prerequisites.examine() if finding.what == "build cache")
             assert (told.state, told.remedy) == (state, remedy)
             assert told.seen.endswith("GB")
 

@@ -8,7 +8,7 @@ import pytest
 
 from layerlab import notebook as lab
 from layerlab.engine import Engine
-from layerlab.exercise import history
+from layerlab.exercise import earlier_checks
 from tests.examples import Example, examples
 
 WITH_ENGINE = [example for example in examples() if example.needs_engine]
@@ -20,6 +20,6 @@ def test_they_do_what_they_say(
     example: Example, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every example that needs an engine gives what stands below it; `folder` is an empty folder."""
-    monkeypatch.setattr(history, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(earlier_checks, "cache_directory", lambda: tmp_path)
     lab.engine.cache_clear()
     example.run(engine=engine, lab=lab, folder=tmp_path / "folder")

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from layerlab.engine import Engine
-from layerlab.exercise.evidence import builds, snapshots
+from layerlab.exercise.evidence import snapshots, workspace_builds
 from layerlab.exercise.evidence.experiments import (
     NO_RELEASE,
     Bench,
@@ -24,10 +24,10 @@ from layerlab.exercise.evidence.experiments import (
     found_after,
     with_pin,
 )
-from layerlab.exercise.evidence.model import HandedOn, PinChange, PythonInstall, Snapshot
+from layerlab.exercise.evidence.facts import HandedOn, PinChange, PythonInstall, Snapshot
 from layerlab.exercise.evidence.system_installs import without_index
 from layerlab.ui.progress import Report, Step, silent
-from tests.engine.test_exercise_evidence_builds import is_gone, prepared, write
+from tests.engine.test_exercise_evidence_workspace_builds import is_gone, prepared, write
 
 APP: Final = {"app/__init__.py": "", "app/sub/x.py": "x = 1", "requirements.txt": "cycler==0.12.1\n", "other.py": ""}
 PINNED: Final = {"cycler": "0.12.1"}
@@ -57,11 +57,11 @@ class Checked:
 def checked(engine: Engine, folder: Path, dockerfile: str, report: Report = silent) -> Iterator[Checked]:
     write(folder, dockerfile, APP)
     with prepared(engine, folder) as (copy, parsed):
-        outcome = builds.build_final(engine, copy)
+        outcome = workspace_builds.build_final(engine, copy)
         assert outcome.failure is None
         stages: dict[str, Snapshot] = {}
         for stage in parsed.needed(parsed.target()):
-            built = builds.build_stage(engine, copy, stage)
+            built = workspace_builds.build_stage(engine, copy, stage)
             stages[stage.label] = snapshots.take(
                 engine, built, parsed, stage, stages, pinned=PINNED, labels=copy.trials.labels
             )

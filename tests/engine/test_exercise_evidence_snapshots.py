@@ -20,7 +20,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID
 from layerlab.exercise.evidence import snapshots
-from layerlab.exercise.evidence.model import File, Origin, Snapshot, SystemInstall
+from layerlab.exercise.evidence.facts import File, Origin, Snapshot, SystemInstall
 from layerlab.image.store import overlay
 from layerlab.xray.provenance import layer_history
 

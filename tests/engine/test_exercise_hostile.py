@@ -14,8 +14,8 @@ import pytest
 
 from layerlab.builder import trials
 from layerlab.engine import Engine, limits
-from layerlab.exercise.evidence import builds
-from layerlab.exercise.evidence.builds import Outcome
+from layerlab.exercise.evidence import workspace_builds
+from layerlab.exercise.evidence.workspace_builds import Outcome
 from layerlab.exercise.workspace import open_workspace
 from layerlab.ui.progress import Step
 
@@ -27,8 +27,8 @@ def check(
     (folder / "Dockerfile").write_text(dockerfile)
     listener = steps.append if steps is not None else lambda _: None
     with trials.trial_builds(engine) as place:
-        copy = builds.prepare(place, open_workspace(folder))
-        outcome = builds.build_final(engine, copy, listener, timeout=timeout)
+        copy = workspace_builds.prepare(place, open_workspace(folder))
+        outcome = workspace_builds.build_final(engine, copy, listener, timeout=timeout)
         return outcome, _files(engine, outcome.image_id) if outcome.image_id else {}
 
 
@@ -116,11 +116,11 @@ class TestLimits:
 
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nRUN {command}\n")
         with trials.trial_builds(engine) as place:
-            copy = builds.prepare(place, open_workspace(tmp_path))
+            copy = workspace_builds.prepare(place, open_workspace(tmp_path))
             files = limits._wanted(limits._ROOT, limits.MEMORY, limits.PROCESSES)
             while_it_builds = {name: Path(name).read_text() for name in files}
             with pytest.raises(KeyboardInterrupt):
-                builds.build_final(engine, copy, look)
+                workspace_builds.build_final(engine, copy, look)
 
         (processes,) = (value for name, value in while_it_builds.items() if name.endswith("pids.max"))
         assert limits.PROCESSES <= int(processes) <= 4 * limits.PROCESSES  # others may check at the same time

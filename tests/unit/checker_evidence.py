@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from layerlab.dockerfile import Stage, parse
-from layerlab.exercise.evidence.model import (
+from layerlab.exercise.evidence.facts import (
     Answer,
     Copy,
     Distribution,

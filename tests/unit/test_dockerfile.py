@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.dockerfile import Dockerfile, Heredoc, Instruction, copied_from, decoded, parse
-from layerlab.dockerfile.words import expand
+from layerlab.dockerfile.shell_words import expand
 from layerlab.errors import DockerfileError
 
 

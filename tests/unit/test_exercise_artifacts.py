@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.model import Copy, Distribution, Evidence, Failure, HandedOn, Interpreter, Origin
+from layerlab.exercise.evidence.facts import Copy, Distribution, Evidence, Failure, HandedOn, Interpreter, Origin
 from layerlab.exercise.tasks.artifacts import judge
 from layerlab.exercise.verdict import Finding
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from layerlab.dockerfile import parse
-from layerlab.exercise.evidence.model import Evidence, Failure, HandedOn, Origin
+from layerlab.exercise.evidence.facts import Evidence, Failure, HandedOn, Origin
 from layerlab.exercise.tasks.build_stage import is_descriptive, is_pinned, judge
 from tests.unit.checker_evidence import GOOD, good
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from layerlab.exercise.evidence.model import (
+from layerlab.exercise.evidence.facts import (
     Answer,
     Blame,
     Distribution,

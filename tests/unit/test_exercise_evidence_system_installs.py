@@ -8,7 +8,7 @@ import pytest
 
 from layerlab import dockerfile
 from layerlab.exercise.evidence import system_installs
-from layerlab.exercise.evidence.model import SystemInstall
+from layerlab.exercise.evidence.facts import SystemInstall
 from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
 from tests.unit.image_folders import layer, read_folders
 

@@ -14,7 +14,7 @@ import pytest
 
 from layerlab import plots
 from layerlab.errors import EngineGone
-from layerlab.exercise import history, watching
+from layerlab.exercise import earlier_checks, watching
 from layerlab.exercise.panel import LivePanel, hints_html
 from layerlab.exercise.verdict import Finding, Verdict
 from layerlab.plots import Picture
@@ -305,7 +305,7 @@ class TestThread:
         """A hint that was asked for in a terminal is there in the panel."""
         one = finding()
         judged = verdict("fpppppp", {1: [one]})
-        history.reveal(folder, judged.tasks[0])
+        earlier_checks.reveal(folder, judged.tasks[0])
         panel = LivePanel(folder, Checker(judged))
         panel.check_once()
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.model import Evidence, Failure, Origin
+from layerlab.exercise.evidence.facts import Evidence, Failure, Origin
 from layerlab.exercise.tasks.runtime_stage import judge
 from layerlab.exercise.verdict import Finding
 

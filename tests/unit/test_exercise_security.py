@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.model import Evidence, Failure, Origin, Process, Running
+from layerlab.exercise.evidence.facts import Evidence, Failure, Origin, Process, Running
 from layerlab.exercise.tasks.security import judge
 from layerlab.exercise.verdict import Finding
 

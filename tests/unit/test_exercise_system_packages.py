@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlab.exercise.evidence.model import Evidence, Failure, SystemInstall
+from layerlab.exercise.evidence.facts import Evidence, Failure, SystemInstall
 from layerlab.exercise.tasks.system_packages import judge
 from tests.unit.checker_evidence import Made, good
 

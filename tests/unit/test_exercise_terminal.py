@@ -18,8 +18,8 @@ from rich.console import Console
 from layerlab import demo, exercise, image, paths
 from layerlab.cli import check, compare_tables, main
 from layerlab.errors import EngineGone, ImageNotFound
-from layerlab.exercise import history, terminal, watching, words
-from layerlab.exercise.history import Memory
+from layerlab.exercise import earlier_checks, terminal, watching, wording
+from layerlab.exercise.earlier_checks import Memory
 from layerlab.exercise.verdict import TASK_NAMES, Finding, Verdict
 from layerlab.ui.consoles import console
 from tests.unit.image_truth import file, saved, tar
@@ -85,7 +85,9 @@ class TestVerdict:
         """None at first, and how to ask; then one after the other; at last there is nothing more to ask for."""
         judged = verdict("pfppppp", {2: [finding()]})
         task, [one] = judged.tasks[1], judged.tasks[1].findings
-        texts = [printed(judged, memory=Memory(hints={history.hint_key(task, one): count})) for count in range(4)]
+        texts = [
+            printed(judged, memory=Memory(hints={earlier_checks.hint_key(task, one): count})) for count in range(4)
+        ]
 
         assert [[hint in text for hint in one.hints] for text in texts] == [
             [False, False, False],
@@ -104,7 +106,7 @@ class TestVerdict:
         """A Dockerfile that does not build says the same about every task; a hint that was asked for is there."""
         same = finding("unknown instruction USRE", line=2)
         judged = verdict("uuuuuuu", {number: [same] for number in range(1, 8)})
-        memory = Memory(hints={history.hint_key(judged.tasks[5], same): 1})
+        memory = Memory(hints={earlier_checks.hint_key(judged.tasks[5], same): 1})
         text = printed(judged, memory=memory)
 
         assert text.count("unknown instruction USRE") == text.count("→ 2 │") == 1
@@ -114,10 +116,14 @@ class TestVerdict:
     def test_what_changed_is_said(self) -> None:
         """What is better and what is worse than at the last check, in sentences of their own."""
         before = Memory(
-            {1: history.Standing("fail", 1), 2: history.Standing("fail", 1), 3: history.Standing("pass", 0)}
+            {
+                1: earlier_checks.Standing("fail", 1),
+                2: earlier_checks.Standing("fail", 1),
+                3: earlier_checks.Standing("pass", 0),
+            }
         )
         judged = verdict("ppfffff")
-        lines = printed(judged, changes=history.changes(before, judged)).splitlines()
+        lines = printed(judged, changes=earlier_checks.changes(before, judged)).splitlines()
 
         assert "Better than at the last check: task 1 passes now and task 2 passes now." in lines
         assert "Worse than at the last check: task 3 does not pass any more." in lines
@@ -142,7 +148,7 @@ class TestVerdict:
         evil = "\x1b]0;title\x07\x1b[2J[link=x]\x9b31m\u202e\x00"
         one = Finding("error", evil, (evil, evil, evil), f"{evil}\nfile", 2)
         judged = verdict("fpppppp", {1: [one]})
-        memory = Memory(hints={history.hint_key(judged.tasks[0], one): 3})
+        memory = Memory(hints={earlier_checks.hint_key(judged.tasks[0], one): 3})
         written = io.StringIO()
         out = Console(file=written, width=80, force_terminal=True, color_system=None)
         terminal.print_verdict(out, judged, name=evil, source=lambda _: f"{evil}\n{evil * 500}\n", memory=memory)
@@ -152,7 +158,7 @@ class TestVerdict:
 
     def test_examples(self) -> None:
         """The examples in the docstrings hold."""
-        assert doctest.testmod(words).failed == 0
+        assert doctest.testmod(wording).failed == 0
 
 
 class TestSource:
@@ -302,7 +308,7 @@ class TestCommand:
         """The verdict is the same whatever the memory says."""
         documents = []
         for memory in ("ppppppp", "uuuuuuu"):
-            history.remember(lab.folder, verdict(memory))
+            earlier_checks.remember(lab.folder, verdict(memory))
             status = lab.run(says=[verdict("fpfpfpf")])
             documents.append((status, lab.output.getvalue().splitlines()[:7]))
 
@@ -317,7 +323,7 @@ class TestQuick:
 
         assert lab.asked == [False, True]
         assert "any more" not in lab.output.getvalue()
-        assert history.recall(lab.folder).tasks.keys() == {1, 2, 4, 5, 6, 7}
+        assert earlier_checks.recall(lab.folder).tasks.keys() == {1, 2, 4, 5, 6, 7}
 
 
 class TestSizes:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from layerlab.errors import ArchiveError
+from layerlab.image import dataframes as frames
 from layerlab.image import filesystem
-from layerlab.image import tables as frames
 from layerlab.image.formats.changeset import Budget, scan
 from layerlab.image.layer import KINDS, Layer
 from layerlab.image.stack import stack_layers

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from layerlab.image import packages, tables
+from layerlab.image import dataframes, packages
 from layerlab.image.formats.changeset import Budget, scan
 from layerlab.image.stack import stack_layers
 from tests.unit.image_truth import Entry, directory, file, link, symlink, tar, whiteout
@@ -48,10 +48,10 @@ class Looked:
             working_directory=working_directory,
             from_context=from_context,
         )
-        files = tables.files(image_stack)
+        files = dataframes.files(image_stack)
         self.owner = dict(zip(files["path"], files["owner"], strict=True))
         self.part = dict(zip(files["path"], (packages.PARTS[code] for code in copied), strict=True))
-        self.packages = list(tables.packages(image_stack).itertuples(index=False, name=None))
+        self.packages = list(dataframes.packages(image_stack).itertuples(index=False, name=None))
 
 
 class TestDpkg:

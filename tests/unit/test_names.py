@@ -18,6 +18,14 @@ def test_no_two_public_classes_have_the_same_name() -> None:
     assert [name for name, count in classes.items() if count > 1 and not name.startswith("_")] == []
 
 
+def test_no_module_is_called_like_another() -> None:
+    """So that its name alone finds it. (A room's face is called like the room, and so may a command be.)"""
+    modules = Counter(path.stem for path in MODULES if not path.stem.startswith("__"))
+
+    assert len(modules) > 100
+    assert [name for name, count in modules.items() if count > 1] == []
+
+
 def test_each_module_says_what_it_is() -> None:
     """In its docstring."""
     assert [

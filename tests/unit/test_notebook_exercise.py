@@ -11,7 +11,7 @@ from layerlab import demo, image
 from layerlab import exercise as checker
 from layerlab import notebook as lab
 from layerlab.errors import ImageNotFound, UsageError
-from layerlab.exercise import history, new_workspace
+from layerlab.exercise import earlier_checks, new_workspace
 from layerlab.exercise.verdict import Verdict
 from layerlab.paths import ROOT
 from tests.unit.image_truth import file, saved, tar
@@ -73,7 +73,7 @@ class TestCheck:
         assert asked == [ROOT / "no-such-image"]
         assert judged.score == 2
         assert capsys.readouterr().out == "no-such-image: 2 of 7 tasks pass\n"
-        assert history.recall(ROOT / "no-such-image").tasks[1].status == "pass"
+        assert earlier_checks.recall(ROOT / "no-such-image").tasks[1].status == "pass"
 
 
 class TestTables:

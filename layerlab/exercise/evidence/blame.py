@@ -21,7 +21,7 @@ from layerlab.errors import (
     RegistryRefused,
     StepFailed,
 )
-from layerlab.exercise.evidence.model import Failure
+from layerlab.exercise.evidence.facts import Failure
 from layerlab.exercise.workspace import failure_from
 from layerlab.ui.text import plain, shorten
 from layerlab.ui.units import how_large

@@ -24,8 +24,7 @@ from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.engine import Engine
 from layerlab.exercise.evidence import python_installs
-from layerlab.exercise.evidence.builds import TIMEOUT, Prepared, Recorder, attempt, written
-from layerlab.exercise.evidence.model import (
+from layerlab.exercise.evidence.facts import (
     AppChange,
     Failure,
     HandedOn,
@@ -35,6 +34,7 @@ from layerlab.exercise.evidence.model import (
     RanStep,
     Snapshot,
 )
+from layerlab.exercise.evidence.workspace_builds import TIMEOUT, Prepared, Recorder, attempt, written
 from layerlab.service import observe
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import shorten

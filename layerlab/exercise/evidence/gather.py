@@ -14,9 +14,8 @@ from layerlab.builder import Build, trial_builds
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence import builds, experiments, snapshots, system_installs
-from layerlab.exercise.evidence.builds import Outcome, Prepared
-from layerlab.exercise.evidence.model import (
+from layerlab.exercise.evidence import experiments, snapshots, system_installs, workspace_builds
+from layerlab.exercise.evidence.facts import (
     AppChange,
     Blame,
     Evidence,
@@ -28,6 +27,7 @@ from layerlab.exercise.evidence.model import (
     SystemInstall,
 )
 from layerlab.exercise.evidence.single_stage_size import single_bytes
+from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.exercise.workspace import Workspace
 from layerlab.service import answers_hardened, observe
 from layerlab.service.waiting import is_busy
@@ -75,8 +75,8 @@ def gather(
         return evidence
     relay = _Relay(report)
     with trial_builds(engine, relay) as trials:
-        prepared = builds.prepare(trials, workspace)
-        outcome = builds.build_final(engine, prepared, relay)
+        prepared = workspace_builds.prepare(trials, workspace)
+        outcome = workspace_builds.build_final(engine, prepared, relay)
         evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, failure=outcome.failure)
         if outcome.image_id is None:
             return evidence
@@ -203,7 +203,7 @@ def _snapshots(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Snapshot]
     taken: dict[str, Snapshot] = {}
     for stage in dockerfile.needed(final):
         if stage != final and stage.label in ran:
-            built = builds.build_stage(work.engine, work.prepared, stage, work.relay)
+            built = workspace_builds.build_stage(work.engine, work.prepared, stage, work.relay)
             taken[stage.label] = _snapshot(work, built, dockerfile, stage, taken)
     image_id = str(work.outcome.image_id)
     return taken, _snapshot(work, image_id, dockerfile, final, taken, with_copies=True)
@@ -230,7 +230,9 @@ def _snapshot(
         with_copies=with_copies,
     )
     # What only the way to the engine has added is nothing of the learner's.
-    return replace(taken, files=tuple(file for file in taken.files if not file.path.endswith(f"/{builds.SENT_NAME}")))
+    return replace(
+        taken, files=tuple(file for file in taken.files if not file.path.endswith(f"/{workspace_builds.SENT_NAME}"))
+    )
 
 
 def _observe_hardened(work: _Work, image_id: str) -> tuple[bool | None, str]:

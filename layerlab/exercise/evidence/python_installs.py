@@ -9,10 +9,10 @@ from typing import Final
 
 from packaging.utils import canonicalize_name, canonicalize_version
 
-from layerlab.exercise.evidence.model import PythonInstall
+from layerlab.exercise.evidence.facts import PythonInstall
 from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
-from layerlab.xray.provenance.origins import FileOrigins
+from layerlab.xray.provenance.file_origins import FileOrigins
 
 _DISTRIBUTION: Final = re.compile(
     r".*/(?P<name>[A-Za-z0-9][\w.]*)-(?P<version>\d[^-/]*)(?:-[^/]*)?"

@@ -14,7 +14,7 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.exercise.evidence import python_installs
 from layerlab.exercise.evidence import system_installs as installs
-from layerlab.exercise.evidence.model import (
+from layerlab.exercise.evidence.facts import (
     SMALLEST_BUNDLE,
     File,
     PythonInstall,
@@ -27,8 +27,8 @@ from layerlab.image.layer import FILE, KINDS
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
 from layerlab.xray.provenance import copies, layer_history
+from layerlab.xray.provenance.file_origins import FileOrigins
 from layerlab.xray.provenance.layer_history import LayerHistory
-from layerlab.xray.provenance.origins import FileOrigins
 
 
 def take(

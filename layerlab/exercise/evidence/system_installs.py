@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from layerlab.exercise.evidence.experiments import Bench, instruction_of
-from layerlab.exercise.evidence.model import SystemInstall
+from layerlab.exercise.evidence.facts import SystemInstall
 from layerlab.image.databases import DpkgPackage, dpkg_packages, only_recommended
 from layerlab.image.filesystem import NEVER
 from layerlab.image.store.file_reader import FileReader

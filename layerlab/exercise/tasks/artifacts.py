@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from layerlab.dockerfile import words
+from layerlab.dockerfile import shell_words
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
 from layerlab.exercise.tasks import places
-from layerlab.exercise.tasks.common import (
+from layerlab.exercise.tasks.context_files import strangers
+from layerlab.exercise.tasks.judging import (
     BYTES,
     CACHE,
     MULTI_STAGE,
@@ -22,9 +23,8 @@ from layerlab.exercise.tasks.common import (
     unavailable,
     untried,
 )
-from layerlab.exercise.tasks.context_files import strangers
 from layerlab.exercise.tasks.leftovers import Leftover, leftovers, tools_of_installation
-from layerlab.exercise.tasks.provenance import BUILD_STAGE, Provenance, Source, provenance
+from layerlab.exercise.tasks.package_sources import BUILD_STAGE, Provenance, Source, provenance
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.units import first_few, how_large
 
@@ -123,7 +123,7 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
         for each in stage.instructions:
             reference = each.flag("from")
             source = evidence.dockerfile.find_stage(reference) if reference and evidence.dockerfile else None
-            paths = [words.unquote(path) for path in each.arguments[:-1]]
+            paths = [shell_words.unquote(path) for path in each.arguments[:-1]]
             if each.keyword not in {"COPY", "ADD"} or not reference or not any(_is_root(path) for path in paths):
                 continue
             if source is None or _has_base(evidence, source.label):

@@ -10,8 +10,8 @@ from typing import Final
 
 from layerlab.dockerfile import Dockerfile, Stage, copied_from
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
-from layerlab.exercise.tasks import common
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
+from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 from layerlab.ui.units import counted, how_large
@@ -39,17 +39,17 @@ class _Flaw:
 
 
 _SHOWN: Final = (
-    f"A build stage and a COPY --from are shown in {common.MULTI_STAGE}, from the section “The build stage” on."
+    f"A build stage and a COPY --from are shown in {judging.MULTI_STAGE}, from the section “The build stage” on."
 )
 _NAME_HINTS: Final = (
     "If you read only its name, would you know what the stage is there for?",
     "Give the stage a name that says what it makes or does; COPY --from then reads like a sentence.",
-    f"Named stages (FROM ... AS ...) are shown in {common.MULTI_STAGE}.",
+    f"Named stages (FROM ... AS ...) are shown in {judging.MULTI_STAGE}.",
 )
 _BASE_HINTS: Final = (
     "Which version of the base will this build take next month?",
     "Name the version that you tested with, so that the same Dockerfile builds the same image later.",
-    f"Tags and digests of base images come up in {common.SINGLE_STAGE}, habit (1).",
+    f"Tags and digests of base images come up in {judging.SINGLE_STAGE}, habit (1).",
 )
 _USE_HINTS: Final = (
     "If you took that stage away, what would the running service miss?",
@@ -60,20 +60,20 @@ _USE_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 1."""
-    dockerfile, final = evidence.dockerfile, common.final_stage(evidence)
+    dockerfile, final = evidence.dockerfile, judging.final_stage(evidence)
     if dockerfile is None or final is None:
-        return common.unavailable(TASK, evidence)
+        return judging.unavailable(TASK, evidence)
     others = [stage for stage in dockerfile.needed(final) if stage.index != final.index]
     if not others:
         if evidence.image is None and _is_unclear(dockerfile, final):
-            return common.unavailable(TASK, evidence)
+            return judging.unavailable(TASK, evidence)
         return verdict.judge(TASK, [_nothing_but_the_final_stage(evidence, dockerfile, final)])
     flaws = {stage.label: list(_flaws(dockerfile, stage)) for stage in others}
     if evidence.image is not None:
         return _with_image(evidence, evidence.image, others, flaws, _makers(evidence, evidence.image, final))
     if all(flaws.values()):
         return verdict.judge(TASK, _as_findings(evidence, others, flaws, "error"))
-    return common.unavailable(TASK, evidence)
+    return judging.unavailable(TASK, evidence)
 
 
 def _with_image(
@@ -84,10 +84,10 @@ def _with_image(
         return verdict.judge(TASK, _as_findings(evidence, others, flaws, "advice"))
     if used:
         return verdict.judge(TASK, _as_findings(evidence, used, flaws, "error"))
-    if untried := common.untried(evidence):
-        return common.unavailable(TASK, evidence, untried)
+    if untried := judging.untried(evidence):
+        return judging.unavailable(TASK, evidence, untried)
     idle = next((stage for stage in others if not flaws[stage.label]), others[-1])
-    unused = common.finding(evidence, "error", _unused(evidence, image, idle), _USE_HINTS, idle.line)
+    unused = judging.finding(evidence, "error", _unused(evidence, image, idle), _USE_HINTS, idle.line)
     return verdict.judge(TASK, [unused, *_as_findings(evidence, others, flaws, "advice")])
 
 
@@ -97,13 +97,13 @@ def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, fin
             "The Dockerfile has one stage only, so whatever is needed to build ships with the image: "
             "compilers, caches and leftovers take space and help an attacker."
         )
-        return common.finding(evidence, "error", message, _USE_HINTS, final.line)
+        return judging.finding(evidence, "error", message, _USE_HINTS, final.line)
     idle = dockerfile.stages[final.index - 1] if final.index else dockerfile.stages[-1]
     message = (
         f"The final stage (line {final.line}) takes nothing from the stage {_called(idle)}, so BuildKit does not "
         "even run it, and the image is that of a single stage."
     )
-    return common.finding(evidence, "error", message, _USE_HINTS, idle.line)
+    return judging.finding(evidence, "error", message, _USE_HINTS, idle.line)
 
 
 def _is_unclear(dockerfile: Dockerfile, final: Stage) -> bool:
@@ -116,7 +116,7 @@ def _as_findings(
     evidence: Evidence, stages: list[Stage], flaws: Mapping[str, list[_Flaw]], level: verdict.Level
 ) -> list[Finding]:
     return [
-        common.finding(evidence, level, flaw.message, flaw.hints, stage.line)
+        judging.finding(evidence, level, flaw.message, flaw.hints, stage.line)
         for stage in stages
         for flaw in flaws[stage.label]
     ]
@@ -187,13 +187,13 @@ def _makers(evidence: Evidence, image: Snapshot, final: Stage) -> set[str]:
 
 def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[File]:
     """Files that the service runs with: its packages, itself, its interpreter and what that loads."""
-    installed = common.installed_distributions(evidence)
+    installed = judging.installed_distributions(evidence)
     for name in installed:
         if name in evidence.requirements or not evidence.requirements:
-            files = common.package_files(evidence, installed[name], visible)
+            files = judging.package_files(evidence, installed[name], visible)
             code = [file for file in files if file.bytes and not _is_beside_the_point(file.path)]
             yield from code[:_FILES_LOOKED_AT]
-    for folder in common.app_folders(evidence):
+    for folder in judging.app_folders(evidence):
         modules = (path for path in visible if posixpath.dirname(path) == folder and path.endswith((".py", ".pyc")))
         yield from (visible[path] for path in modules)
     running = evidence.running
@@ -204,7 +204,7 @@ def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[Fil
             target = _resolved(path, visible)
             if target:
                 yield target
-    yield from common.bundles(evidence, visible)
+    yield from judging.bundles(evidence, visible)
     if evidence.level == 2:
         libraries = (path for path in visible if posixpath.basename(path).startswith("libpq.so"))
         yield from (visible[path] for path in libraries if visible[path].kind == "file")
@@ -224,13 +224,13 @@ def _unused(evidence: Evidence, image: Snapshot, stage: Stage) -> str:
     """What to say of a stage that contributes nothing."""
     came = [file for file in image.files if file.visible and stage.label in image.origins(file).through]
     arrived = sum(file.bytes for file in came)
-    installed = common.installed_distributions(evidence)
+    installed = judging.installed_distributions(evidence)
     lines = sorted(
         {
             origin.line
             for name, distribution in installed.items()
             if name in evidence.requirements
-            for file in common.package_files(evidence, distribution)[:1]
+            for file in judging.package_files(evidence, distribution)[:1]
             if (origin := image.origins(file)).line is not None
         }
     )

@@ -10,9 +10,9 @@ from typing import Final
 
 from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Answer, Evidence, Running, Stop
+from layerlab.exercise.evidence.facts import Answer, Evidence, Running, Stop
 from layerlab.exercise.tasks import places
-from layerlab.exercise.tasks.common import PRODUCTION, finding, unavailable
+from layerlab.exercise.tasks.judging import PRODUCTION, finding, unavailable
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 

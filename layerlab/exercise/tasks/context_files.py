@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
 from layerlab.exercise.tasks import places
 
 _SMALLEST: Final = 16  # bytes of a content that says whose it is

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from layerlab.exercise.evidence.model import File, Snapshot
+from layerlab.exercise.evidence.facts import File, Snapshot
 from layerlab.exercise.tasks import toolchain
-from layerlab.exercise.tasks.common import package_folders, python_cache
+from layerlab.exercise.tasks.judging import package_folders, python_cache
 
 _PYTHON: Final = r"/(?:site|dist)-packages/|/lib/python3[\d.]*t?/"
 _OWN: Final = re.compile(rf"{_PYTHON}|/ensurepip/|^/usr/share/python-wheels/")

@@ -6,8 +6,8 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
-from layerlab.exercise.tasks import common
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
+from layerlab.exercise.tasks import judging
 from layerlab.ui.text import shorten
 
 
@@ -19,7 +19,7 @@ def why_missing(
     if broken:
         return broken
     elsewhere: dict[str, list[str]] = {}
-    for distribution in common.image_distributions(image, visible):
+    for distribution in judging.image_distributions(image, visible):
         if distribution.name in missing:
             elsewhere.setdefault(posixpath.dirname(distribution.location), []).append(distribution.name)
     if not elsewhere:
@@ -30,7 +30,7 @@ def why_missing(
     asked = f", and {interpreter.executable} does not look there" if interpreter else ""
     return (
         f" {len(names)} of them lie in {shorten(folder, 100)}{asked}{_versions(interpreter, folder)}.",
-        common.line_of(image, file),
+        judging.line_of(image, file),
     )
 
 
@@ -59,7 +59,7 @@ def _broken_environment(image: Snapshot, visible: Mapping[str, File]) -> tuple[s
         return (
             f" The virtual environment {shorten(folder, 80)} belongs to an interpreter in {shorten(home[1], 80)}, "
             "and this image has none there.",
-            common.line_of(image, file),
+            judging.line_of(image, file),
         )
     return None
 

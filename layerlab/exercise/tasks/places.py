@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from layerlab.dockerfile import Instruction, Stage
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
-from layerlab.exercise.tasks.common import final_chain, line_of
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
+from layerlab.exercise.tasks.judging import final_chain, line_of
 
 
 def from_line(evidence: Evidence) -> int | None:

@@ -12,8 +12,8 @@ from packaging.version import InvalidVersion
 
 from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Distribution, Evidence, Failure, File, PythonInstall, Snapshot
-from layerlab.exercise.tasks import common, near_misses
+from layerlab.exercise.evidence.facts import Distribution, Evidence, Failure, File, PythonInstall, Snapshot
+from layerlab.exercise.tasks import judging, near_misses
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.units import counted, first_few, how_large
 
@@ -22,27 +22,27 @@ REQUIREMENTS: Final = "requirements.txt"
 _FILE_HINTS: Final = (
     "Where does it say which versions the service was tested with?",
     "Hand the file with the pins to the installer instead of naming packages in the Dockerfile.",
-    f"Installing from {REQUIREMENTS} is shown in {common.MULTI_STAGE}, “The build stage”.",
+    f"Installing from {REQUIREMENTS} is shown in {judging.MULTI_STAGE}, “The build stage”.",
 )
 _THERE_HINTS: Final = (
     "Which interpreter starts the service, and in which folders does it look for packages?",
     "Compare those folders (sys.path) with those that hold the packages in the final image.",
-    f"A virtual environment that is copied whole is shown in {common.MULTI_STAGE}.",
+    f"A virtual environment that is copied whole is shown in {judging.MULTI_STAGE}.",
 )
 _ORDER_HINTS: Final = (
     "Which of the files that this step depends on changed?",
     "Bring in what changes seldom before what changes often, and install in between.",
-    f"“The order of the lines” in {common.CACHE}.",
+    f"“The order of the lines” in {judging.CACHE}.",
 )
 _CACHE_HINTS: Final = (
     "Will anything be installed once the image is built?",
     "Tell the installer to keep no cache, or let it keep the cache somewhere that is not part of the image.",
-    f"“Python packages: habit (7)” in {common.SINGLE_STAGE}; cache mounts are in {common.CACHE}.",
+    f"“Python packages: habit (7)” in {judging.SINGLE_STAGE}; cache mounts are in {judging.CACHE}.",
 )
 _LIBRARY_HINTS: Final = (
     "What does a compiled package need beside its own files when it is loaded?",
     "The library that it was linked against has to be in the runtime stage; its headers have not.",
-    f"What ships and what stays behind is shown in {common.MULTI_STAGE}.",
+    f"What ships and what stays behind is shown in {judging.MULTI_STAGE}.",
 )
 
 
@@ -52,10 +52,10 @@ def judge(evidence: Evidence) -> Result:
     if not evidence.requirements:
         return verdict.judge(TASK, [_no_requirements(evidence)])
     if dockerfile is None:
-        return common.unavailable(TASK, evidence)
+        return judging.unavailable(TASK, evidence)
     image = evidence.image
     if image is None:
-        return common.unavailable(TASK, evidence)
+        return judging.unavailable(TASK, evidence)
     visible = image.visible
     place = min((install.line for install in _installs(evidence)), default=dockerfile.target().line)
     findings = [
@@ -87,7 +87,7 @@ def _installs(evidence: Evidence) -> Iterator[PythonInstall]:
 
 def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], line: int | None) -> Iterator[Finding]:
     """Pinned distributions that the service does not find, or not at that version."""
-    installed = common.installed_distributions(evidence)
+    installed = judging.installed_distributions(evidence)
     missing = sorted(name for name in evidence.requirements if name not in installed)
     hollow = sorted(
         name
@@ -105,25 +105,25 @@ def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], l
             f"{first_few(other)}. "
             "What was tested is not what runs."
         )
-        yield common.finding(evidence, "error", message, _FILE_HINTS, line)
+        yield judging.finding(evidence, "error", message, _FILE_HINTS, line)
     if hollow:
         message = (
             f"Of {first_few(hollow)}, which {REQUIREMENTS} pins, only the installer's notes (.dist-info) are in "
             "the image; the modules are gone, so nothing can import them."
         )
-        yield common.finding(evidence, "error", message, _THERE_HINTS, line)
+        yield judging.finding(evidence, "error", message, _THERE_HINTS, line)
     if missing:
         why, where = near_misses.why_missing(evidence, image, visible, missing)
         message = (
             f"The service does not find {len(missing)} of {len(evidence.requirements)} packages that {REQUIREMENTS} "
             f"pins: {first_few(missing)}.{why}"
         )
-        yield common.finding(evidence, "error", message, _THERE_HINTS, where or line)
+        yield judging.finding(evidence, "error", message, _THERE_HINTS, where or line)
 
 
 def _is_hollow(evidence: Evidence, image: Snapshot, distribution: Distribution, visible: Mapping[str, File]) -> bool:
     """Whether all that a distribution brought is gone, its ``.dist-info`` directory left."""
-    files = common.package_files(evidence, distribution, visible)
+    files = judging.package_files(evidence, distribution, visible)
     own = f"{distribution.location}/"
     if any(not file.path.startswith(own) for file in files):
         return False
@@ -155,9 +155,9 @@ def _decided_elsewhere(evidence: Evidence, image: Snapshot, line: int) -> Iterat
         message = (
             f"{REQUIREMENTS} is not part of the build context (.dockerignore leaves it out): no step can read it."
         )
-        yield common.finding(evidence, "error", message, _FILE_HINTS, line)
+        yield judging.finding(evidence, "error", message, _FILE_HINTS, line)
         return
-    used = common.installed_distributions(evidence).get(change.name)
+    used = judging.installed_distributions(evidence).get(change.name)
     notes = image.visible.get(f"{used.location}/METADATA") if used else None
     origin = image.origins(notes) if notes else None
     made = origin.line if origin and origin.kind == "made" and origin.line else line
@@ -166,7 +166,7 @@ def _decided_elsewhere(evidence: Evidence, image: Snapshot, line: int) -> Iterat
         f"{change.name} was pinned to {change.new} instead of {change.old}, and the service {found}, which line "
         f"{made} installed. {nothing}"
     )
-    yield common.finding(evidence, "error", message, _FILE_HINTS, made)
+    yield judging.finding(evidence, "error", message, _FILE_HINTS, made)
 
 
 def _again(evidence: Evidence) -> Iterator[Finding]:
@@ -189,7 +189,7 @@ def _again(evidence: Evidence) -> Iterator[Finding]:
         f" {counted(len(install.distributions), 'package')} again ({how_large(install.bytes)}{took})"
         f"{why}. Each small change then costs a whole installation."
     )
-    yield common.finding(evidence, "error", message, _ORDER_HINTS, install.line)
+    yield judging.finding(evidence, "error", message, _ORDER_HINTS, install.line)
 
 
 def _instructions(evidence: Evidence) -> tuple[Instruction, ...]:
@@ -203,7 +203,7 @@ def _untried(evidence: Evidence) -> Iterator[Finding]:
             "Not tried, since --quick leaves the experiments out: whether a change of the app installs packages "
             f"again, and whether {REQUIREMENTS} decides what is installed."
         )
-        yield common.finding(evidence, "error", message, _ORDER_HINTS)
+        yield judging.finding(evidence, "error", message, _ORDER_HINTS)
         return
     for change, question in (
         (evidence.app_change, "What is installed again after a change of the app"),
@@ -212,14 +212,14 @@ def _untried(evidence: Evidence) -> Iterator[Finding]:
         failure = change.failure if change else Failure("engine", "It was not tried.")
         if failure:
             message = f"{question} could not be seen: {failure.message}"
-            yield common.finding(evidence, "error", message, _ORDER_HINTS, failure.line)
+            yield judging.finding(evidence, "error", message, _ORDER_HINTS, failure.line)
 
 
 def _caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
     """Caches of pip and uv in the layers above the base."""
     groups: dict[tuple[int, str], list[File]] = {}
     for file in image.files:
-        folder = common.python_cache(file)
+        folder = judging.python_cache(file)
         if folder:
             groups.setdefault((file.layer, folder), []).append(file)
     for (index, folder), files in groups.items():
@@ -233,7 +233,7 @@ def _caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
             f"{tool}'s cache ships in {folder} ({how_large(size)}; files: {len(files)}), for installations "
             f"that never come.{gone}"
         )
-        yield common.finding(evidence, "error", message, _CACHE_HINTS, layer.line)
+        yield judging.finding(evidence, "error", message, _CACHE_HINTS, layer.line)
 
 
 def _library(evidence: Evidence, line: int | None) -> Iterator[Finding]:
@@ -253,5 +253,5 @@ def _library(evidence: Evidence, line: int | None) -> Iterator[Finding]:
         f"psycopg2 is installed, but the service cannot load it{quoted}: /info does not tell libpq's version. It was "
         "linked against a shared library that the final image lacks."
     )
-    stage = common.final_stage(evidence)
-    yield common.finding(evidence, "error", message, _LIBRARY_HINTS, stage.line if stage else line)
+    stage = judging.final_stage(evidence)
+    yield judging.finding(evidence, "error", message, _LIBRARY_HINTS, stage.line if stage else line)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, Snapshot
+from layerlab.exercise.evidence.facts import Evidence, Snapshot
 from layerlab.exercise.tasks import places, toolchain
-from layerlab.exercise.tasks.common import BYTES, MULTI_STAGE, SINGLE_STAGE, final_chain, finding, unavailable
+from layerlab.exercise.tasks.judging import BYTES, MULTI_STAGE, SINGLE_STAGE, final_chain, finding, unavailable
 from layerlab.exercise.tasks.toolchain import Tool
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten

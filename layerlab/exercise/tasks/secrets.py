@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
 from layerlab.exercise.tasks import places
-from layerlab.exercise.tasks.common import line_of, package_folders
 from layerlab.exercise.tasks.credentials import (
     PRIVATE_KEY,
     assignments,
@@ -20,6 +19,7 @@ from layerlab.exercise.tasks.credentials import (
     is_secret,
     written,
 )
+from layerlab.exercise.tasks.judging import line_of, package_folders
 
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
 _LARGEST: Final = 1_000_000  # bytes of a file

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Running, Snapshot
+from layerlab.exercise.evidence.facts import Evidence, File, Running, Snapshot
 from layerlab.exercise.tasks import places, writable
-from layerlab.exercise.tasks.common import BYTES, MULTI_STAGE, PRODUCTION, final_stage, finding, line_of, unavailable
+from layerlab.exercise.tasks.judging import (
+    BYTES,
+    MULTI_STAGE,
+    PRODUCTION,
+    final_stage,
+    finding,
+    line_of,
+    unavailable,
+)
 from layerlab.exercise.tasks.secrets import Secret, build_arguments, secrets
 from layerlab.exercise.tasks.ways_to_root import ways_to_root
 from layerlab.exercise.verdict import Finding, Result

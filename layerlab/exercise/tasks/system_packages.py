@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot, SystemInstall
-from layerlab.exercise.tasks import common
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot, SystemInstall
+from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 from layerlab.ui.units import counted, first_few, how_large
@@ -26,29 +26,30 @@ _SHIPPED: Final = re.compile(
 _ONE_RUN_HINTS: Final = (
     "How many layers does the image need for all the packages of this stage?",
     "Let one RUN do everything that concerns system packages: fetch the index, install, tidy up.",
-    f"“System packages: habits (3), (4), (5) and (6)” in {common.SINGLE_STAGE}, and the RUN of {common.MULTI_STAGE}.",
+    f"“System packages: habits (3), (4), (5) and (6)” in {judging.SINGLE_STAGE}"
+    f", and the RUN of {judging.MULTI_STAGE}.",
 )
 _UPDATE_HINTS: Final = (
     "What does this line find next month, when the layer with the index still comes from the cache?",
     "Fetch the index in the same command that installs from it.",
-    f"“When the cache lies” in {common.CACHE}.",
+    f"“When the cache lies” in {judging.CACHE}.",
 )
 _RECOMMENDS_HINTS: Final = (
     "Which of the packages that were installed did you ask for?",
     "The package manager has an option that leaves out what is merely recommended or cached.",
-    f"--no-install-recommends (for apk: --no-cache) is shown in {common.MULTI_STAGE}, “The build stage”.",
+    f"--no-install-recommends (for apk: --no-cache) is shown in {judging.MULTI_STAGE}, “The build stage”.",
 )
 _SHIPPED_HINTS: Final = (
     "Who reads the index of packages once the image is built?",
     "What one layer stores, a later one cannot take away: tidy up in the very command that made it.",
-    f"“Which bytes are wasted, and by whom” in {common.BYTES}; cache mounts are in {common.CACHE}.",
+    f"“Which bytes are wasted, and by whom” in {judging.BYTES}; cache mounts are in {judging.CACHE}.",
 )
 
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 2."""
     if evidence.dockerfile is None or evidence.image is None:
-        return common.unavailable(TASK, evidence)
+        return judging.unavailable(TASK, evidence)
     by_stage: dict[str, list[SystemInstall]] = defaultdict(list)
     for install in evidence.system_installs:
         by_stage[install.stage].append(install)
@@ -59,7 +60,7 @@ def judge(evidence: Evidence) -> Result:
         findings += [*_recommends(evidence, install), *_index(evidence, install)]
     unknown = [each for each in evidence.system_installs if each.index and each.needs_index is None]
     if unknown and not any(finding.level == "error" for finding in findings):
-        return common.unavailable(TASK, evidence, _not_tried(unknown[0]))
+        return judging.unavailable(TASK, evidence, _not_tried(unknown[0]))
     return verdict.judge(TASK, findings)
 
 
@@ -72,7 +73,7 @@ def _too_many(evidence: Evidence, installs: list[SystemInstall]) -> Iterator[Fin
             f"({first_few(each.packages)}) comes after line {installs[0].line}. Each stores the package database "
             "again, and they may use different indexes."
         )
-        yield common.finding(evidence, "error", message, _ONE_RUN_HINTS, each.line)
+        yield judging.finding(evidence, "error", message, _ONE_RUN_HINTS, each.line)
 
 
 def _recommends(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]:
@@ -83,13 +84,13 @@ def _recommends(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]
             f"({first_few(install.recommended)}) are needed by none of the others, which only recommend them. They "
             "cost time, space and security updates."
         )
-        yield common.finding(evidence, "error", message, _RECOMMENDS_HINTS, install.line)
+        yield judging.finding(evidence, "error", message, _RECOMMENDS_HINTS, install.line)
     elif install.manager == "dpkg" and not _speaks_of_recommends(evidence):
         message = (
             f"Nothing came here that is merely recommended ({first_few(install.packages)}). Say so all the same: "
             "what these packages recommend may change with the next release."
         )
-        yield common.finding(evidence, "advice", message, _RECOMMENDS_HINTS, install.line)
+        yield judging.finding(evidence, "advice", message, _RECOMMENDS_HINTS, install.line)
 
 
 def _speaks_of_recommends(evidence: Evidence) -> bool:
@@ -107,7 +108,7 @@ def _index(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]:
         f"This RUN installs {first_few(install.packages)} with a package index that {where}, however old that is: "
         "tried without it, it fails."
     )
-    yield common.finding(evidence, "error", message, _UPDATE_HINTS, install.line)
+    yield judging.finding(evidence, "error", message, _UPDATE_HINTS, install.line)
 
 
 def _not_tried(install: SystemInstall) -> str:
@@ -135,7 +136,7 @@ def _shipped(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
                 f"{size} of {what} (such as {example}) were removed later{where}, but the layer of line {layer.line} "
                 "still stores them, so they ship with the image all the same."
             )
-        yield common.finding(evidence, "error", message, _SHIPPED_HINTS, layer.line)
+        yield judging.finding(evidence, "error", message, _SHIPPED_HINTS, layer.line)
 
 
 def _is_of_a_base(image: Snapshot, file: File) -> bool:

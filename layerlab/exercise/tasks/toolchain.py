@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from layerlab.exercise.evidence.model import File, Snapshot
-from layerlab.exercise.tasks.common import package_folders
+from layerlab.exercise.evidence.facts import File, Snapshot
+from layerlab.exercise.tasks.judging import package_folders
 
 Kind = Literal["compiler", "make", "development package", "headers", "builder"]
 

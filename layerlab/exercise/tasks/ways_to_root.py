@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
-from layerlab.exercise.tasks.common import PRODUCTION, finding, line_of
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
+from layerlab.exercise.tasks.judging import PRODUCTION, finding, line_of
 from layerlab.exercise.verdict import Finding
 from layerlab.ui.text import shorten
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from layerlab.exercise.evidence.model import Evidence, File, Snapshot
-from layerlab.exercise.tasks.common import app_folders, installed_distributions
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
+from layerlab.exercise.tasks.judging import app_folders, installed_distributions
 
 _OTHERS_WRITE: Final = 0o002
 _STICKY: Final = 0o1000

@@ -40,7 +40,7 @@ from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.image.packages import PARTS
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
-from layerlab.report.explorer.origins import Origins, origins
+from layerlab.report.explorer.entry_origins import Origins, origins
 from layerlab.report.explorer.thinning import Columns, directories_once, thinned
 from layerlab.ui.text import printable, shown
 

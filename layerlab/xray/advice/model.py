@@ -14,7 +14,7 @@ from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import FileReader
 from layerlab.xray.edits import InstructionChange, edited
 from layerlab.xray.effects import Effect, StoredBytes
-from layerlab.xray.provenance.origins import Origin
+from layerlab.xray.provenance.file_origins import Origin
 from layerlab.xray.tracing import Trace
 from layerlab.xray.waste import Needless
 

@@ -3,7 +3,7 @@
 BuildKit writes a line of history for each instruction, in the order in which it applies them: those of the external
 base image come first, then what that image's ONBUILD asks for, then those of the stages that are FROM one another.
 So the last lines belong to the Dockerfile's instructions one by one, whatever their variables and shells have made of
-their words. (``layerlab.image.history`` compares the words, since it must cope with any image.)
+their words. (``layerlab.image.instructions`` compares the words, since it must cope with any image.)
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.engine import Engine, answering
 from layerlab.engine.ownership import IMAGE_LABEL, discard
 from layerlab.errors import EngineError, EngineGone, LabError
-from layerlab.image import history
-from layerlab.image.history import HistoryLine
+from layerlab.image import instructions
+from layerlab.image.instructions import HistoryLine
 from layerlab.image.stack import LayerStack
 
 _LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
@@ -108,14 +108,14 @@ def trace(
     """
     stages = dockerfile.chain(stage)
     base = _external_base(engine, stack, stages[0], labels)
-    entries = history.entries(stack.config, len(stack.layers))
+    entries = instructions.entries(stack.config, len(stack.layers))
     written = list(_written(stages, base))
     if base.history is not None:
         above = entries[base.history :] if len(entries) >= base.history else []
-        tied = _align([entry for entry in above if history.keyword_of(entry.raw) in _LAYERS], written, stages[0])
+        tied = _align([entry for entry in above if instructions.keyword_of(entry.raw) in _LAYERS], written, stages[0])
         base_layers = len(base.diff_ids)
     else:
-        tied = _align([entry for entry in entries if history.keyword_of(entry.raw) in _LAYERS], written, None)
+        tied = _align([entry for entry in entries if instructions.keyword_of(entry.raw) in _LAYERS], written, None)
         first = next((entry for entry, _ in tied), None)
         above = entries[next((i for i, entry in enumerate(entries) if entry is first), len(entries)) :]
         base_layers = min((entry.layer for entry in above if entry.layer is not None), default=len(stack.layers))
@@ -214,11 +214,11 @@ def _align(
     tied: list[tuple[HistoryLine, LayerInstruction]] = []
     left = list(written)
     for entry in reversed(entries):
-        while left and left[-1].instruction and left[-1].instruction.keyword != history.keyword_of(entry.raw):
+        while left and left[-1].instruction and left[-1].instruction.keyword != instructions.keyword_of(entry.raw):
             left.pop()  # an instruction that has left no line
         if left:
             tied.append((entry, left.pop()))
         elif asked_by is not None:
-            instruction = _parsed(history.instruction(entry.raw))
+            instruction = _parsed(instructions.instruction(entry.raw))
             tied.append((entry, LayerInstruction(asked_by, asked_by.line, instruction, None)))
     return tied[::-1]

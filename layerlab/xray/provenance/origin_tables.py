@@ -10,9 +10,9 @@ import pandas as pd
 
 from layerlab.dockerfile import Stage
 from layerlab.image import Image
+from layerlab.image.dataframes import texts
 from layerlab.image.stack import LayerStack
-from layerlab.image.tables import texts
-from layerlab.xray.provenance.origins import FileOrigins, mounts
+from layerlab.xray.provenance.file_origins import FileOrigins, mounts
 
 KINDS: Final = ("base", "context", "made", "layer", "unknown")
 """What an origin can be: see `Origin.kind`; ``layer`` where only the layer is known that stores a file."""

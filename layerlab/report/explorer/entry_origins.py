@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.image import Image
-from layerlab.image import history as histories
+from layerlab.image import instructions as histories
 from layerlab.image.stack import LayerStack
 from layerlab.ui.text import printable, shown
 

@@ -14,7 +14,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.errors import Blame, Failure
 from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
 from layerlab.xray.provenance.copies import Copy
-from layerlab.xray.provenance.origins import FileOrigins, Origin
+from layerlab.xray.provenance.file_origins import FileOrigins, Origin
 
 __all__ = [
     "SMALLEST_BUNDLE",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from layerlab.exercise.verdict import Finding, Result, Status, Verdict
-from layerlab.exercise.words import HINTS
+from layerlab.exercise.wording import HINTS
 from layerlab.paths import cache_directory, write_whole
 from layerlab.ui.units import counted
 

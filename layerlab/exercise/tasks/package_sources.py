@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from layerlab.exercise.evidence.model import Distribution, Evidence, File, Snapshot
-from layerlab.exercise.tasks.common import (
+from layerlab.exercise.evidence.facts import Distribution, Evidence, File, Snapshot
+from layerlab.exercise.tasks.judging import (
     bundles,
     image_distributions,
     installed_distributions,

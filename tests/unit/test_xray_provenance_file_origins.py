@@ -8,8 +8,8 @@ import pytest
 
 from layerlab import dockerfile
 from layerlab.image.layer import FILE, SYMLINK
+from layerlab.xray.provenance.file_origins import EntryFinder, FileOrigins, common_suffix, sources
 from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
-from layerlab.xray.provenance.origins import EntryFinder, FileOrigins, common_suffix, sources
 from tests.unit.image_folders import layer, read_folders
 
 

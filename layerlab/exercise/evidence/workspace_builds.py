@@ -20,7 +20,7 @@ from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.errors import LabError, StepFailed
 from layerlab.exercise.evidence.blame import explain
-from layerlab.exercise.evidence.model import Failure, RanStep
+from layerlab.exercise.evidence.facts import Failure, RanStep
 from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step, silent
 from layerlab.ui.text import one_line, plain

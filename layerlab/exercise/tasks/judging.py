@@ -10,7 +10,7 @@ from email.parser import HeaderParser
 from typing import Final, Literal
 
 from layerlab.dockerfile import Stage
-from layerlab.exercise.evidence.model import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot, SnapshotLayer
+from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot, SnapshotLayer
 from layerlab.exercise.verdict import Finding, Result, judge
 
 SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"

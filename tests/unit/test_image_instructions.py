@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from layerlab.dockerfile import parse
-from layerlab.image import history
+from layerlab.image import instructions
 
 MULTI_STAGE = """\
 ARG VERSION=3.13
@@ -70,7 +70,7 @@ def config(lines: Sequence[tuple[str, bool]], **more: Any) -> dict[str, Any]:
 def lines(dockerfile: str, made: Sequence[tuple[str, bool]], **more: Any) -> list[int | None]:
     """The line of each layer."""
     count = sum(not empty for _, empty in made)
-    found = history.origins(config(made, **more), count, parse(dockerfile))
+    found = instructions.origins(config(made, **more), count, parse(dockerfile))
     return [found[layer].line if layer in found else None for layer in range(count)]
 
 
@@ -96,13 +96,13 @@ class TestInstruction:
     )
     def test_in_the_words_of_a_dockerfile(self, raw: str, expected: str) -> None:
         """Every builder's way of writing becomes a Dockerfile's."""
-        assert history.instruction(raw) == expected
+        assert instructions.instruction(raw) == expected
 
 
 class TestInstructions:
     def test_of_layers(self) -> None:
         """Lines that made no layer are passed over."""
-        assert history.instructions(config(BASE), 2) == [
+        assert instructions.instructions(config(BASE), 2) == [
             "ADD file:0123456789abcdef in /",
             "RUN set -eux; apt-get update",
         ]
@@ -110,8 +110,8 @@ class TestInstructions:
     @pytest.mark.parametrize("broken", [{}, {"history": None}, {"history": [1, 2]}, {"history": [{}]}])
     def test_without_a_history(self, broken: dict[str, Any]) -> None:
         """Where the history does not fit the layers, nothing is said about them."""
-        assert history.instructions(broken, 2) == ["", ""]
-        assert history.origins(broken, 2, parse(MULTI_STAGE)) == {}
+        assert instructions.instructions(broken, 2) == ["", ""]
+        assert instructions.origins(broken, 2, parse(MULTI_STAGE)) == {}
 
 
 class TestLines:
@@ -203,14 +203,14 @@ class TestLines:
 
     def test_without_a_dockerfile(self) -> None:
         """Without a Dockerfile there are no lines."""
-        assert history.origins(config(CLASSIC), 6, None) == {}
+        assert instructions.origins(config(CLASSIC), 6, None) == {}
 
 
 def test_what_came_from_the_context() -> None:
     """Only what was copied without --from came from the build context."""
-    found = history.origins(config(CLASSIC), 6, parse(MULTI_STAGE))
+    found = instructions.origins(config(CLASSIC), 6, parse(MULTI_STAGE))
 
-    assert history.from_context(found) == [4]
+    assert instructions.from_context(found) == [4]
 
 
 class TestHostile:
@@ -228,7 +228,7 @@ class TestHostile:
     )
     def test_an_instruction(self, raw: str) -> None:
         """A history's line of megabytes takes no longer than its length."""
-        assert history.instruction(raw).endswith("x")
+        assert instructions.instruction(raw).endswith("x")
 
     @pytest.mark.parametrize("written", ["COPY $a $b $c $d $e $f x", "WORKDIR $a/$b/$c/$d/$e", "ADD --x=$a $b /"])
     @pytest.mark.parametrize("made", ["a b " * 200_000, "--from=x " * 200_000, SPACES])
@@ -237,4 +237,4 @@ class TestHostile:
         keyword = written.partition(" ")[0]
         config = {"history": [{"created_by": f"{keyword} {made}y # buildkit"}]}
 
-        assert history.origins(config, 1, parse(f"FROM x\n{written}\n")) == {}
+        assert instructions.origins(config, 1, parse(f"FROM x\n{written}\n")) == {}

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerlab import paths
-from layerlab.exercise import history
-from layerlab.exercise.history import Memory
+from layerlab.exercise import earlier_checks
+from layerlab.exercise.earlier_checks import Memory
 from tests.unit.verdicts import finding, verdict
 
 
@@ -31,15 +31,15 @@ def folder(tmp_path: Path) -> Path:
 
 def told(folder: Path, before: str, after: str) -> list[tuple[bool, str]]:
     """What is said of two checks, one after the other."""
-    history.remember(folder, verdict(before))
-    changes = history.changes(history.recall(folder), verdict(after))
+    earlier_checks.remember(folder, verdict(before))
+    changes = earlier_checks.changes(earlier_checks.recall(folder), verdict(after))
     return [(change.is_better, change.in_words) for change in changes]
 
 
 class TestChanges:
     def test_the_first_check_has_nothing_to_compare_with(self, folder: Path) -> None:
         """Passing tasks are no news when nobody has looked before."""
-        assert history.changes(history.recall(folder), verdict("ppppppp")) == ()
+        assert earlier_checks.changes(earlier_checks.recall(folder), verdict("ppppppp")) == ()
 
     @pytest.mark.parametrize(
         ("before", "after", "expected"),
@@ -62,10 +62,10 @@ class TestChanges:
     def test_fewer_errors_are_better_although_the_task_still_fails(self, folder: Path) -> None:
         """Half-way is told; more errors than before are not, since a closer look may find more."""
         two = [finding(line=2), finding(line=3), finding(level="advice")]
-        history.remember(folder, verdict("fffffff", {2: two}))
-        fewer = history.changes(history.recall(folder), verdict("fffffff", {2: two[:1]}))
-        history.remember(folder, verdict("fffffff", {2: two[:1]}))
-        more = history.changes(history.recall(folder), verdict("fffffff", {2: two}))
+        earlier_checks.remember(folder, verdict("fffffff", {2: two}))
+        fewer = earlier_checks.changes(earlier_checks.recall(folder), verdict("fffffff", {2: two[:1]}))
+        earlier_checks.remember(folder, verdict("fffffff", {2: two[:1]}))
+        more = earlier_checks.changes(earlier_checks.recall(folder), verdict("fffffff", {2: two}))
 
         assert [(change.is_better, change.in_words) for change in fewer] == [(True, "task 2 has 1 error left of 2")]
         assert more == ()
@@ -74,13 +74,15 @@ class TestChanges:
         """A symbolic link, a relative path and the real path share one memory; another workspace does not."""
         link = folder.parent / "link"
         link.symlink_to(folder)
-        history.remember(link, verdict("ppppppp"))
+        earlier_checks.remember(link, verdict("ppppppp"))
         monkeypatch.chdir(folder)
         other = folder.parent / "other"
         other.mkdir()
 
-        assert history.recall(Path()) == history.recall(folder) == history.recall(link) != Memory()
-        assert history.recall(other) == Memory()
+        assert (
+            earlier_checks.recall(Path()) == earlier_checks.recall(folder) == earlier_checks.recall(link) != Memory()
+        )
+        assert earlier_checks.recall(other) == Memory()
 
 
 class TestHints:
@@ -88,27 +90,27 @@ class TestHints:
         """Each request shows one more, from the question to the technique; the fourth changes nothing."""
         one = finding()
         [task] = verdict("fffffff", {1: [one]}).tasks[:1]
-        shown = [history.reveal(folder, task).shown(task, one) for _ in range(4)]
+        shown = [earlier_checks.reveal(folder, task).shown(task, one) for _ in range(4)]
 
-        assert history.recall(folder).shown(task, one) == one.hints
+        assert earlier_checks.recall(folder).shown(task, one) == one.hints
         assert shown == [one.hints[:1], one.hints[:2], one.hints, one.hints]
 
     def test_a_finding_is_the_same_on_another_line_with_other_figures(self, folder: Path) -> None:
         """Lines move while a learner edits, and sizes change: the hints that were shown stay shown."""
         before, after = finding("143 MB", line=2), finding("129 MB", line=30)
         task = verdict("fffffff", {4: [before]}).tasks[3]
-        history.reveal(folder, task)
+        earlier_checks.reveal(folder, task)
 
         now = verdict("fffffff", {4: [after]})
-        history.remember(folder, now)
+        earlier_checks.remember(folder, now)
 
-        assert history.recall(folder).shown(now.tasks[3], after) == after.hints[:1]
+        assert earlier_checks.recall(folder).shown(now.tasks[3], after) == after.hints[:1]
 
     def test_the_same_hints_elsewhere_are_not_given_away(self, folder: Path) -> None:
         """A finding of another task, or about something else, still begins with its question."""
         first, other = finding(about="one"), finding(about="two")
         tasks = verdict("fffffff", {1: [first, other], 2: [first]}).tasks
-        memory = history.reveal(folder, tasks[0], first)
+        memory = earlier_checks.reveal(folder, tasks[0], first)
 
         assert memory.shown(tasks[0], first)
         assert not memory.shown(tasks[0], other)
@@ -118,7 +120,7 @@ class TestHints:
         """Three lines with the same fault need one question, not three steps at once."""
         lines = [finding(line=line) for line in (2, 3, 4)]
         task = verdict("fffffff", {2: lines}).tasks[1]
-        memory = history.reveal(folder, task)
+        memory = earlier_checks.reveal(folder, task)
 
         assert [len(memory.shown(task, one)) for one in lines] == [1, 1, 1]
 
@@ -126,9 +128,9 @@ class TestHints:
         """Who asks about a task that fails is helped with what makes it fail; else with the advice."""
         error, advice = finding(about="error"), finding(level="advice", about="advice")
         task = verdict("fffffff", {6: [error, advice]}).tasks[5]
-        memory = history.reveal(folder, task)
+        memory = earlier_checks.reveal(folder, task)
         passing = verdict("ppppppp", {6: [advice]}).tasks[5]
-        later = history.reveal(folder, passing)
+        later = earlier_checks.reveal(folder, passing)
 
         assert (len(memory.shown(task, error)), len(memory.shown(task, advice))) == (1, 0)
         assert len(later.shown(passing, advice)) == 1
@@ -137,13 +139,13 @@ class TestHints:
         """A build that is broken for a while takes nothing away; what is settled starts afresh if it comes back."""
         one = finding()
         task = verdict("fffffff", {1: [one]}).tasks[0]
-        history.reveal(folder, task)
-        history.remember(folder, verdict("uuuuuuu"))
-        while_unknown = history.recall(folder).shown(task, one)
-        history.remember(folder, verdict("puuuuuu"))
+        earlier_checks.reveal(folder, task)
+        earlier_checks.remember(folder, verdict("uuuuuuu"))
+        while_unknown = earlier_checks.recall(folder).shown(task, one)
+        earlier_checks.remember(folder, verdict("puuuuuu"))
 
         assert while_unknown == one.hints[:1]
-        assert history.recall(folder).shown(task, one) == ()
+        assert earlier_checks.recall(folder).shown(task, one) == ()
 
 
 class TestFile:
@@ -166,18 +168,18 @@ class TestFile:
     )
     def test_a_damaged_file_is_as_good_as_none(self, folder: Path, cache: Path, content: bytes) -> None:
         """Whatever stands in it, the next check works, and puts it right."""
-        history.remember(folder, verdict())
+        earlier_checks.remember(folder, verdict())
         self.file(cache).write_bytes(content)
-        read = history.recall(folder)
-        history.remember(folder, verdict("ppppppp"))
+        read = earlier_checks.recall(folder)
+        earlier_checks.remember(folder, verdict("ppppppp"))
 
         assert read == Memory()
-        assert history.recall(folder).tasks[7].status == "pass"
+        assert earlier_checks.recall(folder).tasks[7].status == "pass"
 
     def test_nothing_is_left_beside_it(self, folder: Path, cache: Path) -> None:
         """It is replaced as a whole, so a reader never sees half of it, and no scratch file stays."""
         for statuses in ("fffffff", "ppppppp"):
-            history.remember(folder, verdict(statuses))
+            earlier_checks.remember(folder, verdict(statuses))
 
         assert json.loads(self.file(cache).read_text())["tasks"]["1"] == {"status": "pass", "errors": 0}
 
@@ -187,9 +189,9 @@ class TestFile:
         """The check has been made; only its memory is lost."""
         (tmp_path / "file").write_text("in the way")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-        history.remember(folder, verdict())
+        earlier_checks.remember(folder, verdict())
 
-        assert history.recall(folder) == Memory()
+        assert earlier_checks.recall(folder) == Memory()
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
     @given(
@@ -198,14 +200,14 @@ class TestFile:
         )
     )  # fmt: skip
     def test_what_is_remembered_is_recalled(
-        self, folder: Path, statuses: str, found: dict[int, list[history.Finding]]
+        self, folder: Path, statuses: str, found: dict[int, list[earlier_checks.Finding]]
     ) -> None:
         """Every status and every number of errors comes back, so a check repeated unchanged has no news."""
         judged = verdict(statuses, found)
-        history.remember(folder, judged)
+        earlier_checks.remember(folder, judged)
 
-        assert history.changes(history.recall(folder), judged) == ()
-        assert {n: (s.status, s.errors) for n, s in history.recall(folder).tasks.items()} == {
+        assert earlier_checks.changes(earlier_checks.recall(folder), judged) == ()
+        assert {n: (s.status, s.errors) for n, s in earlier_checks.recall(folder).tasks.items()} == {
             task.id: (task.status, len(task.findings)) for task in judged.tasks
         }
 
@@ -213,6 +215,6 @@ class TestFile:
         """Bytes that are no text in a path are no obstacle."""
         odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n"))
         odd.mkdir()
-        history.remember(odd, verdict("ppppppp"))
+        earlier_checks.remember(odd, verdict("ppppppp"))
 
-        assert history.recall(odd).tasks[1].status == "pass"
+        assert earlier_checks.recall(odd).tasks[1].status == "pass"
