@@ -1,5 +1,0 @@
-#!/bin/sh
-set -eux
-apt-get update
-apt-get install -y --no-install-recommends tini
-rm -rf /var/lib/apt/lists/*

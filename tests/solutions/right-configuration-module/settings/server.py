@@ -1,3 +1,0 @@
-bind = [":5000"]
-workers = 1
-threads = 2
