@@ -119,7 +119,7 @@ def command(  # noqa: PLR0917  # click calls it by names
     looked = read_image(engine, image, platform, source.built_from if source else None)
     checks = ci_limits.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
-    if examines:
+    if examines or as_json:
         must_fit = origins or advice or prove
         reads = advice or prove or html is not None
         found = _examine(engine, looked, source, reads=reads, proves=prove, must_fit=must_fit)
@@ -127,7 +127,7 @@ def command(  # noqa: PLR0917  # click calls it by names
         _write_report(html, looked, found, checks)
     if as_json:
         document = compare.document([looked])
-        document |= _xray().document(found) if found else import_module("layerlab.xray.waste").document(looked)
+        document |= _xray().document(found)
         if checks:
             document["limits"] = [check.document() for check in checks]
         print(json.dumps(document, indent=2))

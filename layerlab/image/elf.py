@@ -12,7 +12,6 @@ from typing import IO, Final
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
 from elftools.elf.constants import SH_FLAGS
-from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section
 
@@ -85,20 +84,3 @@ def _packed(elf: ELFFile, kept: list[Section]) -> int:
     others = sum(section["sh_size"] for section in stored if section not in loaded and section.name != ".shstrtab")
     names = sum(len(section.name) + 1 for section in kept)
     return int(max(at, elf["e_ehsize"]) + others + names + elf["e_shentsize"] * len(kept))
-
-
-def needed_libraries(file: IO[bytes], size: int) -> str:
-    """The names of the shared libraries that a program or library asks for (DT_NEEDED), separated by null bytes.
-
-    Args:
-        file: Can be sought in.
-        size: Its bytes.
-    """
-    try:
-        elf = _opened(file, size)
-        section = elf.get_section_by_name(".dynamic") if elf else None
-        if not isinstance(section, DynamicSection) or (section.num_tags() or 0) > _MOST_SECTIONS:
-            return ""
-        return "\0".join(str(getattr(tag, "needed", "")) for tag in section.iter_tags("DT_NEEDED"))
-    except _HARMLESS:
-        return ""

@@ -1,6 +1,6 @@
 """The X-ray of an image: what it could do without, where its files came from, and what to change about it.
 
-`examine` puts together what the packages `waste`, `provenance` and `advice` and the modules here find out.
+`examine` puts together what the packages `waste` and `provenance` and the modules here find out.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from layerlab.image import Image
 from layerlab.image.store import file_reader as reading
 from layerlab.ui.progress import Report, silent
 from layerlab.xray import waste
-from layerlab.xray.advice import advise, together
-from layerlab.xray.advice.model import Advice, View
+from layerlab.xray.advice import Advice, View, advise, together
 from layerlab.xray.proof import Proof, prove
 from layerlab.xray.source import BuildSource
 from layerlab.xray.tracing import trace
@@ -108,7 +107,7 @@ def examine(
     if source is None:
         reader = reading.for_image(engine, image)
         rows = waste.rows(image.stack, reader if read_contents else None, report)
-        advice = advise(View(image, reader, rows), engine)
+        advice = advise(View(image, rows), engine)
         return Examined(image, None, read_contents, rows, advice, 0)
     if engine is None:
         raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
@@ -118,7 +117,7 @@ def examine(
         traced = trace(place, image, source)
         reader = reading.for_image(engine, image)
         rows = waste.rows(image.stack, reader if read_contents else None, report)
-        view = View(image, reader, rows, traced)
+        view = View(image, rows, traced)
         advice = advise(view, engine)
         origins = origin_tables.origins(image, traced.origins)
         return Examined(
@@ -127,8 +126,8 @@ def examine(
             read_contents,
             rows,
             advice,
-            together(view, advice),
-            prove(place, view, advice) if proves else None,
+            together(advice),
+            prove(place, traced, advice) if proves else None,
             origins,
             origin_tables.lines(image, origins),
             origin_tables.stages(image, traced.origins, traced.final, traced.built),
@@ -164,7 +163,9 @@ def document(examined: Examined) -> dict[str, Any]:
     """What ``xray --json`` adds to the document of `layerlab.compare`: plain data."""
     dockerfile = examined.source.parsed if examined.source else None
     found: dict[str, Any] = {
-        **waste.document(examined.image, examined.rows, read_contents=examined.read_contents),
+        "contents_read": examined.read_contents,
+        "causes": [cause.document() for cause in examined.causes],
+        "owners": waste.owners(examined.image),
         "findings": [advice.document(dockerfile) for advice in examined.advice],
     }
     if examined.stages is not None and examined.lines is not None:

@@ -1,25 +1,18 @@
-"""Edits of a Dockerfile's text that a program can make: each says what to do with one instruction, by its line.
+"""Edits of a Dockerfile that a program can make: RUNs become one, and a RUN gets one more command.
 
-Several can be made at once, in any order: each instruction is rewritten by those that are about it, and RUNs that
-become one are joined last. Comments stay where they are.
+Several can be made at once. Comments stay where they are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.dockerfile.commands import split
 
-_RUN: Final = re.compile(r"(\s*RUN)((?:\s+--\S+)*)\s+(.*)", re.DOTALL | re.IGNORECASE)
-_KEYWORD: Final = re.compile(r"\s*\w+")
-_STATEFUL: Final = frozenset(
-    [*("cd", "export", "set", "umask", "source", ".", "exec", "alias", "unset", "trap", "ulimit", "shopt", "exit")]
-)
-_SUBSTITUTED: Final = re.compile(r"\$\([^()]*\)|`[^`]*`")
+_RUN: Final = re.compile(r"(\s*RUN(?:\s+--\S+)*)\s+(.*)", re.DOTALL | re.IGNORECASE)
 _COMMENT: Final = re.compile(r"(?:^|[\s;&|()])#")  # within quotes too: then nothing is lost but an edit
 _ESCAPE: Final = re.compile(r"^\s*#\s*escape\s*=", re.IGNORECASE | re.MULTILINE)
 _TRANSPARENT: Final = frozenset(
@@ -28,68 +21,45 @@ _TRANSPARENT: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class InstructionChange:
-    """What to do with one instruction.
+class Edit:
+    """An edit that a program can make.
 
     Attributes:
-        line: The line on which it begins.
-        what: ``append`` a command to a RUN; ``replace`` what matches a pattern by a text, everywhere in the
-            instruction; ``flag`` give a COPY a flag; ``delete`` it.
-        text: The command, the text, or the flag.
-        pattern: What is replaced, a regular expression.
+        runs: Lines of RUNs, in their order; several become one.
+        command: What is added to the last of them; empty for nothing.
+        ignored: Lines that are added to ``.dockerignore``.
     """
 
-    line: int
-    what: Literal["append", "replace", "flag", "delete"]
-    text: str = ""
-    pattern: str = ""
+    runs: tuple[int, ...] = ()
+    command: str = ""
+    ignored: tuple[str, ...] = ()
 
 
-def edited(
-    dockerfile: Dockerfile,
-    changes: Iterable[InstructionChange],
-    merges: Iterable[frozenset[int]] = (),
-    after: str = "",
-) -> str:
-    """The text of a Dockerfile after these changes.
-
-    Args:
-        dockerfile: What to change.
-        changes: What to do; doing the same twice is doing it once.
-        merges: Lines of RUNs that become one, the first of them.
-        after: What is added at the end.
-    """
-    texts = {each.line: each.text for each in dockerfile.instructions}
+def edited(dockerfile: Dockerfile, edits: Iterable[Edit]) -> str:
+    """The text of a Dockerfile after these edits; doing the same twice is doing it once."""
+    edits = list(edits)
     ends = {each.line: each.end_line for each in dockerfile.instructions}
-    for change in dict.fromkeys(changes):
-        if change.line in texts and texts[change.line] is not None:
-            texts[change.line] = _changed(texts[change.line], change)
-    for group in joined(merges):
-        first, *others = sorted(group)
-        texts[first] = _merged([texts[first], *(texts[line] for line in others)])
-        texts |= dict.fromkeys(others, "")
+    texts = {each.line: each.text for each in dockerfile.instructions}
+    for line, command in dict.fromkeys((edit.runs[-1], edit.command) for edit in edits if edit.command):
+        texts[line] = f"{texts[line].rstrip().rstrip(';').rstrip()} \\\n && {command}"
+    changed = {line for edit in edits for line in edit.runs}
+    for group in joined(frozenset(edit.runs) for edit in edits if len(edit.runs) > 1):
+        runs = [found for line in sorted(group) if (found := _RUN.fullmatch(texts[line]))]
+        # In parentheses, what one does to its shell (cd, set, exit) is nothing to the next.
+        one = f"{runs[0][1]} " + " \\\n && ".join(f"( {run[2].strip()} )" for run in runs)
+        texts |= {**dict.fromkeys(group, ""), min(group): one}
     lines = dockerfile.text.split("\n")
-    result: list[str] = []
-    number = 1
-    while number <= len(lines):
-        if number in texts:
-            if texts[number]:
-                result += texts[number].split("\n")
-            number = ends[number] + 1
-        else:
-            result.append(lines[number - 1])
-            number += 1
-    text = "\n".join(result)
-    return f"{text.rstrip()}\n\n{after}" if after else text
+    for line in sorted(changed, reverse=True):
+        lines[line - 1 : ends[line]] = [texts[line]] if texts[line] else []
+    return "\n".join(lines)
 
 
-def joined(merges: Iterable[frozenset[int]]) -> list[frozenset[int]]:
+def joined(sets: Iterable[frozenset[int]]) -> list[frozenset[int]]:
     """Sets that share a member become one."""
     found: list[frozenset[int]] = []
-    for lines in merges:
-        touching = [other for other in found if other & lines]
-        found = [other for other in found if not other & lines]
-        found.append(lines.union(*touching))
+    for each in sets:
+        touching = [other for other in found if other & each]
+        found = [*(other for other in found if not other & each), each.union(*touching)]
     return found
 
 
@@ -121,32 +91,3 @@ def neighbours(dockerfile: Dockerfile, stage: int) -> list[list[Instruction]]:
         elif each.keyword not in _TRANSPARENT:
             groups.append([])
     return [group for group in groups if group]
-
-
-def _changed(text: str, change: InstructionChange) -> str:
-    if change.what == "delete":
-        return ""
-    if change.what == "replace":
-        return re.sub(change.pattern, change.text, text)
-    if change.what == "flag":
-        return _KEYWORD.sub(lambda found: f"{found[0]} {change.text}", text, count=1)
-    body = text.rstrip().rstrip(";").rstrip()
-    return f"{body} \\\n && {change.text}"
-
-
-def _merged(texts: Sequence[str]) -> str:
-    """One RUN that does what these do, one after the other."""
-    parts = [_RUN.fullmatch(text) for text in texts if text]
-    found = [part for part in parts if part]
-    if not found:
-        return ""
-    bodies = [_isolated(part[3].rstrip()) for part in found]
-    return f"{found[0][1]}{found[0][2]} " + " \\\n && ".join(bodies)
-
-
-def _isolated(body: str) -> str:
-    """A shell command that leaves nothing behind for the next one, and succeeds or fails as a whole."""
-    one_line = re.sub(r"\\\s*\n(?:\s*#[^\n]*\n)*", " ", body)
-    found, signs = split(_SUBSTITUTED.sub("", one_line))
-    simple = signs <= {"&&"} and not any(words[0] in _STATEFUL or "=" in words[0] for words in found)
-    return body if simple else f"({body})"

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from layerlab import bases
 from layerlab import image as images
 from layerlab.builder import Trials, ignore
 from layerlab.builder import context as contexts
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
-from layerlab.xray.advice import together
-from layerlab.xray.advice.model import Advice, View, text
+from layerlab.xray.advice import Advice, together
+from layerlab.xray.edits import edited
 from layerlab.xray.source import with_dockerfile
+from layerlab.xray.tracing import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,14 +44,14 @@ class Proof:
         return abs(self.predicted - self.measured) / abs(self.measured) if self.measured else None
 
 
-def prove(trials: Trials, view: View, advice: Sequence[Advice]) -> list[Proof]:
+def prove(trials: Trials, trace: Trace, advice: Sequence[Advice]) -> list[Proof]:
     """Make each edit that a program can make by itself, then all of them together, and build each.
 
     An edit after which the Dockerfile does not build any more is proved to be none, and the proof says so.
 
     Args:
         trials: Where to build; all images that are built go with it.
-        view: The image.
+        trace: The image, and what it was built from.
         advice: What was advised about it.
 
     Raises:
@@ -61,12 +61,12 @@ def prove(trials: Trials, view: View, advice: Sequence[Advice]) -> list[Proof]:
     proofs = []
     for number, each in enumerate(mechanical, 1):
         step = Step(f"proof {number}", f"edit {number} of {len(mechanical)}: {each.title}", "running")
-        proofs.append(_proof(trials, view, [each], step, Proof(each.title, each.line, each.bytes, None)))
+        proofs.append(_proof(trials, trace, [each], step, Proof(each.title, each.line, each.bytes, None)))
     fine = [each for each, proof in zip(mechanical, proofs, strict=True) if proof.measured is not None]
     if len(fine) > 1:
         title = f"these {len(fine)} together"
-        asked = Proof(title, None, together(view, fine), None)
-        proofs.append(_proof(trials, view, fine, Step("proof", title, "running"), asked))
+        asked = Proof(title, None, together(fine), None)
+        proofs.append(_proof(trials, trace, fine, Step("proof", title, "running"), asked))
     return proofs
 
 
@@ -100,18 +100,15 @@ def without(context: contexts.Context, ignored: Sequence[str]) -> contexts.Conte
     return contexts.Context(context.folder, context.dockerfile, context.text, tuple(kept))
 
 
-def _proof(trials: Trials, view: View, advice: list[Advice], step: Step, asked: Proof) -> Proof:
+def _proof(trials: Trials, trace: Trace, advice: Sequence[Advice], step: Step, asked: Proof) -> Proof:
     trials.report(step)
-    source = view.traced.source
-    ignored = [line for each in advice if each.edit for line in each.edit.ignored]
+    source, edits = trace.source, [each.edit for each in advice if each.edit]
     try:
-        context = with_dockerfile(source.context, text(source.parsed, advice), trials.scratch)
-        parsed = source.parse(context.text)
-        target = source.target if not any(each.edit and each.edit.after for each in advice) else None
-        bases.ensure_for(trials.engine, parsed, target, report=trials.report)
-        built = trials.build(without(context, ignored), target=target, build_args=source.build_args)
+        context = with_dockerfile(source.context, edited(source.parsed, edits), trials.scratch)
+        context = without(context, [line for edit in edits for line in edit.ignored])
+        built = trials.build(context, target=source.target, build_args=source.build_args)
         after = images.read(trials.engine, built.image_id)
-        found = replace(asked, measured=view.image.total_bytes - after.total_bytes)
+        found = replace(asked, measured=trace.image.total_bytes - after.total_bytes)
     except EngineGone:
         raise
     except LabError as error:

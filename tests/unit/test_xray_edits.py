@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import dockerfile
-from layerlab.xray.edits import InstructionChange, can_append, edited, joined, neighbours
+from layerlab.xray.edits import Edit, can_append, edited, joined, neighbours
 
 TEXT = """\
 # first
@@ -35,43 +35,25 @@ def lines_of(text: str) -> dict[str, list[str]]:
     return found
 
 
-class TestChanges:
+class TestCommands:
     def test_nothing_changes_nothing(self) -> None:
-        """Without changes the text stays as it is, to the byte."""
+        """Without edits the text stays as it is, to the byte."""
         assert edited(dockerfile.parse(TEXT), []) == TEXT
 
     def test_a_command_is_appended(self) -> None:
         """A RUN of several lines gets one more command, once, however often it is asked for."""
-        change = InstructionChange(5, "append", "rm -rf /x")
-        after = edited(dockerfile.parse(TEXT), [change, change])
+        edit = Edit((5,), "rm -rf /x")
+        after = edited(dockerfile.parse(TEXT), [edit, edit])
         assert lines_of(after)["RUN"][1] == "apt-get install -y curl && true && rm -rf /x"
         assert after.replace(" \\\n && rm -rf /x", "") == TEXT
-
-    def test_words_are_replaced_and_flags_given(self) -> None:
-        """Only the instruction that a change names is touched."""
-        changes = [
-            InstructionChange(12, "replace", r"\1 --no-cache-dir", r"(pip install)"),
-            InstructionChange(13, "flag", "--chown=1:1"),
-            InstructionChange(9, "delete"),
-        ]
-        after = lines_of(edited(dockerfile.parse(TEXT), changes))
-        assert after["RUN"][3] == "pip install --no-cache-dir flask"
-        assert "EXPOSE" not in after
-        assert "COPY --chown=1:1 --from=x /a /b" in edited(dockerfile.parse(TEXT), changes)
-
-    def test_something_is_added_at_the_end(self) -> None:
-        """What is added stands after everything else."""
-        assert edited(dockerfile.parse(TEXT), [], after="FROM b\n").endswith("COPY --from=x /a /b\n\nFROM b\n")
 
 
 class TestMerging:
     def test_runs_become_one(self) -> None:
         """The commands stand in their order, in the place of the first; comments stay, and so does the rest."""
-        after = edited(
-            dockerfile.parse(TEXT), [InstructionChange(10, "append", "true")], [frozenset({4, 5}), frozenset({5, 10})]
-        )
+        after = edited(dockerfile.parse(TEXT), [Edit((4, 5)), Edit((5, 10), "true")])
         assert lines_of(after)["RUN"] == [
-            "apt-get update && apt-get install -y curl && true && rm -rf /var/lib/apt/lists/* && true",
+            "( apt-get update ) && ( apt-get install -y curl && true ) && ( rm -rf /var/lib/apt/lists/* && true )",
             "pip install flask",
         ]
         assert "# about the index" in after
@@ -105,10 +87,8 @@ class TestMerging:
         """A shell that runs the one leaves the same files as shells that run the several, one after the other."""
         text = "FROM a\n" + "".join(f"RUN {command}\n" for command in commands)
         parsed = dockerfile.parse(text)
-        lines = frozenset(each.line for each in parsed.instructions if each.keyword == "RUN")
-        (one,) = [
-            each.value for each in dockerfile.parse(edited(parsed, [], [lines])).instructions if each.keyword == "RUN"
-        ]
+        lines = tuple(each.line for each in parsed.instructions if each.keyword == "RUN")
+        (one,) = lines_of(edited(parsed, [Edit(lines)]))["RUN"]
         left = []
         for name, scripts in (("several", commands), ("one", [one])):
             folder = tmp_path / name
@@ -122,7 +102,7 @@ class TestMerging:
     def test_failure_stays_failure(self) -> None:
         """A command that fails ends the one RUN, and what stood in the next RUN is not run."""
         parsed = dockerfile.parse("FROM a\nRUN false\nRUN true || true\n")
-        after = dockerfile.parse(edited(parsed, [], [frozenset({2, 3})]))
+        after = dockerfile.parse(edited(parsed, [Edit((2, 3))]))
         done = subprocess.run(["sh", "-c", after.instructions[-1].value], check=False)
         assert done.returncode != 0
 

@@ -129,15 +129,7 @@ class FileReader:
         from layerlab.image import elf  # noqa: PLC0415  # plain looks need none of it
 
         look = elf.debug_bytes
-        return self._learn("strip", indexes, lambda _, pieces: _as_file(pieces, look, 0), look)
-
-    def needed(self, indexes: Iterable[int]) -> dict[int, tuple[str, ...]]:
-        """The shared libraries that programs and libraries ask for; of what cannot be read there is nothing."""
-        from layerlab.image import elf  # noqa: PLC0415
-
-        look = elf.needed_libraries
-        found = self._learn("needed libraries", indexes, lambda _, pieces: _as_file(pieces, look, ""), look)
-        return {index: tuple(filter(None, names.split("\0"))) for index, names in found.items()}
+        return self._learn("strip", indexes, lambda _, pieces: _of_program(pieces, look), look)
 
     def capabilities(self, indexes: Iterable[int]) -> dict[int, int]:
         """What these programs permit whoever starts them, as the kernel's bits for capabilities.
@@ -326,15 +318,15 @@ def _digest(pieces: Iterable[bytes]) -> str:
     return found.hexdigest()
 
 
-def _as_file(pieces: Iterator[bytes], use: Callable[[IO[bytes], int], _Known], otherwise: _Known) -> _Known:
-    """What `use` makes of a program that comes in pieces."""
+def _of_program(pieces: Iterator[bytes], use: Callable[[IO[bytes], int], int]) -> int:
+    """What `use` makes of a program that comes in pieces; 0 of anything else."""
     start = next(pieces, b"")
     if not start.startswith(_ELF):
-        return otherwise
+        return 0
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         size = file.write(start)
         for piece in pieces:
             size += file.write(piece)
             if size > _LARGEST_PROGRAM:
-                return otherwise
+                return 0
         return use(file, size)

@@ -19,10 +19,7 @@ from layerlab.xray.waste.bytes_by_cause import (
     JUDGEMENTS,
     Cause,
     Needless,
-    Remark,
     grouped,
-    layer_in_words,
-    remarks,
     rows,
     totals,
 )
@@ -36,41 +33,12 @@ __all__ = [
     "JUDGEMENTS",
     "Cause",
     "Needless",
-    "Remark",
     "causes",
-    "document",
     "grouped",
-    "layer_in_words",
     "owners",
-    "remarks",
     "rows",
     "totals",
 ]
-
-
-def document(image: Image, found: list[Needless] | None = None, *, read_contents: bool = False) -> dict[str, Any]:
-    """What ``xray --json`` says of causes and owners, and what can be remarked without a Dockerfile.
-
-    Args:
-        image: The image.
-        found: What `rows` gave; None for what can be told without reading contents.
-        read_contents: Whether contents were read for it.
-
-    >>> from layerlab import image
-    >>> one = image.read(engine, "multi-stage-demo:optimized")
-    >>> sum(cause["bytes"] for cause in document(one)["causes"] if cause["is_fact"]) == one.wasted_bytes
-    True
-    """
-    by_place = grouped(image.stack, rows(image.stack) if found is None else found)
-    return {
-        "contents_read": read_contents,
-        "causes": [cause.document() for cause in by_place],
-        "owners": owners(image),
-        "findings": [
-            {"title": one.title, "why": one.why, "line": one.line, "bytes": one.bytes, "mechanical": False}
-            for one in remarks(image.stack, by_place)
-        ],
-    }
 
 
 def causes(image: Image, reader: FileReader | None = None, report: Report = silent) -> pd.DataFrame:

@@ -49,8 +49,6 @@ JUDGEMENTS: Final = (CACHES, rules.BYTECODE, TESTS, TOOLS, HEADERS, SAME, SYMBOL
 """What is judged, in the order in which it is."""
 CAUSES: Final = (*FACTS, *JUDGEMENTS)
 EXAMPLES: Final = 3
-SMALLEST_REMARK: Final = 100_000
-"""Bytes that are worth doing something about."""
 
 _TEXTS: Final = (
     *(".py", ".pyc", ".pyi", ".txt", ".json", ".js", ".css", ".html", ".csv", ".h", ".sh", ".pl", ".pm", ".a"),
@@ -229,50 +227,6 @@ class Cause:
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         return {**vars(self), "details": list(self.details), "examples": list(self.examples)}
-
-
-class Remark(NamedTuple):
-    """What a cause asks for, as far as can be said without the Dockerfile.
-
-    Attributes:
-        title: What to do.
-        why: What was seen.
-        line: The line of the Dockerfile, where it is known.
-        bytes: What that would save.
-        cause: What it is about.
-    """
-
-    title: str
-    why: str
-    line: int | None
-    bytes: int
-    cause: Cause
-
-
-def remarks(stack: LayerStack, causes: list[Cause]) -> list[Remark]:
-    """What to do about the causes of 0.1 MB or more, the most bytes first."""
-    found = []
-    for cause in causes:
-        if cause.bytes < SMALLEST_REMARK:
-            continue
-        stored = layer_in_words(stack, cause.layer, cause.line)
-        if cause.by_layer is not None:
-            takes = layer_in_words(stack, cause.by_layer, cause.by_line)
-            title = f"{takes} takes away what {stored} stores: do both in one step"
-            why = f"{cause.cause}: no container sees these files, and every layer keeps what it stores"
-        else:
-            title = f"{stored} leaves {cause.cause}: leave them out in the same step"
-            why = f"by the look of it, nothing that runs needs {cause.examples[0]} and the like"
-        found.append(Remark(title, why, cause.line, cause.bytes, cause))
-    return sorted(found, key=lambda remark: -remark.bytes)
-
-
-def layer_in_words(stack: LayerStack, layer: int, line: int | None) -> str:
-    """A layer by the line that made it, or else by its number and the words of its history."""
-    if line is not None:
-        return f"line {line}"
-    words = " ".join(stack.instructions[layer].split())
-    return f"layer {layer} ({words[:50]}{'…' * (len(words) > 50)})"
 
 
 def grouped(stack: LayerStack, rows: list[Needless]) -> list[Cause]:

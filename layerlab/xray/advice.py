@@ -1,0 +1,518 @@
+"""What to change about an image, how many bytes that would save, and the edits that a program can make and prove.
+
+Bytes that nobody needs (`layerlab.xray.waste`) are put together by what stores them: a line of the Dockerfile, in
+whatever stage, or a layer where nobody knows the Dockerfile. What to do follows from why they are not needed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Final, NamedTuple
+
+from layerlab import image as images
+from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.engine import Engine
+from layerlab.errors import LabError
+from layerlab.image import Image
+from layerlab.image.layer import FILE
+from layerlab.image.stack import LayerStack
+from layerlab.ui.text import shorten
+from layerlab.ui.units import first_few, how_large, listed
+from layerlab.xray.edits import Edit, edited, joined, neighbours
+from layerlab.xray.provenance.file_origins import Origin
+from layerlab.xray.tracing import Trace
+from layerlab.xray.waste.bytes_by_cause import DELETED, METADATA, NOTHING, SAME, SYMBOLS, Needless
+from layerlab.xray.waste.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
+
+SMALLEST: Final = 100_000
+"""Bytes that are worth an edit."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to change.
+
+    Attributes:
+        title: What to do, in a few words.
+        why: What was seen that it would save.
+        line: The line of the Dockerfile that it is about; None where none is known.
+        bytes: What the image would store less; a prediction.
+        edit: How, for a program; None where it takes somebody who knows what the image is for.
+        saves: What `bytes` is the sum of: by inode, the bytes that would not be stored.
+    """
+
+    title: str
+    why: str
+    line: int | None
+    bytes: int
+    edit: Edit | None = None
+    saves: Mapping[int, int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_mechanical(self) -> bool:
+        """Whether a program can make the edit, and so prove what it saves."""
+        return self.edit is not None
+
+    def document(self, dockerfile: Dockerfile | None) -> dict[str, Any]:
+        """As JSON has it; with the whole Dockerfile as it would be."""
+        found: dict[str, Any] = {
+            "title": self.title,
+            "why": self.why,
+            "line": self.line,
+            "bytes": self.bytes,
+            "mechanical": self.is_mechanical,
+        }
+        if self.edit is not None and dockerfile is not None:
+            found["dockerfile"] = edited(dockerfile, [self.edit])
+            found["dockerignore"] = list(self.edit.ignored)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An image as those look at it that find advice.
+
+    Attributes:
+        image: The image.
+        rows: What it could do without (`layerlab.xray.waste`).
+        trace: Its stages; None if nobody knows its Dockerfile.
+    """
+
+    image: Image
+    rows: list[Needless]
+    trace: Trace | None = None
+
+    @property
+    def stack(self) -> LayerStack:
+        """What it holds."""
+        return self.image.stack
+
+    @property
+    def base_layers(self) -> int:
+        """How many layers came with the base image, as far as that is known."""
+        return self.trace.origins.layer_history.base_layers if self.trace else 0
+
+    @cached_property
+    def lines(self) -> dict[int, int]:
+        """The lines that made its layers, where they are known; for what a base asks for by ONBUILD, its FROM."""
+        if self.trace is None:
+            return {layer: each.line for layer, each in self.stack.origins.items()}
+        return {layer: step.line for layer, step in self.trace.origins.layer_history.steps.items()}
+
+    def instruction(self, line: int | None) -> Instruction | None:
+        """What is on a line of the Dockerfile, where that is known."""
+        written = self.trace.dockerfile.instructions if self.trace else ()
+        return next((each for each in written if each.line == line), None)
+
+    def words(self, layer: int) -> str:
+        """A layer by the line that made it, or else by its number and the words of its history."""
+        if layer in self.lines:
+            return f"line {self.lines[layer]}"
+        return f"layer {layer} ({shorten(self.stack.instructions[layer], 50)})"
+
+    def origin(self, entry: int) -> Origin:
+        """Where a file came from."""
+        return self.trace.origins.origin(entry) if self.trace else Origin("unknown")
+
+    def first_path(self, entry: int) -> str:
+        """The path of a file in the image of the stage in which it was at first."""
+        origin = self.origin(entry)
+        if self.trace is None or origin.entry is None:
+            return self.stack.merged.paths[entry]
+        return self.trace.origins.first_stack(origin).merged.paths[origin.entry]
+
+    def stored(self, rows: Iterable[Needless]) -> dict[int, int]:
+        """By inode, what is stored of these rows' files, in whichever layers."""
+        merged, found = self.stack.merged, {}
+        for row in rows:
+            for layer in range(len(self.stack.layers)):
+                entry = self.stack.entry_at(layer, merged.paths[row.entry])
+                if entry is not None and merged.kinds[entry] == FILE:
+                    inode = int(merged.inodes[entry])
+                    found[inode] = row.bytes if row.cause == SYMBOLS else int(merged.sizes[inode])
+        return found
+
+    def within(self, lines: Collection[int]) -> dict[int, int]:
+        """By inode, what would not be stored if these lines were one."""
+        layers = {layer for layer, line in self.lines.items() if line in lines}
+        return self.sizes(row.entry for row in self.rows if {row.layer, row.by_layer} <= layers)
+
+    def sizes(self, entries: Iterable[int]) -> dict[int, int]:
+        """By inode, what these entries store."""
+        merged = self.stack.merged
+        return {int(merged.inodes[entry]): int(merged.sizes[entry]) for entry in entries}
+
+    def advise(
+        self, title: str, why: str, line: int | None, saves: Mapping[int, int], edit: Edit | None = None
+    ) -> list[Advice]:
+        """An advice, if what it saves is worth an edit."""
+        saved = sum(saves.values())
+        return [Advice(title, why, line, saved, edit, saves)] if saved >= SMALLEST else []
+
+
+def advise(view: View, engine: Engine | None) -> list[Advice]:
+    """What to change, the most bytes first.
+
+    Several edits may save the same bytes: what some of them save together is `together`, not their sum.
+    """
+    finders = (_taken_away, _left_behind, _stored_twice, _tools_that_ship, _unused_bytecode)
+    found = [advice for find in finders for advice in find(view)]
+    if view.trace is not None:
+        found += _unneeded_context(view, view.trace) + _unused_stages(view.trace)
+    if view.trace is not None and engine is not None:
+        found += _smaller_base(view, view.trace, engine)
+    return sorted(found, key=lambda advice: (-advice.bytes, advice.line or 0, advice.title))
+
+
+def together(advice: Iterable[Advice]) -> int:
+    """What those edits that a program can make would save if all were made at once; a prediction."""
+    saved: dict[int, int] = {}
+    for each in advice:
+        if each.is_mechanical:
+            saved |= {inode: max(size, saved.get(inode, 0)) for inode, size in each.saves.items()}
+    return sum(saved.values())
+
+
+def _bytes(rows: Iterable[Needless]) -> int:
+    return sum(row.bytes for row in rows)
+
+
+def _taken_away(view: View) -> list[Advice]:
+    """What an instruction stores and a later one deletes or overwrites: a layer never shrinks another."""
+    pairs: dict[tuple[int, int], list[Needless]] = {}
+    for row in view.rows:
+        if row.by_layer is not None and row.layer >= view.base_layers:
+            pairs.setdefault((row.layer, row.by_layer), []).append(row)
+    pairs = {pair: rows for pair, rows in pairs.items() if _bytes(rows) >= SMALLEST}
+    found = _one_run(view, view.trace, pairs) if view.trace else []
+    for (stores, takes), rows in pairs.items():
+        by_cause: dict[str, list[Needless]] = {}
+        for row in rows:
+            if row.cause != DELETED or not view.origin(row.entry).source:  # what came from the context: see there
+                by_cause.setdefault(row.cause, []).append(row)
+        for cause, some in by_cause.items():
+            found += _in_two_steps(view, stores, takes, cause, some)
+    return found
+
+
+def _one_run(view: View, trace: Trace, pairs: dict[tuple[int, int], list[Needless]]) -> list[Advice]:
+    """Neighbouring RUNs that had better be one; those pairs of layers are taken out of `pairs`."""
+    found: list[Advice] = []
+    layer_of = {line: layer for layer, line in view.lines.items()}
+    chain = trace.origins.layer_history.stages
+    for group in (group for stage in chain for group in neighbours(trace.dockerfile, stage.index)):
+        line_of = {layer_of[each.line]: each.line for each in group if each.line in layer_of}
+        inside = [pair for pair in pairs if line_of.keys() >= set(pair)]
+        for span in joined(frozenset(range(low, high + 1)) for low, high in inside):
+            largest = max((pairs.pop(pair) for pair in inside if span >= set(pair)), key=_bytes)
+            if largest[0].cause == DELETED:
+                done, fate = "deletes", "it stays in its layer"
+            else:
+                is_same = largest[0].cause in {METADATA, NOTHING}
+                done, fate = "stores again" if is_same else "replaces", "the layers hold both"
+            lines = tuple(line_of[layer] for layer in sorted(line_of.keys() & span))
+            takes, stores = view.words(largest[0].by_layer or 0), view.words(largest[0].layer)
+            found += view.advise(
+                f"make lines {listed(lines)} one RUN",
+                f"{takes} {done} {how_large(_bytes(largest))} that {stores} has stored, and {fate}",
+                lines[0],
+                view.within(lines),
+                Edit(lines),
+            )
+    return found
+
+
+def _in_two_steps(view: View, stores: int, takes: int, cause: str, rows: list[Needless]) -> list[Advice]:
+    """What to do where no RUN can do it all."""
+    merged, saves = view.stack.merged, view.sizes(row.entry for row in rows)
+    copy = view.instruction(view.lines.get(stores))
+    if cause == METADATA and copy and copy.keyword in {"COPY", "ADD"}:
+        pairs = [(row.entry, view.stack.entry_at(takes, merged.paths[row.entry])) for row in rows]
+        columns = {"--chown": (merged.uids, merged.gids), "--chmod": (merged.modes,)}
+        flags = [
+            flag
+            for flag, values in columns.items()
+            if any(value[old] != value[new] for old, new in pairs if new is not None for value in values)
+        ]
+        return view.advise(
+            f"give {copy.keyword} on line {copy.line} {listed(flags)}, in place of {view.words(takes)}",
+            f"{view.words(takes)} changes owner or mode alone, and so stores {how_large(_bytes(rows))} a second time",
+            view.lines.get(takes),
+            saves,
+        )
+    return view.advise(
+        f"{view.words(takes)} takes away what {view.words(stores)} stores: do both in one step",
+        f"{cause}: no container sees these files, and every layer keeps what it stores",
+        view.lines.get(stores),
+        saves,
+    )
+
+
+class _CleanUp(NamedTuple):
+    """How a RUN removes what it leaves: folders (group 1 of a pattern of paths) are put into a command.
+
+    Not every RUN can: `program` has to be there.
+    """
+
+    folder: re.Pattern[str]
+    command: str
+    title: str
+    why: str
+    program: str = ""
+
+
+_SITE: Final = re.compile(r"(.*/(?:site|dist)-packages)/")
+_CLEAN_UPS: Final = {
+    CACHES: _CleanUp(
+        # The folder of a cache that may be removed as a whole; see `waste.rules`.
+        re.compile(
+            r"(/var/lib/apt/lists|/var/cache/(?:ap[tk]|dnf|yum|libdnf5|zypp)|/etc/apk/cache"
+            r"|.*?/(?:\.cache(?:/[^/]+)?|\.npm|http-v2|selfcheck|\.?cargo/registry|\.m2/repository|\.gradle/caches"
+            r"|\.pnpm-store|\.yarn/cache|conda/pkgs"
+            r"|(?:archive|simple|wheels|sdists|interpreter|built-wheels|flat-index)-v\d+))/"
+        ),
+        "rm -rf {}",
+        "add `{command}` to line {line}",
+        "its layer keeps {what}, and nothing is installed from that in a container",
+    ),
+    TESTS: _CleanUp(
+        _SITE,
+        "find {} -type d -name tests -prune -exec rm -rf {{}} +",
+        "remove the packages' tests on line {line}",
+        "a service never runs the test suites that packages ship",
+    ),
+    SYMBOLS: _CleanUp(
+        _SITE,
+        "find {} -type f -name '*.so*' -exec strip --strip-unneeded {{}} +",
+        "strip the packages' libraries on line {line}",
+        "only a debugger looks at these symbols",
+        "strip",
+    ),
+}
+
+
+def _left_behind(view: View) -> list[Advice]:
+    """What a step leaves that nothing needs: it is cleaned up where it was made, since no later step can."""
+    places: dict[tuple[str, int], list[Needless]] = {}
+    for row in view.rows:
+        if row.cause in _CLEAN_UPS:
+            origin = view.origin(row.entry)
+            place = row.layer if view.trace is None else origin.line if origin.kind == "made" else None
+            if place is not None:
+                places.setdefault((row.cause, place), []).append(row)
+    found: list[Advice] = []
+    for (cause, place), rows in places.items():
+        if view.trace is not None:
+            found += _cleaned_up(view, view.trace, cause, rows, place)
+        else:
+            example = view.stack.merged.paths[max(rows, key=lambda row: row.bytes).entry]
+            found += view.advise(
+                f"{view.words(place)} leaves {cause}: leave them out in the same step",
+                f"by the look of it, nothing that runs needs {example} and the like",
+                view.lines.get(place),
+                view.stored(rows),
+            )
+    return found
+
+
+def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line: int) -> list[Advice]:
+    """What the RUN on a line had better remove at its end."""
+    clean_up, run = _CLEAN_UPS[cause], view.instruction(line)
+    folder_of = {row: found[1] for row in rows if (found := clean_up.folder.match(view.first_path(row.entry)))}
+    if run is None or run.keyword != "RUN" or not folder_of:  # a FROM, if its base asks for it by ONBUILD
+        return []
+    folders = sorted(set(folder_of.values()))
+    # What lies below /var belongs to a package manager, which wants its folder back.
+    names = (shlex.quote(folder) + "/*" * folder.startswith("/var/") for folder in folders)
+    command = clean_up.command.format(" ".join(names))
+    lines, saves = _until_needed(trace.dockerfile, run, folders), view.stored(folder_of)
+    if len(lines) > 1:
+        title = f"make lines {line} to {lines[-1]} one RUN that ends in `{command}`"
+        saves |= view.within(lines)
+    else:
+        title = clean_up.title.format(line=line, command=command)
+    why, edit = clean_up.why.format(what=listed(sorted({row.detail for row in folder_of}))), None
+    label = trace.dockerfile.stages[run.stage or 0].label
+    merged = (trace.built.get(label) or trace.origins).reader.stack.merged
+    if clean_up.program and merged.find(f"/usr/bin/{clean_up.program}") is None:
+        why += f"; that stage needs binutils for it, which brings `{clean_up.program}`"
+    elif any({each.line for each in group} >= set(lines) for group in neighbours(trace.dockerfile, run.stage or 0)):
+        edit = Edit(lines, command)
+    return view.advise(title, why, line, saves, edit)
+
+
+def _until_needed(dockerfile: Dockerfile, run: Instruction, folders: list[str]) -> tuple[int, ...]:
+    """The line of a RUN, with those after it in its stage up to the last that needs what it leaves: apt's index."""
+    stage = dockerfile.stages[run.stage or 0].instructions
+    runs = [each for each in stage if each.keyword == "RUN" and each.line >= run.line]
+    users = [number for number, each in enumerate(runs) if re.search(r"\bapt(-get)?\s", each.text)]
+    last = users[-1] if users and "/var/lib/apt/lists" in folders else 0
+    return tuple(each.line for each in runs[: last + 1])
+
+
+_NEEDLESS: Final = frozenset(
+    [
+        *(".git", ".github", ".gitlab", ".svn", ".hg", ".idea", ".vscode", ".venv", "venv", "node_modules", ".tox"),
+        *(".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".cache", "__pycache__", ".ipynb_checkpoints"),
+        *("htmlcov", ".coverage", ".DS_Store"),
+    ]
+)
+_NEEDED_AT_TIMES: Final = frozenset({"venv", ".venv", "node_modules", ".cache"})
+"""Of these what some services run from, so that it is not a program's to leave out."""
+
+
+def _unneeded_context(view: View, trace: Trace) -> list[Advice]:
+    """Files of the build context that are deleted later, or that no image needs: name them in .dockerignore."""
+    deleted: dict[str, Needless] = {}
+    for row in view.rows:
+        if row.cause == DELETED and (origin := view.origin(row.entry)).kind == "context" and origin.source:
+            deleted[origin.source] = row
+    needless: dict[int, tuple[str, int | None]] = {}
+    for index in view.stack.visible.tolist():
+        origin = view.origin(index)
+        if origin.kind == "context" and (names := _NEEDLESS.intersection(origin.source.split("/"))):
+            needless[index] = min(names), origin.line
+    found: list[Advice] = []
+    if deleted:
+        files = (e.name for e in trace.source.context.entries if not stat.S_ISDIR(e.status.st_mode))
+        patterns = covering(deleted, files)
+        removers = [view.instruction(view.lines.get(row.by_layer or 0)) for row in deleted.values()]
+        # Where nothing is left to delete, only `rm -f` goes on.
+        is_forced = all(each and re.search(r"\brm\s+(-\w*f|--force)", each.text) for each in removers)
+        line = min(view.lines[row.layer] for row in deleted.values())
+        found += view.advise(
+            f"name {_quoted(patterns)} in .dockerignore",
+            f"line {line} copies what is deleted later: it stays in the layer",
+            line,
+            view.sizes(row.entry for row in deleted.values()),
+            Edit(ignored=tuple(patterns)) if is_forced else None,
+        )
+    if needless:
+        patterns = sorted({f"**/{name}" for name, _ in needless.values()})
+        perhaps = sorted(_NEEDED_AT_TIMES.intersection(name for name, _ in needless.values()))
+        found += view.advise(
+            f"name {_quoted(patterns)} in .dockerignore",
+            "the image gets them with the build context, and nothing that runs needs them"
+            + (f", unless the service runs from {perhaps[0]}" if perhaps else ""),
+            min(line for _, line in needless.values() if line is not None),
+            view.sizes(needless),
+            None if perhaps else Edit(ignored=tuple(patterns)),
+        )
+    return found
+
+
+def covering(wanted: Collection[str], there: Iterable[str]) -> list[str]:
+    """The fewest paths that stand for these of the files that are there, and for no others: folders, or files.
+
+    >>> covering(["a/b/c", "a/d", "e/f"], ["a/b/c", "a/d", "e/f", "e/g"])
+    ['a', 'e/f']
+    """
+    kept = {folder for name in there if name not in wanted for folder in PurePosixPath(name).parents}
+    found = set()
+    for name in wanted:
+        folders = list(PurePosixPath(name).parents)[-2::-1]  # the outermost first, without the context's own
+        found.add(str(next((folder for folder in folders if folder not in kept), name)))
+    return sorted(found)
+
+
+def _quoted(patterns: list[str]) -> str:
+    return first_few([f"`{pattern}`" for pattern in patterns], width=None)
+
+
+def _stored_twice(view: View) -> list[Advice]:
+    """Layers that store what another layer has already, at other paths."""
+    groups: dict[tuple[int, int], list[Needless]] = {}
+    merged = view.stack.merged
+    for row in view.rows:
+        if row.cause == SAME and row.like is not None and row.layer >= view.base_layers:
+            groups.setdefault((row.layer, int(merged.layers[row.like])), []).append(row)
+    found: list[Advice] = []
+    for (layer, of), rows in groups.items():
+        if of < view.base_layers:
+            title = f"{view.words(layer)} stores files again that the base image has"
+        else:
+            title = f"{view.words(layer)} stores what {view.words(of)} has brought already: keep one"
+        example = merged.paths[max(rows, key=lambda row: row.bytes).entry]
+        why = f"{len(rows)} files have the same content at another path, such as {example}"
+        found += view.advise(title, why, view.lines.get(layer), view.sizes(row.entry for row in rows))
+    return found
+
+
+def _tools_that_ship(view: View) -> list[Advice]:
+    """Build tools and headers that were installed above the base."""
+    by_layer: dict[int, list[Needless]] = {}
+    for row in view.rows:
+        if row.cause in {TOOLS, HEADERS} and row.layer >= view.base_layers:
+            by_layer.setdefault(row.layer, []).append(row)
+    found: list[Advice] = []
+    for layer, rows in by_layer.items():
+        sizes: dict[str, int] = {}
+        for row in rows:
+            sizes[row.detail] = sizes.get(row.detail, 0) + row.bytes
+        largest = sorted(sizes, key=lambda detail: -sizes[detail])[:3]
+        found += view.advise(
+            f"leave what only builds need out of {view.words(layer)}: build in another stage, and copy the result",
+            f"it ships {', '.join(f'{each} ({how_large(sizes[each])})' for each in largest)}",
+            view.lines.get(layer),
+            view.sizes(row.entry for row in rows),
+        )
+    return found
+
+
+def _unused_bytecode(view: View) -> list[Advice]:
+    """Bytecode that nothing reads."""
+    rows = [row for row in view.rows if row.cause == BYTECODE and row.layer >= view.base_layers]
+    reasons = " or ".join(sorted({row.detail for row in rows}))
+    saves = view.sizes(row.entry for row in rows)
+    return view.advise("leave bytecode out that no interpreter reads", f"it is {reasons}", None, saves)
+
+
+def _unused_stages(trace: Trace) -> list[Advice]:
+    """Stages that contribute nothing: none that the image is made of takes anything from them."""
+    needed, why = trace.dockerfile.needed(trace.final), "no stage that counts takes anything from it"
+    unused = (stage for stage in trace.dockerfile.stages if stage not in needed)
+    return [Advice(f"delete stage `{stage.label}`, or use it", why, stage.line, 0) for stage in unused]
+
+
+_FULL: Final = re.compile(
+    r"(?P<name>(?:docker\.io/)?(?:library/)?python):(?P<version>[\d.]+)(?:-(?P<suite>trixie|bookworm|bullseye))?"
+)
+
+
+def slim(name: str) -> str | None:
+    """The slim variant of an official Python image; None for any other.
+
+    >>> slim("python:3.13-trixie"), slim("python:3.13"), slim("python:3.13-slim")
+    ('python:3.13-slim-trixie', 'python:3.13-slim', None)
+    """
+    found = _FULL.fullmatch(name)
+    if found is None:
+        return None
+    suite = f"-{found['suite']}" if found["suite"] else ""
+    return f"{found['name']}:{found['version']}-slim{suite}"
+
+
+def _smaller_base(view: View, trace: Trace, engine: Engine) -> list[Advice]:
+    """A slim base in place of a full one, which has compilers and headers that only builds need."""
+    stage = trace.origins.layer_history.stages[0]
+    name = slim(stage.base)
+    if name is None:
+        return []
+    try:
+        there = images.read(engine, name).total_bytes
+    except LabError:  # the engine has no such image, so nobody knows what it would save
+        return []
+    base = sum(view.stack.layer_bytes[: view.base_layers])
+    return view.advise(
+        f"ship from {name} (line {stage.line})",
+        f"{stage.base} has {how_large(base)}, {name} {how_large(there)}; what needs the compilers and libraries of"
+        " the first is built in a stage FROM it, and the result copied",
+        stage.line,
+        {-1: base - there},
+    )
