@@ -51,11 +51,13 @@ class Failure:
         blame: The Dockerfile, another file of the workspace, the engine, the network, or a limit of ours.
         message: What happened, then what to do: a sentence or two each.
         line: The line of the Dockerfile that it is about, if there is one.
+        log: The lines of a step's log that tell why it failed.
     """
 
     blame: Blame
     message: str
     line: int | None = None
+    log: str = ""
 
 
 class LabError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import shlex
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from layerlab.builder.steps import Row
-from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from
+from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from, show_place
 from layerlab.dockerfile.shell_words import expand
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, REFUSALS, disk_full, is_disk_full, why_not_pulled
 from layerlab.errors import (
@@ -37,7 +38,13 @@ _IMAGE: Final = re.compile(r"(?:load metadata for|resolve image config for|FROM)
 _NETWORK: Final = re.compile(
     r"dial tcp|no such host|connection (?:refused|reset)|network is unreachable|timeout|x509|EOF$", re.IGNORECASE
 )
-_LINES_OF_LOG: Final = 10  # that an error carries along
+_LINES_OF_LOG, _MOST_ERRORS = 10, 5  # that an error carries along
+_LONG_END: Final = 30_000  # characters; a program that installs tells what is wrong long before it ends
+_SAYS_WHY: Final = re.compile(
+    r"^\s*(?:\S+: ){0,3}(?:(?:fatal )?error|E|\w*Error|\w*Exception): (?!subprocess-exited|metadata-generation"
+    r"|Failed to build|Failed building|Could not build|command '\S*' failed with exit)\S.*",
+    re.IGNORECASE | re.MULTILINE,
+)
 _END_OF_LOG: Final = 4_000  # characters; what a step printed long before it failed is not why
 _CANCELLED: Final = re.compile(r"context canceled|cancell?ed", re.IGNORECASE)
 _NOISE: Final = re.compile(
@@ -69,7 +76,7 @@ def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErr
     """
     error = _error(message, rows, dockerfile)
     if isinstance(error, StepFailed | DockerfileError) and error.line:
-        error.add_note(dockerfile.excerpt(error.line))
+        show_place(error, dockerfile.text, error.line)
     return error
 
 
@@ -85,7 +92,8 @@ def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErro
         culprit = _told_to_another(message, rows)
         return _step_failed(culprit, message, dockerfile) if culprit else _without_step(message, rows, dockerfile)
     if found := _IMAGE.search(culprit.title):
-        return base_image_error(found[1], culprit.error)
+        error = base_image_error(found[1], culprit.error)
+        return _no_stage_of_that_name(found[1], error, dockerfile) or error
     asking: Row | None = culprit
     if not culprit.is_step:
         asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
@@ -115,15 +123,36 @@ def base_image_error(name: str, reason: str) -> BaseImageError:
     )
 
 
+def _no_stage_of_that_name(image: str, error: BaseImageError, dockerfile: Dockerfile) -> LabError | None:
+    """For an image that is called as a stage might be, where there are stages with names: which was meant."""
+    name = image.partition("@")[0].removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")
+    stages = {stage.name: stage.line for stage in dockerfile.stages if stage.name}
+    asking = {
+        reference: each.written_on
+        for stage in dockerfile.stages
+        for each in stage.executed
+        for reference in (*copied_from(each), *([stage.base] if each.keyword == "FROM" else []))
+    }
+    if not stages or name not in asking or set(name) & set("/:@."):
+        return None
+    missing = f"line {asking[name]} of the Dockerfile: no stage is called {shorten(name, 60)}"
+    if meant := difflib.get_close_matches(name, stages, 1):
+        where = f"line {stages[meant[0]]} begins one called {shorten(meant[0], 60)}"
+        return DockerfileError(f"{missing}; {where}", remedy=f"write {meant[0]} there", line=asking[name])
+    there = ", ".join(shorten(stage, 40) for stage in list(stages)[:5])
+    return type(error)(f"{missing} (there are: {there}), and {error}", remedy=f"name a stage, or {error.remedy}")
+
+
 def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | DockerfileError:
     if row.instruction and (name := _variable(row.instruction)) and not _EXIT_CODE.search(reason):
         return _takes_no_variables(row.instruction, name)  # behind ONBUILD, old builders copy from an empty stage
     line, text = _place(row, dockerfile)
     where = f"line {line} of the Dockerfile" if line else f"a step of the stage {row.stage}"
     if code := _EXIT_CODE.search(reason):
-        last = row.log.last_line()
+        said = [each.strip() for each in _SAYS_WHY.findall(row.log.text()[-_LONG_END:])]
+        last = shorten((said or [row.log.last_line()])[0], 100)
         what = f"{where} failed with exit code {code[1]}: {text}"
-        what += f" (it last said: {shorten(last, 100)})" if last else ""
+        what += f" (it {'said' if said else 'last said'}: {last})" if last else ""
         remedy = (
             _from_outside(row.log.text())
             or _of_one_string(row.instruction)
@@ -139,8 +168,16 @@ def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | 
         remedy=remedy,
         line=line,
         instruction=plain(row.instruction.text) if row.instruction else row.text,
-        log="\n".join(row.log.text().split("\n")[-_LINES_OF_LOG:]),
+        log=telling(row.log.text()),
     )
+
+
+def telling(log: str) -> str:
+    """What tells why a step failed: the lines that speak of an error first, then the last ten."""
+    last = log.split("\n")[-_LINES_OF_LOG:]
+    errors = dict.fromkeys(each.strip() for each in _SAYS_WHY.findall(log[-_LONG_END:]))
+    earlier = [each for each in errors if not any(each in line for line in last)][:_MOST_ERRORS]
+    return "\n".join([*earlier, "…", *last] if earlier else last)
 
 
 def _place(row: Row, dockerfile: Dockerfile) -> tuple[int | None, str]:

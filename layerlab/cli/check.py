@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -52,7 +54,8 @@ def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str
     callback=_tasks,
     help="One more hint for this task, by its number; may be repeated.",
 )
-def command(folder: Path, as_json: bool, watch: bool, quick: bool, hints: tuple[int, ...]) -> int:
+@click.option("--all", "show_all", is_flag=True, help="Show every finding of every task, not only what to do next.")
+def command(*, folder: Path, as_json: bool, watch: bool, quick: bool, hints: tuple[int, ...], show_all: bool) -> int:
     """Check a solution of the exercise.
 
     DIR is a workspace made by `./lab new`. Builds its Dockerfile, looks into the image and runs it; all of that is
@@ -60,25 +63,24 @@ def command(folder: Path, as_json: bool, watch: bool, quick: bool, hints: tuple[
     """
     if not (folder / NAME).exists():
         open_workspace(folder)  # says what is missing, before an engine is looked for or even installed
-    engine = find_engine()
-    if not watch:
-        return _check(engine, folder, as_json=as_json, quick=quick, hints=hints)
-    return _watch(engine, folder, as_json=as_json, quick=quick, hints=hints)
+    check = partial(_check, find_engine(), folder, as_json=as_json, is_quick=quick, show_all=show_all, one_line=watch)
+    return _watch(check, folder, hints) if watch else check(hints)
 
 
-def _watch(engine: Engine, folder: Path, *, as_json: bool, quick: bool, hints: tuple[int, ...]) -> int:
+def _watch(check: Callable[[tuple[int, ...]], int], folder: Path, hints: tuple[int, ...]) -> int:
     """Check, wait for a change, and so on; returns the status of the last check."""
     seen = watching.look(folder)
-    status = _check(engine, folder, as_json=as_json, quick=quick, hints=hints, one_line=True)
+    status = check(hints)
     try:
         while True:
-            err.print(f"\nWaiting for a change of {watching.WATCHED} in {printable(str(folder))}; Ctrl-C ends it.")
+            waiting = f"\nWaiting for a change of {watching.WATCHED} in {printable(str(folder))}; Ctrl-C ends it."
+            err.print(waiting, soft_wrap=True)  # a terminal breaks no path in a way that it cannot be copied
             watching.wait_for_change(folder, seen)
             seen = watching.look(folder)
             try:
-                status = _check(engine, folder, as_json=as_json, quick=quick, one_line=True)
+                status = check(())
             except LabError as error:  # such as a Dockerfile that has been renamed: the next change may mend it
-                err.print(f"lab: {printable(error.one_line)}")
+                err.print(f"lab: {printable(error.one_line)}", soft_wrap=True)
                 status = NO_DOCUMENT
     except KeyboardInterrupt:
         err.print()
@@ -88,18 +90,19 @@ def _watch(engine: Engine, folder: Path, *, as_json: bool, quick: bool, hints: t
 def _check(
     engine: Engine,
     folder: Path,
+    hints: tuple[int, ...],
     *,
     as_json: bool,
-    quick: bool = False,
-    hints: tuple[int, ...] = (),
-    one_line: bool = False,
+    is_quick: bool,
+    show_all: bool,
+    one_line: bool,
 ) -> int:
     """Check once and print what came of it; returns 0 if all seven tasks pass, else 1."""
     images: list[image.Image] = []
     with displays.terminal(f"checking {folder}") as report:
-        verdict = exercise.check(engine, folder, report=report, on_image=images.append, is_quick=quick)
+        verdict = exercise.check(engine, folder, report=report, on_image=images.append, is_quick=is_quick)
     # What was left out on purpose is no step back from the last check.
-    known = tuple(task for task in verdict.tasks if not (quick and task.status == "unknown"))
+    known = tuple(task for task in verdict.tasks if not (is_quick and task.status == "unknown"))
     judged = dataclasses.replace(verdict, tasks=known)
     changes = earlier_checks.changes(earlier_checks.recall(folder), judged)
     earlier_checks.remember(folder, judged)
@@ -116,6 +119,8 @@ def _check(
         source=terminal.source_of(folder),
         memory=earlier_checks.recall(folder),
         changes=changes,
+        tasks=hints,
+        show_all=show_all,
     )
     for number in sorted(set(hints)):
         if not verdict.tasks[number - 1].findings:

@@ -10,7 +10,7 @@ fetched: what depends on a base image (its ONBUILD instructions, its environment
 """
 
 from layerlab.dockerfile.parsed import Dockerfile, Heredoc, Instruction, Mount, Stage, copied_from
-from layerlab.dockerfile.reader import PLATFORM_ARGS, decoded, parse
+from layerlab.dockerfile.reader import PLATFORM_ARGS, decoded, parse, show_place
 
 __all__ = [
     "PLATFORM_ARGS",
@@ -22,4 +22,5 @@ __all__ = [
     "copied_from",
     "decoded",
     "parse",
+    "show_place",
 ]

@@ -10,8 +10,8 @@ from typing import Final
 
 from layerlab.dockerfile import shell_words, syntax
 from layerlab.dockerfile.parsed import Dockerfile, Instruction, Stage, excerpt
-from layerlab.errors import DockerfileError
-from layerlab.ui.text import wide_encoding
+from layerlab.errors import DockerfileError, StepFailed
+from layerlab.ui.text import shorten, wide_encoding
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
 PLATFORM_ARGS: Final = tuple(
@@ -60,8 +60,28 @@ def parse(text: str, build_args: Mapping[str, str] | None = None, platform: str 
         return _parse(text, build_args or {}, platform)
     except DockerfileError as error:
         if error.line:
-            error.add_note(excerpt(text, error.line))
+            show_place(error, text, error.line)
         raise
+
+
+def show_place(error: DockerfileError | StepFailed, text: str, line: int) -> None:
+    r"""Let a note of an error show its line, and say so where a backslash makes the next instruction a part of it.
+
+    >>> error = DockerfileError("no such option", remedy="correct it", line=2)
+    >>> show_place(error, "FROM a\nRUN make \\\nCOPY b c\n", 2)
+    >>> error.remedy
+    'delete the backslash at the end of line 2, which makes line 3 (COPY b c) a part of that instruction'
+    """
+    lines = text.split("\n")
+    while line < len(lines) and lines[line - 1].rstrip().endswith("\\"):
+        if lines[line].partition(" ")[0] in syntax.KEYWORDS:
+            error.line, which = line, f"line {line + 1} ({shorten(lines[line], 60)})"
+            error.remedy = (
+                f"delete the backslash at the end of line {line}, which makes {which} a part of that instruction"
+            )
+            break
+        line += 1
+    error.add_note(excerpt(text, error.line or line))
 
 
 def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfile:

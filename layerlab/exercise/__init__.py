@@ -50,7 +50,7 @@ _WORKED_EXAMPLE: Final = Finding(
     (
         "Could you write it again from an empty file?",
         "Start from the starter, and take one TODO after the other without looking at the example.",
-        "Each technique is taken apart in notebooks/03-a-multi-stage-image.ipynb.",
+        "Stages, COPY --from: “The idea” in notebooks/03-a-multi-stage-image.ipynb.",
     ),
     "Dockerfile",
     1,

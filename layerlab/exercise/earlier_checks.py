@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from layerlab.exercise.verdict import Finding, Result, Status, Verdict
-from layerlab.exercise.wording import HINTS
+from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
 from layerlab.paths import cache_directory, write_whole
 from layerlab.ui.units import counted
 
@@ -102,20 +101,21 @@ def remember(folder: Path, verdict: Verdict) -> None:
 
 
 def reveal(folder: Path, task: Result, finding: Finding | None = None) -> Memory:
-    """Let one more hint be shown: of this finding, or of each of the task's that has one to give.
+    """Let one more hint be shown: of this finding, or of the task's first that has one to give.
 
-    Advice has its turn when the task has no errors.
+    Advice has its turn when no error has one left.
 
     Returns:
         What is remembered now.
     """
     memory = recall(folder)
-    errors = [one for one in task.findings if one.level == "error"]
-    asked = [finding] if finding else errors or list(task.findings)
-    keys = {hint_key(task, one) for one in asked}  # findings of one kind, on several lines, share their hints
-    hints = {**memory.hints, **{key: min(memory.hints.get(key, 0) + 1, HINTS) for key in keys}}
-    memory = Memory(memory.tasks, hints)
-    _write(folder, memory)
+    if finding is None:
+        ordered = sorted(task.findings, key=lambda each: each.level != "error")
+        finding = next((each for each in ordered if len(memory.shown(task, each)) < HINTS), None)
+    if finding is not None:
+        key = hint_key(task, finding)  # findings of one kind, on several lines, share their hints
+        memory = Memory(memory.tasks, {**memory.hints, key: min(memory.hints.get(key, 0) + 1, HINTS)})
+        _write(folder, memory)
     return memory
 
 

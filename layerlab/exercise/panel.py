@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ import ipywidgets as widgets
 from layerlab.errors import LabError
 from layerlab.exercise import earlier_checks, terminal, watching, wording
 from layerlab.exercise.earlier_checks import Change, Memory
-from layerlab.exercise.verdict import Finding, Result, Verdict
+from layerlab.exercise.verdict import HINTS, Finding, Result, Verdict
 from layerlab.plots import Picture
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line, plain
@@ -142,26 +143,61 @@ class LivePanel:
         self._state.value = f'<p role="status" style="line-height:1.4">{_safe(sentence)}</p>'
 
     def _show_verdict(self, verdict: Verdict, changes: Sequence[Change]) -> None:
-        memory, source = earlier_checks.recall(self._folder), terminal.source_of(self._folder)
-        told_before = wording.told_before(verdict)
-        rows: list[Any] = [widgets.HTML(summary_html(self._folder.name, verdict, changes))]
-        for task in verdict.tasks:
-            rows.append(widgets.HTML(task_html(task)))
-            for finding in task.findings:
-                if (same_as := told_before(task, finding)) is not None:
-                    rows.append(widgets.HTML(same_html(finding, same_as)))
-                else:
-                    rows.append(self._finding(task, finding, terminal.excerpt_of(finding, source), memory))
-        replaced, self._tasks.children = self._tasks.children, tuple(rows)
+        told, following = wording.told_once(verdict), wording.next_task(verdict)
+        views = [
+            _TaskView(self._folder, task, told[task.id], is_open=task == following, is_next=task == following)
+            for task in verdict.tasks
+        ]
+        summary = widgets.HTML(summary_html(self._folder.name, verdict, changes))
+        chips = widgets.HBox([view.chip for view in views], layout=widgets.Layout(flex_flow="row wrap"))
+        replaced = self._tasks.children
+        self._tasks.children = (summary, chips, *(view.box for view in views))
         for row in replaced:
-            for part in (*getattr(row, "children", ()), row):
-                part.close()
+            _close(row)
 
-    def _finding(self, task: Result, finding: Finding, excerpt: str, memory: Memory) -> Any:
-        def ask() -> Memory:
-            return earlier_checks.reveal(self._folder, task, finding)
 
-        return _FindingView(task, finding, excerpt, memory, ask).box
+class _TaskView:
+    """A task: its chip, which opens and folds it, and its findings, of which a few are read first."""
+
+    def __init__(
+        self, folder: Path, task: Result, findings: Sequence[Finding], *, is_open: bool, is_next: bool
+    ) -> None:
+        self._folder, self._task, self._findings, self._is_next = folder, task, findings, is_next
+        self._first = wording.opened(findings, earlier_checks.recall(folder), task)
+        self.box = widgets.VBox()
+        self.chip = widgets.ToggleButton(
+            value=is_open,
+            description=f"{wording.SIGNS[task.status]} {task.id} {task.name.replace('-', ' ')}",
+            tooltip=f"{wording.TITLES[task.id]}: {wording.told_of(task, findings)}",
+            layout=widgets.Layout(width="max-content", border_left=f"4px solid {COLOURS[task.status]}"),
+        )
+        self.chip.observe(lambda _: self._show(self._first), names="value")
+        self._show(self._first)
+
+    def _show(self, findings: Sequence[Finding]) -> None:
+        """Show these findings where it is open, and nothing where it is folded."""
+        replaced, rows = self.box.children, list[Any]()
+        if self.chip.value:
+            source, memory = terminal.source_of(self._folder), earlier_checks.recall(self._folder)
+            rows = [widgets.HTML(task_html(self._task, self._findings, is_next=self._is_next))]
+            for finding in findings:
+                ask = partial(earlier_checks.reveal, self._folder, self._task, finding)
+                excerpt = terminal.excerpt_of(finding, source)
+                rows.append(_FindingView(self._task, finding, excerpt, memory, ask).box)
+            if left := len(self._findings) - len(findings):
+                more = widgets.Button(description=f"Show {left} more", layout=widgets.Layout(width="max-content"))
+                more.on_click(lambda _: self._show(self._findings))
+                rows.append(more)
+        self.box.children = tuple(rows)
+        for row in replaced:
+            _close(row)
+
+
+def _close(widget: Any) -> None:
+    """Let go of a widget and of what it holds."""
+    for part in getattr(widget, "children", ()):
+        _close(part)
+    widget.close()
 
 
 class _FindingView:
@@ -175,17 +211,15 @@ class _FindingView:
         self._button = widgets.Button(layout=widgets.Layout(width="max-content"))
         self._button.on_click(lambda _: self._show(ask()))
         parts = [widgets.HTML(finding_html(finding, excerpt)), self._hints, self._button]
-        self.box = widgets.VBox(parts, layout=widgets.Layout(margin="0 0 0.6em 2em"))
+        self.box = widgets.VBox(parts, layout=widgets.Layout(margin="0 0 0.6em 1em"))
         self._show(memory)
 
     def _show(self, memory: Memory) -> None:
         shown = memory.shown(self._task, self._finding)
-        is_last = len(shown) == wording.HINTS
+        is_last = len(shown) == HINTS
         self._hints.value = hints_html(shown)
         self._button.disabled = is_last
-        self._button.description = (
-            "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {wording.HINTS}"
-        )
+        self._button.description = "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {HINTS}"
 
 
 def summary_html(name: str, verdict: Verdict, changes: Sequence[Change]) -> str:
@@ -199,34 +233,27 @@ def summary_html(name: str, verdict: Verdict, changes: Sequence[Change]) -> str:
     return "".join(sentences)
 
 
-def task_html(task: Result) -> str:
-    """How a task stands: sign, number, name and status in words."""
-    colour = COLOURS[task.status]
+def task_html(task: Result, findings: Sequence[Finding], *, is_next: bool = False) -> str:
+    """How a task stands: sign, number, name, status in words, and how much there is to read."""
+    title = f"{wording.SIGNS[task.status]} {task.id} {wording.TITLES[task.id]}"
     return (
-        f'<div style="border-left:.4em solid {colour};padding-left:.6em"><b>{wording.SIGNS[task.status]} {task.id} '
-        f"{wording.TITLES[task.id]}</b>: {wording.STATUSES[task.status]}</div>"
+        f'<div style="border-left:.4em solid {COLOURS[task.status]};padding-left:.6em">{"Next: " if is_next else ""}'
+        f"<b>{title}</b>: {wording.told_of(task, findings)}</div>"
     )
 
 
 def finding_html(finding: Finding, excerpt: str) -> str:
-    """A finding: its place, the lines that it is about, and what it says."""
+    """A finding: its place, the lines that it is about, what it says, and the log of what failed."""
     place = wording.place(finding)
     where = f"<code>{_safe(place)}</code>: " if place else ""
-    code = (
-        f'<pre style="white-space:pre-wrap;word-break:normal;line-height:1.3">{_safe(excerpt)}</pre>'
-        if excerpt
-        else ""
-    )
-    return (
-        f'<div style="line-height:1.4"><b>{where}{finding.level}</b>{code}<div>{_safe(finding.message)}</div></div>'
-    )
+    message, _, log = finding.message.partition("\n")
+    said = f"<div>{_safe(message)}</div>"
+    return f'<div style="line-height:1.4"><b>{where}{finding.level}</b>{_code(excerpt)}{said}{_code(log)}</div>'
 
 
-def same_html(finding: Finding, task: int) -> str:
-    """A finding that an earlier task has as well."""
-    place = wording.place(finding)
-    where = f"<code>{_safe(place)}</code>: " if place else ""
-    return f'<div style="margin-left:2em">{where}{finding.level}, the same as for task {task}</div>'
+def _code(text: str) -> str:
+    style = "white-space:pre-wrap;word-break:normal;line-height:1.3"
+    return f'<pre style="{style}">{_safe(text)}</pre>' if text else ""
 
 
 def hints_html(hints: Sequence[str]) -> str:
@@ -236,7 +263,7 @@ def hints_html(hints: Sequence[str]) -> str:
 
 
 def picture_html(picture: Picture) -> str:
-    """A picture with what it says in words."""
+    """A picture with what it says in wording."""
     data = base64.b64encode(picture.png()).decode()
     return f'<img style="max-width:100%" src="data:image/png;base64,{data}" alt="{html.escape(picture.alt)}">'
 

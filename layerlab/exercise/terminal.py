@@ -1,4 +1,4 @@
-"""Prints a verdict in a terminal: the seven tasks with their findings, and a summary at the end, where the eye is.
+"""Prints a verdict in a terminal: how the seven tasks stand, which to do next, and a summary where the eye is.
 
 Everything that comes from a learner's files is plain text here: no markup, no escape codes. Signs and words say what
 colours say.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from rich.text import Text
 from layerlab.dockerfile.parsed import excerpt
 from layerlab.exercise import wording
 from layerlab.exercise.earlier_checks import Change, Memory
-from layerlab.exercise.verdict import Finding, Status, Verdict
+from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
 from layerlab.ui.text import one_line, plain
 from layerlab.ui.units import listed
 
@@ -36,8 +36,10 @@ def print_verdict(
     source: Callable[[str], str | None],
     memory: Memory,
     changes: Sequence[Change] = (),
+    tasks: Sequence[int] = (),
+    show_all: bool = False,
 ) -> None:
-    """Print the tasks, their findings and a summary.
+    """Print how the tasks stand, what is to be done next, and a summary.
 
     Args:
         console: Where to.
@@ -46,42 +48,41 @@ def print_verdict(
         source: Gives the text of a file of the workspace, None where there is none; see `source_of`.
         memory: Which hints were asked for.
         changes: What got better or worse since the last check.
+        tasks: Those whose findings are shown, in place of the next one's.
+        show_all: Whether to show all findings of all tasks.
     """
-    told_before = wording.told_before(verdict)
-    for task in verdict.tasks:
-        heading = f"{wording.SIGNS[task.status]} {task.id} {wording.TITLES[task.id]}: {wording.STATUSES[task.status]}"
-        _print(console, heading, style=STYLES[task.status])
-        before: Finding | None = None
-        for finding in task.findings:
-            is_there = before is not None and (before.file, before.line) == (finding.file, finding.line)
-            lines = "" if is_there else excerpt_of(finding, source)
-            _print_finding(console, finding, lines, same_as=told_before(task, finding))
-            before = finding
-            for number, hint in enumerate(memory.shown(task, finding), start=1):
-                _print(console, f"Hint {number} of {wording.HINTS}: {hint}", indent=_INDENT, style="italic")
+    told = wording.told_once(verdict)
+    following = wording.next_task(verdict)
+    chosen = [each for each in verdict.tasks if each.id in tasks] or ([following] if following else [])
+    for each in verdict.tasks:
+        heading = f"{wording.SIGNS[each.status]} {each.id} {wording.TITLES[each.id]}"
+        _print(console, f"{heading}: {wording.told_of(each, told[each.id])}", style=STYLES[each.status])
+        if show_all:
+            _print_findings(console, each, told[each.id], source, memory)
+    for each in () if show_all else chosen:
+        what = "Next: task" if each == following else "Task"
+        _print(console, f"\n{what} {each.id}, {wording.TITLES[each.id]}", style="bold")
+        _print_findings(console, each, wording.opened(told[each.id], memory, each), source, memory)
     console.print()
-    better = [change.in_words for change in changes if change.is_better]
-    worse = [change.in_words for change in changes if not change.is_better]
-    for heading, sentences in (("Better", better), ("Worse", worse)):
-        if sentences:
+    for heading, is_better in (("Better", True), ("Worse", False)):
+        if sentences := [change.in_words for change in changes if change.is_better == is_better]:
             _print(console, f"{heading} than at the last check: {listed(sentences)}.")
     _print(console, f"{one_line(name)}: {wording.score(verdict)} ({verdict.seconds:.1f} s)", style="bold")
-    _print(console, wording.overview(verdict))
-    if how := how_to_ask(verdict, memory):
-        _print(console, how)
+    for line in _ways_on(chosen, told, memory, show_all=show_all):
+        _print(console, line)
 
 
-def how_to_ask(verdict: Verdict, memory: Memory) -> str:
-    """How to ask for a hint, for the first task that has one to give; empty where none has."""
-    for level in ("error", "advice"):
-        for task in verdict.tasks:
-            left = [
-                one for one in task.findings if one.level == level and len(memory.shown(task, one)) < wording.HINTS
-            ]
-            if left:
-                again = any(memory.shown(task, one) for one in left)
-                return f"For {'one more' if again else 'a'} hint add --hint and the task's number: --hint {task.id}"
-    return ""
+def _ways_on(
+    chosen: Sequence[Result], told: Mapping[int, Sequence[Finding]], memory: Memory, *, show_all: bool
+) -> Iterator[str]:
+    """How to ask for a hint about the tasks that are shown, and for whatever is not shown."""
+    for task in chosen:
+        if left := [each for each in told[task.id] if len(memory.shown(task, each)) < HINTS]:
+            again = "one more" if any(memory.shown(task, each) for each in left) else "a"
+            yield f"For {again} hint add --hint {task.id}"
+    shown = sum(len(wording.opened(told[task.id], memory, task)) for task in chosen)
+    if not show_all and (more := sum(map(len, told.values())) - shown):
+        yield f"For {'the other finding' if more == 1 else f'the other {more} findings'} add --all"
 
 
 def source_of(folder: Path) -> Callable[[str], str | None]:
@@ -109,17 +110,28 @@ def excerpt_of(finding: Finding, source: Callable[[str], str | None]) -> str:
     return excerpt(text, finding.line, context=1)
 
 
-def _print_finding(console: Console, finding: Finding, lines: str, *, same_as: int | None) -> None:
-    """Print a finding; `lines` are those of the file, empty where they have just been shown."""
-    place = wording.place(finding)
-    heading = f"{place + ': ' if place else ''}{finding.level}"
-    if same_as is not None:
-        _print(console, f"{heading}, the same as for task {same_as}", indent=_INDENT)
-        return
-    _print(console, heading, indent=_INDENT, style="bold")
-    for line in lines.splitlines():
-        _print_cut(console, line, indent=_INDENT)
-    _print(console, finding.message, indent=_INDENT)
+def _print_findings(
+    console: Console,
+    task: Result,
+    findings: Sequence[Finding],
+    source: Callable[[str], str | None],
+    memory: Memory,
+) -> None:
+    """Print findings, the lines of the file that each is about, and the hints that were asked for; nothing twice."""
+    place, hinted = "", set[tuple[str, ...]]()
+    for finding in findings:
+        before, place = place, wording.place(finding)
+        _print(console, f"{place + ': ' if place else ''}{finding.level}", indent=_INDENT, style="bold")
+        for line in "" if place == before else excerpt_of(finding, source).splitlines():
+            _print_cut(console, line, indent=_INDENT)
+        message, *log = finding.message.split("\n")
+        _print(console, message, indent=_INDENT)
+        for line in log:
+            _print_cut(console, line, indent=_INDENT + 2)
+        for number, hint in enumerate(() if finding.hints in hinted else memory.shown(task, finding), start=1):
+            last = ", the last one" if number == HINTS else ""
+            _print(console, f"Hint {number} of {HINTS}{last}: {hint}", indent=_INDENT, style="italic")
+        hinted.add(finding.hints)
 
 
 def _print(console: Console, text: str, *, indent: int = 0, style: str = "") -> None:

@@ -19,6 +19,8 @@ TASK_NAMES: Final = (
     "command",
 )
 """The tasks 1 to 7, in order."""
+HINTS: Final = 3
+"""How many hints each finding has."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Finding:
 
     Attributes:
         level: An error makes its task fail, or explains why it is unknown; advice never does.
-        message: What was seen, with figures, and why it matters; one or two sentences, plain text.
+        message: What was seen, with figures, and why it matters; one or two sentences, plain text. Where a build
+            failed, the lines follow that tell why.
         hints: A question, a direction, the technique by name and the notebook that shows it; never the answer's code.
         file: The file it is about, relative to the workspace; None where it has no place.
         line: The line in it, counted from 1; None where it has no place.

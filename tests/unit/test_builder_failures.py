@@ -88,6 +88,33 @@ class TestSteps:
         assert (error.line, str(error)) == (2, "line 2 of the Dockerfile failed with exit code 2: RUN make all")
         assert not isinstance(error_of("process did not complete successfully: exit code: 2", *waiting), StepFailed)
 
+    @pytest.mark.parametrize(
+        ("log", "said"),
+        [
+            (
+                "gcc\nfoo.c:1:10: fatal error: libpq-fe.h: No such file or directory\n",
+                "foo.c:1:10: fatal error: libpq",
+            ),
+            ("  error: subprocess-exited-with-error\n  Error: pg_config executable not found.\n", "Error: pg_config"),
+            (
+                "  error: [Errno 2] No such file or directory: 'gcc'\n  ERROR: Failed building wheel\n",
+                "error: [Errno 2]",
+            ),
+            ("E: Unable to locate package gfortrann\n", "E: Unable to locate package gfortrann"),
+        ],
+    )
+    def test_the_lines_that_tell_come_first(self, log: str, said: str) -> None:
+        """However much is printed after them; then the last ten."""
+        message = "executor failed running [x]: exit code: 1"
+        end = "".join(f"and more {number}\n" for number in range(20))
+        error = error_of(message, failed("[2/5] RUN make", message), log=f"begin\n{log}{end}".encode())
+
+        assert isinstance(error, StepFailed)
+        lines = error.log.split("\n")
+        assert lines[0].startswith(said)
+        assert f"(it said: {said}" in str(error)
+        assert lines[-11:] == ["…", *(f"and more {number}" for number in range(10, 20))]
+
     @pytest.mark.parametrize(("code", "remedy"), [(126, "program"), (127, "install it"), (137, "memory"), (1, "log")])
     def test_remedies(self, code: int, remedy: str) -> None:
         """Exit codes that everybody meets have remedies of their own."""
@@ -237,9 +264,36 @@ class TestImages:
 
         assert (type(error), "refuses the image python:3.99" in str(error)) == (RegistryRefused, True)
 
+    @pytest.mark.parametrize(
+        ("name", "error", "said"),
+        [
+            ("builder", DockerfileError, "line 3 of the Dockerfile: no stage is called builder; line 1 begins one"),
+            ("nginx", BaseImageError, "no stage is called nginx (there are: build), and the image nginx"),
+            ("nginx:1", BaseImageError, "the image nginx:1 is not here"),
+        ],
+    )
+    def test_a_stage_that_is_not_there(self, name: str, error: type[LabError], said: str) -> None:
+        """What may be the name of a stage is told as one; the network comes after that."""
+        text = f"FROM a AS build\nFROM b\nCOPY --from={name} /x /x\n"
+        asked = f"[internal] load metadata for docker.io/library/{name if ':' in name else f'{name}:latest'}"
+        found = error_of(NO_HOST, failed(asked, NO_HOST), text=text)
+
+        assert (type(found), said in str(found)) == (error, True)
+        assert error is not DockerfileError or found.remedy == "write build there"
+
 
 class TestDockerfile:
     """The Dockerfile is wrong."""
+
+    def test_a_backslash_that_takes_the_next_line(self) -> None:
+        """It is named and shown, whatever comes of it."""
+        message = "executor failed running [x]: exit code: 1"
+        text = "FROM a\nRUN pip install \\\n    flask \\\n\nCOPY app app\n".replace("\n\n", "\n")
+        error = error_of(message, failed("[2/2] RUN pip install     flask COPY app app", message), text=text)
+
+        assert isinstance(error, StepFailed)
+        assert (error.line, "delete the backslash at the end of line 3" in error.remedy) == (3, True)
+        assert "→ 3 │     flask \\\n  4 │ COPY app app" in error.__notes__[0]
 
     @pytest.mark.parametrize(
         "message",

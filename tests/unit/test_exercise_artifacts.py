@@ -1,10 +1,12 @@
 """Task 5, only the artifacts are copied, judged from evidence that is written down."""
 
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
 from layerlab.exercise.evidence.facts import Copy, Distribution, Evidence, Failure, HandedOn, Interpreter, Origin
+from layerlab.exercise.tasks import python_packages, runtime_stage
 from layerlab.exercise.tasks.artifacts import judge
 from layerlab.exercise.verdict import Finding
 
@@ -266,11 +268,8 @@ def test_what_an_entry_point_script_starts_may_be_shipped_and_nothing_else() -> 
         ("/wheels/flask-3.1.3-py3-none-any.whl", "wheels"),
         ("/tmp/numpy-2.4.6.tar.gz", "source archives"),
         ("/build/psycopg2/setup.py", "unpacked sources"),
-        ("/root/.cache/pip/http-v2/a/b", "caches"),
-        ("/root/.cache/uv/wheels-v5/x", "caches"),
         ("/root/.cargo/registry/x", "caches"),
         ("/build/temp/_psycopg.o", "object files"),
-        ("/usr/bin/gcc-14", "compilers"),
         ("/tmp/environment.tar.zst", "archives"),
     ],
 )
@@ -282,6 +281,25 @@ def test_what_a_build_leaves_behind_fails(path: str, kind: str) -> None:
     assert finding.line == 8
     assert f"({kind}" in finding.message
     assert "5.0 MB" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("path", "task"),
+    [
+        ("/root/.cache/pip/http-v2/a/b", python_packages),
+        ("/root/.cache/uv/wheels-v5/x", python_packages),
+        ("/usr/bin/gcc-14", runtime_stage),
+    ],
+)
+def test_what_another_task_tells_of_is_the_same_finding(path: str, task: ModuleType) -> None:
+    """A cache and a compiler are leftovers as well, and told in the same words, so that they can be told once."""
+    made = good()
+    made.file(path, 8, size=5 * MB, mode=0o755)
+    evidence = replace(made.evidence(), single_bytes=1000 * MB)
+
+    (finding,) = errors(evidence)
+
+    assert finding in task.judge(evidence).findings
 
 
 @pytest.mark.parametrize(

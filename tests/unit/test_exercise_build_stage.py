@@ -24,6 +24,19 @@ def test_a_stage_whose_packages_run_passes() -> None:
     assert not result.findings
 
 
+@pytest.mark.parametrize(("tool", "level", "said"), [("/usr/bin/gcc-14", "error", "gcc"), ("/x", "advice", "")])
+def test_what_goes_on_where_the_build_stage_ends_leaves_nothing_behind(tool: str, level: str, said: str) -> None:
+    """FROM the build stage ships all of it: a mistake where it holds what only building needs."""
+    text = GOOD[: GOOD.index("FROM python", 5)] + "FROM build\n" + GOOD[GOOD.index("ENV") :]
+    made = good(text, copied=5, app=10)
+    made.file(tool, 5, size=5_000_000, mode=0o755)
+    (finding,) = judge(made.evidence()).findings
+
+    assert (finding.level, finding.line) == (level, 7)
+    assert "FROM “build”, so all that this stage holds ships" in finding.message
+    assert said in finding.message
+
+
 @pytest.mark.parametrize(
     "name",
     ["build", "builder", "base", "deps", "wheels", "venv", "compile", "python-deps", "test-tools", "imagebase"],

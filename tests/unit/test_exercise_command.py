@@ -228,7 +228,7 @@ def test_an_entry_point_and_a_command_that_do_not_fit_are_named(entry: str, comm
     made.file("/srv/start.sh", 11, content=b'#!/bin/sh\nexec "$@"\n', origin=Origin("context", "1", 11))
     ended = Running(up=False, failure=Failure("dockerfile", "It printed last: usage"))
     (finding,) = errors(made.evidence(ended))
-    assert finding.message.startswith("It printed last: usage. ")
+    assert finding.message.startswith("It printed last: usage.")
     assert (told in finding.message, "ENTRYPOINT" in finding.message) == (True, bool(told))
 
 

@@ -104,17 +104,6 @@ class TestImages:
 
         assert (failure.blame, failure.line) == (blame, line)
 
-    def test_misspelt_stage(self) -> None:
-        """What might be the name of a stage is held against those that there are."""
-        dockerfile = parse("FROM a:1 AS build\nFROM a:1\nCOPY --from=biuld /x /x\nCOPY --from=b/c /y /y\n")
-
-        misspelt = explain(BaseImageError("the image biuld:latest is not here", remedy="r"), dockerfile, None)
-        image = explain(BaseImageError("the image b/c:latest is not here", remedy="r"), dockerfile, None)
-
-        assert (misspelt.line, image.line) == (3, 4)
-        assert misspelt.message.endswith("If a stage was meant: none is called biuld here (there are: build).")
-        assert image.message.endswith("What to do: r.")
-
 
 class TestOthers:
     @pytest.mark.parametrize(

@@ -53,11 +53,12 @@ def text(panel: LivePanel) -> str:
 
 
 def hint_buttons(panel: LivePanel) -> list[Any]:
-    return [
-        one
-        for one in all_widgets(panel.widget)
-        if isinstance(one, widgets.Button) and one.description != "Stop watching"
-    ]
+    buttons = [one for one in all_widgets(panel.widget) if isinstance(one, widgets.Button)]
+    return [one for one in buttons if one.description.startswith(("Hint", "That was"))]
+
+
+def chips(panel: LivePanel) -> list[Any]:
+    return [one for one in all_widgets(panel.widget) if isinstance(one, widgets.ToggleButton)]
 
 
 def picture(size: int) -> Picture:
@@ -113,18 +114,42 @@ def started() -> Iterator[Callable[[LivePanel], LivePanel]]:
 
 class TestWhatItShows:
     def test_score_tasks_and_findings(self, folder: Path) -> None:
-        """The same as in a terminal: score, sign and word of each task, place, excerpt and message."""
+        """The same as in a terminal: score, a chip for each task, and of the next one place, excerpt and message."""
         panel = LivePanel(folder, Checker(verdict("pfupppp", {2: [finding()]})))
         panel.check_once()
 
         shown = text(panel)
         assert "my-image: 5 of 7 tasks pass" in shown
-        assert "✓ 1 a proper build stage: passes" in shown
-        assert "✗ 2 system packages in one efficient command: does not pass" in shown
-        assert "? 3 Python packages from requirements.txt: could not be judged" in shown
+        assert [chip.description for chip in chips(panel)][:3] == [
+            "✓ 1 build stage",
+            "✗ 2 system packages",
+            "? 3 python packages",
+        ]
+        assert [chip.value for chip in chips(panel)] == [False, True, False, False, False, False, False]
+        assert "Next: ✗ 2 system packages in one efficient command: does not pass (1 error)" in shown
+        assert "could not be judged" not in shown
         assert "Dockerfile:2: error" in shown
         assert "→ 2 │ RUN b <i>" in shown
         assert "gcc, 143 MB, came with this line." in shown
+
+    def test_a_click_opens_and_folds(self, folder: Path) -> None:
+        """Two findings of the next task are open; the others, and the other tasks, are a click away."""
+        several = [finding(f"number {number}", about=str(number)) for number in range(5)]
+        panel = LivePanel(folder, Checker(verdict("fpppppf", {1: several, 7: [finding("a shell")]})))
+        panel.check_once()
+        at_first = text(panel)
+        [more] = [one for one in all_widgets(panel.widget) if getattr(one, "description", "") == "Show 3 more"]
+        more.click()
+        chips(panel)[6].value = True
+        opened = text(panel)
+        chips(panel)[0].value = False
+
+        assert [f"number {number}" in at_first for number in range(5)] == [True, True, False, False, False]
+        assert "a shell" not in at_first
+        assert all(f"number {number}" in opened for number in range(5))
+        assert "a shell" in opened
+        assert "number" not in text(panel)
+        assert "a shell" in text(panel)
 
     def test_each_finding_has_a_button_for_its_next_hint(self, folder: Path) -> None:
         """One hint at a time, of this finding alone; after the third there is no more; a new panel remembers."""
@@ -156,7 +181,11 @@ class TestWhatItShows:
         panel.check_once()
 
         assert text(panel).count("unknown instruction USRE") == 1
-        assert text(panel).count("error, the same as for task 1") == 6
+        for chip in chips(panel):
+            chip.value = True
+
+        assert text(panel).count("unknown instruction USRE") == 1
+        assert text(panel).count("could not be judged") == 7
         assert len(hint_buttons(panel)) == 1
 
     def test_a_hint_leads_to_the_notebook_that_it_names(self) -> None:

@@ -441,3 +441,5 @@ def test_a_hardened_run_that_fails_and_files_of_the_services_user_are_advice() -
     assert result.status == "pass"
     assert [(finding.level, finding.line) for finding in result.findings] == [("advice", 11), ("advice", 13)]
     assert "Read-only file system" in result.findings[1].message
+    silent = judge(made.evidence(made.running(seconds=None, hardened=False, hardened_why="port 5001")))
+    assert "port 5001" not in " ".join(finding.message for finding in silent.findings)

@@ -26,6 +26,13 @@ def test_installing_nothing_passes() -> None:
     assert judge(good().evidence()).status == "pass"
 
 
+def test_a_stage_that_is_never_built_earns_nothing() -> None:
+    """That no package came says nothing of a build that was not made; where another stage is built, it does."""
+    idle = "FROM a AS build\nRUN apt-get install gcc\n"
+    assert judge(Made(f"{idle}FROM b\n").evidence()).status == "unknown"
+    assert judge(Made(f"{idle}FROM b AS other\nFROM c\nCOPY --from=other /x /x\n").evidence()).status == "pass"
+
+
 def installs(*found: SystemInstall, text: str = "RUN one\nRUN two") -> Evidence:
     """A final stage in which these RUNs install system packages."""
     return final(text).evidence(system_installs=found)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,21 +57,50 @@ class TestVerdict:
             "✓ 6 security: passes",
             "✓ 7 a production command: passes",
             "",
+            "Next: task 3, Python packages from requirements.txt",
+            "",
             "my-image: 4 of 7 tasks pass (4.2 s)",
-            "✓ 1, 2, 6, 7 · ✗ 3, 4 · ? 5",
         ]
 
-    def test_findings_stand_below_their_task_with_place_and_excerpt(self) -> None:
-        """File and line, the lines around it as they are in the file, and what it says."""
-        text = printed(verdict("fpppppp", {1: [finding("gcc [bold]143 MB[/bold]")]}))
+    @pytest.mark.parametrize(
+        ("statuses", "image", "number"),
+        [("ppfufpp", True, 3), ("ppufpff", True, 4), ("ufuffuu", False, 1), ("ppffpuf", True, 7), ("p" * 7, True, 0)],
+    )
+    def test_one_task_is_next(self, statuses: str, image: bool, number: int) -> None:
+        """The first that fails; before it what does not build, or does not stay up to be looked at."""
+        judged = verdict(statuses)
+        following = wording.next_task(judged if image else replace(judged, image=None))
 
-        assert text.splitlines()[:6] == [
-            "✗ 1 a proper build stage: does not pass",
+        assert (following.id if following else 0) == number
+
+    def test_two_findings_of_the_next_task_are_open(self) -> None:
+        """Of different kinds; the others are counted, and shown when they are asked for."""
+        several = [
+            finding(f"number {number}", about=about, line=number) for number, about in enumerate("aabcd", start=1)
+        ]
+        judged = verdict("fppfppp", {1: several, 4: [finding("a compiler")]})
+        folded, every = printed(judged), printed(judged, show_all=True)
+
+        assert re.findall(r"number \d|a compiler", folded) == ["number 1", "number 3"]
+        assert "does not pass (5 errors)" in folded
+        assert "For the other 4 findings add --all" in folded
+        assert re.findall(r"number \d|a compiler", every) == [f"number {number}" for number in range(1, 6)] + [
+            "a compiler"
+        ]
+        assert "--all" not in every
+
+    def test_findings_stand_below_their_task_with_place_and_excerpt(self) -> None:
+        """File and line, the lines around it as they are in the file, what it says, and what failed."""
+        text = printed(verdict("fpppppp", {1: [finding("gcc [bold]143 MB[/bold]\nerror: no gcc")]}))
+
+        assert text.splitlines()[8:15] == [
+            "Next: task 1, a proper build stage",
             "    Dockerfile:2: error",
             "      1 │ FROM a",
             "    → 2 │ RUN install gcc [red]",
             "      3 │ CMD x",
             "    gcc [bold]143 MB[/bold]",
+            "      error: no gcc",
         ]
 
     @pytest.mark.parametrize(("file", "line"), [(None, None), ("Dockerfile", None), ("Dockerfile", 99), (".env", 1)])
@@ -95,7 +125,8 @@ class TestVerdict:
             [True, True, False],
             [True, True, True],
         ]
-        assert [re.findall("For (.*?) hint .*: (--hint .*)", text) for text in texts] == [
+        assert ["Hint 3 of 3, the last one" in text for text in texts] == [False, False, False, True]
+        assert [re.findall("For (.*?) hint add (--hint .*)", text) for text in texts] == [
             [("a", "--hint 2")],
             [("one more", "--hint 2")],
             [("one more", "--hint 2")],
@@ -107,11 +138,20 @@ class TestVerdict:
         same = finding("unknown instruction USRE", line=2)
         judged = verdict("uuuuuuu", {number: [same] for number in range(1, 8)})
         memory = Memory(hints={earlier_checks.hint_key(judged.tasks[5], same): 1})
-        text = printed(judged, memory=memory)
+        text = printed(judged, memory=memory, show_all=True)
 
         assert text.count("unknown instruction USRE") == text.count("→ 2 │") == 1
-        assert text.count("Dockerfile:2: error, the same as for task 1\n") == 6
+        assert text.count("could not be judged\n") == 7
+        assert "Hint 1 of 3" not in text
+
+    def test_a_hint_is_shown_once_for_findings_of_one_kind(self) -> None:
+        """Lines with the same fault share their hints."""
+        judged = verdict("pfppppp", {2: [finding("first"), finding("second", line=3)]})
+        memory = Memory(hints={earlier_checks.hint_key(judged.tasks[1], judged.tasks[1].findings[0]): 1})
+        text = printed(judged, memory=memory, show_all=True)
+
         assert text.count("Hint 1 of 3") == 1
+        assert text.index("Hint 1 of 3") < text.index("second")
 
     def test_what_changed_is_said(self) -> None:
         """What is better and what is worse than at the last check, in sentences of their own."""
@@ -272,7 +312,7 @@ class TestCommand:
 
     def test_hints_are_asked_for_one_at_a_time(self, lab: Lab) -> None:
         """By number or name, one more each time; what was asked for stays; the next finding begins anew."""
-        judged = verdict("ppppffp", {5: [finding(about="five")], 6: [finding(about="six")]})
+        judged = verdict("ppppffp", {5: [finding("5", about="five")], 6: [finding("6", about="six")]})
         shown = []
         for options in ((), ("--hint", "5"), ("--hint", "artifacts"), ("--hint", "6"), ()):
             lab.run(*options, says=[judged])
@@ -282,8 +322,8 @@ class TestCommand:
             [],
             ["five: a"],
             ["five: a", "five: a"],
-            ["five: a", "five: a", "six: a"],
-            ["five: a", "five: a", "six: a"],
+            ["six: a"],
+            ["five: a", "five: a"],
         ]
 
     def test_a_task_that_does_not_exist_is_refused(self, lab: Lab) -> None:

@@ -93,19 +93,7 @@ def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Failure:
     missing = why_not_pulled(says) == "missing" or re.search("repository does not exist|name invalid", says)
     at_fault = isinstance(error, RegistryRefused) and missing
     line = _line_of_image(str(error), dockerfile)
-    failure = failure_from("dockerfile" if at_fault else "network", error, line)
-    return replace(failure, message=failure.message + _of_a_stage(line, dockerfile))
-
-
-def _of_a_stage(line: int | None, dockerfile: Dockerfile) -> str:
-    """For an image that is called as a stage might be, which stages there are: a sentence, or nothing."""
-    named = [name for number, name in _images(dockerfile) if number == line]
-    stages = [stage.name for stage in dockerfile.stages if stage.name]
-    wanted = next((name for name in named if not set(name) & set("/:@.")), None)
-    if wanted is None or not stages or wanted.lower() in stages:
-        return ""
-    known = ", ".join(shorten(name, 40) for name in stages[:5])
-    return f" If a stage was meant: none is called {shorten(wanted, 60)} here (there are: {known})."
+    return failure_from("dockerfile" if at_fault else "network", error, line)
 
 
 def _step_failed(error: StepFailed) -> Failure:
@@ -138,7 +126,7 @@ def _step_failed(error: StepFailed) -> Failure:
             " What to do: see whether builds on this engine are online, and check again.",
             error.line,
         )
-    return failure_from("dockerfile", error, error.line)
+    return replace(failure_from("dockerfile", error, error.line), log=error.log)
 
 
 def _first(error: LabError) -> str:
@@ -151,6 +139,8 @@ def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Failure:
         (i for i in dockerfile.instructions if error.line and i.line <= error.line <= i.end_line), None
     )
     line = instruction.line if instruction else error.line or _line_of_quoted(str(error), dockerfile)
+    if "backslash" in error.remedy:  # which is to be seen, however long the instruction is
+        line = error.line
     if OLD_BUILDER in str(error):
         return failure_from("engine", error, line)
     flag = _UNKNOWN_FLAG.search(str(error))

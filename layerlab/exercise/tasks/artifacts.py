@@ -10,12 +10,12 @@ from typing import Final
 from layerlab.dockerfile import shell_words
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import places
+from layerlab.exercise.tasks import places, python_packages, runtime_stage, toolchain
 from layerlab.exercise.tasks.context_files import strangers
 from layerlab.exercise.tasks.judging import (
-    BYTES,
     CACHE,
     MULTI_STAGE,
+    SINGLE_STAGE,
     final_chain,
     final_stage,
     finding,
@@ -35,27 +35,27 @@ MOST_COPIED: Final = 10_000_000
 _STAGE_HINTS: Final = (
     "Which stage runs the command that installs the packages which the service imports?",
     "Install them in the build stage, into one folder, and let the final stage take that folder and use it.",
-    f"COPY --from, and a virtual environment as the one folder that is copied: {MULTI_STAGE}.",
+    f"Virtual environment, one folder: “The build stage” in {MULTI_STAGE}.",
 )
 _EVERYTHING_HINTS: Final = (
     "Which folders of the build stage does the service open while it runs?",
     "Name these folders one by one; a copy of the whole filesystem ships everything that the build needed.",
-    f"COPY --from of one folder: {MULTI_STAGE}.",
+    f"COPY --from: “The stage that ships” in {MULTI_STAGE}.",
 )
 _CONTEXT_HINTS: Final = (
     "Which files of your folder does the service need while it runs?",
     "Copy only these, or keep the others out of the build context, best by naming what may come in.",
-    f"COPY of single folders, and .dockerignore as an allow-list: {CACHE}.",
+    f"Allow-list: “The build context, and `.dockerignore`” in {CACHE}.",
 )
 _LEFTOVER_HINTS: Final = (
     "Does the running service ever open these files?",
     "Leave them in a stage that does not ship, or let a mount lend them to the one command that needs them.",
-    f"What is copied and what is left behind: {MULTI_STAGE}; cache mounts: {CACHE}.",
+    f"Copied, left behind: “What is copied, and what is left behind” in {MULTI_STAGE}.",
 )
 _COPY_HINTS: Final = (
     "Which files does this layer store that an earlier layer, or the base, had already?",
     "A layer stores whole files: whatever owner or mode a file is to have, give it that when it is first stored.",
-    f"COPY --chown and --chmod, and the waste of each line: {BYTES}.",
+    f"COPY --chown, stored again: “Permissions: habit (8)” in {SINGLE_STAGE}.",
 )
 
 
@@ -162,7 +162,11 @@ def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    for left in leftovers(snapshot):
+    yield from python_packages.caches(evidence, snapshot)
+    tools = [tool for tool in toolchain.tools(snapshot) if tool.kind != "builder"]
+    with_compiler = {tool.layer for tool in tools if tool.kind == "compiler"}
+    yield from runtime_stage.brought(evidence, snapshot, (tool for tool in tools if tool.layer in with_compiler))
+    for left in leftovers(snapshot, tools):
         yield _left(evidence, snapshot, left)
     for file in tools_of_installation(snapshot):
         what = f"{file.path} ({how_large(file.bytes)}) {places.came_with(snapshot, file)}"

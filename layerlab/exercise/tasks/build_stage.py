@@ -5,16 +5,15 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from layerlab.dockerfile import Dockerfile, Stage, copied_from
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import judging
+from layerlab.exercise.tasks import judging, toolchain
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
-from layerlab.ui.units import counted, how_large
+from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 1
 _PLACEHOLDERS: Final = """
@@ -30,31 +29,33 @@ _MADE_OF_PLACEHOLDERS: Final = re.compile(f"(?:{'|'.join(_PLACEHOLDERS.split())}
 _FILES_LOOKED_AT: Final = 60  # of a distribution: all of one come by the same way
 
 
-@dataclass(frozen=True)
-class _Flaw:
-    """What a stage lacks."""
-
-    message: str
-    hints: tuple[str, str, str]
+_Flaw = tuple[str, tuple[str, str, str]]  # what a stage lacks, and the hints of it
 
 
-_SHOWN: Final = (
-    f"A build stage and a COPY --from are shown in {judging.MULTI_STAGE}, from the section “The build stage” on."
-)
 _NAME_HINTS: Final = (
     "If you read only its name, would you know what the stage is there for?",
     "Give the stage a name that says what it makes or does; COPY --from then reads like a sentence.",
-    f"Named stages (FROM ... AS ...) are shown in {judging.MULTI_STAGE}.",
+    f"AS build: “The build stage” in {judging.MULTI_STAGE}.",
 )
 _BASE_HINTS: Final = (
     "Which version of the base will this build take next month?",
     "Name the version that you tested with, so that the same Dockerfile builds the same image later.",
-    f"Tags and digests of base images come up in {judging.SINGLE_STAGE}, habit (1).",
+    f"A tag, digests: “The base image: habit (1)” in {judging.SINGLE_STAGE}.",
 )
 _USE_HINTS: Final = (
     "If you took that stage away, what would the running service miss?",
     "Let the stage make what the service needs, and let the final stage take exactly that from it.",
-    _SHOWN,
+    f"COPY --from, the same path: “The stage that ships” in {judging.MULTI_STAGE}.",
+)
+_ONE_STAGE_HINTS: Final = (
+    "What of all that this image holds is needed only while it is made?",
+    "Make things in a stage of their own; what ships begins anew, and takes from it only what the service needs.",
+    f"Stages, COPY --from: “The idea” in {judging.MULTI_STAGE}.",
+)
+_ALL_OF_IT_HINTS: Final = (
+    "What does the final image lack that the build stage has?",
+    "Begin the final stage with a base that has no tools, and copy into it what the service needs.",
+    f"Copied, left behind: “What is copied, and what is left behind” in {judging.MULTI_STAGE}.",
 )
 
 
@@ -80,6 +81,11 @@ def _with_image(
     evidence: Evidence, image: Snapshot, others: list[Stage], flaws: Mapping[str, list[_Flaw]], makers: set[str]
 ) -> Result:
     used = [stage for stage in others if stage.label in makers]
+    chain = judging.final_chain(evidence)
+    if used and all(stage in chain for stage in used):
+        return verdict.judge(
+            TASK, [*_as_findings(evidence, used, flaws, "error"), _not_apart(evidence, image, chain)]
+        )
     if any(not flaws[stage.label] for stage in used):
         return verdict.judge(TASK, _as_findings(evidence, others, flaws, "advice"))
     if used:
@@ -97,13 +103,23 @@ def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, fin
             "The Dockerfile has one stage only, so whatever is needed to build ships with the image: "
             "compilers, caches and leftovers take space and help an attacker."
         )
-        return judging.finding(evidence, "error", message, _USE_HINTS, final.line)
+        return judging.finding(evidence, "error", message, _ONE_STAGE_HINTS, final.line)
     idle = dockerfile.stages[final.index - 1] if final.index else dockerfile.stages[-1]
     message = (
         f"The final stage (line {final.line}) takes nothing from the stage {_called(idle)}, so BuildKit does not "
         "even run it, and the image is that of a single stage."
     )
     return judging.finding(evidence, "error", message, _USE_HINTS, idle.line)
+
+
+def _not_apart(evidence: Evidence, image: Snapshot, chain: tuple[Stage, ...]) -> Finding:
+    """Of a final stage that only goes on where another one ends: whatever is there ships, the tools above all."""
+    shipped = [tool.name for tool in toolchain.tools(image) if tool.kind != "builder"]
+    message = (
+        f"The final stage is FROM {_called(chain[1])}, so all that this stage holds ships, and nothing is left behind"
+    )
+    message += f": {first_few(shipped)} among it." if shipped else ", although nothing here seems to be too much."
+    return judging.finding(evidence, "error" if shipped else "advice", message, _ALL_OF_IT_HINTS, chain[0].line)
 
 
 def _is_unclear(dockerfile: Dockerfile, final: Stage) -> bool:
@@ -116,9 +132,9 @@ def _as_findings(
     evidence: Evidence, stages: list[Stage], flaws: Mapping[str, list[_Flaw]], level: verdict.Level
 ) -> list[Finding]:
     return [
-        judging.finding(evidence, level, flaw.message, flaw.hints, stage.line)
+        judging.finding(evidence, level, message, hints, stage.line)
         for stage in stages
-        for flaw in flaws[stage.label]
+        for message, hints in flaws[stage.label]
     ]
 
 
@@ -129,13 +145,13 @@ def _called(stage: Stage) -> str:
 def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[_Flaw]:
     """What is wrong with a stage's name and base."""
     if not stage.name:
-        yield _Flaw(
+        yield (
             f"Stage number {stage.index} has no name: COPY --from={stage.index} says nothing to a reader, and means "
             "another stage as soon as one is put before it.",
             _NAME_HINTS,
         )
     elif not is_descriptive(stage.name):
-        yield _Flaw(
+        yield (
             f"The name “{shorten(stage.name, 60)}” does not say what the stage is for; it needs three letters or "
             "more and must not be a placeholder.",
             _NAME_HINTS,
@@ -143,7 +159,7 @@ def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[_Flaw]:
     root = dockerfile.chain(stage)[0]
     if not is_pinned(root.base):
         where = "" if root is stage else f" (of the stage {_called(root)} on line {root.line}, which it builds on)"
-        yield _Flaw(
+        yield (
             f"Its base {shorten(root.base, 80)}{where} names no version but the latest, so the same Dockerfile "
             "may build something else tomorrow.",
             _BASE_HINTS,

@@ -12,7 +12,7 @@ from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Answer, Evidence, Running, Stop
 from layerlab.exercise.tasks import places
-from layerlab.exercise.tasks.judging import PRODUCTION, finding, unavailable
+from layerlab.exercise.tasks.judging import MULTI_STAGE, PRODUCTION, SERVICE, finding, unavailable
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 
@@ -29,20 +29,25 @@ _DEAF: Final = {
 _NOT_THE_LEARNERS: Final = frozenset({"engine", "network"})
 
 _WHY_NOT: Final = "It is made for trying things out: slow, not hardened, and never meant for strangers' requests."
+_START_HINTS: Final = (
+    "What does the container print when it is started without arguments?",
+    "Start it as the image starts it, and read its log to the end; what it cannot find, the final stage has not got.",
+    f"ENV PATH, CMD: “The stage that ships” in {MULTI_STAGE}.",
+)
 _ANSWER_HINTS: Final = (
-    "What does the container print when it is started without arguments, and where does it listen?",
-    "Start it as the image starts it, read its log, and ask /status from outside the container.",
-    f"How the service is started, and where it listens: {PRODUCTION}.",
+    "Where does the service listen, and who can reach it there?",
+    "Start it as the image starts it, and ask /status from outside the container.",
+    f"0.0.0.0, 127.0.0.1: “Where it listens” in {PRODUCTION}.",
 )
 _SERVER_HINTS: Final = (
     "Which program answers the requests, and what does its own documentation say that it is made for?",
     "requirements.txt holds a server that is made for production; let the command start that one.",
-    f"Workers, limits and signals of a production server: {PRODUCTION}.",
+    f"gunicorn, Flask's own server: “Which server?” in {SERVICE}.",
 )
 _STOP_HINTS: Final = (
     "Which process is number 1 in the container, and what does it do with the signal that `docker stop` sends?",
     "Let the server itself be process 1 and get a signal that it obeys, or let something in front pass signals on.",
-    f"The exec form and the shell form of CMD, `exec`, and what ends a service: {PRODUCTION}.",
+    f"Exec form, shell form, SIGTERM: “Does it stop when told to?” in {PRODUCTION}.",
 )
 
 
@@ -110,9 +115,10 @@ def _silent(evidence: Evidence, running: Running) -> Finding:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
     message += ("" if message.endswith(".") else ".") + _lost_command(evidence)
     if not _started(evidence):
-        message += " The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started."
-    message += " Whoever runs the image gives it no arguments: it has to start the service by itself."
-    return finding(evidence, "error", message, _ANSWER_HINTS, line)
+        message += " The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started: "
+        message += "an image has to start its service by itself, without arguments."
+    hints = _ANSWER_HINTS if running.up else _START_HINTS
+    return finding(evidence, "error", message, hints, line)
 
 
 def _lost_command(evidence: Evidence) -> str:

@@ -13,6 +13,7 @@ from layerlab.dockerfile import Stage
 from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot, SnapshotLayer
 from layerlab.exercise.verdict import Finding, Result, judge
 
+SERVICE: Final = "notebooks/01-the-service.ipynb"
 SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"
 MULTI_STAGE: Final = "notebooks/03-a-multi-stage-image.ipynb"
 BYTES: Final = "notebooks/05-where-the-bytes-are.ipynb"
@@ -35,6 +36,13 @@ _BLAMED: Final = {
     "network": "the network's, not the Dockerfile's",
     "limit": "that of a limit which the checker sets",
 }
+
+
+_BUILD_HINTS: Final = (
+    "What does the last line say that `docker build` prints before it stops?",
+    "Mend that first, and check again: the tasks are judged by the image and by the container that runs it.",
+    f"docker build, steps: “Build it” in {SINGLE_STAGE}.",
+)
 
 
 def finding(
@@ -61,15 +69,11 @@ def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
         line = None
     elif failure:
         message = f"{failure.message} The fault is {_BLAMED[failure.blame]}; without an image nobody can judge this."
+        message += f"\n{failure.log}" if failure.log else ""
         line = failure.line
     else:
         message, line = "There is no image to look at, so this task is not judged.", None
-    hints = (
-        "What does the last line say that `docker build` prints before it stops?",
-        "Mend that first, and check again: the tasks are judged by the image and by the container that runs it.",
-        f"How a build goes, step by step, is shown in {SINGLE_STAGE}.",
-    )
-    return judge(task, [finding(evidence, "error", message, hints, line)], unknown=True)
+    return judge(task, [finding(evidence, "error", message, _BUILD_HINTS, line)], unknown=True)
 
 
 def untried(evidence: Evidence) -> str:

@@ -1,16 +1,16 @@
-"""What a build leaves behind: wheels, sources, caches, object files, compilers."""
+"""What a build leaves behind: wheels, sources, caches, object files."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from layerlab.exercise.evidence.facts import File, Snapshot
-from layerlab.exercise.tasks import toolchain
 from layerlab.exercise.tasks.judging import package_folders, python_cache
+from layerlab.exercise.tasks.toolchain import Tool
 
 _PYTHON: Final = r"/(?:site|dist)-packages/|/lib/python3[\d.]*t?/"
 _OWN: Final = re.compile(rf"{_PYTHON}|/ensurepip/|^/usr/share/python-wheels/")
@@ -47,19 +47,20 @@ class Leftover:
         return sum(file.bytes for file in self.files)
 
 
-def leftovers(snapshot: Snapshot) -> tuple[Leftover, ...]:
-    """All that the layers above the base store, those that no container sees included."""
+def leftovers(snapshot: Snapshot, tools: Iterable[Tool]) -> tuple[Leftover, ...]:
+    """All that the layers above the base store, those that no container sees included.
+
+    Args:
+        snapshot: The image.
+        tools: Whose files are left out, as are the caches of pip and uv: both are told by findings of their own.
+    """
     found: dict[tuple[str, int], list[File]] = defaultdict(list)
-    compilers = [tool for tool in toolchain.tools(snapshot) if tool.layer is not None]
-    owned = {(tool.layer, file.path) for tool in compilers for file in tool.files}
+    owned = {(tool.layer, file.path) for tool in tools for file in tool.files}
     packages = package_folders(snapshot)
     for file in snapshot.files:
         kind = _kind(file, packages) if file.kind == "file" and (file.layer, file.path) not in owned else None
         if kind and snapshot.origins(file).kind != "context":
             found[kind, file.layer].append(file)
-    for tool in compilers:
-        if tool.kind == "compiler" and tool.layer is not None:
-            found["compilers", tool.layer] += tool.files
     return tuple(Leftover(kind, layer, tuple(files)) for (kind, layer), files in found.items())
 
 
@@ -72,7 +73,7 @@ def tools_of_installation(snapshot: Snapshot) -> Iterator[File]:
 
 def _kind(file: File, packages: tuple[str, ...]) -> str | None:
     if python_cache(file):
-        return "caches"
+        return None
     rules = [("caches", _CACHE)]
     if not _OWN.search(file.path) and not file.path.startswith(packages):
         rules += [("wheels", _WHEEL), ("object files and static libraries", _OBJECT)]

@@ -22,27 +22,27 @@ REQUIREMENTS: Final = "requirements.txt"
 _FILE_HINTS: Final = (
     "Where does it say which versions the service was tested with?",
     "Hand the file with the pins to the installer instead of naming packages in the Dockerfile.",
-    f"Installing from {REQUIREMENTS} is shown in {judging.MULTI_STAGE}, “The build stage”.",
+    f"{REQUIREMENTS}, pip: “The build stage” in {judging.MULTI_STAGE}.",
 )
 _THERE_HINTS: Final = (
     "Which interpreter starts the service, and in which folders does it look for packages?",
     "Compare those folders (sys.path) with those that hold the packages in the final image.",
-    f"A virtual environment that is copied whole is shown in {judging.MULTI_STAGE}.",
+    f"The same path, the same interpreter: “The stage that ships” in {judging.MULTI_STAGE}.",
 )
 _ORDER_HINTS: Final = (
     "Which of the files that this step depends on changed?",
     "Bring in what changes seldom before what changes often, and install in between.",
-    f"“The order of the lines” in {judging.CACHE}.",
+    f"What changes rarely, first: “The order of the lines” in {judging.CACHE}.",
 )
 _CACHE_HINTS: Final = (
     "Will anything be installed once the image is built?",
     "Tell the installer to keep no cache, or let it keep the cache somewhere that is not part of the image.",
-    f"“Python packages: habit (7)” in {judging.SINGLE_STAGE}; cache mounts are in {judging.CACHE}.",
+    f"--no-cache-dir: “Python packages: habit (7)” in {judging.SINGLE_STAGE}.",
 )
 _LIBRARY_HINTS: Final = (
     "What does a compiled package need beside its own files when it is loaded?",
     "The library that it was linked against has to be in the runtime stage; its headers have not.",
-    f"What ships and what stays behind is shown in {judging.MULTI_STAGE}.",
+    f"The libraries that the result links to, ldd: “The stage that ships” in {judging.MULTI_STAGE}.",
 )
 
 
@@ -62,7 +62,7 @@ def judge(evidence: Evidence) -> Result:
         *_missing(evidence, image, visible, place),
         *_decided_elsewhere(evidence, image, place),
         *_again(evidence),
-        *_caches(evidence, image),
+        *caches(evidence, image),
         *_library(evidence, place),
     ]
     untried = [] if findings else list(_untried(evidence))
@@ -118,7 +118,8 @@ def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], l
             f"The service does not find {len(missing)} of {len(evidence.requirements)} packages that {REQUIREMENTS} "
             f"pins: {first_few(missing)}.{why}"
         )
-        yield judging.finding(evidence, "error", message, _THERE_HINTS, where or line)
+        hints = _THERE_HINTS if why else _FILE_HINTS  # what was never installed is in no folder at all
+        yield judging.finding(evidence, "error", message, hints, where or line)
 
 
 def _is_hollow(evidence: Evidence, image: Snapshot, distribution: Distribution, visible: Mapping[str, File]) -> bool:
@@ -215,8 +216,8 @@ def _untried(evidence: Evidence) -> Iterator[Finding]:
             yield judging.finding(evidence, "error", message, _ORDER_HINTS, failure.line)
 
 
-def _caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
-    """Caches of pip and uv in the layers above the base."""
+def caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
+    """Caches of pip and uv in the layers above the base; task 5 asks for these findings, too."""
     groups: dict[tuple[int, str], list[File]] = {}
     for file in image.files:
         folder = judging.python_cache(file)

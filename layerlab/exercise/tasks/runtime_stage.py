@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from layerlab.exercise import verdict
@@ -23,17 +23,17 @@ _FULL: Final = re.compile(
 _TOOL_HINTS: Final = (
     "Which line of the final stage brings this, and what does the running service do with it?",
     "Compile and install where the tools are, in a stage that does not ship; the final stage takes only the result.",
-    f"A build stage and COPY --from, on a slim base: {MULTI_STAGE}.",
+    f"Compilers: “The build stage” in {MULTI_STAGE}.",
 )
 _BASE_HINTS: Final = (
     "What is in the base image of your final stage that the service never uses?",
     "The final stage needs Python itself and nothing to build with; the build stage may have any base it likes.",
-    f"A slim base for the stage that ships: {MULTI_STAGE}; what the full one holds: {SINGLE_STAGE}.",
+    f"Slim: “The base image: habit (1)” in {SINGLE_STAGE}.",
 )
 _SIZE_HINTS: Final = (
     "Which layers of your image are the largest, and which line made each of them?",
     "Look for what is stored and not needed: the base, tools, caches, second copies of the same files.",
-    f"The bytes of each line, and how to find waste: {BYTES}.",
+    f"The bytes beside the lines: “The Dockerfile with its bytes in the margin” in {BYTES}.",
 )
 
 
@@ -57,7 +57,7 @@ def judge(evidence: Evidence) -> Result:
         refuted = list(_dockerfile_alone(evidence))
         return verdict.judge(TASK, refuted) if refuted else unavailable(TASK, evidence)
     found = toolchain.tools(evidence.image)
-    findings = [*_base(evidence, found), *_layers(evidence, evidence.image, found)]
+    findings = [*_base(evidence, found), *brought(evidence, evidence.image, found)]
     if evidence.single_bytes is not None:
         findings += _size(evidence, evidence.image, evidence.single_bytes)
     elif not any(each.level == "error" for each in findings):
@@ -85,8 +85,8 @@ def _base(evidence: Evidence, found: tuple[Tool, ...]) -> Iterator[Finding]:
         )
 
 
-def _layers(evidence: Evidence, snapshot: Snapshot, found: tuple[Tool, ...]) -> Iterator[Finding]:
-    """What the layers above the base bring, a finding for each line."""
+def brought(evidence: Evidence, snapshot: Snapshot, found: Iterable[Tool]) -> Iterator[Finding]:
+    """What the layers above the base bring, a finding for each line; task 5 asks for those of compilers, too."""
     by_layer: dict[int, list[Tool]] = defaultdict(list)
     for tool in found:
         if tool.layer is not None:

@@ -9,15 +9,7 @@ from typing import Final
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Running, Snapshot
 from layerlab.exercise.tasks import places, writable
-from layerlab.exercise.tasks.judging import (
-    BYTES,
-    MULTI_STAGE,
-    PRODUCTION,
-    final_stage,
-    finding,
-    line_of,
-    unavailable,
-)
+from layerlab.exercise.tasks.judging import PRODUCTION, SINGLE_STAGE, final_stage, finding, line_of, unavailable
 from layerlab.exercise.tasks.secrets import Secret, build_arguments, secrets
 from layerlab.exercise.tasks.ways_to_root import ways_to_root
 from layerlab.exercise.verdict import Finding, Result
@@ -29,17 +21,22 @@ TASK: Final = 6
 _ROOT_HINTS: Final = (
     "As which user does each process of the running container run, and which instruction says so?",
     "Let the image itself name a user without rights for whatever is started, and let nothing change it back.",
-    f"USER, and what an intruder can do without it: {PRODUCTION}.",
+    f"USER, root: “Who runs it, and what it may do” in {PRODUCTION}.",
 )
 _WRITABLE_HINTS: Final = (
     "Who has to change these files while the service runs?",
     "Nobody, most often: reading is enough. What must be written belongs into a folder of its own.",
-    f"Permissions that are set while copying: {BYTES}; what a service needs to write: {PRODUCTION}.",
+    f"chmod -R 777, COPY --chown: “Permissions: habit (8)” in {SINGLE_STAGE}.",
 )
 _SECRET_HINTS: Final = (
     "Who can read this, once the image has been pushed?",
     "What is secret comes to the service when it is started, and to a build only for the command that needs it.",
-    f"Variables given to `docker run`: {PRODUCTION}; what stays behind in a build stage: {MULTI_STAGE}.",
+    f"--env-file, --mount=type=secret: “What must not be in it” in {PRODUCTION}.",
+)
+_HARDENED_HINTS: Final = (
+    "Which files does the service write when it starts?",
+    "Let it write into a folder that is in memory wherever the image runs, or not at all.",
+    f"--read-only, --tmpfs: “What to set when you run it” in {PRODUCTION}.",
 )
 
 
@@ -144,19 +141,14 @@ def _leaked(evidence: Evidence, snapshot: Snapshot, secret: Secret) -> str:
 
 
 def _advice(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
-    if running.hardened is False:
+    if running.hardened is False and running.seconds is not None:  # else it answers nowhere, which task 7 explains
         why = f" ({shorten(running.hardened_why, 200)})" if running.hardened_why else ""
         message = (
             f"With a read-only root and without capabilities the service does not answer{why}. "
             "It would be harder to abuse if it needed to write nowhere but in memory."
         )
-        hints = (
-            "Which files does the service write when it starts?",
-            "Let it write into a folder that is in memory wherever the image runs, or not at all.",
-            f"What a hardened run takes away, and how a service copes with it: {PRODUCTION}.",
-        )
         started = places.last(evidence, "CMD", "ENTRYPOINT")
-        yield finding(evidence, "advice", message, hints, started.line if started else None)
+        yield finding(evidence, "advice", message, _HARDENED_HINTS, started.line if started else None)
     uids = frozenset(process.uid for process in running.processes) - {0}
     own = writable.own(evidence, snapshot, uids)
     if own:

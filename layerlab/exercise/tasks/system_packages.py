@@ -26,23 +26,22 @@ _SHIPPED: Final = re.compile(
 _ONE_RUN_HINTS: Final = (
     "How many layers does the image need for all the packages of this stage?",
     "Let one RUN do everything that concerns system packages: fetch the index, install, tidy up.",
-    f"“System packages: habits (3), (4), (5) and (6)” in {judging.SINGLE_STAGE}"
-    f", and the RUN of {judging.MULTI_STAGE}.",
+    f"Update, install: “System packages: habits (3), (4), (5) and (6)” in {judging.SINGLE_STAGE}.",
 )
 _UPDATE_HINTS: Final = (
     "What does this line find next month, when the layer with the index still comes from the cache?",
     "Fetch the index in the same command that installs from it.",
-    f"“When the cache lies” in {judging.CACHE}.",
+    f"apt-get update, cached: “When the cache lies” in {judging.CACHE}.",
 )
 _RECOMMENDS_HINTS: Final = (
     "Which of the packages that were installed did you ask for?",
     "The package manager has an option that leaves out what is merely recommended or cached.",
-    f"--no-install-recommends (for apk: --no-cache) is shown in {judging.MULTI_STAGE}, “The build stage”.",
+    f"--no-install-recommends: “System packages: habits (3), (4), (5) and (6)” in {judging.SINGLE_STAGE}.",
 )
 _SHIPPED_HINTS: Final = (
     "Who reads the index of packages once the image is built?",
     "What one layer stores, a later one cannot take away: tidy up in the very command that made it.",
-    f"“Which bytes are wasted, and by whom” in {judging.BYTES}; cache mounts are in {judging.CACHE}.",
+    f"Cleaning up too late: “System packages: habits (3), (4), (5) and (6)” in {judging.SINGLE_STAGE}.",
 )
 
 
@@ -58,10 +57,23 @@ def judge(evidence: Evidence) -> Result:
         findings += _too_many(evidence, installs)
     for install in evidence.system_installs:
         findings += [*_recommends(evidence, install), *_index(evidence, install)]
+    if not evidence.system_installs and (idle := _never_built(evidence)):
+        return judging.unavailable(TASK, evidence, idle)
     unknown = [each for each in evidence.system_installs if each.index and each.needs_index is None]
     if unknown and not any(finding.level == "error" for finding in findings):
         return judging.unavailable(TASK, evidence, _not_tried(unknown[0]))
     return verdict.judge(TASK, findings)
+
+
+def _never_built(evidence: Evidence) -> str:
+    """What cannot be seen where no stage but the final one is built: that no package came is no merit then."""
+    dockerfile = evidence.dockerfile
+    if dockerfile is None or len(dockerfile.needed(dockerfile.target())) > 1 or len(dockerfile.stages) == 1:
+        return ""
+    idle = next(stage for stage in dockerfile.stages if stage != dockerfile.target())
+    return (
+        f"What the stage of line {idle.line} installs cannot be seen: it is never built, as nothing uses it (task 1)."
+    )
 
 
 def _too_many(evidence: Evidence, installs: list[SystemInstall]) -> Iterator[Finding]:

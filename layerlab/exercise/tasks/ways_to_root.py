@@ -43,7 +43,7 @@ _MOST: Final = 3  # differences that a finding tells
 _BACK_HINTS: Final = (
     "With this in the image, what can the service's user do that it could not do before?",
     "A service never needs to become root: whatever needs root belongs into the build.",
-    f"What a user without rights may still do, and how it is kept from more: {PRODUCTION}.",
+    f"Set-user-id, no-new-privileges: “What the kernel says” in {PRODUCTION}.",
 )
 
 
