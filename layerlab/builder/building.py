@@ -7,7 +7,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,9 @@ from docker.utils.build import match_tag
 from layerlab import dockerfile as dockerfiles
 from layerlab.builder import build_cache, failures, request, steps, trace
 from layerlab.builder import context as contexts
+from layerlab.builder.steps import Row
 from layerlab.builder.trace import Warned
+from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine, gone
 from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
 from layerlab.ui.progress import Report, silent
@@ -37,31 +40,46 @@ class Build:
         image_id: Its id, such as ``sha256:0123...``.
         tag: The tag that it got; None if it got none.
         seconds: How long the build took, from sending the context to the image's id.
-        steps: A row for each instruction that BuildKit ran, in the order of the Dockerfile, with the columns
-
-            * ``stage`` str: the stage's name, or its index where it has none
-            * ``step`` Int64: BuildKit's number of the step within its stage
-            * ``line`` Int64: the line on which the instruction begins, or the ONBUILD that asks for it; missing for
-              what an image from outside asks for
-            * ``instruction`` str: the instruction on one line
-            * ``seconds`` float64: how long it ran
-            * ``cached`` bool: whether its result was there already; of a FROM, whether nothing was pulled
-            * ``log`` str: what it printed, without terminal escape codes; of a long log the middle is left out
-
-            Two stages that begin alike (the same FROM, the same RUN after it) share these steps: BuildKit runs
-            them once, under the name of one of the stages.
-        stages: A row for each stage of the Dockerfile, with the columns ``stage`` str, ``line`` int64, ``base``
-            str, ``uses`` (a tuple of the stages that it takes something from), ``ran`` bool (whether the target
-            needs it), ``final`` bool (whether it is the target).
         warnings: What BuildKit warns of; engines older than 23 warn of nothing.
+        rows, dockerfile, target: What its tables are made of.
     """
 
     image_id: str
     tag: str | None
     seconds: float
-    steps: pd.DataFrame
-    stages: pd.DataFrame
     warnings: tuple[Warned, ...]
+    rows: tuple[Row, ...] = field(repr=False)
+    dockerfile: Dockerfile = field(repr=False)
+    target: Stage = field(repr=False)
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """A row for each instruction that BuildKit ran, in the order of the Dockerfile.
+
+        * ``stage`` str: the stage's name, or its index where it has none
+        * ``step`` Int64: BuildKit's number of the step within its stage
+        * ``line`` Int64: the line on which the instruction begins, or the ONBUILD that asks for it; missing for
+          what an image from outside asks for
+        * ``instruction`` str: the instruction on one line
+        * ``seconds`` float64: how long it ran
+        * ``cached`` bool: whether its result was there already; of a FROM, whether nothing was pulled
+        * ``log`` str: what it printed, without terminal escape codes; of a long log the middle is left out
+
+        Two stages that begin alike (the same FROM, the same RUN after it) share these steps: BuildKit runs
+        them once, under the name of one of the stages.
+        """
+        return steps.steps_frame(self.rows)
+
+    @cached_property
+    def stages(self) -> pd.DataFrame:
+        """A row for each stage of the Dockerfile.
+
+        * ``stage`` str, ``line`` int64, ``base`` str
+        * ``uses``: a tuple of the stages that it takes something from
+        * ``ran`` bool: whether the target needs it
+        * ``final`` bool: whether it is the target
+        """
+        return steps.stages_frame(self.dockerfile, self.target)
 
 
 def build(
@@ -177,9 +195,10 @@ def build(
         image_id=image_id,
         tag=tag,
         seconds=time.monotonic() - begin,
-        steps=steps.steps_frame(progress.rows),
-        stages=steps.stages_frame(parsed, final),
         warnings=tuple(progress.warnings),
+        rows=tuple(progress.rows),
+        dockerfile=parsed,
+        target=final,
     )
 
 

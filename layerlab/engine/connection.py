@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -180,6 +183,12 @@ def connect() -> Engine:
     )
 
 
+def _let_ssh_connect() -> None:
+    """Have the SDK's connections through ``ssh`` itself, whose module wants paramiko, though they do without."""
+    sys.modules.setdefault("paramiko", ModuleType("paramiko"))
+    docker.api.client.SSHHTTPAdapter = import_module("docker.transport.sshconn").SSHHTTPAdapter  # type: ignore[attr-defined]
+
+
 def open_engine(candidate: Candidate) -> Engine:
     """Connect to this one, and learn what it is.
 
@@ -194,6 +203,8 @@ def open_engine(candidate: Candidate) -> Engine:
     if url.scheme == "unix" and not Path(url.path).is_socket():
         raise EngineNotFound(f"there is no socket at {url.path}", remedy="start Docker")
     client = None
+    if url.scheme == "ssh":
+        _let_ssh_connect()
     try:
         client = docker.DockerClient(
             base_url=endpoint,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from docker.errors import APIError
@@ -32,6 +33,7 @@ MEMORY: Final = "1g"
 CPUS: Final = 2.0
 PIDS: Final = 512
 WAIT: Final = 30.0  # seconds until the probe must have answered
+_HARDENED_WAIT: Final = 10.0  # seconds; who takes longer with less has another reason to fail
 GRACE: Final = 10.0  # seconds that ``docker stop`` leaves by default
 # Seconds after which a mistake that stays the same is not waited for any longer. A service may open another port
 # first, or answer 404 through a proxy, while it loads; who listens on 127.0.0.1 has loaded.
@@ -78,13 +80,16 @@ class Running:
     hostname: str = ""
 
 
-def observe(engine: Engine, image_id: str, *, wait: float = WAIT, report: Report = silent) -> Running:
+def observe(
+    engine: Engine, image_id: str, *, wait: float = WAIT, hardened: bool = False, report: Report = silent
+) -> Running:
     """Run an image and look at all that can be seen of it, until it has been stopped and removed.
 
     Args:
         engine: Where it runs.
         image_id: The image.
         wait: Seconds from its start until ``/status`` must have answered 200.
+        hardened: Whether to run it a second time, hardened, once it has answered.
         report: Is told again and again how far it is; what it raises ends the run, and the container is removed.
 
     Raises:
@@ -97,19 +102,28 @@ def observe(engine: Engine, image_id: str, *, wait: float = WAIT, report: Report
     (200, False, True)
     """
     begun = time.perf_counter()
+    second: list[Future[tuple[bool, str]]] = []
 
     def tell(detail: str, *, done: bool = False) -> None:
         seconds = time.perf_counter() - begun
         report(Step("run", "run the image", "done" if done else "running", seconds, detail))
 
+    def once_it_answers() -> None:
+        if hardened:
+            second.append(pool.submit(answers_hardened, engine, image_id, wait=_HARDENED_WAIT))
+
     tell("starting")
-    try:
-        with created(
-            engine, image_id, hardened=False, memory=MEMORY, cpus=_processors(engine), pids=PIDS
-        ) as container:
-            running = _from_start_to_stop(engine, container, wait, tell)
-    except ServiceNotReady as error:  # no command
-        running = Running(up=False, failure=Failure("dockerfile", one_line(f"{error}: {error.remedy}.")))
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            with created(
+                engine, image_id, hardened=False, memory=MEMORY, cpus=_processors(engine), pids=PIDS
+            ) as container:
+                running = _from_start_to_stop(engine, container, wait, tell, once_it_answers)
+        except ServiceNotReady as error:  # no command
+            running = Running(up=False, failure=Failure("dockerfile", one_line(f"{error}: {error.remedy}.")))
+        for each in second:
+            answers, why = each.result()
+            running = replace(running, hardened=answers, hardened_why=why)
     tell("", done=True)
     return running
 
@@ -136,7 +150,13 @@ def _processors(engine: Engine) -> float:
         return min(CPUS, float(engine.client.api.info().get("NCPU") or CPUS))
 
 
-def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell: Callable[[str], None]) -> Running:
+def _from_start_to_stop(
+    engine: Engine,
+    container: Container,
+    wait: float,
+    tell: Callable[[str], None],
+    once_it_answers: Callable[[], None],
+) -> Running:
     with engine_errors(engine, "starting it"):
         container.reload()
         try:
@@ -155,6 +175,8 @@ def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell:
             patience=PATIENCE,
             tell=lambda: tell("waiting for its first answer"),
         )
+    if waited.seconds is not None:
+        once_it_answers()
     if not is_running(engine, container):
         failure = _failure(engine, container, waited)
         return Running(up=False, status=Answer(waited.status), logs=_log(engine, container), failure=failure)

@@ -41,6 +41,7 @@ class Checked:
     """A workspace that was built, and what its stages hold."""
 
     bench: Bench
+    image_id: str
     stages: dict[str, Snapshot]
     final: Snapshot
 
@@ -66,7 +67,7 @@ def checked(engine: Engine, folder: Path, dockerfile: str, report: Report = sile
                 engine, built, parsed, stage, stages, pinned=PINNED, labels=copy.trials.labels
             )
         final = stages.pop(parsed.target().label)
-        yield Checked(Bench(engine, copy, report), stages, final)
+        yield Checked(Bench(engine, copy, report), str(outcome.image_id), stages, final)
 
 
 class TestWhichStepsInstall:
@@ -183,8 +184,7 @@ class TestAPinChanges:
 
     def change(self, engine: Engine, folder: Path, dockerfile: str) -> PinChange:
         with checked(engine, folder, dockerfile) as found:
-            change, built = change_pin(found.bench, PINNED)
-            return found_after(engine, change, built, found.final, None) if built else change
+            return found_after(found.bench, *change_pin(found.bench, PINNED, found.image_id), None)
 
     def test_the_file_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What is found afterwards is the other release."""
@@ -197,8 +197,8 @@ class TestAPinChanges:
 
     def test_another_file_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """Pins that are typed stay what they are."""
-        dockerfile = f"FROM {busybox_image}\nCOPY requirements.txt .\nRUN mkdir -p {SITE}; echo 1 > {SITE}/METADATA\n"
-        change = self.change(engine, tmp_path, dockerfile.replace("$V", "0.12.1"))
+        typed = f"RUN echo cycler==0.12.1 > requirements.txt; {INSTALL}\n"
+        change = self.change(engine, tmp_path, f"FROM {busybox_image}\nCOPY requirements.txt .\n{typed}")
         assert (change.found, change.decides) == (("0.12.1",), False)
 
     def test_a_build_that_refuses_it(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:

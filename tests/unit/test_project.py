@@ -96,7 +96,7 @@ class TestPins:
         ("group", "old", "new", "expected"),
         [
             ("", "", "django", "django is missing"),
-            ("", "docker[ssh]", "", "docker is left over"),
+            ("", "docker", "", "docker is left over"),
             ("", "requests", "requests[socks]", "PySocks is missing"),
             ("", "pandas", "pandas < 2", "pandas is pinned to another version"),
             ("", "requests", "requests ; sys_platform == 'linux'", "requests is pinned for other machines"),

@@ -1,8 +1,8 @@
 """The experiments of a check: something in a copy of the workspace is changed, and it is built again.
 
 How a Dockerfile installs its packages can be written in any number of ways; what a change makes it do can be seen.
-The experiments are made one after the other, after all other builds of the check: a step that two builds have in
-hand at the same time looks as if it were run again.
+What is tried of a step is tried after all that is built of it: a step that two builds have in hand at the same time
+looks as if it were run again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
 from layerlab.builder import Build, build_cache
 from layerlab.builder import context as contexts
@@ -35,6 +36,8 @@ from layerlab.exercise.evidence.facts import (
     Snapshot,
 )
 from layerlab.exercise.evidence.workspace_builds import TIMEOUT, Prepared, Recorder, attempt, written
+from layerlab.image.stack import LayerStack
+from layerlab.image.store import file_reader as files
 from layerlab.service import observe
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import shorten
@@ -42,6 +45,8 @@ from layerlab.ui.text import shorten
 _SURELY_RUNS: Final = 0.3  # seconds
 _PATIENCE: Final = 1.0  # seconds: a build that ends by itself soon need not be stopped, which takes as long
 _REQUIREMENTS: Final = "requirements.txt"
+_NOTES: Final = re.compile(r"(?P<folder>[\w./+-]+)/(?P<name>\w+)-[^/-]+\.dist-info/METADATA")
+_RELEASE: Final = re.compile(r"^Version: *(\S+)", re.MULTILINE)
 _BROKEN: Final = ".layerlab-broken"
 _WRECKAGE: Final = b"broken, to see what misses it\n"
 
@@ -203,20 +208,53 @@ def choose_pin(pinned: Mapping[str, str]) -> PinChange:
     return PinChange(name, pinned[name], NO_RELEASE)
 
 
-def change_pin(bench: Bench, pinned: Mapping[str, str]) -> tuple[PinChange, Build | None]:
-    """Build with another release pinned in requirements.txt; `found_after` looks at what came of it.
+def change_pin(bench: Bench, pinned: Mapping[str, str], image_id: str) -> tuple[PinChange, dict[str, str]]:
+    """Build with another release pinned in requirements.txt; `found_after` tells what the service finds then.
 
-    The change is always the same, so that the builder finds most of it in its cache at the next check.
+    The change is always the same, so that the builder finds most of it in its cache at the next check. Only what the
+    installation tells of that distribution is made an image: the rest would be hundreds of megabytes.
+
+    Returns:
+        What was changed, and the release in each folder that has one in the first image; empty where there is none.
     """
     change = choose_pin(pinned)
-    entry = next((entry for entry in bench.prepared.context.entries if entry.name == _REQUIREMENTS), None)
-    if entry is None:
-        return replace(change, is_sent=False), None
-    context = bench.changed({_REQUIREMENTS: with_pin(entry.path.read_bytes(), change.name, change.new)})
-    built, failure, said = bench.build(f"with {change.name} {change.new} in {_REQUIREMENTS}", context)
-    if failure and (failure.blame == "dockerfile" or f"{change.name}=={NO_RELEASE}" in said):
-        return replace(change, refused=shorten(failure.message, 300)), None
-    return replace(change, failure=failure), built
+    if all(entry.name != _REQUIREMENTS for entry in bench.prepared.context.entries):
+        return replace(change, is_sent=False), {}
+    folders, text = _with_notes_alone(bench.prepared, change.name, images.read(bench.engine, image_id).stack)
+    built, failure, said = _with_change(bench, change, text)
+    if built is None:
+        is_refused = failure and (failure.blame == "dockerfile" or f"{change.name}=={NO_RELEASE}" in said)
+        refused = shorten(failure.message, 300) if failure and is_refused else ""
+        return replace(change, refused=refused, failure=None if is_refused else failure), {}
+    reader = files.for_image(bench.engine, images.read(bench.engine, built.image_id))
+    notes = [reader.read(None, f"/{number}/METADATA") or b"" for number in range(len(folders))]
+    found = [_RELEASE.search(note.decode(errors="replace")) for note in notes]
+    return change, {folder: each[1] if each else "" for folder, each in zip(folders, found, strict=True)}
+
+
+def _with_change(bench: Bench, change: PinChange, dockerfile: str = "") -> tuple[Build | None, Failure | None, str]:
+    entry = next(entry for entry in bench.prepared.context.entries if entry.name == _REQUIREMENTS)
+    changed = with_pin(entry.path.read_bytes(), change.name, change.new)
+    called = f"with {change.name} {change.new} in {_REQUIREMENTS}"
+    return bench.build(called, bench.changed({_REQUIREMENTS: changed}, dockerfile))
+
+
+def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple[list[str], str]:
+    """The folders in which an image has a distribution, and a Dockerfile of nothing but its METADATA there.
+
+    None, and no text, where that cannot be written down.
+    """
+    every = (each for layer in range(len(stack.layers)) for each in python_installs.in_layer(stack, layer))
+    paths = [stack.merged.paths[each.index] for each in every if each.name == name]
+    found = [_NOTES.fullmatch(path) for path in paths if stack.merged.find(path) is not None]
+    places = sorted({(each["folder"], each["name"]) for each in found if each})
+    copies = (
+        f"COPY --from={prepared.dockerfile.target().index} {folder}/{spelled}-*.dist-info/METADATA /{number}/"
+        for number, (folder, spelled) in enumerate(places)
+    )
+    text = "\n".join([prepared.context.text, "FROM scratch", *copies])
+    is_meant = places and len(dockerfiles.parse(text).stages) == len(prepared.dockerfile.stages) + 1
+    return ([folder for folder, _ in places], text) if is_meant else ([], "")
 
 
 def with_pin(requirements: bytes, name: str, release: str) -> bytes:
@@ -231,33 +269,30 @@ def with_pin(requirements: bytes, name: str, release: str) -> bytes:
 
 
 def found_after(
-    engine: Engine, change: PinChange, built: Build, image: Snapshot, interpreter: Interpreter | None
+    bench: Bench, change: PinChange, installed: Mapping[str, str], interpreter: Interpreter | None
 ) -> PinChange:
     """The releases that the service finds in the image of a changed pin.
 
     Args:
-        engine: That has the image.
+        bench: Where it was built.
         change: Which pin was changed.
-        built: The image.
-        image: The first image.
+        installed: The release in each folder, from `change_pin`.
         interpreter: The service's, as the container of the first image has it.
     """
+    if change.failure or change.refused or not change.is_sent:
+        return change
     used = interpreter.distributions.get(change.name) if interpreter else None
-    if used is not None and f"{used.location}/METADATA" not in image.visible:
-        # It lies in one file, which unpacks itself when it is started.
-        running = observe(engine, built.image_id)
-        known = running.interpreter.distributions if running.interpreter else {}
-        return replace(change, found=(known[change.name].version,) if change.name in known else ())
-    stack = images.read(engine, built.image_id).stack
-    folder = posixpath.dirname(used.location) if used else ""
-    found = set()
-    for layer in range(len(stack.layers)):
-        for each in python_installs.in_layer(stack, layer):
-            path = stack.merged.paths[each.index]
-            is_there = posixpath.dirname(posixpath.dirname(path)) == folder or not used
-            if each.name == change.name and is_there and stack.merged.find(path) == each.index:
-                found.add(each.version)
-    return replace(change, found=tuple(sorted(found)))
+    folder = posixpath.dirname(used.location) if used else None
+    if folder is None or folder in installed:
+        found = {release for place, release in installed.items() if release and folder in {place, None}}
+        return replace(change, found=tuple(sorted(found)))
+    # It lies in one file, which unpacks itself when it is started.
+    built, failure, _ = _with_change(bench, change)
+    if built is None:
+        return replace(change, failure=failure)
+    running = observe(bench.engine, built.image_id)
+    known = running.interpreter.distributions if running.interpreter else {}
+    return replace(change, found=(known[change.name].version,) if change.name in known else ())
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
-from layerlab.builder import Build, trial_builds
+from layerlab.builder import trial_builds
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
@@ -21,21 +21,18 @@ from layerlab.exercise.evidence.facts import (
     Evidence,
     Failure,
     HandedOn,
-    PinChange,
-    Running,
     Snapshot,
     SystemInstall,
 )
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.exercise.workspace import Workspace
-from layerlab.service import answers_hardened, observe
+from layerlab.service import observe
 from layerlab.service.waiting import is_busy
 from layerlab.ui.progress import Report, Step
 
-_HARDENED_WAIT: Final = 10.0  # seconds; it is advice only
 OnImage = Callable[[image.Image], None]
-_AT_ONCE: Final = 3  # the container, the hardened one, further builds
+_AT_ONCE: Final = 3  # the container, further builds, the one with a changed pin
 
 
 def gather(
@@ -125,8 +122,6 @@ class _Built:
     single_bytes: int | None
     failure: Failure | None
     app_change: AppChange | None
-    pin_change: PinChange | None
-    with_pin: Build | None
     handed_on: tuple[HandedOn, ...]
 
 
@@ -144,11 +139,15 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 
 def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnImage | None) -> Evidence:
     image_id = str(work.outcome.image_id)
+    pinned = work.workspace.requirements
+    bench = experiments.Bench(work.engine, work.prepared, work.relay)
     with _side_by_side(work.relay) as pool:
-        ran = pool.submit(observe, work.engine, image_id, report=work.relay)
-        hardened = pool.submit(_observe_hardened, work, image_id)
-        built = pool.submit(_build_more, work, dockerfile).result()
-        running = _with_hardened(ran.result(), hardened)
+        ran = pool.submit(observe, work.engine, image_id, hardened=work.hardened, report=work.relay)
+        is_tried = pinned and not work.is_quick
+        pin = pool.submit(experiments.change_pin, bench, pinned, image_id) if is_tried else None
+        built = pool.submit(_build_more, work, bench, dockerfile).result()
+        running = ran.result()
+        pin_change = experiments.found_after(bench, *pin.result(), running.interpreter) if pin else None
     if running.hurried and is_busy():
         # What went on beside it may be why it was late.
         running = replace(
@@ -158,42 +157,33 @@ def _look(work: _Work, evidence: Evidence, dockerfile: Dockerfile, on_image: OnI
         )
     if on_image is not None:
         on_image(image.read(work.engine, image_id, dockerfile=dockerfile))
-    evidence = replace(
+    return replace(
         evidence,
         image=built.final,
         stages=built.stages,
         system_installs=built.system_installs,
         app_change=built.app_change,
-        pin_change=built.pin_change,
+        pin_change=pin_change,
         handed_on=built.handed_on,
         running=running,
         single_bytes=built.single_bytes,
         failure=built.failure,
     )
-    if built.pin_change and built.with_pin:
-        found = experiments.found_after(
-            work.engine, built.pin_change, built.with_pin, built.final, running.interpreter
-        )
-        return replace(evidence, pin_change=found)
-    return evidence
 
 
-def _build_more(work: _Work, dockerfile: Dockerfile) -> _Built:
-    """All further builds, one after the other: at the same time, those of the same steps blur what was cached."""
+def _build_more(work: _Work, bench: experiments.Bench, dockerfile: Dockerfile) -> _Built:
+    """Further builds, one after the other: at the same time, those of the same steps blur what was cached."""
     stages, final = _snapshots(work, dockerfile)
     size, failure = _single_bytes(work)
-    pinned = work.workspace.requirements
-    bench = experiments.Bench(work.engine, work.prepared, work.relay)
-    app_change, pin_change, with_pin = None, None, None
-    if pinned and not work.is_quick:
-        installs = snapshots.installing_python(stages.values(), final, pinned)
+    app_change = None
+    if work.workspace.requirements and not work.is_quick:
+        installs = snapshots.installing_python(stages.values(), final, work.workspace.requirements)
         app_change = experiments.change_app(bench, installs)
-        pin_change, with_pin = experiments.change_pin(bench, pinned)
     handed_on = experiments.break_packed(bench, final, stages, is_quick=work.is_quick)
     systems = snapshots.system_installs([*stages.values(), final])
     if not work.is_quick:
         systems = tuple(system_installs.without_index(bench, each) for each in systems)
-    return _Built(stages, final, systems, size, failure, app_change, pin_change, with_pin, handed_on)
+    return _Built(stages, final, systems, size, failure, app_change, handed_on)
 
 
 def _snapshots(work: _Work, dockerfile: Dockerfile) -> tuple[dict[str, Snapshot], Snapshot]:
@@ -233,17 +223,6 @@ def _snapshot(
     return replace(
         taken, files=tuple(file for file in taken.files if not file.path.endswith(f"/{workspace_builds.SENT_NAME}"))
     )
-
-
-def _observe_hardened(work: _Work, image_id: str) -> tuple[bool | None, str]:
-    if not work.hardened:
-        return None, ""
-    return answers_hardened(work.engine, image_id, wait=_HARDENED_WAIT)
-
-
-def _with_hardened(running: Running, hardened: Future[tuple[bool | None, str]]) -> Running:
-    answers, why = hardened.result()
-    return replace(running, hardened=answers, hardened_why=why)
 
 
 def _single_bytes(work: _Work) -> tuple[int | None, Failure | None]:

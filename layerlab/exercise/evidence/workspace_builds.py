@@ -109,7 +109,7 @@ def build_final(engine: Engine, prepared: Prepared, report: Report = silent, *, 
     built, failure, _ = attempt(prepared, prepared.context, recorder, timeout)
     if built is None:
         return Outcome(None, recorder.ran(), recorder.stages(), failure=failure)
-    labels = tuple(prepared.dockerfile.stages[i].label for i, ran in enumerate(built.stages.ran) if ran)
+    labels = tuple(stage.label for stage in prepared.dockerfile.needed(prepared.dockerfile.target()))
     return Outcome(built.image_id, recorder.ran(), labels, built.seconds)
 
 
