@@ -196,25 +196,9 @@ def _write_report(path: Path, looked: Image, found: Examined | None, checks: Seq
     from layerlab import report  # noqa: PLC0415  # draws pictures, which takes long to load
 
     source = found.source if found else None
-    proved = {(proof.title, proof.line): proof.measured for proof in (found and found.proofs) or ()}
+    dockerfile, name = (source.parsed, source.dockerfile.name) if source else (None, "")
     with displays.terminal(f"Report of {looked.name}") as progress:
-        text = report.html(
-            _xray().with_origins(found) if found else looked,
-            source.parsed if source else None,
-            name=source.dockerfile.name if source else "",
-            checks=checks,
-            causes=found.causes if found else (),
-            advice=[
-                report.ReportedAdvice(
-                    f"{one.title[:1].upper()}{one.title[1:]}: {one.why}.",
-                    f"line {one.line}" if one.line is not None else "",
-                    one.bytes,
-                    proved.get((one.title, one.line)),
-                )
-                for one in (found.advice if found else ())
-            ],
-            report=progress,
-        )
+        text = report.html(looked, dockerfile, name=name, checks=checks, found=found, report=progress)
     report.write(path, text)
     size = how_large(len(text.encode()), exactly=True)
     err.print(f"{path}: {size}, all in one file; open it in a browser")

@@ -13,6 +13,7 @@ _NAME: Final = re.compile(r"\d+|\w+|[@*#?$!-]")  # digits alone and the shell's 
 _DEEPEST: Final = 50  # defaults within defaults
 _LONGEST: Final = 20_000  # characters of a word, and of what becomes of it
 _LONGEST_PATTERN: Final = 500
+_LONGEST_TRIMMED: Final = 5_000  # characters of a value of which a pattern takes something away
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
@@ -181,48 +182,28 @@ def _trimmed(value: str, pattern: str, *, longest: bool, at_end: bool) -> str:
     if at_end:  # the shortest or longest beginning of both read backwards
         pieces = [piece[::-1] for piece in pieces[::-1]]
         value = value[::-1]
-    first = re.compile("".join(pieces[0]), re.DOTALL).match(value)
-    end = _end(value, pieces, first, longest=longest)
-    rest = value if end is None else value[end:]
+    found = _regex(value, pieces, longest=longest).match(value)
+    rest = value[found.end() :] if found else value
     return rest[::-1] if at_end else rest
 
 
 def _replaced(value: str, pattern: str, replacement: str, *, everywhere: bool) -> str:
     """A value with something else for the first match, or for each."""
-    pieces = _pieces(pattern)
-    begins = re.compile("".join(pieces[0]), re.DOTALL)
-    parts: list[str] = []
-    position = 0
-    while first := begins.search(value, position):
-        end = _end(value, pieces, first, longest=True)
-        if end is None or (parts and end == position):
-            break
-        parts += [value[position : first.start()], replacement]
-        position = end
-        if not everywhere or end == first.start():
-            break
-    return "".join([*parts, value[position:]])
+    regex = _regex(value, _pieces(pattern), longest=True)
+    return regex.sub(lambda _: replacement, value, count=0 if everywhere and not regex.match("") else 1)
 
 
-def _end(value: str, pieces: list[list[str]], first: re.Match[str] | None, *, longest: bool) -> int | None:
-    """Where a match ends whose first piece was found; None if the other pieces do not follow.
+def _regex(value: str, pieces: list[list[str]], *, longest: bool) -> re.Pattern[str]:
+    """What matches these pieces with anything between them.
 
     Each but the last may take the first place where it fits. That is never tried again, so no pattern takes long.
     """
-    if first is None:
-        return None
-    position = first.end()
-    for number, piece in enumerate(pieces[1:], 2):
-        wanted = re.compile("".join(piece), re.DOTALL)
-        if longest and number == len(pieces):
-            places = (wanted.match(value, start) for start in range(len(value) - len(piece), position - 1, -1))
-            found = next(filter(None, places), None)
-        else:
-            found = wanted.search(value, position)
-        if found is None:
-            return None
-        position = found.end()
-    return position
+    if len(value) > _LONGEST_TRIMMED:
+        raise ValueError("too long")
+    first, *others = map("".join, pieces)
+    middle = "".join(f"(?>.*?{piece})" for piece in others[:-1])
+    last = f".*{'' if longest else '?'}{others[-1]}" if others else ""
+    return re.compile(first + middle + last, re.DOTALL)
 
 
 def _pieces(pattern: str) -> list[list[str]]:

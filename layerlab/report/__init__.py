@@ -15,7 +15,6 @@ import base64
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -37,30 +36,13 @@ from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.progress import Report, ongoing, silent
 from layerlab.ui.text import printable, shown
 from layerlab.ui.units import tenths
-from layerlab.xray.waste import Cause
+from layerlab.xray import Examined, with_origins
 
-__all__ = ["ReportedAdvice", "html", "write"]
+__all__ = ["html", "write"]
 
 ASSETS: Final = Path(__file__).parent / "assets"
 _MOST: Final = 40
 """Rows of packages and of wasted files; the others are counted."""
-
-
-@dataclass(frozen=True)
-class ReportedAdvice:
-    """What could be done better.
-
-    Attributes:
-        text: What to do, and why.
-        place: Where, such as ``line 9``; empty for none.
-        saves_bytes: What it is thought to save; None where that is not known.
-        proved_bytes: What it has been measured to save; None where nobody has tried.
-    """
-
-    text: str
-    place: str = ""
-    saves_bytes: int | None = None
-    proved_bytes: int | None = None
 
 
 def html(
@@ -69,8 +51,7 @@ def html(
     *,
     name: str = NAME,
     checks: Sequence[Check] = (),
-    causes: Sequence[Cause] = (),
-    advice: Sequence[ReportedAdvice] = (),
+    found: Examined | None = None,
     report: Report = silent,
 ) -> str:
     """The file's text.
@@ -80,10 +61,10 @@ def html(
         dockerfile: What it was built from, if that is known.
         name: What that is called.
         checks: The limits that it was held against; none leave their section out.
-        causes: What the image could do without, facts and judgements; none leave their section out.
-        advice: What could be done better, the most important first; none leave their section out.
+        found: What else was found out about the image, if anybody asked: causes, origins, advice, proofs.
         report: Told what goes on.
     """
+    image = with_origins(found) if found else image
     wasted, packages = image.waste, image.packages
     with ongoing(report, "put the tables together"):
         page: dict[str, Any] = {
@@ -100,8 +81,9 @@ def html(
             "folders": _rows(folders.largest(image)),
             "stand_in": STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}),
             "checks": checks,
-            "causes": causes,
-            "advice": advice,
+            "causes": found.causes if found else (),
+            "advice": found.advice if found else (),
+            "proved": {(proof.title, proof.line): proof.measured for proof in (found and found.proofs) or ()},
         }
     with ongoing(report, "draw the pictures"):
         page["pictures"] = list(_pictures(image, dockerfile if image.stack.origins else None))

@@ -27,7 +27,7 @@ from layerlab.ui.units import first_few, how_large, listed
 from layerlab.xray.edits import Edit, edited, joined, neighbours
 from layerlab.xray.provenance.file_origins import Origin
 from layerlab.xray.tracing import Trace
-from layerlab.xray.waste.bytes_by_cause import DELETED, METADATA, NOTHING, SAME, SYMBOLS, Needless
+from layerlab.xray.waste import DELETED, METADATA, NOTHING, SAME, SYMBOLS, Needless
 from layerlab.xray.waste.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
 
 SMALLEST: Final = 100_000

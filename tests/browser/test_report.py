@@ -12,7 +12,7 @@ from layerlab import demo, report
 from layerlab.compare import ci_limits
 from layerlab.engine import connect
 from layerlab.image import Image
-from layerlab.report import ReportedAdvice
+from layerlab.xray import Advice, Examined, Proof
 from tests.browser.accessibility import problems
 from tests.browser.explored import HANDLE
 from tests.unit.image_truth import Entry, file, whiteout
@@ -38,12 +38,11 @@ def written(single: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     checks = ci_limits.check(
         single, max_size=ci_limits.size("300MB"), max_waste=ci_limits.size_or_share("50%"), no_root=True
     )
-    advice = [
-        ReportedAdvice("copy the <venv> instead", "line 31", 258_000_000, 257_900_000),
-        ReportedAdvice("name a user"),
-    ]
+    advice = [Advice("copy the <venv>", "it is there", 31, 258_000_000), Advice("name a user", "it is root", None, 0)]
+    proofs = [Proof(advice[0].title, 31, 258_000_000, 257_900_000)]
+    found = Examined(single, None, False, [], advice, 0, proofs)
     dockerfile = demo.read_dockerfile(recipe.path)
-    text = report.html(single, dockerfile, name=recipe.dockerfile, checks=checks, advice=advice)
+    text = report.html(single, dockerfile, name=recipe.dockerfile, checks=checks, found=found)
     report.write(path, text)
     return path
 
@@ -77,8 +76,8 @@ class TestFile:
             ["max-size", "✗ no"], ["max-waste", "✓ yes"], ["no-root", "✗ no"],
         ]  # fmt: skip
         assert page.locator("#advice li").all_inner_texts() == [
-            "copy the <venv> instead line 31 Saves 258.0 MB. Measured: 257.9 MB.",
-            "name a user",
+            "Copy the <venv>: it is there. line 31 Saves 258.0 MB. Measured: 257.9 MB.",
+            "Name a user: it is root.",
         ]
         assert page.locator("#layers tbody tr").count() == len(single.layers)
         assert "overwritten" in page.locator("#waste").inner_text()

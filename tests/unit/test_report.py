@@ -13,6 +13,7 @@ import pytest
 
 from layerlab import report
 from layerlab.errors import UsageError
+from layerlab.xray import Advice, Examined
 from tests.unit.image_truth import file
 from tests.unit.stacked import read
 
@@ -47,7 +48,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
         looked = read(
             "<i>.tar", stack, [HOSTILE, HOSTILE], User=HOSTILE, Labels={HOSTILE: HOSTILE}, Env=[f"X={HOSTILE}"]
         )
-        return report.html(looked, advice=[report.ReportedAdvice(HOSTILE, HOSTILE)])
+        return report.html(looked, found=Examined(looked, None, False, [], [Advice(HOSTILE, HOSTILE, 1, 1)], 0))
 
 
 class TestHtml:

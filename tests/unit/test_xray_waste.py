@@ -10,7 +10,6 @@ import pytest
 from layerlab import xray
 from layerlab.image.store.file_reader import FileReader
 from layerlab.xray import waste
-from layerlab.xray.waste import bytes_by_cause
 from layerlab.xray.waste.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
 from tests.unit.image_folders import layer, read_folders
 
@@ -45,23 +44,23 @@ class TestFacts:
     def test_overwritten_files_are_told_apart(self, overwritten: FileReader) -> None:
         """Another content, another mode and nothing at all are three causes."""
         assert causes_of(overwritten) == {
-            "/a/same": bytes_by_cause.NOTHING,
-            "/a/mode": bytes_by_cause.METADATA,
-            "/a/content": bytes_by_cause.CONTENT,
-            "/a/longer": bytes_by_cause.CONTENT,
-            "/a/empty": bytes_by_cause.METADATA,
-            "/a/emptied": bytes_by_cause.CONTENT,
+            "/a/same": waste.NOTHING,
+            "/a/mode": waste.METADATA,
+            "/a/content": waste.CONTENT,
+            "/a/longer": waste.CONTENT,
+            "/a/empty": waste.METADATA,
+            "/a/emptied": waste.CONTENT,
         }
 
     def test_nothing_is_claimed_that_was_not_read(self, overwritten: FileReader) -> None:
         """Where contents are not read, files of the same size are not compared, and called so."""
         found = causes_of(overwritten, reads=False)
-        assert {path for path, cause in found.items() if cause == bytes_by_cause.NOT_COMPARED} == {
+        assert {path for path, cause in found.items() if cause == waste.NOT_COMPARED} == {
             "/a/same",
             "/a/mode",
             "/a/content",
         }
-        assert found["/a/longer"] == bytes_by_cause.CONTENT
+        assert found["/a/longer"] == waste.CONTENT
 
     def test_facts_add_up_to_the_waste(self, overwritten: FileReader) -> None:
         """Whether contents are read or not, the facts are the image's wasted bytes."""
