@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,6 @@ EMPTY_IT: Final = (
     "`docker builder prune` empties it, `docker builder prune --keep-storage 10GB` keeps what was used last "
     "(newer clients call that `--reserved-space`)"
 )
-_SMALL: Final = 1_000_000  # bytes of a record whose removal is not worth a request
 
 Record = Mapping[str, Any]
 Kind = Literal["RUN", "context", "other"]
@@ -74,28 +73,25 @@ def forget(engine: Engine, ran: Sequence[Ran]) -> None:
     What an engine does not remove stays, as any build's does. One with the containerd image store is not told to:
     28.5, told to remove any one record, finds none of the others any more.
     """
-    if ran:
-        _remove(engine, lambda known: added(known, ran))
+    if not ran or engine.has_containerd_store:
+        return
+    api: Any = engine.client.api  # its types do not know this filter
+    with suppress(*SDK_ERRORS):
+        for record in added(records(engine), ran):
+            api.prune_builds(filters={"id": record}, all=True)
 
 
 @contextmanager
 def trimming(engine: Engine, most: float) -> Iterator[None]:
-    """Of what comes to the cache in this block, whoever builds it, at most so many bytes stay after it.
+    """After this block the cache holds at most so many bytes more than before it.
 
-    `surplus` says which, and `forget` where nothing is removed; nor is it where the block ends in an exception.
+    BuildKit chooses what goes: what was not used for longest. Nothing goes where the block ends in an exception.
     """
-    before = {record["ID"] for record in records(engine)}
+    before = size(engine)
     yield
-    _remove(engine, lambda known: surplus(known, before, most))
-
-
-def _remove(engine: Engine, choose: Callable[[list[Record]], Iterable[str]]) -> None:
-    if engine.has_containerd_store:
-        return
-    api: Any = engine.client.api  # its types do not know this filter
-    with suppress(*SDK_ERRORS):
-        for record in choose(records(engine)):
-            api.prune_builds(filters={"id": record}, all=True)
+    if before is not None:
+        with suppress(*SDK_ERRORS):
+            engine.client.api.prune_builds(keep_storage=int(before + most), all=True)
 
 
 def added(known: Iterable[Record], ran: Sequence[Ran]) -> list[str]:
@@ -124,45 +120,6 @@ def added(known: Iterable[Record], ran: Sequence[Ran]) -> list[str]:
             foreign.remove(record["ID"])
             found.append(record["ID"])
     return found[::-1]
-
-
-def surplus(known: Iterable[Record], before: Collection[str], most: float) -> list[str]:
-    """The ids of new records to remove, children before their parents, so that the others take at most so much.
-
-    Copies go first, since a RUN takes longer to be made again; then what was used least; then the largest.
-
-    Args:
-        known: All records.
-        before: The ids of those that are not new.
-        most: Bytes that new ones may take, besides what images share.
-
-    >>> def record(name: str, size: float, uses: int, *parents: str, by: str = "mount / from exec make") -> Record:
-    ...     told = {"ID": name, "Size": size, "UsageCount": uses, "Parents": parents}
-    ...     return {**told, "Description": by, "Shared": False}
-    >>> venv, copied = record("venv", 250e6, 9), record("copied", 250e6, 12, by="fileop target")
-    >>> known = [record("old", 1e9, 1), venv, copied, record("link", 2, 3, "copied"), record("other", 300e6, 2)]
-    >>> surplus(known, {"old"}, 400e6)
-    ['link', 'copied', 'other']
-    """
-    new = {record["ID"]: record for record in known if record["ID"] not in before}
-    children: dict[str, list[str]] = {}
-    for name, record in new.items():
-        for parent in _parents(record):
-            children.setdefault(parent, []).append(name)
-    going: dict[str, None] = {}
-
-    def take(name: str) -> None:
-        if name not in going:
-            for child in children.get(name, ()):
-                take(child)
-            going[name] = None
-
-    large = [record for record in new.values() if _own(record) >= _SMALL]
-    for record in sorted(large, key=lambda one: (_kind(one) == "RUN", one["UsageCount"], -one["Size"])):
-        if sum(_own(one) for name, one in new.items() if name not in going) <= most:
-            break
-        take(record["ID"])
-    return list(going)
 
 
 def _own(record: Record) -> int:
