@@ -209,10 +209,6 @@ class Dockerfile:
                 todo.extend(self.dependencies(stage))
         return tuple(seen[index] for index in sorted(seen))
 
-    def excerpt(self, line: int, context: int = 2) -> str:
-        """The lines around one line with their numbers, an arrow before that one."""
-        return excerpt(self.text, line, context)
-
 
 def copied_from(instruction: Instruction) -> tuple[str, ...]:
     r"""The stages or images that an instruction reads from (``--from``, ``--mount``'s ``from``), as it names them.

@@ -6,11 +6,17 @@ Whoever works (a build, the making of a base image, the installation of an engin
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
+
+from layerlab.ui.units import so_far, tenths
+
+EVERY: Final = 0.5
+"""Seconds between two reports of what is read."""
 
 State = Literal["running", "done", "cached", "failed"]
 
@@ -54,6 +60,12 @@ class Ongoing:
         self._report, self._key, self._title = report, key, title
         self._began = time.monotonic()
         self._detail = ""
+        self._is_shown = False
+
+    def begin(self) -> None:
+        """Report it for the first time."""
+        self._is_shown = True
+        self.show("running")
 
     def say(self, detail: str) -> None:
         """Report how far it is."""
@@ -62,23 +74,43 @@ class Ongoing:
 
     def show(self, state: State) -> None:
         """Report it in this state."""
-        self._report(Step(self._key, self._title, state, time.monotonic() - self._began, self._detail))
+        if self._is_shown:
+            self._report(Step(self._key, self._title, state, time.monotonic() - self._began, self._detail))
+
+    def reading(self, pieces: Iterable[bytes], total: int = 0) -> Iterator[bytes]:
+        """Pass pieces on, and report now and then how many bytes have come; of so many, more or less, if not 0."""
+        read, said = 0, 0.0
+        for piece in pieces:
+            read += len(piece)
+            if (now := time.monotonic()) - said >= EVERY:
+                said = now
+                self.say(f"{so_far(read, max(total, read)) if total else f'{tenths(read)} MB'} read")
+            yield piece
 
 
 @contextmanager
-def ongoing(report: Report, title: str, *, key: str = "") -> Iterator[Ongoing]:
+def ongoing(report: Report, title: str, *, key: str = "", patience: float = 0.0) -> Iterator[Ongoing]:
     """Report a step as running, and in the end that it is done or, on any exception, that it has failed.
 
     Args:
         report: Is told.
         title: What the step does.
         key: What it is known by; its title if empty.
+        patience: Seconds after which it is reported for the first time; nothing is said of one that ends before.
     """
     step = Ongoing(report, key or title, title)
-    step.show("running")
+    timer = threading.Timer(patience, step.begin)
+    timer.daemon = True
+    if patience:
+        timer.start()
+    else:
+        step.begin()
+    state: State = "failed"
     try:
         yield step
-    except BaseException:
-        step.show("failed")
-        raise
-    step.show("done")
+        state = "done"
+    finally:
+        timer.cancel()
+        if patience:
+            timer.join()
+        step.show(state)

@@ -21,8 +21,7 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.engine import Engine
 from layerlab.errors import ImageNotFound
 from layerlab.image.store import overlay, sources
-from layerlab.image.store.reading_progress import Watch
-from layerlab.ui.progress import silent
+from layerlab.ui.progress import Ongoing, silent
 from tests.unit.image_truth import (
     Entry,
     differences,
@@ -37,7 +36,7 @@ from tests.unit.image_truth import (
 )
 
 # The kinds of changes that a layer can make, each once; sizes are told apart by their digits.
-NOBODY = Watch(silent, "")
+NOBODY = Ongoing(silent, "", "")
 CHANGES = """\
 FROM {base}
 RUN mkdir -p /deleted/deep /opaque/deep /kept /was-directory /moved && \\

@@ -23,7 +23,8 @@ from layerlab.engine import Engine
 from layerlab.errors import ArchiveError, EngineError, EngineGone, ImageNotFound
 from layerlab.image.formats import archive, platforms
 from layerlab.image.formats.platforms import Platform
-from layerlab.image.store import overlay, reading_progress, sources
+from layerlab.image.store import overlay, sources
+from layerlab.ui import progress
 from layerlab.ui.progress import Step
 from tests.unit.image_truth import (
     Layout,
@@ -453,8 +454,8 @@ class TestPlatforms:
 class TestProgress:
     def test_of_a_long_look(self, with_image: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
         """A look that takes long says what is read and how far it is, and that it is done."""
-        monkeypatch.setattr(reading_progress, "PATIENCE", 0.0)
-        monkeypatch.setattr(reading_progress, "EVERY", 0.0)
+        monkeypatch.setattr(sources, "PATIENCE", 0.001)
+        monkeypatch.setattr(progress, "EVERY", 0.0)
         read_stream = archive.read_stream
 
         def slowly(pieces: Iterator[bytes], **options: Any) -> archive.StoredImage:
@@ -470,13 +471,12 @@ class TestProgress:
         assert [step.state for step in steps] == ["running"] * (len(steps) - 1) + ["done"]
         assert any("MB read" in step.detail for step in steps)
 
-    def test_of_a_long_look_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_long_look_that_fails(self) -> None:
         """A look that fails says so."""
         steps: list[Step] = []
-        monkeypatch.setattr(reading_progress, "PATIENCE", 0.0)
 
         def fail() -> None:
-            with reading_progress.watching(steps.append, "read demo") as watch:
+            with progress.ongoing(steps.append, "read demo", patience=0.001) as watch:
                 while not steps:
                     watch.say("still there")
                 raise ZeroDivisionError

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +25,12 @@ from layerlab.image.formats.archive import StoredImage
 from layerlab.image.formats.platforms import Platform, described
 from layerlab.image.layer import Layer
 from layerlab.image.store import cache, overlay
-from layerlab.image.store.reading_progress import Watch, watching
-from layerlab.ui.progress import Report, silent
+from layerlab.ui.progress import Ongoing, Report, ongoing, silent
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 _PIECE: Final = 2**21
+PATIENCE: Final = 0.5
+"""Seconds after which a look says how far it is; most end before."""
 _GONE: Final = (requests.RequestException, OSError)
 
 
@@ -50,16 +52,16 @@ def load(
         EngineGone: the engine stopped answering.
         EngineError: the engine failed.
     """
-    with watching(report, f"read {name}") as watch:
+    with ongoing(report, f"read {name}", patience=PATIENCE) as step:
         if is_file(name):
-            return _from_file(Path(name), platform, watch)
+            return _from_file(Path(name), platform, step)
         if engine is None:
             raise ImageNotFound(
                 f"there is no file {name!r}{_folder(name)}",
                 remedy="check the path, or start Docker if an image of that name is meant",
             )
         found = _inspect(engine, name)
-        return _from_directories(engine, found, platform, watch) or _from_export(engine, found, platform, watch)
+        return _from_directories(engine, found, platform, step) or _from_export(engine, found, platform, step)
 
 
 def directories(engine: Engine, name: str) -> list[str] | None:
@@ -135,7 +137,7 @@ def _folder(name: str) -> str:
 
 
 def _from_directories(
-    engine: Engine, found: dict[str, Any], wanted: Platform | None, watch: Watch
+    engine: Engine, found: dict[str, Any], wanted: Platform | None, step: Ongoing
 ) -> StoredImage | None:
     """The image from overlay2's directories; None where they cannot be read or might not tell all."""
     directories = _directories(engine, found)
@@ -147,7 +149,7 @@ def _from_directories(
     layers = []
     try:
         for number, (path, diff_id) in enumerate(zip(directories, diff_ids, strict=True)):
-            watch.say(f"layer {number + 1} of {len(diff_ids)}")
+            step.say(f"layer {number + 1} of {len(diff_ids)}")
             layers.append(_directory(path, diff_id, _origin(engine, diff_ids[: number + 1])))
     except (OSError, overlay.UnusualLayerError):
         return None
@@ -218,7 +220,7 @@ def _directory(path: str, diff_id: str, origin: Path) -> Layer:
     return layer
 
 
-def _from_export(engine: Engine, found: dict[str, Any], wanted: Platform | None, watch: Watch) -> StoredImage:
+def _from_export(engine: Engine, found: dict[str, Any], wanted: Platform | None, step: Ongoing) -> StoredImage:
     """The image from ``docker save``'s stream, or from the cache if all its layers have been read before.
 
     The engine has verified its layers' digests; those in the cache were computed from the bytes that were read.
@@ -230,8 +232,8 @@ def _from_export(engine: Engine, found: dict[str, Any], wanted: Platform | None,
     if config is not None and (layers := _read_before(archive.diff_ids(config))) is not None:
         return StoredImage(identity, config, layers, "export")
     with exported(engine, identity) as pieces:
-        watch.total = int(found.get("Size") or 0)
-        image = archive.read_stream(watch.pieces(pieces), platform=wanted, usual=usual)
+        counted = step.reading(pieces, int(found.get("Size") or 0))
+        image = archive.read_stream(counted, platform=wanted, usual=usual)
     _remember(image)
     cache.store_document(config_key, image.config)
     cache.prune()
@@ -256,7 +258,7 @@ def exported(engine: Engine, identity: str) -> Iterator[Iterator[bytes]]:
         raise _failed(engine, error) from error
 
 
-def _from_file(path: Path, wanted: Platform | None, watch: Watch) -> StoredImage:
+def _from_file(path: Path, wanted: Platform | None, step: Ongoing) -> StoredImage:
     """The image from a file; one that has not changed since it was last read is known by its inode and times.
 
     An OCI layout is known by all the files that were read of it.
@@ -269,10 +271,9 @@ def _from_file(path: Path, wanted: Platform | None, watch: Watch) -> StoredImage
             return StoredImage(known["id"], known["config"], layers)
     began = time.time_ns()
     one_file = path.is_file()
-    if one_file:
-        watch.total = path.stat().st_size
+    total = path.stat().st_size if one_file else 0
     before = _stamps(path, [""]) if one_file else None
-    image = archive.read_path(path, platform=wanted, watch=watch.pieces)
+    image = archive.read_path(path, platform=wanted, watch=partial(step.reading, total=total))
     _remember(image)
     if one_file or image.files:  # what comes out of a pipe does not come again
         files = list(image.files) or [""]
