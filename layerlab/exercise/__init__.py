@@ -101,4 +101,5 @@ def judge(evidence: Evidence) -> Verdict:
     results = [judge_task(evidence) for judge_task in _TASKS]
     if evidence.is_worked_example:
         results[0] = replace(results[0], findings=(*results[0].findings, _WORKED_EXAMPLE))
-    return Verdict(evidence.image_id, tuple(results))
+    blame = evidence.failure.blame if evidence.failure else None
+    return Verdict(evidence.image_id, tuple(results), blame=blame)

@@ -43,13 +43,13 @@ def make(folder: Path, *, level: int = 1) -> Path:
     """
     if level not in LEVELS:
         raise UsageError(f"the exercise has no level {level}", remedy=f"choose from {', '.join(map(str, LEVELS))}")
-    files = _files(level)
+    written = files(level)
     try:
         is_there = _refuse_what_is_there(folder)
         # A new folder appears at once with all that is in it. One that exists stays the one it is: it may be where a
         # shell is, or a mount.
         scratch = (folder if is_there else folder.parent) / f".lab-new-{uuid.uuid4().hex[:12]}"
-        _make(folder, scratch, files, is_there=is_there)
+        _make(folder, scratch, written, is_there=is_there)
     except OSError as error:
         raise UsageError(
             f"the workspace {_shown(folder)} cannot be made ({error.strerror or error})",
@@ -128,7 +128,7 @@ def _make_folder(folder: Path) -> None:
     folder.chmod(0o755)
 
 
-def _files(level: int) -> dict[str, bytes]:
+def files(level: int) -> dict[str, bytes]:
     """The contents of a workspace, by path relative to it."""
     exercise = ROOT / "exercise"
     readme = (exercise / "README.md").read_bytes()

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from layerlab.errors import Blame
+
 Level = Literal["error", "advice"]
 Status = Literal["pass", "fail", "unknown"]
 
@@ -93,11 +95,13 @@ class Verdict:
         image: The id of the image that was built, ``sha256:...``; None if none was. It is removed afterwards.
         tasks: The seven results, in order.
         seconds: How long the check took.
+        blame: Whose fault it is that the image, or what it is compared with, could not be had; None if it could.
     """
 
     image: str | None
     tasks: tuple[Result, ...]
     seconds: float = 0.0
+    blame: Blame | None = None
 
     @property
     def score(self) -> int:

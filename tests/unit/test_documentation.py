@@ -23,6 +23,7 @@ RUN_BY = {
     "./lab new my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check DIR ...": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
+    "./lab grade ...": "tests.engine.test_classroom:test_an_export_gets_the_right_marks",
     "./lab xray my-image:latest ...": "tests.engine.test_cli_main:TestXray.test_limits",
     "docker ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
     "curl ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
