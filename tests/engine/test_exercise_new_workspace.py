@@ -33,7 +33,7 @@ def image_of(engine: Engine, new_tag: Callable[[], str]) -> Build:
 
 
 class TestStarters:
-    @pytest.mark.parametrize("level", new_workspace.LEVELS)
+    @pytest.mark.parametrize("level", [1, pytest.param(2, marks=pytest.mark.long)])
     def test_they_run_and_run_badly(self, engine: Engine, image_of: Build, tmp_path: Path, level: int) -> None:
         """The service answers: root's, from the development server, with the packages that were typed by hand."""
         tag = image_of(new_workspace.make(tmp_path / "mine", level=level))
@@ -48,6 +48,7 @@ class TestStarters:
         assert ("libpq" in info) == (level == 2)
 
 
+@pytest.mark.long
 class TestLevel2:
     def test_the_library_ships_and_the_compiler_does_not(
         self, engine: Engine, image_of: Build, tmp_path: Path

@@ -86,7 +86,7 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 
 
 class TestTheEngineEnds:
-    @pytest.mark.parametrize("how", ["kill", "stop"])
+    @pytest.mark.parametrize("how", ["kill", pytest.param("stop", marks=pytest.mark.long)])
     def test_during_a_build(self, spare: SpareEngine, lab: SmallLab, how: str) -> None:
         """A build whose engine is killed or stopped says so; once it runs again, so does the build."""
         lab.write(SLOW)
@@ -312,6 +312,7 @@ class TestTheDiskIsFull:
         assert "the disk is full: make room" in ended.line
         assert lab.run("build", "optimized").status == 0
 
+    @pytest.mark.long
     def test_during_everything_else(self, small: SpareEngine, lab: SmallLab) -> None:
         """Builds, looks into images and checks say that the engine's disk is full, and blame nobody."""
         workspace = lab.root / "my-image"
@@ -346,7 +347,7 @@ class TestFoldersOfTheLab:
             spare.corner.run("mount", "-t", "tmpfs", "-o", option, "tmpfs", made[name])
         return made
 
-    @pytest.mark.parametrize("which", ["read-only", "full"])
+    @pytest.mark.parametrize("which", [pytest.param("read-only", marks=pytest.mark.long), "full"])
     def test_a_cache_that_cannot_be_written_is_done_without(
         self, lab: SmallLab, places: dict[str, Path], which: str
     ) -> None:
@@ -356,7 +357,7 @@ class TestFoldersOfTheLab:
         assert lab.run("--no-serve", XDG_CACHE_HOME=place).status == 0
         assert lab.run("xray", "optimized", XDG_CACHE_HOME=place).status == 0
 
-    @pytest.mark.parametrize("which", ["read-only", "full"])
+    @pytest.mark.parametrize("which", [pytest.param("read-only", marks=pytest.mark.long), "full"])
     def test_where_notes_have_to_be_made_the_folder_is_named(
         self, lab: SmallLab, places: dict[str, Path], which: str
     ) -> None:

@@ -124,6 +124,7 @@ def run_in_build_stage(engine: Engine, program: str) -> list[Any]:
         engine.client.images.remove(tag, force=True)
 
 
+@pytest.mark.long  # imports every module, twice
 def test_what_is_missing_is_what_rules_name(engine: Engine, minimal: Built) -> None:
     """Whatever could be imported before can be imported here, but for modules that a rule leaves out."""
     before = set(run_in_build_stage(engine, IMPORTABLE))

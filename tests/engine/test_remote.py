@@ -172,6 +172,7 @@ def test_a_service_is_reached_at_the_engines_own_address(remote: SpareEngine) ->
     assert "answers at http://127.0.0.2:5000 " in ran.stderr
 
 
+@pytest.mark.long
 def test_so_it_does_over_ssh(remote: SpareEngine, lab_over_ssh: SmallLab) -> None:
     """A build, a look and a service; each command logs in many times, which takes long."""
     lab_over_ssh.write(f"{SERVES}RUN dd if=/dev/zero of=/big bs=1M count=3\nRUN rm /big\n")
