@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from layerlab.bases.certificates import own_certificates
 from layerlab.engine.machine import APT_GET, UNATTENDED, ending_with_us, is_debian, run
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, is_disk_full
 from layerlab.errors import StandInError
@@ -29,6 +28,7 @@ from layerlab.ui.text import shorten
 
 PACKAGES: Final = ("mmdebstrap", "debian-archive-keyring", "mount")
 ARCHIVE_KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+OWN_CERTIFICATES: Final = Path("/usr/local/share/ca-certificates")
 APT_SETTINGS: Final = re.compile(
     r"^Acquire::(?:https?::|Check-Valid-Until |Check-Date |Max-FutureTime |Retries |ForceIPv[46] ).*;$", re.MULTILINE
 )
@@ -174,10 +174,14 @@ def make(folder: Path, report: Report) -> Path:
 def machine_files() -> dict[str, str]:
     """Further files for the roots, because of the machine that they are made on: what it trusts, beyond Debian.
 
-    Debian's ca-certificates takes its part up when it is installed, with which pip, curl and git are served. uv
-    brings certificates of its own, and has to be told to use the system's.
+    A machine behind a proxy that inspects TLS has certificates of its own (update-ca-certificates(8)). Debian's
+    ca-certificates takes them up when it is installed, with which pip, curl and git are served; uv brings its own and
+    has to be told to use the system's.
     """
-    files = {f"usr/local/share/ca-certificates/{name}": pem for name, pem in own_certificates().items()}
+    files = {
+        f"usr/local/share/ca-certificates/layerlab-{path.name}": path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted(OWN_CERTIFICATES.rglob("*.crt"))
+    }
     # In newer versions of uv this setting is called system-certs, which older ones refuse; all know this name.
     return {**files, "etc/uv/uv.toml": "native-tls = true\n"} if files else {}
 

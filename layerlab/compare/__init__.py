@@ -87,12 +87,11 @@ def parts(images: Sequence[Image]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index([image.name for image in images], name="image"), dtype="int64")
 
 
-def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
+def settings(images: Sequence[Image]) -> pd.DataFrame:
     """User, command, environment and whatever else a config says, where the images do not agree.
 
     Args:
         images: Any number.
-        every: Also the settings on which they agree.
 
     Returns:
         `setting` str, such as ``user`` or ``environment PATH``, and a column for each image under its name (a second
@@ -105,7 +104,7 @@ def settings(images: Sequence[Image], *, every: bool = False) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415
 
-    found = [one for one in all_settings(images) if every or one.differs]
+    found = [one for one in all_settings(images) if one.differs]
     columns = {
         name: pd.array([one.values[number] for one in found], dtype="str")
         for number, name in enumerate(column_names(images))

@@ -17,13 +17,11 @@ class Heredoc:
     Attributes:
         name: The word that ends it, without its quotes.
         content: Its lines as they stand there, tabs included.
-        expands: Whether variables in it are replaced (its word was not quoted).
         strips_tabs: Whether leading tabs are taken off (it began with ``<<-``).
     """
 
     name: str
     content: str
-    expands: bool
     strips_tabs: bool
 
 

@@ -202,8 +202,7 @@ def _heredoc_starts(instruction: Instruction) -> Iterator[Heredoc]:
         return
     for word in shell_words.split(value):
         if found := _HEREDOC.fullmatch(word):
-            name = shell_words.unquote(found[2])
-            yield Heredoc(name, "", expands=name == found[2], strips_tabs=bool(found[1]))
+            yield Heredoc(shell_words.unquote(found[2]), "", strips_tabs=bool(found[1]))
 
 
 def _heredoc(lines: list[str], begin: int, start: Heredoc, line: int) -> tuple[Heredoc, int]:

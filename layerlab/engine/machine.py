@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -24,18 +24,13 @@ UNATTENDED: Final[Mapping[str, str]] = MappingProxyType({"DEBIAN_FRONTEND": "non
 _PATIENCE: Final = 20  # seconds for a program to end after SIGTERM
 
 
-def is_debian(os_release: Path = Path("/etc/os-release")) -> bool:
+def is_debian() -> bool:
     """Whether this system is a Debian or descends from one."""
     try:
-        lines = os_release.read_text().splitlines()
-    except OSError:
+        release = platform.freedesktop_os_release()
+    except OSError:  # no Linux
         return False
-    ids = {
-        word
-        for line in lines
-        if line.startswith(("ID=", "ID_LIKE="))
-        for word in line.split("=")[1].strip('"').split()
-    }
+    ids = {release["ID"], *release.get("ID_LIKE", "").split()}
     return bool(ids & {"debian", "ubuntu"}) and shutil.which("apt-get") is not None
 
 

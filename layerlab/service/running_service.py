@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -124,13 +123,6 @@ class Service:
         """What its HEALTHCHECK says: ``starting``, ``healthy`` or ``unhealthy``; None where the image has none."""
         health = self.inspect()["State"].get("Health") or {}
         return None if health.get("Status", "none") == "none" else str(health["Status"])
-
-    def wait_for_health(self, timeout: float = 60.0) -> str | None:
-        """What its HEALTHCHECK says as soon as that is not ``starting``, or after this many seconds; see `health`."""
-        deadline = time.monotonic() + timeout
-        while (health := self.health()) == "starting" and time.monotonic() < deadline:
-            time.sleep(HEALTH_PAUSE)
-        return health
 
     def inspect(self) -> dict[str, Any]:
         """All that the engine knows of its container, as ``docker inspect`` prints it."""

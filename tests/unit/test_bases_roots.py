@@ -219,20 +219,16 @@ class TestDeb822:
 
 
 class TestMachineFiles:
-    def test_uv_is_told_where_certificates_are_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With a certificate of the machine's own, its file and uv's setting go into the root."""
-        monkeypatch.setattr(roots, "own_certificates", lambda: {"layerlab-0123.crt": "PEM"})
+    def test_uv_is_told_where_certificates_are_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With a certificate of the machine's own, its file and uv's setting go into the root; else nothing does."""
+        monkeypatch.setattr(roots, "OWN_CERTIFICATES", tmp_path)
+        assert roots.machine_files() == {}
+        (tmp_path / "proxy.crt").write_text("PEM")
 
         assert roots.machine_files() == {
-            "usr/local/share/ca-certificates/layerlab-0123.crt": "PEM",
+            "usr/local/share/ca-certificates/layerlab-proxy.crt": "PEM",
             "etc/uv/uv.toml": "native-tls = true\n",
         }
-
-    def test_elsewhere_nothing_is_added(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A machine without certificates of its own makes roots without anything of its own."""
-        monkeypatch.setattr(roots, "own_certificates", dict)
-
-        assert roots.machine_files() == {}
 
 
 class TestFailure:

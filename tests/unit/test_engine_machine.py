@@ -109,26 +109,28 @@ class TestRun:
 
 class TestIsDebian:
     @pytest.mark.parametrize(
-        ("text", "expected"),
+        ("release", "expected"),
         [
-            ("ID=debian\n", True),
-            ('NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n', True),
-            ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True),
-            ("ID=fedora\n", False),
-            ('ID="rhel"\nID_LIKE="fedora"\n', False),
-            ("", False),
+            ({"ID": "debian"}, True),
+            ({"ID": "linuxmint", "ID_LIKE": "ubuntu debian"}, True),
+            ({"ID": "rhel", "ID_LIKE": "fedora"}, False),
         ],
     )
-    def test_by_os_release(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool) -> None:
+    def test_by_os_release(self, monkeypatch: pytest.MonkeyPatch, release: dict[str, str], expected: bool) -> None:
         """Debian and its children are known by os-release, provided that they have apt-get."""
         monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
-        (tmp_path / "os-release").write_text(text)
+        monkeypatch.setattr(machine.platform, "freedesktop_os_release", lambda: release)
 
-        assert machine.is_debian(tmp_path / "os-release") is expected
+        assert machine.is_debian() is expected
 
-    def test_a_system_without_os_release_is_none(self, tmp_path: Path) -> None:
+    def test_a_system_without_os_release_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """That is so on macOS."""
-        assert not machine.is_debian(tmp_path / "missing")
+
+        def missing() -> dict[str, str]:
+            raise OSError
+
+        monkeypatch.setattr(machine.platform, "freedesktop_os_release", missing)
+        assert not machine.is_debian()
 
 
 class TestAptGet:

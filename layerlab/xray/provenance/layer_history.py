@@ -129,15 +129,11 @@ def _external_base(engine: Engine, stack: LayerStack, stage: Stage, labels: Mapp
         return ExternalBase({}, (), 0)
     # What is no reference must not become part of a URL.
     if _REFERENCE.fullmatch(stage.base) and ".." not in stage.base:
-        for look in (_inspected, partial(_built, labels=labels)):
-            found = look(engine, stage)
+        for look in (partial(_described, engine, stage.base), partial(_built, engine, stage, labels)):
+            found = look()
             if found and tuple(stack.diff_ids[: len(found.diff_ids)]) == found.diff_ids:
                 return found
     return ExternalBase({}, (), None)
-
-
-def _inspected(engine: Engine, stage: Stage) -> ExternalBase | None:
-    return _described(engine, stage.base)
 
 
 def _described(engine: Engine, name: str) -> ExternalBase | None:
