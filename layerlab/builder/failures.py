@@ -75,7 +75,7 @@ def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErr
         dockerfile: What was built.
     """
     error = _error(message, rows, dockerfile)
-    if isinstance(error, StepFailed | DockerfileError) and error.line:
+    if isinstance(error, StepFailed | DockerfileError):
         show_place(error, dockerfile.text, error.line)
     return error
 
@@ -174,7 +174,7 @@ def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | 
 
 def telling(log: str) -> str:
     """What tells why a step failed: the lines that speak of an error first, then the last ten."""
-    last = log.split("\n")[-_LINES_OF_LOG:]
+    last = [line.rstrip() for line in log.split("\n") if line.strip()][-_LINES_OF_LOG:]
     errors = dict.fromkeys(each.strip() for each in _SAYS_WHY.findall(log[-_LONG_END:]))
     earlier = [each for each in errors if not any(each in line for line in last)][:_MOST_ERRORS]
     return "\n".join([*earlier, "…", *last] if earlier else last)

@@ -59,13 +59,17 @@ def parse(text: str, build_args: Mapping[str, str] | None = None, platform: str 
     try:
         return _parse(text, build_args or {}, platform)
     except DockerfileError as error:
-        if error.line:
-            show_place(error, text, error.line)
+        show_place(error, text, error.line)
         raise
 
 
-def show_place(error: DockerfileError | StepFailed, text: str, line: int) -> None:
+def show_place(error: DockerfileError | StepFailed, text: str, line: int | None) -> None:
     r"""Let a note of an error show its line, and say so where a backslash makes the next instruction a part of it.
+
+    Args:
+        error: Its line and its remedy become those of such a backslash.
+        text: Of the Dockerfile.
+        line: Where the instruction begins; None where it is not known.
 
     >>> error = DockerfileError("no such option", remedy="correct it", line=2)
     >>> show_place(error, "FROM a\nRUN make \\\nCOPY b c\n", 2)
@@ -73,15 +77,17 @@ def show_place(error: DockerfileError | StepFailed, text: str, line: int) -> Non
     'delete the backslash at the end of line 2, which makes line 3 (COPY b c) a part of that instruction'
     """
     lines = text.split("\n")
-    while line < len(lines) and lines[line - 1].rstrip().endswith("\\"):
-        if lines[line].partition(" ")[0] in syntax.KEYWORDS:
-            error.line, which = line, f"line {line + 1} ({shorten(lines[line], 60)})"
-            error.remedy = (
-                f"delete the backslash at the end of line {line}, which makes {which} a part of that instruction"
-            )
+    for number in range(line or 1, len(lines)):
+        goes_on = lines[number - 1].rstrip().endswith("\\")
+        if goes_on and lines[number].partition(" ")[0] in syntax.KEYWORDS:
+            error.line, taken = number, f"line {number + 1} ({shorten(lines[number], 60)})"
+            at = f"the backslash at the end of line {number}"
+            error.remedy = f"delete {at}, which makes {taken} a part of that instruction"
             break
-        line += 1
-    error.add_note(excerpt(text, error.line or line))
+        if line and not goes_on:
+            break
+    if error.line:
+        error.add_note(excerpt(text, error.line))
 
 
 def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfile:

@@ -60,8 +60,10 @@ def print_verdict(
         if show_all:
             _print_findings(console, each, told[each.id], source, memory)
     for each in () if show_all else chosen:
-        what = "Next: task" if each == following else "Task"
-        _print(console, f"\n{what} {each.id}, {wording.TITLES[each.id]}", style="bold")
+        title = f"task {each.id}, {wording.TITLES[each.id]}"
+        if each == following:
+            title = f"Next: {title if verdict.image else 'let it build'}"
+        _print(console, f"\n{title}", style="bold")
         _print_findings(console, each, wording.opened(told[each.id], memory, each), source, memory)
     console.print()
     for heading, is_better in (("Better", True), ("Worse", False)):

@@ -42,8 +42,8 @@ class Stop:
         exit_code: Of its first process.
         killed: Whether the engine had to send SIGKILL (or the image asks for SIGKILL as its stop signal).
         signal: The stop signal that was sent; empty if the container had ended before.
-        handles: The signals for which its first process had a handler, as far as the kernel told; None where it did
-            not. Without one, a signal does nothing to process 1, however long one waits; see pid_namespaces(7).
+        handles: The signals for which its first process had a handler, or which it had blocked to wait for them, as
+            far as the kernel told; None where it did not.
     """
 
     seconds: float
@@ -57,8 +57,20 @@ class Stop:
         """Whether the stop signal (SIGTERM, or the image's STOPSIGNAL) was enough."""
         return bool(self.signal) and not self.killed
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether the signal did nothing to process 1, which did not ask for it; see pid_namespaces(7)."""
+        return self.handles is not None and self.signal in SIGNALS.values() and self.signal not in self.handles
 
-def stop(engine: Engine, container: Container, grace: float, tell: Callable[[], None] = lambda: None) -> Stop:
+
+def stop(
+    engine: Engine,
+    container: Container,
+    grace: float,
+    tell: Callable[[], None] = lambda: None,
+    *,
+    in_vain: float | None = None,
+) -> Stop:
     """What ``docker stop`` does, step by step, so that it is known which signal ended it.
 
     Args:
@@ -66,6 +78,7 @@ def stop(engine: Engine, container: Container, grace: float, tell: Callable[[], 
         container: What to stop.
         grace: Seconds that the stop signal is given before SIGKILL.
         tell: Called again and again while it is waited for.
+        in_vain: Seconds of grace where `Stop.is_deaf` says that it need not be waited for; all of them if not given.
     """
     signal = signal_name(str(container.attrs["Config"].get("StopSignal") or "SIGTERM"))
     handles = handled_signals(engine, container)
@@ -81,6 +94,8 @@ def stop(engine: Engine, container: Container, grace: float, tell: Callable[[], 
         return True
 
     sent = _kill(engine, container, signal)
+    if in_vain is not None and Stop(0, 0, killed=False, signal=signal, handles=handles).is_deaf:
+        grace = in_vain
     killed = sent and (not has_ended(grace) or signal == "SIGKILL")
     if killed:
         _kill(engine, container, "SIGKILL")
@@ -109,12 +124,15 @@ def _kill(engine: Engine, container: Container, signal: str) -> bool:
 
 
 def handled_signals(engine: Engine, container: Container) -> frozenset[str] | None:
-    """The signals for which a container's first process has a handler; proc(5), SigCgt. None where nothing tells."""
-    status = read_proc(engine, container, "status")
-    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status or "", re.MULTILINE)
-    if caught is None:
+    """The signals that a container's first process catches, or blocks to wait for them; None where nothing tells.
+
+    See proc(5), SigCgt and SigBlk.
+    """
+    sets = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", read_proc(engine, container, "status") or "", re.MULTILINE)
+    if not sets:
         return None
-    return frozenset(name for number, name in SIGNALS.items() if int(caught[1], 16) >> (number - 1) & 1)
+    asked = int(sets[0], 16) | int(sets[-1], 16)
+    return frozenset(name for number, name in SIGNALS.items() if asked >> (number - 1) & 1)
 
 
 def signal_name(signal: str) -> str:

@@ -35,6 +35,7 @@ PIDS: Final = 512
 WAIT: Final = 30.0  # seconds until the probe must have answered
 _HARDENED_WAIT: Final = 10.0  # seconds; who takes longer with less has another reason to fail
 GRACE: Final = 10.0  # seconds that ``docker stop`` leaves by default
+IN_VAIN: Final = 1.0  # seconds of them for a process 1 for which the kernel drops the signal, whatever it waits
 # Seconds after which a mistake that stays the same is not waited for any longer. A service may open another port
 # first, or answer 404 through a proxy, while it loads; who listens on 127.0.0.1 has loaded.
 PATIENCE: Final = {"loopback": 4.0, "elsewhere": 15.0, "wrong answer": 10.0}
@@ -194,7 +195,7 @@ def _from_start_to_stop(
     seen += list_processes(engine, container, names)
     why_silent = None if waited.seconds is not None else _failure(engine, container, waited)
     tell("stopping it")
-    ended = stop(engine, container, GRACE, lambda: tell("stopping it"))
+    ended = stop(engine, container, GRACE, lambda: tell("stopping it"), in_vain=IN_VAIN)
     waits_in_vain = waited.status is None and waited.waited >= wait and not waited.found
     return Running(
         up=bool(seen),
@@ -209,13 +210,16 @@ def _from_start_to_stop(
         logs=_log(engine, container),
         failure=why_silent,
         # One that has a handler for its stop signal may only have been slow.
-        hurried=waits_in_vain or (ended.killed and (ended.handles is None or ended.signal in ended.handles)),
+        hurried=waits_in_vain or (ended.killed and not ended.is_deaf),
         hostname=str(container.attrs["Config"].get("Hostname") or ""),
     )
 
 
 def _failure(engine: Engine, container: Container, waited: Wait) -> Failure:
-    return with_last_words(why_not_ready(engine, container, waited, CONTAINER_PORT), _log(engine, container))
+    failure = why_not_ready(engine, container, waited, CONTAINER_PORT)
+    if waited.mistake(CONTAINER_PORT) in {"loopback", "elsewhere"}:  # which says it all
+        return failure
+    return with_last_words(failure, _log(engine, container))
 
 
 def _log(engine: Engine, container: Container) -> str:

@@ -295,6 +295,10 @@ class TestDockerfile:
         assert (error.line, "delete the backslash at the end of line 3" in error.remedy) == (3, True)
         assert "→ 3 │     flask \\\n  4 │ COPY app app" in error.__notes__[0]
 
+        error = error_of("circular dependency detected on stage: build", text="FROM a AS build\nRUN x \\\nFROM b\n")
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "makes line 3 (FROM b) a part" in error.remedy) == (2, True)
+
     @pytest.mark.parametrize(
         "message",
         [

@@ -123,9 +123,10 @@ def _not_apart(evidence: Evidence, image: Snapshot, chain: tuple[Stage, ...]) ->
 
 
 def _is_unclear(dockerfile: Dockerfile, final: Stage) -> bool:
-    """Whether a variable stands where the final stage names another one, which no builder replaces there."""
-    chain = dockerfile.needed(final)
-    return any("$" in name for stage in chain for each in stage.executed for name in copied_from(each))
+    """Whether the final stage names one that is not there: misspelt, or by a variable, which no builder replaces."""
+    names = {name for each in final.executed for name in copied_from(each)}
+    names |= {final.base} - {"scratch"} if len(dockerfile.stages) > 1 else set()
+    return any(dockerfile.find_stage(name) is None and not set(name) & set("/:@.") for name in names)
 
 
 def _as_findings(

@@ -205,7 +205,7 @@ def _stop(evidence: Evidence, running: Running) -> Iterator[Finding]:
         return
     why, started = _why_killed(evidence, running, stop)
     message = (
-        f"`docker stop` had to kill the service (after {stop.seconds:.0f} s, exit code {stop.exit_code}): {why} "
+        f"`docker stop` has to kill the service (after 10 s, exit code {stop.exit_code}): {why} "
         "Requests under way are cut off then, at each update."
     )
     line = started.line if started else _line(evidence)
@@ -236,6 +236,6 @@ def _why_killed(evidence: Evidence, running: Running, stop: Stop) -> tuple[str, 
             "something else, or ignore it."
         )
         return why, asked
-    if stop.handles is not None and stop.signal not in stop.handles:
+    if stop.is_deaf:
         return f"{shown} has no handler for {stop.signal}, and the kernel gives process 1 no other.", None
     return f"{shown} did not end on {stop.signal}: it does not obey the signal, or pass it on to the server.", None
