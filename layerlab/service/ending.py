@@ -95,7 +95,7 @@ def stop(
 
     sent = _kill(engine, container, signal)
     if in_vain is not None and Stop(0, 0, killed=False, signal=signal, handles=handles).is_deaf:
-        grace = in_vain
+        grace = min(grace, in_vain)
     killed = sent and (not has_ended(grace) or signal == "SIGKILL")
     if killed:
         _kill(engine, container, "SIGKILL")

@@ -146,8 +146,9 @@ class TestGood:
 
 
 class TestUsers:
-    def test_development_server(self, engine, make_image):
+    def test_development_server(self, engine, make_image, monkeypatch):
         """Flask's server as root, with its debugger, behind a shell that has to be killed: all of it is seen."""
+        monkeypatch.setattr(observing, "GRACE", 60.0)
         seen = observe(engine, make_image("USER root", "CMD python -m app; true"))
 
         assert {process.uid for process in seen.processes} == {0}
@@ -155,7 +156,7 @@ class TestUsers:
         assert seen.debugger
         assert seen.stop is not None
         assert (seen.stop.killed, seen.stop.exit_code, seen.stop.is_deaf) == (True, 137, True)
-        assert seen.stop.seconds < observing.GRACE  # the kernel drops the signal: there is nothing to wait for
+        assert seen.stop.seconds < observing.GRACE / 2  # the kernel drops the signal: there is nothing to wait for
         assert seen.interpreter is not None
         assert seen.interpreter.prefix == "/opt/venv"
 
