@@ -111,12 +111,10 @@ def _main() -> None:
 
 
 def _check(task: dict[str, Any]) -> Checked:
-    import pandas as pd  # noqa: PLC0415
-
-    from layerlab import demo, exercise, plots  # noqa: PLC0415
+    from layerlab import exercise  # noqa: PLC0415
     from layerlab.engine import connect, runs  # noqa: PLC0415
     from layerlab.errors import LabError  # noqa: PLC0415
-    from layerlab.exercise import new_workspace, panel  # noqa: PLC0415
+    from layerlab.exercise import new_workspace  # noqa: PLC0415
     from layerlab.image import Image  # noqa: PLC0415
 
     told = 0.0
@@ -128,6 +126,11 @@ def _check(task: dict[str, Any]) -> Checked:
             _say({"step": step.title})
 
     def draw(mine: Image) -> str:
+        import pandas as pd  # noqa: PLC0415  # these take a second
+
+        from layerlab import demo, plots  # noqa: PLC0415
+        from layerlab.exercise import panel  # noqa: PLC0415
+
         layers = {"your image": mine.layers, **{name: own.layers for name, own in demo.read_built(engine).items()}}
         return panel.picture_html(plots.beside(pd.concat(layers, names=["image", None]).reset_index("image")))
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from typing import Final
 
 from layerlab.classroom.check_one import check_apart
@@ -118,7 +118,7 @@ def grade_with(
     doubtful: list[str] = []
     futures = {pool.submit(check, one): digest for digest, one in todo.items() if digest not in found}
     for future in as_completed(futures):
-        digest, checked = futures[future], future.result()
+        digest, checked = futures[future], _result(future)
         if checked.is_doubtful and not is_alone and len(futures) > 1:
             doubtful.append(digest)
             progress.running(todo[digest], "waits to be checked once more, alone")
@@ -127,7 +127,7 @@ def grade_with(
         _keep(digest, checked)
         progress.done(todo[digest], checked)
     for digest in doubtful:
-        found[digest] = pool.submit(check, todo[digest]).result()
+        found[digest] = _result(pool.submit(check, todo[digest]))
         _keep(digest, found[digest])
         progress.done(todo[digest], found[digest])
     near = similar({one.learner: one.files[NAME].decode(errors="replace") for one in submissions if one.files})
@@ -141,6 +141,13 @@ def grade_with(
         )
         for one in submissions
     ]
+
+
+def _result(future: Future[Checked]) -> Checked:
+    try:
+        return future.result()
+    except Exception as error:  # a worker that was lost again and again costs this submission's mark only
+        return Checked(why_not=f"it could not be checked ({type(error).__name__}: {error})")
 
 
 def _keep(digest: str, checked: Checked) -> None:

@@ -56,6 +56,11 @@ from layerlab.ui.units import first_few
     type=click.IntRange(min(LEVELS), max(LEVELS)),
     help="Of the exercise  [default: 2 for whoever hands in a requirements.txt with psycopg2, else 1]",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Check on the workers of this scheduler of dask.distributed, such as tcp://192.0.2.1:8786.",
+)
 @click.option("--again", is_flag=True, help="Check also what this version of the lab has checked before.")
 def command(
     *,
@@ -64,6 +69,7 @@ def command(
     feedback: Path | None,
     jobs: int | None,
     level: int | None,
+    scheduler: str | None,
     again: bool,
     **files: Path | None,
 ) -> int:
@@ -75,22 +81,25 @@ def command(
     submission has a mark, 1 if not, 2 if nothing could be graded.
     """
     # It is a room of its own: no other command loads it.
-    from layerlab.classroom import feedback as pages  # noqa: PLC0415
-    from layerlab.classroom import grading, mark_files, submissions  # noqa: PLC0415
+    from layerlab.classroom import cluster, grading, mark_files, submissions  # noqa: PLC0415
 
     found, passed_over = submissions.find(paths, level=level)
     if passed_over:
         err.print(f"lab: passed over, since they are no submissions: {first_few(passed_over, 5)}")
-    if any(not one.why_not for one in found):
+    picture = feedback is not None
+    if scheduler is None and any(not one.why_not for one in found):
         find_engine()
     with displays.terminal("marks") as report:
-        marks = grading.grade(
-            found, jobs=jobs or grading.CORES, picture=feedback is not None, again=again, report=report
-        )
+        if scheduler is None:
+            marks = grading.grade(found, jobs=jobs or grading.CORES, picture=picture, again=again, report=report)
+        else:
+            marks = cluster.grade_on(scheduler, found, picture=picture, again=again, report=report)
     for name, path in files.items():
         if path is not None:
             _write(path, mark_files.WRITERS[name](marks))
     if feedback is not None:
+        from layerlab.classroom import feedback as pages  # noqa: PLC0415  # draws pictures, which takes a second to load
+
         pages.write(marks, feedback)
     if as_json:
         print(mark_files.as_json(marks), end="")

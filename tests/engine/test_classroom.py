@@ -143,6 +143,28 @@ class TestEnding:
         assert re.findall(r"cached +(\w+)", (tmp_path / "err").read_text()) == ["anna"]
 
 
+def test_classroom_50_gets_its_result(busybox_image: str, tmp_path: Path) -> None:
+    """The autograder, run in a checkout as Classroom 50's runner does, writes a result with integers for points."""
+    program = ROOT / "class/classroom50/autograder.py"
+    write(tmp_path, {"checkout": f"FROM {busybox_image}\nRUN exit 3\n"})
+    names = ("CLASSROOM", "ASSIGNMENT", "SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL")
+    own = {"LAB": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache"), **{name: name.lower() for name in names}}
+
+    done = subprocess.run(
+        [sys.executable, program],
+        cwd=tmp_path / "checkout",
+        env={**os.environ, **own},
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads((tmp_path / "checkout/result.json").read_text())
+    assert (told["schema"], told["submission"], told["score"]) == ("classroom50/result/v1", "submission_tag", 0)
+    assert len(told["tests"]) == told["max-score"] == 7
+    assert len(program.read_text().splitlines()) <= 40
+
+
 @pytest.mark.long
 def test_hostile_submissions_cost_their_own_rows(busybox_image: str, tmp_path: Path) -> None:
     """A hang, a log without end and processes without end: their neighbour has the mark that it has alone."""

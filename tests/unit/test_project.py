@@ -25,7 +25,12 @@ from packaging.utils import canonicalize_name
 from layerlab.paths import ROOT
 
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-GROUPS: Final[dict[str, tuple[str, ...]]] = {"lab": ("",), "test": ("", "test"), "uv": ("uv",)}
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "lab": ("",),
+    "class": ("", "class"),
+    "test": ("", "test"),
+    "uv": ("uv",),
+}
 """What each file of pins is compiled from: the dependencies (as the group without a name), and dependency groups."""
 
 ENVIRONMENTS: Final = [
