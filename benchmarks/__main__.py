@@ -69,7 +69,7 @@ def run(parts: tuple[str, ...], repeat: int, as_json: bool, saves: bool) -> int:
             programs.find(program)
     with displays.terminal("the engine and both images") as report:
         engine = daemon.ensure(report=report)
-        for name in demo.RECIPES:
+        for name in demo.FIRST:
             demo.build_image(engine, name, report=report)
     machine = describe(engine)
     measured = {part: measure(part, engine, repeat) for part in chosen}
@@ -95,7 +95,7 @@ def measure(part: str, engine: Engine, repeat: int) -> list[Row]:
 
 def describe(engine: Engine) -> dict[str, Any]:
     """The machine, as far as it matters for the figures."""
-    built = [demo.find(engine, name).id for name in demo.RECIPES]
+    built = [demo.find(engine, name).id for name in demo.FIRST]
     return {
         "processors": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),

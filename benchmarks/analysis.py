@@ -40,7 +40,8 @@ print(time.perf_counter() - started)
 _DOCUMENT: Final = """
 import json, sys
 from layerlab import compare, engine, image
-print(json.dumps(compare.document([image.read(engine.connect(), sys.argv[1])])))
+here = engine.connect()
+print(json.dumps(compare.document(here, [image.read(here, sys.argv[1])])))
 """
 _EXPORT: Final = f"""
 from layerlab.image.store import overlay

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from layerlab.errors import LabError, StorageError
+from layerlab.errors import LabError, StorageError, UsageError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The repository's root."""
@@ -65,6 +65,25 @@ def write_whole(path: Path, write: Callable[[Any], object]) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write what a user asked for; what was there before is replaced as a whole, or not at all. A link stays one.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():  # such as /dev/null, which root could replace
+        raise UsageError(
+            f"{path} cannot be written (it is no ordinary file)", remedy="name another file, or one that is not there"
+        )
+    try:
+        write_whole(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror})", remedy="name a file in a folder that is there and yours"
+        ) from error
 
 
 def read_object(path: Path) -> dict[str, Any]:

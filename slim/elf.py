@@ -94,7 +94,7 @@ def _lay_out_for_small_pages(path: Path) -> None:
     if content[4:6] != _64_BIT_LITTLE_ENDIAN or machine != 62:  # EM_X86_64: others have larger pages
         return
     table, size, count = *struct.unpack_from("<Q", content, 32), *struct.unpack_from("<HH", content, 54)
-    for start in range(table, table + size * count, size):
+    for start in (table + size * number for number in range(count)):  # an object file has none
         kind, alignment = *struct.unpack_from("<I", content, start), *struct.unpack_from("<Q", content, start + 48)
         if kind == _LOAD and alignment > PAGE:
             struct.pack_into("<Q", content, start + 48, PAGE)

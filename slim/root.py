@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from slim.rules import LIBRARY, PACKAGES, SYSTEM, Rule
 
 USER: Final = 10001
 DPKG: Final = Path("/var/lib/dpkg")
+_TOOLS: Final = re.compile(r"(?i:activate)|pip|idle|pydoc|2to3|python.*-config")
+"""Commands that go with what `slim.rules` leaves out."""
 
 
 @dataclass
@@ -35,19 +38,28 @@ class Row:
         self.bytes += size
 
 
-def make(venv: Path, root: Path, rules: Sequence[Rule]) -> list[Row]:
-    """Make the root, and say what was left out by which rule."""
+def make(prefix: Path, root: Path, rules: Sequence[Rule], more: Sequence[Path] = ()) -> list[Row]:
+    """Make the root, and say what was left out by which rule.
+
+    Args:
+        prefix: The virtual environment with the packages, or where Python itself is if they are there.
+        root: An empty folder.
+        rules: What is left out.
+        more: Further folders with packages.
+    """
     rows = [Row(rule.name, rule.why) for rule in rules]
     compiled = Row("bytecode beside sources", "it is made anew, once it is known which files stay")
     sources = Row("sources, docstrings, assertions", "Python runs bytecode")
     notes = Row("packages: descriptions and checksums", "what pip wrote down, brought up to date")
     symbols = Row("debug symbols, padding", "nothing looks at them while the service runs")
     library = Path(sysconfig.get_path("stdlib"))
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(venv), "platbase": str(venv)}))
+    packages = [Path(sysconfig.get_path("purelib", vars={"base": str(prefix), "platbase": str(prefix)})), *more]
 
-    for about, folder in ((LIBRARY, library), (PACKAGES, packages)):
+    for about, folder in ((LIBRARY, library), *((PACKAGES, each) for each in packages)):
         mine = [(rule, row) for rule, row in zip(rules, rows, strict=True) if rule.about == about]
         for path in _files(folder):
+            if about == LIBRARY and path.is_relative_to(packages[0]):
+                continue
             inside = str(path.relative_to(folder))
             row = next((row for rule, row in mine if rule.takes(inside)), None)
             if row is None and path.suffix == ".pyc":
@@ -56,7 +68,7 @@ def make(venv: Path, root: Path, rules: Sequence[Rule]) -> list[Row]:
                 row.add(path.lstat().st_size)
             else:
                 _copy(path, root)
-    _copy_scripts(venv, root)
+    _copy_scripts(prefix, root)
     _replace_sources(root, sources)
     _copy_licences(_copy_system(root), root)
     _strip(root, symbols)
@@ -83,13 +95,14 @@ def _copy(path: Path, root: Path) -> Path:
     return place
 
 
-def _copy_scripts(venv: Path, root: Path) -> None:
+def _copy_scripts(prefix: Path, root: Path) -> None:
     """The interpreter, under all its names, and the commands that pip made."""
     interpreter = Path(sys.executable).resolve()
     names = [path for path in interpreter.parent.iterdir() if path.resolve() == interpreter]
-    commands = [path for path in (venv / "bin").iterdir() if not path.name.lower().startswith("activate")]
-    for path in (*names, *commands, venv / "pyvenv.cfg", venv / "lib64"):
-        _copy(path, root)
+    commands = [path for path in (prefix / "bin").iterdir() if not _TOOLS.match(path.name)]
+    for path in (*names, *commands, prefix / "pyvenv.cfg", prefix / "lib64"):
+        if path.is_symlink() or path.is_file():
+            _copy(path, root)
 
 
 def _replace_sources(root: Path, row: Row) -> None:

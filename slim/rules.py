@@ -28,16 +28,28 @@ class Rule:
         about: `LIBRARY` or `PACKAGES`.
         patterns: Which files of it.
         why: Why a service does without them.
+        unless: A package whose own users need them: it is for applications that only have it because another
+            package needs it.
     """
 
     name: str
     about: str
     patterns: tuple[str, ...]
     why: str
+    unless: str = ""
 
     def takes(self, path: str) -> bool:
         """Whether it leaves out the file at this path, relative to what the rule is about."""
         return not LICENCE.search(path) and any(fnmatchcase(path, pattern) for pattern in self.patterns)
+
+    def is_needed_by(self, module: str) -> bool:
+        """Whether it leaves out this module, or a package that it is in, or what users of it need."""
+        if self.unless and f"{module}.".startswith(f"{self.unless}."):
+            return True
+        path = module.replace(".", "/")
+        places = (f"{path}.py", f"{path}/__init__.py", f"{path}.cpython-313-x86_64-linux-gnu.so")
+        folder = "lib-dynload/" if self.about == LIBRARY else ""
+        return any(self.takes(place) or self.takes(folder + place) for place in places)
 
 
 RULES: Final = (
@@ -47,7 +59,6 @@ RULES: Final = (
         (
             *("idlelib/*", "tkinter/*", "*/_tkinter.*", "turtle.py", "turtledemo/*", "__phello__/*", "this.py"),
             *("ensurepip/*", "site-packages/*", "venv/*", "config-*", "test/*", "*/_test*", "*/xx*"),
-            *("pydoc.py", "pydoc_data/*", "doctest.py"),
             *(
                 "trace.py",
                 "tabnanny.py",
@@ -57,9 +68,21 @@ RULES: Final = (
                 "pyclbr.py",
                 "zipapp.py",
             ),
-            *("*/_interp*", "antigravity.py"),
+            "antigravity.py",
         ),
-        "windows, installers, documentation: for people at a terminal",
+        "windows, installers, tests: for people at a terminal",
+    ),
+    Rule(
+        "Python: documentation",
+        LIBRARY,
+        ("pydoc.py", "pydoc_data/*", "doctest.py"),
+        "docstrings are left out, too",
+    ),
+    Rule(
+        "Python: several interpreters",
+        LIBRARY,
+        ("*/_interp*",),
+        "a process of a service has one",
     ),
     Rule(
         "Python: terminals",
@@ -117,7 +140,7 @@ RULES: Final = (
     Rule(
         "packages: read-me files",
         PACKAGES,
-        ("[!/]*/*.md", "[!/]*/*.rst"),
+        ("[!/]*/[A-Z]*.md", "[!/]*/[A-Z]*.rst"),
         "people read them where the package comes from",
     ),
     Rule(
@@ -125,9 +148,15 @@ RULES: Final = (
         PACKAGES,
         (
             *("*.h", "*.hpp", "*.c", "*.cpp", "*.a", "*.la", "*.pc", "*.f", "*.f90", "*.cmake"),
-            *("*.pyx", "*.pxd", "*.pxi", "*.pyi", "*/py.typed", "numpy/f2py/*", "numpy/_pyinstaller/*"),
+            *("*.pyx", "*.pxd", "*.pxi", "*.pyi", "*/py.typed"),
         ),
         "headers, static libraries, Cython sources, stubs",
+    ),
+    Rule(
+        "NumPy: Fortran, installers",
+        PACKAGES,
+        ("numpy/f2py/*", "numpy/_pyinstaller/*"),
+        "they are for those who build",
     ),
     Rule(
         "Werkzeug: debugger",
@@ -204,6 +233,7 @@ RULES: Final = (
             )
         ),
         "Matplotlib takes glyphs out of fonts, and makes none",
+        unless="fontTools",
     ),
     Rule(
         "Pillow: AVIF, WebP, text, colour profiles",
@@ -219,6 +249,7 @@ RULES: Final = (
             *("pillow.libs/libharfbuzz-*", "pillow.libs/libbrotli*", "pillow.libs/libpng*", "pillow.libs/liblcms2-*"),
         ),
         "Matplotlib writes PNG, and draws its own text",
+        unless="PIL",
     ),
 )
 

@@ -52,12 +52,12 @@ def _why_no_engine() -> str:
 
 @pytest.fixture(scope="session")
 def own_images() -> None:
-    """Both images of the lab; `./lab test` has built them by now."""
+    """The images with which everybody begins; `./lab test` has built them by now."""
     from layerlab import demo
     from layerlab.engine import connect, ownership
 
     engine = connect()
-    for name in demo.RECIPES:
+    for name in demo.FIRST:
         if not ownership.own_images(engine, name):
             demo.build_image(engine, name)
     engine.client.close()

@@ -10,17 +10,17 @@ from layerlab.engine import Engine
 from layerlab.ui import displays
 
 
-@click.command("build", epilog=examples("./lab build", "./lab build optimized --no-cache"))
+@click.command("build", epilog=examples("./lab build", "./lab build optimized --no-cache", "./lab build minimal"))
 @click.argument("names", nargs=-1, type=click.Choice(list(demo.RECIPES)))
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @stand_ins
 def command(names: tuple[str, ...], no_cache: bool, stand_ins: bool | None) -> int:
     """Build the lab's images, step by step.
 
-    All of them, or those that are named.
+    Those that are named, or the two with which everybody begins: single and optimized.
     """
     engine = find_engine()
-    for name in names or tuple(demo.RECIPES):
+    for name in names or demo.FIRST:
         build_image(engine, name, no_cache=no_cache, stand_ins=stand_ins)
     return 0
 

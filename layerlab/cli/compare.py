@@ -17,6 +17,7 @@ from layerlab.cli.xray import is_file, read_image
     epilog=examples(
         "./lab compare",
         "./lab compare single optimized --paths",
+        "./lab compare optimized minimal",
         "./lab compare single optimized python:3.13-slim-trixie --json",
     ),
 )
@@ -31,15 +32,17 @@ def command(images: tuple[str, ...], layers: bool, paths: bool, platform: str | 
     First their sizes, then where the difference is (by part, by folder, by package), then what their configurations
     say differently. Of more than two images, each is compared with the first.
 
-    IMAGES are names, ids, or files: written by `docker save`, or OCI layouts. Without any, the lab's own two.
+    IMAGES are names, ids, or files: written by `docker save`, or OCI layouts. Without any, the lab's own that are
+    built.
     """
     engine = find_engine(needed=not images or not all(map(is_file, images)))
-    names = list(images or demo.RECIPES)
+    names = list(images or demo.of_interest(engine))
     looked = [read_image(engine, name, platform) for name in names]
     if as_json:
-        print(json.dumps(compare.document(looked, differences=True, paths=paths), indent=2))
+        print(json.dumps(compare.document(engine, looked, differences=True, paths=paths), indent=2))
     else:
         tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
         tables.print_comparison(looked, names)
+        tables.print_surfaces(engine, looked)
         tables.print_differences(looked, layers=layers, paths=paths)
     return 0

@@ -10,6 +10,7 @@ import pandas as pd
 from layerlab import compare, demo
 from layerlab.cli.options import out
 from layerlab.compare import Difference, column_names
+from layerlab.engine import Engine
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.image import Image
 from layerlab.ui import tables
@@ -82,6 +83,15 @@ def _print_parts(images: Sequence[Image]) -> None:
         shown["difference"] = shown.iloc[:, 2] - shown.iloc[:, 1]
         headings["difference"] = "difference"
     _show(shown, "What the MB are for", headings)
+
+
+def print_surfaces(engine: Engine | None, images: Sequence[Image]) -> None:
+    """Print what an attacker finds in each image."""
+    frame = compare.surfaces(engine, images).T
+    names = column_names(images)
+    frame.columns = pd.Index(names)
+    headings = {"found": "", **{name: printable(name) for name in names}}
+    _show(frame.rename_axis("found").reset_index(), "What an attacker finds", headings)
 
 
 def _print_places(difference: Difference) -> None:

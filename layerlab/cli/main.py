@@ -17,7 +17,7 @@ from layerlab.engine import SDK_ERRORS, disk_full, hurry, interrupts, is_disk_fu
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.text import plain, printable
 
-COMMANDS: Final = ("build", "run", "compare", "xray", "new", "check", "grade", "clean", "doctor", "test")
+COMMANDS: Final = ("build", "run", "compare", "xray", "new", "check", "grade", "slim", "clean", "doctor", "test")
 """Each is ``command`` in the module of its name in ``layerlab.cli``."""
 
 

@@ -54,7 +54,7 @@ def command(  # noqa: PLR0917  # click calls it by names
         engine = find_engine()
         afterwards.enter_context(build_cache.trimming(engine, test_run.MOST_CACHED))
         # The single-stage image takes a while after each change of the app, and no fast test looks at it.
-        for name in ["optimized"] if fast else demo.RECIPES:
+        for name in ["optimized"] if fast else demo.FIRST:
             build_image(engine, name, stand_ins=stand_ins)
 
     def prepare_browser() -> None:

@@ -13,9 +13,9 @@ from layerlab.jupyter.serve import serve
 def up(*, serves: bool, port: int | None, browser: bool, stand_ins: bool | None) -> int:
     """Everything that ``./lab`` does without a command."""
     engine = find_engine()
-    for name in demo.RECIPES:
+    for name in demo.FIRST:
         build_image(engine, name, stand_ins=stand_ins)
-    print_comparison([demo.read(engine, name) for name in demo.RECIPES], list(demo.RECIPES))
+    print_comparison([demo.read(engine, name) for name in demo.FIRST], demo.FIRST)
     if (size := build_cache.size(engine) or 0) > build_cache.MUCH:
         err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {build_cache.EMPTY_IT}.")
     if not serves:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,7 @@ from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
 from layerlab.image import Image
 from layerlab.image.store import sources
+from layerlab.paths import write_output
 from layerlab.ui import displays
 from layerlab.ui.text import printable
 from layerlab.ui.units import how_large
@@ -49,6 +51,7 @@ def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Param
         "./lab xray python:3.13-trixie --json",
         "./lab xray single --advice",
         "./lab xray single --html single.html",
+        "./lab xray optimized --sbom optimized.cdx.json",
         "./lab xray optimized --max-size 300MB --max-waste 5% --no-root --json",
     ),
 )
@@ -57,6 +60,9 @@ def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Param
 @click.option("--advice", is_flag=True, help="Say what to change, and what that would save.")
 @click.option("--prove", is_flag=True, help="Make those edits in a copy, build it, and measure what they save.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write all of it to one HTML file.")
+@click.option(
+    "--sbom", metavar="FILE", type=click.Path(path_type=Path), help="Write a bill of materials (CycloneDX)."
+)
 @click.option(
     "--dockerfile",
     metavar="FILE",
@@ -86,6 +92,7 @@ def command(  # noqa: PLR0917  # click calls it by names
     advice: bool,
     prove: bool,
     html: Path | None,
+    sbom: Path | None,
     max_size: Amount | None,
     max_waste: Amount | None,
     no_root: bool,
@@ -99,15 +106,18 @@ def command(  # noqa: PLR0917  # click calls it by names
     by `docker save`, or an OCI layout (a folder or a tar file), compressed or not. Sizes are of files without
     compression; MB are 10^6 bytes.
 
+    --sbom lists what is installed, and each file that no package owns.
+
     With --origins, --advice, --prove or --html, what it was built from is built again, which takes a moment where all
     of it is in the build cache. What is built is removed.
 
     With limits, the status is 1 where one is broken, and a line on stderr says which: docs/ci.md.
     """
-    if html and not os.path.isdir(html.parent):  # noqa: PTH112  # Path.is_dir() raises where a name is too long
-        raise UsageError(
-            f"{html} cannot be written: there is no folder {html.parent}", remedy="name one that is there"
-        )
+    for path in (html, sbom):
+        if path and not os.path.isdir(path.parent):  # noqa: PTH112  # Path.is_dir() raises where a name is too long
+            raise UsageError(
+                f"{path} cannot be written: there is no folder {path.parent}", remedy="name one that is there"
+            )
     source = _source(**said)
     origins = origins or source is not None
     examines = origins or advice or prove or html is not None
@@ -125,15 +135,18 @@ def command(  # noqa: PLR0917  # click calls it by names
         found = _examine(engine, looked, source, reads=reads, proves=prove, must_fit=must_fit)
     if html:
         _write_report(html, looked, found, checks)
+    if sbom:
+        _write_bill_of_materials(sbom, engine, looked)
     if as_json:
-        document = compare.document([looked])
+        document = compare.document(engine, [looked])
         document |= _xray().document(found)
         if checks:
             document["limits"] = [check.document() for check in checks]
         print(json.dumps(document, indent=2))
-    elif not html:
+    elif not (html or sbom):
         tables = import_module("layerlab.cli.xray_tables")  # needs pandas, which a JSON document does not
         tables.print_image(looked)
+        import_module("layerlab.cli.compare_tables").print_surfaces(engine, [looked])
         if found is not None:
             tables.print_examined(found, advice=advice or prove)
     for line in ci_limits.broken(checks):
@@ -199,9 +212,19 @@ def _write_report(path: Path, looked: Image, found: Examined | None, checks: Seq
     dockerfile, name = (source.parsed, source.dockerfile.name) if source else (None, "")
     with displays.terminal(f"Report of {looked.name}") as progress:
         text = report.html(looked, dockerfile, name=name, checks=checks, found=found, report=progress)
-    report.write(path, text)
+    write_output(path, text)
     size = how_large(len(text.encode()), exactly=True)
     err.print(f"{path}: {size}, all in one file; open it in a browser")
+
+
+def _write_bill_of_materials(path: Path, engine: Engine | None, looked: Image) -> None:
+    from layerlab.image.store import file_reader  # noqa: PLC0415  # the library for it takes a second to load
+    from layerlab.xray.bill_of_materials import bill_of_materials  # noqa: PLC0415
+
+    text = bill_of_materials(looked, file_reader.for_image(engine, looked))
+    write_output(path, text)
+    kinds = Counter(component["type"] for component in json.loads(text)["components"])
+    err.print(f"{path}: {kinds['library']:,} packages, {kinds['file']:,} files that no package owns; CycloneDX 1.6")
 
 
 def read_image(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:

@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from layerlab.compare.attack_surface import KINDS, attack_surface
 from layerlab.compare.difference import WASTE, Difference
 from layerlab.compare.image_settings import all_settings
+from layerlab.engine import Engine
 from layerlab.image import Image
+from layerlab.image.store import file_reader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +31,7 @@ __all__ = [
     "in_words",
     "parts",
     "settings",
+    "surfaces",
 ]
 
 
@@ -112,6 +116,24 @@ def settings(images: Sequence[Image]) -> pd.DataFrame:
     return pd.DataFrame({"setting": pd.array([one.name for one in found], dtype="str"), **columns})
 
 
+def surfaces(engine: Engine | None, images: Sequence[Image]) -> pd.DataFrame:
+    """What an attacker finds in each image; see `layerlab.compare.attack_surface`.
+
+    Returns:
+        A row per image, its name in the index; a column per kind, such as ``shells``; all int64.
+
+    >>> from layerlab import image
+    >>> images = [image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")]
+    >>> surfaces(engine, images)["network tools"].idxmax()
+    'multi-stage-demo:single'
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    rows = [attack_surface(image, file_reader.for_image(engine, image)) for image in images]
+    index = pd.Index([image.name for image in images], name="image")
+    return pd.DataFrame(rows, index=index, columns=list(KINDS), dtype="int64")
+
+
 def column_names(images: Sequence[Image]) -> list[str]:
     """The images' names, each once: a second one of the same name, or of another column's, is ``name (2)``.
 
@@ -142,26 +164,29 @@ def in_words(images: Sequence[Image]) -> str:
     return f"{smallest.name} is {times:.1f} times smaller than {largest.name}."
 
 
-def document(images: Sequence[Image], *, differences: bool = False, paths: bool = False) -> dict[str, Any]:
+def document(
+    engine: Engine | None, images: Sequence[Image], *, differences: bool = False, paths: bool = False
+) -> dict[str, Any]:
     """What ``compare --json`` and ``xray --json`` print.
 
     Args:
+        engine: That has the images; None if they are files.
         images: Any number.
         differences: Also say how the second image and each after it differ from the first.
         paths: List every path that differs, too.
 
     >>> from layerlab import image
-    >>> (one,) = document([image.read(engine, "multi-stage-demo:optimized")])["images"]
+    >>> (one,) = document(engine, [image.read(engine, "multi-stage-demo:optimized")])["images"]
     >>> one["bytes"] == sum(layer["bytes"] for layer in one["layers"])
     True
     """
-    printed: dict[str, Any] = {"images": [_described(image) for image in images]}
+    printed: dict[str, Any] = {"images": [_described(engine, image) for image in images]}
     if differences:
         printed["differences"] = [Difference(images[0], image).document(paths=paths) for image in images[1:]]
     return printed
 
 
-def _described(image: Image) -> dict[str, Any]:
+def _described(engine: Engine | None, image: Image) -> dict[str, Any]:
     stack = image.stack
     return {
         "name": image.name,
@@ -170,6 +195,7 @@ def _described(image: Image) -> dict[str, Any]:
         "live_bytes": image.live_bytes,
         "wasted_bytes": image.wasted_bytes,
         "files": stack.file_count,
+        "attack_surface": attack_surface(image, file_reader.for_image(engine, image)),
         "layers": [
             {"index": index, "bytes": size, "instruction": instruction}
             for index, (size, instruction) in enumerate(zip(stack.layer_bytes, stack.instructions, strict=True))

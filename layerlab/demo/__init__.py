@@ -36,11 +36,13 @@ from layerlab.paths import ROOT, cache_directory, read_object
 from layerlab.ui.progress import Report, silent
 
 __all__ = [
+    "FIRST",
     "RECIPES",
     "Recipe",
     "build_image",
     "cold_build_seconds",
     "find",
+    "of_interest",
     "read",
     "read_built",
     "read_dockerfile",
@@ -76,8 +78,11 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     for recipe in (
         Recipe("single", "Dockerfile.single", "multi-stage-demo:single"),
         Recipe("optimized", "Dockerfile", "multi-stage-demo:optimized"),
+        Recipe("minimal", "Dockerfile.minimal", "multi-stage-demo:minimal"),
     )
 }
+FIRST: Final = ("single", "optimized")
+"""Those with which everybody begins. The others take as long again, and are built when they are asked for."""
 
 
 def recipe(name: str) -> Recipe:
@@ -107,6 +112,15 @@ def find(engine: Engine, name: str) -> EngineImage:
     if found := next(tagged, images[0] if images else None):
         return found
     raise ImageNotFound(f"the lab's image {name!r} has not been built yet", remedy=f"run ./lab build {name}")
+
+
+def of_interest(engine: Engine) -> list[str]:
+    """The names of the images with which everybody begins, and of the others that have been built.
+
+    >>> of_interest(engine)[:2]
+    ['single', 'optimized']
+    """
+    return [name for name in RECIPES if name in FIRST or own_images(engine, name)]
 
 
 def resolve(engine: Engine, name: str) -> str:

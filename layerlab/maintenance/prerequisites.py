@@ -149,7 +149,7 @@ def _images(engine: Engine) -> Iterator[Condition]:
         else:
             remedy = "./lab pulls it, or makes a stand-in if no registry answers"
             yield Condition(name, "note", "not here yet", remedy)
-    for recipe in demo.RECIPES.values():
+    for recipe in (demo.RECIPES[name] for name in demo.of_interest(engine)):
         own = own_images(engine, recipe.name)
         seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"
         yield _condition(recipe.tag, seen, f"./lab build {recipe.name}", is_fine=bool(own))

@@ -23,7 +23,10 @@ from layerlab.image import Image
 from layerlab.paths import ROOT
 from layerlab.ui import displays
 
-COPIED: Final = ("app", "requirements.txt", ".dockerignore", "Dockerfile", "Dockerfile.single")
+COPIED: Final = (
+    *("app", "slim", "requirements.txt", ".dockerignore"),
+    *("Dockerfile", "Dockerfile.single", "Dockerfile.single.dockerignore", "Dockerfile.minimal"),
+)
 
 
 @dataclass

@@ -29,7 +29,6 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.errors import UsageError
 from layerlab.image import Image
-from layerlab.paths import write_whole
 from layerlab.plots import Picture
 from layerlab.report.explorer import bundle, folders
 from layerlab.report.explorer.data import NAME, packed
@@ -38,7 +37,7 @@ from layerlab.ui.text import printable, shown
 from layerlab.ui.units import tenths
 from layerlab.xray import Examined, with_origins
 
-__all__ = ["html", "write"]
+__all__ = ["html"]
 
 ASSETS: Final = Path(__file__).parent / "assets"
 _MOST: Final = 40
@@ -109,25 +108,6 @@ def html(
     }
     environment.filters |= filters
     return environment.get_template("report.html").render(page, style=style, script=script, policy=policy)
-
-
-def write(path: Path, text: str) -> None:
-    """Write the file; what was there before is replaced as a whole, or not at all. A link stays one.
-
-    Raises:
-        UsageError: it cannot be written there.
-    """
-    path = path.resolve()
-    if path.exists() and not path.is_file():  # such as /dev/null, which root could replace
-        raise UsageError(
-            f"{path} cannot be written (it is no ordinary file)", remedy="name another file, or one that is not there"
-        )
-    try:
-        write_whole(path, lambda file: file.write(text.encode()))
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written ({error.strerror})", remedy="name a file in a folder that is there and yours"
-        ) from error
 
 
 def _summary(image: Image) -> list[tuple[str, str]]:

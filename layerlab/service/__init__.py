@@ -13,7 +13,7 @@ Everything raises `ServiceError` where the engine refuses, and `EngineGone` wher
 """
 
 from layerlab.service.answers import Answer
-from layerlab.service.containers import run
+from layerlab.service.containers import read_file, run
 from layerlab.service.ending import Stop
 from layerlab.service.foreground import run_foreground
 from layerlab.service.interpreter import Distribution, Interpreter
@@ -34,6 +34,7 @@ __all__ = [
     "answers_hardened",
     "is_taken",
     "observe",
+    "read_file",
     "run",
     "run_foreground",
 ]

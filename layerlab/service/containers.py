@@ -20,7 +20,7 @@ from layerlab.engine import Engine, disk_full, gone, is_disk_full, runs
 from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, UsageError
 from layerlab.service.diagnosis import LOG_LINES, not_ready, why_not_ready, why_not_started
 from layerlab.service.ending import printed
-from layerlab.service.engine_calls import engine_errors, explanation
+from layerlab.service.engine_calls import engine_errors, explanation, read_beginning
 from layerlab.service.running_service import Service
 from layerlab.service.waiting import Wait, wait_for_answer
 
@@ -156,6 +156,18 @@ def created(
     finally:
         if creation is not None and creation.exception() is None:
             _remove(engine, creation.result())
+
+
+def read_file(engine: Engine, image: str, path: str, *, most: int = 1_000_000) -> bytes | None:
+    """The beginning of a file in an image, which needs no program for that and is not started; None if there is none.
+
+    Raises: see `run`.
+
+    >>> read_file(engine, "multi-stage-demo:optimized", "/etc/passwd").split(b":")[0]
+    b'root'
+    """
+    with created(engine, image, command=["-"]) as container:
+        return read_beginning(container, path, most)
 
 
 def _limits(memory: str, cpus: float, pids: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 from layerlab import report
 from layerlab.dockerfile import Dockerfile
 from layerlab.image import Image
+from layerlab.paths import write_output
 from layerlab.report.explorer import bundle
 from layerlab.report.explorer.data import packed
 
@@ -20,7 +21,7 @@ HANDLE = "document.getElementById('explorer').explorer"
 def open_report(page: Page, folder: Path, image: Image, dockerfile: Dockerfile | None = None) -> Path:
     """Write an image's report, and open it as a file, as who was sent it does; returns the file."""
     path = folder / "report.html"
-    report.write(path, report.html(image, dockerfile))
+    write_output(path, report.html(image, dockerfile))
     page.goto(path.as_uri())
     page.wait_for_function(HANDLE)
     return path

@@ -12,6 +12,7 @@ from layerlab import demo, report
 from layerlab.compare import ci_limits
 from layerlab.engine import connect
 from layerlab.image import Image
+from layerlab.paths import write_output
 from layerlab.xray import Advice, Examined, Proof
 from tests.browser.accessibility import problems
 from tests.browser.explored import HANDLE
@@ -43,7 +44,7 @@ def written(single: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = Examined(single, None, False, [], advice, 0, proofs)
     dockerfile = demo.read_dockerfile(recipe.path)
     text = report.html(single, dockerfile, name=recipe.dockerfile, checks=checks, found=found)
-    report.write(path, text)
+    write_output(path, text)
     return path
 
 
@@ -158,7 +159,7 @@ class TestSmallImages:
         """Where there is nothing to draw, the report says so and shows the rest."""
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         path = tmp_path / "report.html"
-        report.write(path, report.html(read(tmp_path / "empty.tar", stack)))
+        write_output(path, report.html(read(tmp_path / "empty.tar", stack)))
         page.goto(path.as_uri())
         page.wait_for_function(HANDLE)
 

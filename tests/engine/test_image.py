@@ -354,8 +354,8 @@ class TestSources:
 class TestTheLabsImages:
     def test_lines(self, engine: Engine) -> None:
         """Every layer of the lab's own stages is tied to the instruction of the Dockerfile that made it."""
-        for name, recipe in demo.RECIPES.items():
-            parsed = dockerfiles.parse(recipe.path.read_text(encoding="utf-8"))
+        for name in demo.FIRST:
+            parsed = dockerfiles.parse(demo.recipe(name).path.read_text(encoding="utf-8"))
             layers = image.read(engine, str(demo.find(engine, name).id), dockerfile=parsed).layers
             keyword_at = {found.line: found.keyword for found in parsed.instructions}
             tied = layers[layers["line"].notna()]

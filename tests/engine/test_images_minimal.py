@@ -18,7 +18,7 @@ import pytest
 from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
-from slim.rules import LIBRARY, RULES
+from slim.rules import RULES
 from tests.engine.images import Built, Entry, built, read_layers
 from tests.engine.test_images import matching, run_python
 
@@ -132,18 +132,7 @@ def test_what_is_missing_is_what_rules_name(engine: Engine, minimal: Built) -> N
 
     missing = {name for name in before - after if not re.fullmatch(COLLATERAL, name)}
     assert len(after) > 1500
-    assert {name for name in missing if not left_out(name)} == set()
-
-
-def left_out(module: str) -> bool:
-    """Whether a rule names this module, or a package that it is in."""
-    path = module.replace(".", "/")
-    places = [f"{path}.py", f"{path}/__init__.py", f"{path}.cpython-313-x86_64-linux-gnu.so"]
-    return any(
-        rule.takes(place) or (rule.about == LIBRARY and rule.takes(f"lib-dynload/{place}"))
-        for rule in RULES
-        for place in places
-    )
+    assert {name for name in missing if not any(rule.is_needed_by(name) for rule in RULES)} == set()
 
 
 def test_what_libraries_look_up_at_run_time_is_there(engine: Engine, minimal: Built) -> None:

@@ -23,7 +23,16 @@ SCHEMA = {
             "type": "array",
             "items": {
                 "type": "object",
-                "required": ["name", "id", "bytes", "live_bytes", "wasted_bytes", "files", "layers"],
+                "required": [
+                    "name",
+                    "id",
+                    "bytes",
+                    "live_bytes",
+                    "wasted_bytes",
+                    "files",
+                    "layers",
+                    "attack_surface",
+                ],
                 "additionalProperties": False,
                 "properties": {
                     "name": TEXT,
@@ -32,6 +41,7 @@ SCHEMA = {
                     "live_bytes": WHOLE,
                     "wasted_bytes": WHOLE,
                     "files": WHOLE,
+                    "attack_surface": {"type": "object", "additionalProperties": WHOLE},
                     "layers": {
                         "type": "array",
                         "items": {
@@ -116,7 +126,7 @@ class TestParts:
 class TestDocument:
     def test_has_the_fixed_form(self, images: list[image.Image]) -> None:
         """The document is what other tools read; it has these keys, and no others."""
-        printed = json.loads(json.dumps(document(images)))
+        printed = json.loads(json.dumps(document(None, images)))
 
         jsonschema.validate(printed, SCHEMA)
         assert [
@@ -133,4 +143,4 @@ class TestDocument:
 
     def test_of_nothing(self) -> None:
         """No images make an empty document."""
-        assert document([]) == {"images": []}
+        assert document(None, []) == {"images": []}

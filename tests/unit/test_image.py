@@ -165,7 +165,8 @@ class TestWithoutPandas:
         """Looking at an image and describing it as JSON does not wait for pandas, which takes longer than both."""
         code = (
             "import json, sys; from layerlab import compare, image; "
-            "print(json.dumps(compare.document([image.read(None, sys.argv[1])]))); sys.exit('pandas' in sys.modules)"
+            "print(json.dumps(compare.document(None, [image.read(None, sys.argv[1])])))\n"
+            "sys.exit('pandas' in sys.modules)"
         )
         done = subprocess.run([sys.executable, "-c", code, archive], capture_output=True, text=True, check=True)
 

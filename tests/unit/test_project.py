@@ -161,7 +161,7 @@ class TestDependencies:
         named = {canonicalize_name(one.name) for group in groups for one in wanted(PROJECT, group)}
         known = packages_distributions()
         for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
-            if "solutions" not in path.parts:
+            if not {"solutions", "applications"} & {*path.parts}:
                 for module in imported(ast.parse(path.read_text(encoding="utf-8"))):
                     brought_by = {canonicalize_name(one) for one in known.get(module, [])} - {"layerlab"}
                     assert not brought_by or brought_by & (named | {"werkzeug"}), (path, module)  # it is Flask's own

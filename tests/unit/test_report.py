@@ -13,6 +13,7 @@ import pytest
 
 from layerlab import report
 from layerlab.errors import UsageError
+from layerlab.paths import write_output
 from layerlab.xray import Advice, Examined
 from tests.unit.image_truth import file
 from tests.unit.stacked import read
@@ -102,7 +103,7 @@ class TestWrite:
         path = tmp_path / "report.html"
         path.write_text("before")
 
-        report.write(path, "ünï")
+        write_output(path, "ünï")
 
         assert path.read_bytes() == "ünï".encode()
         assert list(tmp_path.iterdir()) == [path]
@@ -110,10 +111,10 @@ class TestWrite:
     def test_replaces_nothing_but_ordinary_files(self, tmp_path: Path) -> None:
         """A link stays a link, and what is no file, such as a device, is left alone."""
         (tmp_path / "link").symlink_to(tmp_path / "real.html")
-        report.write(tmp_path / "link", "text")
+        write_output(tmp_path / "link", "text")
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(UsageError, match="no ordinary file"):
-            report.write(tmp_path / "pipe", "text")
+            write_output(tmp_path / "pipe", "text")
 
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "real.html").read_text() == "text"
@@ -123,5 +124,5 @@ class TestWrite:
     def test_says_where_it_cannot(self, tmp_path: Path, name: str) -> None:
         """A folder that is not there, or that is the file, is the user's to mend."""
         with pytest.raises(UsageError, match="cannot be written"):
-            report.write(tmp_path / name, "text")
+            write_output(tmp_path / name, "text")
         assert list(tmp_path.iterdir()) == []

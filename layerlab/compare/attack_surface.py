@@ -1,0 +1,80 @@
+"""What somebody finds in an image who has got in: counted, so that images can be compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from layerlab.compare.image_settings import of_config, runs_as_root
+from layerlab.image import Image
+from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
+from layerlab.image.store.file_reader import FileReader
+
+_PROGRAMS: Final[Mapping[str, re.Pattern[str]]] = {
+    "shells": re.compile(r"(ba|da|a|z|k|mk|fi|c|tc)?sh|rbash|busybox"),
+    "package managers": re.compile(r"apt(-get|itude)?|dpkg|apk|rpm|dnf|yum|pip[\d.]*|uvx?|conda|npm|yarn|gem|cargo"),
+    "interpreters": re.compile(r"(python|perl|ruby|lua|php)[\d.]*t?|node|tclsh[\d.]*|[gm]?awk"),
+    "network tools": re.compile(r"curl|wget|nc(at)?|netcat|socat|ssh|scp|sftp|ftp|telnet|rsync|git|openssl|ping|dig"),
+}
+"""By the names of programs in folders called bin or sbin."""
+KINDS: Final = (*_PROGRAMS, "set-id files", "writable paths", "users who can log in")
+_NO_LOGIN: Final = frozenset({"", "nologin", "false", "sync"})
+
+
+def attack_surface(image: Image, reader: FileReader) -> dict[str, int]:
+    """How much there is of each of `KINDS`.
+
+    A path is writable if the image's user may change it or what is in it: all that is his, his group's and that
+    lets him, and what everybody may write to, but for sticky folders such as ``/tmp``. To root everything is.
+
+    Args:
+        image: The image.
+        reader: Of its files: users stand in ``/etc/passwd``.
+
+    >>> from layerlab import image
+    >>> from layerlab.image.store import file_reader
+    >>> one = image.read(engine, "multi-stage-demo:optimized")
+    >>> attack_surface(one, file_reader.for_image(engine, one))["writable paths"]
+    0
+    """
+    stack, merged = image.stack, image.stack.merged
+    entries = stack.visible
+    kinds, modes = merged.kinds[entries], merged.modes[entries]
+    users = _users(reader)
+    programs = set()
+    in_bin = np.flatnonzero(np.isin(merged.folders[entries], _program_folders(image)) & (kinds != DIRECTORY))
+    for index in entries[in_bin].tolist():
+        if merged.kinds[index] == SYMLINK or merged.modes[index] & 0o111:
+            programs.add(merged.paths[index].rpartition("/")[2])
+    counts = {kind: sum(bool(names.fullmatch(name)) for name in programs) for kind, names in _PROGRAMS.items()}
+    counts["set-id files"] = int(((kinds == FILE) & (modes & 0o6000 != 0)).sum())
+    real = np.isin(kinds, (FILE, DIRECTORY))
+    writable = real & (modes & 0o002 != 0) & ~((kinds == DIRECTORY) & (modes & 0o1000 != 0))
+    if runs_as_root(image.config):
+        writable = real
+    else:
+        user, _, group = of_config(image.config).get("user", "").partition(":")
+        uid, gid = users.get(user, (user, "", ""))[:2]
+        for number, owners, bit in ((uid, merged.uids, 0o200), (group or gid, merged.gids, 0o020)):
+            if number.isdigit():
+                writable |= real & (owners[entries] == int(number)) & (modes & bit != 0)
+    counts["writable paths"] = int(writable.sum())
+    there = (shell for _, _, shell in users.values() if merged.find(shell) or merged.find(f"/usr{shell}"))
+    counts["users who can log in"] = sum(shell.rpartition("/")[2] not in _NO_LOGIN for shell in there)
+    return counts
+
+
+def _program_folders(image: Image) -> list[int]:
+    merged = image.stack.merged
+    folders = np.unique(merged.folders[image.stack.visible])
+    return [index for index in folders.tolist() if index >= 0 and merged.paths[index].endswith(("/bin", "/sbin"))]
+
+
+def _users(reader: FileReader) -> dict[str, tuple[str, str, str]]:
+    """Number, group and shell of each user, by name."""
+    lines = (reader.read(None, "/etc/passwd") or b"").decode(errors="replace").splitlines()
+    fields = [line.split(":") for line in lines]
+    return {each[0]: (each[2], each[3], each[6].strip()) for each in fields if len(each) == 7}
