@@ -21,7 +21,10 @@ from docker.models.images import Image
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 
-COPIED: Final = ("app", "slim", "layerlab", "Dockerfile", "Dockerfile.single", ".dockerignore", "requirements.txt")
+COPIED: Final = (
+    *("app", "slim", "layerlab", "requirements.txt", ".dockerignore"),
+    *("Dockerfile", "Dockerfile.single", "Dockerfile.single.dockerignore", "Dockerfile.minimal"),
+)
 SANITISER: Final = Path("tests/nbval.cfg")
 CELL: Final = re.compile(r"</td><td[^>]*>")
 TAG: Final = re.compile(r"</?[a-z][^>]*>")

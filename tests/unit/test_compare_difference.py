@@ -261,7 +261,7 @@ class TestDocument:
         """Of three images, the second and the third are compared with the first; paths come when asked for."""
         images = [read("a.tar", [[file("x", 1)]]), read("b.tar", [[file("x", 2)]]), read("c.tar", [[]])]
 
-        printed = json.loads(json.dumps(document(images, differences=True)))
+        printed = json.loads(json.dumps(document(None, images, differences=True)))
 
         assert [(one["from"], one["to"], one["bytes"]) for one in printed["differences"]] == [
             ("a.tar", "b.tar", 1),
@@ -269,6 +269,6 @@ class TestDocument:
         ]
         assert printed["differences"][0]["files"] == {"added": 0, "removed": 0, "changed": 1}
         assert "paths" not in printed["differences"][0]
-        assert printed["images"] == document(images)["images"]
-        with_paths = document(images, differences=True, paths=True)["differences"]
+        assert printed["images"] == document(None, images)["images"]
+        with_paths = document(None, images, differences=True, paths=True)["differences"]
         assert [[path["change"] for path in one["paths"]] for one in with_paths] == [["changed"], ["removed"]]

@@ -43,15 +43,19 @@ class TestExperiment:
     def test_it_is_a_copy_of_what_the_images_are_built_from(self, trial: Experiment) -> None:
         """Every file that a build would send is there, and nothing that Python left beside the code."""
         copied = {path.relative_to(trial.folder) for path in trial.folder.rglob("*") if path.is_file()}
-        app = {path.relative_to(ROOT) for path in (ROOT / "app").rglob("*") if path.is_file()}
-
-        assert {path for path in copied if path.parts[0] == "app"} == {
-            path for path in app if "__pycache__" not in path.parts
+        sent = {
+            path.relative_to(ROOT) for name in ("app", "slim") for path in (ROOT / name).rglob("*") if path.is_file()
         }
-        assert {str(path) for path in copied if path.parts[0] != "app"} == {
+
+        assert {path for path in copied if path.parts[0] in {"app", "slim"}} == {
+            path for path in sent if "__pycache__" not in path.parts
+        }
+        assert {str(path) for path in copied if path.parts[0] not in {"app", "slim"}} == {
             ".dockerignore",
             "Dockerfile",
+            "Dockerfile.minimal",
             "Dockerfile.single",
+            "Dockerfile.single.dockerignore",
             "requirements.txt",
         }
 
