@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from layerlab import compare, demo
+from layerlab import compare, demo, xray
 from layerlab.cli.options import as_json, err, examples, find_engine, platform
 from layerlab.compare import ci_limits
 from layerlab.compare.ci_limits import Amount, Check
@@ -27,9 +26,7 @@ from layerlab.paths import write_output
 from layerlab.ui import displays
 from layerlab.ui.text import printable
 from layerlab.ui.units import how_large
-
-if TYPE_CHECKING:
-    from layerlab.xray import BuildSource, Examined
+from layerlab.xray import BuildSource, Examined
 
 
 def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Parameter, str | None], Amount | None]:
@@ -125,7 +122,7 @@ def command(  # noqa: PLR0917  # click calls it by names
     if source is not None and engine is not None:
         source = dataclasses.replace(source, platform=engine.platform)
     if source is None and engine is not None and examines:
-        source = _xray().own_source(engine, image)
+        source = xray.own_source(engine, image)
     looked = read_image(engine, image, platform, source.built_from if source else None)
     checks = ci_limits.check(looked, max_size=max_size, max_waste=max_waste, no_root=no_root)
     found: Examined | None = None
@@ -133,13 +130,13 @@ def command(  # noqa: PLR0917  # click calls it by names
         must_fit = origins or advice or prove
         reads = advice or prove or html is not None
         found = _examine(engine, looked, source, reads=reads, proves=prove, must_fit=must_fit)
-    if html:
-        _write_report(html, looked, found, checks)
+    if html and found:
+        _write_report(html, found, checks)
     if sbom:
         _write_bill_of_materials(sbom, engine, looked)
-    if as_json:
+    if as_json and found:
         document = compare.document(engine, [looked])
-        document |= _xray().document(found)
+        document |= xray.document(found)
         if checks:
             document["limits"] = [check.document() for check in checks]
         print(json.dumps(document, indent=2))
@@ -176,8 +173,7 @@ def _source(
             values[name] = value
         elif name in os.environ:  # as docker build does
             values[name] = os.environ[name]
-    source: BuildSource = _xray().BuildSource(path, Path(context) if context else path.parent, target, values)
-    return source
+    return BuildSource(path, Path(context) if context else path.parent, target, values)
 
 
 def _examine(
@@ -188,30 +184,25 @@ def _examine(
     without = ""
     with displays.terminal(f"looking into {looked.name}") as report:
         try:
-            found = _xray().examine(engine, looked, source, read_contents=reads, proves=proves, report=report)
+            found = xray.examine(engine, looked, source, read_contents=reads, proves=proves, report=report)
         except OtherDockerfile as error:
             if must_fit:
                 raise
             without = f"{error}: where its files came from is left out"
-            found = _xray().examine(engine, looked, read_contents=reads, report=report)
+            found = xray.examine(engine, looked, read_contents=reads, report=report)
     if without:
         err.print(f"lab: {printable(without)}")
     return found
 
 
-def _xray() -> ModuleType:
-    """What goes beyond layers and packages is imported when it is asked for."""
-    return import_module("layerlab.xray")
-
-
-def _write_report(path: Path, looked: Image, found: Examined | None, checks: Sequence[Check]) -> None:
+def _write_report(path: Path, found: Examined, checks: Sequence[Check]) -> None:
     """Write the HTML report of an image and of what was found out about it beyond that."""
     from layerlab import report  # noqa: PLC0415  # draws pictures, which takes long to load
 
-    source = found.source if found else None
+    source = found.source
     dockerfile, name = (source.parsed, source.dockerfile.name) if source else (None, "")
-    with displays.terminal(f"Report of {looked.name}") as progress:
-        text = report.html(looked, dockerfile, name=name, checks=checks, found=found, report=progress)
+    with displays.terminal(f"Report of {found.image.name}") as progress:
+        text = report.html(found.image, dockerfile, name=name, checks=checks, found=found, report=progress)
     write_output(path, text)
     size = how_large(len(text.encode()), exactly=True)
     err.print(f"{path}: {size}, all in one file; open it in a browser")
