@@ -12,11 +12,11 @@ from typing import Final
 
 import click
 
-from layerlab import demo, exercise, image
+from layerlab import exercise, image
 from layerlab.cli.options import as_json, err, examples, find_engine, out
 from layerlab.engine import Engine
 from layerlab.errors import LabError
-from layerlab.exercise import earlier_checks, terminal, watching, wording
+from layerlab.exercise import all_passed, earlier_checks, terminal, watching, wording
 from layerlab.exercise.workspace import NAME, open_workspace
 from layerlab.ui import displays
 from layerlab.ui.text import printable
@@ -125,8 +125,10 @@ def _check(
     for number in sorted(set(hints)):
         if not verdict.tasks[number - 1].findings:
             out.print(f"Task {number} needs no hint: nothing was found about it.")
-    if passed and images and (others := demo.read_built(engine)):
+    if passed and images:
         mine = dataclasses.replace(images[-1], name=folder.resolve().name)
-        tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
-        tables.print_comparison([mine, *others.values()], ["", *others])
+        if others := all_passed.beside(engine, folder):
+            tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
+            tables.print_comparison([mine, *others.values()], ["", *others])
+        out.print("", *map(printable, all_passed.sentences(engine, folder, mine)), sep="\n")
     return int(not passed)

@@ -29,8 +29,8 @@ from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line, plain
 from layerlab.ui.units import listed
 
-Check = Callable[[Path, Report], tuple[Verdict, Picture | None]]
-"""Checks a workspace: what came of it, and the picture of its layers if there is an image."""
+Check = Callable[[Path, Report], tuple[Verdict, Picture | None, Sequence[str]]]
+"""Checks a workspace: what came of it, the picture of its layers if there is an image, and what to say at the end."""
 
 TICK: Final = 0.5  # seconds at least between two progress messages
 PATIENCE: Final = 20.0  # seconds for a check that was told to stop
@@ -107,7 +107,7 @@ class LivePanel:
         """Check, and show what came of it; an error is shown as well, since nobody else would see it."""
         self._say("Checking …")
         try:
-            verdict, picture = self._check(self._folder, self._report)
+            verdict, picture, end = self._check(self._folder, self._report)
         except Stopped:
             return
         except LabError as error:
@@ -117,7 +117,7 @@ class LivePanel:
         else:
             changes = earlier_checks.changes(earlier_checks.recall(self._folder), verdict)
             earlier_checks.remember(self._folder, verdict)
-            self._show_verdict(verdict, changes)
+            self._show_verdict(verdict, changes, end)
             waiting = f"Waits for a change of {watching.WATCHED} in {self._folder}."
             self._done(verdict, picture, f"Checked at {time.strftime('%H:%M:%S')}. {waiting}")
 
@@ -142,13 +142,13 @@ class LivePanel:
     def _say(self, sentence: str) -> None:
         self._state.value = f'<p role="status" style="line-height:1.4">{_safe(sentence)}</p>'
 
-    def _show_verdict(self, verdict: Verdict, changes: Sequence[Change]) -> None:
+    def _show_verdict(self, verdict: Verdict, changes: Sequence[Change], end: Sequence[str]) -> None:
         told, following = wording.told_once(verdict), wording.next_task(verdict)
         views = [
             _TaskView(self._folder, task, told[task.id], is_open=task == following, is_next=task == following)
             for task in verdict.tasks
         ]
-        summary = widgets.HTML(summary_html(self._folder.name, verdict, changes))
+        summary = widgets.HTML(summary_html(self._folder.name, verdict, changes, end))
         chips = widgets.HBox([view.chip for view in views], layout=widgets.Layout(flex_flow="row wrap"))
         replaced = self._tasks.children
         self._tasks.children = (summary, chips, *(view.box for view in views))
@@ -222,15 +222,15 @@ class _FindingView:
         self._button.description = "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {HINTS}"
 
 
-def summary_html(name: str, verdict: Verdict, changes: Sequence[Change]) -> str:
-    """The score, and what changed."""
+def summary_html(name: str, verdict: Verdict, changes: Sequence[Change], end: Sequence[str]) -> str:
+    """The score, what changed, and what is said at seven of seven."""
     sentences = [
         f'<p style="font-size:150%;font-weight:bold;margin:0">{_safe(f"{name}: {wording.score(verdict)}")}</p>'
     ]
     for heading, is_better in (("Better", True), ("Worse", False)):
         if told := [change.in_words for change in changes if change.is_better == is_better]:
             sentences.append(f"<p>{heading} than at the last check: {_safe(listed(told))}.</p>")
-    return "".join(sentences)
+    return "".join([*sentences, *(f'<p style="line-height:1.4">{_safe(sentence)}</p>' for sentence in end)])
 
 
 def task_html(task: Result, findings: Sequence[Finding], *, is_next: bool = False) -> str:

@@ -61,9 +61,8 @@ def print_verdict(
             _print_findings(console, each, told[each.id], source, memory)
     for each in () if show_all else chosen:
         title = f"task {each.id}, {wording.TITLES[each.id]}"
-        if each == following:
-            title = f"Next: {title if verdict.image else 'let it build'}"
-        _print(console, f"\n{title}", style="bold")
+        heading = f"Next: {title if verdict.image else 'let it build'}" if each == following else title
+        _print(console, f"\n{heading}", style="bold")
         _print_findings(console, each, wording.opened(told[each.id], memory, each), source, memory)
     console.print()
     for heading, is_better in (("Better", True), ("Worse", False)):

@@ -26,7 +26,7 @@ from layerlab import demo, exercise, maintenance, plots, service, xray
 from layerlab.builder import Build
 from layerlab.engine import Engine, daemon
 from layerlab.errors import UsageError
-from layerlab.exercise import earlier_checks, new_workspace, wording
+from layerlab.exercise import all_passed, earlier_checks, new_workspace, wording
 from layerlab.exercise.panel import LivePanel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
@@ -486,10 +486,12 @@ def panel(folder: str | Path) -> LivePanel:
     """
     path = ROOT / folder
 
-    def checked(workspace: Path, report: Report) -> tuple[Verdict, plots.Picture | None]:
+    def checked(workspace: Path, report: Report) -> tuple[Verdict, plots.Picture | None, list[str]]:
         seen: list[Image] = []
         verdict = exercise.check(engine(), workspace, report=report, on_image=seen.append)
-        return verdict, _beside(seen[-1]) if seen else None
+        passed = seen and all(task.status == "pass" for task in verdict.tasks)
+        end = all_passed.sentences(engine(), workspace, seen[-1]) if passed else []
+        return verdict, _beside(seen[-1], all_passed.beside(engine(), workspace)) if seen else None, end
 
     made = LivePanel(path, checked)
     displays.publish_widget(made.widget)
@@ -498,9 +500,9 @@ def panel(folder: str | Path) -> LivePanel:
     return made
 
 
-def _beside(mine: Image) -> plots.Picture:
-    """A learner's image beside those of the lab's own images that have been built."""
-    layers = {"your image": mine.layers, **{name: own.layers for name, own in demo.read_built(engine()).items()}}
+def _beside(mine: Image, others: Mapping[str, Image]) -> plots.Picture:
+    """A learner's image beside others."""
+    layers = {"your image": mine.layers, **{name: other.layers for name, other in others.items()}}
     return plots.beside(pd.concat(layers, names=["image", None]).reset_index("image"))
 
 

@@ -354,14 +354,6 @@ def test_an_installer_alone_is_advice() -> None:
     assert (result.status, [finding.level for finding in result.findings]) == ("pass", ["advice"])
 
 
-def test_without_an_image_a_dockerfile_of_one_stage_fails_and_another_is_unknown() -> None:
-    """The Dockerfile alone refutes that anything is taken from a build stage."""
-    broken = Failure("dockerfile", "RUN false ended with status 1.", 2)
-    single = Made("FROM python:3.13-slim\nRUN false\n").evidence(image=None, failure=broken)
-    assert judge(single).status == "fail"
-    assert judge(Made(GOOD).evidence(image=None, failure=broken)).status == "unknown"
-
-
 @pytest.mark.parametrize(
     ("name", "site", "is_local", "fails"),
     [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from layerlab.dockerfile import parse
 from layerlab.exercise.evidence.facts import Evidence, Failure, HandedOn, Origin
+from layerlab.exercise.tasks import artifacts, build_stage, runtime_stage
 from layerlab.exercise.tasks.build_stage import is_descriptive, is_pinned, judge
+from layerlab.exercise.verdict import Result
 from tests.unit.checker_evidence import GOOD, good
 
 
@@ -33,7 +36,7 @@ def test_what_goes_on_where_the_build_stage_ends_leaves_nothing_behind(tool: str
     (finding,) = judge(made.evidence()).findings
 
     assert (finding.level, finding.line) == (level, 7)
-    assert "FROM “build”, so all that this stage holds ships" in finding.message
+    assert "FROM “build”, so all that is there ships" in finding.message
     assert said in finding.message
 
 
@@ -140,14 +143,12 @@ def test_wheels_count_if_the_service_is_installed_from_them(tried: HandedOn, sta
     assert judge(made.evidence(handed_on=(tried,))).status == status
 
 
-def test_without_an_image() -> None:
-    """One stage alone is refuted by the Dockerfile; anything else is unknown, with the failure and its line."""
+@pytest.mark.parametrize("judge_task", [build_stage.judge, runtime_stage.judge, artifacts.judge])
+@pytest.mark.parametrize("text", [GOOD, "FROM python:3.13\nRUN true\n"])
+def test_without_an_image(text: str, judge_task: Callable[[Evidence], Result]) -> None:
+    """Nothing but why there is none is told: the tasks come when it builds."""
     failure = Failure("network", "The base cannot be had.", 1)
-    single = Evidence(dockerfile=parse("FROM python:3.13\nRUN true\n"), failure=failure)
-    assert judge(single).status == "fail"
-    variable = parse("FROM python:3.13 AS build\nRUN true\nFROM python:3.13\nCOPY --from=$V /a /a\n")
-    assert judge(replace(single, dockerfile=variable)).status == "unknown"
-    unknown = judge(replace(single, dockerfile=parse(GOOD)))
+    unknown = judge_task(Evidence(dockerfile=parse(text), failure=failure))
     assert unknown.status == "unknown"
     assert unknown.findings[0].line == 1
     assert "network" in unknown.findings[0].message

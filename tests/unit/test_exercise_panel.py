@@ -78,12 +78,13 @@ class Checker:
         self.says = list(says)
         self.pictures = list(pictures)
 
-    def __call__(self, folder: Path, report: Report) -> tuple[Verdict, Picture | None]:
+    def __call__(self, folder: Path, report: Report) -> tuple[Verdict, Picture | None, list[str]]:
         said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
         if isinstance(said, Exception):
             raise said
         judged = said if isinstance(said, Verdict) else said(report)
-        return judged, self.pictures.pop(0) if self.pictures else None
+        end = ["What is next: level 2"] if judged.score == 7 else []
+        return judged, self.pictures.pop(0) if self.pictures else None, end
 
 
 @pytest.fixture
@@ -245,6 +246,16 @@ class TestWhatItShows:
             assert not [tag for tag, _ in Reader(source).tags if tag == "img"]
             assert "\x1b" not in source
             assert "<img src=x onerror=alert(1)>" in Reader(source).text
+
+    def test_what_is_said_at_the_end(self, folder: Path) -> None:
+        """At seven of seven, and not before."""
+        panel = LivePanel(folder, Checker(verdict("fpppppp"), verdict("ppppppp")))
+        panel.check_once()
+        before = text(panel)
+        panel.check_once()
+
+        assert "What is next" not in before
+        assert "What is next: level 2" in text(panel)
 
     def test_an_error_is_shown(self, folder: Path) -> None:
         """What cannot be checked is said with what to do; the last verdict's tasks stay, but it is none of now."""

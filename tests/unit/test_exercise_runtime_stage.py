@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.facts import Evidence, Failure, Origin
+from layerlab.exercise.evidence.facts import Evidence, Origin
 from layerlab.exercise.tasks.runtime_stage import judge
 from layerlab.exercise.verdict import Finding
 
@@ -184,17 +184,6 @@ def test_without_the_single_stage_image_it_is_unknown_unless_something_else_is_w
     assert "single-stage" in result.findings[0].message
     made.file("/usr/bin/gcc", 8, mode=0o755)
     assert judge(made.evidence(single_bytes=None)).status == "fail"
-
-
-def test_without_an_image_the_dockerfile_may_still_tell() -> None:
-    """A full base in the final stage is a fail; the network's fault and a slim base are unknown."""
-    broken = Failure("dockerfile", "RUN false ended with status 1.", 5)
-    full = Made("FROM python:3.13 AS app\nRUN false\n").evidence(image=None, failure=broken)
-    slim = Made(GOOD).evidence(image=None, failure=broken)
-    assert judge(full).status == "fail"
-    assert judge(full).findings[0].line == 1
-    assert judge(slim).status == "unknown"
-    assert judge(replace(full, failure=Failure("network", "no registry answers", 1))).status == "unknown"
 
 
 def test_a_final_stage_that_is_from_the_build_stage_ships_its_compilers() -> None:

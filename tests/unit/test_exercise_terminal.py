@@ -19,7 +19,7 @@ from rich.console import Console
 from layerlab import demo, exercise, image, paths
 from layerlab.cli import check, compare_tables, main
 from layerlab.errors import EngineGone, ImageNotFound
-from layerlab.exercise import earlier_checks, terminal, watching, wording
+from layerlab.exercise import all_passed, earlier_checks, terminal, watching, wording
 from layerlab.exercise.earlier_checks import Memory
 from layerlab.exercise.verdict import TASK_NAMES, Finding, Verdict
 from layerlab.ui.consoles import console
@@ -390,6 +390,25 @@ class TestSizes:
         assert rows[0] == ["my-image", "0.5"]
         assert rows[1][1] == "2.0"
         assert "my-image is 4.0 times smaller than" in printed_sizes.getvalue()
+
+    def test_the_end_says_how_far_it_is_what_can_still_go_and_what_is_next(
+        self, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Against the images of its own level; what the worked example has less of is named by its owner."""
+        sizes = {"single": 2_000_000, "optimized": 100_000}
+        monkeypatch.setattr(demo, "read", lambda _, name: sized(tmp_path / f"{name}.tar", sizes[name]))
+        lab.run(says=[verdict("ppppppp")])
+        first = lab.output.getvalue()
+        monkeypatch.setattr(all_passed, "single_bytes", lambda engine, level: 1_000_000 * level)
+        (lab.folder / "requirements.txt").write_text("psycopg2==2.9.12\n")
+        lab.run(says=[verdict("ppppppp")])
+
+        assert "All seven tasks pass." in first
+        assert "It stores 0.5 MB, 4.0 times less than the single-stage image. Another 0.4 MB can go" in first
+        assert "shows: 0.4 MB in app." in first
+        assert "./lab new my-image-2 --level 2" in first
+        assert "4.0 times less than the single-stage image.\n" in lab.output.getvalue()
+        assert "--level 2" not in lab.output.getvalue()
 
     @pytest.mark.parametrize(("statuses", "options"), [("ppppppf", ()), ("ppppppp", ("--json",))])
     def test_nobody_else_is_told_about_sizes(

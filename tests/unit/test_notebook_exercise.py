@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from layerlab import demo, image
 from layerlab import exercise as checker
+from layerlab import image
 from layerlab import notebook as lab
-from layerlab.errors import ImageNotFound, UsageError
+from layerlab.errors import UsageError
 from layerlab.exercise import earlier_checks, new_workspace
 from layerlab.exercise.verdict import Verdict
 from layerlab.paths import ROOT
@@ -118,13 +118,7 @@ class TestPicture:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An image of the lab's that has not been built is left out."""
-
-        def look(_: Any, name: str) -> image.Image:
-            if name == "single":
-                raise ImageNotFound("not built", remedy="build it")
-            return small_image(tmp_path, name, 200)
-
-        monkeypatch.setattr(demo, "read", look)
-        picture = lab._beside(small_image(tmp_path, "mine", 100))
+        optimized = small_image(tmp_path, "optimized", 200)
+        picture = lab._beside(small_image(tmp_path, "mine", 100), {"optimized": optimized})
 
         assert picture.data[["image", "bytes"]].to_numpy().tolist() == [["your image", 100], ["optimized", 200]]

@@ -62,8 +62,7 @@ _COPY_HINTS: Final = (
 def judge(evidence: Evidence) -> Result:
     """Judge task 5."""
     if evidence.image is None:
-        refuted = list(_dockerfile_alone(evidence))
-        return verdict.judge(TASK, refuted) if refuted else unavailable(TASK, evidence)
+        return unavailable(TASK, evidence)
     snapshot = evidence.image
     found = provenance(evidence, snapshot, snapshot.visible)
     findings = [
@@ -79,16 +78,6 @@ def judge(evidence: Evidence) -> Result:
         message = message or "Where the installed packages come from could not be found out."
         return verdict.judge(TASK, [*findings, *unavailable(TASK, evidence, message).findings], unknown=True)
     return verdict.judge(TASK, findings)
-
-
-def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
-    """Where there is no image: a single stage takes nothing from another."""
-    if evidence.dockerfile and evidence.failure and evidence.failure.blame == "dockerfile":
-        final = evidence.dockerfile.target()
-        takes_from_image = any(each.flag("from") for each in final.instructions)
-        if not evidence.dockerfile.dependencies(final) and not takes_from_image:
-            message = "The final stage takes nothing from any other stage, so all that the build needs is shipped."
-            yield finding(evidence, "error", message, _STAGE_HINTS, final.line)
 
 
 def _packages(evidence: Evidence, found: Provenance) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from layerlab.dockerfile import Dockerfile, Stage, copied_from
+from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
 from layerlab.exercise.tasks import judging, toolchain
@@ -61,35 +61,20 @@ _ALL_OF_IT_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 1."""
-    dockerfile, final = evidence.dockerfile, judging.final_stage(evidence)
-    if dockerfile is None or final is None:
+    dockerfile, final, image = evidence.dockerfile, judging.final_stage(evidence), evidence.image
+    if dockerfile is None or final is None or image is None:
         return judging.unavailable(TASK, evidence)
     others = [stage for stage in dockerfile.needed(final) if stage.index != final.index]
     if not others:
-        if evidence.image is None and _is_unclear(dockerfile, final):
-            return judging.unavailable(TASK, evidence)
         return verdict.judge(TASK, [_nothing_but_the_final_stage(evidence, dockerfile, final)])
     flaws = {stage.label: list(_flaws(dockerfile, stage)) for stage in others}
-    if evidence.image is not None:
-        return _with_image(evidence, evidence.image, others, flaws, _makers(evidence, evidence.image, final))
-    if all(flaws.values()):
-        return verdict.judge(TASK, _as_findings(evidence, others, flaws, "error"))
-    return judging.unavailable(TASK, evidence)
-
-
-def _with_image(
-    evidence: Evidence, image: Snapshot, others: list[Stage], flaws: Mapping[str, list[_Flaw]], makers: set[str]
-) -> Result:
-    used = [stage for stage in others if stage.label in makers]
-    chain = judging.final_chain(evidence)
-    if used and all(stage in chain for stage in used):
-        return verdict.judge(
-            TASK, [*_as_findings(evidence, used, flaws, "error"), _not_apart(evidence, image, chain)]
-        )
-    if any(not flaws[stage.label] for stage in used):
-        return verdict.judge(TASK, _as_findings(evidence, others, flaws, "advice"))
-    if used:
-        return verdict.judge(TASK, _as_findings(evidence, used, flaws, "error"))
+    makers = _makers(evidence, image, final)
+    if used := [stage for stage in others if stage.label in makers]:
+        good = any(not flaws[stage.label] for stage in used)
+        findings = _as_findings(evidence, others if good else used, flaws, "advice" if good else "error")
+        chain = judging.final_chain(evidence)
+        together = [_not_apart(evidence, image, chain)] if all(stage in chain for stage in used) else []
+        return verdict.judge(TASK, [*findings, *together])
     if untried := judging.untried(evidence):
         return judging.unavailable(TASK, evidence, untried)
     idle = next((stage for stage in others if not flaws[stage.label]), others[-1])
@@ -114,19 +99,11 @@ def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, fin
 
 def _not_apart(evidence: Evidence, image: Snapshot, chain: tuple[Stage, ...]) -> Finding:
     """Of a final stage that only goes on where another one ends: whatever is there ships, the tools above all."""
-    shipped = [tool.name for tool in toolchain.tools(image) if tool.kind != "builder"]
-    message = (
-        f"The final stage is FROM {_called(chain[1])}, so all that this stage holds ships, and nothing is left behind"
-    )
+    tools = sorted(toolchain.tools(image), key=lambda tool: -tool.bytes)
+    shipped = [tool.name for tool in tools if tool.kind != "builder"]
+    message = f"The final stage is FROM {_called(chain[1])}, so all that is there ships, and nothing is left behind"
     message += f": {first_few(shipped)} among it." if shipped else ", although nothing here seems to be too much."
     return judging.finding(evidence, "error" if shipped else "advice", message, _ALL_OF_IT_HINTS, chain[0].line)
-
-
-def _is_unclear(dockerfile: Dockerfile, final: Stage) -> bool:
-    """Whether the final stage names one that is not there: misspelt, or by a variable, which no builder replaces."""
-    names = {name for each in final.executed for name in copied_from(each)}
-    names |= {final.base} - {"scratch"} if len(dockerfile.stages) > 1 else set()
-    return any(dockerfile.find_stage(name) is None and not set(name) & set("/:@.") for name in names)
 
 
 def _as_findings(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -17,9 +16,6 @@ from layerlab.ui.text import shorten
 from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 4
-_FULL: Final = re.compile(
-    r"(?:docker\.io/)?(?:library/)?(?:python|buildpack-deps|gcc|golang|rust|node)(?!.*(?:slim|alpine|-curl))(?:[:@].*)?"
-)
 _TOOL_HINTS: Final = (
     "Which line of the final stage brings this, and what does the running service do with it?",
     "Compile and install where the tools are, in a stage that does not ship; the final stage takes only the result.",
@@ -37,25 +33,10 @@ _SIZE_HINTS: Final = (
 )
 
 
-def _dockerfile_alone(evidence: Evidence) -> Iterator[Finding]:
-    """What the Dockerfile alone refutes, where there is no image: a final stage on the full image."""
-    base = places.base_stage(evidence)
-    if base and evidence.failure and evidence.failure.blame == "dockerfile" and _FULL.fullmatch(base.base):
-        yield finding(
-            evidence,
-            "error",
-            f"The final stage is based on {base.base}, the full image with compilers and development files. "
-            "All of them would ship with the service.",
-            _BASE_HINTS,
-            base.line,
-        )
-
-
 def judge(evidence: Evidence) -> Result:
     """Judge task 4."""
     if evidence.image is None:
-        refuted = list(_dockerfile_alone(evidence))
-        return verdict.judge(TASK, refuted) if refuted else unavailable(TASK, evidence)
+        return unavailable(TASK, evidence)
     found = toolchain.tools(evidence.image)
     findings = [*_base(evidence, found), *brought(evidence, evidence.image, found)]
     if evidence.single_bytes is not None:
