@@ -39,8 +39,17 @@ class Checked:
     @property
     def is_doubtful(self) -> bool:
         """Whether it may be the neighbours' doing: no image, or something that could not be seen."""
-        verdict = self.verdict
-        return verdict is None or verdict.image is None or any(task.status == "unknown" for task in verdict.tasks)
+        if self.verdict is None or self.verdict.image is None or self.verdict.blame:
+            return True
+        # Where no process stays up, nobody can see whose they are; why, task 7 says.
+        unknown = {task.name for task in self.verdict.tasks if task.status == "unknown"}
+        return bool(unknown - ({"security"} if self.statuses[-1] == "fail" else set()))
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Of the seven tasks, in order."""
+        unknown: tuple[Status, ...] = tuple("unknown" for _ in TASK_NAMES)
+        return tuple(task.status for task in self.verdict.tasks) if self.verdict else unknown
 
     @property
     def is_lasting(self) -> bool:
@@ -83,9 +92,7 @@ class Mark:
     @property
     def statuses(self) -> tuple[Status, ...]:
         """Of the seven tasks, in order."""
-        verdict = self.checked.verdict
-        unknown: tuple[Status, ...] = tuple("unknown" for _ in TASK_NAMES)
-        return tuple(task.status for task in verdict.tasks) if verdict else unknown
+        return self.checked.statuses
 
     @property
     def image_bytes(self) -> int | None:
