@@ -66,10 +66,8 @@ def dask(lab: SmallLab, name: str, *arguments: str, **environment: str) -> Itera
 
 def worker(lab: SmallLab, name: str, spare: SpareEngine) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """A worker with an engine, and with folders of its own, as on a machine of its own."""
-    own = {
-        "DOCKER_HOST": spare.endpoint,
-        **{key: str(lab.root / name) for key in ("XDG_STATE_HOME", "XDG_CACHE_HOME")},
-    }
+    folder = str(lab.root / name)
+    own = {"DOCKER_HOST": spare.endpoint, "XDG_STATE_HOME": folder, "XDG_CACHE_HOME": folder}
     return dask(lab, name, "worker", "--nthreads", "1", "--resources", "engine=1", "--no-dashboard", **own)
 
 
@@ -133,10 +131,10 @@ def test_two_machines_give_the_marks_of_one_and_one_may_be_lost(class_packages: 
         address = json.loads(note.read_text())["address"]
         told = marks(lab, folder, "--scheduler", address, meanwhile=lose, XDG_CACHE_HOME=str(tmp_path / "client"))
 
-        statuses = [
-            [[task["status"] for task in one["verdict"]["tasks"]] for one in every] for every in (told, alone)
-        ]
-        assert statuses[0] == statuses[1]
+        def statuses(every: list[dict[str, Any]]) -> list[list[str]]:
+            return [[task["status"] for task in one["verdict"]["tasks"]] for one in every]
+
+        assert statuses(told) == statuses(alone)
         for spare in engines:
             wait_until(lambda spare=spare: not left(spare), lambda spare=spare: str(left(spare)))
 

@@ -23,6 +23,12 @@ RUN_BY = {
     "./lab new my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
     "./lab check DIR ...": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
+    ".venv/bin/uv pip install --python .venv/bin/python -r requirements/class.txt": (
+        "tests.engine.test_classroom_cluster:class_packages"
+    ),
+    ".venv/bin/dask ...": (
+        "tests.engine.test_classroom_cluster:test_two_machines_give_the_marks_of_one_and_one_may_be_lost"
+    ),
     "./lab grade ...": "tests.engine.test_classroom:test_an_export_gets_the_right_marks",
     "./lab xray my-image:latest ...": "tests.engine.test_cli_main:TestXray.test_limits",
     "docker ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
