@@ -58,16 +58,16 @@ class Checked:
 def checked(engine: Engine, folder: Path, dockerfile: str, report: Report = silent) -> Iterator[Checked]:
     write(folder, dockerfile, APP)
     with prepared(engine, folder) as (copy, parsed):
-        outcome = workspace_builds.build_final(engine, copy)
+        outcome = workspace_builds.build_final(copy)
         assert outcome.failure is None
         stages: dict[str, Snapshot] = {}
         for stage in parsed.needed(parsed.target()):
-            built = workspace_builds.build_stage(engine, copy, stage)
+            built = workspace_builds.build_stage(copy, stage)
             stages[stage.label] = snapshots.take(
                 engine, built, parsed, stage, stages, pinned=PINNED, labels=copy.trials.labels
             )
         final = stages.pop(parsed.target().label)
-        yield Checked(Bench(engine, copy, report), str(outcome.image_id), stages, final)
+        yield Checked(Bench(copy, report), str(outcome.image_id), stages, final)
 
 
 class TestWhichStepsInstall:

@@ -73,8 +73,8 @@ class TestBuild:
             "FROM $B AS unused\nRUN false\nFROM $B AS last\nRUN true\nCOPY --from=0 /made /made\n",
         )
         with prepared(engine, tmp_path) as (copy, dockerfile):
-            outcome = workspace_builds.build_final(engine, copy)
-            stage = workspace_builds.build_stage(engine, copy, dockerfile.stages[0])
+            outcome = workspace_builds.build_final(copy)
+            stage = workspace_builds.build_stage(copy, dockerfile.stages[0])
 
             assert outcome.failure is None
             assert outcome.image_id is not None
@@ -90,7 +90,7 @@ class TestBuild:
         write(tmp_path, f"# syntax=docker/dockerfile:1\n# escape=`\n\nFROM {busybox_image}\nRUN echo `\n && true\n")
 
         with prepared(engine, tmp_path) as (copy, _):
-            outcome = workspace_builds.build_final(engine, copy)
+            outcome = workspace_builds.build_final(copy)
 
             assert [step.line for step in outcome.ran] == [4, 5]
 
@@ -103,7 +103,7 @@ class TestBuild:
         steps: list[Step] = []
 
         with prepared(engine, tmp_path, steps.append) as (copy, _):
-            assert workspace_builds.build_final(engine, copy).failure is None
+            assert workspace_builds.build_final(copy).failure is None
 
         assert [step.title.partition(" not ")[0] for step in steps] == [
             "going on without a login: docker-credential-desktop"
@@ -113,12 +113,12 @@ class TestBuild:
         """What .dockerignore names stays out of the image; a Dockerfile that is not named goes in as it is."""
         write(tmp_path, f"FROM {busybox_image}\nCOPY . /x/\n", {"a": "a", ".dockerignore": "Dockerfile\n"})
         with prepared(engine, tmp_path) as (copy, _):
-            image_id = workspace_builds.build_final(engine, copy).image_id
+            image_id = workspace_builds.build_final(copy).image_id
             assert image_id
             ignored = files_in(engine, image_id, "/x")
         (tmp_path / ".dockerignore").write_text("a\n")
         with prepared(engine, tmp_path) as (copy, _):
-            image_id = workspace_builds.build_final(engine, copy).image_id
+            image_id = workspace_builds.build_final(copy).image_id
             assert image_id
             shipped = files_in(engine, image_id, "/x")
 
@@ -130,7 +130,7 @@ class TestBuild:
         write(tmp_path, f"FROM {busybox_image}\nCOPY a /x/\n", {"a": "before"})
         with prepared(engine, tmp_path) as (copy, _):
             write(tmp_path, "FROM nothing\n", {"a": "after, and longer"})
-            image_id = workspace_builds.build_final(engine, copy).image_id
+            image_id = workspace_builds.build_final(copy).image_id
 
             assert image_id
             assert files_in(engine, image_id, "/x") == {"a": b"before"}
@@ -166,7 +166,7 @@ class TestFailure:
         write(tmp_path, f"FROM {busybox_image}\n{lines}\n")
 
         with prepared(engine, tmp_path) as (copy, _):
-            outcome = workspace_builds.build_final(engine, copy)
+            outcome = workspace_builds.build_final(copy)
 
         assert outcome.failure is not None
         assert outcome.image_id is None
@@ -182,7 +182,7 @@ class TestFailure:
         write(tmp_path, f"FROM {busybox_image}\n{lines}\n")
 
         with prepared(engine, tmp_path) as (copy, _):
-            outcome = workspace_builds.build_final(engine, copy)
+            outcome = workspace_builds.build_final(copy)
 
         if outcome.failure:
             assert (outcome.failure.blame, outcome.failure.line) == ("engine", line)
@@ -194,7 +194,7 @@ class TestFailure:
         write(tmp_path, f"# escape=\\\n# syntax=layerlab-test.invalid/front/end:1\nFROM {busybox_image}\n")
 
         with prepared(engine, tmp_path) as (copy, _):
-            failure = workspace_builds.build_final(engine, copy).failure
+            failure = workspace_builds.build_final(copy).failure
 
         assert failure is not None
         assert (failure.blame, failure.line, "layerlab-test.invalid/front/end:1" in failure.message) == (
@@ -206,7 +206,7 @@ class TestFailure:
         write(tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}\nRUN false\nRUN true\n")
 
         with prepared(engine, tmp_path) as (copy, _):
-            outcome = workspace_builds.build_final(engine, copy)
+            outcome = workspace_builds.build_final(copy)
 
         assert [(step.line, step.cached) for step in outcome.ran] == [(1, True), (2, False)]
         assert outcome.ran_stages == ("0",)
@@ -221,8 +221,8 @@ class TestNothingIsLeft:
         for _ in range(2):
             with trial_builds(engine) as trials:
                 copy = workspace_builds.prepare(trials, workspace)
-                outcome = workspace_builds.build_final(engine, copy)
-                workspace_builds.build_stage(engine, copy, copy.dockerfile.stages[0])
+                outcome = workspace_builds.build_final(copy)
+                workspace_builds.build_stage(copy, copy.dockerfile.stages[0])
                 while_building = images_of(engine, trials.labels)
             runs = [step for step in outcome.ran if step.instruction.startswith("RUN")]
             cached.append([step.cached for step in runs])
@@ -236,7 +236,7 @@ class TestNothingIsLeft:
         name = f"layerlab-test-{secrets.token_hex(6)}"
         write(tmp_path, f"FROM {busybox_image}\nRUN echo {name}\n")
         with prepared(engine, tmp_path) as (copy, _):
-            image_id = workspace_builds.build_final(engine, copy).image_id
+            image_id = workspace_builds.build_final(copy).image_id
             assert image_id
             engine.client.images.get(image_id).tag(name, "mine")
 
@@ -253,7 +253,8 @@ class TestNothingIsLeft:
             "from layerlab.exercise.workspace import open_workspace\n"
             "found = engine.connect()\n"
             "with trial_builds(found) as trials:\n"
-            "    builds.build_final(found, builds.prepare(trials, open_workspace(Path(sys.argv[1]))))\n"
+            "    workspace = open_workspace(Path(sys.argv[1]))\n"
+            "    workspace_builds.build_final(workspace_builds.prepare(trials, workspace))\n"
             "    print(trials.labels[sys.argv[2]], trials.scratch, flush=True)\n"
             "    time.sleep(600)\n"
         )
@@ -282,7 +283,7 @@ class TestNothingIsLeft:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt), prepared(engine, tmp_path) as (copy, _):
-            workspace_builds.build_final(engine, copy, interrupt)
+            workspace_builds.build_final(copy, interrupt)
 
         assert is_gone(engine, busybox_image, command)
         assert images_of(engine, copy.trials.labels) == []

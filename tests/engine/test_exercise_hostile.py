@@ -28,7 +28,7 @@ def check(
     listener = steps.append if steps is not None else lambda _: None
     with trials.trial_builds(engine) as place:
         copy = workspace_builds.prepare(place, open_workspace(folder))
-        outcome = workspace_builds.build_final(engine, copy, listener, timeout=timeout)
+        outcome = workspace_builds.build_final(copy, listener, timeout=timeout)
         return outcome, _files(engine, outcome.image_id) if outcome.image_id else {}
 
 
@@ -120,7 +120,7 @@ class TestLimits:
             files = limits._wanted(limits._ROOT, limits.MEMORY, limits.PROCESSES)
             while_it_builds = {name: Path(name).read_text() for name in files}
             with pytest.raises(KeyboardInterrupt):
-                workspace_builds.build_final(engine, copy, look)
+                workspace_builds.build_final(copy, look)
 
         (processes,) = (value for name, value in while_it_builds.items() if name.endswith("pids.max"))
         assert limits.PROCESSES <= int(processes) <= 4 * limits.PROCESSES  # others may check at the same time

@@ -63,16 +63,19 @@ class Bench:
     """Where experiments are made.
 
     Attributes:
-        engine: Where to build.
         prepared: What is changed, and built.
         report: Is told of each step, with the experiment's name before it.
         timeout: Of one build, in seconds.
     """
 
-    engine: Engine
     prepared: Prepared
     report: Report
     timeout: float = TIMEOUT
+
+    @property
+    def engine(self) -> Engine:
+        """Where it is built."""
+        return self.prepared.trials.engine
 
     def build(
         self,

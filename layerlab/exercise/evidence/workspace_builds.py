@@ -17,7 +17,6 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.builder import Build, Trials, adapted, build_cache
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Stage
-from layerlab.engine import Engine
 from layerlab.errors import LabError, StepFailed
 from layerlab.exercise.evidence.blame import explain
 from layerlab.exercise.evidence.facts import Failure, RanStep
@@ -56,14 +55,12 @@ class Outcome:
         image_id: Of the final image; None if there is none.
         ran: The steps that came to their end, in the order of the Dockerfile.
         ran_stages: The labels of the stages that were run.
-        seconds: How long it took.
         failure: Why there is no image.
     """
 
     image_id: str | None
     ran: tuple[RanStep, ...] = ()
     ran_stages: tuple[str, ...] = ()
-    seconds: float = 0.0
     failure: Failure | None = None
 
 
@@ -99,10 +96,10 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     return Prepared(workspace.dockerfile, context, parsed, trials)
 
 
-def build_final(engine: Engine, prepared: Prepared, report: Report = silent, *, timeout: float = TIMEOUT) -> Outcome:
+def build_final(prepared: Prepared, report: Report = silent, *, timeout: float = TIMEOUT) -> Outcome:
     """Build the final image; the lab's own bases are got first, if any is missing."""
     try:
-        bases.ensure_for(engine, prepared.dockerfile, report=report)
+        bases.ensure_for(prepared.trials.engine, prepared.dockerfile, report=report)
     except LabError as error:
         return Outcome(None, failure=explain(error, prepared.dockerfile, None))
     recorder = Recorder(prepared, report)
@@ -110,7 +107,7 @@ def build_final(engine: Engine, prepared: Prepared, report: Report = silent, *, 
     if built is None:
         return Outcome(None, recorder.ran(), recorder.stages(), failure=failure)
     labels = tuple(stage.label for stage in prepared.dockerfile.needed(prepared.dockerfile.target()))
-    return Outcome(built.image_id, recorder.ran(), labels, built.seconds)
+    return Outcome(built.image_id, recorder.ran(), labels)
 
 
 def attempt(
@@ -128,14 +125,7 @@ def attempt(
         return None, explain(error, prepared.dockerfile, recorder.running()), said
 
 
-def build_stage(
-    engine: Engine,
-    prepared: Prepared,
-    stage: Stage,
-    report: Report = silent,
-    *,
-    timeout: float = TIMEOUT,
-) -> str:
+def build_stage(prepared: Prepared, stage: Stage, report: Report = silent, *, timeout: float = TIMEOUT) -> str:
     """The id of the image of one stage, whose steps are in the builder's cache by now, unless it had to make room.
 
     Raises:
