@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv(chromium.CHOICE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(chromium, "MAC_PATHS", ())
-    monkeypatch.setattr(chromium, "missing_library", lambda: "")
     return tmp_path
 
 
@@ -85,42 +83,3 @@ case "$*" in *chromium*) echo '#!/bin/sh' > {programs}/chromium; /bin/chmod +x {
             next(word for word in line.split() if not word.startswith("-")) for line in log.read_text().splitlines()
         ] == ["update", "install"]
         assert "fonts-dejavu-core" in log.read_text()
-
-    def test_what_playwright_needs_is_installed(self, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the browser is there and the library is not, that alone is installed."""
-        monkeypatch.setattr(chromium, "is_debian", lambda: True)
-        monkeypatch.setattr(chromium.os, "geteuid", lambda: 0)
-        browser, log, library = add(programs, "chromium"), programs / "log", programs / "library"
-        monkeypatch.setattr(chromium, "missing_library", lambda: "" if library.exists() else "libatomic.so.1")
-        add(programs, "apt-get", f'echo "$*" >> {log}; case "$*" in *libatomic1*) : > {library} ;; esac')
-
-        assert chromium.ensure() == browser
-        assert "chromium" not in log.read_text()
-
-    def test_what_playwright_needs_is_named(self, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Elsewhere it is said, and where it comes from."""
-        add(programs, "chromium")
-        monkeypatch.setattr(chromium, "is_debian", lambda: False)
-        monkeypatch.setattr(chromium, "missing_library", lambda: "libatomic.so.1")
-
-        with pytest.raises(BrowserNotFound, match=r"Playwright needs libatomic\.so\.1") as caught:
-            chromium.ensure()
-        assert "libatomic1" in caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("script", "missing"),
-    [
-        ("echo v24.0.0", ""),
-        ("echo node: error while loading shared libraries: libx.so.1: cannot open it >&2; exit 127", "libx.so.1"),
-        ("echo something else >&2; exit 1", ""),
-    ],
-)
-def test_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, missing: str) -> None:
-    """The dynamic linker names what it does not find."""
-    (tmp_path / "driver").mkdir()
-    add(tmp_path / "driver", "node", script)
-    found = importlib.machinery.ModuleSpec("playwright", None, origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(chromium, "find_spec", lambda name: found)
-
-    assert chromium.missing_library() == missing
