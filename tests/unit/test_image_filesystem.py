@@ -50,7 +50,7 @@ def waste_of(*stack: Sequence[Entry]) -> list[tuple[object, ...]]:
 
 @pytest.mark.slow
 @given(stacks())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_against_a_naive_merge(stack: list[list[Entry]]) -> None:
     """What is visible, what is waste and why, and every sum are those of a merge path by path."""
     layers, files, waste = tables(stack)

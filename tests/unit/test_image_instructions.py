@@ -230,8 +230,14 @@ class TestHostile:
         """A history's line of megabytes takes no longer than its length."""
         assert instructions.instruction(raw).endswith("x")
 
-    @pytest.mark.parametrize("written", ["COPY $a $b $c $d $e $f x", "WORKDIR $a/$b/$c/$d/$e", "ADD --x=$a $b /"])
-    @pytest.mark.parametrize("made", ["a b " * 200_000, "--from=x " * 200_000, SPACES])
+    @pytest.mark.parametrize(
+        ("written", "made"),
+        [
+            ("COPY $a $b $c $d $e $f x", "a b " * 200_000),
+            ("ADD --x=$a $b /", "--from=x " * 200_000),
+            ("WORKDIR $a/$b/$c/$d/$e", SPACES),
+        ],
+    )
     def test_variables(self, written: str, made: str) -> None:
         """Nor does comparing it with an instruction that has many variables."""
         keyword = written.partition(" ")[0]
