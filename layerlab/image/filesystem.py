@@ -25,7 +25,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,48 +213,6 @@ def _take_away_range(merged: Filesystem, first: int, last: int, number: int, cau
     """Take away these entries, as far as they are visible."""
     if first < last:
         _take_away(merged, first + np.flatnonzero(merged.gone_by[first:last] == NEVER), number, cause)
-
-
-class ChangedEntry(NamedTuple):
-    """An entry as two images have it alike: without times and numbers.
-
-    Attributes:
-        kind, size, mode: As in `layer.Layer`.
-        uid, gid: The same; 0 for a directory: builders do not agree on who owns those that WORKDIR and COPY make.
-        inode: The path that stands for its inode within its layer.
-    """
-
-    kind: int
-    size: int
-    mode: int
-    uid: int
-    gid: int
-    inode: str
-
-
-def changes(merged: Filesystem, number: int) -> dict[str, ChangedEntry | None]:
-    """What a layer changes in the filesystem that containers see: entries by path, None for what it takes away.
-
-    A file that is stored again counts as changed, whatever it holds. A directory that is stored again as it was does
-    not: BuildKit writes some that a step has only been in, and the classic builder does not.
-    """
-    start, end = int(merged.starts[number]), int(merged.starts[number + 1])
-    gone = np.flatnonzero(merged.gone_by == number)
-    before = {merged.paths[index]: _entry(merged, index) for index in gone[gone < start].tolist()}
-    # What this layer itself has taken away again are directories that no entry describes.
-    own = np.flatnonzero(merged.gone_by[start:end] != number) + start
-    after = {merged.paths[index]: _entry(merged, index) for index in own.tolist()}
-    changed: dict[str, ChangedEntry | None] = {
-        path: entry for path, entry in after.items() if entry.kind != DIRECTORY or before.get(path) != entry
-    }
-    return changed | dict.fromkeys(before.keys() - after.keys())
-
-
-def _entry(merged: Filesystem, index: int) -> ChangedEntry:
-    columns = (merged.kinds, merged.sizes, merged.modes, merged.uids, merged.gids)
-    kind, size, mode, uid, gid = (int(column[index]) for column in columns)
-    owner = (0, 0) if kind == DIRECTORY else (uid, gid)
-    return ChangedEntry(kind, size, mode, *owner, inode=merged.paths[merged.inodes[index]])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,25 +1,25 @@
 """Traces an image to the stages and lines of its Dockerfile: builds it, and each stage as a target, from the cache.
 
 What BuildKit has built here is in its cache, so this takes a second or two. That the Dockerfile is the image's is
-verified: the layers of what it builds are those of the image, or change the same entries to the same sizes, modes and
-owners, where the cache has forgotten it and it had to be built again, or where the classic builder has built it.
+verified: the layers of what it builds are those of the image, or bring the same files in the same sizes and take the
+same away, where the cache has forgotten it and it had to be built again, or where the classic builder has built it.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Final
+
+import numpy as np
 
 from layerlab import bases
 from layerlab import image as images
 from layerlab.builder import Trials
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
-from layerlab.image import Image, filesystem
-from layerlab.image.filesystem import ChangedEntry
+from layerlab.image import Image
 from layerlab.image.layer import DIRECTORY
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as reading
@@ -28,9 +28,8 @@ from layerlab.xray.provenance import layer_history
 from layerlab.xray.provenance.file_origins import FileOrigins
 from layerlab.xray.source import BuildSource, ContextFiles, named
 
-Changes = Mapping[str, ChangedEntry | None]
-"""What a layer changes, see `filesystem.changes`."""
-_MOUNT_POINTS: Final = ("/dev", "/etc", "/proc", "/sys")
+Contents = Mapping[str, int | None]
+"""The sizes of a layer's files, by path; None for what it takes away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,41 +130,28 @@ def verify(image: Image, again: Image, source: BuildSource) -> None:
         raise _other(image, again, *next(said, others[0]), name)
 
 
-def _changed(stack: LayerStack, first: int) -> list[tuple[int, Changes]]:
-    """The layers from the first on that change anything, with what they change.
+def _changed(stack: LayerStack, first: int) -> list[tuple[int, Contents]]:
+    """The layers from the first on that bring or take away any file, with what they do.
 
-    The classic builder makes no layer where nothing has changed. And one builder leaves directories behind that it
-    has mounted something on, where the other does not.
+    Directories do not count: builders do not agree on which they store. The classic one makes no layer at all where
+    nothing has changed.
     """
-    volumes = (stack.config.get("config") or {}).get("Volumes") or {}
-    mount_points = (*_MOUNT_POINTS, *map(posixpath.normpath, volumes))
-    found: list[tuple[int, Changes]] = []
-    for number in range(first, len(stack.layers)):
-        changes = {
-            path: entry
-            for path, entry in filesystem.changes(stack.merged, number).items()
-            if not (entry and entry.kind == DIRECTORY and _leads_to(path, mount_points))
-        }
-        if changes:
-            found.append((number, changes))
+    found: list[tuple[int, Contents]] = []
+    for number, layer in enumerate(stack.layers[first:], first):
+        files = np.flatnonzero(layer.kinds != DIRECTORY).tolist()
+        contents = {layer.paths[index]: int(layer.sizes[index]) for index in files}
+        if contents or layer.whiteouts:
+            found.append((number, {**contents, **dict.fromkeys(layer.whiteouts)}))
     return found
 
 
-def _alike(one: Changes, two: Changes, sent: str) -> bool:
-    """Whether two layers change the same, though perhaps at another time.
+def _alike(one: Contents, two: Contents, sent: str) -> bool:
+    """Whether two layers bring and take away the same, though perhaps at another time.
 
-    What was built here may hold the Dockerfile, with the folder that it lies in, although ``.dockerignore`` leaves it
-    out: the engine has to be sent it.
+    What was built here may hold the Dockerfile although ``.dockerignore`` leaves it out: it has to be sent.
     """
-    missing = object()
-    others = {path for path in one.keys() | two.keys() if one.get(path, missing) != two.get(path, missing)}
-    sent_along = {path for path in others if path.endswith(sent)}
-    return all(path not in one and _leads_to(path, sent_along) for path in others)
-
-
-def _leads_to(path: str, places: Iterable[str]) -> bool:
-    """Whether this is one of the places, or a folder that one lies in."""
-    return any(f"{place}/".startswith(f"{path}/") for place in places)
+    others = {path for path in one.keys() | two.keys() if one.get(path, -1) != two.get(path, -1)}
+    return all(path not in one and path.endswith(sent) for path in others)
 
 
 def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, number_again: int) -> bool:

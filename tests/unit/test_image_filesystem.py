@@ -12,7 +12,7 @@ from layerlab.errors import ArchiveError
 from layerlab.image import dataframes as frames
 from layerlab.image import filesystem
 from layerlab.image.formats.changeset import Budget, scan
-from layerlab.image.layer import KINDS, Layer
+from layerlab.image.layer import Layer
 from layerlab.image.stack import stack_layers
 from tests.unit.image_truth import (
     Entry,
@@ -162,61 +162,6 @@ class TestWhatTheSpecificationSays:
         _, files, _ = tables([[file("a/x", 1), file("a-b", 1), file("a.b", 1), file("a0", 1)], [whiteout("a")]])
 
         assert files["path"].tolist() == ["/a-b", "/a.b", "/a0"]
-
-
-class TestChanges:
-    def changes(self, *stack: Sequence[Entry]) -> dict[str, tuple[object, ...] | None]:
-        """What the uppermost layer changes: kind, size, mode and inode by path."""
-        merged = filesystem.merge(scanned(stack))
-        found = filesystem.changes(merged, len(stack) - 1)
-        return {
-            path: entry and (KINDS[entry.kind], entry.size, oct(entry.mode), entry.inode)
-            for path, entry in found.items()
-        }
-
-    def test_directories_that_are_stored_again(self) -> None:
-        """A directory counts where its mode has changed, or where it was not there; its owner does not."""
-        below = [directory("etc"), directory("srv"), directory("tmp", uid=3), directory("usr/bin"), file("f", 1)]
-        above = [directory("etc"), directory("srv", mode=0o700), directory("tmp", uid=4), file("usr/bin/x", 2)]
-
-        assert self.changes(below, [*above, directory("new"), directory("f")]) == {
-            "/f": ("directory", 0, "0o755", "/f"),
-            "/new": ("directory", 0, "0o755", "/new"),
-            "/srv": ("directory", 0, "0o700", "/srv"),
-            "/usr/bin/x": ("file", 2, "0o644", "/usr/bin/x"),
-        }
-        assert self.changes(below, [directory("etc")], [directory("etc"), directory("usr")]) == {}
-
-    def test_files_count_whenever_they_are_stored(self) -> None:
-        """A file that is stored again takes room, whatever it holds; names of one inode belong together."""
-        assert self.changes([file("a", 1)], [file("a", 1), link("b", "a")]) == {
-            "/a": ("file", 1, "0o644", "/a"),
-            "/b": ("file", 1, "0o644", "/a"),
-        }
-
-    @pytest.mark.parametrize(
-        "above",
-        [
-            [whiteout("d")],
-            [whiteout("d"), whiteout("nothing"), whiteout("e/gone"), opaque("e")],
-        ],
-    )
-    def test_what_is_taken_away(self, above: list[Entry]) -> None:
-        """Only what was there counts, however its end is written down."""
-        below = [[file("d/x", 1), file("d/gone", 1), directory("e")], [file("d/s/y", 2), whiteout("d/gone")]]
-
-        assert self.changes(*below, above) == dict.fromkeys(["/d", "/d/x", "/d/s", "/d/s/y"])
-
-    def test_an_opaque_directory(self) -> None:
-        """What a directory hides is taken away; what it had and has again is not."""
-        below = [directory("d"), file("d/x", 1), directory("d/same"), file("d/same/y", 1)]
-        above = [directory("d"), opaque("d"), directory("d/same"), file("d/z", 2)]
-
-        assert self.changes(below, above) == {
-            "/d/x": None,
-            "/d/same/y": None,
-            "/d/z": ("file", 2, "0o644", "/d/z"),
-        }
 
 
 def test_a_hard_link_to_nothing() -> None:
