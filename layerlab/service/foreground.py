@@ -28,7 +28,6 @@ def run_foreground(
     port: int | None = None,
     on_ready: Callable[[Service], None],
     output: TextIO,
-    hardened: bool = True,
 ) -> int:
     """Run an image of the service until Ctrl-C or its own end, showing what it prints.
 
@@ -38,7 +37,6 @@ def run_foreground(
         port: Where to publish it. By default 5000, or a free port where that is taken, which is said.
         on_ready: Called once, with the service that has answered.
         output: Gets what the service prints, from its start to its end, without terminal escapes, and what we do.
-        hardened: See `run`.
 
     Returns:
         0 if it was stopped here, its exit code if it ended by itself.
@@ -56,7 +54,7 @@ def run_foreground(
     200
     0
     """
-    serve = partial(_serve, engine, image, on_ready=on_ready, output=output, hardened=hardened)
+    serve = partial(_serve, engine, image, on_ready=on_ready, output=output)
     try:
         return serve(port=DEFAULT_PORT if port is None else port)
     except PortInUse as error:
@@ -73,11 +71,10 @@ def _serve(
     port: int | None,
     on_ready: Callable[[Service], None],
     output: TextIO,
-    hardened: bool,
 ) -> int:
     # The container goes first, which ends the log, which ends the thread.
     try:
-        with ThreadPoolExecutor(1) as pool, run(engine, image, port=port, hardened=hardened) as service:
+        with ThreadPoolExecutor(1) as pool, run(engine, image, port=port) as service:
             on_ready(service)
             showing = pool.submit(_show, service, output)
             try:

@@ -127,16 +127,11 @@ class View:
             return self.stack.merged.paths[entry]
         return self.trace.origins.first_stack(origin).merged.paths[origin.entry]
 
-    def stored(self, rows: Iterable[Needless]) -> dict[int, int]:
-        """By inode, what is stored of these rows' files, in whichever layers."""
-        merged, found = self.stack.merged, {}
-        for row in rows:
-            for layer in range(len(self.stack.layers)):
-                entry = self.stack.entry_at(layer, merged.paths[row.entry])
-                if entry is not None and merged.kinds[entry] == FILE:
-                    inode = int(merged.inodes[entry])
-                    found[inode] = row.bytes if row.cause == SYMBOLS else int(merged.sizes[inode])
-        return found
+    def stored(self, entries: Iterable[int]) -> dict[int, int]:
+        """By inode, what is stored at the paths of these entries, in whichever layers."""
+        merged, layers = self.stack.merged, range(len(self.stack.layers))
+        found = (self.stack.entry_at(layer, merged.paths[entry]) for entry in entries for layer in layers)
+        return self.sizes(entry for entry in found if entry is not None and merged.kinds[entry] == FILE)
 
     def within(self, lines: Collection[int]) -> dict[int, int]:
         """By inode, what would not be stored if these lines were one."""
@@ -316,7 +311,7 @@ def _left_behind(view: View) -> list[Advice]:
                 f"{view.words(place)} leaves {cause}: leave them out in the same step",
                 f"by the look of it, nothing that runs needs {example} and the like",
                 view.lines.get(place),
-                view.stored(rows),
+                view.stored(row.entry for row in rows),
             )
     return found
 
@@ -331,7 +326,10 @@ def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line
     # What lies below /var belongs to a package manager, which wants its folder back.
     names = (shlex.quote(folder) + "/*" * folder.startswith("/var/") for folder in folders)
     command = clean_up.command.format(" ".join(names))
-    lines, saves = _until_needed(trace.dockerfile, run, folders), view.stored(folder_of)
+    lines, saves = (
+        _until_needed(trace.dockerfile, run, folders),
+        {inode: min(size, row.bytes) for row in folder_of for inode, size in view.stored([row.entry]).items()},
+    )
     if len(lines) > 1:
         title = f"make lines {line} to {lines[-1]} one RUN that ends in `{command}`"
         saves |= view.within(lines)
@@ -385,12 +383,12 @@ def _unneeded_context(view: View, trace: Trace) -> list[Advice]:
         removers = [view.instruction(view.lines.get(row.by_layer or 0)) for row in deleted.values()]
         # Where nothing is left to delete, only `rm -f` goes on.
         is_forced = all(each and re.search(r"\brm\s+(-\w*f|--force)", each.text) for each in removers)
-        line = min(view.lines[row.layer] for row in deleted.values())
+        line = min(view.origin(row.entry).line or 0 for row in deleted.values())
         found += view.advise(
             f"name {_quoted(patterns)} in .dockerignore",
             f"line {line} copies what is deleted later: it stays in the layer",
             line,
-            view.sizes(row.entry for row in deleted.values()),
+            view.stored(row.entry for row in deleted.values()),
             Edit(ignored=tuple(patterns)) if is_forced else None,
         )
     if needless:
@@ -401,7 +399,7 @@ def _unneeded_context(view: View, trace: Trace) -> list[Advice]:
             "the image gets them with the build context, and nothing that runs needs them"
             + (f", unless the service runs from {perhaps[0]}" if perhaps else ""),
             min(line for _, line in needless.values() if line is not None),
-            view.sizes(needless),
+            view.stored(needless),
             None if perhaps else Edit(ignored=tuple(patterns)),
         )
     return found

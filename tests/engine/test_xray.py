@@ -58,7 +58,7 @@ RUN --mount=type=bind,from=mounted,target=/m wc -l /m/wheels > /counted
 RUN seq 1 60000 > /kept && mkdir -p /root/.cache/pip/http-v2 && seq 1 50000 > /root/.cache/pip/http-v2/a
 RUN rm -r /index
 RUN chmod -R 755 /kept
-RUN busybox chown -R 7:8 /srv
+RUN busybox chown -R 7:8 /srv /all
 RUN rm -rf /all/junk
 """
 # What the classic builder and BuildKit do not do alike: they agree on the files. The classic one makes no layer where
