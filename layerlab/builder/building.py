@@ -61,6 +61,7 @@ class Build:
         * ``line`` Int64: the line on which the instruction begins, or the ONBUILD that asks for it; missing for
           what an image from outside asks for
         * ``instruction`` str: the instruction on one line
+        * ``began`` float64: seconds after the first that was run; missing for what was cached
         * ``seconds`` float64: how long it ran
         * ``cached`` bool: whether its result was there already; of a FROM, whether nothing was pulled
         * ``log`` str: what it printed, without terminal escape codes; of a long log the middle is left out

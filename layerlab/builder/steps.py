@@ -38,6 +38,7 @@ STEPS_DTYPES: Final = {
     "step": "Int64",
     "line": "Int64",
     "instruction": "str",
+    "began": "float64",
     "seconds": "float64",
     "cached": "bool",
     "log": "str",
@@ -388,12 +389,15 @@ def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
         (row for row in rows if row.is_step and row.state is not None),
         key=lambda row: (row.stage_index, row.step or 0),
     )
+    begins = {row.key: min(start for _, start in row.spans) for row in ran if row.spans and row.state != "cached"}
+    first = min(begins.values(), default=0.0)
     records = [
         {
             "stage": row.stage,
             "step": row.step,
             "line": row.instruction.written_on if row.instruction else None,
             "instruction": row.text,
+            "began": begins[row.key] - first if row.key in begins else None,
             "seconds": row.seconds,
             "cached": row.state == "cached",
             "log": row.log.text(),

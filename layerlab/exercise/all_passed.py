@@ -15,8 +15,9 @@ from layerlab.image import Image
 
 
 def beside(engine: Engine, folder: Path) -> dict[str, Image]:
-    """The lab's own images of a workspace's level, as far as they are built, by their names: level 2 has none."""
-    return demo.read_built(engine) if open_workspace(folder).level == 1 else {}
+    """The single-stage image and the worked example, as far as they are built, by their names: level 2 has none."""
+    built = demo.read_built(engine) if open_workspace(folder).level == 1 else {}
+    return {name: built[name] for name in ("single", "optimized") if name in built}
 
 
 def sentences(engine: Engine, folder: Path, mine: Image) -> list[str]:

@@ -176,13 +176,14 @@ class _TaskView:
 
     def _show(self, findings: Sequence[Finding]) -> None:
         """Show these findings where it is open, and nothing where it is folded."""
-        replaced, rows = self.box.children, list[Any]()
+        replaced, rows, place = self.box.children, list[Any](), ""
         if self.chip.value:
             source, memory = terminal.source_of(self._folder), earlier_checks.recall(self._folder)
             rows = [widgets.HTML(task_html(self._task, self._findings, is_next=self._is_next))]
             for finding in findings:
                 ask = partial(earlier_checks.reveal, self._folder, self._task, finding)
-                excerpt = terminal.excerpt_of(finding, source)
+                is_there, place = place == wording.place(finding), wording.place(finding)
+                excerpt = "" if is_there else terminal.excerpt_of(finding, source)
                 rows.append(_FindingView(self._task, finding, excerpt, memory, ask).box)
             if left := len(self._findings) - len(findings):
                 more = widgets.Button(description=f"Show {left} more", layout=widgets.Layout(width="max-content"))
@@ -269,7 +270,8 @@ def picture_html(picture: Picture) -> str:
 
 
 def _linked(hint: str) -> str:
-    return _NOTEBOOK.sub(r'<a href="\1" target="_blank">\g<0></a>', _safe(one_line(hint)))
+    style = "color:var(--jp-content-link-color);text-decoration:underline"
+    return _NOTEBOOK.sub(rf'<a href="\1" target="_blank" style="{style}">\g<0></a>', _safe(one_line(hint)))
 
 
 def _safe(text: str) -> str:

@@ -9,6 +9,8 @@
 `rebuilds`      Why does the order of the lines matter?
 `dockerfile`    What should I edit?
 `flow`          What did the extra stage buy?
+`stages`        Which stage waits for which?
+`measures`      What is different when they run?
 `beside`        How do your layers compare?
 ==============  =======================================================================
 
@@ -20,8 +22,8 @@ shows by itself. A table that cannot be drawn is a `UsageError`, which says what
 <Picture: How large is each image?>
 """
 
-from layerlab.plots.build_costs import dockerfile, rebuilds
-from layerlab.plots.images import flow, owners, parts, sizes
+from layerlab.plots.build_costs import dockerfile, rebuilds, stages
+from layerlab.plots.images import flow, measures, owners, parts, sizes
 from layerlab.plots.layers import beside, staircase, waste
 from layerlab.plots.picture import Picture
 
@@ -30,10 +32,12 @@ __all__ = [
     "beside",
     "dockerfile",
     "flow",
+    "measures",
     "owners",
     "parts",
     "rebuilds",
     "sizes",
+    "stages",
     "staircase",
     "waste",
 ]

@@ -9,11 +9,11 @@ from typing import Final
 import pandas as pd
 
 from layerlab.errors import UsageError
-from layerlab.plots.labels import brief, gist, named, sentence_list, text_width
+from layerlab.plots.labels import Face, brief, gist, named, sentence_list, text_width
 from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture, checked
-from layerlab.plots.style import CACHED, CODE, MUTED, RAN, SMALL, STORED, Look
-from layerlab.ui.units import megabytes, seconds
+from layerlab.plots.style import CACHED, CODE, INK, MUTED, RAN, SMALL, STORED, Look
+from layerlab.ui.units import counted, megabytes, seconds
 
 STAGES: Final = 0.85  # inches
 INSTRUCTIONS: Final = 2.65
@@ -142,6 +142,93 @@ def _step(panel: Panel, width: float, row: float, start: float, spent: float, *,
         panel.note(start, row, label, points=SMALL, align="right", shift=-GAP)
     else:
         panel.within(start + spent / 2, row, label, RAN.fill)
+
+
+def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
+    """Which stage waits for which? Each stage's steps when they really ran, and where one takes from another.
+
+    An arrow leads from the end of the stage that something is taken from to the step that takes it. A step that was
+    taken from the cache is hollow; a stage that nothing needs is named, and has no steps.
+
+    Args:
+        table: as `Build.stages`: `stage` str, `base` str, `uses` (the stages that it takes something from), `ran`.
+        steps: as `Build.steps`: `stage`, `instruction`, `began` and `seconds` (nothing counts as 0), `cached`.
+
+    Raises:
+        UsageError: a table lacks a column, holds no rows, or numbers that cannot be drawn.
+
+    >>> table = pd.DataFrame({"stage": ["build"], "base": ["python:3.13"], "uses": [()], "ran": [True]})
+    >>> steps = pd.DataFrame(
+    ...     {"stage": ["build"], "instruction": ["RUN make"], "began": [0.0], "seconds": [7.5], "cached": [False]}
+    ... )
+    >>> stages(table, steps).alt
+    'The stages of a build, ... build, FROM python:3.13: 1 step, from 0.0 to 7.5 s. ...'
+    """
+    question = "Which stage waits for which?"
+    names = checked(table, "the table of stages", {"stage": "text", "base": "text", "ran": "flag"})
+    kinds = {"stage": "text", "instruction": "text", "began": "number", "seconds": "number", "cached": "flag"}
+    known = {name: steps[name].fillna(0.0) for name in ("began", "seconds") if name in steps.columns}
+    data = checked(steps.assign(**known), "the table of steps", kinds)
+    data = data[~data["instruction"].str.match(r"FROM\b", case=False)].reset_index(drop=True)
+    data.loc[data["cached"], ["began", "seconds"]] = 0.0
+    data["end"] = data["began"] + data["seconds"]
+    uses = dict(zip(names["stage"], table["uses"], strict=True))
+    idle = [name for name, ran in zip(names["stage"], names["ran"], strict=True) if not ran]
+    answer = _together(data, idle)
+    rows = {name: int((data["stage"] == name).sum()) + 1 for name in names["stage"]}
+    height = ROW * sum(rows.values())
+    page = open_page(question, answer, height + 0.6)
+    top, width, longest = (
+        page.top + 0.24,
+        INSIDE - INSTRUCTIONS - STAGES,
+        float(data["end"].max() if len(data) else 0),
+    )
+    page.key(MARGIN, page.top + 0.02, [(RAN, "run"), (CACHED, "taken from the cache")])
+    right = (longest or 1.0) * width / (width - 0.5)
+    panel = page.panel(MARGIN + INSTRUCTIONS + STAGES, top, width, height, right=right, rows=sum(rows.values()))
+    panel.scale(longest, lambda tick: f"{tick:.10g} s")
+    at, places, said = 0, dict[str, tuple[float, float]](), []
+    for name, base, ran in names[["stage", "base", "ran"]].itertuples(index=False):
+        y = top + ROW * (at + 0.5)
+        title = f"stage {name}" if name.isdigit() else name
+        page.text(MARGIN, y, title, face="bold", width=1.1)
+        after = "" if ran else ": not built, since nothing needs it"
+        page.text(MARGIN + 1.2, y, f"FROM {base}{after}", points=CODE, colour=MUTED, face="mono", width=5.0)
+        own = data[data["stage"] == name]
+        for number, step in enumerate(own.itertuples(index=False)):
+            row = at + 1 + number
+            label = gist(step.instruction, INSTRUCTIONS + STAGES - 0.4, CODE)
+            taken = [other for other in uses[name] if other in places and f"from={other}" in step.instruction]
+            face: Face = "bold" if taken else "mono"
+            page.text(MARGIN + 0.2, top + ROW * (row + 0.5), label, points=CODE, face=face, width=INSTRUCTIONS + 0.4)
+            _step(panel, width, row + 0.5, step.began, step.seconds, cached=step.cached)
+            for other in taken:
+                _arrow(panel, places[other], (step.began, row + 0.25))
+            places[name] = (step.end, row + 0.75)
+        if ran:
+            span = f"{counted(len(own), 'step')}, from {own['began'].min():.1f} to {own['end'].max():.1f} s"
+            giving = f", takes from {sentence_list(map(named, uses[name]))}" if uses[name] else ""
+            said.append(f"{named(name)}, FROM {named(base)}: {span if len(own) else 'no steps'}{giving}")
+        at += rows[name]
+    alt = f"The stages of a build, their steps as bars over time. {'; '.join(said)}. {answer}"
+    return Picture(question, page.figure, alt.strip(), data)
+
+
+def _together(data: pd.DataFrame, idle: list[str]) -> str:
+    """What the picture says: how much of the work went on side by side, and what was left out."""
+    work, took = float(data["seconds"].sum()), float(data["end"].max() if len(data) else 0.0)
+    sentences = ["Every step was taken from the cache."]
+    if took:
+        sentences = [f"{seconds(work)} of work took {seconds(took)}: what waits for nothing of another stage begins."]
+    if idle:
+        sentences.append(f"Nothing needs {sentence_list(map(named, idle))}, so BuildKit leaves it out.")
+    return " ".join(sentences)
+
+
+def _arrow(panel: Panel, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From where something was made to where it is taken."""
+    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+    panel.axes.annotate("", end, start, arrowprops=style, annotation_clip=False, zorder=5, gid="taken")
 
 
 def dockerfile(text: str, costs: pd.DataFrame) -> Picture:

@@ -53,6 +53,54 @@ def sizes(table: pd.DataFrame) -> Picture:
     return Picture(question, page.figure, f"Bar chart of image sizes. {listed}. {answer}".strip(), data)
 
 
+def measures(table: pd.DataFrame) -> Picture:
+    """What is different when they run? Images side by side, by several measures, each on a scale of its own.
+
+    Args:
+        table: a row per image (its index holds the names), a column per measure, named with its unit.
+
+    Raises:
+        UsageError: there are no rows, too many measures, or numbers that cannot be drawn.
+
+    >>> table = pd.DataFrame({"stored, MB": [1800, 270], "answers after, s": [2.3, 1.2]}, index=["fat", "slim"])
+    >>> measures(table).alt
+    'Bars of 2 images by 2 measures. stored, MB: fat 1800, slim 270; answers after, s: fat 2.3, slim 1.2. ...'
+    """
+    question = "What is different when they run?"
+    checked(table.reset_index(), "the table of measures", {})
+    if len(table.columns) > MANY:
+        raise UsageError(f"{len(table.columns)} measures do not fit beside each other", remedy=f"draw at most {MANY}")
+    columns = {str(name): numbers(table[name], f"the table of measures, {name!r}") for name in table.columns}
+    data = pd.DataFrame(columns, index=pd.Index([str(name) for name in table.index], name="image"))
+    lowest: dict[str, list[str]] = {}
+    for name, values in data.items():
+        if values.nunique() > 1:
+            lowest.setdefault(named(values.idxmin()), []).append(named(str(name).partition(",")[0]))
+    answer = " ".join(f"{image} is lowest by: {sentence_list(found)}." for image, found in lowest.items())
+    page = open_page(question, answer, ROW * len(data) + 0.45)
+    width = (INSIDE - STAGES) / max(len(data.columns), 1)
+    for row, name in enumerate(data.index):
+        page.text(MARGIN, page.top + 0.3 + ROW * (row + 0.5), name, face="bold", width=STAGES - 0.12)
+    for column, (name, values) in enumerate(data.items()):
+        x = MARGIN + STAGES + column * width
+        page.text(x, page.top + 0.1, str(name), points=SMALL, colour=MUTED, width=width - 0.12)
+        labels = [f"{value:.0f}" if 100 <= value < 1e5 else f"{value:.2g}" for value in values]
+        right = fitting(float(values.max()), width - 0.2, labels)
+        panel = page.panel(
+            x, page.top + 0.3, width - 0.2, ROW * len(data), right=right, rows=len(data), gid=str(name)
+        )
+        panel.baseline()
+        for row, (value, label) in enumerate(zip(values, labels, strict=True)):
+            panel.bar(0, float(value), row + 0.5, STORED, gid=str(data.index[row]))
+            panel.note(float(value), row + 0.5, label)
+    told = "; ".join(
+        f"{named(name)}: {sentence_list(f'{named(image)} {value:g}' for image, value in values.items())}"
+        for name, values in data.items()
+    )
+    alt = f"Bars of {counted(len(data), 'image')} by {counted(len(data.columns), 'measure')}. {told}. {answer}"
+    return Picture(question, page.figure, alt.strip(), data)
+
+
 def parts(table: pd.DataFrame) -> Picture:
     """Where did the megabytes go? One bar for each image, its parts stacked, what is useful first.
 

@@ -157,6 +157,31 @@ def rebuilds_table() -> pd.DataFrame:
     )
 
 
+MEASURES = pd.DataFrame(
+    {"stored, MB": [1822, 270], "first answer, s": [2.31, 1.2], "processes": [3, 3]}, index=["single", "optimized"]
+)
+STAGES = pd.DataFrame(
+    {
+        "stage": ["build", "test", "2"],
+        "base": ["python:3.13", "build", "python:3.13-slim"],
+        "uses": [(), ("build",), ("build",)],
+        "ran": [True, False, True],
+    }
+)
+
+
+def steps_table() -> pd.DataFrame:
+    """Two stages, of which one begins while the other goes on, and waits for it at its COPY --from."""
+    rows = [
+        ("build", "FROM python:3.13", None, 0.0, True),
+        ("build", "RUN apt-get update", None, 0.0, True),
+        ("build", "RUN pip install -r requirements.txt", 0.0, 6.0, False),
+        ("2", "RUN python -m compileall -q", 0.5, 3.0, False),
+        ("2", "COPY --from=build /opt/venv /opt/venv", 6.25, 0.5, False),
+    ]
+    return pd.DataFrame(rows, columns=["stage", "instruction", "began", "seconds", "cached"])
+
+
 DOCKERFILE = """# syntax is not needed
 FROM python:3.13-slim-trixie
 RUN apt-get update \\
@@ -181,12 +206,14 @@ FLOW = pd.DataFrame(
 PICTURES: dict[str, Callable[[], Picture]] = {
     "sizes": lambda: plots.sizes(sizes_table(single=1851, optimized=262)),
     "parts": lambda: plots.parts(parts_table()),
+    "measures": lambda: plots.measures(MEASURES),
     "staircase": lambda: plots.staircase(SINGLE, "single"),
     "staircase without waste": lambda: plots.staircase(CLEAN, "optimized"),
     "waste": lambda: plots.waste(SINGLE, WASTE, "single"),
     "waste without any": lambda: plots.waste(CLEAN, WASTE.iloc[:0], "optimized"),
     "owners": lambda: plots.owners(owners_table()),
     "rebuilds": lambda: plots.rebuilds(rebuilds_table()),
+    "stages": lambda: plots.stages(STAGES, steps_table()),
     "dockerfile": lambda: plots.dockerfile(DOCKERFILE, COSTS),
     "flow": lambda: plots.flow(FLOW),
     "beside": lambda: plots.beside(beside_table()),
@@ -239,11 +266,19 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
         "1 empty layer's waste": lambda: plots.waste(lines, wasted.iloc[:0]),
         "5 images of 20 parts": lambda: plots.parts(parts),
         "1 image without parts": lambda: plots.parts(pd.DataFrame({"app": [0]}, index=["empty"])),
+        "12 images by 5 measures": lambda: plots.measures(
+            pd.DataFrame({f"{text}{n}": [10.0**power for power in range(12)] for n, text in enumerate(HOSTILE[:5])})
+        ),
         "12 images": lambda: plots.sizes(tiny),
         "1 image": lambda: plots.sizes(sizes_table(one=0)),
         "5 images by owner": lambda: plots.owners(owned, top=30),
         "1 image by owner": lambda: plots.owners(owned[owned["image"] == names[0]], top=1),
         "5 rebuilds": lambda: plots.rebuilds(steps),
+        "12 hostile stages": lambda: plots.stages(
+            pd.DataFrame({"stage": names, "base": HOSTILE, "uses": [tuple(names[:3])] * 12, "ran": True}),
+            steps.iloc[:60].assign(began=list(range(60)), stage=[names[n % 12] for n in range(60)]),
+        ),
+        "stages, all cached": lambda: plots.stages(STAGES, steps_table().assign(cached=True)),
         "1 rebuild, all cached": lambda: plots.rebuilds(rebuilds_table().iloc[:6]),
         "a hostile Dockerfile": lambda: plots.dockerfile(source, costs),
         "a Dockerfile of 150 lines": lambda: plots.dockerfile("RUN true\n" * 150, costs[["line", "bytes"]]),

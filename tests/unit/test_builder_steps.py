@@ -96,6 +96,7 @@ class TestFrame:
                     'RUN make "$X"',
                     "COPY --from=build /src /src",
                 ],
+                "began": [None, 0.0, 1.0, 2.0, 5.0],
                 "seconds": [0.0, 0.5, 1.0, 2.0, 1.0],
                 "cached": [True, False, False, False, False],
                 "log": [""] * 5,

@@ -18,11 +18,14 @@ from tests.unit.pictures import (
     DOCKERFILE,
     FLOW,
     MB,
+    MEASURES,
     SINGLE,
+    STAGES,
     WASTE,
     bars,
     beside_table,
     rebuilds_table,
+    steps_table,
     strings,
     texts,
     widths,
@@ -95,6 +98,47 @@ class TestRebuilds:
 
         assert box.get_x() == 3.0
         assert box.get_x() + box.get_width() <= picture.figure.axes[0].get_xlim()[1]
+
+
+class TestMeasures:
+    def test_each_measure_has_a_scale_of_its_own(self) -> None:
+        """Seconds beside megabytes: a bar is compared with those of its own measure."""
+        picture = plots.measures(MEASURES)
+
+        assert [[bar.get_width() for bar in bars(picture, n)] for n in range(3)] == [[1822, 270], [2.31, 1.2], [3, 3]]
+        assert "optimized is lowest by: stored, first answer." in picture.alt
+
+    def test_too_many_are_refused(self) -> None:
+        """They would not fit beside each other."""
+        with pytest.raises(UsageError, match="6 measures"):
+            plots.measures(pd.DataFrame([[1] * 6], columns=list("abcdef"), index=["one"]))
+
+
+class TestStages:
+    def test_steps_stand_where_they_ran(self) -> None:
+        """By BuildKit's own times, so that what went on side by side is seen; a cached step is hollow."""
+        picture = plots.stages(STAGES, steps_table())
+        ran = [bar for bar in bars(picture) if bar.get_gid() == "ran"]
+
+        assert [(bar.get_x(), bar.get_width()) for bar in ran] == [(0.0, 6.0), (0.5, 3.0), (6.25, 0.5)]
+        assert len([bar for bar in bars(picture) if bar.get_gid() == "cached"]) == 1
+        assert "9.5 s of work took 6.8 s" in picture.alt
+
+    def test_an_arrow_leads_over_the_seam(self) -> None:
+        """From the end of the stage that is copied from to the step that copies, and nowhere else."""
+        picture = plots.stages(STAGES, steps_table())
+        [panel] = picture.figure.axes
+        [arrow] = [each for each in panel.texts if each.get_gid() == "taken"]
+
+        assert (arrow.xyann[0], arrow.xy[0]) == (6.0, 6.25)
+        assert "takes from build" in picture.alt
+
+    def test_what_nothing_needs_is_named(self) -> None:
+        """It has a name and no steps."""
+        picture = plots.stages(STAGES, steps_table())
+
+        assert "FROM build: not built, since nothing needs it" in strings(picture)
+        assert "Nothing needs test, so BuildKit leaves it out." in picture.alt
 
 
 class TestDockerfile:

@@ -158,7 +158,7 @@ def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     for left in leftovers(snapshot, tools):
         yield _left(evidence, snapshot, left)
     for file in tools_of_installation(snapshot):
-        what = f"{file.path} ({how_large(file.bytes)}) {places.came_with(snapshot, file)}"
+        what = f"{file.path} ({how_large(file.bytes)}) came with line {line_of(snapshot, file)}"
         message = f"{what}; a running service installs nothing."
         yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(snapshot, file))
 

@@ -31,12 +31,6 @@ def last(evidence: Evidence, *keywords: str) -> Instruction | None:
     return next((each for each in reversed(final_instructions(evidence)) if each.keyword in keywords), None)
 
 
-def came_with(snapshot: Snapshot, file: File) -> str:
-    """Such as ``came with line 14`` or ``came with the base image``."""
-    line = line_of(snapshot, file)
-    return f"came with line {line}" if line else "came with the base image"
-
-
 def gone_but_stored(snapshot: Snapshot, files: Iterable[File], size: str) -> str:
     """For files that a later layer hides, the sentence that says so; nothing if a container sees one of them."""
     hidden = list(files)
