@@ -26,6 +26,10 @@ RUN_BY = {
     ".venv/bin/uv pip install --python .venv/bin/python -r requirements/class.txt": (
         "tests.engine.test_classroom_cluster:class_packages"
     ),
+    **dict.fromkeys(
+        ("cp -r class/nbgrader ../my-course", ". .venv/bin/activate", "cd ../my-course ...", "nbgrader ..."),
+        "tests.engine.test_classroom_nbgrader:test_from_the_assignment_to_the_marks",
+    ),
     ".venv/bin/dask ...": (
         "tests.engine.test_classroom_cluster:test_two_machines_give_the_marks_of_one_and_one_may_be_lost"
     ),
