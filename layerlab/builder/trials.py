@@ -20,6 +20,8 @@ from layerlab.ui.progress import Report, silent
 TIMEOUT: Final = 600.0  # seconds of one build
 MAX_DISK: Final = 10_000_000_000  # bytes of the engine's disk that a build may take
 MIN_DISK: Final = 1_000_000_000  # bytes of it that have to stay free
+_CACHES: Final = "BUILDKIT_CACHE_MOUNT_NS"
+"""The build argument by which BuildKit keeps cache mounts apart."""
 
 
 class TooMuchDisk(BuildError):
@@ -46,12 +48,14 @@ class Trials:
         labels: Of the images; by them they are removed.
         scratch: A folder for files, gone with them.
         report: Is told of the builds' steps.
+        caches: Whose cache mounts (``RUN --mount=type=cache``) they use; empty for those of everybody.
     """
 
     engine: Engine
     labels: Mapping[str, str]
     scratch: Path
     report: Report = field(repr=False)
+    caches: str = ""
 
     def build(
         self,
@@ -73,7 +77,7 @@ class Trials:
             self.engine,
             context,
             target=target,
-            build_args=build_args,
+            build_args={**(build_args or {}), **({_CACHES: self.caches} if self.caches else {})},
             labels=self.labels,
             timeout=timeout,
             report=report or self.report,
@@ -83,10 +87,10 @@ class Trials:
 
 
 @contextmanager
-def trial_builds(engine: Engine, report: Report = silent) -> Iterator[Trials]:
-    """A place for trial builds; all images that are built in this block are removed at its end."""
+def trial_builds(engine: Engine, report: Report = silent, *, caches: str = "") -> Iterator[Trials]:
+    """A place for trial builds; all images that are built in this block are removed at its end. See `Trials`."""
     with runs.temporary(engine) as place, limited_builder(engine):
-        yield Trials(engine, place.labels, place.folder, report)
+        yield Trials(engine, place.labels, place.folder, report, caches)
 
 
 def _disk_guard(engine: Engine) -> Callable[[], None]:

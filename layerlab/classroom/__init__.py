@@ -4,6 +4,7 @@ r"""Marks for a class: many submissions checked at once, each apart from the oth
 ``mark_files`` and ``feedback`` write down what came of it. A mark is what `layerlab.exercise.check` says of the
 submission in a fresh workspace; nothing else goes into it.
 
+>>> folder.mkdir()
 >>> (folder / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
 44
 >>> marks = grade(submissions.find([folder])[0], jobs=1)

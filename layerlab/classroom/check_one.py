@@ -46,6 +46,7 @@ def check_apart(
     if submission.why_not:
         return Checked(why_not=submission.why_not)
     task = {
+        "digest": submission.digest,
         "level": submission.level,
         "picture": picture,
         "executable": sorted(submission.executable),
@@ -144,7 +145,7 @@ def _check(task: dict[str, Any]) -> Checked:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(base64.b64decode(content))
                 path.chmod(0o755 if name in task["executable"] else 0o644)
-            verdict = exercise.check(engine, workspace, report=tell, on_image=images.append)
+            verdict = exercise.check(engine, workspace, report=tell, on_image=images.append, caches=task["digest"])
             size = images[-1].total_bytes if images else None
             return Checked(verdict, size, draw(images[-1]) if images and task["picture"] else "")
     except LabError as error:

@@ -119,7 +119,7 @@ def find(paths: Sequence[Path], *, level: int | None = None) -> tuple[list[Submi
         UsageError: one of them does not exist, cannot be read or holds nothing.
 
     >>> dockerfile = folder / "anna" / "Dockerfile"
-    >>> dockerfile.parent.mkdir()
+    >>> dockerfile.parent.mkdir(parents=True)
     >>> dockerfile.write_text("FROM scratch")
     12
     >>> submissions, passed_over = find([folder])

@@ -65,6 +65,7 @@ def check(
     on_image: OnImage | None = None,
     hardened: bool = True,
     is_quick: bool = False,
+    caches: str = "",
 ) -> Verdict:
     r"""Judge the Dockerfile in a folder.
 
@@ -78,6 +79,7 @@ def check(
         hardened: Whether to try a hardened run as well, which is for advice only.
         is_quick: Whether to leave out the experiments, which build a changed copy of the folder; what they would have
             shown is then unknown.
+        caches: Whose cache mounts the builds use, such as a learner's; empty for those of everybody.
 
     Raises:
         UsageError: there is no such folder, or no Dockerfile in it.
@@ -92,7 +94,7 @@ def check(
     """
     began = time.monotonic()
     workspace = open_workspace(folder, engine.platform)
-    evidence = gather(engine, workspace, report, on_image, hardened=hardened, is_quick=is_quick)
+    evidence = gather(engine, workspace, report, on_image, hardened=hardened, is_quick=is_quick, caches=caches)
     return replace(judge(evidence), seconds=time.monotonic() - began)
 
 

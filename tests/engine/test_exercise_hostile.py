@@ -21,12 +21,18 @@ from layerlab.ui.progress import Step
 
 
 def check(
-    engine: Engine, folder: Path, dockerfile: str, *, timeout: float = 60.0, steps: list[Step] | None = None
+    engine: Engine,
+    folder: Path,
+    dockerfile: str,
+    *,
+    timeout: float = 60.0,
+    steps: list[Step] | None = None,
+    caches: str = "",
 ) -> tuple[Outcome, dict[str, bytes]]:
     """Build under the limits; what came of it, and the files in the image's ``/x``."""
     (folder / "Dockerfile").write_text(dockerfile)
     listener = steps.append if steps is not None else lambda _: None
-    with trials.trial_builds(engine) as place:
+    with trials.trial_builds(engine, caches=caches) as place:
         copy = workspace_builds.prepare(place, open_workspace(folder))
         outcome = workspace_builds.build_final(copy, listener, timeout=timeout)
         return outcome, _files(engine, outcome.image_id) if outcome.image_id else {}
@@ -144,6 +150,21 @@ class TestText:
         said = [outcome.failure.message, *(part for step in steps for part in (step.title, step.detail))]
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "".join(said))
         assert any("red" in part for part in said)
+
+
+class TestNeighbours:
+    def test_a_cache_mount(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
+        """What one build leaves in a cache mount, a build of somebody else's never sees."""
+        mount = f"--mount=type=cache,id={secrets.token_hex(8)},target=/c"
+        base = f"FROM {busybox_image}\nRUN mkdir /x; echo {secrets.token_hex(8)}\n"
+        looks = f"{base}RUN {mount} \\\n test ! -e /c/evil\n"
+
+        check(engine, tmp_path, f"{base}RUN {mount} echo > /c/evil\n", caches="mallory")
+        of_another, _ = check(engine, tmp_path, looks, caches="anna")
+        own, _ = check(engine, tmp_path, looks, caches="mallory")
+
+        assert of_another.image_id is not None
+        assert own.image_id is None
 
 
 class TestWorkspace:

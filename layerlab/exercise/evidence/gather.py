@@ -39,6 +39,7 @@ def gather(
     *,
     hardened: bool = True,
     is_quick: bool = False,
+    caches: str = "",
 ) -> Evidence:
     """All that can be found out about a workspace; nothing of it is left on the engine.
 
@@ -49,6 +50,7 @@ def gather(
         on_image: Is given the learner's image before it is removed.
         hardened: Whether to try a hardened run as well, which is for advice only.
         is_quick: Whether to leave the experiments out.
+        caches: Whose cache mounts the builds use; empty for those of everybody.
 
     Raises:
         EngineGone: the engine stopped answering.
@@ -67,7 +69,7 @@ def gather(
     if workspace.dockerfile is None or workspace.sent is None:
         return evidence
     relay = _Relay(report)
-    with trial_builds(engine, relay) as trials:
+    with trial_builds(engine, relay, caches=caches) as trials:
         prepared = workspace_builds.prepare(trials, workspace)
         outcome = workspace_builds.build_final(prepared, relay)
         evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, failure=outcome.failure)
