@@ -31,6 +31,7 @@ from layerlab.exercise.panel import LivePanel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.image.store import file_reader
+from layerlab.image.store.packed import packed_bytes
 from layerlab.notebook.cells import about, show, table
 from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
@@ -61,6 +62,7 @@ __all__ = [
     "new",
     "origins",
     "owned",
+    "packed",
     "panel",
     "plots",
     "prove",
@@ -71,6 +73,7 @@ __all__ = [
     "setup",
     "show",
     "stages",
+    "surfaces",
     "table",
     "wait_for_health",
 ]
@@ -97,7 +100,7 @@ def setup(*names: str) -> None:
     cache, which takes a second or two.
 
     Args:
-        names: Which of the lab's images: ``single``, ``optimized``.
+        names: Which of the lab's images: ``single``, ``optimized``, ``minimal``.
 
     >>> lab.setup("optimized")
     Ready: a Docker engine, multi-stage-demo:optimized
@@ -195,6 +198,25 @@ def compare(*names: str) -> pd.DataFrame:
     'multi-stage-demo:optimized'
     """
     return comparison.compare([look(name) for name in names])
+
+
+def surfaces(*images: Image) -> pd.DataFrame:
+    """What an attacker finds in each image, a row for each; see `layerlab.compare.surfaces` for the columns.
+
+    >>> int(lab.surfaces(lab.look("optimized"))["writable paths"].iloc[0])
+    0
+    """
+    return comparison.surfaces(engine(), images)
+
+
+def packed(image: Image) -> int:
+    """About how many bytes a registry would send of an image, to whoever has none of its layers.
+
+    >>> lab.packed(lab.look("optimized")) < lab.look("optimized").total_bytes / 2
+    True
+    """
+    with displays.notebook(f"packing samples of {image.name}"):
+        return packed_bytes(engine(), image)
 
 
 def causes(image: Image) -> pd.DataFrame:

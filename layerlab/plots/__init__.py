@@ -11,6 +11,7 @@
 `flow`          What did the extra stage buy?
 `stages`        Which stage waits for which?
 `measures`      What is different when they run?
+`surfaces`      What does an attacker find?
 `beside`        How do your layers compare?
 ==============  =======================================================================
 
@@ -23,7 +24,7 @@ shows by itself. A table that cannot be drawn is a `UsageError`, which says what
 """
 
 from layerlab.plots.build_costs import dockerfile, rebuilds, stages
-from layerlab.plots.images import flow, measures, owners, parts, sizes
+from layerlab.plots.images import flow, measures, owners, parts, sizes, surfaces
 from layerlab.plots.layers import beside, staircase, waste
 from layerlab.plots.picture import Picture
 
@@ -39,5 +40,6 @@ __all__ = [
     "sizes",
     "stages",
     "staircase",
+    "surfaces",
     "waste",
 ]

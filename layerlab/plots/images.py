@@ -285,6 +285,47 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
     return Picture(question, page.figure, f"Bars of what images hold, by owner. {answer} {listed}", data)
 
 
+def surfaces(table: pd.DataFrame) -> Picture:
+    """What does an attacker find? A row for each kind, a column for each image; each row has a scale of its own.
+
+    Args:
+        table: a row per image (its index holds the names), a column per kind, such as `shells`, whole numbers.
+
+    Raises:
+        UsageError: there are no rows, numbers that cannot be drawn, or too many images.
+
+    >>> table = pd.DataFrame({"shells": [4, 0], "writable paths": [9_000, 0]}, index=["single", "minimal"])
+    >>> surfaces(table).alt
+    'Bars, a row for each kind. single: shells 4, writable paths 9,000. minimal: shells 0, writable paths 0.'
+    """
+    question = "What does an attacker find?"
+    checked(table.reset_index(), "the table of surfaces", {})
+    columns = {str(kind): numbers(table[kind], f"the table of surfaces, column {kind!r}") for kind in table.columns}
+    data = pd.DataFrame(columns, index=pd.Index([str(name) for name in table.index], name="image")).T
+    if len(data.columns) > MANY:
+        raise UsageError(f"{len(data.columns)} images do not fit beside each other", remedy=f"draw at most {MANY}")
+    page = open_page(question, "Each row has a scale of its own.", OWNER * len(data) + 0.6)
+    top, width = page.top + 0.35, (INSIDE - OWNERS) / len(data.columns)
+    for row, kind in enumerate(data.index):
+        page.text(MARGIN, top + OWNER * (row + 0.5), kind, points=SMALL, width=OWNERS - 0.12)
+    right = fitting(1.0, width - 0.2, [f"{data.to_numpy().max():,.0f}"])
+    for column, image in enumerate(data.columns):
+        x = MARGIN + OWNERS + column * width
+        page.text(x, page.top + 0.15, image, face="bold", width=width - 0.2)
+        panel = page.panel(x, top, width - 0.2, OWNER * len(data), right=right, rows=len(data), gid=image)
+        panel.baseline()
+        for row, (kind, number, most) in enumerate(zip(data.index, data[image], data.max(axis=1), strict=True)):
+            share = number / (most or 1.0)
+            panel.bar(0, share, row + 0.5, PARTS["waste"], gid=str(kind))
+            label, colour = (f"{number:,.0f}", INK) if number else ("–", MUTED)
+            panel.note(share, row + 0.5, label, points=SMALL, colour=colour)
+    listed = " ".join(
+        f"{named(image)}: {sentence_list((f'{kind} {n:,.0f}' for kind, n in data[image].items()), limit=12)}."
+        for image in data.columns
+    )
+    return Picture(question, page.figure, f"Bars, a row for each kind. {listed}", data)
+
+
 def _name(owner: str, part: str) -> str:
     """An owner without its manager, which its colour tells."""
     return owner.removeprefix("dpkg:").removeprefix("python:") or f"{part} (no package)"
