@@ -216,7 +216,9 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "stages": lambda: plots.stages(STAGES, steps_table()),
     "dockerfile": lambda: plots.dockerfile(DOCKERFILE, COSTS),
     "flow": lambda: plots.flow(FLOW),
-    "surfaces": lambda: plots.surfaces(pd.DataFrame({"shells": [4, 0], "paths": [41_505, 2]}, index=["one", "other"])),
+    "surfaces": lambda: plots.surfaces(
+        pd.DataFrame({"shells": [4, 0], "paths": [41_505, 2]}, index=["one", "other"])
+    ),
     "beside": lambda: plots.beside(beside_table()),
 }
 
