@@ -10,7 +10,7 @@ import os
 import stat
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -76,7 +76,12 @@ class Context:
 
 
 def collect(
-    folder: Path, dockerfile: str = "Dockerfile", *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
+    folder: Path,
+    dockerfile: str = "Dockerfile",
+    *,
+    ignored: Sequence[str] = (),
+    max_bytes: int = MAX_BYTES,
+    max_files: int = MAX_FILES,
 ) -> Context:
     """Find out what belongs to a context.
 
@@ -88,6 +93,7 @@ def collect(
     Args:
         folder: The context.
         dockerfile: The Dockerfile's path, relative to the folder; one from elsewhere is sent as ``Dockerfile``.
+        ignored: Further lines of ``.dockerignore``.
         max_bytes: The limit of the contents together.
         max_files: The limit of the number of files, folders and links.
 
@@ -102,7 +108,7 @@ def collect(
     own_rules = path.with_name(f"{path.name}.dockerignore")
     rules_file = own_rules if own_rules.is_file() else folder / ".dockerignore"
     rules = ignore.read(rules_file) if rules_file.is_file() else ()
-    entries = _walk(folder, rules, max_files)
+    entries = _walk(folder, rules + ignore.parse("\n".join(ignored)), max_files)
     name = _name_within(path, folder)
     if name is None:
         name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"

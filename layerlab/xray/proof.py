@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from layerlab import image as images
-from layerlab.builder import Trials, ignore
-from layerlab.builder import context as contexts
+from layerlab.builder import Trials
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
 from layerlab.xray.advice import Advice, together
@@ -87,25 +86,12 @@ def table(proofs: Sequence[Proof]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 
-def without(context: contexts.Context, ignored: Sequence[str]) -> contexts.Context:
-    """The context without what these lines of a ``.dockerignore`` name; the Dockerfile stays."""
-    rules = ignore.parse("\n".join(ignored))
-    hits: dict[str, tuple[bool, ...]] = {"": ()}
-    kept = []
-    for entry in context.entries:  # folders come before what is in them
-        is_ignored, of_entry = ignore.matches(rules, entry.name, hits.get(entry.name.rpartition("/")[0], ()))
-        hits[entry.name] = of_entry
-        if not is_ignored or entry.name == context.dockerfile:
-            kept.append(entry)
-    return contexts.Context(context.folder, context.dockerfile, context.text, tuple(kept))
-
-
 def _proof(trials: Trials, trace: Trace, advice: Sequence[Advice], step: Step, asked: Proof) -> Proof:
     trials.report(step)
     source, edits = trace.source, [each.edit for each in advice if each.edit]
     try:
-        context = with_dockerfile(source.context, edited(source.parsed, edits), trials.scratch)
-        context = without(context, [line for edit in edits for line in edit.ignored])
+        context = source.collect([line for edit in edits for line in edit.ignored])
+        context = with_dockerfile(context, edited(source.parsed, edits), trials.scratch)
         built = trials.build(context, target=source.target, build_args=source.build_args)
         after = images.read(trials.engine, built.image_id)
         found = replace(asked, measured=trace.image.total_bytes - after.total_bytes)

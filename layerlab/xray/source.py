@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +42,12 @@ class BuildSource:
             DockerfileError: there is no such Dockerfile, or it cannot be read.
             ContextError: the folder cannot be read, or is over a limit.
         """
-        return contexts.collect(self.folder, os.path.relpath(self.dockerfile.resolve(), self.folder.resolve()))
+        return self.collect()
+
+    def collect(self, ignored: Sequence[str] = ()) -> contexts.Context:
+        """The same as it is now, without what these lines of a ``.dockerignore`` name, too."""
+        name = os.path.relpath(self.dockerfile.resolve(), self.folder.resolve())
+        return contexts.collect(self.folder, name, ignored=ignored)
 
     @cached_property
     def parsed(self) -> Dockerfile:
