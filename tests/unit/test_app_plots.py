@@ -107,7 +107,7 @@ def test_an_svg_tells_no_time() -> None:
         max_size=6,
     )
 )
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=3)
 def test_what_is_kept_changes_nothing(kind: str, wanted: list[tuple[int, int, str]]) -> None:
     """Whatever was drawn before, each picture is to the pixel the one that a figure of its own would show."""
     for seed, width, file_format in wanted:

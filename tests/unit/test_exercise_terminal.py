@@ -395,7 +395,7 @@ class TestSizes:
         self, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Against the images of its own level; what the worked example has less of is named by its owner."""
-        sizes = {"single": 2_000_000, "optimized": 100_000}
+        sizes = {"single": 2_000_000, "optimized": 100_000, "minimal": 50_000}
         monkeypatch.setattr(demo, "read", lambda _, name: sized(tmp_path / f"{name}.tar", sizes[name]))
         lab.run(says=[verdict("ppppppp")])
         first = lab.output.getvalue()
