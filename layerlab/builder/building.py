@@ -64,7 +64,7 @@ class Build:
         * ``began`` float64: seconds after the first that was run; missing for what was cached
         * ``seconds`` float64: how long it ran
         * ``cached`` bool: whether its result was there already; of a FROM, whether nothing was pulled
-        * ``log`` str: what it printed, without terminal escape codes; of a long log the middle is left out
+        * ``log`` str: what it printed, without terminal escape codes, as far as BuildKit keeps it
 
         Two stages that begin alike (the same FROM, the same RUN after it) share these steps: BuildKit runs
         them once, under the name of one of the stages.

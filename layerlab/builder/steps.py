@@ -31,8 +31,6 @@ _INTERNAL_TITLES: Final = {
 }
 _QUICKEST_RUN: Final = 0.001  # seconds; starting a container alone takes ten times as long
 _PATIENCE: Final = 0.5  # seconds after which BuildKit's own work is worth showing
-LOG_HEAD: Final = 64_000  # bytes kept of the beginning of a log
-LOG_TAIL: Final = 64_000  # bytes kept of its end
 STEPS_DTYPES: Final = {
     "stage": "str",
     "step": "Int64",
@@ -46,40 +44,23 @@ STEPS_DTYPES: Final = {
 
 
 class Log:
-    """The output of one step. Of a very long one, the middle is left out."""
+    """The output of one step. BuildKit itself cuts it (its STEP_LOG_MAX_SIZE), so it is never larger than 2 MiB."""
 
-    def __init__(self, head: int = LOG_HEAD, tail: int = LOG_TAIL) -> None:
-        self._head, self._tail = bytearray(), bytearray()
-        self._head_limit, self._tail_limit = head, tail
-        self._dropped = 0
+    def __init__(self) -> None:
+        self._printed = bytearray()
 
     def add(self, data: bytes) -> None:
         """Take what the step printed next."""
-        room = self._head_limit - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
-        # Cut now and then rather than always, since cutting moves all that stays.
-        if len(self._tail) > 2 * self._tail_limit:
-            self._cut()
+        self._printed += data
 
     def text(self) -> str:
-        """The output as plain lines; where something was left out, a line says so."""
-        self._cut()
-        if not self._dropped:
-            return plain(bytes(self._head + self._tail))
-        note = f"… {self._dropped} bytes left out …"
-        return f"{plain(bytes(self._head))}\n{note}\n{plain(bytes(self._tail))}"
+        """The output as plain lines."""
+        return plain(bytes(self._printed))
 
     def last_line(self) -> str:
         """The newest line that is not empty."""
-        recent = bytes((self._tail or self._head)[-2000:])
+        recent = bytes(self._printed[-2000:])
         return next((line.strip() for line in reversed(plain(recent).split("\n")) if line.strip()), "")
-
-    def _cut(self) -> None:
-        surplus = len(self._tail) - self._tail_limit
-        if surplus > 0:
-            del self._tail[:surplus]
-            self._dropped += surplus
 
 
 @dataclass

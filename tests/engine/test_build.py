@@ -180,15 +180,12 @@ class TestBuild:
         assert list(part.stages.stage[part.stages.final]) == ["b"]
 
     def test_a_long_log(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
-        """Of a step that prints megabytes, the log keeps beginning and end."""
-        write(
-            tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}; echo begin; seq 60000; echo the end\n"
-        )
+        """Of a step that prints without end, BuildKit keeps no more than a build can hold in memory."""
+        write(tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}; echo begin; yes | head -c 9000000\n")
 
         log = build(engine, tmp_path, tag=new_tag()).steps.log[1]
 
-        assert ("begin" in log[:100], len(log) < 150_000) == (True, True)
-        assert re.search(r"bytes left out|output clipped", log)
+        assert ("begin" in log[:100], len(log) < 2**21 + 1000) == (True, True)
 
     def test_another_dockerfile(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
         """Another Dockerfile is used as it is, and the one called Dockerfile stays part of the context."""

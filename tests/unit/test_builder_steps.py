@@ -366,40 +366,15 @@ class TestReports:
 class TestLog:
     """The output of one step."""
 
-    @given(st.lists(st.text(alphabet="abc\n").map(str.encode)), st.integers(1, 30), st.integers(1, 30))
-    def test_head_and_tail(self, pieces: list[bytes], head: int, tail_size: int) -> None:
-        """A log that fits is kept whole; of a longer one head and tail are kept, and the rest is counted."""
-        log = Log(head, tail_size)
-        for piece in pieces:
-            log.add(piece)
-        everything = b"".join(pieces).decode()
-
-        if len(everything) <= head + tail_size:
-            expected = everything.rstrip("\n")
-        else:
-            left_out = len(everything) - head - tail_size
-            first, last = everything[:head].rstrip("\n"), everything[-tail_size:].rstrip("\n")
-            expected = f"{first}\n… {left_out} bytes left out …\n{last}"
-        assert expected == log.text()
-
     @given(st.lists(st.binary(max_size=50), max_size=40))
     def test_pieces(self, pieces: list[bytes]) -> None:
         """How the output is cut into pieces changes nothing, be it within a character or an escape code."""
-        bit_by_bit, at_once = Log(60, 60), Log(60, 60)
+        bit_by_bit, at_once = Log(), Log()
         for piece in pieces:
             bit_by_bit.add(piece)
         at_once.add(b"".join(pieces))
 
         assert at_once.text() == bit_by_bit.text()
-
-    def test_memory(self) -> None:
-        """A step that never stops printing does not fill the memory."""
-        log = Log(1000, 1000)
-        for _ in range(1000):
-            log.add(b"x" * 997)
-
-        assert "… 995000 bytes left out …" in log.text()
-        assert len(log._tail) <= 2000
 
     def test_last_line(self) -> None:
         """The newest line is the last one that is not empty, without escape codes."""
