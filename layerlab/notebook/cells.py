@@ -111,25 +111,22 @@ def _text(value: object, *, varies: bool) -> str:
     return f"≈ {text}" if varies else text
 
 
-def show(path: str | Path, first: int = 1, last: int | None = None, *, holding: str | None = None) -> None:
-    """Show a file of the repository, or some lines of it, with line numbers.
+def show(path: str | Path, *, holding: str | None = None) -> None:
+    """Show a file of the repository, or a paragraph of it, with line numbers.
 
     Args:
         path: The file, relative to the repository's root.
-        first: The first line to show, counted from 1.
-        last: The last one; the file's last if None.
-        holding: Show the paragraph (the lines from one empty line to the next) that holds this text instead.
+        holding: A text; the paragraph (the lines from one empty line to the next) that holds it is shown alone.
 
     Raises:
         ValueError: the text does not stand in exactly one paragraph.
 
-    >>> show("requirements/app.in", 3, 4)
+    >>> show("requirements/app.in", holding="flask")
     <IPython.core.display.HTML object>
     """
     text = (ROOT / path).read_text(encoding="utf-8")
-    if holding is not None:
-        first, last = _paragraph(text, holding)
-    display(HTML(_numbered(text, first, last)))  # type: ignore[no-untyped-call]
+    lines = (1, None) if holding is None else _paragraph(text, holding)
+    display(HTML(_numbered(text, *lines)))  # type: ignore[no-untyped-call]
 
 
 def _paragraph(text: str, holding: str) -> tuple[int, int]:
