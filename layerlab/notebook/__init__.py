@@ -41,7 +41,6 @@ from layerlab.service.running_service import HEALTH_PAUSE
 from layerlab.ui import displays
 from layerlab.ui.progress import Report, Step
 from layerlab.xray import BuildSource, Examined, proof
-from layerlab.xray.provenance import origin_tables
 
 __all__ = [
     "about",
@@ -237,8 +236,7 @@ def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
 
     Args:
         image: What `look` gave.
-        dockerfile: What it was built from, with its folder as context; the lab's own images need none. Where nobody
-            knows it, a file's layer and line of history are all that is told.
+        dockerfile: What it was built from, with its folder as context; the lab's own images need none.
 
     Returns:
         See `layerlab.xray.provenance.origin_tables.origins` for the columns.
@@ -247,8 +245,6 @@ def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
     ['context', 'COPY app app']
     """
-    if _source(image, dockerfile) is None:
-        return origin_tables.of_layers(image)
     return _traced(image, dockerfile, "origins")
 
 

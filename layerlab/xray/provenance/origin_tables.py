@@ -14,25 +14,10 @@ from layerlab.image.dataframes import texts
 from layerlab.image.stack import LayerStack
 from layerlab.xray.provenance.file_origins import FileOrigins, mounts
 
-KINDS: Final = ("base", "context", "made", "layer", "unknown")
-"""What an origin can be: see `Origin.kind`; ``layer`` where only the layer is known that stores a file."""
+KINDS: Final = ("base", "context", "made", "unknown")
+"""What an origin can be: see `Origin.kind`."""
 ROLES: Final = ("final", "from", "copied", "mounted", "used", "not built")
 """What a stage is there for, see `stages`."""
-
-
-def of_layers(image: Image) -> pd.DataFrame:
-    """Where files came from as far as the image itself says: a layer and its line of history.
-
-    Returns:
-        The columns of `origins`, with the origin ``layer`` for every file; the line where the image was read with its
-        Dockerfile.
-    """
-    stack = image.stack
-    layers = stack.merged.layers[stack.visible].tolist()
-    made = list(zip(stack.lines, stack.instructions, strict=True))
-    owners = image.files["owner"].tolist()
-    rows = (("layer", "", *made[layer], (), "", "", None, owner) for layer, owner in zip(layers, owners, strict=True))
-    return _table(image, rows)
 
 
 def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
