@@ -20,6 +20,7 @@ from typing import Final
 import requests
 
 from layerlab.engine import Engine
+from layerlab.engine.locks import exclusive
 from layerlab.engine.machine import ending_with_us
 from layerlab.engine.ownership import RUN_ID
 from layerlab.errors import LabError
@@ -81,14 +82,9 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
 
 
 def _start(engine: Engine, wanted: int | None, token: str) -> tuple[int, subprocess.Popen[bytes]]:
-    """Start the server, and wait until it answers; returns its port and its process.
-
-    A port that was free a moment ago may be another's now, such as a second ./lab's: then the next one is tried.
-    """
-    first, tries = FIRST_PORT, 1 if wanted else 5
-    while True:
-        port = wanted or free_port(first)
-        log = _log()
+    """Start the server, and wait until it answers; returns its port and its process."""
+    with exclusive("jupyterlab", doing="starts JupyterLab"):  # else two could find the same port free
+        port, log = wanted or free_port(), _log()
         try:
             output = log.open("wb")
         except OSError as error:
@@ -106,14 +102,9 @@ def _start(engine: Engine, wanted: int | None, token: str) -> tuple[int, subproc
             )
         try:
             _wait_until_it_answers(server, f"http://127.0.0.1:{port}", token)
-        except BaseException as error:
-            ended = server.poll() is not None
+        except BaseException:
             _end(server)
-            tries -= 1
-            if not (isinstance(error, LabError) and ended and tries and is_taken(port)):
-                raise
-            first = port + 1
-            continue
+            raise
         return port, server
 
 
