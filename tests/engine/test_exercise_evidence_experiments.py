@@ -201,6 +201,13 @@ class TestAPinChanges:
         change = self.change(engine, tmp_path, f"FROM {busybox_image}\nCOPY requirements.txt .\n{typed}")
         assert (change.found, change.decides) == (("0.12.1",), False)
 
+    def test_the_last_step_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
+        """What a later step puts elsewhere, or replaces, counts as it is in the end."""
+        typed = "RUN rm -r /site; echo cycler==0.12.1 > requirements.txt; "
+        start = f"FROM {busybox_image}\nCOPY requirements.txt .\nRUN {INSTALL}\n"
+        for last, found in (("RUN mv /site '/my site'\n", "0.12.0"), (f"{typed}{INSTALL}\n", "0.12.1")):
+            assert self.change(engine, tmp_path, start + last).found == (found,)
+
     def test_a_build_that_refuses_it(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """A step that fails because of it shows that the file decides; the network's fault does not."""
         start = f"FROM {busybox_image}\nCOPY requirements.txt .\nRUN grep -q 0.12.1 requirements.txt || "

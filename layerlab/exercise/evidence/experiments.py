@@ -7,6 +7,7 @@ looks as if it were run again.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 import secrets
@@ -45,7 +46,7 @@ from layerlab.ui.text import shorten
 _SURELY_RUNS: Final = 0.3  # seconds
 _PATIENCE: Final = 1.0  # seconds: a build that ends by itself soon need not be stopped, which takes as long
 _REQUIREMENTS: Final = "requirements.txt"
-_NOTES: Final = re.compile(r"(?P<folder>[\w./+-]+)/(?P<name>\w+)-[^/-]+\.dist-info/METADATA")
+_NOTES: Final = re.compile(r"(?P<folder>[^*?\[\]\\$]+)/(?P<name>\w+)-[^/-]+\.dist-info/METADATA")  # as COPY takes it
 _RELEASE: Final = re.compile(r"^Version: *(\S+)", re.MULTILINE)
 _BROKEN: Final = ".layerlab-broken"
 _WRECKAGE: Final = b"broken, to see what misses it\n"
@@ -252,7 +253,8 @@ def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple
     found = [_NOTES.fullmatch(path) for path in paths if stack.merged.find(path) is not None]
     places = sorted({(each["folder"], each["name"]) for each in found if each})
     copies = (
-        f"COPY --from={prepared.dockerfile.target().index} {folder}/{spelled}-*.dist-info/METADATA /{number}/"
+        f"COPY --from={prepared.dockerfile.target().index} "
+        + json.dumps([f"{folder}/{spelled}-*.dist-info/METADATA", f"/{number}/"])
         for number, (folder, spelled) in enumerate(places)
     )
     text = "\n".join([prepared.context.text, "FROM scratch", *copies])
