@@ -1,6 +1,6 @@
 """Removes what the lab made, says what is here and what is missing, and runs the tests.
 
-What is the lab's is known as `layerlab.engine.ownership` says. These modules are public, too: ``doctor``,
+What is the lab's is known as `layerlab.engine.ownership` says. These modules are public, too: ``prerequisites``,
 ``chromium`` (the tests' browser), ``test_run`` (what ``./lab test`` runs) and ``draw_rooms`` (the picture in
 docs/architecture.md).
 
