@@ -164,7 +164,7 @@ def document(examined: Examined) -> dict[str, Any]:
     dockerfile = examined.source.parsed if examined.source else None
     found: dict[str, Any] = {
         "contents_read": examined.read_contents,
-        "causes": [cause.document() for cause in examined.causes],
+        "causes": [vars(cause) for cause in examined.causes],
         "owners": waste.owners(examined.image),
         "findings": [advice.document(dockerfile) for advice in examined.advice],
     }

@@ -4,7 +4,7 @@
 
 * ``overwritten: content``: a later layer has something else at the path;
 * ``overwritten: mode or owner``: it has the same content there, with another mode, owner or group (a ``chmod -R``);
-* ``overwritten: unchanged``: it has the same stack, mode and owner (only times or extended attributes may differ);
+* ``overwritten: unchanged``: it has the same content, mode and owner (only times or extended attributes may differ);
 * ``overwritten: not compared``: it has as many bytes there, and nobody has compared them;
 * ``deleted``, ``hidden``: as in `layerlab.image.filesystem`.
 
@@ -228,10 +228,6 @@ class Cause:
     details: tuple[str, ...]
     examples: tuple[str, ...]
 
-    def document(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {**vars(self), "details": list(self.details), "examples": list(self.examples)}
-
 
 def grouped(stack: LayerStack, rows: list[Needless]) -> list[Cause]:
     """The causes: facts first, then judgements; within each the most bytes first."""
@@ -286,7 +282,7 @@ def causes(image: Image, reader: FileReader | None = None, report: Report = sile
     Raises:
         EngineGone: the engine stopped answering.
     """
-    import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image, and `document` needs none
+    import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image
 
     kinds: dict[str, Any] = {
         "cause": pd.CategoricalDtype(list(CAUSES)),
