@@ -90,8 +90,11 @@ def trimming(engine: Engine, most: float) -> Iterator[None]:
     before = size(engine)
     yield
     if before is not None:
+        api: Any = engine.client.api
+        kept = int(before + most)
+        bounds = {"all": True, "keep-storage": kept, "reserved-space": kept}  # since API 1.48 it has the second name
         with suppress(*SDK_ERRORS):
-            engine.client.api.prune_builds(keep_storage=int(before + most), all=True)
+            api._raise_for_status(api._post(api._url("/build/prune"), params=bounds))
 
 
 def added(known: Iterable[Record], ran: Sequence[Ran]) -> list[str]:
