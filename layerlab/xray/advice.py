@@ -331,7 +331,7 @@ def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line
         {inode: min(size, row.bytes) for row in folder_of for inode, size in view.stored([row.entry]).items()},
     )
     if len(lines) > 1:
-        title = f"make lines {line} to {lines[-1]} one RUN that ends in `{command}`"
+        title = f"make lines {listed(lines)} one RUN that ends in `{command}`"
         saves |= view.within(lines)
     else:
         title = clean_up.title.format(line=line, command=command)

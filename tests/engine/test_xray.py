@@ -397,7 +397,7 @@ def test_the_starters_habits(engine: Engine, busybox_image: str, new_tag: Callab
     found = xray.examine(engine, image.read(engine, tag, dockerfile=source.parsed), source, proves=True)
     assert found.proofs is not None
     assert [(proof.title, proof.trouble) for proof in found.proofs] == [
-        ("make lines 5 to 7 one RUN that ends in `rm -rf /var/lib/apt/lists/*`", ""),
+        ("make lines 5, 6 and 7 one RUN that ends in `rm -rf /var/lib/apt/lists/*`", ""),
         ("remove the packages' tests on line 9", ""),
         ("these 2 together", ""),
     ]
