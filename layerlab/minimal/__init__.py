@@ -116,6 +116,7 @@ def make(engine: Engine, folder: Path, *, report: Report = silent) -> Slimmed:
     is_new = not (folder / NAME).exists()
     if (folder / RULES_FOLDER).exists() and not (folder / RULES_FOLDER / "rules.py").is_file():
         raise UsageError(f"{folder / RULES_FOLDER} is something else than the rules", remedy="rename it")
+    _whole(parse(context.text))  # refused before anything is built
     bases.ensure(engine, bases.BASES[:1], report=report)
     with trial_builds(engine, report) as trials:
         before = trials.build(context).image_id
