@@ -113,7 +113,7 @@ def _main() -> None:
 
 def _check(task: dict[str, Any]) -> Checked:
     from layerlab import exercise  # noqa: PLC0415
-    from layerlab.engine import connect, runs  # noqa: PLC0415
+    from layerlab.engine import daemon, runs  # noqa: PLC0415
     from layerlab.errors import LabError  # noqa: PLC0415
     from layerlab.exercise import new_workspace  # noqa: PLC0415
     from layerlab.image import Image  # noqa: PLC0415
@@ -137,7 +137,7 @@ def _check(task: dict[str, Any]) -> Checked:
 
     images: list[Image] = []
     try:
-        engine = connect()
+        engine = daemon.ensure(report=tell)  # it may have gone down since the last check
         with runs.temporary(engine) as place:
             workspace = new_workspace.make(place.folder / "workspace", level=task["level"])
             for name, content in task["files"].items():

@@ -119,7 +119,7 @@ def grade_with(
     futures = {pool.submit(check, one): digest for digest, one in todo.items() if digest not in found}
     for future in as_completed(futures):
         digest, checked = futures[future], _result(future)
-        if checked.is_doubtful and not is_alone and len(futures) > 1:
+        if checked.verdict is None or (checked.is_doubtful and not is_alone and len(futures) > 1):
             doubtful.append(digest)
             progress.running(todo[digest], "waits to be checked once more, alone")
             continue
@@ -128,6 +128,8 @@ def grade_with(
         progress.done(todo[digest], checked)
     for digest in doubtful:
         found[digest] = _result(pool.submit(check, todo[digest]))
+        if found[digest].verdict is None:  # such as where the engine went down again
+            found[digest] = _result(pool.submit(check, todo[digest]))
         _keep(digest, found[digest])
         progress.done(todo[digest], found[digest])
     near = similar({one.learner: one.files[NAME].decode(errors="replace") for one in submissions if one.files})
