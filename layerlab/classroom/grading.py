@@ -65,7 +65,7 @@ class GradingProgress:
     def __init__(self, report: Report, submissions: Iterable[Submission]) -> None:
         self._report = report
         self._left = len({one.digest for one in submissions if not one.why_not})
-        self._all = f"all {counted(self._left, 'submission')}"
+        self._all = counted(self._left, "submission")
         self._began = time.monotonic()
         self._checked = 0
         self._began_with: dict[str, float] = {}

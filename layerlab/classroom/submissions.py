@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -289,12 +289,12 @@ def _is_in_the_way(key: str, own: Iterable[str], files: Iterable[str]) -> bool:
 
 
 def _of_folder(folder: Path) -> Tree:
-    """The regular files below a folder. No link is followed."""
+    """The regular files below a folder. No link is followed, and what cannot be read is not there."""
     found: Tree = {}
     todo = [("", folder)]
     while todo:
         prefix, path = todo.pop()
-        with os.scandir(path) as children:
+        with suppress(OSError) if prefix else nullcontext(), os.scandir(path) as children:
             for child in children:
                 if len(found) > _MOST_SEEN:
                     raise _Unreadable(f"it holds more than {_MOST_SEEN:,} files")

@@ -150,6 +150,25 @@ class TestExports:
         assert "no archive that can be read" in learners["clara"].why_not
         assert "use .zip" in learners["dora"].why_not
 
+    def test_odd_folders(self, tmp_path: Path) -> None:
+        """A folder called Dockerfile, too long a path, a name of other bytes: a row each, and the others go on."""
+        lay(tmp_path, {"anna/Dockerfile/x": MINE, "ben/Dockerfile": MINE})
+        (tmp_path / "clara").mkdir()
+        (tmp_path / "clara/caf\udce9\x1b[31m").write_text("")
+        here = os.open(tmp_path / "ben", os.O_RDONLY)
+        for _ in range(30):
+            os.mkdir("x" * 200, dir_fd=here)  # no path is as long
+            inner = os.open("x" * 200, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+        os.close(here)
+
+        learners = found(tmp_path)
+
+        assert list(learners["ben"].files) == ["Dockerfile"]
+        assert "no Dockerfile" in learners["anna"].why_not
+        assert learners["clara"].why_not.isprintable()
+
     def test_what_is_no_submission_is_named(self, tmp_path: Path) -> None:
         """Files of the export that belong to nobody are passed over, not silently."""
         lay(tmp_path, {"anna/Dockerfile": MINE, "ben/Dockerfile": MINE, "grades.csv": "x"})
@@ -342,12 +361,12 @@ class TestGrading:
         progress.done(handed_in("ben")[0], NO_ENGINE)
 
         assert [(step.title, step.state, step.detail) for step in steps] == [
-            ("all 2 submissions", "running", ""),
+            ("2 submissions", "running", ""),
             ("anna", "running", "RUN make"),
             ("anna: 7 of 7 tasks pass", "done", ""),
-            ("all 2 submissions", "running", "1 left, for about 1 min"),
+            ("2 submissions", "running", "1 left, for about 1 min"),
             ("ben: no mark: the engine stopped answering", "failed", ""),
-            ("all 2 submissions", "done", ""),
+            ("2 submissions", "done", ""),
         ]
 
 
