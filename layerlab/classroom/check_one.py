@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from layerlab.classroom.marks import Checked, read_checked
@@ -63,18 +64,18 @@ def check_apart(
         watcher.start()
         checked = None
         try:
-            process.stdin.write(json.dumps(task).encode() + b"\n")
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # it has ended
+                process.stdin.write(json.dumps(task).encode() + b"\n")
+                process.stdin.flush()
             for line in process.stdout:
                 said = json.loads(line)
                 if "step" in said:
                     report(Step("", said["step"], "running"))
                 else:
                     checked = read_checked(said)
-        except BrokenPipeError:
-            pass
         finally:
-            process.stdin.close()  # so it ends, if it has not
+            with suppress(BrokenPipeError):
+                process.stdin.close()  # so it ends, if it has not
             process.wait()
             watcher.join()
     if checked is None:
