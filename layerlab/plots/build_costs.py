@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from layerlab.plots.picture import Picture, checked
 from layerlab.plots.style import CACHED, CODE, INK, MUTED, RAN, SMALL, STORED, Look
 from layerlab.ui.units import counted, megabytes, seconds
 
+_FROM: Final = re.compile(r"FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 STAGES: Final = 0.85  # inches
 INSTRUCTIONS: Final = 2.65
 ROW: Final = 0.29
@@ -45,7 +47,7 @@ MEASURES: Final = (
 )
 
 
-def rebuilds(table: pd.DataFrame) -> Picture:
+def rebuilds(table: pd.DataFrame, title: str = "", *, until: float = 0.0) -> Picture:
     """Why does the order of the lines matter? The same build after each change, its steps over time.
 
     A step that was taken from the cache is hollow, and so is a FROM that had nothing to fetch. Steps follow each
@@ -55,6 +57,8 @@ def rebuilds(table: pd.DataFrame) -> Picture:
     Args:
         table: a row per change and step: `change` str (what was changed before this build), and as in
             `Build.steps`: `stage`, `instruction`, `seconds` (0 where unknown), `cached`.
+        title: what was built, where several pictures are to be told apart.
+        until: seconds that its scale reaches at least, so that several pictures have the same one.
 
     Raises:
         UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or too many changes.
@@ -90,7 +94,9 @@ def rebuilds(table: pd.DataFrame) -> Picture:
         for change, spent, count, cached in builds.itertuples()
     }
     answer = "A change makes the first step that uses it run again, and every step that builds on that one."
-    page = open_page(question, answer, ROW * len(steps) + 0.98)
+    if data["stage"].nunique() > 1:
+        answer += " Stages that BuildKit worked on at the same time are drawn one after the other."
+    page = open_page(f"{question} {title}".strip(), answer, ROW * len(steps) + 0.98)
     top = page.top + 0.6
     page.key(MARGIN, page.top + 0.02, [(RAN, "run again"), (CACHED, "taken from the cache")])
     above = None
@@ -103,7 +109,7 @@ def rebuilds(table: pd.DataFrame) -> Picture:
         page.text(MARGIN + STAGES, y, label, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
         above = stage
     width = (INSIDE - STAGES - INSTRUCTIONS) / len(changes)
-    longest = builds["spent"].max()
+    longest = max(builds["spent"].max(), until)
     right = (longest or 1.0) * (width - 0.2) / (width - 0.23 - HOLLOW)
     for column, change in enumerate(changes):
         x = MARGIN + STAGES + INSTRUCTIONS + column * width
@@ -121,7 +127,8 @@ def rebuilds(table: pd.DataFrame) -> Picture:
         f"{named(change)}: {brief(text)} {seconds(spent)}"
         for change, text, spent in slow[["change", "instruction", "seconds"]].itertuples(index=False)
     )
-    alt = f"Bars over time for the steps of {len(changes)} builds. Run again after each change: "
+    which = f" ({named(title)})" if title else ""
+    alt = f"Bars over time for the steps of {len(changes)} builds{which}. Run again after each change: "
     alt += "; ".join(f"{named(change)}: {text}" for change, text in again.items()) + "."
     alt += f" The slowest steps: {listed}." if listed else ""
     return Picture(question, page.figure, alt, data[["change", "stage", "instruction", "seconds", "cached", "start"]])
@@ -240,6 +247,7 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
         text: the Dockerfile.
         costs: a row per line that costs something: `line` Int64, and `bytes` (what the line's layer stores),
             `seconds` (how long the line's step took), or both. Rows of a line are added up; nothing counts as 0.
+            What has no line came with the base image, and is the FROM's that names it.
 
     Raises:
         UsageError: the table lacks a column, numbers that cannot be drawn, a line that the Dockerfile does not
@@ -255,6 +263,8 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
     columns = [m.column for m in measures]
     known = costs.assign(**{name: costs[name].fillna(0) for name in columns if name in costs.columns})
     rows = checked(known, "the table of costs", {"line": "line"} | dict.fromkeys(columns, "number"))
+    base = _names_the_base(lines)
+    rows["line"] = rows["line"].fillna(base) if base else rows["line"]
     data = rows.dropna(subset=["line"]).groupby("line", as_index=False)[columns].sum()
     if not data["line"].between(1, len(lines)).all():
         raise UsageError(
@@ -289,6 +299,16 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
         f"{measure.heading}: {_listed(data, measure, lines)}." for measure in measures
     )
     return Picture(question, page.figure, f"{alt} {answer}".strip(), data)
+
+
+def _names_the_base(lines: list[str]) -> int | None:
+    """The FROM that names the base image of the last stage: its own, or that of the stage which it goes on from."""
+    found = [(number, _FROM.match(line)) for number, line in enumerate(lines, 1)]
+    stages = {(each[2] or str(at)).lower(): (at, each) for at, each in found if each}
+    place, stage = next(reversed(stages.values()), (None, None))
+    while stage and stage[1].lower() in stages and stages[stage[1].lower()][0] < (place or 0):
+        place, stage = stages[stage[1].lower()]
+    return place
 
 
 def _source(page: Page, lines: dict[int, str], top: float) -> None:

@@ -84,7 +84,7 @@ def measures(table: pd.DataFrame) -> Picture:
     for column, (name, values) in enumerate(data.items()):
         x = MARGIN + STAGES + column * width
         page.text(x, page.top + 0.1, str(name), points=SMALL, colour=MUTED, width=width - 0.12)
-        labels = [f"{value:.0f}" if 100 <= value < 1e5 else f"{value:.2g}" for value in values]
+        labels = [_short(value) for value in values]
         right = fitting(float(values.max()), width - 0.2, labels)
         panel = page.panel(
             x, page.top + 0.3, width - 0.2, ROW * len(data), right=right, rows=len(data), gid=str(name)
@@ -94,11 +94,16 @@ def measures(table: pd.DataFrame) -> Picture:
             panel.bar(0, float(value), row + 0.5, STORED, gid=str(data.index[row]))
             panel.note(float(value), row + 0.5, label)
     told = "; ".join(
-        f"{named(name)}: {sentence_list(f'{named(image)} {value:g}' for image, value in values.items())}"
+        f"{named(name)}: {sentence_list(f'{named(image)} {_short(value)}' for image, value in values.items())}"
         for name, values in data.items()
     )
     alt = f"Bars of {counted(len(data), 'image')} by {counted(len(data.columns), 'measure')}. {told}. {answer}"
     return Picture(question, page.figure, alt.strip(), data)
+
+
+def _short(value: float) -> str:
+    """A number with as many digits as are of interest."""
+    return f"{value:.0f}" if 100 <= value < 1e5 else f"{value:.2g}"
 
 
 def parts(table: pd.DataFrame) -> Picture:

@@ -136,8 +136,7 @@ def _pictures(image: Image, dockerfile: Dockerfile | None) -> Iterator[Picture]:
         partial(plots.owners, folders.by_owner(image)),
     ]
     if dockerfile is not None:
-        costs = image.layers.dropna(subset=["line"])[["line", "bytes"]]
-        wanted.insert(1, partial(plots.dockerfile, dockerfile.text, costs))
+        wanted.insert(1, partial(plots.dockerfile, dockerfile.text, image.layers[["line", "bytes"]]))
     for draw in wanted:
         with suppress(UsageError):  # says that there is nothing to draw
             yield draw()

@@ -23,7 +23,7 @@ from layerlab.image import Image
 from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.ui.text import shorten
-from layerlab.ui.units import first_few, how_large, listed
+from layerlab.ui.units import counted, first_few, how_large, listed
 from layerlab.xray.edits import Edit, edited, joined, neighbours
 from layerlab.xray.provenance.file_origins import Origin
 from layerlab.xray.tracing import Trace
@@ -437,7 +437,7 @@ def _stored_twice(view: View) -> list[Advice]:
         else:
             title = f"{view.words(layer)} stores what {view.words(of)} has brought already: keep one"
         example = merged.paths[max(rows, key=lambda row: row.bytes).entry]
-        why = f"{len(rows)} files have the same content at another path, such as {example}"
+        why = f"the same content lies at another path: {counted(len(rows), 'file')}, such as {example}"
         found += view.advise(title, why, view.lines.get(layer), view.sizes(row.entry for row in rows))
     return found
 

@@ -59,6 +59,15 @@ class TestRebuilds:
         assert len({(axes.get_xlim(), axes.get_ylim()) for axes in picture.figure.axes}) == 1
         assert strings(picture).count("COPY app app") == 1
 
+    def test_two_pictures_can_have_one_scale(self) -> None:
+        """A second is as long in both then, and their titles tell them apart."""
+        table = rebuilds_table()
+        short = table.assign(seconds=table["seconds"] / 2)
+        one, other = plots.rebuilds(table), plots.rebuilds(short, "Half of it", until=8.89)
+
+        assert one.figure.axes[0].get_xlim() == pytest.approx(other.figure.axes[0].get_xlim())
+        assert "Why does the order of the lines matter? Half of it" in strings(other)
+
     def test_counts_and_seconds_are_written(self) -> None:
         """Over each build stands how many steps ran and how long they took; the alternative text says the same."""
         picture = plots.rebuilds(rebuilds_table())
@@ -142,6 +151,21 @@ class TestStages:
 
 
 class TestDockerfile:
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            ("FROM a\nRUN b\n", 1),
+            ("FROM a AS build\nRUN b\nFROM --platform=x c\nCOPY d e\n", 3),
+            ("FROM a AS Build\nRUN b\nFROM other\nFROM build\nCOPY d e\n", 1),
+        ],
+    )
+    def test_what_came_with_the_base_is_its_froms(self, text: str, line: int) -> None:
+        """Its layers have no line of their own, and are the largest part of most images."""
+        costs = pd.DataFrame({"line": pd.array([None, None, 2], dtype="Int64"), "bytes": [70 * MB, 30 * MB, 5 * MB]})
+        picture = plots.dockerfile(text, costs)
+
+        assert f"Stores most: line {line}, 100 MB." in picture.alt
+
     def test_bars_stand_beside_their_lines(self) -> None:
         """The bar of a line is in the line's row and as long as its sum of bytes, or of seconds."""
         picture = plots.dockerfile(DOCKERFILE, COSTS)
