@@ -22,6 +22,7 @@ from layerlab.engine.ownership import discard, image_labels, mark_image, marker_
 from layerlab.image import Image
 from layerlab.paths import ROOT
 from layerlab.ui import displays
+from layerlab.ui.units import counted
 
 COPIED: Final = (
     *("app", "slim", "requirements.txt", ".dockerignore"),
@@ -87,7 +88,7 @@ class Experiment:
             )
         mark_image(self.engine.client.images.get(built.image_id))
         self.image_ids.add(built.image_id)
-        print(f"{what or dockerfile}: built in {len(built.steps)} steps")
+        print(f"{what or dockerfile}: built in {counted(len(built.steps), 'step')}")
         return built
 
 

@@ -226,7 +226,10 @@ def _together(data: pd.DataFrame, idle: list[str]) -> str:
     work, took = float(data["seconds"].sum()), float(data["end"].max() if len(data) else 0.0)
     sentences = ["Every step was taken from the cache."]
     if took:
-        sentences = [f"{seconds(work)} of work took {seconds(took)}: what waits for nothing of another stage begins."]
+        sentences = [f"It took {seconds(took)}: what is taken from a stage has to be made first."]
+        if work > took:
+            side_by_side = "since stages that need nothing of each other run at the same time"
+            sentences = [f"{seconds(work)} of work took {seconds(took)}, {side_by_side}."]
     if idle:
         sentences.append(f"Nothing needs {sentence_list(map(named, idle))}, so BuildKit leaves it out.")
     return " ".join(sentences)
