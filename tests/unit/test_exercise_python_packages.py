@@ -170,3 +170,16 @@ def test_level_2_needs_the_library() -> None:
 def test_without_pins_there_is_nothing_to_install_by() -> None:
     """A requirements.txt without pins, or none at all, fails."""
     assert judge(given(good(), requirements={})).status == "fail"
+
+
+@pytest.mark.parametrize(("site", "asks"), [("", "Where does it say"), ("/usr/elsewhere", "Which interpreter")])
+def test_hints_fit_what_is_missing(site: str, asks: str) -> None:
+    """What was never installed needs the file with the pins; what lies elsewhere, the folders that are looked in."""
+    made = good()
+    if site:
+        made.package("waitress", "3.0.2", 8, Origin("made", "build", 5, ("build",)), site=site)
+        del made.distributions["waitress"]
+    made.requirements["waitress"] = "3.0.2"
+    (finding,) = [each for each in judge(given(made)).findings if "does not find" in each.message]
+
+    assert finding.hints[0].startswith(asks)
