@@ -74,6 +74,8 @@ def page(mark: Mark) -> str:
             said = f"{wording.SIGNS[task.status]} {task.id} {wording.TITLES[task.id]}: "
             said += wording.told_of(task, told[task.id])
             rows = [f'<h2 style="border-color:{panel.COLOURS[task.status]}">{said}</h2>']
+            if task.findings and not told[task.id]:
+                rows.append("<div>What was found is told above.</div>")
             for finding in told[task.id]:
                 rows.append(panel.finding_html(finding, terminal.excerpt_of(finding, lambda name: _text(mark, name))))
                 hints = enumerate(finding.hints, start=1)

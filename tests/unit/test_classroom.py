@@ -480,6 +480,12 @@ class TestFeedback:
         assert "gcc, 143 MB, came with this line." in page
         assert page.count("<details>") == page.count("</details>") == 3
 
+    def test_what_is_told_once_is_referred_to(self) -> None:
+        """A task that fails for a reason told before does not stand there without one."""
+        twice = Checked(verdict("pffpppp", {2: [finding()], 3: [finding()]}))
+
+        assert feedback.page(mark(checked=twice)).count("What was found is told above.") == 1
+
     def test_files_lie_in_the_folder(self, tmp_path: Path) -> None:
         """Whatever learners are called, and however alike."""
         names = ["../../x", "..", "anna b", "anna_b", "ANNA B", "/etc/passwd", "é" * 300, ""]
