@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -165,6 +166,10 @@ def build(
         "buildargs": json.dumps({**proxies, **(build_args or {})}),
         "labels": json.dumps(dict(labels or {})),
         "nocache": int(no_cache),
+        # BuildKit of Docker Engine 20.10 ends with "panic: failed to get edge", and the engine with it, where a build
+        # without cache and one with it have a step in common at the same time (moby/buildkit#2303). A name of its own
+        # in /etc/hosts makes each RUN another step, and with it whatever follows.
+        "extrahosts": f"{secrets.token_hex(8)}.invalid:127.0.0.1" if no_cache else None,
         "pull": int(pull),
     }
     begin = time.monotonic()

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from layerlab.bases import BASES
 from layerlab.builder import Build, build
 from layerlab.engine import Engine
 from layerlab.errors import StepFailed
 from layerlab.ui.progress import Step
+from tests.engine.small_lab import give_bases
+from tests.engine.spare_engine import spare_engine
 
 
 @pytest.fixture
@@ -63,3 +66,24 @@ def test_both_tell_what_failed(engine: Engine, folders: tuple[Path, Path]) -> No
         assert error.line == 6
         assert "exit code 3" in str(error)
     assert any("this is the end" in error.log for error in errors)
+
+
+@pytest.mark.long
+def test_one_without_cache_does_no_harm_to_others(tmp_path: Path) -> None:
+    """20.10's engine ends with a panic where two such builds have a step in common; so they have none."""
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM {BASES[0]} AS made\nRUN echo 1 > /1\nRUN echo 2 > /2; sleep 0.3\nRUN echo 3 > /3\n"
+        f"FROM {BASES[0]}\nRUN echo 4 > /4; sleep 0.2\nCOPY --from=made /3 /\nRUN echo 5\n"
+    )
+
+    def builds(*, no_cache: bool) -> list[Build]:
+        return [build(engine, tmp_path, no_cache=no_cache) for _ in range(12 if no_cache else 40)]
+
+    with spare_engine() as spare, ThreadPoolExecutor() as pool:
+        engine = spare.connect()
+        give_bases(engine, tmp_path)
+        begun = [pool.submit(builds, no_cache=no_cache) for no_cache in (False, True) * 2]
+        forced = [built for each in begun[1::2] for built in each.result()]
+        assert len(begun[0].result()) == len(begun[2].result()) == 40
+        assert not any(built.steps.query("line not in (1, 5)").cached.any() for built in forced)
+        engine.client.close()
