@@ -452,7 +452,9 @@ def _tools_that_ship(view: View) -> list[Advice]:
     for layer, rows in by_layer.items():
         sizes: dict[str, int] = {}
         for row in rows:
-            sizes[row.detail] = sizes.get(row.detail, 0) + row.bytes
+            is_bytecode = view.stack.merged.paths[row.entry].endswith(".pyc")
+            what = f"bytecode of {row.detail}" if is_bytecode else row.detail
+            sizes[what] = sizes.get(what, 0) + row.bytes
         largest = sorted(sizes, key=lambda detail: -sizes[detail])[:3]
         found += view.advise(
             f"leave what only builds need out of {view.words(layer)}: build in another stage, and copy the result",
