@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -90,7 +90,7 @@ def observe(
         engine: Where it runs.
         image_id: The image.
         wait: Seconds from its start until ``/status`` must have answered 200.
-        hardened: Whether to run it a second time, hardened, once it has answered.
+        hardened: Whether to run it a second time, hardened, beside the first.
         report: Is told again and again how far it is; what it raises ends the run, and the container is removed.
 
     Raises:
@@ -103,27 +103,23 @@ def observe(
     (200, False, True)
     """
     begun = time.perf_counter()
-    second: list[Future[tuple[bool, str]]] = []
 
     def tell(detail: str, *, done: bool = False) -> None:
         seconds = time.perf_counter() - begun
         report(Step("run", "run the image", "done" if done else "running", seconds, detail))
 
-    def once_it_answers() -> None:
-        if hardened:
-            second.append(pool.submit(answers_hardened, engine, image_id, wait=_HARDENED_WAIT))
-
     tell("starting")
     with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(answers_hardened, engine, image_id, wait=_HARDENED_WAIT) if hardened else None
         try:
             with created(
                 engine, image_id, hardened=False, memory=MEMORY, cpus=_processors(engine), pids=PIDS
             ) as container:
-                running = _from_start_to_stop(engine, container, wait, tell, once_it_answers)
+                running = _from_start_to_stop(engine, container, wait, tell)
         except ServiceNotReady as error:  # no command
             running = Running(up=False, failure=Failure("dockerfile", one_line(f"{error}: {error.remedy}.")))
-        for each in second:
-            answers, why = each.result()
+        if second:
+            answers, why = second.result()
             running = replace(running, hardened=answers, hardened_why=why)
     tell("", done=True)
     return running
@@ -151,13 +147,7 @@ def _processors(engine: Engine) -> float:
         return min(CPUS, float(engine.client.api.info().get("NCPU") or CPUS))
 
 
-def _from_start_to_stop(
-    engine: Engine,
-    container: Container,
-    wait: float,
-    tell: Callable[[str], None],
-    once_it_answers: Callable[[], None],
-) -> Running:
+def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell: Callable[[str], None]) -> Running:
     with engine_errors(engine, "starting it"):
         container.reload()
         try:
@@ -176,8 +166,6 @@ def _from_start_to_stop(
             patience=PATIENCE,
             tell=lambda: tell("waiting for its first answer"),
         )
-    if waited.seconds is not None:
-        once_it_answers()
     if not is_running(engine, container):
         failure = _failure(engine, container, waited)
         return Running(up=False, status=Answer(waited.status), logs=_log(engine, container), failure=failure)
