@@ -78,6 +78,9 @@ def make(prefix: Path, root: Path, rules: Sequence[Rule], more: Sequence[Path] =
     (root / "tmp").chmod(0o1777)
     subprocess.run(["ldconfig", "-r", root], check=True)
     shutil.rmtree(root / "var/cache", ignore_errors=True)  # of ldconfig
+    # The same files give the same layer, whenever they were made: nothing goes by their times.
+    for path in (root, *root.rglob("*")):
+        os.utime(path, (0, 0), follow_symlinks=False)
     return sorted([*rows, compiled, sources, symbols, notes], key=lambda row: -row.bytes)
 
 
