@@ -150,6 +150,8 @@ def _print_layers(difference: Difference) -> None:
 
 def _print_paths(difference: Difference) -> None:
     frame = difference.paths
+    if frame.empty:
+        return
     largest = frame.reindex(frame["difference"].abs().sort_values(ascending=False, kind="stable").index).head(PATHS)
     headings = {
         "change": "change", "what": "what", "bytes_before": "bytes before", "bytes_after": "after",
