@@ -94,6 +94,7 @@ def build(
     build_args: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     no_cache: bool = False,
+    apart: bool = False,
     pull: bool = False,
     timeout: float | None = None,
     report: Report = silent,
@@ -115,7 +116,10 @@ def build(
         target: The stage to build, by its name or index, though it needs a name; the last if None.
         build_args: Values for the Dockerfile's ARGs.
         labels: Labels for the image.
-        no_cache: Whether to run every step, even those whose results are there.
+        no_cache: Whether to run every step, even those whose results are there. BuildKit of Docker Engine 20.10 ends
+            with "panic: failed to get edge", and the engine with it, where another build has one of these steps in
+            hand at the same time (moby/buildkit#2303).
+        apart: Whether each RUN, and what follows it, is run as a step that no other build has, before or after.
         pull: Whether to look for a newer base image even if there is one.
         timeout: The limit of the whole build in seconds.
         report: Is told of each step whenever it changes.
@@ -166,10 +170,8 @@ def build(
         "buildargs": json.dumps({**proxies, **(build_args or {})}),
         "labels": json.dumps(dict(labels or {})),
         "nocache": int(no_cache),
-        # BuildKit of Docker Engine 20.10 ends with "panic: failed to get edge", and the engine with it, where a build
-        # without cache and one with it have a step in common at the same time (moby/buildkit#2303). A name of its own
-        # in /etc/hosts makes each RUN another step, and with it whatever follows.
-        "extrahosts": f"{secrets.token_hex(8)}.invalid:127.0.0.1" if no_cache else None,
+        # A name of its own in /etc/hosts makes each RUN another step, and with it whatever follows.
+        "extrahosts": f"{secrets.token_hex(8)}.invalid:127.0.0.1" if apart else None,
         "pull": int(pull),
     }
     begin = time.monotonic()

@@ -64,10 +64,10 @@ def wait_until(holds: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-def going_on(word: str) -> list[int]:
-    """The processes of this machine whose command line has this word."""
+def going_on(word: str, where: str = "cmdline") -> list[int]:
+    """The processes of this machine whose command line (or environment) has this word."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob(f"[0-9]*/{where}"):
         try:
             if word.encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
                 found.append(int(path.parent.name))
@@ -123,7 +123,7 @@ class TestEnding:
             status = process.wait(PATIENCE)
 
         assert status == 130
-        assert going_on(word) == going_on("layerlab.classroom.check_one") == []
+        assert going_on(word) == going_on(str(tmp_path), "environ") == []
 
     def test_a_killed_run_goes_on(self, busybox_image: str, tmp_path: Path) -> None:
         """Its checks end themselves and clean up; what it had checked is not checked again."""
@@ -134,7 +134,7 @@ class TestEnding:
             wait_until(lambda: going_on(word))
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(PATIENCE)
-        wait_until(lambda: not going_on(word) and not going_on("layerlab.classroom.check_one"))
+        wait_until(lambda: not going_on(word) and not going_on(str(tmp_path), "environ"))
         write(tmp_path / "class", {"ben": f"FROM {busybox_image}\nRUN exit 5\n"})
 
         marks = grade(tmp_path, tmp_path / "class", "--jobs", "1")

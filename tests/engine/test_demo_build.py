@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +97,9 @@ class TestBuildImage:
 
         def incomplete(*arguments: Any, **options: Any) -> Build:
             built = really_build(*arguments, **options)
-            steps = built.steps.iloc[:1] if told == "nothing" else built.steps.assign(cached=True)
-            return replace(built, steps=steps)
+            told_of = built.steps.iloc[:1] if told == "nothing" else built.steps.assign(cached=True)
+            vars(built)["steps"] = told_of  # where the cached property keeps it
+            return built
 
         monkeypatch.setattr(demo, "build", incomplete)
         demo.build_image(engine, recipe.name, no_cache=True)

@@ -47,7 +47,7 @@ def test_two_builds_without_cache_have_the_same_layers(engine: Engine, tmp_path:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "requirements.txt", folder)
         shutil.copy(ROOT / name, folder / "Dockerfile")
-        image_id = build(engine, folder, no_cache=True).image_id
+        image_id = build(engine, folder, apart=True).image_id
         try:
             found.append(layers(engine, image_id))
             digests.append(engine.client.images.get(image_id).attrs["RootFS"]["Layers"])
