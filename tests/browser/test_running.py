@@ -53,7 +53,7 @@ class TestNotebook05:
         expect(progress.first.get_by_title("running", exact=True)).to_have_count(0)
         pictures = lab.notebook.locator(f"{OUTPUTS} img")
         names = pictures.evaluate_all("images => images.map((image) => image.naturalWidth > 0 ? image.alt : '')")
-        assert len(names) == 7
+        assert len(names) == 8
         assert all(len(name) > 20 for name in names)
 
         found = []
