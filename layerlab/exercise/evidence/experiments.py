@@ -45,6 +45,7 @@ from layerlab.ui.text import shorten
 
 _SURELY_RUNS: Final = 0.3  # seconds
 _PATIENCE: Final = 1.0  # seconds: a build that ends by itself soon need not be stopped, which takes as long
+_CONTROLS: Final = 2
 _REQUIREMENTS: Final = "requirements.txt"
 _NOTES: Final = re.compile(r"(?P<folder>[^*?\[\]\\$]+)/(?P<name>\w+)-[^/-]+\.dist-info/METADATA")  # as COPY takes it
 _RELEASE: Final = re.compile(r"^Version: *(\S+)", re.MULTILINE)
@@ -136,8 +137,14 @@ def change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
     """
     with build_cache.forgetting(bench.engine) as ran:
         found = _change_app(bench, installs, ran) if installs else AppChange()
-        # Somebody else's build may have had that step in hand just then. It is hardly so a second time.
-        return _change_app(bench, installs, ran) if found.again else found
+        for _ in range(_CONTROLS):
+            if not found.again:
+                break
+            # Other builds on this engine may have had that step in hand just then, or the build cache have lost it.
+            # Built as it is once more, it is there again: only what runs right after that runs for the change's sake.
+            bench.build("as it is, once more", bench.prepared.context)
+            found = _change_app(bench, installs, ran)
+        return found
 
 
 def _change_app(bench: Bench, installs: Sequence[PythonInstall], ran: list[build_cache.Ran]) -> AppChange:
