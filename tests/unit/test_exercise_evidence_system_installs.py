@@ -67,7 +67,7 @@ def test_a_large_database_is_read_whole(tmp_path: Path) -> None:
 
 
 DPKG, STATES = "var/lib/dpkg/status", "var/lib/apt/extended_states"
-INDEX = "/var/lib/apt/lists/deb.debian.org_debian_dists_trixie_main_binary-amd64_Packages.lz4"
+INDEX = "/var/lib/apt/lists/deb.example.org_debian_dists_trixie_main_binary-amd64_Packages.lz4"
 
 
 def stack(tmp_path: Path, *layers: dict[str, str]) -> tuple[SystemInstall, ...]:
@@ -105,8 +105,8 @@ def test_what_is_only_recommended_is_told_by_apts_marks_and_by_what_depends_on_i
     ("second", "expected"),
     [
         ({}, ("/var/lib/apt/lists", 2)),
-        ({"/var/lib/apt/lists/deb.debian.org_debian_dists_trixie-updates_main_Packages": "new"}, ("", None)),
-        ({"/var/lib/apt/lists/deb.debian.org_debian_dists_trixie_InRelease": "new"}, ("/var/lib/apt/lists", 2)),
+        ({"/var/lib/apt/lists/deb.example.org_debian_dists_trixie-updates_main_Packages": "new"}, ("", None)),
+        ({"/var/lib/apt/lists/deb.example.org_debian_dists_trixie_InRelease": "new"}, ("/var/lib/apt/lists", 2)),
     ],
 )
 def test_an_index_below_that_is_not_written_anew_is_told_with_its_line(

@@ -101,7 +101,7 @@ def test_indexes_and_archives_that_ship_fail_with_their_size() -> None:
     assert "9.0 MB" in finding.message
     assert "line 3" in finding.message
     elsewhere = final(INSTALL)
-    elsewhere.file("/opt/apt/deb.debian.org_debian_dists_trixie_main_binary-amd64_Packages.lz4", 2)
+    elsewhere.file("/opt/apt/deb.example.org_debian_dists_trixie_main_binary-amd64_Packages.lz4", 2)
     assert errors(elsewhere.evidence()) == [2]
     archive = final(INSTALL)
     archive.file("/var/cache/apt/archives/gcc_14.deb", 2)
