@@ -264,7 +264,7 @@ def hints_html(hints: Sequence[str]) -> str:
 
 
 def picture_html(picture: Picture) -> str:
-    """A picture with what it says in wording."""
+    """A picture with what it says in words."""
     data = base64.b64encode(picture.png()).decode()
     return f'<img style="max-width:100%" src="data:image/png;base64,{data}" alt="{html.escape(picture.alt)}">'
 
