@@ -142,7 +142,8 @@ class TestOutput:
             done = started(*command, **environment)
             printed = done.stdout.decode(environment["PYTHONIOENCODING"] or "ascii")
             assert (done.returncode, b"Error" in done.stderr) == (lines.returncode, False), done.stderr
-            assert len(printed.splitlines()) == len(lines.stdout.splitlines())
+            if command != ["doctor"]:  # which speaks of remains and ports, and other tests run beside this one
+                assert len(printed.splitlines()) == len(lines.stdout.splitlines())
             if "--json" in command:
                 assert json.loads(printed) == json.loads(lines.stdout)
 
