@@ -30,7 +30,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlab.image.formats.stream import damaged
 from layerlab.image.layer import DIRECTORY, FILE, Layer
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
@@ -84,11 +83,7 @@ class Filesystem:
 
 
 def merge(layers: Sequence[Layer]) -> Filesystem:
-    """Put layers together, the first one at the bottom.
-
-    Raises:
-        ArchiveError: a hard link leads to a path that no layer below has.
-    """
+    """Put layers together, the first one at the bottom."""
     starts = np.concatenate([[0], np.cumsum([len(layer) for layer in layers], dtype=np.int64)]).astype(np.int64)
     count = int(starts[-1])
     counts = np.diff(starts)
@@ -124,7 +119,7 @@ def sharing(merged: Filesystem, layers: Sequence[Layer]) -> list[Layer]:
     shared = []
     for layer, start, end in zip(layers, merged.starts[:-1].tolist(), merged.starts[1:].tolist(), strict=True):
         columns = {name: getattr(merged, name)[start:end] for name in ("kinds", "sizes", "modes", "uids", "gids")}
-        shared.append(layer if layer.borrowed else replace(layer, **columns))
+        shared.append(replace(layer, **columns))
     return shared
 
 
@@ -139,8 +134,6 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
     it: a whiteout costs as much as it takes away, however many layers there are.
     """
     start = int(merged.starts[number])
-    _borrow(merged, layer, start)
-    both: NDArray[np.int64] = np.empty((2, 0), dtype=np.int64)
     if merged.visible:
         below = merged.find_all(layer.paths)
         new = np.flatnonzero(below >= 0)
@@ -165,28 +158,9 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
                 _take_away_below(merged, deeper, found, number, HIDDEN)
         both = np.array([old[directories], new[directories]])
         both = both[:, merged.gone_by[both[0]] == NEVER]
-    # A directory that no entry describes leaves the one below as it is.
-    implied = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
-    changed, unchanged = both[:, ~implied], both[:, implied]
-    _take_away(merged, changed[0], number, _MERGED)
-    deeper[changed[1]] = changed[0]
-    _take_away(merged, unchanged[1], number, _MERGED)
-    deeper[unchanged[1]] = deeper[unchanged[0]]
-    deeper[unchanged[0]] = unchanged[1]
+        _take_away(merged, both[0], number, _MERGED)
+        deeper[both[1]] = both[0]
     merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
-    merged.visible.update(
-        zip(map(merged.paths.__getitem__, unchanged[1].tolist()), unchanged[0].tolist(), strict=True)
-    )
-
-
-def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:
-    """Make hard links to what the layers below have names of the same inodes."""
-    for index, target in layer.borrowed:
-        found = merged.find(target)
-        if found is None or merged.kinds[found] == DIRECTORY:
-            raise damaged(f"a hard link to {target!r}, which is no file in the layers below")
-        for column in (merged.kinds, merged.sizes, merged.modes, merged.uids, merged.gids, merged.inodes):
-            column[start + index] = column[found]
 
 
 def _take_away(merged: Filesystem, indexes: NDArray[np.int64], number: int, cause: int) -> None:

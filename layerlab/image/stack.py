@@ -132,9 +132,6 @@ def stack_layers(
         config: The image's config.
         diff_ids: The layers' digests.
         dockerfile: What it was built from, if that is known.
-
-    Raises:
-        ArchiveError: a hard link leads to a path that no layer below has.
     """
     merged = filesystem.merge(layers)
     return LayerStack(

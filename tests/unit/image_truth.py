@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -251,40 +251,33 @@ class Naive:
             lies_in = set(_parents(path))
             if {path, *lies_in} & removed or lies_in & opaques or (opaques & {""}):
                 del self.tree[path]
-        for path, (seen, is_implied) in own.items():
+        for path, seen in own.items():
             old = self.tree.get(path)
             if old is not None and not (old.kind == seen.kind == "directory"):
                 for other in [other for other in self.tree if other == path or path in _parents(other)]:
                     del self.tree[other]
-                old = None
-            if not (is_implied and old):
-                self.tree[path] = seen
+            self.tree[path] = seen
         for inode in {seen.inode for seen in before.values() if seen.kind == "file"} - self.live:
             name = min(path for path, seen in before.items() if seen.inode == inode)
             self.wasted[inode] = (name, _cause(name, own, removed), number)
         self.layer_bytes.append(sum(size for (layer, _), size in self.sizes.items() if layer == number))
         self.running.append(sum(self.sizes[inode] for inode in self.live))
 
-    def _own(self, number: int, entries: Sequence[Entry]) -> dict[str, tuple[Seen, bool]]:
-        """The layer's own entries, parents before children; the flag is set for directories without an entry."""
-        own: dict[str, tuple[Seen, bool]] = {}
-        links = []
+    def _own(self, number: int, entries: Sequence[Entry]) -> dict[str, Seen]:
+        """The layer's own entries, parents before children."""
+        own: dict[str, Seen] = {}
         for place, entry in enumerate(entries):
             for parent in reversed(_parents(entry.path)):
-                own.setdefault(parent, (Seen("directory", (number, -place - 1), number, 0o755), True))
+                own.setdefault(parent, Seen("directory", (number, -place - 1), number, 0o755))
             if _is_whiteout(entry.path) or _is_opaque(entry.path):
                 continue
             if entry.kind == "link":
-                links.append(entry)
+                own[entry.path] = own[entry.target]
                 continue
             inode = (number, place)
             if entry.kind == "file":
                 self.sizes[inode] = len(entry.content)
-            own.pop(entry.path, None) if entry.kind != "directory" else None
-            own[entry.path] = (Seen(entry.kind, inode, number, entry.mode), False)
-        for entry in _in_order(links):
-            found = own[entry.target][0] if entry.target in own else self.tree[entry.target]
-            own[entry.path] = (Seen(found.kind, found.inode, number, found.mode), False)
+            own[entry.path] = Seen(entry.kind, inode, number, entry.mode)
         return dict(sorted(own.items()))
 
 
@@ -295,20 +288,10 @@ def merge(layers: Iterable[Sequence[Entry]]) -> Naive:
     return naive
 
 
-def _in_order(links: list[Entry]) -> Iterator[Entry]:
-    """Hard links, each after the one that it leads to."""
-    waiting = list(links)
-    while waiting:
-        names = {entry.path for entry in waiting}
-        ready = [entry for entry in waiting if entry.target not in names]
-        yield from ready
-        waiting = [entry for entry in waiting if entry not in ready]
-
-
-def _cause(name: str, own: dict[str, tuple[Seen, bool]], removed: set[str]) -> str:
+def _cause(name: str, own: dict[str, Seen], removed: set[str]) -> str:
     if name in own:
         return "overwritten"
-    if any(parent in own and own[parent][0].kind != "directory" for parent in _parents(name)):
+    if any(parent in own and own[parent].kind != "directory" for parent in _parents(name)):
         return "hidden"
     return "deleted" if {name, *_parents(name)} & removed else "hidden"
 
@@ -367,7 +350,7 @@ def _consistent(draw: st.DrawFn, below: Naive) -> list[Entry]:
         if not again and all(kinds.get(parent, "directory") == "directory" for parent in parents):
             kinds |= {entry.path: kind, **dict.fromkeys(parents, "directory")}
             entries.append(entry)
-    return list(draw(st.permutations(_without_dangling_links(entries, kinds, below))))
+    return _without_dangling_links(draw(st.permutations(entries)))
 
 
 def _entry(draw: st.DrawFn, path: str, targets: list[str]) -> Entry:
@@ -386,17 +369,13 @@ def _entry(draw: st.DrawFn, path: str, targets: list[str]) -> Entry:
     return Entry(path, kind, b"x" * draw(st.integers(0, 5)) if kind == "file" else b"", mode=mode)
 
 
-def _without_dangling_links(entries: list[Entry], kinds: dict[str, str], below: Naive) -> list[Entry]:
-    """The entries but for hard links that lead to directories, nowhere, or in a circle."""
-    links = [entry for entry in entries if entry.kind == "link"]
-    known = {path for path, kind in kinds.items() if kind not in {"link", "directory", "mark"}}
-    known |= {
-        path
-        for path, seen in below.tree.items()
-        if seen.kind == "file"
-        and path not in kinds
-        and all(kinds.get(parent, "directory") == "directory" for parent in _parents(path))
-    }
-    while ready := [entry for entry in links if entry.target in known and entry.path not in known]:
-        known |= {entry.path for entry in ready}
-    return [entry for entry in entries if entry.kind != "link" or (entry.path in known and entry.target in known)]
+def _without_dangling_links(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries but for hard links to directories, and to what did not come before."""
+    kept: list[Entry] = []
+    known: set[str] = set()
+    for entry in entries:
+        if entry.kind != "link" or entry.target in known:
+            kept.append(entry)
+            if entry.kind != "directory":
+                known.add(entry.path)
+    return kept

@@ -55,7 +55,7 @@ def as_compressed_stream(content: bytes) -> archive.StoredImage:
 
 
 def as_file(content: bytes) -> archive.StoredImage:
-    """Read an archive in a file, whose parts are opened when they are needed."""
+    """Read an archive in a file."""
     with tempfile.NamedTemporaryFile() as out:
         out.write(content)
         out.flush()
@@ -189,15 +189,6 @@ class TestFiles:
         assert archive.is_layout(tmp_path)
         assert paths(archive.read_path(tmp_path)) == PATHS
 
-    def test_files_of_a_layout(self, tmp_path: Path) -> None:
-        """The files that an image in a directory comes from are named, and no others."""
-        files = oci_parts(LAYERS)
-        write_layout(tmp_path, {**files, "blobs/sha256/0123": b"of another image"})
-
-        needless = {name for name, content in files.items() if b"slsa" in content or b'"unknown", "os"' in content}
-        needless |= {name for name, content in files.items() if b'"layers"' in content and b"in-toto" in content}
-        assert set(archive.read_path(tmp_path).files) == files.keys() - needless - {"oci-layout"}
-
     def test_a_pipe(self, tmp_path: Path) -> None:
         """What another program writes into a pipe is read as it comes."""
         os.mkfifo(tmp_path / "pipe")
@@ -238,7 +229,7 @@ NO_IMAGES = [
     (pack([("index.json", b'{"manifests": 7}')]), "index.json names none"),
     (pack([("index.json", b'{"manifests": [{"digest": "../x"}]}')]), "digest"),
     (pack([("index.json", b'{"manifests": [{"digest": "sha256:abc"}]}')]), "missing"),
-    (pack([], [("manifest.json", "other"), ("other", "manifest.json")]), "no image|circle"),
+    (pack([], [("manifest.json", "other"), ("other", "manifest.json")]), "no image"),
 ]
 CONTRADICTIONS = [
     (lambda manifest, _: manifest.update(Layers=manifest["Layers"][::-1]), "not the one"),
@@ -280,14 +271,6 @@ class TestRefused:
         """A copy that broke off is said to be one."""
         with pytest.raises(ArchiveError, match=r"ends too early|missing|no archive"):
             read(saved(LAYERS)[: size if size > 0 else len(saved(LAYERS).rstrip(b"\0")) + size])
-
-    def test_links_that_lead_in_a_circle(self, read: Reader) -> None:
-        """Symbolic links within the archive are followed a few times, not for ever."""
-        manifest, files = described(LAYERS, Layers=["x", "1/layer.tar", "2/layer.tar"])
-        files["manifest.json"] = json.dumps([manifest]).encode()
-
-        with pytest.raises(ArchiveError, match="circle"):
-            read(pack(files.items(), [("x", "y"), ("y", "x")]))
 
     def test_links_that_lead_outside(self, read: Reader) -> None:
         """A link out of the archive leads to its root at most, and there is nothing of that name."""

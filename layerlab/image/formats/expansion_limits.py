@@ -19,6 +19,7 @@ EXPANSION: Final = 50
 FREE_EXPANSION: Final = 2**31
 """Bytes beyond that, in all: files of zeros, as lessons on layers have them, become a thousand times as large. So
 many are read within seconds."""
+_LINE: Final = 64  # bytes that a path takes in memory beyond its own
 
 
 @dataclass
@@ -28,34 +29,25 @@ class Budget:
     Attributes:
         entries: Entries of all layers together; the largest images have some hundred thousand.
         characters: Characters of their paths.
-        apparent: Bytes that files claim to have; what a sparse file claims is stored nowhere.
         expanded: Bytes that compressed data may become beyond `EXPANSION`.
-        database_bytes: Bytes of the package databases that are read.
-        claims: Paths and packages that these name.
-        searched: Entries that are gone through to find what was in a directory that something else replaces.
+        database_bytes: What the package databases that are read may take.
     """
 
     entries: int = MOST_ENTRIES
     characters: int = 400_000_000
-    apparent: int = 2**52
     expanded: int = FREE_EXPANSION
-    database_bytes: int = 256_000_000
-    claims: int = 5_000_000
-    searched: int = 200_000_000
+    database_bytes: int = 500_000_000
 
-    def spend(self, path: str, target: str = "", size: int = 0) -> None:
-        """Account for one more entry, what it leads to, and the bytes that it claims.
+    def spend(self, path: str, target: str = "") -> None:
+        """Account for one more entry, and what it leads to.
 
         Raises:
             ArchiveError: it is one too many.
         """
         self.entries -= 1
         self.characters -= len(path) + len(target)
-        self.apparent -= size
         if self.entries < 0 or self.characters < 0:
             raise damaged(f"it has more entries than any image has (at most {MOST_ENTRIES:,} are read)")
-        if self.apparent < 0:
-            raise damaged("its files are larger than any disk")
 
     def hold(self, compressed: int) -> None:
         """Account for compressed bytes that the archive holds, which may become some more.
@@ -80,26 +72,15 @@ class Budget:
         if self.expanded < 0:
             raise endless()
 
-    def remember(self, size: int, claims: int) -> None:
-        """Account for a package database that was read.
+    def remember(self, database: bytes) -> None:
+        """Account for a package database that was read, and for what each of its lines may become.
 
         Raises:
             ArchiveError: it is one too many.
         """
-        self.database_bytes -= size
-        self.claims -= claims
-        if self.database_bytes < 0 or self.claims < 0:
+        self.database_bytes -= len(database) + _LINE * database.count(b"\n")
+        if self.database_bytes < 0:
             raise damaged("its package databases are larger than those of any image")
-
-    def search(self, entries: int) -> None:
-        """Account for going through all entries of a layer.
-
-        Raises:
-            ArchiveError: it is done too often.
-        """
-        self.searched -= entries
-        if self.searched < 0:
-            raise damaged("again and again something else replaces a directory")
 
 
 def endless() -> ArchiveError:

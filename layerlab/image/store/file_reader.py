@@ -12,7 +12,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -25,7 +25,6 @@ from layerlab.engine.runs import container_labels
 from layerlab.errors import ArchiveError, EngineError, EngineGone, LabError
 from layerlab.image import Image
 from layerlab.image.formats import archive, platforms
-from layerlab.image.formats.archive_parts import opened_below
 from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.stream import Stream
 from layerlab.image.formats.tar import Member, members
@@ -37,6 +36,8 @@ LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""
 
 _PIECE: Final = 2**20
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _CAPABILITY: Final = struct.Struct("<5I")  # revision; permitted and inheritable, the lower bits and the higher
 _ELF: Final = b"\x7fELF"
 _IN_MEMORY: Final = 2**24
@@ -86,7 +87,7 @@ class FileReader:
         if self.directories is not None or self.engine is None:
             return self.read_all([index], limit).get(index)
         return self._from_container(
-            index, lambda file, data: _first(data.pieces(file.size), limit) if file.is_plain else None
+            index, lambda file, data: _first(data.pieces(file.size), limit) if file.kind == "0" else None
         )
 
     def target(self, layer: int | None, path: str) -> str | None:
@@ -284,6 +285,30 @@ def for_image(engine: Engine | None, image: Image) -> FileReader:
     found = sources.directories(engine, image.id) if engine is not None else None
     usable = found is not None and len(found) == len(image.stack.layers)
     return FileReader(engine, image, tuple(found) if found is not None and usable else None)
+
+
+@contextmanager
+def opened_below(folder: str, path: str, last: int = _FILE) -> Iterator[int]:
+    """Open a file below a directory.
+
+    Args:
+        folder: The directory.
+        path: Of the file, from there.
+        last: How to open the file itself.
+
+    Raises:
+        OSError: it cannot be opened, or a symbolic link is on the way.
+    """
+    *folders, name = path.strip("/").split("/")
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part, flags in [*((part, _DIRECTORY) for part in folders), (name, last)]:
+            below = os.open(part, flags, dir_fd=at)
+            os.close(at)
+            at = below
+        yield at
+    finally:
+        os.close(at)
 
 
 def _first(pieces: Iterable[bytes], limit: int) -> bytes:
