@@ -6,12 +6,11 @@ rootless engines live), the usual sockets. Installing and starting one is ``laye
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -23,12 +22,10 @@ from urllib.parse import urlsplit
 import docker
 import requests
 import urllib3
-from docker.errors import APIError, DockerException
-from docker.tls import TLSConfig
-from docker.utils import config as sdk_config
+from docker.errors import APIError, DockerException, InvalidConfigFile
 from requests.adapters import HTTPAdapter
 
-from layerlab.engine import docker_settings
+from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration_file
 from layerlab.engine.symptoms import disk_full, is_disk_full
 from layerlab.errors import (
     EngineDenied,
@@ -50,28 +47,6 @@ SDK_ERRORS: Final = (DockerException, requests.RequestException)
 """What the SDK raises where an engine refuses something or does not answer."""
 
 _clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
-
-# The SDK takes it for granted that config.json holds what it should.
-sdk_config.load_general_config = lambda *_: {"proxies": docker_settings.configuration().proxies}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A place where an engine may be.
-
-    Attributes:
-        endpoint: Its address, such as ``unix:///var/run/docker.sock``.
-        source: Where that address comes from, in words.
-        chosen: Whether the user named it. Then it is used or reported, never passed over for another.
-        context: The docker context that names it; empty if none does.
-        tls: Certificates, where the user has given some.
-    """
-
-    endpoint: str
-    source: str
-    chosen: bool
-    context: str = ""
-    tls: TLSConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -115,40 +90,6 @@ class Engine:
         """Whether images live in containerd, where overlay2's directories do not exist."""
         known = {"overlay2", "btrfs", "zfs", "vfs", "fuse-overlayfs", "aufs"}
         return not self.is_podman and self.storage_driver not in known
-
-
-def candidates() -> Iterator[Candidate]:
-    """The places where an engine may be, the most wanted first.
-
-    Raises:
-        EngineError: the docker context that is set does not exist or cannot be read, or a certificate is missing.
-    """
-    if host := os.environ.get("DOCKER_HOST"):
-        tls = docker_settings.tls_from_environment()
-        endpoint = docker_settings.address(host, tls=tls is not None)
-        yield Candidate(endpoint, "DOCKER_HOST", chosen=True, tls=tls)
-        return
-    if found := docker_settings.current_context():
-        source = f"the docker context {found.name!r}"
-        yield Candidate(found.endpoint, source, chosen=True, context=found.name, tls=found.tls)
-        return
-    for path in usual_sockets():
-        yield Candidate(f"unix://{path}", "a usual socket", chosen=False)
-
-
-def usual_sockets() -> list[Path]:
-    """The sockets at which engines usually listen, whether or not they exist."""
-    home = Path.home()
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    return [
-        Path(docker_settings.USUAL_SOCKET),
-        runtime / "docker.sock",
-        home / ".docker/run/docker.sock",
-        home / ".docker/desktop/docker.sock",
-        home / ".colima/default/docker.sock",
-        home / ".orbstack/run/docker.sock",
-        home / ".rd/docker.sock",
-    ]
 
 
 def connect() -> Engine:
@@ -220,13 +161,15 @@ def open_engine(candidate: Candidate) -> Engine:
         version = client.api.version(api_version=False)
         client.api._version = str(version["ApiVersion"])  # type: ignore[attr-defined]
         info = client.info()
+    except InvalidConfigFile as error:
+        raise EngineError(f"{configuration_file()} cannot be read ({error})", remedy="mend that file") from error
     except (DockerException, requests.RequestException, OSError, ValueError, LookupError, TypeError) as error:
         if client is not None:
             client.close()
         raise _why_not(candidate, error) from error
     # Builds, pulls and exports say nothing for minutes; whoever needs a limit sets one of its own.
     client.api.timeout = None  # type: ignore[assignment]  # requests takes None, the stubs do not know
-    client.api._auth_configs = docker_settings.Logins()  # type: ignore[attr-defined]
+    client.api._auth_configs = Logins(client.api._auth_configs)  # type: ignore[attr-defined]
     _clients.add(client.api)
     if url.scheme in {"tcp", "http", "https"}:
         for prefix in ("http://", "https://"):
@@ -244,7 +187,7 @@ def open_engine(candidate: Candidate) -> Engine:
         is_podman=any("Podman" in str(part.get("Name")) for part in version.get("Components") or ()),
         context=candidate.context,
         maps_users=bool({"name=rootless", "name=userns"} & set(info.get("SecurityOptions") or ())),
-        platform=_platform(version, info),
+        platform="/".join(str(version[part]) for part in ("Os", "Arch") if part in version),
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
     if numbers and numbers < MINIMUM_VERSION and not engine.is_podman:  # which counts its own versions
@@ -255,16 +198,6 @@ def open_engine(candidate: Candidate) -> Engine:
             remedy="update Docker, or point DOCKER_HOST to a newer engine",
         )
     return engine
-
-
-def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
-    """The engine's platform; of the architectures, ARM alone has a variant, which its kernel tells."""
-    system, architecture = version.get("Os"), version.get("Arch")
-    if not system or not architecture:
-        return ""
-    generation = re.match(r"armv(\d)", str(info.get("Architecture")))
-    variant = f"/v{generation[1] if generation else 7}" if architecture == "arm" else ""
-    return f"{system}/{architecture}{variant}"
 
 
 class _Attentive(HTTPAdapter):

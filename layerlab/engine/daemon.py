@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from layerlab.engine.connection import Engine, candidates, connect
+from layerlab.engine.connection import Engine, connect
+from layerlab.engine.docker_settings import USUAL_SOCKET, candidates
 from layerlab.engine.locks import exclusive
 from layerlab.engine.machine import apt_get, is_available, is_debian
 from layerlab.errors import EngineError, EngineNotFound
@@ -253,7 +254,7 @@ def started() -> Started | None:
 
 def started_by_lab(engine: Engine) -> bool:
     """Whether the lab started this engine."""
-    return engine.endpoint == "unix:///var/run/docker.sock" and started() is not None
+    return engine.endpoint == f"unix://{USUAL_SOCKET}" and started() is not None
 
 
 def stop(report: Report = silent, *, kill: Callable[[int, int], None] = os.kill) -> bool:
