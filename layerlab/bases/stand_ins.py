@@ -48,7 +48,6 @@ TAGS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ROOT_DOCKERFILE: Final = 'FROM scratch\nADD rootfs.tar /\nCMD ["bash"]\n'
 _DOCKERFILE: Final = Path(__file__).parent / "images" / "Dockerfile"
-_MAX_CONTEXT: Final = 10**9  # bytes; the root of debian:trixie has about 120 MB
 _WORK: Final = {
     "buildpack-deps": "compilers and libraries",
     "cpython": "compile CPython",
@@ -146,7 +145,6 @@ def _build(
             build_args=arguments,
             labels={STAND_IN_LABEL: name, **image_labels(BASE_PURPOSE), **labels},
             report=lambda shown: step.say(_doing(shown)) if shown.state == "running" else None,
-            max_context_bytes=_MAX_CONTEXT,
         ).image_id
     except StepFailed as error:
         what = f"the build of {name} failed in line {error.line} of its Dockerfile"

@@ -100,8 +100,6 @@ def build(
     report: Report = silent,
     watch: Callable[[], None] = lambda: None,
     ran: list[build_cache.Ran] | None = None,
-    max_context_bytes: int = contexts.MAX_BYTES,
-    max_context_files: int = contexts.MAX_FILES,
 ) -> Build:
     r"""Build an image from a folder.
 
@@ -125,8 +123,6 @@ def build(
         report: Is told of each step whenever it changes.
         watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
         ran: Gets the steps that are run, however the build ends: for `build_cache.forget`.
-        max_context_bytes: The limit of the context's size in bytes.
-        max_context_files: The limit of its files, folders and links.
 
     Raises:
         UsageError: the tag or the target cannot be.
@@ -151,7 +147,7 @@ def build(
     if tag is not None and not match_tag(tag):
         raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
     if isinstance(context, Path):
-        context = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
+        context = contexts.collect(context, dockerfile)
     sent = context
     parsed = dockerfiles.parse(sent.text, build_args, engine.platform)
     final = parsed.target(target)

@@ -10,7 +10,7 @@ import os
 import stat
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,11 +18,9 @@ from typing import Final
 from layerlab.builder import ignore
 from layerlab.dockerfile import decoded
 from layerlab.errors import ContextError, DockerfileError
-from layerlab.ui.units import counted, how_large
+from layerlab.ui.units import how_large
 
 MAX_BYTES: Final = 1_000_000_000
-MAX_FILES: Final = 100_000
-_MAX_DOCKERFILE: Final = 1_000_000
 _SENT: Final = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
 _CHUNK: Final = 1 << 18
 _NEAR_MISSES: Final = ("dockerfile", "dockerfile.txt", "dockerfile.dockerfile", "containerfile", "docker file")
@@ -81,7 +79,6 @@ def collect(
     *,
     ignored: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
-    max_files: int = MAX_FILES,
 ) -> Context:
     """Find out what belongs to a context.
 
@@ -95,7 +92,6 @@ def collect(
         dockerfile: The Dockerfile's path, relative to the folder; one from elsewhere is sent as ``Dockerfile``.
         ignored: Further lines of ``.dockerignore``.
         max_bytes: The limit of the contents together.
-        max_files: The limit of the number of files, folders and links.
 
     Raises:
         DockerfileError: there is no such Dockerfile, or it cannot be read.
@@ -108,15 +104,21 @@ def collect(
     own_rules = path.with_name(f"{path.name}.dockerignore")
     rules_file = own_rules if own_rules.is_file() else folder / ".dockerignore"
     rules = ignore.read(rules_file) if rules_file.is_file() else ()
-    entries = _walk(folder, rules + ignore.parse("\n".join(ignored)), max_files)
+    entries = _walk(folder, rules + ignore.parse("\n".join(ignored)))
     name = _name_within(path, folder)
     if name is None:
         name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"
     entries[name] = Entry(name, path.resolve(), path.stat())
     context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)))
     if context.bytes > max_bytes:
-        raise _too_big(
-            context.entries, f"{how_large(context.bytes)}, and the limit is {how_large(max_bytes)}", by_bytes=True
+        sizes: Counter[str] = Counter()
+        for entry in context.entries:
+            sizes[entry.name.partition("/")[0]] += entry.bytes
+        biggest = ", ".join(f"{name} ({how_large(size)})" for name, size in sizes.most_common(3))
+        raise ContextError(
+            f"the build context is too big: {how_large(context.bytes)}, and the limit is {how_large(max_bytes)}; "
+            f"most is in {biggest}",
+            remedy="name what the build does not need in .dockerignore",
         )
     return context
 
@@ -135,21 +137,15 @@ def stream(context: Context) -> Iterator[bytes]:
 
 
 def _read_dockerfile(path: Path, folder: Path) -> str:
-    if not path.exists():
+    if not path.is_file():
         near = _near_miss(path)
         raise DockerfileError(
             f"there is no {path.name} in {folder}" + (f", but there is {near}" if near else ""),
             remedy=f"rename it: mv {near!r} {path.name}" if near else "write one, or name the folder that holds it",
         )
-    if not path.is_file():
-        raise DockerfileError(f"{path.name} in {folder} is no file", remedy="put a file of that name there")
     if _name_within(path, folder) and not _name_within(path.resolve(), folder):
         raise DockerfileError(
             f"{path.name} in {folder} is a symbolic link that leads out of the folder", remedy="put a file there"
-        )
-    if path.stat().st_size > _MAX_DOCKERFILE:
-        raise DockerfileError(
-            f"{path.name} in {folder} is over {_MAX_DOCKERFILE / 1e6:g} MB", remedy="see whether it is the right file"
         )
     try:
         return decoded(path.read_bytes())
@@ -175,7 +171,7 @@ def _name_within(path: Path, folder: Path) -> str | None:
     return None if relative == os.pardir or relative.startswith(os.pardir + os.sep) else relative
 
 
-def _walk(folder: Path, rules: tuple[ignore.Pattern, ...], max_files: int) -> dict[str, Entry]:
+def _walk(folder: Path, rules: tuple[ignore.Pattern, ...]) -> dict[str, Entry]:
     """Everything that is not ignored, by name, and the ignored folders that such things lie in."""
     found: dict[str, Entry] = {}
     todo: list[tuple[str, Path, tuple[bool, ...], tuple[Entry, ...]]] = [("", folder, (), ())]
@@ -190,8 +186,6 @@ def _walk(folder: Path, rules: tuple[ignore.Pattern, ...], max_files: int) -> di
                 todo.append((f"{entry.name}/", entry.path, hits, (*ignored_folders, entry)))
             if not ignored and stat.S_IFMT(entry.status.st_mode) in _SENT:
                 found |= {each.name: each for each in (*ignored_folders, entry)}
-            if len(found) > max_files:
-                raise _too_big(found.values(), f"more than the limit of {max_files} files", by_bytes=False)
     return found
 
 
@@ -204,20 +198,6 @@ def _children(path: Path, prefix: str) -> list[Entry]:
             f"the folder {prefix or path} of the build context cannot be read ({error.strerror})",
             remedy="correct its permissions, or name it in .dockerignore",
         ) from error
-
-
-def _too_big(entries: Iterable[Entry], what: str, *, by_bytes: bool) -> ContextError:
-    """The error for a context over its limits, which names the folders that make it so."""
-    sizes: Counter[str] = Counter()
-    for entry in entries:
-        sizes[entry.name.partition("/")[0]] += entry.bytes if by_bytes else 1
-    biggest = ", ".join(
-        f"{name} ({how_large(size) if by_bytes else counted(size, 'file')})" for name, size in sizes.most_common(3)
-    )
-    return ContextError(
-        f"the build context is too big: {what}; most is in {biggest}",
-        remedy="name what the build does not need in .dockerignore",
-    )
 
 
 def _header(entry: Entry) -> bytes:

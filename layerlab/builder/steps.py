@@ -43,26 +43,6 @@ STEPS_DTYPES: Final = {
 }
 
 
-class Log:
-    """The output of one step. BuildKit itself cuts it (its STEP_LOG_MAX_SIZE), so it is never larger than 2 MiB."""
-
-    def __init__(self) -> None:
-        self._printed = bytearray()
-
-    def add(self, data: bytes) -> None:
-        """Take what the step printed next."""
-        self._printed += data
-
-    def text(self) -> str:
-        """The output as plain lines."""
-        return plain(bytes(self._printed))
-
-    def last_line(self) -> str:
-        """The newest line that is not empty."""
-        recent = bytes(self._printed[-2000:])
-        return next((line.strip() for line in reversed(plain(recent).split("\n")) if line.strip()), "")
-
-
 @dataclass
 class Row:
     """One step, or one piece of BuildKit's own work, with the vertices that do it.
@@ -77,6 +57,7 @@ class Row:
             outside asks for (ONBUILD).
         text: The instruction on one line.
         vertices: By their digest, as they stand now.
+        printed: Its output. BuildKit itself cuts it (its STEP_LOG_MAX_SIZE), so it is never larger than 2 MiB.
         spans: When they ran, in the engine's seconds since 1970: the end by digest and beginning.
         seen_at: When it was first seen running, on this machine's clock; the engine's may go differently.
         transfers: Current and total bytes of what is pulled, by name.
@@ -92,11 +73,22 @@ class Row:
     text: str = ""
     vertices: dict[str, Vertex] = field(default_factory=dict)
     spans: dict[tuple[str, float], float | None] = field(default_factory=dict)
-    log: Log = field(default_factory=Log)
+    printed: bytearray = field(default_factory=bytearray)
     seen_at: float | None = None
     shown: bool = False
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
     left_to_another: bool = False
+
+    @property
+    def log(self) -> str:
+        """Its output as plain lines."""
+        return plain(bytes(self.printed))
+
+    @property
+    def last_line(self) -> str:
+        """The newest line of its output that is not empty."""
+        recent = plain(bytes(self.printed[-2000:]))
+        return next((line.strip() for line in reversed(recent.split("\n")) if line.strip()), "")
 
     @property
     def is_step(self) -> bool:
@@ -181,7 +173,7 @@ class Row:
             self.title,
             state,
             seconds,
-            self.log.last_line() or self._transferred(),
+            self.last_line or self._transferred(),
             stage=self.stage,
             line=self.instruction.written_on if self.instruction else None,
             from_cache=all(vertex.cached for vertex in self.vertices.values()),
@@ -231,7 +223,7 @@ class Progress:
             changed[row.key] = row
         for output in status.outputs:
             if found := self._by_digest.get(output.vertex):
-                found.log.add(output.data)
+                found.printed += output.data
                 changed[found.key] = found
         for transfer in status.transfers:
             if found := self._by_digest.get(transfer.vertex):
@@ -302,9 +294,6 @@ class Progress:
             name, step, text = found["stage"] or "", int(found["step"]), one_line(found["instruction"])
             stage = self._stage(found["stage"])
             instruction = self._instruction(stage, step, text, is_asked=bool(found["onbuild"])) if stage else None
-        elif asked := self._asked_alone(one_line(vertex.name)):
-            stage, instruction = asked
-            name, step, text = stage.label, instruction.step or 0, ""
         else:
             title = _INTERNAL_TITLES.get(vertex.name, vertex.name.removeprefix("[internal] "))
             return Row(key=vertex.digest, title=one_line(title))
@@ -319,12 +308,6 @@ class Progress:
             instruction=instruction,
             text=plain(instruction.summary) if instruction else text,
         )
-
-    def _asked_alone(self, name: str) -> tuple[Stage, Instruction] | None:
-        """What ONBUILD asks of a stage that has no steps of its own: old engines give such a step no number."""
-        silent = (stage for stage in self._dockerfile.stages if all(i.step is None for i in stage.instructions))
-        asked = ((stage, each) for stage in silent for each in stage.triggered if each.step is not None)
-        return next((pair for pair in asked if _begins_alike(pair[1], name)), None)
 
     def _stage(self, name: str | None) -> Stage | None:
         """The stage that BuildKit calls so; it gives the only stage no name."""
@@ -381,7 +364,7 @@ def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
             "began": begins[row.key] - first if row.key in begins else None,
             "seconds": row.seconds,
             "cached": row.state == "cached",
-            "log": row.log.text(),
+            "log": row.log,
         }
         for row in ran
     ]

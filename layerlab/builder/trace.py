@@ -150,23 +150,17 @@ def decode(aux: str) -> Status:
             for vertex in message.vertexes
         ),
         transfers=tuple(
-            Transfer(
-                vertex=_text(status.vertex),
-                name=_text(status.ID),
-                current=status.current,
-                total=status.total,
-            )
-            for status in message.statuses
+            Transfer(_text(one.vertex), _text(one.ID), one.current, one.total) for one in message.statuses
         ),
-        outputs=tuple(Output(vertex=_text(log.vertex), data=log.msg) for log in message.logs),
+        outputs=tuple(Output(_text(log.vertex), log.msg) for log in message.logs),
         warnings=tuple(
             Warned(
-                short=_text(warning.short),
-                detail="\n".join(map(_text, warning.detail)),
-                url=_text(warning.url),
-                line=warning.ranges[0].start.line if warning.ranges else None,
+                _text(one.short),
+                "\n".join(map(_text, one.detail)),
+                _text(one.url),
+                one.ranges[0].start.line if one.ranges else None,
             )
-            for warning in message.warnings
+            for one in message.warnings
         ),
     )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from docker.models.containers import Container
 
-from layerlab.builder import failures
+from layerlab.builder.failures import of_bash
 from layerlab.engine import Engine
 from layerlab.errors import Blame, Failure, ServiceNotReady
 from layerlab.service.ending import excerpt, how_it_ended, printed
@@ -149,16 +151,24 @@ def _of_script(found: Refusal, program: str, script: Script) -> str:
 
 def _of_name(found: Refusal, program: str) -> str:
     """Why there is no program of a name."""
-    if bash := failures.of_bash(f"sh: {found.program}: not found"):
+    if bash := of_bash(f"sh: {found.program}: not found"):
         return f"There is no program called {program}: {bash}."
     if len(found.program.split()) > 1:
-        words = shorten(failures.apart(found.program), _WIDTH)
+        words = shorten(_apart(found.program), _WIDTH)
         return (
             f"There is no file called {program!r}: in the JSON array that starts it, that is one string with spaces. "
             f"Give each word a string of its own: {words}."
         )
     place = "is not in the final stage" if "/" in program else "is not in any folder of the final stage's PATH"
     return f"{program} cannot be started: it {place}. See what is copied there, and ENV PATH."
+
+
+def _apart(command: str) -> str:
+    """A command that was given as one string, as a JSON array of its words."""
+    try:
+        return json.dumps(shlex.split(command))
+    except ValueError:  # a quotation that does not end
+        return json.dumps(command.split())
 
 
 def _missing_interpreter(program: str, script: Script) -> str:

@@ -140,15 +140,6 @@ class TestSteps:
 
         assert remedy in error_of(message, failed("[2/5] RUN make", message), log=log).remedy
 
-    @pytest.mark.parametrize("code", [" exit code: 1", ""])
-    def test_one_string(self, code: str) -> None:
-        """A JSON array of one string with spaces names one file; its words are told apart."""
-        message = f'process did not complete: exec: "pip install": executable file not found in $PATH:{code}'
-        progress = Progress(parsed := parse('FROM a\nRUN ["pip install"]\n'), lambda step: None)
-        progress.update(Status(vertices=(failed('[2/2] RUN ["pip install"]', message),)))
-
-        assert '["pip", "install"]' in explain(message, progress.rows, parsed).remedy
-
     @pytest.mark.parametrize(
         "message",
         [
@@ -198,7 +189,6 @@ class TestSteps:
                 2,
                 "ONBUILD RUN exit 3",
             ),
-            ("RUN exit 3", "FROM a AS x\nONBUILD RUN exit 3\nFROM x\nENV A=b", 2, "ONBUILD RUN exit 3"),
             (
                 "[stage-1 2/3] ONBUILD RUN exit 3",
                 "FROM a AS x\nONBUILD COPY f /\nONBUILD RUN exit 3\nFROM x\nRUN a",
@@ -316,94 +306,11 @@ class TestDockerfile:
         assert (error.line, "→ 4 │ COPY x y" in error.__notes__[0]) == (4, True)
         assert "old engine" in error.remedy
 
-    @pytest.mark.parametrize("keyword", ["CMD", "ENTRYPOINT"])
-    def test_no_options(self, keyword: str) -> None:
-        """What begins with -- behind CMD is meant for the program, and is taken for an option of CMD's."""
-        parsed = parse(f'FROM a\nENTRYPOINT ["gunicorn"]\n{keyword} --bind 0.0.0.0:5000\n')
-
-        assert (
-            f"{keyword} takes no options"
-            in explain("dockerfile parse error line 3: Unknown flag: bind", (), parsed).remedy
-        )
-
     def test_heredoc(self) -> None:
         """An engine that takes a heredoc's lines for instructions knows no heredocs; the error says so."""
         error = error_of("dockerfile parse error line 7: unknown instruction: ECHO")
 
         assert "knows no heredocs" in str(error)
-
-    @pytest.mark.parametrize(
-        ("text", "word", "why"),
-        [
-            ("ARG B=a-1\nFROM ${B%-1} AS x", "${B%-1}", "missing ':'"),
-            ("ARG B=a-1\nFROM ${B##*-}:1", "${B##*-}:1", "unsupported modifier (#)"),
-            ("FROM a\nENV X=${Y//a/b}", "${Y//a/b}", "missing ':'"),
-            ("FROM a\nCOPY ${Y-b} /", "${Y-b}", "missing ':'"),
-        ],
-    )
-    def test_operator(self, text: str, word: str, why: str) -> None:
-        """An operator that newer builders know is the engine's fault."""
-        error = error_of(f'failed to process "{word}": {why} in substitution', text=text)
-
-        assert isinstance(error, DockerfileError)
-        assert (error.line, "this engine's builder does not know ${" in str(error)) == (2, True)
-
-    def test_no_operator(self) -> None:
-        """One that no builder knows is the Dockerfile's."""
-        error = error_of("failed to process \"${B^^}\": missing ':' in substitution", text="ARG B\nFROM ${B^^}")
-
-        assert isinstance(error, DockerfileError)
-        assert (error.line, "engine" in str(error)) == (2, False)
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            (
-                "FROM a AS x\nARG V=x\nFROM a\nCOPY --from=$V /b /c",
-                'failed to parse stage name "$V": invalid reference format: repository name must be lowercase',
-            ),
-            (
-                "FROM a AS x\nARG V=x\nFROM a\nRUN --mount=from=${v},target=/m ls",
-                'failed to parse stage name "${v}": invalid reference format',
-            ),
-            (
-                "FROM a\n\nFROM a\nCOPY --from=a$V /b /c",
-                "variable expansion is not supported for --from, define a new stage with FROM using ARG",
-            ),
-            (
-                "FROM a\n\nFROM a\nRUN --mount=from=$V ls",
-                "dockerfile parse error on line 4: 'from' doesn't support variable expansion, define alias stage",
-            ),
-            (
-                "FROM a\n\nFROM a AS x\nONBUILD COPY --from=$V /b /c\nFROM x",
-                'cannot copy from stage "$V", it needs to be defined before current stage "stage-2"',
-            ),
-        ],
-    )
-    def test_variable_in_from(self, text: str, message: str) -> None:
-        """That --from takes no variables is said, and what takes them."""
-        error = error_of(message, text=text)
-
-        assert isinstance(error, DockerfileError)
-        assert (error.line, "from takes no variables" in str(error)) == (4, True)
-        assert "FROM" in error.remedy
-
-    @pytest.mark.parametrize(
-        ("base", "message", "is_old"),
-        [
-            ("b-$TARGETARCH", 'failed to parse stage name "b-": invalid reference format', True),
-            ("${TARGETARCH}", "base name (${TARGETARCH}) should not be blank", True),
-            ("B:$TARGETARCH", 'failed to parse stage name "B:amd64": repository name must be lowercase', False),
-            ("B", 'failed to parse stage name "B": repository name must be lowercase', False),
-        ],
-    )
-    def test_emptied_argument(self, base: str, message: str, *, is_old: bool) -> None:
-        """Older builders take an ARG of the platform that stands before the first FROM for an empty one."""
-        error = error_of(message, text=f"ARG A\nARG TARGETARCH\nFROM a AS b-amd64\nFROM {base}")
-
-        assert isinstance(error, DockerfileError)
-        assert ("this engine's builder empties TARGETARCH" in str(error)) is is_old
-        assert error.line == (2 if is_old else None)
 
     @pytest.mark.parametrize(
         "prefix", ["failed to solve with frontend dockerfile.v0: failed to create LLB definition: ", ""]

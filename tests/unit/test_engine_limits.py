@@ -113,26 +113,6 @@ class TestLimits:
         assert {"11", "21"} <= set(limited.values())
         assert values(root, before) == before
 
-    def test_a_kernel_that_refuses(
-        self, cgroups: tuple[Path, dict[str, str]], state: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """If one limit cannot be set, those that were are put back."""
-        root, before = cgroups
-        write_text = Path.write_text
-
-        def refuse(path: Path, text: str, *args: object) -> int:
-            if path.name == "pids.max" and text == "20":
-                raise OSError(16, "Device or resource busy")
-            return write_text(path, text)
-
-        monkeypatch.setattr(Path, "write_text", refuse)
-
-        with pytest.raises(OSError, match="busy"):
-            _take(_wanted(root, 10, 20))
-
-        assert values(root, before) == before
-        assert notes(state) == []
-
     def test_before_the_first_build(self, tmp_path: Path) -> None:
         """Where the engine has built nothing yet, its cgroup is made, below the one that it makes itself."""
         root = tmp_path / "cgroup"
