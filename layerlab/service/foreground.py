@@ -6,7 +6,6 @@ import codecs
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from typing import Final, TextIO
 
 from layerlab.engine import Engine
@@ -18,7 +17,6 @@ from layerlab.ui.text import plain
 
 DEFAULT_PORT: Final = 5000
 STOP_TIMEOUT: Final = 10  # seconds from the stop signal to SIGKILL
-LONGEST_LINE: Final = 65536  # characters; a longer one is shown in pieces
 
 
 def run_foreground(
@@ -54,24 +52,16 @@ def run_foreground(
     200
     0
     """
-    serve = partial(_serve, engine, image, on_ready=on_ready, output=output)
     try:
-        return serve(port=DEFAULT_PORT if port is None else port)
+        return _serve(engine, image, DEFAULT_PORT if port is None else port, on_ready, output)
     except PortInUse as error:
         if port is not None:
             raise
         print(f"{error}: a free port is used instead", file=output, flush=True)
-    return serve(port=None)
+    return _serve(engine, image, None, on_ready, output)
 
 
-def _serve(
-    engine: Engine,
-    image: str,
-    *,
-    port: int | None,
-    on_ready: Callable[[Service], None],
-    output: TextIO,
-) -> int:
+def _serve(engine: Engine, image: str, port: int | None, on_ready: Callable[[Service], None], output: TextIO) -> int:
     # The container goes first, which ends the log, which ends the thread.
     try:
         with ThreadPoolExecutor(1) as pool, run(engine, image, port=port) as service:
@@ -107,8 +97,5 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
         *whole, pending = (pending + decoder.decode(chunk)).split("\n")
         for line in whole:
             yield plain(line)
-        if len(pending) > LONGEST_LINE:
-            yield plain(pending)
-            pending = ""
     if pending := pending + decoder.decode(b"", final=True):
         yield plain(pending)

@@ -17,6 +17,7 @@ from layerlab.service.engine_calls import engine_errors
 from layerlab.service.sockets import Listener, listeners
 
 PROBE: Final = "/status"
+PORT: Final = 5000  # on which a service listens, inside its container
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.2  # seconds between two requests; each pause is 1.3 times the one before
 LOOK_EVERY: Final = 1.0  # seconds between two looks at where it listens
 
@@ -43,12 +44,13 @@ class Wait:
     status: int | None = None
     found: frozenset[Listener] | None = None
 
-    def mistake(self, port: int) -> str:
+    @property
+    def mistake(self) -> str:
         """What waiting does not cure: ``wrong answer``, ``loopback``, ``elsewhere`` (another port), or nothing."""
         if self.status is not None:
             # 5xx may be a service, or one behind a proxy, that is still loading.
             return "wrong answer" if 300 <= self.status < 500 else ""
-        here = [listener for listener in self.found or () if listener.port == port]
+        here = [listener for listener in self.found or () if listener.port == PORT]
         if not self.found or any(not listener.is_loopback for listener in here):
             return ""
         return "loopback" if here else "elsewhere"
@@ -59,7 +61,6 @@ def wait_for_answer(
     container: Container,
     url: str,
     *,
-    port: int,
     wait: float,
     patience: Mapping[str, float] | None = None,
     tell: Callable[[], None] = lambda: None,
@@ -70,7 +71,6 @@ def wait_for_answer(
         engine: Where it runs.
         container: Its container, which has just been started.
         url: Where its port is published.
-        port: Where it is expected to listen, inside the container.
         wait: Seconds to wait; `MOST_PATIENCE` times that while the machine is busy and the service still at work.
         patience: Seconds for which each mistake (see `Wait.mistake`) has to last until it counts; the time between
             two looks if it is not given.
@@ -99,7 +99,7 @@ def wait_for_answer(
         if now >= min(next_look, end):
             found = listeners(engine, container)
             so_far = Wait(None, now - begun, status, found)
-            before_it, mistake = mistake, so_far.mistake(port)
+            before_it, mistake = mistake, so_far.mistake
             since = since if mistake == before_it else now
             if now >= end or (mistake and now - since >= (patience or {}).get(mistake, LOOK_EVERY)):
                 return so_far

@@ -224,15 +224,14 @@ class TestPlain:
         assert int(memory) == 64 * 2**20
 
     def test_options(self, engine, image, name):
-        """Command, environment, user, name and the container's port are as asked."""
-        command = ["sh", "-c", 'echo "GREETING is $GREETING"; exec busybox httpd -f -p 8080 -h /www']
+        """Command, environment, user and name are as asked."""
+        command = ["sh", "-c", 'echo "GREETING is $GREETING"; exec busybox httpd -f -p 5000 -h /www']
         with run(
             engine,
             image,
             command=command,
             environment={"GREETING": "héllo"},
             user=10001,
-            container_port=8080,
             name=name,
         ) as service:
             assert containers(engine, name) == [service.container_id]

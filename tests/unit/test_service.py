@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.engine import Engine
-from layerlab.errors import EngineGone, ServiceError, UsageError
-from layerlab.service import Service, answers, run
-from layerlab.service.answers import fetch
+from layerlab.errors import EngineGone, UsageError
+from layerlab.service import Service, run
 from layerlab.service.ending import excerpt, how_it_ended
 from layerlab.service.foreground import lines
 from layerlab.service.running_service import used_bytes
@@ -79,7 +78,6 @@ class TestOptions:
         [
             {"port": 0},
             {"port": 65536},
-            {"container_port": -1},
             {"memory": "plenty"},
             {"cpus": 0},
             {"pids": 0},
@@ -108,15 +106,15 @@ class TestGet:
         with pytest.raises(UsageError):
             service.get(path)
 
-    def test_redirects_are_answers(self):
+    def test_redirects_are_answers(self, dead_engine):
         """A redirect is given back, not followed."""
         with server(302, b"", Location="/elsewhere") as (url, asked):
-            response = fetch(f"{url}/here", (5, 5))
+            response = Service(dead_engine, url, "id", 0.0).get("/here")
 
         assert response.status_code == 302
         assert asked == ["/here"]
 
-    def test_no_proxy(self, monkeypatch):
+    def test_no_proxy(self, dead_engine, monkeypatch):
         """The environment's proxies are not asked for the service's own address."""
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -124,16 +122,7 @@ class TestGet:
         monkeypatch.delenv("NO_PROXY", raising=False)
 
         with server(200, b"ok") as (url, _):
-            assert fetch(url, (5, 5)).text == "ok"
-
-    def test_answer_without_end(self, monkeypatch):
-        """An answer over the limit is refused, one of just the limit is not."""
-        monkeypatch.setattr(answers, "ANSWER_LIMIT", 1000)
-
-        with server(200, bytes(1000)) as (url, _):
-            assert fetch(url, (5, 5)).content == bytes(1000)
-        with server(200, bytes(1001)) as (url, _), pytest.raises(ServiceError, match="/big"):
-            fetch(f"{url}/big", (5, 5))
+            assert Service(dead_engine, url, "id", 0.0).get("/").text == "ok"
 
     def test_engine_gone(self, dead_engine):
         """Where neither the service nor its engine answers, the engine is what is reported."""
@@ -204,7 +193,7 @@ class TestMistake:
     )
     def test_waiting(self, status, found, expected):
         """What waiting does not cure is told; a service that warms up, or listens where it should, gets its time."""
-        assert Wait(status=status, found=found and frozenset(found)).mistake(5000) == expected
+        assert Wait(status=status, found=found and frozenset(found)).mistake == expected
 
 
 class TestUsedBytes:
@@ -266,10 +255,3 @@ class TestLines:
     def test_lines(self):
         """Lines come whole, without escapes; characters cut in two are put together; the last may lack its end."""
         assert list(lines([b"one\r\ntw", b"o \xc3", b"\xa9\n\x1b[3", b"1mred"])) == ["one", "two é", "red"]
-
-    def test_no_line_end(self):
-        """A line without end is shown in pieces, and nothing of it is lost."""
-        shown = list(lines([b"x" * 50_000] * 4))
-
-        assert len(shown) > 1
-        assert "".join(shown) == "x" * 200_000
