@@ -7,10 +7,7 @@ finds no half-made image under an official name, and what BuildKit has done by t
 
 from __future__ import annotations
 
-import io
-import re
 import shutil
-import tarfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,7 +31,8 @@ from layerlab.engine.ownership import (
     marker_tag,
 )
 from layerlab.errors import BuildError, StepFailed
-from layerlab.ui.progress import Ongoing, Report, Step, ongoing
+from layerlab.service import read_file
+from layerlab.ui.progress import Ongoing, Report, ongoing
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "debian": ("debian:trixie",),
@@ -48,15 +46,6 @@ TAGS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ROOT_DOCKERFILE: Final = 'FROM scratch\nADD rootfs.tar /\nCMD ["bash"]\n'
 _DOCKERFILE: Final = Path(__file__).parent / "images" / "Dockerfile"
-_WORK: Final = {
-    "buildpack-deps": "compilers and libraries",
-    "cpython": "compile CPython",
-    "fetch": "CPython's source",
-    "fetch-uv": "uv",
-    "full": "full image",
-    "slim": "slim image",
-}
-_COMPILED: Final = re.compile(r"\bgcc\b.* (?:\./)?(\S+\.c)\b")
 
 
 def make(engine: Engine, report: Report) -> None:
@@ -82,22 +71,14 @@ def make(engine: Engine, report: Report) -> None:
 
 def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -> dict[str, str]:
     """The images of Debian itself: ids by stage, marked."""
-    archive = roots.make(folder, report)
     made = {}
-    for stage, slim in (("debian", False), ("debian-slim", True)):
+    for stage, context in roots.make(folder, report).items():
         name = TAGS[stage][0]
-        context = folder / stage
-        context.mkdir()
         (context / "Dockerfile").write_text(_ROOT_DOCKERFILE)
         with ongoing(report, f"write {name}", key=stage) as step:
-            try:
-                roots.finish(archive, context / "rootfs.tar", slim=slim, extra=roots.machine_files())
-            except (OSError, tarfile.TarError, KeyError) as error:
-                raise roots.failure(f"the root of {name} could not be written", [str(error)]) from error
             made[stage] = _build(engine, context, step, name=name)
         shutil.rmtree(context)
         _mark(engine, made[stage], undo)
-    archive.unlink()
     return made
 
 
@@ -116,7 +97,8 @@ def _make_others(
         with ongoing(report, title, key=target) as step:
             return _build(engine, context, step, name=name, target=target, arguments=arguments, labels=labels)
 
-    version, digest = _about(engine, build_stage("source", "fetch CPython's source", place.labels))
+    source = build_stage("source", "fetch CPython's source", place.labels)
+    version, digest = (read_file(engine, source, "/about") or b"").decode().split()
     text = text.replace("@PYTHON_VERSION@", version).replace("@PYTHON_SHA256@", digest)
     build_stage("everything", f"compile CPython {version} and install the images' packages", place.labels)
     others = {}
@@ -144,34 +126,13 @@ def _build(
             target=target,
             build_args=arguments,
             labels={STAND_IN_LABEL: name, **image_labels(BASE_PURPOSE), **labels},
-            report=lambda shown: step.say(_doing(shown)) if shown.state == "running" else None,
+            report=lambda shown: step.say(shown.detail or shown.title) if shown.state == "running" else None,
         ).image_id
     except StepFailed as error:
         what = f"the build of {name} failed in line {error.line} of its Dockerfile"
         raise roots.failure(what, error.log.splitlines()) from error
     except BuildError as error:
         raise roots.failure(f"the build of {name} failed", [str(error)]) from error
-
-
-def _doing(step: Step) -> str:
-    """What a step of a build does, in a few words."""
-    found = re.match(r"\[(\S+) ", step.title)
-    work = _WORK.get(found[1], found[1]) if found else step.title
-    compiled = _COMPILED.search(step.detail)
-    return f"{work}: {compiled[1] if compiled else step.detail}".removesuffix(": ")
-
-
-def _about(engine: Engine, image_id: str) -> tuple[str, str]:
-    """The version and the SHA-256 of the source that this image holds."""
-    container = engine.client.containers.create(image_id, ["never-started"], labels=runs.container_labels(engine))
-    try:
-        chunks, _ = container.get_archive("/about")
-        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-            file = archive.extractfile("about")
-            version, digest = (file.read() if file else b"").decode().split()
-    finally:
-        container.remove()
-    return version, digest
 
 
 def _mark(engine: Engine, image_id: str, undo: ExitStack) -> None:

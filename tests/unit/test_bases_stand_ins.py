@@ -1,25 +1,7 @@
-"""How `layerlab.bases.stand_ins` tells what goes on, and the Dockerfile that it builds."""
-
-import pytest
+"""The Dockerfile that `layerlab.bases.stand_ins` builds."""
 
 from layerlab import dockerfile
 from layerlab.bases import stand_ins
-from layerlab.ui.progress import Step
-
-
-class TestDoing:
-    @pytest.mark.parametrize(
-        ("title", "detail", "shown"),
-        [
-            ("[buildpack-deps 4/4] RUN set -eux;", "Setting up gcc ...", "compilers and libraries: Setting up gcc"),
-            ("[cpython 6/8] RUN set -eux;", "gcc -c -O2 ./Modules/_io/a.c", "compile CPython: Modules/_io/a.c"),
-            ("[slim 2/4] RUN set -eux;", "", "slim image"),
-            ("write the image", "", "write the image"),
-        ],
-    )  # fmt: skip
-    def test_in_a_few_words(self, title: str, detail: str, shown: str) -> None:
-        """A step of a build is told by what it is for, and a compiler's command by the file that it compiles."""
-        assert stand_ins._doing(Step("key", title, "running", 1.0, detail)).startswith(shown)
 
 
 class TestDockerfile:
