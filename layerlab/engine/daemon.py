@@ -125,9 +125,8 @@ def start(report: Report = silent) -> Engine:
     log = Path("/var/log/layerlab-dockerd.log")
     process: subprocess.Popen[bytes] | None = None
     with ongoing(report, "start the Docker engine") as step:
-        if _has_systemd():
-            _configure()
-        else:
+        _configure()
+        if not _has_systemd():
             remove_stale()
             process = _start_dockerd(log)
         deadline = time.monotonic() + START_TIMEOUT
@@ -181,33 +180,15 @@ def remove_stale(notes: Mapping[str, Path] = PROCESS_NOTES) -> None:
 
 def _start_dockerd(log: Path) -> subprocess.Popen[bytes]:
     """Start it detached: in a session of its own, and with no descriptor of ours, which callers would wait for."""
-    command = ["dockerd", *_options()]
+    nothing = subprocess.DEVNULL
     with log.open("ab") as output:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+            ["dockerd"], stdin=nothing, stdout=output, stderr=output, start_new_session=True, cwd="/"
         )
 
 
-def _options() -> list[str]:
-    """Options for an engine that the lab starts by itself: the user's configuration, and a bound for the build cache.
-
-    Both are in a file of the lab's. What the user's says of the builder holds.
-    """
-    try:
-        users = json.loads(CONFIGURATION.read_text())
-    except FileNotFoundError:
-        users = {}
-    except (OSError, ValueError):
-        return []  # the engine says itself what is wrong with it
-    if not isinstance(users, dict):
-        return []
-    file = state_directory() / CONFIGURATION.name
-    file.write_text(json.dumps({**BOUNDED_CACHE, **users}))
-    return [f"--config-file={file}"]
-
-
 def _configure() -> None:
-    """Bound the build cache of an engine that is the system's own to start, unless there is a configuration."""
+    """Bound the build cache of an engine that is to start, unless it has a configuration."""
     with suppress(OSError):  # it is there, or cannot be written: `./lab doctor` says what the cache holds
         CONFIGURATION.parent.mkdir(exist_ok=True)
         with CONFIGURATION.open("x") as file:
