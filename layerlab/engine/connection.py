@@ -16,14 +16,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException, InvalidConfigFile
-from requests.adapters import HTTPAdapter
 
 from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration_file
 from layerlab.engine.symptoms import disk_full, is_disk_full
@@ -40,11 +39,16 @@ MINIMUM_VERSION: Final = (20, 10)
 CONNECT_TIMEOUT: Final = 15  # seconds; an engine on a busy machine may need some to say its version
 _FIRST_API: Final = "1.41"  # that of `MINIMUM_VERSION`; what the engine speaks is asked for first of all
 _TIMEOUT_AT_END: Final = 30  # seconds for each answer, once the user has asked for an end
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-"""Seconds of silence before the kernel asks the other side, between its questions, and how many it asks: tcp(7)."""
-
 SDK_ERRORS: Final = (DockerException, requests.RequestException)
 """What the SDK raises where an engine refuses something or does not answer."""
+
+# The kernel asks the other side after 15 s of silence, 3 times within 15 s (tcp(7)): so it is noticed when the other
+# machine, or the way to it, is gone.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+urllib3.connection.HTTPConnection.default_socket_options += [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)),
+]
 
 _clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
 
@@ -171,9 +175,6 @@ def open_engine(candidate: Candidate) -> Engine:
     client.api.timeout = None  # type: ignore[assignment]  # requests takes None, the stubs do not know
     client.api._auth_configs = Logins(client.api._auth_configs)  # type: ignore[attr-defined]
     _clients.add(client.api)
-    if url.scheme in {"tcp", "http", "https"}:
-        for prefix in ("http://", "https://"):
-            client.api.mount(prefix, _Attentive())
     engine = Engine(
         client=client,
         endpoint=endpoint,
@@ -198,16 +199,6 @@ def open_engine(candidate: Candidate) -> Engine:
             remedy="update Docker, or point DOCKER_HOST to a newer engine",
         )
     return engine
-
-
-class _Attentive(HTTPAdapter):
-    """Connections whose silence is noticed when the other machine, or the way to it, is gone: the kernel asks."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # requests'
-        asked = [(socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)]
-        asked = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *asked]
-        nothing_delays = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # urllib3's own default
-        super().init_poolmanager(*args, **options, socket_options=[nothing_delays, *asked])
 
 
 def hurry() -> None:
