@@ -231,7 +231,6 @@ class Made:
         found = Evidence(
             dockerfile=self.dockerfile,
             context=self.workspace,
-            workspace=self.workspace,
             requirements=dict(self.requirements),
             ran_stages=tuple(self.images),
             image_id="sha256:" + "0" * 64,

@@ -289,11 +289,9 @@ class Evidence:
     """Everything. What could not be had is None, and `failure` or the part's own failure says why.
 
     Attributes:
-        dockerfile_name: The file's name in the workspace.
         dockerfile: Parsed; None if it is empty or does not parse.
         context: Files of the build context as BuildKit got it (after ``.dockerignore``), by path relative to it, with
             their contents up to 1 MB (longer ones cut).
-        workspace: The same of the workspace without regard to ``.dockerignore`` (at most 2,000 files).
         requirements: The pins of ``requirements.txt`` in the workspace, version by normalised name.
         ran: The steps of the build, those that failed or did not begin left out.
         ran_stages: Labels of the stages that BuildKit ran.
@@ -310,10 +308,8 @@ class Evidence:
         is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
     """
 
-    dockerfile_name: str = "Dockerfile"
     dockerfile: Dockerfile | None = None
     context: Mapping[str, bytes] = field(default_factory=dict)
-    workspace: Mapping[str, bytes] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
     ran: tuple[RanStep, ...] = ()
     ran_stages: tuple[str, ...] = ()

@@ -56,10 +56,8 @@ def gather(
         EngineGone: the engine stopped answering.
     """
     evidence = Evidence(
-        dockerfile_name=workspace.dockerfile_name,
         dockerfile=workspace.dockerfile,
         context=workspace.context,
-        workspace=workspace.files,
         requirements=workspace.requirements,
         failure=workspace.failure,
         level=workspace.level,

@@ -78,16 +78,16 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     if workspace.dockerfile is None or workspace.sent is None:
         raise ValueError("there is nothing to build")
     scratch = trials.scratch
-    text = adapted.with_names(workspace.text, workspace.dockerfile)
+    text = adapted.with_names(workspace.sent.text, workspace.dockerfile)
     text = adapted.without_secrets(text, workspace.dockerfile)
     found = adapted.frontend(text)
     if found and adapted.is_official(found[1]) and not bases.can_be_had(trials.engine, found[1], trials.report):
         text = adapted.without_frontend(text)
-    name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
+    name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.sent.dockerfile
     entries = {
         entry.name: _copied(entry, scratch / str(number))
         for number, entry in enumerate(workspace.sent.entries)
-        if entry.name != workspace.dockerfile_name
+        if entry.name != workspace.sent.dockerfile
     }
     mode = next(e.status.st_mode for e in workspace.sent.entries if e.name == workspace.sent.dockerfile)
     entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)

@@ -91,7 +91,7 @@ def _stranger(evidence: Evidence, running: Running) -> Finding | None:
     """Something that answers in the app's place: the app's ``/info`` tells the name of the container."""
     told = (running.info.document or {}).get("container")
     is_told = any(
-        path.startswith("app/") and _TELLS_CONTAINER.search(content) for path, content in evidence.workspace.items()
+        path.startswith("app/") and _TELLS_CONTAINER.search(content) for path, content in evidence.context.items()
     )
     if not is_told or not running.hostname or told == running.hostname:
         return None

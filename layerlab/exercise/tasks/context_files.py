@@ -27,7 +27,7 @@ _PACKAGES: Final = re.compile(r"/(?:site|dist)-packages/|^/usr/(?:share|lib)/|/l
 
 def strangers(evidence: Evidence, snapshot: Snapshot) -> tuple[tuple[File, str], ...]:
     """The shipped files that should have stayed behind, each with its path in the build context."""
-    known = {**evidence.workspace, **evidence.context}
+    known = evidence.context
     by_content: dict[bytes, list[str]] = defaultdict(list)
     for path, content in known.items():
         by_content[content].append(path)

@@ -53,7 +53,7 @@ def finding(
     line: int | None = None,
 ) -> Finding:
     """A finding about a line of the Dockerfile (or about no place, without one)."""
-    return Finding(level, message, hints, evidence.dockerfile_name if line else None, line)
+    return Finding(level, message, hints, "Dockerfile" if line else None, line)
 
 
 def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
@@ -226,7 +226,7 @@ def app_folders(evidence: Evidence) -> tuple[str, ...]:
     """
     wanted = {
         posixpath.basename(path).removesuffix(".py")
-        for path in (evidence.context or evidence.workspace)
+        for path in evidence.context
         if posixpath.dirname(path) == "app" and path.endswith(".py")
     }
     if evidence.image is None or not wanted:

@@ -48,13 +48,14 @@ _LIBRARY_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 3."""
-    dockerfile = evidence.dockerfile
+    dockerfile, image = evidence.dockerfile, evidence.image
     if not evidence.requirements:
-        return verdict.judge(TASK, [_no_requirements(evidence)])
-    if dockerfile is None:
-        return judging.unavailable(TASK, evidence)
-    image = evidence.image
-    if image is None:
+        message = (
+            f"Beside the Dockerfile is no {REQUIREMENTS} that pins anything (name==version, a line each), so nothing "
+            "says what belongs in the image."
+        )
+        return verdict.judge(TASK, [Finding("error", message, _FILE_HINTS, REQUIREMENTS)])
+    if dockerfile is None or image is None:
         return judging.unavailable(TASK, evidence)
     visible = image.visible
     place = min((install.line for install in _installs(evidence)), default=dockerfile.target().line)
@@ -67,16 +68,6 @@ def judge(evidence: Evidence) -> Result:
     ]
     untried = [] if findings else list(_untried(evidence))
     return verdict.judge(TASK, [*findings, *untried], unknown=bool(untried))
-
-
-def _no_requirements(evidence: Evidence) -> Finding:
-    is_there = REQUIREMENTS in evidence.workspace
-    message = (
-        f"{REQUIREMENTS} pins nothing (name==version, a line each), so nothing says what belongs in the image."
-        if is_there
-        else f"There is no {REQUIREMENTS} beside the Dockerfile, which says what belongs in the image."
-    )
-    return Finding("error", message, _FILE_HINTS, REQUIREMENTS if is_there else None, 1 if is_there else None)
 
 
 def _installs(evidence: Evidence) -> Iterator[PythonInstall]:
