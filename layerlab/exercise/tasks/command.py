@@ -18,8 +18,6 @@ from layerlab.ui.text import shorten
 
 TASK: Final = 7
 _TELLS_CONTAINER: Final = re.compile(rb"[\"']container[\"']: *socket\.gethostname\(\)")
-_ARGUMENTS: Final = re.compile(r"\$\{?[@*01]")  # of a script
-_RUNNERS: Final = frozenset({"catatonit", "chroot", "dumb-init", "env", "gosu", "setpriv", "su-exec", "tini"})
 _SHELLS: Final = frozenset({"ash", "bash", "dash", "sh"})
 # Servers that take a signal for something else than most do.
 _DEAF: Final = {
@@ -113,47 +111,27 @@ def _silent(evidence: Evidence, running: Running) -> Finding:
         message = "The service did not answer /status on port 5000 within 30 s."
     else:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
-    message += ("" if message.endswith(".") else ".") + _lost_command(evidence)
-    if not _started(evidence):
-        message += " The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started: "
-        message += "an image has to start its service by itself, without arguments."
+    message += ("" if message.endswith(".") else ".") + _what_is_started(evidence)
     hints = _ANSWER_HINTS if running.up else _START_HINTS
     return finding(evidence, "error", message, hints, line)
 
 
-def _lost_command(evidence: Evidence) -> str:
-    """Why the command is another than the Dockerfile seems to say: a sentence, or nothing."""
-    entry, command = places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")
-    for each in (entry, command):
-        if each and not each.is_json and each.value.lstrip().startswith("["):
-            return (
-                f" Line {each.line} looks like a JSON array and is none (JSON has double quotes), so a shell takes "
-                "it as a command."
-            )
-    if entry and command and entry.line > command.line and entry.stage != command.stage:
-        return f" ENTRYPOINT on line {entry.line} drops the CMD of line {command.line}, which is another stage's."
-    if entry and command and not entry.is_json and not _ARGUMENTS.search(entry.value):
+def _what_is_started(evidence: Evidence) -> str:
+    """The command that the engine makes of ENTRYPOINT and CMD, which may be another than they seem to say."""
+    config = evidence.image.config if evidence.image else {}
+    words = [str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()]
+    said = [each for each in (places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")) if each]
+    started = shorten(shlex.join(words), 200)
+    if not said:
         return (
-            f" ENTRYPOINT on line {entry.line} has the shell form, which takes no arguments, so the CMD of line "
-            f"{command.line} is ignored."
+            f" The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started ({started}):"
+            " an image has to start its service by itself, without arguments."
         )
-    if entry and command and entry.is_json and not command.is_json and not _runs_its_arguments(evidence, entry):
-        config = evidence.image.config if evidence.image else {}
-        started = shlex.join(str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ())
-        return (
-            f" ENTRYPOINT on line {entry.line} has the JSON form and CMD on line {command.line} the shell form, so "
-            f"the first gets a shell as its arguments: {shorten(started, 200)}. Give CMD the JSON form, too."
-        )
-    return ""
-
-
-def _runs_its_arguments(evidence: Evidence, entry: Instruction) -> bool:
-    """Whether what an ENTRYPOINT starts may run CMD as a command: an init, ``env``, or a script."""
-    program = entry.arguments[0] if entry.arguments else ""
-    if posixpath.basename(program) in _RUNNERS:
-        return True
-    start = evidence.image.contents(None, program) if evidence.image and program.startswith("/") else None
-    return bool(start and start.startswith(b"#!") and b"python" not in start.split(b"\n")[0])
+    where = " and ".join(f"{each.keyword} on line {each.line}" for each in said)
+    in_shell = any(not each.is_json for each in said)
+    return f" What the engine makes of {where} is: {started}." + (
+        " What is no JSON array (with double quotes) it gives to a shell, without what follows." if in_shell else ""
+    )
 
 
 def _wrong(path: str, answer: Answer) -> str:
