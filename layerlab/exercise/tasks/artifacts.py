@@ -152,7 +152,7 @@ def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
 
 def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     yield from python_packages.caches(evidence, snapshot)
-    tools = [tool for tool in toolchain.tools(snapshot) if tool.kind != "builder"]
+    tools = toolchain.tools(snapshot)
     with_compiler = {tool.layer for tool in tools if tool.kind == "compiler"}
     yield from runtime_stage.brought(evidence, snapshot, (tool for tool in tools if tool.layer in with_compiler))
     for left in leftovers(snapshot, tools):

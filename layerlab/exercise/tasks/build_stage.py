@@ -100,7 +100,7 @@ def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, fin
 def _not_apart(evidence: Evidence, image: Snapshot, chain: tuple[Stage, ...]) -> Finding:
     """Of a final stage that only goes on where another one ends: whatever is there ships, the tools above all."""
     tools = sorted(toolchain.tools(image), key=lambda tool: -tool.bytes)
-    shipped = [tool.name for tool in tools if tool.kind != "builder"]
+    shipped = [tool.name for tool in tools]
     message = f"The final stage is FROM {_called(chain[1])}, so all that is there ships, and nothing is left behind"
     message += f": {first_few(shipped)} among it." if shipped else ", although nothing here seems to be too much."
     return judging.finding(evidence, "error" if shipped else "advice", message, _ALL_OF_IT_HINTS, chain[0].line)

@@ -124,8 +124,8 @@ def _what_is_started(evidence: Evidence) -> str:
     started = shorten(shlex.join(words), 200)
     if not said:
         return (
-            f" The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started ({started}):"
-            " an image has to start its service by itself, without arguments."
+            f" The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started"
+            f" ({started}): an image has to start its service by itself, without arguments."
         )
     where = " and ".join(f"{each.keyword} on line {each.line}" for each in said)
     in_shell = any(not each.is_json for each in said)
