@@ -34,6 +34,11 @@ def score(verdict: Verdict) -> str:
     return f"{verdict.score} of {len(TASK_NAMES)} tasks pass"
 
 
+def heading(task: Result) -> str:
+    """Such as ``✓ 7 a production command``."""
+    return f"{SIGNS[task.status]} {task.id} {TITLES[task.id]}"
+
+
 def place(finding: Finding) -> str:
     """Where it is, such as ``Dockerfile:14``; empty where it has no place."""
     if finding.file is None:

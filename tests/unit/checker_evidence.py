@@ -176,6 +176,8 @@ class Made:
         hidden_by = image.layer_at(removed) if removed else None
         seen = visible and not removed
         entry = File(path, kind, length if kind == "file" else 0, mode, uid, gid, number, seen, hidden_by)
+        if origin and origin.kind == "context":
+            origin = replace(origin, source=next((p for p, text in self.workspace.items() if text == content), ""))
         if line:
             image.files.append(entry)
             owner = image.layers[number].stage

@@ -11,8 +11,16 @@ from typing import Final
 from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Answer, Evidence, Running, Stop
-from layerlab.exercise.tasks import places
-from layerlab.exercise.tasks.judging import MULTI_STAGE, PRODUCTION, SERVICE, finding, unavailable
+from layerlab.exercise.tasks.judging import (
+    MULTI_STAGE,
+    PRODUCTION,
+    SERVICE,
+    final_instructions,
+    finding,
+    from_line,
+    last,
+    unavailable,
+)
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 
@@ -73,12 +81,12 @@ def judge(evidence: Evidence) -> Result:
 
 def _started(evidence: Evidence) -> Instruction | None:
     """The instruction that says what is started; ENTRYPOINT only where no CMD comes after it."""
-    return places.last(evidence, "CMD", "ENTRYPOINT")
+    return last(evidence, "CMD", "ENTRYPOINT")
 
 
 def _line(evidence: Evidence) -> int | None:
     started = _started(evidence)
-    return started.line if started else places.from_line(evidence)
+    return started.line if started else from_line(evidence)
 
 
 def _is_right(answer: Answer) -> bool:
@@ -120,7 +128,7 @@ def _what_is_started(evidence: Evidence) -> str:
     """The command that the engine makes of ENTRYPOINT and CMD, which may be another than they seem to say."""
     config = evidence.image.config if evidence.image else {}
     words = [str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()]
-    said = [each for each in (places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")) if each]
+    said = [each for each in (last(evidence, "ENTRYPOINT"), last(evidence, "CMD")) if each]
     started = shorten(shlex.join(words), 200)
     if not said:
         return (
@@ -171,7 +179,7 @@ def _debugger(evidence: Evidence, running: Running) -> Iterator[Finding]:
             "Werkzeug's debugger is open: whoever can reach the port may run Python code in the container, "
             "with a PIN of nine digits as the only lock."
         )
-        settings = (each for each in places.final_instructions(evidence) if each.keyword == "ENV")
+        settings = (each for each in final_instructions(evidence) if each.keyword == "ENV")
         debug = next((each for each in settings if "DEBUG" in each.value), None)
         yield finding(evidence, "error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
 
@@ -192,8 +200,8 @@ def _stop(evidence: Evidence, running: Running) -> Iterator[Finding]:
 
 def _why_killed(evidence: Evidence, running: Running, stop: Stop) -> tuple[str, Instruction | None]:
     """Why the stop signal did not end it, by what process 1 is; and the instruction that is to be changed."""
-    started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
-    asked = places.last(evidence, "STOPSIGNAL") or places.last(evidence, "CMD", "ENTRYPOINT")
+    started = last(evidence, "ENTRYPOINT") or last(evidence, "CMD")
+    asked = last(evidence, "STOPSIGNAL") or last(evidence, "CMD", "ENTRYPOINT")
     first = next((process.command for process in running.processes if process.is_first), "")
     shown = f"process 1 ({shorten(first, 80)})" if first else "process 1"
     if stop.signal == "SIGKILL":

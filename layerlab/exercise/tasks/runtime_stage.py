@@ -8,8 +8,17 @@ from typing import Final
 
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, Snapshot
-from layerlab.exercise.tasks import places, toolchain
-from layerlab.exercise.tasks.judging import BYTES, MULTI_STAGE, SINGLE_STAGE, final_chain, finding, unavailable
+from layerlab.exercise.tasks import toolchain
+from layerlab.exercise.tasks.judging import (
+    BYTES,
+    MULTI_STAGE,
+    SINGLE_STAGE,
+    base_stage,
+    final_chain,
+    finding,
+    gone_but_stored,
+    unavailable,
+)
 from layerlab.exercise.tasks.toolchain import Tool
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -53,7 +62,7 @@ def _base(evidence: Evidence, found: tuple[Tool, ...]) -> Iterator[Finding]:
     """The base image, judged by what it holds."""
     tools = sorted((tool for tool in found if tool.layer is None), key=lambda tool: -tool.bytes)
     if tools:
-        stage = places.base_stage(evidence)
+        stage = base_stage(evidence)
         name = stage.base if stage else "the base"
         figures = first_few([_called(tool) for tool in tools], 4)
         yield finding(
@@ -79,7 +88,7 @@ def brought(evidence: Evidence, snapshot: Snapshot, found: Iterable[Tool]) -> It
         size = how_large(sum(file.bytes for file in files.values()))
         message = f"{first_few([_called(tool) for tool in tools], 5)} came with line {line}"
         message += f" ({size} in all)." if len(tools) > 1 else "."
-        message += places.gone_but_stored(snapshot, files.values(), size)
+        message += gone_but_stored(snapshot, files.values())
         message += " Only building needs this: in a running service it is weight, and of use to whoever breaks in."
         yield finding(evidence, "error", message, _TOOL_HINTS, line)
 

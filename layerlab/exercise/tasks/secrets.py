@@ -14,8 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import places
-from layerlab.exercise.tasks.judging import line_of, package_folders
+from layerlab.exercise.tasks.judging import final_instructions, line_of, package_folders
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # What a name ends in, it names: PASSWORD_FILE is a file. At its very end, which one of several it is.
@@ -143,7 +142,7 @@ def secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
 
 def build_arguments(evidence: Evidence) -> Iterator[tuple[str, int]]:
     """Names and lines of ARGs with a secret as their default, in stages that do not ship."""
-    final = {each.line for each in places.final_instructions(evidence)}
+    final = {each.line for each in final_instructions(evidence)}
     for each in evidence.dockerfile.instructions if evidence.dockerfile else ():
         if each.keyword == "ARG" and each.line not in final:
             for word in each.arguments:
@@ -191,7 +190,7 @@ def _history(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
 
 def _line_with(evidence: Evidence, *texts: str) -> int | None:
     """The line of the last instruction of the final image that holds the first of these texts that any holds."""
-    instructions = places.final_instructions(evidence)
+    instructions = final_instructions(evidence)
     return next((each.line for text in texts for each in reversed(instructions) if text in each.text), None)
 
 

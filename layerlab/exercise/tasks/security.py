@@ -8,13 +8,23 @@ from typing import Final
 
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Running, Snapshot
-from layerlab.exercise.tasks import places, writable
-from layerlab.exercise.tasks.judging import PRODUCTION, SINGLE_STAGE, final_stage, finding, line_of, unavailable
+from layerlab.exercise.tasks import writable
+from layerlab.exercise.tasks.judging import (
+    PRODUCTION,
+    SINGLE_STAGE,
+    final_stage,
+    finding,
+    from_line,
+    gone_but_stored,
+    last,
+    line_of,
+    unavailable,
+)
 from layerlab.exercise.tasks.secrets import Secret, build_arguments, secrets
 from layerlab.exercise.tasks.ways_to_root import ways_to_root
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import one_line, shorten
-from layerlab.ui.units import counted, first_few, how_large
+from layerlab.ui.units import counted, first_few
 
 TASK: Final = 6
 
@@ -69,8 +79,8 @@ def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iter
         return
     names = first_few([shorten(process.command, 60) for process in as_root], 2)
     user = str(snapshot.config.get("User") or "")
-    told = places.last(evidence, "USER")
-    started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
+    told = last(evidence, "USER")
+    started = last(evidence, "ENTRYPOINT") or last(evidence, "CMD")
     line: int | None
     total = len(running.processes)
     who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
@@ -94,7 +104,7 @@ def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iter
         line = started.line
     else:
         message += " No USER says otherwise."
-        line = places.from_line(evidence)
+        line = from_line(evidence)
     message += " Whoever gets into the service is root in the container then, and may change all of it."
     yield finding(evidence, "error", message, _ROOT_HINTS, line)
 
@@ -135,9 +145,7 @@ def _secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
 def _leaked(evidence: Evidence, snapshot: Snapshot, secret: Secret) -> str:
     what = f"{secret.what[0].upper()}{secret.what[1:]}"
     message = f"{shorten(what, 200)} can be read by whoever has the image: it is {secret.where}."
-    return message + places.gone_but_stored(
-        snapshot, secret.files, how_large(sum(file.bytes for file in secret.files))
-    )
+    return message + gone_but_stored(snapshot, secret.files)
 
 
 def _advice(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
@@ -147,7 +155,7 @@ def _advice(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterato
             f"With a read-only root and without capabilities the service does not answer{why}. "
             "It would be harder to abuse if it needed to write nowhere but in memory."
         )
-        started = places.last(evidence, "CMD", "ENTRYPOINT")
+        started = last(evidence, "CMD", "ENTRYPOINT")
         yield finding(evidence, "advice", message, _HARDENED_HINTS, started.line if started else None)
     uids = frozenset(process.uid for process in running.processes) - {0}
     own = writable.own(evidence, snapshot, uids)
