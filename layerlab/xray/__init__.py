@@ -138,18 +138,17 @@ def with_origins(examined: Examined) -> Image:
     """The image, with what was found out of each file as further columns of its table of files.
 
     Returns:
-        The same image. `files` has, beside its own columns, `stage` str and `line` Int64 (as in `Examined.origins`;
-        only where the source is known), and `cause` str (why it could be left out; empty for most).
+        The same image. `files` has, beside its own columns, `cause` str (why it could be left out; empty for most),
+        and where its source is known `stage` str (in words) and `line` Int64 (as in `Examined.origins`).
     """
     image = replace(examined.image)  # a copy: the tables of the first one stay as they are
-    table = examined.image.files
-    if examined.origins is not None:
-        table = table.assign(stage=examined.origins["stage"], line=examined.origins["line"])
-    judged = {
-        image.stack.merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes
-    }
-    paths = [image.stack.merged.paths[index] for index in image.stack.visible.tolist()]
-    vars(image)["files"] = table.assign(cause=[judged.get(path, "") for path in paths])  # where the property keeps it
+    merged, visible = image.stack.merged, image.stack.visible.tolist()
+    judged = {merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes}
+    table = examined.image.files.assign(cause=[judged.get(merged.paths[index], "") for index in visible])
+    if (origins := examined.origins) is not None:
+        stage = ("base image " + origins["base"]).where(origins["origin"] == "base", "stage " + origins["stage"])
+        table = table.assign(stage=stage.where(origins["stage"] != "", ""), line=origins["line"])
+    vars(image)["files"] = table  # where the property keeps it
     return image
 
 

@@ -9,8 +9,7 @@ what is not printable (line ends, escape codes, marks that turn text around) com
 * ``depths``: 0 for the root
 * ``counts``: how many entries there are at the path: one for each layer that has something there
 
-``entries``: a row per entry, in the order of the nodes, lower layers first. A directory that several layers have, one
-after the other, has one.
+``entries``: a row per entry, in the order of the nodes, lower layers first.
 
 * ``kinds``: see `layerlab.image.layer.KINDS`
 * ``sizes``: bytes of a file's inode
@@ -41,10 +40,9 @@ from layerlab.image.packages import PARTS
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
 from layerlab.report.explorer.entry_origins import Origins, origins
-from layerlab.report.explorer.thinning import Columns, directories_once, thinned
+from layerlab.report.explorer.thinning import Columns, thinned
 from layerlab.ui.text import printable, shown
 
-FORMAT: Final = 1
 MOST: Final = 120_000
 """Entries that are sent; beyond it, the smallest files of a folder become one row."""
 NAME: Final = "Dockerfile"
@@ -74,16 +72,12 @@ def document(
     stack = image.stack
     known = dockerfile if stack.origins else None
     found = origins(image, known)
-    paths, columns = thinned(*directories_once(stack.merged.paths, _columns(image, found)), most)
+    paths, columns = thinned(stack.merged.paths, _columns(image, found), most)
     return {
-        "format": FORMAT,
         "name": _shown(image.name),
-        "id": image.id,
-        "bytes": image.total_bytes,
-        "live": image.live_bytes,
         "layers": [
-            {"instruction": _shown(text), "row": row, "bytes": size}
-            for text, row, size in zip(stack.instructions, found.layer_rows, stack.layer_bytes, strict=True)
+            {"instruction": _shown(text), "row": row}
+            for text, row in zip(stack.instructions, found.layer_rows, strict=True)
         ],
         "source": {"name": _shown(name) if known else "", "rows": found.rows},
         "owners": [*(_shown(package.owner) for package in stack.ownership.packages), _NOBODY],
