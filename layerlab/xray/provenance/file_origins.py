@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal
@@ -12,7 +13,9 @@ from typing import Final, Literal
 import numpy as np
 
 from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.errors import ArchiveError
 from layerlab.image.filesystem import NEVER
+from layerlab.image.formats.changeset import followed
 from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
 from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import LARGEST, FileReader
@@ -23,7 +26,6 @@ _REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORE
 """How what ADD gets from elsewhere begins."""
 
 _WILDCARDS: Final = frozenset("*?[")
-_MOST_LINKS: Final = 40  # that are followed to one file, as the kernel does
 _ENVIRONMENT: Final = "pyvenv.cfg"
 """Lies in every virtual environment (PEP 405)."""
 _TELLING: Final = 100
@@ -66,27 +68,21 @@ class EntryFinder:
     def __init__(self, reader: FileReader) -> None:
         self.reader = reader
         self.merged = reader.stack.merged
-        self._links: dict[int, str] = {}
+        self._links: dict[int, str | None] = {}
 
     def resolved(self, path: str) -> int | None:
         """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
-        parts, at, left = path.strip("/").split("/"), "", _MOST_LINKS
-        while parts:
-            part = parts.pop(0)
-            if part in {"", "."}:
-                continue
-            at = posixpath.dirname(at.rstrip("/")) if part == ".." else f"{at.rstrip('/')}/{part}"
-            index = self.merged.find(at)
-            if index is not None and self.merged.kinds[index] == SYMLINK:
-                left -= 1
-                if index not in self._links:
-                    self._links[index] = self.reader.target(None, at) or ""
-                target = self._links[index]
-                if not target or left < 0:
-                    return None
-                parts = [*target.split("/"), *parts]
-                at = "" if target.startswith("/") else posixpath.dirname(at)
-        return self.merged.find(at)
+        with suppress(ArchiveError):  # in a circle, or outside
+            return self.merged.find(followed(path, self._target))
+        return None
+
+    def _target(self, path: str) -> str | None:
+        index = self.merged.find(path)
+        if index is None or self.merged.kinds[index] != SYMLINK:
+            return None
+        if index not in self._links:
+            self._links[index] = self.reader.target(None, path)
+        return self._links[index]
 
     def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
         """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
