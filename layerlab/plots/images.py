@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import pandas as pd
-from matplotlib.patches import Polygon
+from matplotlib.patches import Rectangle
 
 from layerlab.errors import UsageError
 from layerlab.plots.labels import clean, named, sentence_list, text_width
@@ -19,8 +19,6 @@ ROW: Final = 0.46
 LINE: Final = 0.22
 OWNERS: Final = 2.1  # inches
 OWNER: Final = 0.27
-STAGES: Final = 1.3  # inches
-FLOW: Final = 2.1
 FATES: Final = ("copied", "left behind", "own")
 
 
@@ -146,10 +144,7 @@ def parts(table: pd.DataFrame) -> Picture:
     page = open_page(question, answer, ROW * len(data) + LINE * (len(data.columns) + 1) + 0.6)
     panel = rows_of_images(page, names, totals, page.top)
     for row in range(len(data)):
-        start = 0.0
-        for part, count in data.iloc[row].items():
-            panel.bar(start, count / 1e6, row + 0.5, PARTS[str(part)], gid=str(part))
-            start += count / 1e6
+        panel.stack(row, ((str(part), PARTS[str(part)], count) for part, count in data.iloc[row].items()))
     _numbers_below(page, data, page.top + ROW * len(data) + 0.5)
     listed = "; ".join(
         f"{named(name)} {megabytes(total)} MB: "
@@ -261,15 +256,13 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
     return Picture(question, page.figure, f"Bars of what images hold, by owner. {answer} {listed}", data)
 
 
-def flow(table: pd.DataFrame, build: str = "build stage", final: str = "final image") -> Picture:
+def flow(table: pd.DataFrame) -> Picture:
     """What did the extra stage buy? The build stage above the final image, and what goes from one to the other.
 
     Args:
         table: `part` str (as in `files.part`), `bytes` int64, `fate` str: `copied` (in the build stage, and from
             it in the final image), `left behind` (in the build stage alone) or `own` (what the final image
             has of its own base and of the build context). Rows of the same part and fate are added up.
-        build: what the stage is called.
-        final: what the image is called.
 
     Raises:
         UsageError: the table lacks a column, holds no rows, an unknown fate, or numbers that cannot be drawn.
@@ -280,7 +273,7 @@ def flow(table: pd.DataFrame, build: str = "build stage", final: str = "final im
     ...     "fate": ["copied", "left behind"],
     ... })
     >>> flow(table).alt
-    '... build stage: 60 of 150 MB are copied, 90 MB left behind; final image: 60 MB. ...'
+    '... 60 of 150 MB of the build stage are copied, 90 MB left behind; ...'
     """
     question = "What did the extra stage buy?"
     rows = checked(table, "the table of the flow", {"part": "text", "fate": "text", "bytes": "number"})
@@ -294,40 +287,19 @@ def flow(table: pd.DataFrame, build: str = "build stage", final: str = "final im
     sums = {fate: float(data.loc[data["fate"] == fate, "bytes"].sum()) for fate in FATES}
     stage, image = sums["copied"] + sums["left behind"], sums["copied"] + sums["own"]
     answer = (
-        f"{named(build)}: {megabytes(sums['copied'])} of {megabytes(stage)} MB are copied, "
-        f"{megabytes(sums['left behind'])} MB left behind; {named(final)}: {megabytes(image)} MB."
+        f"{megabytes(sums['copied'])} of {megabytes(stage)} MB of the build stage are copied, "
+        f"{megabytes(sums['left behind'])} MB left behind; the final image has {megabytes(image)} MB, "
+        f"{megabytes(sums['own'])} MB of its own."
     )
-    page = open_page(question, answer, FLOW + 0.55)
-    width = INSIDE - STAGES
-    labels = [f"{megabytes(total)} MB" for total in (stage, image)]
-    right = fitting(max(stage, image) / 1e6, width, labels, "bold")
-    panel = page.panel(MARGIN + STAGES, page.top + 0.3, width, FLOW, right=right, rows=FLOW)
+    page = open_page(question, answer, ROW * 2 + 0.75)
     present = sorted(set(data["part"]), key=part_order)
     page.key(MARGIN, page.top + 0.05, [(PARTS[part], part) for part in present])
-    for name, y, fates, label in ((build, 0.4, FATES[:2], labels[0]), (final, 1.6, FATES[::2], labels[1])):
-        end = 0.0
-        for fate in fates:
-            for part, count in data.loc[data["fate"] == fate, ["part", "bytes"]].itertuples(index=False):
-                panel.bar(end, count / 1e6, y, PARTS[part], gid=f"{fate}: {part}", height=0.36)
-                end += count / 1e6
-        panel.note(end, y, label, face="bold")
-        page.text(MARGIN, page.top + 0.3 + y, name, face="bold", width=STAGES - 0.12)
-    copied = sums["copied"] / 1e6
-    band = Polygon(
-        [(0, 0.58), (copied, 0.58), (copied, 1.42), (0, 1.42)], facecolor="#E4E0D4", edgecolor="none", zorder=0
-    )
-    band.set_gid("copied")
-    panel.axes.add_patch(band)
-    panel.note(0, 1, f"copied: {megabytes(sums['copied'])} MB", points=SMALL)
-    for fate, end, y, text in (
-        ("left behind", stage / 1e6, 0.68, "left behind"),
-        ("own", image / 1e6, 1.86, "its own base and files"),
-    ):
-        if sums[fate]:
-            panel.line((copied, end), (y, y), MUTED)
-            told = f"{text}: {megabytes(sums[fate])} MB"
-            x = max(end, text_width(told, SMALL) / panel.inches())
-            panel.note(x, y + 0.15, told, points=SMALL, align="right", shift=0)
+    panel = rows_of_images(page, ["build stage", "final image"], [stage, image], page.top + 0.25)
+    for row, fates in enumerate((FATES[:2], FATES[::2])):
+        pieces = (each for fate in fates for each in data[data["fate"] == fate].itertuples(index=False))
+        panel.stack(row, ((f"{piece.fate}: {piece.part}", PARTS[piece.part], piece.bytes) for piece in pieces))
+    band = (0, 0.81), sums["copied"] / 1e6, 0.38  # from the one bar to the other
+    panel.axes.add_patch(Rectangle(*band, facecolor="#E4E0D4", edgecolor="none", zorder=0))
     listed = "; ".join(
         f"{fate}: {_listed(rows[['part', 'bytes']].itertuples(index=False))}"
         for fate, rows in data.groupby("fate", sort=False)

@@ -108,15 +108,3 @@ def brief(text: object) -> str:
 def _cut(text: str, keep: int) -> str:
     """So many characters of the text, a third of them from its end."""
     return f"{text[: keep - keep // 3].rstrip()}{ELLIPSIS}{text[len(text) - keep // 3 :].lstrip()}"
-
-
-def wrap(text: str, width: float, points: float) -> list[str]:
-    """The cleaned text on as many lines as it needs, each at most so many inches wide."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, points) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(shorten(word, width, points))
-    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral
 from typing import Final
 
@@ -59,15 +58,6 @@ def _base_layers(layers: pd.DataFrame) -> int:
 def _place(line: object, layer: float) -> str:
     """Where something was stored or caused: the Dockerfile's line, or the layer where that is unknown."""
     return f"line {line}" if isinstance(line, Integral) else f"layer {layer:.0f}"
-
-
-def _stack(panel: Panel, row: float, pieces: Sequence[tuple[str, Look, float]]) -> float:
-    """Bars end to end in the middle of a row, each of so many bytes; returns where the last one ends."""
-    start = 0.0
-    for gid, look, count in pieces:
-        panel.bar(start, count / 1e6, row + 0.5, look, gid=gid)
-        start += count / 1e6
-    return start
 
 
 def _about(title: str) -> str:
@@ -206,7 +196,7 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
     _instructions(page, data, top)
     looks = {"live_bytes": LIVE, **{cause: CAUSES[cause] for cause in causes}}
     for row, label in enumerate(labels):
-        end = _stack(panel, row, [(name, look, data[name].iloc[row]) for name, look in looks.items()])
+        end = panel.stack(row, [(name, look, data[name].iloc[row]) for name, look in looks.items()])
         panel.note(end, row + 0.5, label, points=SMALL, colour=MUTED)
     texts = [_because(reasons[reasons["layer"] == index], REASONS - 0.15) for index in data["index"]]
     page.column(MARGIN + INSIDE - REASONS + 0.15, top, height, texts, points=SMALL, width=REASONS - 0.15)
@@ -283,7 +273,7 @@ def beside(layers: pd.DataFrame) -> Picture:
     bars = page.top + 0.2
     panel = rows_of_images(page, names, totals, bars)
     for row, rows in enumerate(images.values()):
-        _stack(panel, row, [piece for pieces in _pieces(rows) for piece in pieces])
+        panel.stack(row, [piece for pieces in _pieces(rows) for piece in pieces])
     below = bars + ROW * len(images) + 0.5
     page.text(MARGIN, below, f"The layers of {named(names[0])}, from the bottom", face="bold", points=SMALL)
     page.text(MARGIN + INSIDE, below, "stored, MB", points=SMALL, colour=MUTED, align="right")
@@ -293,7 +283,7 @@ def beside(layers: pd.DataFrame) -> Picture:
     page.column(MARGIN + INSIDE, top, height, map(megabytes, mine["bytes"]), points=SMALL, align="right")
     panel = page.panel(MARGIN + LEFT, top, width, height * len(mine), right=largest, rows=len(mine))
     for row, pieces in enumerate(_pieces(mine)):
-        _stack(panel, row, pieces)
+        panel.stack(row, pieces)
     listed = "; ".join(_in_words(name, rows) for name, rows in images.items())
     return Picture(question, page.figure, f"Bars divided into layers. {listed}. {answer}".strip(), data)
 

@@ -6,6 +6,7 @@ learner's own settings or a backend leave the pictures as they are.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -14,16 +15,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from layerlab.plots.labels import Face, clean, font, shorten, text_width, wrap
+from layerlab.plots.labels import Face, clean, font, shorten, text_width
 from layerlab.plots.style import CARD, DPI, INK, MUTED, RULE, SHARPNESS, SMALL, TEXT, TITLE, WIDTH, Look
 
 MARGIN: Final = 0.28
 INSIDE: Final = WIDTH - 2 * MARGIN
 GAP: Final = 0.06  # between a bar and its label
 LINE: Final = 0.19  # from one line of text to the next
+LONGEST: Final = 108  # letters of a line of text, which is shortened where they are wide ones
 _AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False, "usetex": False}
 """Text is never a formula, whatever it holds."""
 
@@ -52,6 +54,14 @@ class Panel:
         if width:
             place = (start, row - height / 2)
             self.axes.add_patch(Rectangle(place, width, height, gid=gid, zorder=2, **filling(look)))
+
+    def stack(self, row: float, pieces: Iterable[tuple[str, Look, float]]) -> float:
+        """Bars end to end in the middle of a row, each of so many bytes, in MB; returns where the last one ends."""
+        start = 0.0
+        for gid, look, count in pieces:
+            self.bar(start, count / 1e6, row + 0.5, look, gid=gid)
+            start += count / 1e6
+        return start
 
     def line(self, x: tuple[float, float], y: tuple[float, float], colour: str, width: float = 1.0) -> None:
         """A straight line, behind the bars."""
@@ -201,30 +211,12 @@ class Page:
 
 def open_page(title: str, answer: str, body: float) -> Page:
     """A new card with the question as its title, the answer below it, and so many inches for the rest."""
-    lines = wrap(clean(answer), INSIDE, TEXT)
+    lines = textwrap.wrap(clean(answer), LONGEST)
     top = 0.62 + LINE * len(lines) + 0.1
     height = top + body + 0.12
-    figure = Figure(
-        figsize=(WIDTH, height),
-        dpi=DPI * SHARPNESS,
-        facecolor="none",
-        edgecolor="none",
-    )
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI * SHARPNESS, facecolor=CARD, edgecolor=RULE, linewidth=1.5)
     figure.set_layout_engine("none")
     FigureCanvasAgg(figure)
-    figure.add_artist(
-        FancyBboxPatch(
-            (0.085, 0.085),
-            WIDTH - 0.17,
-            height - 0.17,
-            boxstyle="round,pad=0.08,rounding_size=0.1",
-            transform=figure.dpi_scale_trans,
-            facecolor=CARD,
-            edgecolor=RULE,
-            linewidth=0.72,
-            zorder=-10,
-        )
-    )
     page = Page(figure, height, top)
     page.text(MARGIN, 0.36, title, points=TITLE, face="bold")
     for number, line in enumerate(lines):

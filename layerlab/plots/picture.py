@@ -6,7 +6,6 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -57,11 +56,8 @@ class Picture:
         pixels = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
         description = PngInfo()
         description.add_itxt("Description", self.alt)
-        # A quarter of the size, which is kept in every saved notebook. Colours nearly opaque are made so.
-        small = pixels.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        palette = bytearray(small.getpalette("RGBA") or [])
-        palette[3::4] = bytes(255 if alpha > 240 else alpha for alpha in palette[3::4])
-        small.putpalette(palette, "RGBA")
+        # A quarter of the size, which is kept in every saved notebook.
+        small = pixels.convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         file = io.BytesIO()
         small.save(file, "PNG", optimize=True, pnginfo=description)
         return file.getvalue()
@@ -71,16 +67,6 @@ class Picture:
         """Its width and height on a page, in pixels."""
         width, height = (int(pixels) // SHARPNESS for pixels in self.figure.bbox.size)
         return width, height
-
-    def save(self, path: str | Path) -> Path:
-        """Write the picture to a PNG file.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        target = Path(path)
-        target.write_bytes(self.png())
-        return target
 
     def in_words(self) -> str:
         """The alternative text as HTML, folded, for below the picture."""

@@ -287,7 +287,7 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
         "a Dockerfile of 150 lines": lambda: plots.dockerfile(
             "FROM a\n" + "RUN true\n" * 150, costs[["line", "bytes"]]
         ),
-        "everything copied": lambda: plots.flow(flows, HOSTILE[3], HOSTILE[0]),
+        "everything copied": lambda: plots.flow(flows),
         "40 layers beside 5 images": lambda: plots.beside(
             pd.concat([layers.assign(image=name, wasted_bytes=layers["bytes"] // 2) for name in names[:6]])
         ),

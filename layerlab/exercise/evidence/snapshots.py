@@ -207,5 +207,4 @@ def _layers(stack: LayerStack, traced: LayerHistory) -> Iterator[SnapshotLayer]:
         elif step is None:
             yield SnapshotLayer(index, traced.stages[-1].label, None, " ".join(words.split()), size)
         else:
-            written = step.instruction.summary if step.instruction else " ".join(words.split())
-            yield SnapshotLayer(index, step.stage.label, step.line, written, size)
+            yield SnapshotLayer(index, step.stage.label, step.line, step.instruction.summary, size)

@@ -53,7 +53,7 @@ def _grown(
     for layer, text in _versions(reader, paths).items():
         after = read(text)
         step, added = history.steps.get(layer), after.keys() - before.keys()
-        if added and step and step.instruction and step.instruction.keyword == "RUN":
+        if added and step and step.instruction.keyword == "RUN":
             folder, line = _index_below(reader, history, layer, manager)
             cached = [
                 mount.target

@@ -153,12 +153,12 @@ class FileOrigins:
         if (folder := self._folder_before(index, layer)) is not None:
             return self.origin(folder)
         step = self.layer_history.steps.get(layer)
-        if step is None or step.instruction is None:
-            return Origin("unknown", step.stage.label if step else None, step.line if step else None)
+        if step is None:
+            return Origin("unknown")
         if step.instruction.keyword in {"COPY", "ADD"}:
-            return self._copied(index, step, step.instruction)
+            return self._copied(index, step)
         if step.instruction.keyword == "RUN":
-            return self._ran(index, step, step.instruction)
+            return self._ran(index, step)
         return Origin("made", step.stage.label, step.line, entry=index)
 
     def _folder_before(self, index: int, layer: int) -> int | None:
@@ -169,15 +169,15 @@ class FileOrigins:
         lower = self.reader.stack.entries_below(layer, merged.paths[index])
         return next((found for found in lower if merged.kinds[found] == DIRECTORY), None)
 
-    def _copied(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
-        reference = instruction.flag("from")
+    def _copied(self, index: int, step: LayerInstruction) -> Origin:
+        reference = step.instruction.flag("from")
         merged = self.reader.stack.merged
         path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
         if not reference:
-            return self._brought(index, step, instruction)
+            return self._brought(index, step)
         stage = self.dockerfile.find_stage(reference)
         if stage is None:
-            source = next(sources(path, instruction, step.workdir), "")
+            source = next(sources(path, step), "")
             return Origin("base", step.stage.label, step.line, image=reference, source=source)
         names = self._names_in(stage.label)
         if names is None:
@@ -191,16 +191,17 @@ class FileOrigins:
             return Origin("made", step.stage.label, step.line, entry=index)
         return Origin("unknown", step.stage.label, step.line, (stage.label,))
 
-    def _brought(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
+    def _brought(self, index: int, step: LayerInstruction) -> Origin:
         """The origin of what a COPY or ADD has not taken from a stage or image."""
-        source = self._in_context(self.reader.stack.merged.paths[index], instruction, step.workdir)
+        source, instruction = self._in_context(self.reader.stack.merged.paths[index], step), step.instruction
         if not source and (instruction.heredocs or any(map(_REMOTE.match, instruction.arguments[:-1]))):
             return Origin("made", step.stage.label, step.line, entry=index)  # the Dockerfile's text, or a download
         return Origin("context", step.stage.label, step.line, entry=index, source=source)
 
-    def _in_context(self, path: str, instruction: Instruction, workdir: str | None) -> str:
+    def _in_context(self, path: str, step: LayerInstruction) -> str:
         """The file of the build context that was copied to this path; empty where that cannot be told."""
-        for source in sources(path, instruction, workdir):
+        instruction = step.instruction
+        for source in sources(path, step):
             if source.lstrip("/") in self.context:
                 return source.lstrip("/")
         written = [posixpath.normpath(argument.strip("\"'")).lstrip("/") for argument in instruction.arguments[:-1]]
@@ -212,16 +213,16 @@ class FileOrigins:
         origin = self.others[label].origin(index)
         return replace(origin, through=(label, *origin.through), hops=(index, *origin.hops))
 
-    def _ran(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
+    def _ran(self, index: int, step: LayerInstruction) -> Origin:
         merged = self.reader.stack.merged
         if (earlier := self._unchanged.get(index)) is not None:
             return self.origin(earlier)
         if merged.kinds[index] == SYMLINK and (link := self._link_before(index)) is not None:
             return self.origin(link)
-        if (mounted := self._mounted(index, instruction)) is not None:
+        if (mounted := self._mounted(index, step.instruction)) is not None:
             return mounted
         of_context = merged.kinds[index] == FILE and merged.sizes[index] > 0
-        if of_context and (source := self._same_in_context(index, instruction)):
+        if of_context and (source := self._same_in_context(index, step.instruction)):
             return Origin("context", step.stage.label, step.line, entry=index, source=source)
         return Origin("made", step.stage.label, step.line, entry=index)
 
@@ -239,7 +240,7 @@ class FileOrigins:
     @cached_property
     def _unchanged(self) -> dict[int, int]:
         """What RUNs store again although nothing but owner or mode has changed, with the earlier entry."""
-        runs = [layer for layer, step in self.layer_history.steps.items() if _keyword(step) == "RUN"]
+        runs = [layer for layer, step in self.layer_history.steps.items() if step.instruction.keyword == "RUN"]
         return copies.unchanged(self.reader, runs)
 
     def _mounted(self, index: int, instruction: Instruction) -> Origin | None:
@@ -291,10 +292,10 @@ class FileOrigins:
         Somebody tried the app before: what `pip` installed there is the same that it installs in the image.
         """
         merged = self.reader.stack.merged
-        copied = [layer for layer, step in self.layer_history.steps.items() if _keyword(step) in {"COPY", "ADD"}]
-        for layer in copied:
+        for layer, step in self.layer_history.steps.items():
             entries = range(int(merged.starts[layer]), int(merged.starts[layer + 1]))
-            if any(posixpath.basename(merged.paths[index]) == _ENVIRONMENT for index in entries):
+            names = (posixpath.basename(merged.paths[index]) for index in entries)
+            if step.instruction.keyword in {"COPY", "ADD"} and _ENVIRONMENT in names:
                 return ()
         folders = (name.removesuffix(_ENVIRONMENT) for name in self.context if name.endswith(f"/{_ENVIRONMENT}"))
         return tuple(folders)
@@ -329,15 +330,15 @@ def common_suffix(path: str, other: str) -> int:
     return count
 
 
-def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterator[str]:
+def sources(path: str, step: LayerInstruction) -> Iterator[str]:
     """Where a COPY or ADD may have taken what it has put at this path, the likeliest first.
 
     Sources are followed as they are written; those with variables are left out.
     """
-    *written, destination = (argument.strip("\"'") for argument in instruction.arguments)
-    if "$" in destination or (workdir is None and not destination.startswith("/")):
+    *written, destination = (argument.strip("\"'") for argument in step.instruction.arguments)
+    if "$" in destination or (step.workdir is None and not destination.startswith("/")):
         return
-    target = posixpath.normpath(posixpath.join(workdir or "/", destination))
+    target = posixpath.normpath(posixpath.join(step.workdir or "/", destination))
     below = f"{target.rstrip('/')}/"
     relative = "." if path == target else path.removeprefix(below) if path.startswith(below) else None
     for source in reversed(written):  # a later one overwrites an earlier one
@@ -353,10 +354,8 @@ def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterato
 
 
 def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: LayerInstruction) -> int | None:
-    instruction, merged = step.instruction, names.merged
-    if instruction is None:
-        return None
-    for source in sources(path, instruction, step.workdir):
+    merged = names.merged
+    for source in sources(path, step):
         for find in (merged.find, names.resolved):
             found = find(source)
             if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
@@ -364,7 +363,7 @@ def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: Laye
     if kind != FILE:
         return None
     # One file under a new name, in a place that cannot be told.
-    for argument in instruction.arguments[:-1]:
+    for argument in step.instruction.arguments[:-1]:
         found = names.resolved(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
         if found is not None and merged.kinds[found] == FILE and merged.sizes[found] == size:
             return found
@@ -376,7 +375,3 @@ def mounts(instruction: Instruction) -> Iterator[tuple[str, str]]:
     for mount in instruction.mounts:
         if mount.origin and mount.kind in {"bind", "cache"}:
             yield mount.origin, "/" if "$" in mount.source else mount.source
-
-
-def _keyword(step: LayerInstruction) -> str:
-    return step.instruction.keyword if step.instruction else ""
