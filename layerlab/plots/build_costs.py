@@ -68,10 +68,8 @@ def rebuilds(table: pd.DataFrame, title: str = "", *, until: float = 0.0) -> Pic
     'Why does the order of the lines matter?'
     """
     question = "Why does the order of the lines matter?"
-    if "seconds" in table.columns:
-        table = table.assign(seconds=table["seconds"].fillna(0.0))
     kinds = {"change": "text", "stage": "text", "instruction": "text", "seconds": "number", "cached": "flag"}
-    data = checked(table, "the table of rebuilds", kinds)
+    data = checked(table.fillna({"seconds": 0.0}), "the table of rebuilds", kinds)
     changes = list(dict.fromkeys(data["change"]))
     few(changes, "builds")
     data["cached"] |= data["instruction"].str.startswith("FROM ") & (data["seconds"] < NOTHING)
@@ -155,8 +153,7 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
     question = "Which stage waits for which?"
     names = checked(table, "the table of stages", {"stage": "text", "base": "text", "ran": "flag"})
     kinds = {"stage": "text", "instruction": "text", "began": "number", "seconds": "number", "cached": "flag"}
-    known = {name: steps[name].fillna(0.0) for name in ("began", "seconds") if name in steps.columns}
-    data = checked(steps.assign(**known), "the table of steps", kinds)
+    data = checked(steps.fillna({"began": 0.0, "seconds": 0.0}), "the table of steps", kinds)
     data = data[~data["instruction"].str.match(r"FROM\b", case=False)].reset_index(drop=True)
     data.loc[data["cached"], ["began", "seconds"]] = 0.0
     data["end"] = data["began"] + data["seconds"]
@@ -242,8 +239,11 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
     lines = text.expandtabs(4).rstrip().split("\n")
     measures = [m for m in MEASURES if m.column in costs.columns] or [MEASURES[0]]
     columns = [m.column for m in measures]
-    known = costs.assign(**{name: costs[name].fillna(0) for name in columns if name in costs.columns})
-    rows = checked(known, "the table of costs", {"line": "line"} | dict.fromkeys(columns, "number"))
+    rows = checked(
+        costs.fillna(dict.fromkeys(columns, 0)),
+        "the table of costs",
+        {"line": "line"} | dict.fromkeys(columns, "number"),
+    )
     parsed = dockerfiles.parse(text)
     rows["line"] = rows["line"].fillna(parsed.chain(parsed.stages[-1])[0].line)
     data = rows.dropna(subset=["line"]).groupby("line", as_index=False)[columns].sum()

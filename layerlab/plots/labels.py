@@ -100,9 +100,8 @@ def named(text: object, longest: int = 50) -> str:
     return cleaned if len(cleaned) <= longest else _cut(cleaned, longest)
 
 
-def brief(text: object) -> str:
-    """An instruction for a sentence."""
-    return named(text, 90)
+brief: Final = partial(named, longest=90)
+"""An instruction for a sentence."""
 
 
 def _cut(text: str, keep: int) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from layerlab.errors import UsageError
 from layerlab.plots.images import ROW, rows_of_images
-from layerlab.plots.labels import ELLIPSIS, brief, named, sentence_list, text_width
+from layerlab.plots.labels import brief, named, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture, checked
 from layerlab.plots.style import CAUSES, CODE, LIVE, MUTED, PARTS, REMOVED, SMALL, STORED, Look
@@ -198,7 +198,7 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
     for row, label in enumerate(labels):
         end = panel.stack(row, [(name, look, data[name].iloc[row]) for name, look in looks.items()])
         panel.note(end, row + 0.5, label, points=SMALL, colour=MUTED)
-    texts = [_because(reasons[reasons["layer"] == index], REASONS - 0.15) for index in data["index"]]
+    texts = [_because(reasons[reasons["layer"] == index]) for index in data["index"]]
     page.column(MARGIN + INSIDE - REASONS + 0.15, top, height, texts, points=SMALL, width=REASONS - 0.15)
     alt = f"Bars of layers, live beside wasted bytes. {answer} {_waste_in_words(data, reasons)}".rstrip()
     return Picture(question, page.figure, alt, data)
@@ -225,15 +225,10 @@ def _texts(reasons: pd.DataFrame, unit: str = "") -> list[str]:
     ]
 
 
-def _because(reasons: pd.DataFrame, width: float) -> str:
-    """As many of a layer's reasons as fit, the largest first, and how much the others make."""
-    texts = _texts(reasons)
-    for shown in range(len(texts), 0, -1):
-        rest = reasons["bytes"].iloc[shown:].sum()
-        text = ", ".join(texts[:shown]) + (f", {megabytes(rest)} more" if rest else "")
-        if text_width(text, SMALL) <= width:
-            return text
-    return f"{texts[0]}, {ELLIPSIS}" if len(texts) > 1 else "".join(texts)
+def _because(reasons: pd.DataFrame) -> str:
+    """The largest of a layer's reasons, and how much the others make."""
+    rest = reasons["bytes"].iloc[1:].sum()
+    return "".join(_texts(reasons.head(1))) + (f", {megabytes(rest)} more" if rest else "")
 
 
 def _waste_in_words(layers: pd.DataFrame, reasons: pd.DataFrame) -> str:

@@ -93,12 +93,12 @@ def checked(table: pd.DataFrame, what: str, columns: dict[str, str]) -> pd.DataF
         table: What the caller gave.
         what: What it is, for the message.
         columns: The columns' names and what each holds: ``number`` (finite, not negative), ``signed`` (finite),
-            ``text``, ``flag`` or ``line`` (a number or nothing; a missing column is a column of nothing).
+            ``text``, ``flag`` or ``line`` (a number or nothing).
 
     Raises:
         UsageError: a column is missing or holds what cannot be drawn, or there are no rows.
     """
-    missing = [name for name, kind in columns.items() if name not in table.columns and kind != "line"]
+    missing = [name for name in columns if name not in table.columns]
     if missing:
         raise UsageError(
             f"{what} has no column {', '.join(map(repr, missing))}",
@@ -109,8 +109,7 @@ def checked(table: pd.DataFrame, what: str, columns: dict[str, str]) -> pd.DataF
     drawn = pd.DataFrame(index=pd.RangeIndex(len(table)))
     for name, kind in columns.items():
         if kind == "line":
-            lines = table[name] if name in table.columns else pd.Series(pd.NA, index=table.index)
-            drawn[name] = pd.to_numeric(lines, errors="coerce").astype("Int64").array
+            drawn[name] = pd.to_numeric(table[name], errors="coerce").astype("Int64").array
         elif kind == "flag":
             drawn[name] = table[name].fillna(False).astype(bool).to_numpy()
         elif kind == "text":

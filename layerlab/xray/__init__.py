@@ -104,21 +104,18 @@ def examine(
             "nothing can be proved without the Dockerfile that the image was built from",
             remedy="name it with --dockerfile FILE",
         )
+    reader = reading.for_image(engine, image) if read_contents else None
     if source is None:
-        reader = reading.for_image(engine, image)
-        rows = waste.rows(image.stack, reader if read_contents else None, report)
-        advice = advise(View(image, rows), engine)
-        return Examined(image, None, read_contents, rows, advice, 0)
+        rows = waste.rows(image.stack, reader, report)
+        return Examined(image, None, read_contents, rows, advise(View(image, rows), engine), 0)
     if engine is None:
         raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
     from layerlab.xray.provenance import origin_tables  # noqa: PLC0415  # imports pandas
 
     with trial_builds(engine, report) as place:
         traced = trace(place, image, source)
-        reader = reading.for_image(engine, image)
-        rows = waste.rows(image.stack, reader if read_contents else None, report)
-        view = View(image, rows, traced)
-        advice = advise(view, engine)
+        rows = waste.rows(image.stack, reader, report)
+        advice = advise(View(image, rows, traced), engine)
         origins = origin_tables.origins(image, traced.origins)
         return Examined(
             image,
