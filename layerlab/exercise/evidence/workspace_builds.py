@@ -54,13 +54,11 @@ class Outcome:
     Attributes:
         image_id: Of the final image; None if there is none.
         ran: The steps that came to their end, in the order of the Dockerfile.
-        ran_stages: The labels of the stages that were run.
         failure: Why there is no image.
     """
 
     image_id: str | None
     ran: tuple[RanStep, ...] = ()
-    ran_stages: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
@@ -105,9 +103,8 @@ def build_final(prepared: Prepared, report: Report = silent, *, timeout: float =
     recorder = Recorder(prepared, report)
     built, failure, _ = attempt(prepared, prepared.context, recorder, timeout)
     if built is None:
-        return Outcome(None, recorder.ran(), recorder.stages(), failure=failure)
-    labels = tuple(stage.label for stage in prepared.dockerfile.needed(prepared.dockerfile.target()))
-    return Outcome(built.image_id, recorder.ran(), labels)
+        return Outcome(None, recorder.ran(), failure)
+    return Outcome(built.image_id, recorder.ran())
 
 
 def attempt(
@@ -161,11 +158,6 @@ class Recorder:
         cached = step.state == "cached"
         seconds = None if cached else step.seconds
         return RanStep(self._label(step), self._line(step), self._instruction(step), cached, seconds)
-
-    def stages(self) -> tuple[str, ...]:
-        """The labels of the stages of which a step began."""
-        begun = {self._stages[step.stage] for step in self._steps.values() if step.stage in self._stages}
-        return tuple(self._dockerfile.stages[index].label for index in sorted(begun))
 
     def running(self) -> int | None:
         """The line of the step that runs."""

@@ -148,7 +148,7 @@ def _is_root(path: str) -> bool:
 
 def _has_base(evidence: Evidence, label: str) -> bool:
     snapshot = evidence.stages.get(label)
-    return snapshot is None or bool(snapshot.base_files)
+    return snapshot is None or any(layer.is_base for layer in snapshot.layers)
 
 
 def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:

@@ -81,39 +81,25 @@ def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iter
     user = str(snapshot.config.get("User") or "")
     told = last(evidence, "USER")
     started = last(evidence, "ENTRYPOINT") or last(evidence, "CMD")
-    line: int | None
     total = len(running.processes)
     who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
     message = f"{who} as root (UID 0): {names}."
-    name = user.partition(":")[0]
-    if told and name not in {"", "0", "root"} and name in _names_of_root(snapshot):
+    if user.partition(":")[0] not in {"", "0", "root"}:
         message += (
-            f" Line {told.line} names {one_line(user)}, and this image's /etc/passwd gives that name the UID 0."
+            f" The image says USER {one_line(user)}, but what is started undoes it, or /etc/passwd gives that name"
         )
-        line = told.line
-    elif name not in {"", "0", "root"}:
-        message += f" The image says USER {one_line(user)}, but what is started undoes it."
+        message += " the UID 0."
         line = started.line if started else None
     elif told:
         message += f" That is what line {told.line} says."
         line = told.line
-    elif started and len(as_root) < total:
-        message += (
-            f" No USER says otherwise, and what line {started.line} starts gives up root for a part of them only."
-        )
-        line = started.line
     else:
-        message += " No USER says otherwise."
-        line = from_line(evidence)
+        message += " No USER says otherwise"
+        is_given_up = started is not None and len(as_root) < total
+        message += ", and what is started gives up root for a part of them only." if is_given_up else "."
+        line = started.line if started and is_given_up else from_line(evidence)
     message += " Whoever gets into the service is root in the container then, and may change all of it."
     yield finding(evidence, "error", message, _ROOT_HINTS, line)
-
-
-def _names_of_root(snapshot: Snapshot) -> set[str]:
-    """The names that the image's /etc/passwd gives to UID 0."""
-    text = (snapshot.contents(None, "/etc/passwd") or b"").decode(errors="replace")
-    rows = [row.split(":") for row in text.splitlines()]
-    return {row[0] for row in rows if len(row) > 2 and row[2] == "0"}
 
 
 def _writable(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
