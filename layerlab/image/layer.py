@@ -8,7 +8,7 @@ the layers below, an *opaque* directory removes all that they have in it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import le
 from typing import Any, Final, NamedTuple
@@ -55,7 +55,7 @@ class Layer:
         folders: Index of the directory that an entry lies in; -1 for the root.
         whiteouts: Paths that are removed from the layers below, sorted.
         opaques: Directories whose content of the layers below is removed, sorted; the root is ``/``.
-        links: Targets of the symbolic links in the root directory, such as ``/bin`` to ``usr/bin``.
+        links: Targets of the symbolic links, such as ``/bin`` to ``usr/bin``.
         claims: What the package databases in this layer say.
     """
 
@@ -69,7 +69,7 @@ class Layer:
     folders: NDArray[np.int32]
     whiteouts: tuple[str, ...] = ()
     opaques: tuple[str, ...] = ()
-    links: Mapping[str, str] | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ def assemble(
             are equal for the names of one inode and differ otherwise.
         whiteouts: See `Layer`, as for the rest.
         opaques: In any order.
-        links: Of the root directory.
+        links: See `Layer`.
         claims: In any order.
     """
     ordered, arrays = list(paths), [np.asarray(column) for column in columns]

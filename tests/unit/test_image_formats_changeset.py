@@ -84,9 +84,9 @@ class TestEntries:
 
         assert scan([archive], Budget())[1] == digest(archive)
 
-    def test_links_of_the_root(self) -> None:
-        """Only symbolic links in the root are remembered with their targets."""
-        assert layer(symlink("bin", "usr/bin"), symlink("usr/x", "y")).links == {"/bin": "usr/bin"}
+    def test_targets_of_links(self) -> None:
+        """Symbolic links are remembered with their targets."""
+        assert layer(symlink("bin", "usr/bin"), symlink("a/x", "/y")).links == {"/bin": "usr/bin", "/a/x": "/y"}
 
     def test_databases(self) -> None:
         """What package managers wrote down is read while it goes by."""

@@ -77,9 +77,9 @@ def test_targets_of_links_are_told_but_not_followed(tmp_path: Path) -> None:
     root = layer(tmp_path / "layer", {"/file": b"x"})
     (root / "link").symlink_to("/etc/hostname")
     image = read_folders([root])
-    assert image.target(None, "/link") == "/etc/hostname"
+    assert image.stack.target(None, "/link") == image.stack.target(0, "/link") == "/etc/hostname"
+    assert image.stack.target(None, "/file") is image.stack.target(None, "/none") is None
     assert image.read(None, "/link") is None
-    assert image.target(None, "/file") is None
 
 
 def test_files_below_links_of_an_archive(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class TestScan:
 
         assert [(claim.name, claim.version) for claim in found.claims] == [("tool", ""), ("tool", "1.2")]
         assert not any(path.startswith(("/loop/", "/bin/")) for path in found.paths)
-        assert found.links == {"/bin": "usr/bin", "/loop": "."}
+        assert found.links == {"/bin": "usr/bin", "/loop": ".", "/var/lib/dpkg/info/secret.list": "/etc/passwd"}
 
     def test_sockets_are_no_entries(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """No archive of a layer can hold a socket."""

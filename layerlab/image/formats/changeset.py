@@ -242,6 +242,6 @@ class _Entries:
             [*columns, rows],  # the names of one inode share a row
             whiteouts=list(self.whiteouts),
             opaques=list(self.opaques),
-            links={path: target for path, target in self.links.items() if path.count("/") == 1},
+            links=self.links,
             claims=claims,
         )

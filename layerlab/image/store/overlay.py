@@ -162,13 +162,13 @@ def _layer(root: int, found: _Found, archive: Path | None) -> Layer:
     # Only a file with several names can share its inode within the layer; numbers below zero are free for the rest.
     single = (links == 1) | (kinds == DIRECTORY)
     inodes = np.where(single, -1 - np.arange(len(paths)), inodes)
-    in_root = [paths[index] for index in np.flatnonzero(kinds == SYMLINK) if paths[index].count("/") == 1]
+    linking = [paths[index] for index in np.flatnonzero(kinds == SYMLINK).tolist()]
     return assemble(
         paths,
         [kinds, sizes, modes & 0o7777, uids, gids, inodes],
         whiteouts=whiteouts,
         opaques=found.opaques,
-        links={path: os.readlink(f".{path}", dir_fd=root) for path in in_root},
+        links={path: os.readlink(f".{path}", dir_fd=root) for path in linking},
         claims=read_databases(_texts(root, paths)),
     )
 

@@ -68,21 +68,12 @@ class EntryFinder:
     def __init__(self, reader: FileReader) -> None:
         self.reader = reader
         self.merged = reader.stack.merged
-        self._links: dict[int, str | None] = {}
 
     def resolved(self, path: str) -> int | None:
         """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
         with suppress(ArchiveError):  # in a circle, or outside
-            return self.merged.find(followed(path, self._target))
+            return self.merged.find(followed(path, lambda at: self.reader.stack.target(None, at)))
         return None
-
-    def _target(self, path: str) -> str | None:
-        index = self.merged.find(path)
-        if index is None or self.merged.kinds[index] != SYMLINK:
-            return None
-        if index not in self._links:
-            self._links[index] = self.reader.target(None, path)
-        return self._links[index]
 
     def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
         """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
@@ -228,14 +219,11 @@ class FileOrigins:
 
     def _link_before(self, index: int) -> int | None:
         """The symbolic link of a lower layer that leads to the same place; changing its owner stores it again."""
-        merged, reader = self.reader.stack.merged, self.reader
+        stack, merged = self.reader.stack, self.reader.stack.merged
         path, layer = merged.paths[index], int(merged.layers[index])
-        found = next(reader.stack.entries_below(layer, path), None)
-        if found is None or merged.kinds[found] != SYMLINK:
-            return None
-        # Where hidden entries cannot be read, the same is more likely than another.
-        target = reader.target(int(merged.layers[found]), path)
-        return found if target is None or target == reader.target(layer, path) else None
+        found = next(stack.entries_below(layer, path), None)
+        is_same = found is not None and stack.target(int(merged.layers[found]), path) == stack.target(layer, path)
+        return found if is_same else None
 
     @cached_property
     def _unchanged(self) -> dict[int, int]:
