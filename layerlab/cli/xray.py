@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Param
 @click.option(
     "--max-waste",
     metavar="SIZE|SHARE",
-    callback=_read(ci_limits.size_or_share),
+    callback=_read(partial(ci_limits.size, or_share=True)),
     help="Status 1 if more than this is stored but seen by no container, such as 5% or 10MB.",
 )
 @click.option("--no-root", is_flag=True, help="Status 1 if a container of it starts as root.")
@@ -138,7 +139,7 @@ def command(  # noqa: PLR0917  # click calls it by names
         document = compare.document(engine, [looked])
         document |= xray.document(found)
         if checks:
-            document["limits"] = [check.document() for check in checks]
+            document["limits"] = [vars(check) for check in checks]
         print(json.dumps(document, indent=2))
     elif not (html or sbom):
         tables = import_module("layerlab.cli.xray_tables")  # needs pandas, which a JSON document does not

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from layerlab.compare.image_settings import all_settings
+from layerlab.compare.image_settings import differing
 from layerlab.image import Image
 from layerlab.image.layer import DIRECTORY, FILE, KINDS
 from layerlab.image.packages import PARTS
@@ -135,7 +135,7 @@ class Difference:
 
     def document(self, *, paths: bool = False) -> dict[str, Any]:
         """The same as plain data, for JSON; without the paths if they are not asked for."""
-        found = [one for one in all_settings([self.before, self.after]) if one.differs]
+        settings = differing([self.before, self.after]).items()
         described: dict[str, Any] = {
             "from": self.before.name,
             "to": self.after.name,
@@ -145,7 +145,7 @@ class Difference:
             "layers": list(_layers(self.before.stack, self.after.stack)),
             "owners": [row for row in self._owners if row["change"] != SAME],
             "places": self._places,
-            "settings": [{"setting": one.name, "before": one.values[0], "after": one.values[1]} for one in found],
+            "settings": [{"setting": name, "before": old, "after": new} for name, (old, new) in settings],
         }
         if paths:
             described["paths"] = list(map(self._path, self.changes))

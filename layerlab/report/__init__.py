@@ -76,7 +76,7 @@ def html(
                 "files": len(wasted),
             },
             "packages": {"largest": _rows(packages.nlargest(_MOST, "bytes")), "count": len(packages)},
-            "settings": [(one.name, one.values[0] or "") for one in compare.all_settings([image])],
+            "settings": [(name, value or "") for name, (value,) in compare.all_settings([image]).items()],
             "stand_in": STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}),
             "checks": checks,
             "causes": found.causes if found else (),

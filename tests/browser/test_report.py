@@ -37,7 +37,7 @@ def written(single: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "single.html"
     recipe = demo.recipe("single")
     checks = ci_limits.check(
-        single, max_size=ci_limits.size("300MB"), max_waste=ci_limits.size_or_share("50%"), no_root=True
+        single, max_size=ci_limits.size("300MB"), max_waste=ci_limits.size("50%", or_share=True), no_root=True
     )
     advice = [Advice("copy the <venv>", "it is there", 31, 258_000_000), Advice("name a user", "it is root", None, 0)]
     proofs = [Proof(advice[0].title, 31, 258_000_000, 257_900_000)]

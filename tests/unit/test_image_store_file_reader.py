@@ -69,7 +69,7 @@ def test_no_link_leads_out_of_a_layer(tmp_path: Path, swap: Callable[[Path, Path
     assert image.read(0, "/app/secret") == b"of the layer"
     swap(root, secret)
     assert image.read(0, "/app/secret") is None
-    assert image.digests([image.entry_at(0, "/app/secret") or 0]) == {}
+    assert image.digests([image.stack.entry_at(0, "/app/secret") or 0]) == {}
 
 
 def test_targets_of_links_are_told_but_not_followed(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_files_below_links_of_an_archive(tmp_path: Path) -> None:
 
 def test_digests_are_remembered(two: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Digests are true, and the next look at the same layers opens no file."""
-    index = two.entry_at(0, "/app/main.py")
+    index = two.stack.entry_at(0, "/app/main.py")
     assert index is not None
     first = two.digests([index])
     assert first == {index: hashlib.sha256(b"old").hexdigest()}

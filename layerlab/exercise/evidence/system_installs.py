@@ -75,7 +75,8 @@ def _grown(
 
 def _versions(reader: FileReader, paths: tuple[str, ...]) -> dict[int, bytes]:
     """What a file says in each layer that stores it, from the bottom."""
-    places = ((layer, reader.entry_at(layer, path)) for layer in range(len(reader.stack.layers)) for path in paths)
+    stack = reader.stack
+    places = ((layer, stack.entry_at(layer, path)) for layer in range(len(stack.layers)) for path in paths)
     indexes = {layer: index for layer, index in places if index is not None}
     texts = reader.read_all(indexes.values(), LARGEST_DATABASE) if indexes else {}
     return {layer: texts[index] for layer, index in indexes.items() if index in texts}

@@ -70,17 +70,13 @@ class FileReader:
         """What the image holds."""
         return self.image.stack
 
-    def entry_at(self, layer: int | None, path: str) -> int | None:
-        """The index of a layer's entry at this path, or of the visible one (None); None if there is none."""
-        return self.stack.entry_at(layer, path)
-
     def read(self, layer: int | None, path: str, limit: int = LARGEST) -> bytes | None:
         """The first bytes of a regular file; None if there is no such file, or if it cannot be read.
 
         Raises:
             EngineGone: the engine stopped answering.
         """
-        index = self.entry_at(layer, path)
+        index = self.stack.entry_at(layer, path)
         if index is None or self.stack.merged.kinds[index] != FILE:
             return None
         if self.directories is not None or self.engine is None:

@@ -120,7 +120,7 @@ class FileOrigins:
 
     def origin_at(self, layer: int, path: str) -> Origin:
         """Where the content of the entry that a layer has at this path came from."""
-        index = self.reader.entry_at(layer, path)
+        index = self.reader.stack.entry_at(layer, path)
         return Origin("unknown") if index is None else self.origin(index)
 
     def origin(self, index: int) -> Origin:
