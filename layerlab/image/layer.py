@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import le
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -106,11 +104,11 @@ def assemble(
         links: See `Layer`.
         claims: In any order.
     """
-    ordered, arrays = list(paths), [np.asarray(column) for column in columns]
-    if not all(map(le, paths, islice(paths, 1, None))):
-        order = np.array(sorted(range(len(paths)), key=paths.__getitem__), dtype=np.int64)
-        ordered, arrays = [paths[index] for index in order.tolist()], [array[order] for array in arrays]
-    kinds, sizes, modes, uids, gids, inodes = arrays
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    ordered = [paths[index] for index in order]
+    kinds, sizes, modes, uids, gids, inodes = (
+        np.asarray(column)[np.array(order, dtype=np.int64)] for column in columns
+    )
     _, firsts, numbers = np.unique(inodes, return_index=True, return_inverse=True)
     directories = {ordered[index]: index for index in np.flatnonzero(kinds == DIRECTORY).tolist()}
     directories[""] = -1

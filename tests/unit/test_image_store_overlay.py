@@ -147,27 +147,6 @@ class TestCanRead:
 
         assert overlay.can_read() == ("trusted.test" in seen)
 
-    @pytest.mark.parametrize(
-        ("uid", "users", "status", "expected"),
-        [
-            (0, "         0          0 4294967295\n", "Name:\tx\nCapEff:\t000001ffffffffff\n", True),
-            (0, "         0          0 4294967295\n", "CapEff:\t00000000a80425fb\n", False),
-            (0, "         0       1000          1\n", "CapEff:\t000001ffffffffff\n", False),
-            (1000, "         0          0 4294967295\n", "CapEff:\t000001ffffffffff\n", False),
-            (0, "         0          0 4294967295\n", "Name:\tx\n", False),
-        ],
-        ids=["root", "root in a container", "root of a user namespace", "a user", "unknown"],
-    )
-    def test_takes_more_than_being_root(
-        self, monkeypatch: pytest.MonkeyPatch, uid: int, users: str, status: str, expected: bool
-    ) -> None:
-        """Root counts only outside of user namespaces and with CAP_SYS_ADMIN, as the kernel asks."""
-        texts = {"/proc/self/uid_map": users, "/proc/self/status": status}
-        monkeypatch.setattr(Path, "read_text", lambda path, **_: texts[str(path)])
-        monkeypatch.setattr(os, "geteuid", lambda: uid)
-
-        assert overlay.can_read() == expected
-
 
 def notes(folder: Path, names: Iterable[str]) -> Path:
     """What the engine keeps of an archive with entries of these names."""

@@ -107,20 +107,19 @@ class Parts:
                 self._documents[path] = stream.read(size)
         elif is_tar(start) or recognised(start) or not size:
             try:
-                self._layers[path] = self._read_layer(stream.pieces(size), size)
+                self._layers[path] = self._read_layer(stream.pieces(size))
             except ArchiveError as error:  # of a part that nobody may ask for
                 self._refused[path] = error
         else:
             self._refused[path] = damaged(f"the layer {path!r} is no tar archive")
 
-    def _read_layer(self, pieces: Iterator[bytes], size: int) -> tuple[Layer, str]:
+    def _read_layer(self, pieces: Iterator[bytes]) -> tuple[Layer, str]:
         """A layer, compressed or not, and the digest of its uncompressed bytes."""
         stream = Stream(pieces)
         known = recognised(stream.peek(BLOCK))
         if known:
-            if not self.is_compressed:
-                self.budget.hold(size)
-            stream = Stream(expanded(stream.rest(), known, self.budget))
+            held = stream.rest() if self.is_compressed else self.budget.holding(stream.rest())
+            stream = Stream(expanded(held, known, self.budget))
         start = stream.peek(BLOCK)
         if start and not is_tar(start):
             raise damaged(f"a layer that is {f'compressed with {known.name}, but ' if known else ''}no tar archive")

@@ -233,8 +233,7 @@ class _Entries:
     def layer(self) -> Layer:
         """The layer; what it was made from is given up."""
         claims = read_databases(self.texts)
-        paths = sorted(self.rows)
-        rows = np.fromiter(map(self.rows.__getitem__, paths), np.int64, len(paths))
+        paths, rows = list(self.rows), np.fromiter(self.rows.values(), np.int64, len(self.rows))
         self.rows.clear()
         columns = [np.frombuffer(column, column.typecode)[rows] for column in self.columns]
         return assemble(

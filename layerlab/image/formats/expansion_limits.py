@@ -49,17 +49,13 @@ class Budget:
         if self.entries < 0 or self.characters < 0:
             raise damaged(f"it has more entries than any image has (at most {MOST_ENTRIES:,} are read)")
 
-    def hold(self, compressed: int) -> None:
-        """Account for compressed bytes that the archive holds, which may become some more.
-
-        Not for those that come out of other compressed data: these may be a thousand times as small once more.
-        """
-        self.expanded += EXPANSION * compressed
-
     def holding(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass on pieces of compressed data of which nobody knows how many there are, and account for them."""
+        """Pass on pieces of compressed data that the archive holds, which may become some more.
+
+        Not those that come out of other compressed data: these may be a thousand times as small once more.
+        """
         for piece in pieces:
-            self.hold(len(piece))
+            self.expanded += EXPANSION * len(piece)
             yield piece
 
     def expand(self, expanded: int) -> None:
@@ -70,7 +66,11 @@ class Budget:
         """
         self.expanded -= expanded
         if self.expanded < 0:
-            raise endless()
+            raise ArchiveError(
+                f"the archive's compressed data expand without end: to more than {EXPANSION} times their size and"
+                f" {FREE_EXPANSION / 1e9:.1f} GB",
+                remedy="if you trust it, load it (`docker load`), and look at the image by its name",
+            )
 
     def remember(self, database: bytes) -> None:
         """Account for a package database that was read, and for what each of its lines may become.
@@ -81,12 +81,3 @@ class Budget:
         self.database_bytes -= len(database) + _LINE * database.count(b"\n")
         if self.database_bytes < 0:
             raise damaged("its package databases are larger than those of any image")
-
-
-def endless() -> ArchiveError:
-    """The error for an archive whose compressed data become more than they may."""
-    return ArchiveError(
-        f"the archive's compressed data expand without end: to more than {EXPANSION} times their size and"
-        f" {FREE_EXPANSION / 1e9:.1f} GB",
-        remedy="if you trust it, load it (`docker load`), and look at the image by its name",
-    )
