@@ -93,6 +93,17 @@ def test_files_below_links_of_an_archive(tmp_path: Path) -> None:
     assert [found.read(None, name) for name in ("/usr/bin/tool", "/d/x", "/d/y", "/z")] == [b"tool", b"x", b"y", b"y"]
 
 
+def test_an_archive_is_not_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests of an archive's files are kept by layer; what is known needs no archive any more."""
+    (tmp_path / "image.tar").write_bytes(saved([tar([Entry("a", content=b"a")]), tar([Entry("b", content=b"b")])]))
+    image = read(None, str(tmp_path / "image.tar"))
+    first = reading.for_image(None, image).digests([0, 1])
+    assert first == {index: hashlib.sha256(name).hexdigest() for index, name in enumerate((b"a", b"b"))}
+
+    monkeypatch.setattr(reading.archive, "read_path", None)
+    assert reading.for_image(None, image).digests([1, 0]) == first
+
+
 def test_digests_are_remembered(two: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Digests are true, and the next look at the same layers opens no file."""
     index = two.stack.entry_at(0, "/app/main.py")

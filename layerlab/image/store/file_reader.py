@@ -136,7 +136,8 @@ class FileReader:
         for layer in np.unique(merged.layers[wanted]).tolist():
             known[layer] = cache.load_document(self._key(what, layer)) or {}
             found |= {int(merged.starts[layer]) + int(place): value for place, value in known[layer].items()}
-        new = self._use([index for index in wanted.tolist() if index not in found], use_pieces, use_file)
+        missing = [index for index in wanted.tolist() if index not in found]
+        new = self._use(missing, use_pieces, use_file) if missing else {}
         for layer in np.unique(merged.layers[list(new)]).tolist() if new else ():
             start, end = merged.starts[layer : layer + 2].tolist()
             known[layer] |= {str(index - start): value for index, value in new.items() if start <= index < end}
@@ -151,7 +152,7 @@ class FileReader:
             return cache.key(what, diff_id)
         with suppress(OSError):
             return cache.directory_key(what, self.directories[layer], diff_id)
-        return cache.key("gone")
+        return cache.key(what, diff_id, "not there")
 
     def _use(
         self,
