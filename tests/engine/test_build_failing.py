@@ -105,10 +105,9 @@ class TestErrors:
         with pytest.raises(StepFailed, match=f"^line 1 .*exit code 3: ONBUILD RUN exit 3, which {base} asks for"):
             build(engine, write(tmp_path, f"FROM {base}\nRUN true\n"))
 
-    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-    def test_another_encoding(self, engine: Engine, tmp_path: Path, encoding: str) -> None:
+    def test_another_encoding(self, engine: Engine, tmp_path: Path) -> None:
         """An encoding of which the engine reads nothing is named."""
-        (tmp_path / "Dockerfile").write_text("FROM scratch\n", encoding=encoding)
+        (tmp_path / "Dockerfile").write_text("FROM scratch\n", encoding="utf-16")
 
         with pytest.raises(DockerfileError, match="encoded in UTF-16"):
             build(engine, tmp_path)
