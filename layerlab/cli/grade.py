@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 
 from layerlab.cli.options import as_json, err, examples, find_engine, out
-from layerlab.errors import UsageError
 from layerlab.exercise import wording
 from layerlab.exercise.new_workspace import LEVELS
 from layerlab.exercise.verdict import TASK_NAMES
-from layerlab.paths import write_whole
+from layerlab.paths import write_output
 from layerlab.ui import displays
 from layerlab.ui.text import printable
 from layerlab.ui.units import first_few
@@ -96,7 +95,7 @@ def command(
             marks = cluster.grade_on(scheduler, found, picture=picture, again=again, report=report)
     for name, path in files.items():
         if path is not None:
-            _write(path, mark_files.WRITERS[name](marks))
+            write_output(path, mark_files.WRITERS[name](marks))
     if feedback is not None:
         from layerlab.classroom import feedback as pages  # noqa: PLC0415  # draws pictures, which takes a second to load
 
@@ -115,12 +114,3 @@ def command(
             if mark.similar:
                 out.print(printable(f"    nearly the same as that of {first_few(mark.similar, 5)}"), soft_wrap=True)
     return int(any(mark.checked.verdict is None and mark.files for mark in marks))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_whole(path, lambda file: file.write(text.encode(errors="replace")))
-    except OSError as error:
-        raise UsageError(
-            f"{printable(str(path))} cannot be written ({error.strerror or error})", remedy="name another file"
-        ) from error

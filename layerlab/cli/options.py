@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from layerlab.engine import daemon, runs
 from layerlab.ui import displays
 from layerlab.ui.consoles import console
-
-EXAMPLES: Final = "Examples:"
 
 
 def examples(*lines: str) -> str:
@@ -21,7 +19,7 @@ def examples(*lines: str) -> str:
     ['Examples:', '  ./lab doctor']
     """
     # The backspace is click's sign for a paragraph whose lines are not to be joined.
-    return "\b\n" + "\n".join([EXAMPLES, *(f"  {line}" for line in lines)])
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
 out = console(sys.stdout)

@@ -6,8 +6,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,18 +27,6 @@ from layerlab.ui import displays
 from layerlab.ui.text import printable
 from layerlab.ui.units import how_large
 from layerlab.xray import BuildSource, Examined
-
-
-def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Parameter, str | None], Amount | None]:
-    """A click callback that reads an amount; what cannot be one is a usage error."""
-
-    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> Amount | None:
-        try:
-            return None if value is None else read(value)
-        except UsageError as error:
-            raise click.BadParameter(f"{error}: {error.remedy}", context, parameter) from error
-
-    return callback
 
 
 @click.command(
@@ -72,13 +59,13 @@ def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Param
 @click.option(
     "--max-size",
     metavar="SIZE",
-    callback=_read(ci_limits.size),
+    type=ci_limits.size,
     help="Status 1 if it stores more, such as 300MB.",
 )
 @click.option(
     "--max-waste",
     metavar="SIZE|SHARE",
-    callback=_read(partial(ci_limits.size, or_share=True)),
+    type=lambda text: ci_limits.size(text, or_share=True),
     help="Status 1 if more than this is stored but seen by no container, such as 5% or 10MB.",
 )
 @click.option("--no-root", is_flag=True, help="Status 1 if a container of it starts as root.")

@@ -1,8 +1,7 @@
 """Removes what the lab made, says what is here and what is missing, and runs the tests.
 
 What is the lab's is known as `layerlab.engine.ownership` says. These modules are public, too: ``prerequisites``,
-``chromium`` (the tests' browser), ``test_run`` (what ``./lab test`` runs) and ``draw_rooms`` (the picture in
-docs/architecture.md).
+``chromium`` (the tests' browser) and ``test_run`` (what ``./lab test`` runs).
 
 >>> clean(engine, run="that-made-nothing")
 []
