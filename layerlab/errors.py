@@ -71,18 +71,6 @@ class EngineNotFound(EngineError):
     """No engine answers, and none could be started."""
 
 
-class EngineDenied(EngineError):
-    """The engine is there, but its socket may not be opened."""
-
-
-class EngineSilent(EngineError):
-    """The engine is there, but does not answer."""
-
-
-class EngineDiskFull(EngineError):
-    """There is no room left on the engine's disk."""
-
-
 class EngineTooOld(EngineError):
     """The engine lacks what the lab needs."""
 
@@ -151,19 +139,15 @@ class BuildTimeout(BuildError):
     """The time limit of a build was reached."""
 
 
-class ImageError(LabError):
-    """An image cannot be looked at."""
-
-
-class ImageNotFound(ImageError):
+class ImageNotFound(LabError):
     """No image and no file has that name."""
 
 
-class ArchiveError(ImageError):
+class ArchiveError(LabError):
     """The archive is damaged, hostile or of an unknown kind."""
 
 
-class OtherDockerfile(ImageError):
+class OtherDockerfile(LabError):
     """An image was not built from this Dockerfile and this folder."""
 
 
@@ -177,7 +161,3 @@ class ServiceNotReady(ServiceError):
 
 class PortInUse(ServiceError):
     """The port that was asked for is taken."""
-
-
-class BrowserNotFound(LabError):
-    """There is no Chromium for the tests, and none could be installed."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from layerlab.cli.options import as_json, err, examples, find_engine, out
+from layerlab.cli.options import PATH, as_json, err, examples, find_engine, out
 from layerlab.exercise import wording
 from layerlab.exercise.new_workspace import LEVELS
 from layerlab.exercise.verdict import TASK_NAMES
@@ -24,29 +24,18 @@ from layerlab.ui.units import first_few
         "./lab grade submissions --jobs 4 --json",
     ),
 )
-@click.argument("paths", metavar="SUBMISSIONS...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="SUBMISSIONS...", nargs=-1, required=True, type=PATH)
 @as_json
-@click.option(
-    "--csv",
-    "csv",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write a row each, for a spreadsheet and for nbgrader.",
-)
-@click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit's XML, for CI.")
-@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="Write a table in Markdown.")
+@click.option("--csv", "csv", metavar="FILE", type=PATH, help="Write a row each, for a spreadsheet and for nbgrader.")
+@click.option("--junit", metavar="FILE", type=PATH, help="Write JUnit's XML, for CI.")
+@click.option("--markdown", metavar="FILE", type=PATH, help="Write a table in Markdown.")
 @click.option(
     "--classroom50",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Write the result.json of Classroom 50, of one submission within its runner.",
 )
-@click.option(
-    "--feedback",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Write a page for each learner, one HTML file each.",
-)
+@click.option("--feedback", metavar="DIR", type=PATH, help="Write a page for each learner, one HTML file each.")
 @click.option(
     "--jobs", type=click.IntRange(1), help="How many are checked at once  [default: as many as there are cores]"
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from layerlab.engine import daemon, runs
 from layerlab.ui import displays
-from layerlab.ui.consoles import console
+from layerlab.ui.tables import console
 
 
 def examples(*lines: str) -> str:
@@ -21,6 +22,8 @@ def examples(*lines: str) -> str:
     # The backspace is click's sign for a paragraph whose lines are not to be joined.
     return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
+
+PATH: Final = click.Path(path_type=Path)
 
 out = console(sys.stdout)
 err = console(sys.stderr)

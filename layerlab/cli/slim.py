@@ -8,21 +8,22 @@ import click
 import pandas as pd
 
 from layerlab import minimal
-from layerlab.cli.options import examples, find_engine, out
+from layerlab.cli.options import PATH, examples, find_engine, out
 from layerlab.ui import displays, tables
 from layerlab.ui.text import printable, shorten
 from layerlab.ui.units import how_large
 
 
 @click.command("slim", epilog=examples("./lab slim my-image"))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 def command(folder: Path) -> int:
     """Make a Dockerfile.minimal for a workspace: the same service FROM scratch.
 
     It goes on from DIR's Dockerfile, whose image is Debian's (as python:3.13-slim) and answers GET /status on port
     5000. Which files ship is decided by rules; DIR gets a copy of them. It is built, run with a read-only root and
     without capabilities, and asked what DIR's own image was asked: /status, the paths that decorators in its sources
-    name, and those of its /openapi.json. Status 1 where an answer has another status, type or shape.
+    name, and those of its /openapi.json. Status 1 where an answer has another status or type, or other names in
+    its JSON.
 
     Nothing is written over: where DIR has a Dockerfile.minimal, that one is built and asked as it is.
     """

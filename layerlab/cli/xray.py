@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from layerlab import compare, demo, xray
-from layerlab.cli.options import as_json, err, examples, find_engine, platform
+from layerlab.cli.options import PATH, as_json, err, examples, find_engine, platform
 from layerlab.compare import ci_limits
 from layerlab.compare.ci_limits import Amount, Check
 from layerlab.dockerfile import Dockerfile
@@ -44,10 +44,8 @@ from layerlab.xray import BuildSource, Examined
 @click.option("--origins", is_flag=True, help="Trace each file to the stage and line that made it.")
 @click.option("--advice", is_flag=True, help="Say what to change, and what that would save.")
 @click.option("--prove", is_flag=True, help="Make those edits in a copy, build it, and measure what they save.")
-@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write all of it to one HTML file.")
-@click.option(
-    "--sbom", metavar="FILE", type=click.Path(path_type=Path), help="Write a bill of materials (CycloneDX)."
-)
+@click.option("--html", metavar="FILE", type=PATH, help="Write all of it to one HTML file.")
+@click.option("--sbom", metavar="FILE", type=PATH, help="Write a bill of materials (CycloneDX).")
 @click.option(
     "--dockerfile",
     metavar="FILE",
@@ -56,12 +54,7 @@ from layerlab.xray import BuildSource, Examined
 @click.option("--context", metavar="DIR", help="The build context  [default: the Dockerfile's folder]")
 @click.option("--target", metavar="STAGE", help="The stage that IMAGE is  [default: the last]")
 @click.option("--build-arg", "arguments", metavar="NAME=VALUE", multiple=True, help="As IMAGE was built with.")
-@click.option(
-    "--max-size",
-    metavar="SIZE",
-    type=ci_limits.size,
-    help="Status 1 if it stores more, such as 300MB.",
-)
+@click.option("--max-size", metavar="SIZE", type=ci_limits.size, help="Status 1 if it stores more, such as 300MB.")
 @click.option(
     "--max-waste",
     metavar="SIZE|SHARE",

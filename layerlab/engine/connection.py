@@ -27,11 +27,9 @@ from docker.errors import APIError, DockerException, InvalidConfigFile
 from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration_file
 from layerlab.engine.symptoms import disk_full, is_disk_full
 from layerlab.errors import (
-    EngineDenied,
     EngineError,
     EngineGone,
     EngineNotFound,
-    EngineSilent,
     EngineTooOld,
 )
 
@@ -101,10 +99,8 @@ def connect() -> Engine:
 
     Raises:
         EngineNotFound: nothing answers.
-        EngineDenied: a socket is there, but may not be opened.
-        EngineSilent: an engine is there, but does not answer.
         EngineTooOld: the engine is older than `MINIMUM_VERSION`.
-        EngineError: the docker context cannot be read.
+        EngineError: one is there, but may not be opened or does not answer, or the docker context cannot be read.
 
     >>> connect().client.ping() == engine.client.ping()
     True
@@ -138,7 +134,7 @@ def open_engine(candidate: Candidate) -> Engine:
     """Connect to this one, and learn what it is.
 
     Raises:
-        EngineNotFound, EngineDenied, EngineSilent, EngineTooOld: see `connect`.
+        EngineError: see `connect`.
     """
     endpoint = candidate.endpoint
     try:
@@ -211,12 +207,12 @@ def _why_not(candidate: Candidate, error: Exception) -> EngineError:
     text = str(error)
     where = f"{candidate.endpoint} ({candidate.source})"
     if "Permission denied" in text or "PermissionError" in text:
-        return EngineDenied(
+        return EngineError(
             f"the Docker engine's socket {where} may not be opened by this user",
             remedy="run `sudo usermod -aG docker $USER` and log in again, or run ./lab with sudo",
         )
     if "Read timed out" in text or (candidate.endpoint.startswith("unix://") and "timed out" in text):
-        return EngineSilent(
+        return EngineError(
             f"the Docker engine at {where} has not answered within {CONNECT_TIMEOUT} s",
             remedy="it is busy, suspended or stuck: wait and repeat, or start it again",
         )

@@ -28,6 +28,7 @@ from layerlab.engine import Engine
 from layerlab.errors import ServiceError, UsageError
 from layerlab.paths import ROOT
 from layerlab.ui.progress import Report, silent
+from layerlab.ui.units import first_few
 from slim.rules import RULES
 
 __all__ = ["LeftOut", "Request", "Slimmed", "dockerfile", "make", "routes"]
@@ -58,7 +59,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Request:
-    """What both images answered to one request: status, type and shape of the body, in words."""
+    """What both images answered to one request, in words."""
 
     path: str
     before: str
@@ -379,26 +380,14 @@ def _ask(engine: Engine, image_id: str, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _described(running: service.Service, path: str) -> str:
-    """Status, type and shape of an answer."""
+    """Status and type of an answer; of a JSON object, its names too."""
     try:
         answer = running.get(path)
-    except ServiceError as error:
+        kind = answer.headers.get("Content-Type", "").partition(";")[0]
+        body = answer.json() if kind.endswith("json") else None
+    except (ServiceError, ValueError) as error:
         return str(error)
-    kind = answer.headers.get("Content-Type", "").partition(";")[0]
-    try:
-        body = f" {json.dumps(_shape(answer.json()))}" if kind.endswith("json") else ""
-    except ValueError:
-        body = " no JSON"
-    return f"{answer.status_code} {kind}{body}"
-
-
-def _shape(value: Any) -> Any:
-    """Which names and types a JSON document has; of a list, those of its first element."""
-    if isinstance(value, dict):
-        return {name: _shape(each) for name, each in sorted(value.items())}
-    if isinstance(value, list):
-        return [_shape(each) for each in value[:1]]
-    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+    return f"{answer.status_code} {kind}{f': {first_few(sorted(body), 5)}' if isinstance(body, dict) else ''}"
 
 
 def _compare(engine: Engine, image_id: str, answers: Mapping[str, str]) -> tuple[list[Request], str]:

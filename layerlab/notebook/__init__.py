@@ -502,8 +502,8 @@ def remove(names: Collection[str]) -> pd.DataFrame:
     True
     """
     chosen = [thing for thing in maintenance.inventory(engine()) if thing.name in names]
-    rows = [vars(maintenance.remove(engine(), thing)) for thing in chosen]
-    return pd.DataFrame(rows, columns=["kind", "name", "why_not"], dtype="str")
+    rows = [(thing.kind, thing.name, maintenance.remove(engine(), thing)) for thing in chosen]
+    return _frame(rows, kind="str", name="str", why_not="str")
 
 
 def expect(statements: Mapping[str, object]) -> None:

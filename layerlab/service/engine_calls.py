@@ -28,7 +28,7 @@ def engine_errors(engine: Engine, doing: str) -> Iterator[None]:
 
     Raises:
         ServiceError: the engine refused, or the container is gone.
-        EngineDiskFull: its disk is full.
+        EngineError: its disk is full.
         EngineGone: it does not answer any more.
     """
     try:

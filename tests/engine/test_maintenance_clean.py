@@ -21,7 +21,7 @@ from layerlab.engine.ownership import (
     mark_image,
     marker_tag,
 )
-from layerlab.maintenance import Removal, clean, inventory
+from layerlab.maintenance import clean, inventory
 from layerlab.maintenance import remove as remove_thing
 
 NAME = f"look-alike-{uuid.uuid4().hex[:8]}"
@@ -47,7 +47,7 @@ def remove(engine: Engine, image: str) -> None:
 
 def remove_own(engine: Engine, image: Image) -> str:
     """Remove one of the lab's; why it is still there."""
-    return remove_thing(engine, Owned("image", NAME, image)).why_not
+    return remove_thing(engine, Owned("image", NAME, image))
 
 
 def purposes(engine: Engine) -> list[str]:
@@ -133,7 +133,9 @@ class TestContainers:
             removed = clean(engine, run=NAME)
             left = {str(c.id) for c in engine.client.containers.list(all=True)}
 
-            assert removed == [Removal("container", f"{NAME}-own")]
+            assert [(owned.kind, owned.name, why_not) for owned, why_not in removed] == [
+                ("container", f"{NAME}-own", "")
+            ]
             assert {str(c.id) for c in (other_run, *theirs)} <= left
             assert str(own.id) not in left
         finally:
@@ -150,7 +152,7 @@ class TestContainers:
         try:
             removed = clean(engine, run=NAME)
 
-            assert {(r.kind, r.name, r.why_not) for r in removed} == {
+            assert {(owned.kind, owned.name, why_not) for owned, why_not in removed} == {
                 ("volume", f"{NAME}-own", ""),
                 ("network", f"{NAME}-own", ""),
             }

@@ -61,7 +61,10 @@ def test_the_rooms_stand_in_the_order_of_their_contract() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
 
-    assert "\n".join(["```", *layers, "```"]).replace("layerlab.", "") in DOCUMENTS["docs/architecture.md"].path.read_text()
+    assert (
+        "\n".join(["```", *layers, "```"]).replace("layerlab.", "")
+        in DOCUMENTS["docs/architecture.md"].path.read_text()
+    )
 
 
 @EVERY

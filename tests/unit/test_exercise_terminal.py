@@ -22,7 +22,7 @@ from layerlab.errors import EngineGone, ImageNotFound
 from layerlab.exercise import all_passed, earlier_checks, terminal, watching, wording
 from layerlab.exercise.earlier_checks import Memory
 from layerlab.exercise.verdict import TASK_NAMES, Finding, Verdict
-from layerlab.ui.consoles import console
+from layerlab.ui.tables import console
 from tests.unit.image_truth import file, saved, tar
 from tests.unit.verdicts import finding, verdict
 
@@ -305,10 +305,10 @@ class TestCommand:
         assert lab.errors.getvalue() == "lab: the engine is gone: start it.\n"
 
     def test_hints_are_asked_for_one_at_a_time(self, lab: Lab) -> None:
-        """By number or name, one more each time; what was asked for stays; the next finding begins anew."""
+        """One more each time; what was asked for stays; the next finding begins anew."""
         judged = verdict("ppppffp", {5: [finding("5", about="five")], 6: [finding("6", about="six")]})
         shown = []
-        for options in ((), ("--hint", "5"), ("--hint", "artifacts"), ("--hint", "6"), ()):
+        for options in ((), ("--hint", "5"), ("--hint", "5"), ("--hint", "6"), ()):
             lab.run(*options, says=[judged])
             shown.append(re.findall(r"Hint \d of 3: (\w+: \w+)", lab.output.getvalue()))
 
@@ -323,7 +323,7 @@ class TestCommand:
     def test_a_task_that_does_not_exist_is_refused(self, lab: Lab) -> None:
         """Before anything is built."""
         assert lab.run("--hint", "8", says=[]) == 2
-        assert "choose from 1 to 7" in lab.errors.getvalue()
+        assert "8 is not in the range 1<=x<=7" in lab.errors.getvalue()
 
     def test_a_task_without_findings_has_no_hints(self, lab: Lab) -> None:
         """Who asks is told that there is nothing to hint at."""

@@ -29,7 +29,7 @@ def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
     lab's own image; where none of a level is here, one is built, and removed once it has been measured.
 
     Raises:
-        BaseImageError, BuildError, ImageError, EngineError: it cannot be had.
+        BaseImageError, BuildError, ImageNotFound, EngineError: it cannot be had.
     """
     # One at a time: two checks that build it at once would build, and remove, the same image.
     with exclusive("single-stage"), tempfile.TemporaryDirectory(prefix="layerlab-single-") as scratch:
