@@ -113,7 +113,7 @@ def _check(
     if passed and images:
         mine = dataclasses.replace(images[-1], name=folder.resolve().name)
         if others := all_passed.beside(engine, folder):
-            tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
+            tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
             tables.print_comparison([mine, *others.values()], ["", *others])
         out.print("", *map(printable, all_passed.sentences(engine, folder, mine)), sep="\n")
     return int(not passed)

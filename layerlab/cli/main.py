@@ -67,13 +67,13 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
         return 0
     from layerlab import demo  # noqa: PLC0415  # no other command pays for what this needs
     from layerlab.builder import build_cache  # noqa: PLC0415
-    from layerlab.cli import build, compare_tables  # noqa: PLC0415
+    from layerlab.cli import build, image_tables  # noqa: PLC0415
     from layerlab.jupyter.serve import serve  # noqa: PLC0415
 
     engine = find_engine()
     for name in demo.FIRST:
         build.build_image(engine, name, stand_ins=stand_ins)
-    compare_tables.print_comparison([demo.read(engine, name) for name in demo.FIRST], demo.FIRST)
+    image_tables.print_comparison([demo.read(engine, name) for name in demo.FIRST], demo.FIRST)
     if (size := build_cache.size(engine) or 0) > build_cache.MUCH:
         err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {build_cache.EMPTY_IT}.")
     if not serves:

@@ -8,8 +8,9 @@ import click
 import pandas as pd
 
 from layerlab import minimal
+from layerlab.cli.image_tables import show
 from layerlab.cli.options import PATH, examples, find_engine, out
-from layerlab.ui import displays, tables
+from layerlab.ui import displays
 from layerlab.ui.text import printable, shorten
 from layerlab.ui.units import how_large
 
@@ -31,9 +32,9 @@ def command(folder: Path) -> int:
     with displays.terminal(f"Dockerfile.minimal of {printable(str(folder))}") as report:
         made = minimal.make(engine, folder, report=report)
     if made.left_out:
-        rows = tables.megabytes(pd.DataFrame([vars(each) for each in made.left_out]), ["bytes"])
+        rows = pd.DataFrame([vars(each) for each in made.left_out])
         headings = {"name": "left out", "bytes": "MB", "files": "files", "why": "since"}
-        tables.show(out, rows, title="What was left out, by rule", headings=headings, first=True)
+        show(rows, "What was left out, by rule", ["bytes"], headings, first=True)
     for rule, module in made.kept.items():
         out.print(f"Kept: what the rule {rule!r} would leave out, since {printable(module)} is needed.")
     for remark in made.remarks:
@@ -43,7 +44,7 @@ def command(folder: Path) -> int:
         asked["same"] = asked["before"] == asked["after"]
         asked[["before", "after"]] = asked[["before", "after"]].map(lambda text: shorten(text, 50))
         headings = {"path": "GET", "before": "before", "after": "FROM scratch", "same": "same"}
-        tables.show(out, asked, title="What the service answers", headings=headings)
+        show(asked, "What the service answers", (), headings)
     else:
         out.print(f"\nThe service FROM scratch does not answer: {printable(made.failure)}")
     sizes = f"{how_large(made.bytes_before, exactly=True)} before, {how_large(made.bytes_after, exactly=True)} now"

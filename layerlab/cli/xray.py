@@ -122,9 +122,9 @@ def command(  # noqa: PLR0917  # click calls it by names
             document["limits"] = [vars(check) for check in checks]
         print(json.dumps(document, indent=2))
     elif not (html or sbom):
-        tables = import_module("layerlab.cli.xray_tables")  # needs pandas, which a JSON document does not
+        tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
         tables.print_image(looked)
-        import_module("layerlab.cli.compare_tables").print_surfaces(engine, [looked])
+        tables.print_surfaces(engine, [looked])
         if found is not None:
             tables.print_examined(found, advice=advice or prove)
     for line in ci_limits.broken(checks):

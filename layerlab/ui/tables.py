@@ -5,7 +5,7 @@ What rich and pandas do is loaded when something is printed: most commands with 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -81,8 +81,3 @@ def _cell(value: object, signed: bool) -> str:
     if isinstance(value, int):
         return f"{value:{sign},}"
     return printable(str(value))
-
-
-def megabytes(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """A copy in which these columns are MB (10^6 bytes) instead of bytes."""
-    return frame.assign(**{column: frame[column] / 1e6 for column in columns})

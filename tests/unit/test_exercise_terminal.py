@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from layerlab import demo, exercise, image, paths
-from layerlab.cli import check, compare_tables, main
+from layerlab.cli import check, image_tables, main
 from layerlab.errors import EngineGone, ImageNotFound
 from layerlab.exercise import all_passed, earlier_checks, terminal, watching, wording
 from layerlab.exercise.earlier_checks import Memory
@@ -373,7 +373,7 @@ class TestSizes:
         lab.image = sized(tmp_path / "mine.tar", 500_000)
         monkeypatch.setattr(demo, "read", look)
         sizes = io.StringIO()
-        monkeypatch.setattr(compare_tables, "out", console(sizes))
+        monkeypatch.setattr(image_tables, "out", console(sizes))
         return sizes
 
     def test_a_perfect_solution_is_compared_with_the_labs_images(self, lab: Lab, printed_sizes: io.StringIO) -> None:
