@@ -160,7 +160,5 @@ class TestRun:
         (tmp_path / "test_sample.py").write_text(content)
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # plugins take longer to load than these tests
 
-        outcome = test_run._run_part(
-            test_run.SuitePart("sample", (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),))
-        )
-        assert (outcome.passed, outcome.failed) == (passed, failed)
+        sample = (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),)
+        assert test_run._run_part(test_run.SuitePart("sample", sample)) == (passed, failed)
