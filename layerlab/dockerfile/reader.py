@@ -235,9 +235,9 @@ def _instructions(text: str) -> Iterator[Instruction]:
             continue
         instruction = _instruction(joined, first + 1, escape, lines[first])
         heredocs = []
-        for start in _heredoc_starts(instruction):
-            heredoc, position = _heredoc(lines, position, start, first + 1)
-            heredocs.append(heredoc)
+        for name, strips_tabs in _heredoc_starts(instruction):
+            content, position = _heredoc(lines, position, name, strips_tabs, first + 1)
+            heredocs.append(Heredoc(name, content))
         yield replace(
             instruction,
             end_line=position,
@@ -372,8 +372,8 @@ def _pairs(keyword: str, value: str, escape: str) -> tuple[str, ...]:
     return pairs
 
 
-def _heredoc_starts(instruction: Instruction) -> Iterator[Heredoc]:
-    """The heredocs that an instruction begins, still without their content."""
+def _heredoc_starts(instruction: Instruction) -> Iterator[tuple[str, bool]]:
+    """The words that end an instruction's heredocs, and whether leading tabs before them do no harm."""
     keyword, value = instruction.keyword, instruction.value
     if keyword == "ONBUILD":
         keyword = value.partition(" ")[0].upper()
@@ -381,13 +381,13 @@ def _heredoc_starts(instruction: Instruction) -> Iterator[Heredoc]:
         return
     for word in shell_words.split(value):
         if found := _HEREDOC.fullmatch(word):
-            yield Heredoc(shell_words.unquote(found[2]), "", strips_tabs=bool(found[1]))
+            yield shell_words.unquote(found[2]), bool(found[1])
 
 
-def _heredoc(lines: list[str], begin: int, start: Heredoc, line: int) -> tuple[Heredoc, int]:
-    """A heredoc whose content begins on a line, and the index of the line after its end."""
+def _heredoc(lines: list[str], begin: int, name: str, strips_tabs: bool, line: int) -> tuple[str, int]:
+    """The content of a heredoc that begins on a line, and the index of the line after its end."""
     for end in range(begin, len(lines)):
         candidate = lines[end].rstrip("\r")
-        if (candidate.lstrip("\t") if start.strips_tabs else candidate) == start.name:
-            return replace(start, content="".join(f"{each}\n" for each in lines[begin:end])), end + 1
-    _refuse(line, f"the heredoc {start.name} never ends", f"write {start.name} alone on the line after it")
+        if (candidate.lstrip("\t") if strips_tabs else candidate) == name:
+            return "".join(f"{each}\n" for each in lines[begin:end]), end + 1
+    _refuse(line, f"the heredoc {name} never ends", f"write {name} alone on the line after it")

@@ -23,7 +23,7 @@ from layerlab.engine.machine import ending_with_us
 from layerlab.engine.ownership import RUN_ID
 from layerlab.errors import LabError
 from layerlab.maintenance import clean
-from layerlab.paths import ROOT, state_directory, unusable
+from layerlab.paths import ROOT, state_directory
 from layerlab.service import is_taken
 
 FIRST_PORT: Final = 8888
@@ -80,11 +80,7 @@ def _start(engine: Engine, wanted: int | None, token: str) -> tuple[int, subproc
     """Start the server, and wait until it answers; returns its port and its process."""
     with exclusive("jupyterlab", doing="starts JupyterLab"):  # else two could find the same port free
         port, log = wanted or free_port(), _log()
-        try:
-            output = log.open("wb")
-        except OSError as error:
-            raise unusable(log, error) from error
-        with output:
+        with log.open("wb") as output:
             # A session of its own: Ctrl-C reaches the lab alone, which ends the server in order.
             server = subprocess.Popen(
                 ending_with_us(_command(port)),

@@ -17,10 +17,6 @@ _ESCAPES: Final = re.compile(
 # Everything that moves a cursor, hides text or turns its direction around, but not line ends and tabs.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
-_UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
-)
-
 
 def is_utf_16(content: bytes) -> bool:
     """Whether a file of text is in the encoding that Windows calls Unicode, as its first two bytes say.
@@ -37,8 +33,8 @@ def unseen(line: str) -> str:
     >>> unseen("RUN\u00a0true")
     'column 4 holds U+00A0 (no-break space)'
     """
-    found = _UNSEEN.search(line)
-    return placed(line, found[0]) if found else ""
+    found = next((sign for sign in line if not sign.isprintable() and sign != "\t"), "")
+    return placed(line, found) if found else ""
 
 
 def placed(line: str, character: str) -> str:

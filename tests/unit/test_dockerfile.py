@@ -154,11 +154,11 @@ class TestParts:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("RUN <<EOF\na\n\tb\nEOF", [Heredoc("EOF", "a\n\tb\n", strips_tabs=False)]),
-            ("RUN <<'EOF'\n$a\nEOF", [Heredoc("EOF", "$a\n", strips_tabs=False)]),
-            ('COPY <<"E F" /x\nE\nE F', [Heredoc("E F", "E\n", strips_tabs=False)]),
-            ("COPY <<-A <<B /\n\ta\n\tA\nB", [Heredoc("A", "\ta\n", True), Heredoc("B", "", False)]),
-            ("RUN 3<<EOF\nEOF", [Heredoc("EOF", "", strips_tabs=False)]),
+            ("RUN <<EOF\na\n\tb\nEOF", [Heredoc("EOF", "a\n\tb\n")]),
+            ("RUN <<'EOF'\n$a\nEOF", [Heredoc("EOF", "$a\n")]),
+            ('COPY <<"E F" /x\nE\nE F', [Heredoc("E F", "E\n")]),
+            ("COPY <<-A <<B /\n\ta\n\tA\nB", [Heredoc("A", "\ta\n"), Heredoc("B", "")]),
+            ("RUN 3<<EOF\nEOF", [Heredoc("EOF", "")]),
             ('RUN ["<<EOF"]', []),
             ("RUN echo it's <<EOF", []),
         ],
