@@ -112,7 +112,6 @@ def _command(port: int) -> list[str]:
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={ROOT}",
-        "--ServerApp.open_browser=False",
         "--LabApp.collaborative=False",
         f"--LabApp.extra_labextensions_path={EXTENSIONS}",
         # As root (in a container, on a fresh machine) Jupyter asks for this; it listens on 127.0.0.1 with a token.
