@@ -16,7 +16,7 @@ from layerlab.errors import DockerfileError, StepFailed
 from layerlab.ui.text import is_utf_16, placed, plain, shorten
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
-PLATFORM_ARGS: Final = tuple(
+_PLATFORM_ARGS: Final = tuple(
     f"{whose}{what}" for whose in ("BUILD", "TARGET") for what in ("PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION")
 )
 """The ARGs that BuildKit sets by itself."""
@@ -141,10 +141,10 @@ def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfil
 def _platform_arguments(platform: str) -> dict[str, str | None]:
     """The ARGs that BuildKit sets from the platform, which is both that of the build and that of the image."""
     if not platform:
-        return dict.fromkeys(PLATFORM_ARGS)
+        return dict.fromkeys(_PLATFORM_ARGS)
     system, architecture, variant = (*platform.split("/"), "", "")[:3]
     parts = (platform, system, architecture, variant, "")
-    return dict(zip(PLATFORM_ARGS, parts * 2, strict=True))
+    return dict(zip(_PLATFORM_ARGS, parts * 2, strict=True))
 
 
 def _define(instruction: Instruction, values: dict[str, str | None], build_args: Mapping[str, str]) -> None:
