@@ -90,9 +90,15 @@ def is_own() -> bool:
     return note.exists() and note.read_text().strip() == str(ROOT)
 
 
+def condemn() -> None:
+    """Say that the virtual environment is damaged: the next ``./lab`` makes it anew."""
+    (VENV / "damaged").touch()
+    (VENV / "made-for").unlink(missing_ok=True)
+
+
 def is_sound() -> bool:
     """Whether the virtual environment starts, is one, and stands where it was made."""
-    if (VENV / "made-for").exists() and not is_own():
+    if (VENV / "damaged").exists() or ((VENV / "made-for").exists() and not is_own()):
         return False
     # Without its pyvenv.cfg it would be the system's Python, into which nothing of ours may be installed.
     code = "import sys; print(sys.version_info >= (3, 11) and sys.prefix != sys.base_prefix)"
@@ -101,7 +107,7 @@ def is_sound() -> bool:
 
 def create() -> None:
     """Make an empty virtual environment in place of a missing or broken one."""
-    is_environment = (VENV / "pyvenv.cfg").exists() or is_own()
+    is_environment = any((VENV / name).exists() for name in ("pyvenv.cfg", "damaged")) or is_own()
     if VENV.is_symlink() or (VENV.exists() and not is_environment and any(VENV.iterdir())):
         fail(f"{VENV} is not a virtual environment of the lab's: move it away and repeat")
     venv.create(VENV, clear=True, symlinks=True)
@@ -130,6 +136,8 @@ def pip_wheels() -> list[Path]:
 def main(pins: str) -> None:
     began = time.monotonic()
     with one_at_a_time():
+        # uv's cache shares its files with what was installed from it, and so their damage.
+        cache = ["--no-cache"] if (VENV / "damaged").exists() else []
         if not is_sound():
             say("making .venv")
             create()
@@ -142,7 +150,7 @@ def main(pins: str) -> None:
         say(f"installing the {count} packages of requirements/{pins}.txt")
         for note in VENV.glob("holds-*.txt"):
             note.unlink()
-        run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, wanted)
+        run(uv, "pip", "sync", "--quiet", "--require-hashes", *cache, "--python", PYTHON, wanted)
         # The lab and the service are imported from where they lie, by every kernel and test of this environment.
         packages = next((VENV / "lib").glob("python3*/site-packages"))
         (packages / "layerlab.pth").write_text(f"{ROOT}\n")

@@ -6,7 +6,6 @@ Exit status: 0 done; 1 the answer is no; 2 it could not be done, with one line o
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
@@ -91,7 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     interrupts.install(hurry)
     try:
         result = cli.main(args=arguments, prog_name="lab", standalone_mode=False)
-        sys.stdout.flush()  # while something can still be said if it fails
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except click.UsageError as error:

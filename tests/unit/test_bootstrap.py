@@ -143,9 +143,10 @@ class TestIsSound:
             lambda made: (made / "pyvenv.cfg").unlink(),
             lambda made: (made / "bin" / "python").unlink(),
             lambda made: (made / "made-for").write_text("/somewhere/else\n"),
+            lambda made: bootstrap.condemn(),
             shutil.rmtree,
         ],
-        ids=["no pyvenv.cfg", "no python", "moved", "nothing"],
+        ids=["no pyvenv.cfg", "no python", "moved", "condemned", "nothing"],
     )
     def test_a_damaged_one_is_not_until_it_is_made_anew(self, environment: Path, damage: object) -> None:
         """Without its pyvenv.cfg, for one, it would be the system's Python, into which nothing may be installed."""

@@ -6,20 +6,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+import types
 from pathlib import Path
 
 import pytest
 import requests
 
 from layerlab import __main__ as program
-from layerlab import demo, paths
+from layerlab import bootstrap, demo, paths
 from layerlab.builder.failures import _from_outside
 from layerlab.cli import main
 from layerlab.engine import connection, locks
 from layerlab.errors import StorageError
 from layerlab.paths import ROOT
-from layerlab.ui import streams
 from layerlab.ui.progress import Step
 
 INTERRUPTED = """
@@ -107,20 +106,46 @@ class TestFolders:
 
 
 class TestDamage:
-    @pytest.mark.parametrize(("missing", "is_ours"), [("pandas", False), ("layerlab.x", True)])
-    def test_of_a_package(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str, is_ours: bool
+    def test_of_a_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Missing, cut off and emptied packages of .venv are damage; mistakes of the lab's own are not."""
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+        emptied = types.ModuleType("emptied")
+        emptied.__file__ = str(tmp_path / "emptied.py")
+        missing = AttributeError("no attribute", name="errors", obj=emptied)
+        cut = SyntaxError("invalid syntax", (str(tmp_path / "cut.py"), 1, 1, "", 1, 1))
+
+        assert program.is_damage(ModuleNotFoundError("No module named 'pandas'", name="pandas"))
+        assert program.is_damage(cut)
+        assert program.is_damage(missing)
+        assert not program.is_damage(ModuleNotFoundError("No module named 'layerlab.x'", name="layerlab.x"))
+        with pytest.raises(ValueError, match="ours") as caught:
+            int("ours")
+        assert not program.is_damage(caught.value)
+
+    @pytest.mark.parametrize(("made_by", "remedy"), [("./lab", "repeat the command"), ("uv", "install it again")])
+    def test_only_what_the_lab_made_is_made_anew(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        made_by: str,
+        remedy: str,
     ) -> None:
-        """A package that is missing is named; a module of the lab's own is a mistake."""
+        """Another environment is its owner's to mend, and nothing is written there."""
 
         def damaged() -> int:
-            raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)
+            raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
 
-        monkeypatch.setattr(streams, "prepare", lambda: None)
+        for name, value in {"ROOT": tmp_path, "VENV": tmp_path}.items():
+            monkeypatch.setattr(bootstrap, name, value)
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
         monkeypatch.setattr(main, "main", damaged)
-        with pytest.raises(ModuleNotFoundError) if is_ours else nullcontext():
-            assert program.main() == 2
-        assert (" is damaged (No module named 'pandas'): remove .venv" in capsys.readouterr().err) != is_ours
+        if made_by == "./lab":
+            (tmp_path / "made-for").write_text(f"{tmp_path}\n")
+
+        assert program.run() == 2
+        assert f" is damaged (No module named 'pandas'): {remedy}" in capsys.readouterr().err
+        assert (tmp_path / "damaged").exists() == (made_by == "./lab")
 
     @pytest.mark.slow
     def test_what_lacks_the_repository_says_so(self, tmp_path: Path) -> None:
