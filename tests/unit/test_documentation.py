@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shlex
-import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from urllib.parse import unquote, urlsplit
@@ -50,21 +50,20 @@ RUN_BY = {
     ".venv/bin/python -m layerlab.cli.manual": (
         "tests.unit.test_cli_manual:test_the_page_is_what_the_commands_say_now"
     ),
+    ".venv/bin/python docs/draw_rooms.py": (
+        "tests.unit.test_documentation:test_the_picture_of_the_rooms_is_what_the_contracts_say_now"
+    ),
     ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
     ".venv/bin/python -m tests.external_links": "tests.unit.test_external_links:test_each_link_is_asked_for",
 }
 """Which test runs what the texts tell one to type; a name that ends in `...` stands for what begins like it."""
 
 
-def test_the_rooms_stand_in_the_order_of_their_contract() -> None:
-    """docs/architecture.md has it as pyproject.toml does."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+def test_the_picture_of_the_rooms_is_what_the_contracts_say_now() -> None:
+    """docs/rooms.svg is drawn anew after each change: `.venv/bin/python docs/draw_rooms.py`."""
+    drawn = runpy.run_path(str(ROOT / "docs" / "draw_rooms.py"))["svg"]()
 
-    assert (
-        "\n".join(["```", *layers, "```"]).replace("layerlab.", "")
-        in DOCUMENTS["docs/architecture.md"].path.read_text()
-    )
+    assert (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8") == drawn
 
 
 @EVERY
