@@ -169,7 +169,7 @@ def open_engine(candidate: Candidate) -> Engine:
         raise _why_not(candidate, error) from error
     # Builds, pulls and exports say nothing for minutes; whoever needs a limit sets one of its own.
     client.api.timeout = None  # type: ignore[assignment]  # requests takes None, the stubs do not know
-    client.api._auth_configs = Logins(client.api._auth_configs)  # type: ignore[attr-defined]
+    client.api._auth_configs = Logins()  # type: ignore[attr-defined]
     _clients.add(client.api)
     engine = Engine(
         client=client,

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import urllib3
 from docker import DockerClient
-from docker.auth import AuthConfig
+from docker.auth import AuthConfig, load_config
 from docker.errors import DockerException
 from docker.tls import TLSConfig
 
@@ -155,20 +155,32 @@ def _certificates(folder: Path, *, verifies: bool) -> TLSConfig:
 
 
 class Logins(AuthConfig):
-    """Whom the SDK asks for a login; a credential helper that fails is told of once, and asked no more."""
+    """Whom the SDK asks for a login. The settings are read each time: somebody may have logged in meanwhile.
 
-    trouble = ""
+    A credential helper that fails is told of once, and asked no more.
+    """
+
+    is_empty = False  # else the SDK would read the settings by itself
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.trouble = ""
+        self._has_failed = False
 
     def resolve_authconfig(self, registry: str | None = None) -> dict[str, Any] | None:
         """The login for a registry; None if there is none."""
+        logins = load_config()
+        login: dict[str, Any] | None
         try:
-            with warnings.catch_warnings(action="ignore"):  # the SDK warns of a helper that is missing, and raises
-                login: dict[str, Any] | None = super().resolve_authconfig(registry)
+            if not self._has_failed:
+                with warnings.catch_warnings(action="ignore"):  # the SDK warns of one that is missing, and raises
+                    login = logins.resolve_authconfig(registry)
+                return login
         except (DockerException, ValueError, LookupError, TypeError) as error:
-            helper = f"{HELPER_PREFIX}{self.get_credential_store(registry)}"
+            helper = f"{HELPER_PREFIX}{logins.get_credential_store(registry)}"
             self.trouble = one_line(str(error.__cause__ or f"{helper} answers what is no login")).rstrip(".")
-            self.update(credsStore=None, credHelpers={})
-            login = super().resolve_authconfig(registry)
+            self._has_failed = True
+        login = AuthConfig({"auths": logins.auths}).resolve_authconfig(registry)
         return login
 
 

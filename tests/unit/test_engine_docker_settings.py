@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.auth import load_config
 
 from layerlab.engine.docker_settings import (
     HELPER_PREFIX,
@@ -220,11 +219,6 @@ class TestCertificates:
 ANSWER = json.dumps({"ServerURL": "x", "Username": "somebody", "Secret": "something"})
 
 
-def read_logins() -> Logins:
-    """What the SDK reads of the settings, and asks."""
-    return Logins(load_config())
-
-
 def tell(logins: Logins, steps: list[Step]) -> None:
     """Report as for a client that asks these for logins."""
     client: Any = SimpleNamespace(api=SimpleNamespace(_auth_configs=logins))
@@ -253,7 +247,7 @@ class TestLogins:
         if program:
             (programs / f"{HELPER_PREFIX}desktop").write_text(program)
             (programs / f"{HELPER_PREFIX}desktop").chmod(0o755)
-        logins, steps = read_logins(), list[Step]()
+        logins, steps = Logins(), list[Step]()
 
         for _ in range(2):
             assert not logins.resolve_authconfig("registry.example")
@@ -268,7 +262,7 @@ class TestLogins:
         auths = {"registry.example": {"auth": "c29tZWJvZHk6c29tZXRoaW5n"}}  # somebody:something
         (folder / "config.json").write_text(json.dumps({"credsStore": "desktop", "auths": auths}))
 
-        login = read_logins().resolve_authconfig("registry.example")
+        login = Logins().resolve_authconfig("registry.example")
         assert login is not None
         assert (login["username"], login["password"]) == ("somebody", "something")
 
@@ -277,7 +271,7 @@ class TestLogins:
         (folder / "config.json").write_text('{"credsStore": "desktop"}')
         (programs / f"{HELPER_PREFIX}desktop").write_text(f"#!/bin/sh\necho '{ANSWER}'\n")
         (programs / f"{HELPER_PREFIX}desktop").chmod(0o755)
-        logins, steps = read_logins(), list[Step]()
+        logins, steps = Logins(), list[Step]()
 
         login = logins.resolve_authconfig("registry.example")
         tell(logins, steps)
