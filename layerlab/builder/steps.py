@@ -294,6 +294,9 @@ class Progress:
             name, step, text = found["stage"] or "", int(found["step"]), one_line(found["instruction"])
             stage = self._stage(found["stage"])
             instruction = self._instruction(stage, step, text, is_asked=bool(found["onbuild"])) if stage else None
+        elif asked := self._asked_alone(one_line(vertex.name)):
+            stage, instruction = asked
+            name, step, text = stage.label, instruction.step or 0, ""
         else:
             title = _INTERNAL_TITLES.get(vertex.name, vertex.name.removeprefix("[internal] "))
             return Row(key=vertex.digest, title=one_line(title))
@@ -308,6 +311,12 @@ class Progress:
             instruction=instruction,
             text=plain(instruction.summary) if instruction else text,
         )
+
+    def _asked_alone(self, name: str) -> tuple[Stage, Instruction] | None:
+        """What ONBUILD asks of a stage that has no steps of its own: old engines give such a step no number."""
+        silent = (stage for stage in self._dockerfile.stages if all(i.step is None for i in stage.instructions))
+        asked = ((stage, each) for stage in silent for each in stage.triggered if each.step is not None)
+        return next((pair for pair in asked if _begins_alike(pair[1], name)), None)
 
     def _stage(self, name: str | None) -> Stage | None:
         """The stage that BuildKit calls so; it gives the only stage no name."""

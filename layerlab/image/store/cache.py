@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from layerlab.image.layer import Claim, Layer
 from layerlab.paths import cache_directory, write_whole
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Part of every key: raise it when what a scan finds changes."""
 LARGEST_CACHE: Final = 200_000_000
 """Bytes of all entries; beyond it those that were not used for longest are removed."""
