@@ -21,6 +21,13 @@ from layerlab.errors import (
 from layerlab.ui.text import one_line, plain, shorten, unseen
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
+_NO_OPERATOR: Final = re.compile(
+    r"""failed to process "(.*)": (?:missing ':'|unsupported modifier .*) in substitution"""
+)
+_NEWER_OPERATOR: Final = re.compile(r"\$\{\w+(?:%%?|##?|//?|[-+?])")
+_NO_STAGE: Final = re.compile(
+    r"failed to parse stage name|cannot copy from stage|variable expansion|should not be blank"
+)
 OLD_BUILDER: Final = "this engine's builder"
 """What an error speaks of where a newer engine would take the Dockerfile."""
 _EXIT_CODE: Final = re.compile(r"exit code: (\d+)")
@@ -132,7 +139,9 @@ def _no_stage_of_that_name(image: str, error: BaseImageError, dockerfile: Docker
     return type(error)(f"{missing} (there are: {there}), and {error}", remedy=f"name a stage, or {error.remedy}")
 
 
-def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed:
+def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | DockerfileError:
+    if row.instruction and (name := _variable(row.instruction)) and not _EXIT_CODE.search(reason):
+        return _takes_no_variables(row.instruction, name)  # behind ONBUILD, old builders copy from an empty stage
     line, text = _place(row, dockerfile)
     where = f"line {line} of the Dockerfile" if line else f"a step of the stage {row.stage}"
     if code := _EXIT_CODE.search(reason):
@@ -223,6 +232,8 @@ def _remedy(instruction: str, reason: str) -> str:
 
 def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> BuildError:
     message = plain(message)
+    if error := _no_such_stage(message, dockerfile) or _no_such_operator(message, dockerfile):
+        return error
     if found := _PARSE_ERROR.search(message):
         return _parse_error(int(found[1]), found[2], dockerfile)
     if _CANCELLED.search(message):
@@ -231,6 +242,55 @@ def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> 
         return DockerfileError(f"the Dockerfile cannot be built: {_cause(message)}", remedy="correct the Dockerfile")
     return BuildError(
         f"the image cannot be built: {_cause(message)}", remedy="see the engine's own log if this says too little"
+    )
+
+
+def _no_such_stage(message: str, dockerfile: Dockerfile) -> DockerfileError | None:
+    """For a name with a variable that is not replaced, or is by nothing."""
+    if not _NO_STAGE.search(message):
+        return None
+    for instruction in (each for stage in dockerfile.stages for each in stage.executed):
+        variable = _variable(instruction)
+        if variable and (variable in message or "variable expansion" in message):
+            return _takes_no_variables(instruction, variable)
+    return None
+
+
+def _variable(instruction: Instruction) -> str:
+    """What holds a variable where an instruction names a stage or an image; empty if nothing does."""
+    return next((name for name in copied_from(instruction) if "$" in name), "")
+
+
+def _takes_no_variables(instruction: Instruction, name: str) -> DockerfileError:
+    line, flag = instruction.written_on, "--mount=from" if instruction.keyword == "RUN" else "--from"
+    name = shorten(name, 60)
+    return DockerfileError(
+        f"line {line} of the Dockerfile: {flag} takes no variables, and {name} holds one",
+        remedy="name the stage or image itself; or, since FROM takes variables (ARGs before the first FROM), write "
+        f"FROM {name} AS some-name before this stage, and name that one here",
+        line=line,
+    )
+
+
+def _no_such_operator(message: str, dockerfile: Dockerfile) -> DockerfileError | None:
+    """For a variable with an operator that the engine's builder does not know."""
+    found = _NO_OPERATOR.search(message)
+    if not found:
+        return None
+    word = found[1].replace('\\"', '"')
+    line = next((each.line for each in dockerfile.instructions if word in each.text), None)
+    where = f"line {line} of the Dockerfile" if line else "the Dockerfile"
+    if newer := _NEWER_OPERATOR.search(word):
+        return DockerfileError(
+            f"{where}: {OLD_BUILDER} does not know {newer[0]}…}}, which came with newer ones",
+            remedy="update the engine, or begin the Dockerfile with # syntax=docker/dockerfile:1 (which is pulled "
+            "then), or write out what is to come of it",
+            line=line,
+        )
+    return DockerfileError(
+        f"{where}: builders cannot replace the variable in {shorten(word, 60)}",
+        remedy="write ${X}, or use one of the operators in ${X:-…}, ${X:+…}, ${X:?…}, ${X#…}, ${X%…} and ${X/…/…}",
+        line=line,
     )
 
 

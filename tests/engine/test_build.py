@@ -101,7 +101,7 @@ class TestBuild:
         assert list(built.steps.line)[1:] == [4, 15, 16]  # both are FROM the same image, which is one step
 
     def test_operators(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
-        """A base is put together with patterns; an older engine names the word that its builder does not know."""
+        """A base is put together with patterns; an engine whose builder does not know them is said to be too old."""
         text = (
             f"ARG B={busybox_image}-trixie\nFROM ${{B%-trixie}} AS one\n"
             "FROM ${B%%:*}:${B//*:busybox-*/busybox}\nCOPY --from=one /bin /other\n"
@@ -112,7 +112,7 @@ class TestBuild:
         if int(engine.version.partition(".")[0]) >= 26:
             assert list(build(engine, tmp_path, tag=new_tag()).stages.base) == [busybox_image, busybox_image]
         else:
-            with pytest.raises(DockerfileError, match=r"failed to process .*B%-trixie"):
+            with pytest.raises(DockerfileError, match=r"line 2 .* this engine's builder does not know"):
                 build(engine, tmp_path)
 
     def test_onbuild(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:

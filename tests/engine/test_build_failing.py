@@ -88,9 +88,27 @@ class TestErrors:
         assert "var/lib" not in str(caught.value)
         assert ".dockerignore" in caught.value.remedy
 
-    def test_onbuild(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
-        """What ONBUILD asks for fails on its line."""
-        write(tmp_path, f"FROM {busybox_image} AS parent\nONBUILD RUN exit 3\nFROM parent\nRUN true\n")
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "COPY --from=$V /bin/sh /sh",
+            "COPY --from=${v}-tool /a /b",
+            "RUN --mount=type=bind,from=$V,target=/m ls /m",
+        ],
+    )
+    def test_a_variable_after_from(self, engine: Engine, busybox_image: str, tmp_path: Path, line: str) -> None:
+        """That --from takes no variables is said, instead of what is wrong with the name that it is taken for."""
+        write(tmp_path, f"FROM {busybox_image} AS tool\nFROM {busybox_image}\nARG V=tool\n{line}\n")
+
+        with pytest.raises(DockerfileError, match=r"line 4 .*from takes no variables") as caught:
+            build(engine, tmp_path)
+
+        assert (caught.value.line, "lowercase" in str(caught.value)) == (4, False)
+
+    @pytest.mark.parametrize("own", ["RUN true", "ENV A=b"])
+    def test_onbuild(self, engine: Engine, busybox_image: str, tmp_path: Path, own: str) -> None:
+        """What ONBUILD asks for fails on its line, whether the stage has steps of its own or none."""
+        write(tmp_path, f"FROM {busybox_image} AS parent\nONBUILD RUN exit 3\nFROM parent\n{own}\n")
 
         with pytest.raises(StepFailed, match=r"^line 2 of the Dockerfile failed with exit code 3") as caught:
             build(engine, tmp_path)

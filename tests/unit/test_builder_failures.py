@@ -313,6 +313,62 @@ class TestDockerfile:
         assert "knows no heredocs" in str(error)
 
     @pytest.mark.parametrize(
+        ("text", "word", "why"),
+        [
+            ("ARG B=a-1\nFROM ${B%-1} AS x", "${B%-1}", "missing ':'"),
+            ("ARG B=a-1\nFROM ${B##*-}:1", "${B##*-}:1", "unsupported modifier (#)"),
+            ("FROM a\nENV X=${Y//a/b}", "${Y//a/b}", "missing ':'"),
+            ("FROM a\nCOPY ${Y-b} /", "${Y-b}", "missing ':'"),
+        ],
+    )
+    def test_operator(self, text: str, word: str, why: str) -> None:
+        """An operator that newer builders know is the engine's fault."""
+        error = error_of(f'failed to process "{word}": {why} in substitution', text=text)
+
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "this engine's builder does not know ${" in str(error)) == (2, True)
+
+    def test_no_operator(self) -> None:
+        """One that no builder knows is the Dockerfile's."""
+        error = error_of("failed to process \"${B^^}\": missing ':' in substitution", text="ARG B\nFROM ${B^^}")
+
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "engine" in str(error)) == (2, False)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                "FROM a AS x\nARG V=x\nFROM a\nCOPY --from=$V /b /c",
+                'failed to parse stage name "$V": invalid reference format: repository name must be lowercase',
+            ),
+            (
+                "FROM a AS x\nARG V=x\nFROM a\nRUN --mount=from=${v},target=/m ls",
+                'failed to parse stage name "${v}": invalid reference format',
+            ),
+            (
+                "FROM a\n\nFROM a\nCOPY --from=a$V /b /c",
+                "variable expansion is not supported for --from, define a new stage with FROM using ARG",
+            ),
+            (
+                "FROM a\n\nFROM a\nRUN --mount=from=$V ls",
+                "dockerfile parse error on line 4: 'from' doesn't support variable expansion, define alias stage",
+            ),
+            (
+                "FROM a\n\nFROM a AS x\nONBUILD COPY --from=$V /b /c\nFROM x",
+                'cannot copy from stage "$V", it needs to be defined before current stage "stage-2"',
+            ),
+        ],
+    )
+    def test_variable_in_from(self, text: str, message: str) -> None:
+        """That --from takes no variables is said, and what takes them."""
+        error = error_of(message, text=text)
+
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "from takes no variables" in str(error)) == (4, True)
+        assert "FROM" in error.remedy
+
+    @pytest.mark.parametrize(
         "prefix", ["failed to solve with frontend dockerfile.v0: failed to create LLB definition: ", ""]
     )
     def test_as_a_whole(self, prefix: str) -> None:

@@ -158,18 +158,21 @@ class TestFrame:
 
     def test_asked_by_onbuild(self) -> None:
         """What a stage of the Dockerfile asks for has the line of its ONBUILD; the stage's own come after."""
-        text = "FROM a AS x\nONBUILD RUN one\nONBUILD WORKDIR /w\nFROM x AS y\nRUN one\nRUN two\n"
+        text = (
+            "FROM a AS x\nONBUILD RUN one\nONBUILD WORKDIR /w\nFROM x AS y\nRUN one\nRUN two\nFROM x AS z\nENV A=b\n"
+        )
         frame = frame_of(
             vertex("[y 1/2] RUN one", 1, 2),
             vertex("[y 2/2] WORKDIR /w", 2, 3),
             vertex("[y 3/2] RUN one", 3, 4),
             vertex("[y 4/2] RUN two", 4, 5),
+            vertex("RUN one", 5, 6),  # old engines number nothing in a stage that has no steps of its own
             text=text,
         )
 
-        assert list(frame.line) == [2, 3, 5, 6]
-        assert list(frame.stage) == ["y", "y", "y", "y"]
-        assert list(frame.step) == [1, 2, 3, 4]
+        assert list(frame.line) == [2, 3, 5, 6, 2]
+        assert list(frame.stage) == ["y", "y", "y", "y", "z"]
+        assert list(frame.step) == [1, 2, 3, 4, 1]
 
     def test_log(self) -> None:
         """What a step prints is its log, without escape codes; what nobody asked for is dropped."""

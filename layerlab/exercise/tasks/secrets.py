@@ -44,12 +44,19 @@ _REFERENCE: Final = re.compile(r"`|\$[\w{(@*]")
 _ASSIGNMENT: Final = re.compile(
     r"""(?:^|\\n|[\s;&|("',-])([A-Za-z_][\w-]{0,100})=("[^"]*"|'[^']*'|[^\s;&|()"',\[\]\\]*+)(?![(\[])"""
 )
+_GAP: Final = r"(?:\s|\\n|\\t){1,20}"  # echo and printf write line ends as escapes
 # How a credential is written, as its issuer documents it; lengths are the least there were.
 _CREDENTIAL: Final = re.compile(
     r"(?P<private_key>^-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
     r"|-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----[\s\\nr\"']{1,20}[A-Za-z0-9+/=:,-]{16})"
     r"|(?P<login_in_an_address>://[^/\s:@\"'<>{}()\[\]]{0,100}:(?![$*%`])[^/\s@\"'<>{}()]{1,300}@(?!sha256:))"
+    rf"|(?P<login_of_a_netrc>\bmachine{_GAP}[^\s\\]{{1,200}}{_GAP}login{_GAP}[^\s\\]{{1,200}}{_GAP}"
+    rf"password{_GAP}(?![$`])[^\s\"'\\;&|]{{1,500}})"
+    r"|(?P<login_of_an_npmrc>:_(?:authToken|auth|password)\s{0,3}=\s{0,3}[\"']?(?!npm_|[$`])[^\s\"'\\;&|]{1,500})"
+    r"|(?P<login_of_a_pgpass>(?<![^\s\"'])(?!(?:[\da-f]{2}:){4})[\w.*/-]{1,200}:(?:\d{2,5}|\*):[\w*-]{1,100}:(?!\d+:)"
+    r"[\w.*@-]{1,100}:(?![$`])[^\s:\"'\\/<>][^\s:\"'\\<>]{0,200}(?![^\s\"'\\]))"
     r"|(?:(?<![\w.])|(?<=\\n))(?:"
+    r"(?P<JSON_Web_Token>eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,})|"
     r"(?P<GitHub_token>gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{22,})"
     r"|(?P<GitLab_token>gl(?:agent|cbt|dt|oas|pat|ptt|rtr?|soat)-[\w.-]{20,})"
     r"|(?P<npm_token>npm_[A-Za-z0-9]{20,})|(?P<PyPI_token>pypi-AgE[\w-]{16,})"
