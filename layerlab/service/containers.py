@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -223,6 +224,22 @@ def port_holder(engine: Engine, port: int) -> str | None:
         if any(p.get("PublicPort") == port and p.get("Type") == "tcp" for p in summary.get("Ports") or ()):
             return str(summary["Names"][0]).lstrip("/")
     return None
+
+
+def is_taken(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something listens on this port of this machine.
+
+    >>> with socket.create_server(("127.0.0.1", 0)) as server:
+    ...     is_taken(server.getsockname()[1])
+    True
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
 
 
 def _is_this_machine(engine: Engine) -> bool:

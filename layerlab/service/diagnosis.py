@@ -17,8 +17,7 @@ from layerlab.engine import Engine
 from layerlab.errors import Blame, Failure, ServiceNotReady
 from layerlab.service.ending import excerpt, how_it_ended, printed
 from layerlab.service.engine_calls import LINK, file_status, read_beginning
-from layerlab.service.sockets import Listener
-from layerlab.service.waiting import PORT, PROBE, Wait
+from layerlab.service.waiting import PORT, PROBE, Listener, Wait
 from layerlab.ui.text import one_line, shorten
 from layerlab.ui.units import how_large, listed
 

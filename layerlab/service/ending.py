@@ -12,8 +12,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from layerlab.engine import Engine
-from layerlab.service.engine_calls import engine_errors
-from layerlab.service.sockets import read_proc
+from layerlab.service.engine_calls import engine_errors, read_proc
 from layerlab.ui.text import plain
 
 SHOWN_LINES, SHOWN_WIDTH = 6, 200  # of the end of a log, in a message

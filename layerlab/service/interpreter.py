@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import requests
-import urllib3
-from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.types import CancellableStream
 
 from layerlab.engine import Engine
 from layerlab.service import probe
+from layerlab.service.engine_calls import SILENT
 from layerlab.service.processes import Process
 from layerlab.ui.text import plain
 
@@ -38,7 +36,6 @@ _USUAL: Final = (
     "/venv/bin/python",
     "/app/.venv/bin/python",
 )
-_ENGINE_ERRORS: Final = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 @dataclass(frozen=True)
@@ -154,14 +151,14 @@ def _output(engine: Engine, container_id: str, command: Sequence[str], user: str
     try:
         made = api.exec_create(container_id, list(command), stderr=False, user=user)
         stream = api.exec_start(made["Id"], stream=True)
-    except _ENGINE_ERRORS:
+    except SILENT:
         return b""
     output = bytearray()
     reader = threading.Thread(target=_read, args=(stream, output), daemon=True)
     reader.start()
     reader.join(seconds)
     if reader.is_alive():  # it ends with the container at the latest
-        with suppress(*_ENGINE_ERRORS):
+        with suppress(*SILENT):
             stream.close()
         reader.join(1.0)
     return bytes(output)
@@ -169,7 +166,7 @@ def _output(engine: Engine, container_id: str, command: Sequence[str], user: str
 
 def _read(stream: CancellableStream[bytes], output: bytearray) -> None:
     try:
-        with suppress(*_ENGINE_ERRORS):
+        with suppress(*SILENT):
             for chunk in stream:
                 output += chunk
                 if len(output) > OUTPUT_LIMIT:

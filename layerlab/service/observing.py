@@ -110,7 +110,7 @@ def observe(
 
     tell("starting")
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(answers_hardened, engine, image_id, wait=_HARDENED_WAIT) if hardened else None
+        second = pool.submit(_answers_hardened, engine, image_id) if hardened else None
         try:
             options = {**published(engine), **limits(MEMORY, _processors(engine), PIDS)}
             with created(engine, image_id, options) as container:
@@ -124,17 +124,10 @@ def observe(
     return running
 
 
-def answers_hardened(engine: Engine, image_id: str, *, wait: float = WAIT) -> tuple[bool, str]:
-    """Whether an image answers with a read-only root, without capabilities and new privileges; and if not, why.
-
-    Raises:
-        EngineGone: the engine does not answer any more.
-
-    >>> answers_hardened(engine, "multi-stage-demo:optimized")
-    (True, '')
-    """
+def _answers_hardened(engine: Engine, image_id: str) -> tuple[bool, str]:
+    """Whether an image answers with a read-only root, without capabilities and new privileges; and if not, why."""
     try:
-        with run(engine, image_id, memory=MEMORY, cpus=_processors(engine), pids=PIDS, wait=wait):
+        with run(engine, image_id, memory=MEMORY, cpus=_processors(engine), pids=PIDS, wait=_HARDENED_WAIT):
             return True, ""
     except ServiceError as error:
         return False, shorten(plain(str(error)), 500)

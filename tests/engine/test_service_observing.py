@@ -11,7 +11,7 @@ import pytest
 from layerlab import demo
 from layerlab.builder import build
 from layerlab.engine import Engine, ownership
-from layerlab.service import Running, answers_hardened, observe, observing, waiting
+from layerlab.service import Running, observe, observing, waiting
 from layerlab.ui.progress import Step
 
 GUNICORN = 'CMD ["gunicorn", "--config", "app/gunicorn.conf.py", "app.wsgi:app"]'
@@ -119,7 +119,7 @@ class TestGood:
 
     def test_hardened(self, engine):
         """It also answers with a read-only root and without capabilities."""
-        assert answers_hardened(engine, str(demo.find(engine, "optimized").id)) == (True, "")
+        assert observing._answers_hardened(engine, str(demo.find(engine, "optimized").id)) == (True, "")
 
     def test_limits(self, engine, make_image):
         """The container has limits, no mount and no privilege, and is gone even if its watcher is broken off."""
@@ -267,7 +267,9 @@ class TestNotUp:
 
     def test_hardened(self, engine, make_image):
         """What fails in the hardened run alone is told."""
-        answers, why = answers_hardened(engine, make_image('CMD ["python", "-c", "open(\'/srv/x\', \'w\')"]'))
+        answers, why = observing._answers_hardened(
+            engine, make_image('CMD ["python", "-c", "open(\'/srv/x\', \'w\')"]')
+        )
 
         assert not answers
         assert "x'" in why

@@ -19,8 +19,7 @@ from layerlab.service import Service, run
 from layerlab.service.ending import excerpt, how_it_ended
 from layerlab.service.foreground import lines
 from layerlab.service.running_service import used_bytes
-from layerlab.service.sockets import Listener, parse_tables
-from layerlab.service.waiting import Wait
+from layerlab.service.waiting import Listener, Wait, parse_tables
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # nothing is bound to it here
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -16,8 +16,7 @@ from werkzeug.wrappers import Request, Response
 from layerlab.service import Answer, Process, answers, diagnosis, interpreter, processes
 from layerlab.service.diagnosis import Refusal, Script
 from layerlab.service.ending import signal_name
-from layerlab.service.sockets import Listener
-from layerlab.service.waiting import Wait
+from layerlab.service.waiting import Listener, Wait
 
 TITLES = ["PID", "PPID", "UID", "RUID", "SUID", "GID", "COMMAND"]
 VENV = "/opt/venv/bin/python /opt/venv/bin/gunicorn app.wsgi:app"
