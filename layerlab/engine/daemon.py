@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from layerlab.engine.connection import Engine, connect
 from layerlab.engine.docker_settings import USUAL_SOCKET, candidates
@@ -50,20 +50,6 @@ first is what they keep in any case.
 """
 
 
-class Started(NamedTuple):
-    """An engine that the lab started, as it remembers it.
-
-    Attributes:
-        process: The id of the engine's process.
-        process_start: When the kernel says that process began, in clock ticks after boot: ids are used again.
-        by: ``systemd`` or ``dockerd``.
-    """
-
-    process: int
-    process_start: int
-    by: str
-
-
 def ensure(*, report: Report = silent) -> Engine:
     """The engine that is reachable, else one that is installed and started now.
 
@@ -86,7 +72,7 @@ def ensure(*, report: Report = silent) -> Engine:
         except EngineNotFound:
             return start(report)
         if installs:  # the package's own script has started it
-            _remember("systemd" if _has_systemd() else "dockerd", _engine_process())
+            _remember(_engine_process())
         return engine
 
 
@@ -141,7 +127,7 @@ def start(report: Report = silent) -> Engine:
                 time.sleep(0.2)
                 step.say("")
             else:
-                _remember("dockerd" if process else "systemd", process.pid if process else _engine_process())
+                _remember(process.pid if process else _engine_process())
                 step.say(f"version {engine.version}")
                 return engine
         raise EngineError(
@@ -211,8 +197,9 @@ def _note() -> Path:
     return state_directory() / "engine.json"
 
 
-def _remember(by: str, process: int) -> None:
-    _note().write_text(json.dumps(Started(process, _process_start(process), by)._asdict()))
+def _remember(process: int) -> None:
+    """Note an engine that the lab has started: process ids are used again, so when it began belongs to it."""
+    _note().write_text(json.dumps({"process": process, "process_start": _process_start(process)}))
 
 
 def _process_start(process: int) -> int:
@@ -224,13 +211,11 @@ def _process_start(process: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
-def started() -> Started | None:
-    """The engine that the lab started and that still runs, if there is one."""
+def started() -> int | None:
+    """The process of the engine that the lab started and that still runs, if there is one."""
     known = read_object(_note())
-    if known.keys() != set(Started._fields):
-        return None
-    noted = Started(**known)
-    return noted if noted.process_start and noted.process_start == _process_start(noted.process) else None
+    process, begun = known.get("process"), known.get("process_start")
+    return process if begun and isinstance(process, int) and _process_start(process) == begun else None
 
 
 def started_by_lab(engine: Engine) -> bool:
@@ -244,19 +229,19 @@ def stop(report: Report = silent, *, kill: Callable[[int, int], None] = os.kill)
     Raises:
         EngineError: it did not end in time.
     """
-    known = started()
-    if known is None:
+    process = started()
+    if process is None:
         return False
     with ongoing(report, "stop the Docker engine") as step:
-        if known.by == "systemd":
+        if _has_systemd():
             subprocess.run(["systemctl", "stop", "docker.socket", "docker"], capture_output=True, check=False)
         else:
-            kill(known.process, signal.SIGTERM)
+            kill(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT
-        while _process_start(known.process) == known.process_start:
+        while started() is not None:
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"the Docker engine (process {known.process}) did not end within {STOP_TIMEOUT} s",
+                    f"the Docker engine (process {process}) did not end within {STOP_TIMEOUT} s",
                     remedy="stop its containers (docker ps) and repeat",
                 )
             time.sleep(0.1)

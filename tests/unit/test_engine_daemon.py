@@ -32,17 +32,15 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 class TestStarted:
     def test_a_running_engine_is_remembered(self, process: subprocess.Popen[bytes]) -> None:
         """What was started is known again, by process id and start time."""
-        daemon._remember("dockerd", process.pid)
+        daemon._remember(process.pid)
 
-        known = daemon.started()
-        assert known is not None
-        assert (known.process, known.by) == (process.pid, "dockerd")
+        assert daemon.started() == process.pid
 
     def test_another_process_with_the_same_id_is_not_taken_for_it(
         self, process: subprocess.Popen[bytes], tmp_path: Path
     ) -> None:
         """Process ids are used again; the start time tells."""
-        daemon._remember("dockerd", process.pid)
+        daemon._remember(process.pid)
         note = tmp_path / "layerlab/engine.json"
         content = json.loads(note.read_text())
         note.write_text(json.dumps({**content, "process_start": content["process_start"] - 1}))
@@ -65,7 +63,7 @@ class TestStop:
 
     def test_the_engine_is_told_to_end_and_waited_for(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM lets an engine end its containers; the note goes with it."""
-        daemon._remember("dockerd", process.pid)
+        daemon._remember(process.pid)
 
         assert daemon.stop() is True
         assert process.wait() == -signal.SIGTERM
