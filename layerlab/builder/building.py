@@ -20,7 +20,6 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.builder import context as contexts
 from layerlab.builder import failures, request, steps, trace
 from layerlab.builder.steps import Row
-from layerlab.builder.trace import Warned
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine, gone
 from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
@@ -40,14 +39,12 @@ class Build:
         image_id: Its id, such as ``sha256:0123...``.
         tag: The tag that it got; None if it got none.
         seconds: How long the build took, from sending the context to the image's id.
-        warnings: What BuildKit warns of; engines older than 23 warn of nothing.
         rows, dockerfile, target: What its tables are made of.
     """
 
     image_id: str
     tag: str | None
     seconds: float
-    warnings: tuple[Warned, ...]
     rows: tuple[Row, ...] = field(repr=False)
     dockerfile: Dockerfile = field(repr=False)
     target: Stage = field(repr=False)
@@ -94,7 +91,6 @@ def build(
     labels: Mapping[str, str] | None = None,
     no_cache: bool = False,
     apart: bool = False,
-    pull: bool = False,
     timeout: float | None = None,
     report: Report = silent,
     watch: Callable[[], None] = lambda: None,
@@ -116,7 +112,6 @@ def build(
             with "panic: failed to get edge", and the engine with it, where another build has one of these steps in
             hand at the same time (moby/buildkit#2303).
         apart: Whether each RUN, and what follows it, is run as a step that no other build has, before or after.
-        pull: Whether to look for a newer base image even if there is one.
         timeout: The limit of the whole build in seconds.
         report: Is told of each step whenever it changes.
         watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
@@ -165,7 +160,6 @@ def build(
         "nocache": int(no_cache),
         # A name of its own in /etc/hosts makes each RUN another step, and with it whatever follows.
         "extrahosts": f"{secrets.token_hex(8)}.invalid:127.0.0.1" if apart else None,
-        "pull": int(pull),
     }
     begin = time.monotonic()
     image_id = None
@@ -190,7 +184,6 @@ def build(
         image_id=image_id,
         tag=tag,
         seconds=time.monotonic() - begin,
-        warnings=tuple(progress.warnings),
         rows=tuple(progress.rows),
         dockerfile=parsed,
         target=final,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from layerlab.builder.trace import Status, Vertex, Warned
+from layerlab.builder.trace import Status, Vertex
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.ui.progress import Report, State, Step
 from layerlab.ui.text import one_line, plain
@@ -180,7 +180,6 @@ class Progress:
     """Follows a build."""
 
     def __init__(self, dockerfile: Dockerfile, report: Report) -> None:
-        self.warnings: list[Warned] = []
         self._dockerfile = dockerfile
         self._report = report
         self._rows: dict[str, Row] = {}
@@ -207,7 +206,6 @@ class Progress:
             if found := self._by_digest.get(transfer.vertex):
                 found.transfers[transfer.name] = (transfer.current, transfer.total)
                 changed[found.key] = found
-        self.warnings += status.warnings
         for row in changed.values():
             if row.state is not None and (row.shown or row.is_step):
                 self._release(row)

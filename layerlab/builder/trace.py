@@ -60,30 +60,12 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """A warning about the Dockerfile; engines older than 23 send none.
-
-    Attributes:
-        short: The warning in one sentence.
-        detail: What it means.
-        url: Where it is documented.
-        line: The line of the Dockerfile, counted from 1; None where it has no place.
-    """
-
-    short: str
-    detail: str
-    url: str
-    line: int | None
-
-
-@dataclass(frozen=True)
 class Status:
     """One message of BuildKit."""
 
     vertices: tuple[Vertex, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     outputs: tuple[Output, ...] = ()
-    warnings: tuple[Warned, ...] = ()
 
 
 def decode(aux: str) -> Status:
@@ -99,7 +81,6 @@ def decode(aux: str) -> Status:
             vertices=tuple(_vertex(_fields(data)) for data in message.get(1, ())),
             transfers=tuple(Transfer(_text(f, 2), _text(f, 1), _last(f, 4, 0), _last(f, 5, 0)) for f in statuses),
             outputs=tuple(Output(_text(f, 1), _last(f, 4, b"")) for f in logs),
-            warnings=tuple(_warning(_fields(data)) for data in message.get(4, ())),
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a message of BuildKit: {error}") from error
@@ -115,13 +96,6 @@ def _vertex(fields: Fields) -> Vertex:
         completed=_seconds(fields, 6),
         error=_text(fields, 7),
     )
-
-
-def _warning(fields: Fields) -> Warned:
-    line = None
-    for data in fields.get(7, ())[:1]:  # the first range, whose start has a line: solver/pb/ops.proto
-        line = _last(_fields(_last(_fields(data), 1, b"")), 1, 0)
-    return Warned(_text(fields, 3), "\n".join(map(_decoded, fields.get(4, ()))), _text(fields, 5), line)
 
 
 def _fields(message: bytes) -> Fields:

@@ -60,7 +60,6 @@ class Engine:
         endpoint: Its address, fit for ``DOCKER_HOST``.
         source: Where that address came from, in words.
         version: The engine's version, such as ``20.10.24+dfsg1``.
-        api_version: The newest API that it speaks, such as ``1.41``.
         storage_driver: ``overlay2``, ``overlayfs`` (the containerd image store) ...
         root_directory: Where it keeps its data, on its own machine.
         host: The name or address under which the ports that it publishes are reached.
@@ -77,7 +76,6 @@ class Engine:
     endpoint: str
     source: str
     version: str
-    api_version: str
     storage_driver: str
     root_directory: str
     host: str
@@ -176,7 +174,6 @@ def open_engine(candidate: Candidate) -> Engine:
         endpoint=endpoint,
         source=candidate.source,
         version=str(version.get("Version", "?")),
-        api_version=str(version.get("ApiVersion", "?")),
         storage_driver=str(info.get("Driver", "?")),
         root_directory=str(info.get("DockerRootDir", "")),
         host=url.hostname if url.scheme in {"tcp", "http", "https", "ssh"} and url.hostname else "127.0.0.1",

@@ -116,18 +116,19 @@ class TestBuild:
                 build(engine, tmp_path)
 
     def test_onbuild(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
-        """What a stage asks for by ONBUILD has its line."""
+        """What a stage asks for by ONBUILD has its line, in a stage with steps of its own and in one without."""
         salt = secrets.token_hex(8)
         write(
             tmp_path,
             f"FROM {busybox_image} AS parent\nONBUILD ENV A=1\nONBUILD RUN echo {salt} > /a\nONBUILD WORKDIR /w\n"
-            f"FROM parent AS child\nRUN echo own {salt} > b\n",
+            f'FROM parent AS child\nRUN echo own {salt} > b\nFROM parent\nCMD ["true"]\n',
         )
 
-        built = build(engine, tmp_path, tag=new_tag())
+        child, bare = (build(engine, tmp_path, tag=new_tag(), target=target) for target in ("child", None))
 
-        assert [(row.line, row.step) for row in built.steps.itertuples()][1:] == [(3, 1), (4, 2), (6, 3)]
-        assert files_in(engine, built.image_id, "/w") == {"b"}
+        assert [(row.line, row.step) for row in child.steps.itertuples()][1:] == [(3, 1), (4, 2), (6, 3)]
+        assert [(row.line, row.step) for row in bare.steps.itertuples()][1:] == [(3, 1), (4, 2)]
+        assert files_in(engine, child.image_id, "/w") == {"b"}
 
     @pytest.mark.fast
     def test_steps(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ class TestSteps:
                 2,
                 "ONBUILD RUN exit 3",
             ),
+            ("RUN exit 3", "FROM a AS x\nONBUILD RUN exit 3\nFROM x\nENV A=b", 2, "ONBUILD RUN exit 3"),
             (
                 "[stage-1 2/3] ONBUILD RUN exit 3",
                 "FROM a AS x\nONBUILD COPY f /\nONBUILD RUN exit 3\nFROM x\nRUN a",

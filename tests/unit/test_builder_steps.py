@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from layerlab.builder import steps
 from layerlab.builder.steps import Progress, Row
-from layerlab.builder.trace import Output, Status, Transfer, Vertex, Warned
+from layerlab.builder.trace import Output, Status, Transfer, Vertex
 from layerlab.dockerfile import parse
 from layerlab.ui.progress import Step
 
@@ -354,13 +354,6 @@ class TestReports:
         _, reported = follow(Status(vertices=(vertex("[build 4/4] RUN \x1b[2J<<EOF\nmake\nEOF", 1),)))
 
         assert reported[0].title == "[build 4/4] RUN <<EOF make EOF"
-
-    def test_warnings(self) -> None:
-        """Warnings are kept in the order in which they come."""
-        first, second = Warned("a", "", "", 1), Warned("b", "", "", None)
-        progress, _ = follow(Status(warnings=(first,)), Status(warnings=(second,)))
-
-        assert progress.warnings == [first, second]
 
 
 class TestLog:

@@ -35,7 +35,6 @@ def dead_engine() -> Iterator[Engine]:
         endpoint="tcp://127.0.0.1:1",
         source="a test",
         version="20.10",
-        api_version="1.41",
         storage_driver="overlay2",
         root_directory="/var/lib/docker",
         host="127.0.0.1",
