@@ -78,7 +78,6 @@ def collect(
     dockerfile: str = "Dockerfile",
     *,
     ignored: Sequence[str] = (),
-    max_bytes: int = MAX_BYTES,
 ) -> Context:
     """Find out what belongs to a context.
 
@@ -91,7 +90,6 @@ def collect(
         folder: The context.
         dockerfile: The Dockerfile's path, relative to the folder; one from elsewhere is sent as ``Dockerfile``.
         ignored: Further lines of ``.dockerignore``.
-        max_bytes: The limit of the contents together.
 
     Raises:
         DockerfileError: there is no such Dockerfile, or it cannot be read.
@@ -110,13 +108,13 @@ def collect(
         name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"
     entries[name] = Entry(name, path.resolve(), path.stat())
     context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)))
-    if context.bytes > max_bytes:
+    if context.bytes > MAX_BYTES:
         sizes: Counter[str] = Counter()
         for entry in context.entries:
             sizes[entry.name.partition("/")[0]] += entry.bytes
         biggest = ", ".join(f"{name} ({how_large(size)})" for name, size in sizes.most_common(3))
         raise ContextError(
-            f"the build context is too big: {how_large(context.bytes)}, and the limit is {how_large(max_bytes)}; "
+            f"the build context is too big: {how_large(context.bytes)}, and the limit is {how_large(MAX_BYTES)}; "
             f"most is in {biggest}",
             remedy="name what the build does not need in .dockerignore",
         )

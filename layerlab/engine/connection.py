@@ -213,8 +213,6 @@ def _why_not(candidate: Candidate, error: Exception) -> EngineError:
             f"the Docker engine at {where} has not answered within {CONNECT_TIMEOUT} s",
             remedy="it is busy, suspended or stuck: wait and repeat, or start it again",
         )
-    if "client version" in text and "too" in text:
-        return EngineTooOld(f"the Docker engine at {where} speaks no common API version", remedy="update Docker")
     return EngineNotFound(
         f"no Docker engine answers at {where}",
         remedy="start it, or unset what points there (`unset DOCKER_HOST`, `docker context use default`)",

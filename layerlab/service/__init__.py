@@ -13,9 +13,8 @@ Everything raises `ServiceError` where the engine refuses, and `EngineGone` wher
 """
 
 from layerlab.service.answers import Answer
-from layerlab.service.containers import is_taken, read_file, run
+from layerlab.service.containers import is_taken, read_file, run, run_foreground
 from layerlab.service.ending import Stop
-from layerlab.service.foreground import run_foreground
 from layerlab.service.interpreter import Distribution, Interpreter
 from layerlab.service.observing import Running, observe
 from layerlab.service.processes import Process

@@ -263,8 +263,9 @@ class TestDockerfile:
 class TestLimits:
     """What is too much."""
 
-    def test_bytes(self, folder: Path) -> None:
+    def test_bytes(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A context over its limit is refused before anything is sent, and its biggest parts are named."""
+        monkeypatch.setattr(contexts, "MAX_BYTES", 3_000_000)
         for name, size in (("small/a", 10), ("big/a", 2_000_000), ("big/b", 1_000_000), ("middle", 500_000)):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(bytes(size))
@@ -272,16 +273,17 @@ class TestLimits:
         with pytest.raises(
             ContextError, match=r"3\.5 MB.* limit is 3\.0 MB; most is in big \(3\.0 MB\), middle"
         ) as caught:
-            contexts.collect(folder, max_bytes=3_000_000)
+            contexts.collect(folder)
 
         assert ".dockerignore" in caught.value.remedy
 
-    def test_what_is_ignored_does_not_count(self, folder: Path) -> None:
+    def test_what_is_ignored_does_not_count(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What .dockerignore leaves out counts for no limit."""
+        monkeypatch.setattr(contexts, "MAX_BYTES", 999)
         (folder / "big").write_bytes(bytes(1000))
         (folder / ".dockerignore").write_text("big\n")
 
-        assert contexts.collect(folder, max_bytes=999).files == 2
+        assert contexts.collect(folder).files == 2
 
     def test_totals(self, folder: Path) -> None:
         """Bytes and files are those of regular files."""

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from layerlab.engine import Engine
 from layerlab.errors import EngineGone, UsageError
 from layerlab.service import Service, run
+from layerlab.service.containers import lines
 from layerlab.service.ending import excerpt, how_it_ended
-from layerlab.service.foreground import lines
 from layerlab.service.running_service import used_bytes
 from layerlab.service.waiting import Listener, Wait, parse_tables
 
