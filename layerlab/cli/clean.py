@@ -16,7 +16,7 @@ from layerlab.ui import displays
 def command(base_images: bool, stops_engine: bool) -> int:
     """Remove what the lab made, nothing else.
 
-    Containers, images, volumes and networks, as far as the lab made them. The build cache stays.
+    Containers and images, as far as the lab made them. The build cache stays.
     """
     engine = connect()  # an engine is not started only to be cleaned
     removals = clean(engine, base_images=base_images)

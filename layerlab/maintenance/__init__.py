@@ -27,7 +27,7 @@ def inventory(engine: Engine, *, run: str | None = None, base_images: bool = Fal
 
     Args:
         engine: Where to look.
-        run: Only containers, volumes and networks of this run, and no images; None for everything.
+        run: Only containers of this run, and no images; None for everything.
         base_images: Base images, too.
 
     Raises:

@@ -142,22 +142,3 @@ class TestContainers:
             for container in (other_run, *theirs):
                 container.remove(force=True)
             remove(engine, labelled.image_id)
-
-    def test_volumes_and_networks_go_by_label(self, engine: Engine) -> None:
-        """The lab's go, those of the same name pattern stay."""
-        client = engine.client
-        client.volumes.create(f"{NAME}-own", labels={CONTAINER_LABEL: NAME})
-        client.networks.create(f"{NAME}-own", labels={CONTAINER_LABEL: NAME})
-        volume, network = client.volumes.create(f"{NAME}-theirs"), client.networks.create(f"{NAME}-theirs")
-        try:
-            removed = clean(engine, run=NAME)
-
-            assert {(owned.kind, owned.name, why_not) for owned, why_not in removed} == {
-                ("volume", f"{NAME}-own", ""),
-                ("network", f"{NAME}-own", ""),
-            }
-            assert {volume.name} & {v.name for v in client.volumes.list()}
-            assert {network.name} & {n.name for n in client.networks.list()}
-        finally:
-            volume.remove()
-            network.remove()
