@@ -125,7 +125,7 @@ def fake() -> Iterator[FakeEngine]:
     client = docker.DockerClient(base_url=f"unix://{path}", version="1.41")
     fake = FakeEngine(
         Engine(
-            client=client, endpoint=f"unix://{path}", source="a test", version="20.10", api_version="1.41",
+            client=client, endpoint=f"unix://{path}", source="a test", version="20.10",
             storage_driver="overlay2", root_directory="/nowhere", host="127.0.0.1", is_local=True,
         )
     )  # fmt: skip
