@@ -1,28 +1,34 @@
 """What learners have handed in: found in what learning platforms export, and trusted in nothing.
 
-Of an archive, the beginnings of regular files reach a folder that is gone afterwards; links, devices, and paths that
-lead out of it, are left out. What is the lab's own (the app, its requirements) is the lab's, whatever comes.
+No archive is extracted: a file is read when it is asked for, up to a limit, and paths that lead out of a submission,
+links and devices are left out. What is the lab's own (the app, its requirements) is the lab's, whatever comes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
-import tarfile
 import tempfile
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
 
 from layerlab.errors import UsageError
 from layerlab.exercise import new_workspace
 from layerlab.exercise.workspace import NAME, pins, read_regular
+from layerlab.image.formats.compression import expanded, recognised
+from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.tar import is_tar, members
 from layerlab.ui.text import printable, shorten
 from layerlab.ui.units import counted, first_few, how_large
 
@@ -30,14 +36,15 @@ LARGEST: Final = 5_000_000  # bytes of a file; a larger one is left out
 MOST_BYTES: Final = 20_000_000  # of a submission
 MOST_FILES: Final = 2_000  # of a submission
 _MOST_SEEN: Final = 500_000  # entries of one folder or archive that are looked at
-_MOST_EXPANDED: Final = 2_000_000_000  # bytes of an archive
+_MOST_EXPANDED: Final = 2_000_000_000  # bytes of a tar archive
+_MOST_WITHIN: Final = 200_000_000  # of one within a submission, which is gone before the next submission is read
 _DEEPEST: Final = 3  # archives within archives
 _JUNK: Final = frozenset(
     {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".git", ".svn", ".venv", "venv", "node_modules"}
     | {"__pycache__", ".ipynb_checkpoints", ".idea", ".vscode"}
 )
-_ARCHIVE: Final = re.compile(r"(?i)(.+?)\.(?:zip|tar|tgz|tbz2?|txz|tar\.(?:gz|bz2|xz))")
-_OTHER_ARCHIVE: Final = re.compile(r"(?i).+\.(?:7z|rar|zst)")
+_ARCHIVE: Final = re.compile(r"(?i)(.+?)\.(?:zip|tar|tgz|tbz2?|txz|tar\.(?:gz|bz2|xz|zst))")
+_OTHER_ARCHIVE: Final = re.compile(r"(?i).+\.(?:7z|rar)")
 _DOCKERFILE: Final = re.compile(
     r"(?i)(?:dockerfile|containerfile|docker file)(?:[-_ ]?\(?\d+\)?)?(?:\.(?:txt|dockerfile))?"
 )
@@ -51,7 +58,20 @@ _PLATFORMS: Final = (
 )
 
 
-Tree = dict[str, Path]
+@dataclass(frozen=True)
+class HandedFile:
+    """A file of a submission.
+
+    Attributes:
+        read: Gives its first so many bytes.
+        executable: Whether it may be executed; None where that was not kept.
+    """
+
+    read: Callable[[int], bytes]
+    executable: bool | None = False
+
+
+Tree = dict[str, HandedFile]
 """Files by their paths; those of folders end in a slash, as an empty one is to be seen, too."""
 
 
@@ -108,16 +128,16 @@ def find(paths: Sequence[Path], *, level: int | None = None) -> tuple[list[Submi
     >>> submissions[0].learner, submissions[0].files
     ('anna', {'Dockerfile': b'FROM scratch'})
     """
-    with tempfile.TemporaryDirectory(prefix="layerlab-submissions-") as scratch:
-        return _find(paths, level, Path(scratch))
+    with ExitStack() as opened:
+        return _find(paths, level, opened)
 
 
-def _find(paths: Sequence[Path], level: int | None, scratch: Path) -> tuple[list[Submission], list[str]]:
+def _find(paths: Sequence[Path], level: int | None, opened: ExitStack) -> tuple[list[Submission], list[str]]:
     found: list[tuple[str, str, Tree]] = []  # argument, learner, what was handed in
     passed_over: list[str] = []
     for path in paths:
         try:
-            learners, others = _of_argument(path, scratch, is_alone=len(paths) == 1)
+            learners, others = _of_argument(path, opened, is_alone=len(paths) == 1)
         except (OSError, _Unreadable) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise UsageError(
@@ -131,24 +151,25 @@ def _find(paths: Sequence[Path], level: int | None, scratch: Path) -> tuple[list
         name = shorten(printable(learner if names[learner] == 1 else f"{argument}/{learner}"), 150)
         number = next(n for n in range(1, len(found) + 1) if (name if n == 1 else f"{name} ({n})") not in submissions)
         name = name if number == 1 else f"{name} ({number})"
-        submissions[name] = _submission(name, tree, level, scratch)
+        submissions[name] = _submission(name, tree, level)
     return list(submissions.values()), [printable(name) for name in passed_over]
 
 
-def _of_argument(path: Path, scratch: Path, *, is_alone: bool) -> tuple[list[tuple[str, Tree]], list[str]]:
+def _of_argument(path: Path, opened: ExitStack, *, is_alone: bool) -> tuple[list[tuple[str, Tree]], list[str]]:
     """The learners of one argument, each with what was handed in."""
     whole, name = path.resolve(), path.resolve().name
     if path.is_dir():
         tree = _of_folder(path)
     else:
-        path.open("rb").close()  # says what is wrong with it
+        with path.open("rb") as file:  # says what is wrong with it
+            start = file.read(512)
         archive = _ARCHIVE.fullmatch(name)
-        if not archive and not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
+        if not archive and not zipfile.is_zipfile(path) and not recognised(start) and not is_tar(start):
             named = _NAMED_DOCKERFILE.fullmatch(name)
             learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else _who(named) if named else whole.stem
-            return [(learner, {NAME: whole})], []
+            return [(learner, {NAME: HandedFile(partial(read_regular, path))})], []
         name = archive[1] if archive else name
-        tree = _unpacked(path, name, scratch)
+        tree = _unpacked(opened.enter_context(path.open("rb")), name, opened)
     first = ""
     while not _is_workspace(tree) and len(tops := {key.partition("/")[0] for key in tree}) == 1:
         (top,) = tops
@@ -184,15 +205,16 @@ def _grouped(tree: Tree) -> tuple[dict[str, Tree], list[str]]:
     return learners, passed_over
 
 
-def _submission(learner: str, tree: Tree, level: int | None, scratch: Path) -> Submission:
+def _submission(learner: str, tree: Tree, level: int | None) -> Submission:
     try:
-        tree, path = _with_dockerfile(tree, scratch)
-        return _taken(learner, tree, path, level)
+        with ExitStack() as opened:
+            tree, path = _with_dockerfile(tree, opened)
+            return _taken(learner, tree, path, level)
     except _Unreadable as error:
         return Submission(learner, why_not=shorten(printable(str(error)), 300))
 
 
-def _with_dockerfile(tree: Tree, scratch: Path) -> tuple[Tree, str]:
+def _with_dockerfile(tree: Tree, opened: ExitStack) -> tuple[Tree, str]:
     """What was handed in, archives within it unpacked where the Dockerfile must be in one, and that one's path."""
     for _ in range(_DEEPEST + 1):
         found = [key for key in tree if _DOCKERFILE.fullmatch(key.rpartition("/")[2])]
@@ -202,9 +224,11 @@ def _with_dockerfile(tree: Tree, scratch: Path) -> tuple[Tree, str]:
         if not archives:
             break
         for key in archives:
-            if tree[key].stat().st_size > MOST_BYTES:
+            content = tree[key].read(MOST_BYTES + 1)
+            if len(content) > MOST_BYTES:
                 raise _Unreadable(f"{key} is larger than {how_large(MOST_BYTES)}")
-            inner = _unpacked(tree.pop(key), key, scratch)
+            inner = _unpacked(io.BytesIO(content), key, opened, _MOST_WITHIN)
+            tree = {one: file for one, file in tree.items() if one != key}
             tree |= {f"{key}/{one}": file for one, file in inner.items()}
     names = sorted(key for key in tree if not key.endswith("/"))
     other = next((name for name in names if _OTHER_ARCHIVE.fullmatch(name)), "")
@@ -226,7 +250,7 @@ def _taken(learner: str, tree: Tree, path: str, level: int | None) -> Submission
         )
     below[NAME] = below.pop(name)
     if level is None:
-        asked = read_regular(below["requirements.txt"], LARGEST) if "requirements.txt" in below else b""
+        asked = below["requirements.txt"].read(LARGEST) if "requirements.txt" in below else b""
         level = 2 if "psycopg2" in pins(asked.decode("utf-8-sig", errors="replace")) else 1
     own = new_workspace.files(level)
     if len(below) > MOST_FILES:
@@ -237,10 +261,10 @@ def _taken(learner: str, tree: Tree, path: str, level: int | None) -> Submission
     too_large: list[str] = []
     room = MOST_BYTES
     for key in sorted(below):
-        content = read_regular(below[key], LARGEST + 1)
+        content = below[key].read(LARGEST + 1)
         if key in own and key != NAME:
             set_aside += [key] if key != "README.md" and content.split() != own[key].split() else []
-        elif _is_in_the_way(key, own):
+        elif _is_in_the_way(key, own, files):
             set_aside.append(key)
         elif len(content) > LARGEST:
             too_large.append(key)
@@ -249,7 +273,8 @@ def _taken(learner: str, tree: Tree, path: str, level: int | None) -> Submission
             room -= len(content)
             if room < 0:
                 raise _Unreadable(f"it holds more than {how_large(MOST_BYTES)}")
-            executable |= {key} if os.access(below[key], os.X_OK) else set()
+            may_run = below[key].executable
+            executable |= {key} if may_run or (may_run is None and content.startswith(b"#!")) else set()
     if NAME not in files:
         raise _Unreadable(f"its {NAME} is larger than {how_large(LARGEST)}")
     for keys, what in (
@@ -260,9 +285,10 @@ def _taken(learner: str, tree: Tree, path: str, level: int | None) -> Submission
     return Submission(learner, files, frozenset(executable), level, tuple(printable(note) for note in notes))
 
 
-def _is_in_the_way(key: str, own: Iterable[str]) -> bool:
-    """Whether it lies below a file of the lab's, or is one where the lab has a folder."""
-    return any(key.startswith(f"{one}/") or one.startswith(f"{key}/") for one in own)
+def _is_in_the_way(key: str, own: Iterable[str], files: Iterable[str]) -> bool:
+    """Whether it lies below a file, or is one where the lab has a folder."""
+    above = {str(parent) for parent in PurePosixPath(key).parents}
+    return not above.isdisjoint(own) or not above.isdisjoint(files) or any(one.startswith(f"{key}/") for one in own)
 
 
 def _of_folder(folder: Path) -> Tree:
@@ -278,68 +304,82 @@ def _of_folder(folder: Path) -> Tree:
                 if _is_junk(child.name):
                     continue
                 if child.is_dir(follow_symlinks=False):
-                    found[f"{prefix}{child.name}/"] = Path(child.path)
+                    found[f"{prefix}{child.name}/"] = HandedFile(lambda _: b"")
                     todo.append((f"{prefix}{child.name}/", Path(child.path)))
                 elif child.is_file(follow_symlinks=False):
-                    found[prefix + child.name] = Path(child.path)
+                    mode = child.stat(follow_symlinks=False).st_mode
+                    found[prefix + child.name] = HandedFile(
+                        partial(read_regular, Path(child.path)), bool(mode & 0o100)
+                    )
     return found
 
 
-def _unpacked(archive: Path, name: str, scratch: Path) -> Tree:
-    """The regular files of an archive, by clean paths, in a folder of their own."""
-    folder = Path(tempfile.mkdtemp(dir=scratch))
+def _unpacked(file: IO[bytes], name: str, opened: ExitStack, most: int = _MOST_EXPANDED) -> Tree:
+    """The regular files of an archive, by clean paths."""
     try:
-        _unpack(_of_zip(archive) if zipfile.is_zipfile(archive) else _of_tar(archive), folder)
+        entries = _of_zip(file) if zipfile.is_zipfile(file) else _of_tar(file, opened, most)
+        clean = ((path, entry) for name, entry in entries if (path := _clean(name)))
+        found = dict(islice(clean, _MOST_SEEN + 1))
     except Exception as error:  # whatever a damaged or hostile archive makes the libraries raise
         raise _Unreadable(f"{name} is no archive that can be read ({shorten(str(error), 80)})") from error
-    return _of_folder(folder)
+    if len(found) > _MOST_SEEN:
+        raise _Unreadable(f"{name} holds more than {_MOST_SEEN:,} files")
+    return found
 
 
-def _unpack(entries: Iterator[tuple[str, int, int, bytes]], folder: Path) -> None:
-    room = _MOST_EXPANDED
-    for count, (path, size, mode, content) in enumerate(entries):
-        room -= size
-        if count >= _MOST_SEEN or room < 0:
-            raise _Unreadable(f"it holds more than {_MOST_SEEN:,} files or {how_large(_MOST_EXPANDED)}")
-        if not _stays_inside(path):
-            continue
-        target = folder / path
-        with suppress(FileExistsError, IsADirectoryError, NotADirectoryError):  # a file where a folder is
-            (target if path.endswith("/") else target.parent).mkdir(parents=True, exist_ok=True)
-            if not path.endswith("/"):
-                target.write_bytes(content)
-                # Without modes, as in what Windows has packed, its beginning says that it is a program.
-                target.chmod(0o700 if (mode & 0o100 if mode else content.startswith(b"#!")) else 0o600)
+def _of_zip(file: IO[bytes]) -> Iterator[tuple[str, HandedFile]]:
+    archive = zipfile.ZipFile(file)
+    for info in archive.infolist():
+        mode = info.external_attr >> 16
+        has_modes = info.create_system == 3 and mode != 0  # made on a Unix
+        if not has_modes or stat.S_IFMT(mode) in {0, stat.S_IFREG, stat.S_IFDIR}:
+            name = info.filename if "/" in info.filename else info.filename.replace("\\", "/")
+            yield name, HandedFile(partial(_of_zip_entry, archive, info), bool(mode & 0o100) if has_modes else None)
 
 
-def _of_zip(path: Path) -> Iterator[tuple[str, int, int, bytes]]:
-    """The path, size, mode (0 if it has none) and beginning of each file and folder."""
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            mode = info.external_attr >> 16 if info.create_system == 3 else 0  # made on a Unix
-            if stat.S_IFMT(mode) in {0, stat.S_IFREG, stat.S_IFDIR}:
-                if info.flag_bits & 1:
-                    raise _Unreadable("it is encrypted")
-                name = info.filename if "/" in info.filename else info.filename.replace("\\", "/")
-                with archive.open(info) as file:
-                    yield name, info.file_size, mode, file.read(MOST_BYTES + 1)
+def _of_zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
+    if info.flag_bits & 1:
+        raise _Unreadable(f"{info.filename} is encrypted")
+    try:
+        with archive.open(info) as file:
+            return file.read(limit)
+    except Exception as error:  # damaged, compressed in a way of its own
+        raise _Unreadable(f"{info.filename} cannot be read ({shorten(str(error), 80)})") from error
 
 
-def _of_tar(path: Path) -> Iterator[tuple[str, int, int, bytes]]:
-    """The same of a tar archive."""
-    with tarfile.open(path) as archive:
-        for member in archive:
-            if member.isdir():
-                yield f"{member.name}/", 0, 0o700, b""
-            elif member.isreg() and (file := archive.extractfile(member)):
-                yield member.name, member.size, member.mode or 0o600, file.read(MOST_BYTES + 1)
+def _of_tar(file: IO[bytes], opened: ExitStack, most: int) -> Iterator[tuple[str, HandedFile]]:
+    file.seek(0)
+    known = recognised(file.read(512))
+    file.seek(0)
+    if known:
+        plain = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        for piece in expanded(iter(lambda: file.read(1 << 18), b""), known, Budget()):
+            plain.write(piece)
+            if plain.tell() > most:
+                raise _Unreadable(f"it expands to more than {how_large(most)}")
+        plain.seek(0)
+        file = plain
+    stream = Stream(iter(partial(file.read, 1 << 18), b""))
+    for member in members(stream):  # its headers are limited, which tarfile's are not
+        if member.kind == "5":
+            yield f"{member.name}/", HandedFile(lambda _: b"")
+        elif member.kind == "0":
+            read = partial(_of_tar_member, file, stream.position, member.size)
+            yield member.name, HandedFile(read, bool(member.mode & 0o100))
 
 
-def _stays_inside(path: str) -> bool:
-    """Whether a path leads nowhere else, and can be."""
-    parts = path.split("/")
-    is_odd = parts[0] == "" or ".." in parts or "\0" in path or ":" in path[:2] or len(parts) > 20
-    return not is_odd and all(len(part.encode("utf-8", "replace")) <= 200 for part in parts)
+def _of_tar_member(file: IO[bytes], start: int, size: int, limit: int) -> bytes:
+    file.seek(start)
+    return file.read(min(size, limit))
+
+
+def _clean(path: str) -> str:
+    """A path within a submission; empty for one that leads elsewhere, cannot be, or is of no interest."""
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    is_odd = path.startswith("/") or ".." in parts or "\0" in path or ":" in path[:2] or len(parts) > 20
+    if is_odd or any(_is_junk(part) or len(part.encode("utf-8", "replace")) > 200 for part in parts):
+        return ""
+    return "/".join(parts) + ("/" if path.endswith("/") and parts else "")
 
 
 def _is_junk(name: str) -> bool:

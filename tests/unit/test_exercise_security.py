@@ -200,6 +200,7 @@ def test_a_build_argument_of_the_final_stage_is_in_the_history() -> None:
         "echo 'API_TOKEN=abc' > /srv/settings",
         "pip install --index-url https://me:abc@example.org/simple flask",
         f"echo '//registry.example.com/:_authToken={NPM}' > ~/.npmrc && npm ci && rm ~/.npmrc",
+        "printf 'machine example.org login me password abc' > ~/.netrc && ./get && rm ~/.netrc",
         "./setup --token=abc",
     ],
 )
@@ -215,6 +216,7 @@ def test_a_secret_within_a_command_is_in_the_history(command: str) -> None:
         ("ENV CACHE=redis://:abc@redis:6379/0", "login in an address in the variable CACHE"),
         (f"ENV NPM={NPM}", "npm token in the variable NPM"),
         (f"LABEL made-with={NPM}", "npm token in LABEL"),
+        ("HEALTHCHECK CMD curl -u me:abc http://localhost:5000/status", "login given to curl in HEALTHCHECK"),
         ('ENTRYPOINT ["env", "API_TOKEN=abc"]', "value of API_TOKEN in ENTRYPOINT"),
     ],
 )
@@ -259,6 +261,7 @@ def test_a_command_that_reads_a_secret_elsewhere_passes(command: str) -> None:
         ("/srv/app/certificate.txt", b"some text\n-----BEGIN PRIVATE KEY-----\nabc\n"),
         ("/root/.netrc", b"machine example.org login me password abc\n"),
         ("/srv/app/client.py", f"TOKEN = {NPM!r}\n".encode()),
+        ("/srv/logins", b"machine example.org login me password abc\n"),
         ("/srv/app/settings.json", b'{"database": "postgresql://service:guess@db/plots"}'),
         ("/etc/pip.conf", b"[global]\nindex-url = https://me:abc@example.org/simple\n"),
         ("/home/app/.npmrc", b"_password = YWJj\n"),
@@ -277,6 +280,8 @@ def test_a_file_with_a_secret_fails_also_when_it_is_hidden(path: str, content: b
     ("path", "content"),
     [
         ("/srv/.env", b"DEBUG=1\nAPI_TOKEN=\n"),
+        ("/srv/.env.example", b"API_TOKEN=changeme\n"),
+        ("/srv/README", b"postgresql://user:your_password@localhost/db, amqp://user:xxxx@mq, redis://user:dummy@r\n"),
         ("/srv/app/keys.py", b'HEAD = "-----BEGIN PRIVATE KEY-----"\n'),
         (f"{SITE}/tornado/test/test.key", KEY),
         ("/usr/local/lib/python3.13/test/certdata/keycert.pem", KEY),

@@ -1,8 +1,4 @@
-"""Secrets in an image: in its environment, its history and its files.
-
-A secret is a variable that is named like one and has a value that can be one, a private key, a token in a format of
-its issuer's, or a login in an address.
-"""
+"""Secrets in an image: in its environment, its history and its files."""
 
 from __future__ import annotations
 
@@ -14,58 +10,17 @@ from itertools import islice
 from typing import Any, Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
+from layerlab.exercise.tasks.credentials import (
+    PRIVATE_KEY,
+    assignments,
+    credentials,
+    is_reference,
+    is_secret,
+    written,
+)
 from layerlab.exercise.tasks.judging import final_instructions, line_of, package_folders
 
-_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-# What a name ends in, it names: PASSWORD_FILE is a file. At its very end, which one of several it is.
-_WHICH: Final = frozenset(
-    {"ADMIN", "BASE", "DEFAULT", "DEV", "LOCAL", "NEW", "OLD", "PROD", "ROOT", "STAGING", "TEST", "V"}
-)
-_SECRET: Final = re.compile(
-    r".*(?:PASSWORD|PASSWD|PASSPHRASE|PWD|SECRET|TOKEN|CREDENTIAL|CREDS)S?|(?:.*_)?PASS"
-    r"|.*(?:ACCESS|API|AUTH|ENCRYPTION|LICENSE|MASTER|PRIVATE|SECRET|SIGNING|SSH)_?KEY|.*ACCESS_KEY_ID"
-)
-_KEY: Final = re.compile(r"(?:.*_)?KEY")  # of a table, a cache, a store: only a random value makes it a secret
-# Whose keys anybody may have, or never sees.
-_PUBLIC: Final = frozenset({"APT", "CACHE", "GPG", "HOST", "KMS", "PGP", "PUBLIC", "PUBLISHABLE", "SITE", "VAPID"})
-_NO_SECRET: Final = re.compile(
-    r"true|false|yes|no|on|off|[yn]|none|null|nil|auto|optional|required|always|never|(?:en|dis)abled?"
-    r"|(?:[-+]?\d[\d_.,]*+\s?(?:[num]?s|[kmg]i?b?|[bhdwy%])?)+"  # a number
-    r"|(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w.@+ -]*)+"  # a path
-    r"|[a-z][a-z0-9+.-]*://\S*|(?:arn|env|file|op|ssm|vault):\S*"  # where it is
-    r"|(?-i:[a-z_][a-z\d_-]*(?:[./][a-z\d_-]+)+)"  # the name of a module, a file, or an entry in a store of secrets
-    r"|<.*>|\[\w*\]|\{\{.*\}\}|\{[\w.]*\}|%\w+%?|\*+|x{3,}|\.{3,}|your[-_ ].*|replace[-_ ]?me"  # to be filled in
-    r"|(?:.*[^a-z])?(?:dummy|fake|placeholder|unused)(?:[^a-z].*)?"
-    r"|(?-i:(?:0x)?[0-9A-F]{40})",  # a public key's fingerprint
-    re.IGNORECASE | re.DOTALL,
-)
-_WORD: Final = re.compile(r"[A-Za-z]*\d{0,4}|\d+[A-Za-z]{0,3}")
-_REFERENCE: Final = re.compile(r"`|\$[\w{(@*]")
-_ASSIGNMENT: Final = re.compile(
-    r"""(?:^|\\n|[\s;&|("',-])([A-Za-z_][\w-]{0,100})=("[^"]*"|'[^']*'|[^\s;&|()"',\[\]\\]*+)(?![(\[])"""
-)
-_GAP: Final = r"(?:\s|\\n|\\t){1,20}"  # echo and printf write line ends as escapes
-# How a credential is written, as its issuer documents it; lengths are the least there were.
-_CREDENTIAL: Final = re.compile(
-    r"(?P<private_key>^-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
-    r"|-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----[\s\\nr\"']{1,20}[A-Za-z0-9+/=:,-]{16})"
-    r"|(?P<login_in_an_address>://[^/\s:@\"'<>{}()\[\]]{0,100}:(?![$*%`])[^/\s@\"'<>{}()]{1,300}@(?!sha256:))"
-    rf"|(?P<login_of_a_netrc>\bmachine{_GAP}[^\s\\]{{1,200}}{_GAP}login{_GAP}[^\s\\]{{1,200}}{_GAP}"
-    rf"password{_GAP}(?![$`])[^\s\"'\\;&|]{{1,500}})"
-    r"|(?P<login_of_an_npmrc>:_(?:authToken|auth|password)\s{0,3}=\s{0,3}[\"']?(?!npm_|[$`])[^\s\"'\\;&|]{1,500})"
-    r"|(?P<login_of_a_pgpass>(?<![^\s\"'])(?!(?:[\da-f]{2}:){4})[\w.*/-]{1,200}:(?:\d{2,5}|\*):[\w*-]{1,100}:(?!\d+:)"
-    r"[\w.*@-]{1,100}:(?![$`])[^\s:\"'\\/<>][^\s:\"'\\<>]{0,200}(?![^\s\"'\\]))"
-    r"|(?:(?<![\w.])|(?<=\\n))(?:"
-    r"(?P<JSON_Web_Token>eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,})|"
-    r"(?P<GitHub_token>gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{22,})"
-    r"|(?P<GitLab_token>gl(?:agent|cbt|dt|oas|pat|ptt|rtr?|soat)-[\w.-]{20,})"
-    r"|(?P<npm_token>npm_[A-Za-z0-9]{20,})|(?P<PyPI_token>pypi-AgE[\w-]{16,})"
-    r"|(?P<AWS_access_key>A[KS]IA[A-Z0-9]{16}(?!\w))|(?P<Slack_token>xox[abeoprs][-.][\w.-]{10,})"
-    r"|(?P<Docker_Hub_token>dckr_[op]at_[\w-]{20,})|(?P<Hugging_Face_token>hf_[A-Za-z]{30,})"
-    r"|(?P<Stripe_key>[rs]k_(?:live|test)_[A-Za-z0-9]{16,}))",
-    re.MULTILINE,
-)
-
+_BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
 _LARGEST: Final = 1_000_000  # bytes of a file
 _MOST: Final = 20  # that are told of one command
 # What packages own; Python's standard library and its tests among it.
@@ -74,9 +29,10 @@ _PACKAGED: Final = re.compile(
     r"|^/usr/(?:lib|lib64|libexec|share|include|bin|sbin)/|^/(?:lib|bin|sbin)/|^/var/lib/(?:dpkg|apt)/|^/var/cache/"
 )
 _PROGRAM: Final = (".pyc", ".so", ".whl", ".gz", ".png")
+_EXAMPLES: Final = ("example", "sample", "template", "dist", "md")
 _LOGINS: Final = frozenset({".netrc", ".pypirc", ".git-credentials", ".pgpass"})
 # Files whose lines give values to names.
-_SETTINGS: Final = re.compile(r"(?:/[^/]*\.env(?:\.[^/]+)?|/\.npmrc|/\.aws/credentials|/pip\.conf)$")
+_SETTINGS: Final = re.compile(r"(?:\.env|/\.(?:boto|my\.cnf|npmrc|s3cfg)|/\.aws/credentials|/pip\.conf)$")
 _SETTING: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
 
 
@@ -97,54 +53,14 @@ class Secret:
     files: tuple[File, ...] = ()
 
 
-def is_secret(name: str, value: str) -> bool:
-    """Whether a variable of this name and value holds a secret.
-
-    >>> is_secret("DB_PASSWORD", "hunter2"), is_secret("DB_PASSWORD", "/run/secrets/db")
-    (True, False)
-    >>> is_secret("STRIPE_KEY", "0b5c9e2f77aa"), is_secret("PRIMARY_KEY", "id")
-    (True, False)
-    """
-    words = [word.upper() for word in _WORDS.findall(name)]
-    while words and (words[-1] in _WHICH or words[-1].isdigit()):
-        words.pop()
-    value, called = value.strip().strip("\"'"), "_".join(words)
-    is_public = called.endswith("KEY") and _PUBLIC.intersection(words)
-    if not value or is_public or _NO_SECRET.fullmatch(value):
-        return False
-    return bool(_SECRET.fullmatch(called) or (_KEY.fullmatch(called) and _looks_random(value)))
-
-
-def _looks_random(value: str) -> bool:
-    """Whether letters and digits are mixed as in no word, number or version."""
-    parts = re.split(r"[^A-Za-z0-9]+", value)
-    return not re.search(r"\s", value) and any(len(part) >= 8 and not _WORD.fullmatch(part) for part in parts)
-
-
-def _is_reference(value: str) -> bool:
-    """Whether a value is only known when what it stands in is run."""
-    return bool(_REFERENCE.search(value.strip("\"'")))
-
-
-def assignments(text: str) -> Iterator[tuple[str, str]]:
-    """The variables and options that a text gives a secret as their value, with it."""
-    for name, value in _ASSIGNMENT.findall(text):
-        if is_secret(name, value) and not _is_reference(value) and name != value:
-            yield name, value
-
-
-def credentials(text: str) -> Iterator[tuple[str, str]]:
-    """Private keys, tokens in well-known formats and logins in addresses: what each is, and how it is written."""
-    for match in _CREDENTIAL.finditer(text):
-        yield f"the {(match.lastgroup or '').replace('_', ' ')}", match[0]
-
-
 def secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
     """All that are found, each once."""
-    found: dict[tuple[str, int | None], Secret] = {}
+    seen: set[tuple[str, int | None]] = set()
     for secret in (*_environment(evidence, snapshot), *_history(evidence, snapshot), *_files(snapshot)):
-        found.setdefault((secret.what, secret.line), secret)
-    yield from found.values()
+        key = (secret.what, secret.line)
+        if key not in seen:
+            yield secret
+        seen.add(key)
 
 
 def build_arguments(evidence: Evidence) -> Iterator[tuple[str, int]]:
@@ -154,7 +70,7 @@ def build_arguments(evidence: Evidence) -> Iterator[tuple[str, int]]:
         if each.keyword == "ARG" and each.line not in final:
             for word in each.arguments:
                 name, _, value = word.partition("=")
-                if _of_variable("build argument", name, value) and not _is_reference(value):
+                if _of_variable("build argument", name, value) and not is_reference(value):
                     yield name, each.line
 
 
@@ -162,7 +78,7 @@ def _of_variable(kind: str, name: str, value: str) -> str | None:
     """What a variable gives away: itself, a credential within its value, or nothing."""
     if is_secret(name, value):
         return f"the {kind} {name}"
-    return next((f"{what} in the {kind} {name}" for what, _ in credentials(value)), None)
+    return next((f"{found.what} in the {kind} {name}" for found in credentials(value)), None)
 
 
 def _environment(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
@@ -170,7 +86,7 @@ def _environment(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
     for name, value in _variables(snapshot.config).items():
         what = _of_variable("variable", name, value)
         if what and (name, value) not in inherited:
-            line = _line_with(evidence, f"{name}={value}", value, name)
+            line = _setting(evidence, name, value, "ENV")
             yield Secret(what, "in the image's environment, which `docker inspect` prints", line)
 
 
@@ -178,27 +94,64 @@ def _variables(config: Mapping[str, Any]) -> dict[str, str]:
     return dict(str(variable).partition("=")[::2] for variable in config.get("Env") or ())
 
 
+def _setting(evidence: Evidence, name: str, value: str, keyword: str) -> int | None:
+    """The line of the last instruction of the final image that sets a variable, to this value if one does."""
+    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    found = [each for each in reversed(final_instructions(evidence)) if each.keyword == keyword]
+    found = [each for each in found if word.search(each.text)]
+    found.sort(key=lambda each: value.strip("\"'") not in each.text)
+    return found[0].line if found else None
+
+
 def _history(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
     where = "in the image's history, which `docker history` prints"
-    known = {*_variables(snapshot.base_config).items(), *_variables(snapshot.config).items()}
+    inherited = set(_variables(snapshot.base_config).items())
     for entry in snapshot.history:
-        keyword = entry.partition(" ")[0] if entry[:1].isupper() else "RUN"
-        kind = {"ARG": "the build argument {}", "ENV": "the variable {}"}.get(
-            keyword, f"the value of {{}} in {keyword}"
-        )
-        for name, value in islice(assignments(entry), _MOST):
-            if (name, value) not in known:  # a RUN's entry tells its build arguments, too
-                yield Secret(kind.format(name), where, _line_with(evidence, f"{name}={value}", f"{name}="))
-            known.add((name, value))
-        for what, text in islice(credentials(entry), _MOST):
-            if not any(text in value for _, value in known):
-                yield Secret(f"{what} in {keyword}", where, _line_with(evidence, text))
+        arguments = _BUILD_ARGUMENTS.match(entry)
+        keyword, _, rest = entry.partition(" ")
+        if arguments or keyword in {"ARG", "ENV"}:
+            setter = "ENV" if keyword == "ENV" else "ARG"
+            for name, value in _pairs(arguments[2] if arguments else rest):
+                what = _of_variable("variable" if setter == "ENV" else "build argument", name, value)
+                if what and (name, value) not in inherited:
+                    yield Secret(what, where, _setting(evidence, name, value, setter))
+        if arguments or keyword not in {"ARG", "ENV"}:
+            text = _command(arguments[2], int(arguments[1])) if arguments else entry
+            yield from _credentials_in(evidence, text, f"in {keyword if keyword.isupper() else 'RUN'}", where)
+
+
+def _credentials_in(evidence: Evidence, command: str, instruction: str, where: str) -> Iterator[Secret]:
+    values = []
+    for name, value in islice(assignments(command), _MOST):
+        values.append(value)
+        yield Secret(f"the value of {name} {instruction}", where, _line_with(evidence, f"{name}="))
+    for found in islice(credentials(written(command)), _MOST):
+        if not any(found.value in value for value in values):
+            yield Secret(f"{found.what} {instruction}", where, _line_with(evidence, found.text, found.value))
 
 
 def _line_with(evidence: Evidence, *texts: str) -> int | None:
     """The line of the last instruction of the final image that holds the first of these texts that any holds."""
     instructions = final_instructions(evidence)
     return next((each.line for text in texts for each in reversed(instructions) if text in each.text), None)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for found in re.finditer(r"""(?:^|\s)([A-Za-z_]\w*)=("[^"]*"|'[^']*'|\S*)""", _before_shell(text)):
+        yield found[1], found[2]
+    old = re.fullmatch(r"([A-Za-z_]\w*) +([^=]+)", text)  # ENV name value
+    if old:
+        yield old[1], old[2]
+
+
+def _before_shell(text: str) -> str:
+    return re.split(r" /bin/\w+ -", text, maxsplit=1)[0]
+
+
+def _command(text: str, arguments: int) -> str:
+    """What a RUN ran, without its build arguments, and without the shell if there is one."""
+    command = re.sub(r"^.*? /bin/\w+ (?:-\w+ )+", "", text, flags=re.DOTALL)
+    return command if command != text else text.split(" ", arguments)[-1]
 
 
 def _files(snapshot: Snapshot) -> Iterator[Secret]:
@@ -214,14 +167,18 @@ def _files(snapshot: Snapshot) -> Iterator[Secret]:
 
 
 def _kind_of_file(snapshot: Snapshot, file: File) -> str | None:
+    name = posixpath.basename(file.path)
     if _PACKAGED.search(file.path):
         return None
-    if posixpath.basename(file.path) in _LOGINS:
+    if name in _LOGINS:
         return "the file of logins"
-    is_read = file.bytes <= _LARGEST and not file.path.endswith(_PROGRAM)
+    is_read = file.bytes <= _LARGEST and not name.endswith(_PROGRAM)
     text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace") if is_read else ""
     if found := next(credentials(text), None):
-        return f"{found[0]} in"
-    settings = _SETTING.findall(text) if _SETTINGS.search(file.path) else ()
-    is_told = any(is_secret(name, value) and not _is_reference(value) for name, value in settings)
-    return "the file of variables" if is_told else None
+        return found.what if found.what == PRIVATE_KEY else f"{found.what} in"
+    is_settings = _SETTINGS.search(file.path) or (name.startswith(".env.") and not name.endswith(_EXAMPLES))
+    return "the file of variables" if is_settings and _sets_secrets(text) else None
+
+
+def _sets_secrets(text: str) -> bool:
+    return any(is_secret(name, value) and not is_reference(value) for name, value in _SETTING.findall(text))

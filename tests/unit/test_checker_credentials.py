@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
-from layerlab.exercise.tasks.secrets import assignments, credentials, is_secret
+from layerlab.exercise.tasks.credentials import assignments, credentials, is_secret, written
 
 # The words that BuildKit's rule SecretsUsedInArgOrEnv knows, and variables of images that everybody uses.
 SECRETS = """
@@ -23,6 +25,15 @@ FLASK_SECRET_KEY=f8c1d2e3a4b5
 ADMIN_PASSWORD=$2b$12$eImiTXuWVxfM37uY4JANjQ
 LICENSE_TOKEN=9f86d081884c7d659a2f
 INDEX_PASSWORD=hunter2
+API_KEYS=abc
+SECRET_KEYS=abc
+SECRET_KEY_PRODUCTION=abc
+SECRET_KEY_FALLBACKS=abc
+PASSWORD_DB=hunter2
+DBPASS=abc
+DB_PASSWORD=hunter2.prod
+DB_PASSWORD=correct.horse.battery
+DB_PASSWORD=s3cr3t/pass
 POSTGRES_PASSWORD=postgres
 MYSQL_PWD=root
 RABBITMQ_DEFAULT_PASS=guest
@@ -39,8 +50,11 @@ SECRET_KEY_BASE=correct-horse
 AIRFLOW__CORE__FERNET_KEY=46BKJoQYlPPOexq0OhDZnIlNepKFf87WFwLbfzqDDho=
 _AIRFLOW_WWW_USER_PASSWORD=airflow
 DOCKER_INFLUXDB_INIT_ADMIN_TOKEN=my-super-secret-token
+VAULT_DEV_ROOT_TOKEN_ID=myroot
 VAULT_TOKEN=root
+NEO4J_AUTH=neo4j/secret
 AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
+SECRET_KEY=/9j4AAQSkZJRgABAQEAYABgAADhAGJFeGlm
 APP_KEY=base64:q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng=
 SUPER_Secret=foo
 password=bar
@@ -68,11 +82,14 @@ SECRET=secret
 JWT_SECRET=changeme
 JWT_SECRET={"type":"HS256","key":"3EK6FD+o0+c7tzBNVfjpMkNDi2yARAAKzQlk8O2IKoxQu4nF7EdAh8s3TwpHwrdWT6R"}
 SSH_PRIVATE_KEY=abc
+SECRET_MESSAGE=0b5c9e2f77
 root_password=toor
 GITEA__security__INTERNAL_TOKEN=abc
 database__connection__password=abc
 KAFKA_CREDS=abc
+SSHPASS=abc
 PASS=abc
+RABBITMQ_ERLANG_COOKIE=abc
 MSSQL_SA_PASSWORD=Passw0rd
 REGISTRY_HTTP_SECRET=abc
 WORDPRESS_AUTH_KEY=abc
@@ -80,6 +97,14 @@ GITHUB_TOKEN=abc
 """
 # Those that it leaves out (public, file, version), and what holds a secret's word and another kind of value.
 NO_SECRETS = """
+DB_PASSWORD=123456
+API_KEY=42
+SSH_KEY=ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0b5c9e2f77
+SIGNING_KEY=deploy.PEM
+PUBLIC_TOKEN=abc
+DATABASE_URL=postgresql://user:your_password@localhost/db
+BROKER=amqp://user:xxxx@localhost
+CACHE=redis://user:dummy@localhost
 MAX_TOKENS=4096
 STOP_TOKENS=</s>,<|im_end|>
 TOKENIZER=gpt2
@@ -269,22 +294,25 @@ SERVICE_ACCOUNT_KEY_FILE=sa.json
 DOCKER_CONTENT_TRUST_KEY=1
 """
 LETTERS = "0123456789abcdefghijABCDEFGHIJ"
+SIGNED = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0." + "s" * 43
+DOCKERS = base64.b64encode(b"me:hunter2").decode()
 # Put together here, so that nobody's scanner takes one for a token of ours.
 GITHUB, NPM, GITLAB = f"ghp_{LETTERS}012345", f"npm_{LETTERS}012345", f"glpat-{LETTERS[:20]}"
 
 
-def settings(lines: str) -> list[tuple[str, str]]:
-    return [(name, value) for name, _, value in (line.partition("=") for line in lines.strip().splitlines())]
-
-
-def test_a_secret_is_told_by_its_name_and_a_value_that_can_be_one() -> None:
+@pytest.mark.parametrize("setting", SECRETS.strip().splitlines())
+def test_a_secret_is_told_by_its_name_and_a_value_that_can_be_one(setting: str) -> None:
     """Passwords, tokens, credentials, and keys that are no names of something."""
-    assert [setting for setting in settings(SECRETS) if not is_secret(*setting)] == []
+    name, _, value = setting.partition("=")
+    assert is_secret(name, value)
 
 
-def test_a_name_that_holds_a_secrets_word_is_none_by_itself() -> None:
+@pytest.mark.parametrize("setting", NO_SECRETS.strip().splitlines())
+def test_a_name_that_holds_a_secrets_word_is_none_by_itself(setting: str) -> None:
     """Flags, numbers, paths, addresses without a login, names, public keys, and what is to be filled in."""
-    assert [setting for setting in settings(NO_SECRETS) if is_secret(*setting) or [*credentials(setting[1])]] == []
+    name, _, value = setting.partition("=")
+    assert not is_secret(name, value)
+    assert not list(credentials(value))
 
 
 @pytest.mark.parametrize(
@@ -293,21 +321,14 @@ def test_a_name_that_holds_a_secrets_word_is_none_by_itself() -> None:
         (f"git clone https://{GITHUB}@github.com/a/b", "the GitHub token"),
         (f"github_pat_11ABCDEFG0{LETTERS}_{LETTERS}", "the GitHub token"),
         (f"curl -H 'PRIVATE-TOKEN: {GITLAB}' https://x", "the GitLab token"),
-        (f"git clone https://oauth2:{GITLAB}@gitlab.com/a/b", "the login in an address"),
+        (f"git clone https://oauth2:{GITLAB}@gitlab.com/a/b", "the GitLab token"),
         (f'echo "//registry.example.com/:_authToken={NPM}" > ~/.npmrc && npm ci && rm ~/.npmrc', "the npm token"),
-        (
-            "curl -H 'Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0." + "s" * 43 + "'",
-            "the JSON Web Token",
-        ),
-        ('echo "machine github.com login me password hunter2" > ~/.netrc', "the login of a netrc"),
-        ('printf "machine github.com\\nlogin me\\npassword hunter2\\n" > ~/.netrc', "the login of a netrc"),
-        ("machine github.com\n  login me\n  password hunter2\n", "the login of a netrc"),
-        ("//registry.example.com/:_authToken = d0b5c9e2-f77a-4b1c-9d8e-aaaaaaaaaaaa", "the login of an npmrc"),
-        ('echo "db:5432:app:me:hunter2" > ~/.pgpass', "the login of a pgpass"),
-        ("# hosts\n*:*:*:me:hunter2\n", "the login of a pgpass"),
         (f"pypi-AgEIcHlwaS5vcmc{LETTERS * 3}", "the PyPI token"),
         ("export X=AKIA" + "IOSFODNN7EXAMPLE", "the AWS access key"),
+        ("aws configure set aws_secret_access_key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "the AWS secret key"),
         ("xoxb-" + "123456789012-123456789012-abcdefABCDEF", "the Slack token"),
+        ("https://hooks.slack.com/services/" + "T00000000/B00000000/" + "X" * 24, "the Slack webhook"),
+        (f"x = '{SIGNED}'", "the JSON Web Token"),
         (f"dckr_pat_{LETTERS}", "the Docker Hub token"),
         ("hf_" + "abcdefghij" * 3 + "klmn", "the Hugging Face token"),
         ("sk_" + f"live_{LETTERS}", "the Stripe key"),
@@ -315,12 +336,29 @@ def test_a_name_that_holds_a_secrets_word_is_none_by_itself() -> None:
         ("https://me:hunter2@github.com", "the login in an address"),
         ("redis://:hunter2@redis:6379/0", "the login in an address"),
         ("index-url = https://me:hunter2@pypi.example.org/simple", "the login in an address"),
+        ("git clone https://0123456789abcdef0123456789abcdef01234567@github.com/a/b", "the token in an address"),
+        ("jdbc:postgresql://db/app?user=u&password=hunter2", "the token in an address"),
+        ('curl "https://x/?access_token=abc"', "the token in an address"),
+        ('echo "machine github.com login me password hunter2" > ~/.netrc', "the login of a .netrc"),
+        ('printf "machine github.com\\nlogin me\\npassword hunter2\\n" > ~/.netrc', "the login of a .netrc"),
+        ("machine github.com\n  login me\n  password hunter2\n", "the login of a .netrc"),
+        ("echo 'machine a.org' > f && echo 'login me' >> f && echo password x >> f", "the login of a .netrc"),
         (f'printf "[npm]\\n{NPM}\\n" > f', "the npm token"),
+        ("//registry.example.com/:_authToken = d0b5c9e2-f77a-4b1c-9d8e-aaaaaaaaaaaa", "the login of an .npmrc"),
+        ("npm config set //registry.example.com/:_authToken abc && npm ci", "the login of an .npmrc"),
+        ('echo "db:5432:app:me:hunter2" > ~/.pgpass', "the login of a .pgpass"),
+        ("# hosts\n*:*:*:me:hunter2\n", "the login of a .pgpass"),
+        (f'{{"auths": {{"https://index.docker.io/v1/": {{"auth": "{DOCKERS}"}}}}}}', "Docker's login"),
+        ("curl -sSL -u me:hunter2 https://x", "the login given to curl"),
+        ('curl --user "me:hunter2" https://x', "the login given to curl"),
+        (f'curl -H "Authorization: Bearer {LETTERS}" https://x', "the login in a header"),
     ],
 )
 def test_a_credential_is_told_by_its_format_whatever_holds_it(text: str, what: str) -> None:
     """Once, though a token may stand within a login."""
-    assert [found for found, _ in credentials(text)] == [what]
+    (found,) = credentials(written(text))
+    assert found.what == what
+    assert found.value in found.text
 
 
 @pytest.mark.parametrize(
@@ -331,6 +369,7 @@ def test_a_credential_is_told_by_its_format_whatever_holds_it(text: str, what: s
         ("printf '[client]\\npassword=abc\\n' > ~/.my.cnf", "password"),
         ("./setup --admin-password=hunter2", "admin-password"),
         ('psql "host=db user=me password=hunter2"', "password"),
+        ("export ADMIN_PASSWORD='$2b$12$eImiTXuWVxfM37uY4JANjQ'", "ADMIN_PASSWORD"),
         ('["gunicorn" "--env" "SECRET_KEY=abc" "app"]', "SECRET_KEY"),
     ],
 )
@@ -374,7 +413,7 @@ def test_a_command_that_gives_a_secret_as_a_value_is_seen(command: str, name: st
 )
 def test_what_is_read_when_a_command_runs_and_what_only_looks_alike_is_none(text: str) -> None:
     """References, templates, accounts, versions, and code that hands values on."""
-    assert not list(credentials(text))
+    assert not list(credentials(written(text)))
     assert not list(assignments(text))
 
 
