@@ -8,7 +8,7 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab import dockerfile as dockerfiles
+from layerlab.dockerfile import Dockerfile, parse
 from layerlab.errors import UsageError
 from layerlab.plots.labels import Face, brief, named, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
@@ -24,6 +24,7 @@ HOLLOW: Final = 0.15  # inches of a step that took no time
 NUMBERS: Final = 0.36  # inches for the lines' numbers
 SOURCE: Final = 5.0  # inches for the lines
 LINE: Final = 0.19
+MOST_LINES: Final = 150
 
 
 @dataclass(frozen=True)
@@ -216,27 +217,29 @@ def _arrow(panel: Panel, start: tuple[float, float], end: tuple[float, float]) -
     panel.axes.annotate("", end, start, arrowprops=style, annotation_clip=False, zorder=5, gid="taken")
 
 
-def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
+def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:
     r"""What should I edit? The Dockerfile with a bar of bytes and one of seconds beside each line.
 
     Comments and blank lines are left out, unless they cost something.
 
     Args:
-        text: the Dockerfile.
+        text: the Dockerfile; parsed, if build arguments say what it is FROM.
         costs: a row per line that costs something: `line` Int64, and `bytes` (what the line's layer stores),
             `seconds` (how long the line's step took), or both. Rows of a line are added up; nothing counts as 0.
             What has no line came with the base image, and is the FROM's that names it.
 
     Raises:
-        UsageError: the table lacks a column, numbers that cannot be drawn, or a line that the Dockerfile has not.
-        DockerfileError: it is wrong, or says nothing.
+        UsageError: the table lacks a column, numbers that cannot be drawn, a line that the Dockerfile does not
+            have, or the Dockerfile says nothing or more than `MOST_LINES` lines.
+        DockerfileError: what came with the base image is in the table, and the Dockerfile does not say whose it is.
 
     >>> costs = pd.DataFrame({"line": [2], "bytes": [5_000_000], "seconds": [7.5]})
     >>> dockerfile("FROM base\nRUN make\n", costs).question
     'What should I edit?'
     """
     question = "What should I edit?"
-    lines = text.expandtabs(4).rstrip().split("\n")
+    source = text if isinstance(text, str) else text.text
+    lines = source.expandtabs(4).rstrip().split("\n")
     measures = [m for m in MEASURES if m.column in costs.columns] or [MEASURES[0]]
     columns = [m.column for m in measures]
     rows = checked(
@@ -244,15 +247,21 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
         "the table of costs",
         {"line": "line"} | dict.fromkeys(columns, "number"),
     )
-    parsed = dockerfiles.parse(text)
-    rows["line"] = rows["line"].fillna(parsed.chain(parsed.stages[-1])[0].line)
-    data = rows.dropna(subset=["line"]).groupby("line", as_index=False)[columns].sum()
+    if rows["line"].isna().any():
+        parsed = parse(text) if isinstance(text, str) else text
+        rows["line"] = rows["line"].fillna(parsed.chain(parsed.stages[-1])[0].line)
+    data = rows.groupby("line", as_index=False)[columns].sum()
     if not data["line"].between(1, len(lines)).all():
         raise UsageError(
             "the table of costs names a line that the Dockerfile does not have", remedy="pass both of the same build"
         )
     costly = set(data["line"])
     shown = [n for n, line in enumerate(lines, 1) if (line.strip() and line.lstrip()[0] != "#") or n in costly]
+    if not 0 < len(shown) <= MOST_LINES:
+        raise UsageError(
+            f"a Dockerfile with {len(shown)} lines of instructions cannot be drawn",
+            remedy=f"draw one with 1 to {MOST_LINES}",
+        )
     answer = " ".join(filter(None, (_dearest(data, measure) for measure in measures)))
     page = open_page(question, answer, LINE * len(shown) + 0.4)
     top = page.top + 0.22

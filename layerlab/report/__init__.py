@@ -135,7 +135,7 @@ def _pictures(image: Image, dockerfile: Dockerfile | None) -> Iterator[Picture]:
         partial(plots.owners, image.files.assign(image=image.name, name=image.files["owner"])),
     ]
     if dockerfile is not None:
-        wanted.insert(1, partial(plots.dockerfile, dockerfile.text, image.layers[["line", "bytes"]]))
+        wanted.insert(1, partial(plots.dockerfile, dockerfile, image.layers[["line", "bytes"]]))
     for draw in wanted:
         with suppress(UsageError):  # says that there is nothing to draw
             yield draw()

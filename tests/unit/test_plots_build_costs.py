@@ -11,7 +11,8 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from layerlab import plots
-from layerlab.errors import UsageError
+from layerlab.dockerfile import parse
+from layerlab.errors import DockerfileError, UsageError
 from layerlab.plots import style
 from tests.unit.pictures import (
     COSTS,
@@ -193,10 +194,28 @@ class TestDockerfile:
 
         assert answer in strings(plots.dockerfile(DOCKERFILE, COSTS))
 
-    def test_a_line_that_is_not_there_is_refused(self) -> None:
-        """Costs of another Dockerfile are said, not drawn."""
-        with pytest.raises(UsageError, match="does not have"):
-            plots.dockerfile("FROM a", pd.DataFrame({"line": [2], "bytes": [1]}))
+    @pytest.mark.parametrize(
+        ("text", "line", "message"),
+        [
+            ("", 2, "does not have"),
+            ("# nothing\n\n", pd.NA, "is empty"),
+            ("FROM a\n" * 151, 1, "151 lines"),
+            ("FROM a\n" * 151, pd.NA, "151 lines"),
+            ("FROM a", 2, "does not have"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, text: str, line: object, message: str) -> None:
+        """An empty Dockerfile, an endless one and a line that it lacks are said, not drawn."""
+        with pytest.raises((UsageError, DockerfileError), match=message):
+            plots.dockerfile(text, pd.DataFrame({"line": [line], "bytes": [1]}))
+
+    def test_build_arguments_may_say_the_base(self) -> None:
+        """A parsed Dockerfile needs no default of an argument, nor does one whose costs all have their lines."""
+        text = "ARG BASE\nFROM ${BASE}\nRUN b\n"
+        costs = pd.DataFrame({"line": [pd.NA, 3], "bytes": [70 * MB, 5 * MB]})
+
+        assert "line 2, 70 MB" in plots.dockerfile(parse(text, {"BASE": "a"}), costs).alt
+        assert "line 3, 5.0 MB" in plots.dockerfile(text, costs.iloc[1:]).alt
 
 
 class TestFlow:
