@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.errors import ContextError
-from layerlab.ui.text import is_utf_16
+from layerlab.ui.text import wide_encoding
 
 _WILDCARDS: Final = frozenset("*[]?^\\")
 
@@ -69,10 +69,10 @@ def read(path: Path) -> tuple[Pattern, ...]:
         raise ContextError(
             f"{path.name} cannot be read ({error.strerror})", remedy="correct its permissions"
         ) from error
-    if is_utf_16(content):
+    if encoding := wide_encoding(content):
         raise ContextError(
-            f"{path.name} is encoded in UTF-16, and builders, which read UTF-8, would ignore nothing",
-            remedy="save it as UTF-8, or convert it (iconv -f UTF-16 -t UTF-8)",
+            f"{path.name} is encoded in {encoding}, and builders, which read UTF-8, would ignore nothing",
+            remedy=f"save it as UTF-8, or convert it (iconv -f {encoding} -t UTF-8)",
         )
     return parse(content.decode("utf-8-sig", errors="surrogateescape"), name=path.name)
 

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from layerlab.dockerfile import shell_words
 from layerlab.dockerfile.parsed import Dockerfile, Heredoc, Instruction, Stage, excerpt
 from layerlab.errors import DockerfileError, StepFailed
-from layerlab.ui.text import is_utf_16, placed, plain, shorten
+from layerlab.ui.text import placed, plain, shorten, wide_encoding
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
 _PLATFORM_ARGS: Final = tuple(
@@ -44,10 +44,10 @@ def decoded(content: bytes) -> str:
     >>> decoded(b"\xef\xbb\xbfFROM scratch")
     'FROM scratch'
     """
-    if is_utf_16(content):
+    if encoding := wide_encoding(content):
         raise DockerfileError(
-            "the Dockerfile is encoded in UTF-16, and builders read UTF-8",
-            remedy="save it as UTF-8, or convert it (iconv -f UTF-16 -t UTF-8)",
+            f"the Dockerfile is encoded in {encoding}, and builders read UTF-8",
+            remedy=f"save it as UTF-8, or convert it (iconv -f {encoding} -t UTF-8)",
         )
     return content.decode("utf-8-sig", errors="replace")
 

@@ -10,21 +10,22 @@ import re
 import socket
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import docker
 import requests
 import urllib3
-from docker.errors import APIError, DockerException, InvalidConfigFile
+from docker.errors import APIError, DockerException
+from docker.utils import config as sdk_config
 
-from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration_file
+from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration
 from layerlab.engine.symptoms import disk_full, is_disk_full
 from layerlab.errors import (
     EngineError,
@@ -49,6 +50,9 @@ urllib3.connection.HTTPConnection.default_socket_options += [
 ]
 
 _clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
+
+# The SDK takes it for granted that config.json holds what it should.
+sdk_config.load_general_config = lambda *_: {"proxies": configuration().proxies}
 
 
 @dataclass(frozen=True)
@@ -159,8 +163,6 @@ def open_engine(candidate: Candidate) -> Engine:
         version = client.api.version(api_version=False)
         client.api._version = str(version["ApiVersion"])  # type: ignore[attr-defined]
         info = client.info()
-    except InvalidConfigFile as error:
-        raise EngineError(f"{configuration_file()} cannot be read ({error})", remedy="mend that file") from error
     except (DockerException, requests.RequestException, OSError, ValueError, LookupError, TypeError) as error:
         if client is not None:
             client.close()
@@ -181,7 +183,7 @@ def open_engine(candidate: Candidate) -> Engine:
         is_podman=any("Podman" in str(part.get("Name")) for part in version.get("Components") or ()),
         context=candidate.context,
         maps_users=bool({"name=rootless", "name=userns"} & set(info.get("SecurityOptions") or ())),
-        platform="/".join(str(version[part]) for part in ("Os", "Arch") if part in version),
+        platform=_platform(version, info),
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", engine.version)[:2])
     if numbers and numbers < MINIMUM_VERSION and not engine.is_podman:  # which counts its own versions
@@ -192,6 +194,16 @@ def open_engine(candidate: Candidate) -> Engine:
             remedy="update Docker, or point DOCKER_HOST to a newer engine",
         )
     return engine
+
+
+def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """The engine's platform; of the architectures, ARM alone has a variant, which its kernel tells."""
+    system, architecture = version.get("Os"), version.get("Arch")
+    if not system or not architecture:
+        return ""
+    generation = re.match(r"armv(\d)", str(info.get("Architecture")))
+    variant = f"/v{generation[1] if generation else 7}" if architecture == "arm" else ""
+    return f"{system}/{architecture}{variant}"
 
 
 def hurry() -> None:

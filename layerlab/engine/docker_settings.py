@@ -1,7 +1,7 @@
 """Docker's own settings, read as the docker client reads them: where an engine may be, and who keeps the logins.
 
 The SDK reads them, too, but finds no context without a ``config.json``, knows none of Docker's defaults for an
-address, and gives up where a credential helper is not installed.
+address, trips over a file that holds something else, and gives up where a credential helper is not installed.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import urllib3
 from docker import DockerClient
-from docker.auth import AuthConfig, load_config
+from docker.auth import AuthConfig
 from docker.errors import DockerException
 from docker.tls import TLSConfig
 
 from layerlab.errors import EngineError
-from layerlab.paths import read_object
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line
 
 USUAL_SOCKET: Final = "/var/run/docker.sock"
 HELPER_PREFIX: Final = "docker-credential-"
+_Kind = TypeVar("_Kind", str, dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,43 @@ class Candidate:
     tls: TLSConfig | None = None
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """What ``config.json`` says, as far as it matters here.
+
+    Attributes:
+        path: The file, whether or not it is there.
+        current_context: The name of a docker context; empty for the default.
+        proxies: The proxies for builds, by the engine's address or ``default``.
+        logins: Those that it holds, and the credential helpers that keep others, in the SDK's form.
+        trouble: What of it cannot be read, and is passed over as by the docker client; empty if there is nothing.
+    """
+
+    path: Path
+    current_context: str = ""
+    proxies: Mapping[str, Any] = field(default_factory=dict)
+    logins: Mapping[str, Any] = field(default_factory=dict)
+    trouble: str = ""
+
+    @property
+    def helpers(self) -> list[str]:
+        """The programs that it names to ask for logins, sorted."""
+        names = {self.logins.get("credsStore"), *self.logins.get("credHelpers", {}).values()}
+        return sorted(HELPER_PREFIX + name for name in names if name)
+
+
 def candidates() -> Iterator[Candidate]:
     """The places where an engine may be, the most wanted first.
 
     Raises:
         EngineError: the docker context that is set does not exist or cannot be read, or a certificate is missing.
     """
-    name = os.environ.get("DOCKER_CONTEXT") or read_object(configuration_file()).get("currentContext") or "default"
+    name = os.environ.get("DOCKER_CONTEXT") or configuration().current_context or "default"
     if host := os.environ.get("DOCKER_HOST"):
         tls = _tls_from_environment()
         yield Candidate(address(host, tls=tls is not None), "DOCKER_HOST", chosen=True, tls=tls)
     elif name != "default":
-        yield _of_context(str(name))
+        yield _of_context(name)
     else:
         for path in usual_sockets():
             yield Candidate(f"unix://{path}", "a usual socket", chosen=False)
@@ -85,27 +110,59 @@ def usual_sockets() -> list[Path]:
 def address(host: str, *, tls: bool = False) -> str:
     """An engine's address with what Docker adds to it where it is not said.
 
-    >>> address("localhost"), address("tcp://127.0.0.1", tls=True), address("unix://")
-    ('tcp://localhost:2375', 'tcp://127.0.0.1:2376', 'unix:///var/run/docker.sock')
+    >>> address("localhost"), address("tcp://"), address("unix://")
+    ('tcp://localhost:2375', 'tcp://127.0.0.1:2375', 'unix:///var/run/docker.sock')
+    >>> address("127.0.0.2:2376"), address("::1", tls=True)
+    ('tcp://127.0.0.2:2376', 'tcp://[::1]:2376')
     """
-    scheme, _, rest = (host if "://" in host else f"tcp://{host}").strip().partition("://")
+    scheme, has_scheme, rest = (host.strip() or "unix://").partition("://")
+    if not has_scheme:
+        scheme, rest = "tcp", scheme
     if scheme == "unix":
-        rest = rest or USUAL_SOCKET
-    elif scheme == "tcp" and not re.search(r":\d+(/|$)", rest):
-        rest = f"{rest or '127.0.0.1'}:{2376 if tls else 2375}"
-    return f"{scheme}://{rest}"
+        return f"unix://{Path(rest or USUAL_SOCKET).absolute()}"
+    where, slash, path = rest.partition("/")
+    if where.count(":") > 1 and not where.startswith("["):
+        where = f"[{where}]"
+    parts = re.fullmatch(r"(.*?)(?::([^:\]]*))?", where)
+    if scheme != "tcp" or parts is None:
+        return host.strip()
+    return f"tcp://{parts[1] or '127.0.0.1'}:{parts[2] or (2376 if tls else 2375)}{slash}{path}"
 
 
-def configuration_file() -> Path:
-    """Docker's ``config.json``, whether or not it is there."""
-    return _folder() / "config.json"
+def configuration() -> Configuration:
+    """What ``config.json`` says now; what has not the form that it should is left out."""
+    path = _folder() / "config.json"
+    troubles: list[str] = []
+    content: Any = {}
+    try:
+        text = path.read_text(encoding="utf-8").lstrip()
+        content, _ = json.JSONDecoder().raw_decode(text or "{}")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        troubles.append(str(error))
 
+    def value(key: str, kind: type[_Kind]) -> _Kind:
+        found = content.get(key) if isinstance(content, dict) else None
+        if isinstance(found, kind):
+            return found
+        if found is not None:
+            troubles.append(f"{key} has to be {'a string' if kind is str else 'an object'}")
+        return kind()
 
-def credential_helpers() -> list[str]:
-    """The programs that ``config.json`` names to ask for logins, sorted."""
-    content = read_object(configuration_file())
-    names = {content.get("credsStore"), *(content.get("credHelpers") or {}).values()}
-    return sorted(f"{HELPER_PREFIX}{name}" for name in names if name)
+    try:
+        auths = AuthConfig.parse_auth(value("auths", dict), raise_on_error=True)
+    except (DockerException, ValueError, TypeError) as error:
+        troubles.append(f"auths: {error}")
+        auths = {}
+    helpers = {at: each for at, each in value("credHelpers", dict).items() if isinstance(each, str)}
+    return Configuration(
+        path,
+        current_context=value("currentContext", str),
+        proxies={at: each for at, each in value("proxies", dict).items() if isinstance(each, dict)},
+        logins={"auths": auths, "credsStore": value("credsStore", str), "credHelpers": helpers},
+        trouble="; ".join(troubles),
+    )
 
 
 def _folder() -> Path:
@@ -157,36 +214,35 @@ def _certificates(folder: Path, *, verifies: bool) -> TLSConfig:
 class Logins(AuthConfig):
     """Whom the SDK asks for a login. The settings are read each time: somebody may have logged in meanwhile.
 
-    A credential helper that fails is told of once, and asked no more.
+    A credential helper that fails is told of once, and asked no more; there is no login then, as where it knows none.
     """
 
-    is_empty = False  # else the SDK would read the settings by itself
+    is_empty = False  # else the SDK would read the file by itself
 
     def __init__(self) -> None:
         super().__init__({})
-        self.trouble = ""
-        self._has_failed = False
+        self.troubles: dict[str, str] = {}  # by the helper's name; empty once it was told
 
     def resolve_authconfig(self, registry: str | None = None) -> dict[str, Any] | None:
-        """The login for a registry; None if there is none."""
-        logins = load_config()
+        """The login for a registry as `configuration` has it now; None if there is none."""
+        logins = AuthConfig(dict(configuration().logins))
+        helper = f"{HELPER_PREFIX}{logins.get_credential_store(registry)}"
         login: dict[str, Any] | None
         try:
-            if not self._has_failed:
+            if helper not in self.troubles:
                 with warnings.catch_warnings(action="ignore"):  # the SDK warns of one that is missing, and raises
                     login = logins.resolve_authconfig(registry)
                 return login
         except (DockerException, ValueError, LookupError, TypeError) as error:
-            helper = f"{HELPER_PREFIX}{logins.get_credential_store(registry)}"
-            self.trouble = one_line(str(error.__cause__ or f"{helper} answers what is no login")).rstrip(".")
-            self._has_failed = True
+            self.troubles[helper] = str(error.__cause__ or f"{helper} answers what is no login")
         login = AuthConfig({"auths": logins.auths}).resolve_authconfig(registry)
         return login
 
 
 def tell_of_logins(client: DockerClient, report: Report) -> None:
-    """Report a credential helper that has failed when this client asked it, once."""
+    """Report each credential helper that has failed when this client asked it, once."""
     logins = client.api._auth_configs  # type: ignore[attr-defined]
-    if why := getattr(logins, "trouble", ""):
-        report(Step("logins", f"going on without a login: {why}", "failed"))
-        logins.trouble = ""
+    for helper, why in getattr(logins, "troubles", {}).items():
+        if why:
+            report(Step(helper, f"going on without a login: {one_line(why).rstrip('.')}", "failed"))
+            logins.troubles[helper] = ""

@@ -74,27 +74,31 @@ def why_unlimited(engine: Engine) -> str:
     url = urlsplit(engine.endpoint)
     if os.name != "posix" or not _ROOT.is_dir() or os.geteuid() != 0:
         return "only root on the engine's own machine can do that"
-    if url.scheme not in {"unix", "http+unix"} or not _is_dockerd_here(url.path):
+    if url.scheme not in {"unix", "http+unix"} or (process := _dockerd_here(url.path)) is None:
         return "the engine runs elsewhere, in a virtual machine or a container, or by way of systemd"
     try:
-        driver = engine.client.info().get("CgroupDriver")
+        info = engine.client.info()
     except SDK_ERRORS:
         return "the engine does not say where its builder runs"
-    if driver != "cgroupfs":
-        return f"the engine leaves its cgroups to {driver or 'something else'}"
+    if info.get("CgroupDriver") != "cgroupfs":
+        return f"the engine leaves its cgroups to {info.get('CgroupDriver') or 'something else'}"
+    if info.get("CgroupParent") or b"--cgroup-parent" in process:
+        return "the engine has a cgroup of its own for containers (--cgroup-parent)"
     return "" if _wanted(_ROOT, MEMORY, PROCESSES) else "the cgroups are not where they usually are"
 
 
-def _is_dockerd_here(path: str) -> bool:
-    """Whether an engine listens on a socket that is a process here, and sees the same cgroups as we do."""
+def _dockerd_here(path: str) -> bytes | None:
+    """The command line of an engine that listens on a socket, if it is a process here that sees the same cgroups."""
     with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
         connection.settimeout(5)
         connection.connect(path)
         size = struct.calcsize("3i")
-        process, *_ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        is_engine = Path(f"/proc/{process}/comm").read_text().strip() == "dockerd"
-        return is_engine and Path(f"/proc/{process}/ns/cgroup").samefile("/proc/self/ns/cgroup")
-    return False
+        number, *_ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        process = Path(f"/proc/{number}")
+        is_engine = (process / "comm").read_text().strip() == "dockerd"
+        if is_engine and (process / "ns/cgroup").samefile("/proc/self/ns/cgroup"):
+            return (process / "cmdline").read_bytes()
+    return None
 
 
 def _wanted(root: Path, memory: int, processes: int) -> Values:

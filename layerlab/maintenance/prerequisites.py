@@ -80,13 +80,17 @@ def _machine() -> Iterator[Condition]:
         "the notebooks do without; for the exercise's plain commands install docker-cli (or docker.io)",
         is_fine=client is not None,
     )
-    for helper in docker_settings.credential_helpers():
+    configured = docker_settings.configuration()
+    if configured.trouble:
+        seen = f"{configured.path} is passed over where it cannot be read: {configured.trouble}"
+        yield Condition("Docker's settings", "note", seen, "mend that file")
+    for helper in configured.helpers:
         is_here = shutil.which(helper) is not None
         yield _condition(
             "logins",
             f"{helper} is asked for them"
             if is_here
-            else f"{helper} is not installed, and {docker_settings.configuration_file()} has it asked for them",
+            else f"{helper} is not installed, and {configured.path} has it asked for them",
             "public images are pulled without a login; else install it, or take it out of that file",
             is_fine=is_here,
         )

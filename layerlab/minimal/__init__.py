@@ -28,7 +28,6 @@ from layerlab.engine import Engine
 from layerlab.errors import ServiceError, UsageError
 from layerlab.paths import ROOT
 from layerlab.ui.progress import Report, silent
-from layerlab.ui.units import first_few
 from slim.rules import RULES
 
 __all__ = ["LeftOut", "Request", "Slimmed", "dockerfile", "make", "routes"]
@@ -380,14 +379,21 @@ def _ask(engine: Engine, image_id: str, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _described(running: service.Service, path: str) -> str:
-    """Status and type of an answer; of a JSON object, its names too."""
+    """Status and type of an answer; of JSON, its names too."""
     try:
         answer = running.get(path)
         kind = answer.headers.get("Content-Type", "").partition(";")[0]
-        body = answer.json() if kind.endswith("json") else None
-    except (ServiceError, ValueError) as error:
+        names = f" {json.dumps(_names(answer.json()))}" if kind.endswith("json") else ""
+    except (ServiceError, ValueError, RecursionError) as error:
         return str(error)
-    return f"{answer.status_code} {kind}{f': {first_few(sorted(body), 5)}' if isinstance(body, dict) else ''}"
+    return f"{answer.status_code} {kind}{names}"
+
+
+def _names(value: Any) -> Any:
+    """Which names a JSON document has; of a list, those of its first element."""
+    if isinstance(value, dict):
+        return {name: _names(each) for name, each in sorted(value.items())}
+    return [_names(each) for each in value[:1]] if isinstance(value, list) else None
 
 
 def _compare(engine: Engine, image_id: str, answers: Mapping[str, str]) -> tuple[list[Request], str]:

@@ -39,7 +39,7 @@ from layerlab.report.explorer.widget import Explorer
 from layerlab.service import Service
 from layerlab.service.running_service import HEALTH_PAUSE
 from layerlab.ui import displays
-from layerlab.ui.progress import Report, ongoing
+from layerlab.ui.progress import Report, Step
 from layerlab.xray import BuildSource, Examined, proof
 
 __all__ = [
@@ -164,10 +164,13 @@ def wait_for_health(service: Service, wanted: str, timeout: float = 60.0) -> str
     ...     lab.wait_for_health(service, "healthy")
     'healthy'
     """
+    title = f"until the health check says {wanted}"
     began = time.monotonic()
-    with displays.notebook("waiting") as report, ongoing(report, f"until the health check says {wanted}"):
+    with displays.notebook("waiting") as report:
+        report(Step(wanted, title, "running"))
         while (health := service.health()) != wanted and time.monotonic() - began < timeout:
             time.sleep(HEALTH_PAUSE)
+        report(Step(wanted, title, "done" if health == wanted else "failed", time.monotonic() - began))
     return health
 
 

@@ -15,9 +15,14 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from layerlab.ui.text import shorten
+import requests
 
-LIMIT: Final = 1_000_000  # bytes of a body that are read
+from layerlab.errors import ServiceError
+from layerlab.ui.text import shorten
+from layerlab.ui.units import how_large
+
+LIMIT: Final = 1_000_000  # bytes of a body that `ask` reads
+ANSWER_LIMIT: Final = 50_000_000  # bytes of a body that `fetch` reads; a longer one is refused
 TIMEOUT: Final = 5.0  # seconds for a whole answer, however it comes
 _LONGEST_HEADER: Final = 200
 
@@ -83,6 +88,33 @@ def is_http_server(url: str) -> bool:
     except OSError:
         return False
     return b"Error code explanation: 505" in said
+
+
+def fetch(url: str, timeout: tuple[float, float], query: Mapping[str, Any] | None = None) -> requests.Response:
+    """What a service of one's own answers to ``GET url``, in full.
+
+    Args:
+        url: What to get.
+        timeout: Seconds to connect, and between two bytes of the answer.
+        query: Parameters of the query string.
+
+    Raises:
+        ServiceError: the answer has more than `ANSWER_LIMIT` bytes.
+        requests.RequestException: there is none.
+    """
+    with requests.Session() as session:
+        session.trust_env = False  # the environment's proxies would be asked for 127.0.0.1
+        with session.get(url, params=query, timeout=timeout, allow_redirects=False, stream=True) as response:
+            body = bytearray()
+            for chunk in response.iter_content(1 << 16):
+                body += chunk
+                if len(body) > ANSWER_LIMIT:
+                    raise ServiceError(
+                        f"the service answered GET {urlsplit(url).path} with more than {how_large(ANSWER_LIMIT)}",
+                        remedy="ask for less at once",
+                    )
+            response._content = bytes(body)  # where `content`, `text` and `json()` look for it
+        return response
 
 
 def _get(url: str, path: str, timeout: float) -> tuple[int, str, bytes] | None:

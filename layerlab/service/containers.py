@@ -30,6 +30,7 @@ from layerlab.ui.text import plain
 LOG_LIMIT: Final = "10m"  # a service that prints without end must not fill the disk
 
 DEFAULT_PORT: Final = 5000
+LONGEST_LINE: Final = 65_536  # characters; a longer one is shown in pieces
 STOP_TIMEOUT: Final = 10  # seconds from the stop signal to SIGKILL
 
 _HARDENED: Final = {
@@ -189,6 +190,9 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
         *whole, pending = (pending + decoder.decode(chunk)).split("\n")
         for line in whole:
             yield plain(line)
+        if len(pending) > LONGEST_LINE:
+            yield plain(pending)
+            pending = ""
     if pending := pending + decoder.decode(b"", final=True):
         yield plain(pending)
 

@@ -27,16 +27,22 @@ _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 _WIDTH: Final = 300  # characters of what somebody else says, in a message
 
 # How those who start a program say that they cannot: the engine, runc, shells, env, init programs, setpriv.
-_WHY: Final = r"(?P<why>not found|command not found|no such file|permission denied|is a directory|exec format error)"
+# A log may hold lines that look alike, so that each pattern stands where its line begins, or names who speaks.
 _CANNOT_RUN: Final = tuple(
     re.compile(pattern, re.MULTILINE | re.IGNORECASE)
     for pattern in (
-        rf'exec: "(?P<program>[^"\n]+)":.*?{_WHY}',
+        r'exec: "(?P<program>[^"\n]+)":.*?(?P<why>not found|no such file|permission denied|is a directory)',
+        r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?exec: (?P<program>\S[^\n]*?): "
+        r"(?P<why>not found|no such file|permission denied|exec format error)",
+        r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?(?P<program>[^\s:'‘][^\s:]*): "
+        r"(?P<why>not found|command not found|no such file or directory$|permission denied$|exec format error)",
+        r"exec (?P<program>\S[^\n]*?) failed: (?P<why>no such file|permission denied)",
+        r"^exec:? (?P<program>\S+): (?P<why>no such file|permission denied|exec format error)",
         r"(?P<program>[^\s:]+): [^\s:]+: (?P<why>bad interpreter)",
-        rf"exec user process caused:? ?\"?{_WHY}",
-        rf"(?:\bexec:? |failed to execute |^\S*(?:env|dumb-init)\S*:? )['‘]?(?P<program>[^\s'’][^\n'’]*?)['’]?"
-        rf"(?: failed)?: {_WHY}",
-        rf"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?(?P<program>[^\s:]+): {_WHY}",
+        r"^\S*\b(?:env|dumb-init)\b\S*:? ['‘]?(?P<program>[^\s'’][^\n'’]*?)['’]?: "
+        r"(?P<why>no such file|permission denied)",
+        r"failed to execute (?P<program>\S[^\n]*?): (?P<why>no such file|permission denied)",
+        r"exec user process caused:? ?\"?(?P<why>no such file|permission denied|exec format error)",
     )
 )
 
@@ -128,11 +134,15 @@ def refusal(text: str) -> Refusal | None:
 def why_refused(found: Refusal, script: Script | None) -> Failure:
     """Why a program could not be run; `script` is what the image has under its name, if anything."""
     program = shorten(script.path if script else found.program or "the program of CMD or ENTRYPOINT", _WIDTH)
+    interpreter = "its interpreter"
+    if script and script.interpreter:
+        link = f" (a link to {shorten(script.link, _WIDTH)})" if script.link else ""
+        interpreter += f" {shorten(script.interpreter, _WIDTH)}{link}"
     if script and script.interpreter and not script.exists:
         message = _missing_interpreter(program, script)
     elif script and found.why == "missing":
         message = (
-            f"{program} is in the image but cannot be run: what it needs to start (its interpreter, or its loader "
+            f"{program} is in the image but cannot be run: what it needs to start ({interpreter}, or its loader "
             "for shared libraries) is not, or the image's user may not enter its folder. See that the base of the "
             "final stage fits the one where it was made."
         )
@@ -145,9 +155,9 @@ def why_refused(found: Refusal, script: Script | None) -> Failure:
         )
     else:
         message = (
-            f"{program} may not be run by the image's user: it or its interpreter is not executable, or in a folder "
-            "that this user may not enter, such as /root. See its permissions and its owner in the final stage; a "
-            "virtual environment needs its Python where everybody may enter, too."
+            f"{program} may not be run by the image's user: it or {interpreter} is not executable, or in a "
+            "folder that this user may not enter, such as /root. See its permissions and its owner in the final "
+            "stage; a virtual environment needs its Python where everybody may enter, too."
         )
     return _dockerfile(message)
 
@@ -331,6 +341,10 @@ _SIGNS: Final = tuple(
             r"Read-only file system(?:: '(?P<what>[^'\n]+)')?",
             "It could not write {what}: the file system is read-only. Let it write to /tmp only; with "
             "`hardened=False` all of its file system can be written.",
+        ),
+        (
+            r"^SyntaxError: (?:source code .*cannot contain null bytes|Non-UTF-8 code .* in file /\S*sh\b)",
+            "Python was started with a program in the place of its own options and files.",
         ),
         (
             r"^SyntaxError: (?P<what>.*)$",

@@ -12,6 +12,7 @@ from docker.models.containers import Container
 
 from layerlab.engine import Engine
 from layerlab.errors import ServiceError, UsageError
+from layerlab.service.answers import fetch
 from layerlab.service.ending import Stop, how_it_ended, printed, stop, with_line_end
 from layerlab.service.engine_calls import engine_errors, explanation
 from layerlab.service.processes import list_processes, user_names
@@ -63,14 +64,12 @@ class Service:
 
         Raises:
             UsageError: the path does not begin with a slash.
-            ServiceError: no answer came; says so if the container ended.
+            ServiceError: no answer came, or one without end; says so if the container ended.
         """
         if not path.startswith("/"):
             raise UsageError(f"{path!r} is no path of the service", remedy="begin it with a slash, as in '/status'")
         try:
-            with requests.Session() as session:
-                session.trust_env = False  # the environment's proxies would be asked for 127.0.0.1
-                return session.get(self.url + path, params=query, timeout=REQUEST_TIMEOUT, allow_redirects=False)
+            return fetch(self.url + path, REQUEST_TIMEOUT, query)
         except requests.RequestException as error:
             state = self.inspect()["State"]
             ended = "" if state["Running"] else f": its container {how_it_ended(state)}"

@@ -17,14 +17,25 @@ _ESCAPES: Final = re.compile(
 # Everything that moves a cursor, hides text or turns its direction around, but not line ends and tabs.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
+# The byte order mark of UTF-32 begins like that of UTF-16.
+_MARKS: Final = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_ZEROS: Final = {(1, 3): "UTF-16", (0, 2): "UTF-16", (1, 2, 3): "UTF-32", (0, 1, 2): "UTF-32"}
+"""Which of the first four bytes are zero where ASCII is written with two or four bytes, and no mark before it."""
 
-def is_utf_16(content: bytes) -> bool:
-    """Whether a file of text is in the encoding that Windows calls Unicode, as its first two bytes say.
 
-    >>> is_utf_16("FROM scratch".encode("utf-16")), is_utf_16(b"FROM scratch")
-    (True, False)
+def wide_encoding(content: bytes) -> str:
+    """UTF-16 or UTF-32 if a file of text is in that; empty if not.
+
+    >>> wide_encoding("FROM scratch".encode("utf-16-le")), wide_encoding(b"FROM scratch")
+    ('UTF-16', '')
     """
-    return content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
+    return marked or _ZEROS.get(tuple(place for place, byte in enumerate(content[:4]) if not byte), "")
 
 
 def unseen(line: str) -> str:

@@ -219,14 +219,15 @@ class TestDoctor:
         assert (finding["state"] == "ok", finding["seen"]) == (is_limited, sentence)
 
     def test_it_looks_at_dockers_settings(self, tmp_path: Path) -> None:
-        """A credential helper that is missing stops nothing."""
-        (tmp_path / "config.json").write_text('{"credsStore": "desktop"}')
+        """A credential helper that is missing, and what cannot be read, stop nothing."""
+        (tmp_path / "config.json").write_text('{"credsStore": "desktop", "proxies": 7}')
         done = lab("doctor", "--json", DOCKER_CONFIG=str(tmp_path))
         findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
 
         assert (done.returncode, done.stderr) == (0, "")
-        assert findings["logins"]["state"] == "note"
+        assert findings["logins"]["state"] == findings["Docker's settings"]["state"] == "note"
         assert "docker-credential-desktop is not installed" in findings["logins"]["seen"]
+        assert findings["Docker's settings"]["seen"].endswith("proxies has to be an object")
 
     def test_without_an_engine_it_says_what_to_do(self) -> None:
         """A missing engine is status 1: doctor could do its work, and the answer is no."""

@@ -240,7 +240,7 @@ class TestNotUp:
             ('CMD ["/start"]', "the interpreter in its first line is not: /build/venv/bin/python"),
             ("CMD exec /start", "the interpreter in its first line is not: /build/venv/bin/python"),
             ('CMD ["/serve.py"]', "may not be run"),
-            (f'{CLOSED}CMD ["/closed"]', "/closed may not be run by the image's user: it or its interpreter"),
+            (f'{CLOSED}CMD ["/closed"]', "it or its interpreter /root/python is not executable, or in a folder"),
             (f'{CLOSED}CMD ["inside"]', "the image's user may not enter its folder"),
             ('CMD ["gunicorn -b 0.0.0.0:5000"]', 'a string of its own: ["gunicorn", "-b", "0.0.0.0:5000"]'),
             ("CMD source /opt/venv/bin/activate && gunicorn", "write `. FILE` instead"),

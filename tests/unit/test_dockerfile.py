@@ -415,10 +415,11 @@ class TestErrors:
 class TestEncodings:
     """In which encodings a Dockerfile may be."""
 
-    def test_refused(self) -> None:
-        """What editors and shells of Windows write is named."""
-        with pytest.raises(DockerfileError, match="encoded in UTF-16") as caught:
-            decoded("# a\nFROM scratch\n".encode("utf-16"))
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+    def test_refused(self, encoding: str) -> None:
+        """What editors and shells of Windows write is named, with a byte order mark or without one."""
+        with pytest.raises(DockerfileError, match=f"encoded in {encoding[:6].upper()}") as caught:
+            decoded("# a\nFROM scratch\n".encode(encoding))
 
         assert "UTF-8" in caught.value.remedy
 

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -120,6 +120,8 @@ class TestConnect:
         [
             ({"Os": "linux", "Arch": "amd64", "Architecture": "x86_64"}, "linux/amd64"),
             ({"Os": "linux", "Arch": "arm64", "Architecture": "aarch64"}, "linux/arm64"),
+            ({"Os": "linux", "Arch": "arm", "Architecture": "armv6l"}, "linux/arm/v6"),
+            ({"Os": "linux", "Arch": "arm", "Architecture": "armv7l"}, "linux/arm/v7"),
             ({}, ""),
         ],
     )
@@ -197,18 +199,26 @@ class TestConnect:
 
         assert (found.endpoint, found.version) == (endpoint, "28.0.0")
 
-    @pytest.mark.parametrize(("config", "harms"), [("{", False), ("\xff", False), ('{"auths": {"x": 7}}', True)])
-    def test_settings_that_cannot_be_read(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str, *, harms: bool
+    @pytest.mark.parametrize(
+        "config",
+        [
+            *("[]", "null", '"x"', "{", "\xff", '{"auths": 7}', '{"auths": {"x": 7}}', '{"proxies": null}'),
+            *('{"proxies": {"default": null}}', '{"proxies": {"default": "x"}}', '{"auths": {"x": {"auth": ""}}}'),
+            *('{"auths": {"x": {"auth": null}}}', '{"auths": {"x": {"auth": "zz"}}}', '{"credHelpers": []}'),
+        ],
+    )
+    def test_settings_of_another_form_do_no_harm(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str
     ) -> None:
-        """A file that is no JSON is passed over, and logins that are none are named."""
+        """The SDK takes their form for granted, when it connects and when it looks for a login."""
         (tmp_path / ".docker").mkdir()
         (tmp_path / ".docker/config.json").write_text(config, encoding="latin-1")
-        with fake_engine("28.0.0") as endpoint, ExitStack() as expected:
+        with fake_engine("28.0.0") as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
-            if harms:
-                expected.enter_context(pytest.raises(EngineError, match=r"config\.json cannot be read"))
-            assert connected(connection.connect()).version == "28.0.0"
+            found = connected(connection.connect())
+
+        assert found.version == "28.0.0"
+        assert not found.client.api._auth_configs.resolve_authconfig("x")  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("host", ["nonsense", "tcp://[", "unix://x", "http://[", "tcp://127.0.0.1:notaport"])
     def test_nonsense_in_docker_host_is_a_clear_error(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:

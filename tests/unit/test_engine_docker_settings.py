@@ -17,7 +17,7 @@ from layerlab.engine.docker_settings import (
     Logins,
     address,
     candidates,
-    credential_helpers,
+    configuration,
     tell_of_logins,
 )
 from layerlab.errors import EngineError
@@ -71,11 +71,18 @@ class TestAddress:
             ("localhost", "tcp://localhost:2375"),
             ("tcp://localhost", "tcp://localhost:2375"),
             ("tcp://", "tcp://127.0.0.1:2375"),
+            (":", "tcp://127.0.0.1:2375"),
+            ("tcp://:2399", "tcp://127.0.0.1:2399"),
+            ("tcp://localhost/", "tcp://localhost:2375/"),
+            ("tcp://localhost:", "tcp://localhost:2375"),
             ("127.0.0.2:2376", "tcp://127.0.0.2:2376"),
+            ("tcp://[::1]:", "tcp://[::1]:2375"),
+            ("::1", "tcp://[::1]:2375"),
             ("[::1]", "tcp://[::1]:2375"),
             ("tcp://engine.example:2375/below", "tcp://engine.example:2375/below"),
             (" tcp://localhost \n", "tcp://localhost:2375"),
             ("unix://", "unix:///var/run/docker.sock"),
+            (" ", "unix:///var/run/docker.sock"),
             ("unix:///run/user/1000/docker.sock", "unix:///run/user/1000/docker.sock"),
             ("ssh://somebody@engine.example", "ssh://somebody@engine.example"),
             ("http://localhost:2375", "http://localhost:2375"),
@@ -89,6 +96,12 @@ class TestAddress:
     def test_with_certificates_the_port_is_another(self, said: str) -> None:
         """2376 is registered for it, and is where dockerd listens by default then."""
         assert address(said, tls=True) == "tcp://localhost:2376"
+
+    def test_a_relative_socket_lies_here(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """The address is passed on to programs that run elsewhere."""
+        monkeypatch.chdir(tmp_path)
+
+        assert address("unix://docker.sock") == f"unix://{tmp_path}/docker.sock"
 
 
 def chosen() -> Candidate | None:
@@ -108,7 +121,7 @@ class TestContext:
         "content",
         [
             *('{"currentContext": ""}', '{"currentContext": null}', '{"currentContext": "default"}', "{}"),
-            *("[]", "null", "", "currentContext", '{"currentContext": "farm",}'),
+            *('{"currentContext": 7}', "[]", "null", "", "currentContext", '{"currentContext": "farm",}'),
         ],
     )
     def test_where_none_is_named_it_is_the_default_one(self, folder: Path, content: str) -> None:
@@ -117,6 +130,19 @@ class TestContext:
         (folder / "config.json").write_text(content)
 
         assert chosen() is None
+
+    @pytest.mark.parametrize(
+        "more", ["", ', "credsStore": {}', ', "auths": {"a": {"auth": "@"}}', ', "proxies": []', ', "auths": null']
+    )
+    def test_what_else_cannot_be_read_does_not_hide_it(self, folder: Path, more: str) -> None:
+        """The docker client warns of it, and goes on with the rest."""
+        write_context(folder, "farm", at("localhost"))
+        (folder / "config.json").write_text(f'{{"currentContext": "farm"{more}}} and more')
+
+        found = chosen()
+        assert found is not None
+        assert found.endpoint == "tcp://localhost:2375"
+        assert bool(configuration().trouble) == (more not in {"", ', "auths": null'})
 
     @pytest.mark.parametrize("host", ["", None])
     def test_without_a_host_it_is_the_usual_socket(
@@ -278,8 +304,39 @@ class TestLogins:
         assert login is not None
         assert (login["Username"], login["Password"], steps) == ("somebody", "something", [])
 
-    def test_the_helpers_are_named(self, folder: Path) -> None:
-        """For who looks whether they are installed."""
-        (folder / "config.json").write_text('{"credsStore": "b", "credHelpers": {"x": "c", "y": "a"}}')
+    def test_one_that_fails_turns_off_no_other(self, folder: Path, programs: Path) -> None:
+        """Each registry may have a helper of its own."""
+        (folder / "config.json").write_text('{"credHelpers": {"a.example": "gone", "b.example": "desktop"}}')
+        (programs / f"{HELPER_PREFIX}desktop").write_text(f"#!/bin/sh\necho '{ANSWER}'\n")
+        (programs / f"{HELPER_PREFIX}desktop").chmod(0o755)
+        logins, steps = Logins(), list[Step]()
 
-        assert credential_helpers() == [f"{HELPER_PREFIX}{name}" for name in "abc"]
+        for _ in range(2):
+            assert not logins.resolve_authconfig("a.example")
+            assert logins.resolve_authconfig("b.example")
+            tell(logins, steps)
+        assert [step.key for step in steps] == [f"{HELPER_PREFIX}gone"]
+
+    def test_who_logs_in_later_is_known(self, folder: Path) -> None:
+        """A notebook's connection lasts for hours."""
+        logins = Logins()
+        before = logins.resolve_authconfig("registry.example")
+        auths = {"registry.example": {"auth": "c29tZWJvZHk6c29tZXRoaW5n"}}
+        (folder / "config.json").write_text(json.dumps({"auths": auths}))
+
+        assert before is None
+        assert logins.resolve_authconfig("registry.example") is not None
+
+    @pytest.mark.parametrize(
+        ("content", "names"),
+        [
+            ('{"credsStore": "b", "credHelpers": {"x": "c", "y": "a", "z": 7}}', "abc"),
+            ('{"credHelpers": []}', ""),
+            ('{"credsStore": {}}', ""),
+        ],
+    )
+    def test_the_helpers_are_named(self, folder: Path, content: str, names: str) -> None:
+        """For who looks whether they are installed."""
+        (folder / "config.json").write_text(content)
+
+        assert configuration().helpers == [f"{HELPER_PREFIX}{name}" for name in names]

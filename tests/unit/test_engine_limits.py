@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -127,3 +130,29 @@ class TestLimits:
     def test_elsewhere(self, tmp_path: Path) -> None:
         """Where there are no such files, nothing is limited."""
         assert _wanted(tmp_path, limits.MEMORY, limits.PROCESSES) == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "info", "why"),
+    [
+        (b"dockerd\0", {}, ""),
+        (b"dockerd\0--cgroup-parent=x\0", {}, "a cgroup of its own for containers"),
+        (b"dockerd\0", {"CgroupParent": "x"}, "a cgroup of its own for containers"),
+        (b"dockerd\0", {"CgroupDriver": "systemd"}, "leaves its cgroups to systemd"),
+        (None, {}, "runs elsewhere"),
+    ],
+)
+def test_why_unlimited(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: bytes | None, info: dict[str, str], why: str
+) -> None:
+    """The builder's cgroup is where the lab limits it only if the engine was told nothing else."""
+    (tmp_path / "cgroup.controllers").touch()
+    monkeypatch.setattr(limits, "_ROOT", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(limits, "_dockerd_here", lambda _: command)
+    client = SimpleNamespace(info=lambda: {"CgroupDriver": "cgroupfs", **info})
+    engine: Any = SimpleNamespace(endpoint="unix:///var/run/docker.sock", client=client)
+
+    said = limits.why_unlimited(engine)
+    assert why in said
+    assert bool(said) == bool(why)

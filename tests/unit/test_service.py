@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.engine import Engine
-from layerlab.errors import EngineGone, UsageError
-from layerlab.service import Service, run
+from layerlab.errors import EngineGone, ServiceError, UsageError
+from layerlab.service import Service, answers, run
+from layerlab.service.answers import fetch
 from layerlab.service.containers import lines
 from layerlab.service.ending import excerpt, how_it_ended
 from layerlab.service.running_service import used_bytes
@@ -121,6 +122,15 @@ class TestGet:
 
         with server(200, b"ok") as (url, _):
             assert Service(dead_engine, url, "id", 0.0).get("/").text == "ok"
+
+    def test_answer_without_end(self, monkeypatch):
+        """An answer over the limit is refused, one of just the limit is not."""
+        monkeypatch.setattr(answers, "ANSWER_LIMIT", 1000)
+
+        with server(200, bytes(1000)) as (url, _):
+            assert fetch(url, (5, 5)).content == bytes(1000)
+        with server(200, bytes(1001)) as (url, _), pytest.raises(ServiceError, match="/big"):
+            fetch(f"{url}/big", (5, 5))
 
     def test_engine_gone(self, dead_engine):
         """Where neither the service nor its engine answers, the engine is what is reported."""
@@ -253,3 +263,10 @@ class TestLines:
     def test_lines(self):
         """Lines come whole, without escapes; characters cut in two are put together; the last may lack its end."""
         assert list(lines([b"one\r\ntw", b"o \xc3", b"\xa9\n\x1b[3", b"1mred"])) == ["one", "two é", "red"]
+
+    def test_no_line_end(self):
+        """A line without end is shown in pieces, and nothing of it is lost."""
+        shown = list(lines([b"x" * 50_000] * 4))
+
+        assert len(shown) > 1
+        assert "".join(shown) == "x" * 200_000

@@ -150,6 +150,10 @@ class TestRefusal:
             ),
             ("/start.sh: 3: exec: gunicorn a:b: not found", Refusal("gunicorn a:b", "missing")),
             ("setpriv: failed to execute gunicorn: No such file or directory", Refusal("gunicorn", "missing")),
+            ("/opt/venv/bin/start.sh: 3: gunicorn: not found", Refusal("gunicorn", "missing")),
+            ("/opt/env/bin/start.sh: 3: gunicorn: Permission denied", Refusal("gunicorn", "forbidden")),
+            ("could not exec query: relation users: not found", None),
+            ("Environment: staging: not found\nEnvironment: x: no such file", None),
             ("[INFO] Starting gunicorn 27.0\ncat: /x: No such file or directory", None),
             ("KeyError: 'PORT'", None),
         ],
@@ -166,6 +170,16 @@ class TestRefusal:
 
         assert "/opt/venv/bin/python is a link to /usr/local/bin/python3.13" in message
         assert "virtual environment" in message
+
+    @pytest.mark.parametrize("why", ["missing", "forbidden"])
+    def test_closed(self, why):
+        """Where a script or its interpreter may lie in a folder that is closed, both are named, and the link."""
+        script = Script("/v/bin/x", "/v/bin/python", "/root/python")
+
+        message = diagnosis.why_refused(Refusal("x", why), script).message
+
+        assert message.startswith("/v/bin/x")
+        assert "its interpreter /v/bin/python (a link to /root/python)" in message
 
     @pytest.mark.parametrize(
         ("program", "told"),
@@ -203,6 +217,12 @@ class TestEnded:
             ("ModuleNotFoundError: No module named 'encodings'", "own standard library", "dockerfile"),
             ("PermissionError: [Errno 13] Permission denied: '/srv/app'", "not use /srv/app", "dockerfile"),
             ("  File x\nSyntaxError: invalid syntax", "invalid syntax", "workspace"),
+            ("SyntaxError: source code cannot contain null bytes", "with a program in the place of", "dockerfile"),
+            (
+                "SyntaxError: Non-UTF-8 code starting with '\\xb0' in file /bin/sh on line 2",
+                "a program",
+                "dockerfile",
+            ),
             ("/lib/libc.so.6: version `GLIBC_2.38' not found (required by x)", "GLIBC_2.38", "dockerfile"),
             ("Traceback\nKeyError: 'PORT'", "KeyError: 'PORT'", "dockerfile"),
             ("", "printed nothing", "dockerfile"),
