@@ -7,7 +7,6 @@ folder for ``!**/*.py``, and takes ``a/**/b`` and ``[^a]`` for something else.
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
 import re
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from layerlab.errors import ContextError
 from layerlab.ui.text import wide_encoding
 
 _WILDCARDS: Final = frozenset("*[]?^\\")
+_MAX_BYTES: Final = 100_000
+_TOKEN: Final = re.compile(r"\*\*/?|\\.|\[\^?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,12 @@ class Pattern:
     Attributes:
         text: The line, cleaned, without its ``!``.
         keeps: Whether it began with ``!``: what it matches is kept.
-        parts: What the names on the way to a path have to be; None stands for any number of folders.
+        regex: Matches the paths that it stands for, without what lies below them.
     """
 
     text: str
     keeps: bool
-    parts: tuple[re.Pattern[str] | None, ...]
-
-    def fits(self, path: str) -> bool:
-        """Whether it stands for this path, without what lies below such a path."""
-        reached = self._and_past_folders({0})
-        for name in path.split("/"):
-            rest = ((at, self.parts[at]) for at in reached if at < len(self.parts))
-            reached = self._and_past_folders(
-                {at if part is None else at + 1 for at, part in rest if part is None or part.match(name)}
-            )
-        return len(self.parts) in reached
-
-    def _and_past_folders(self, reached: set[int]) -> set[int]:
-        """The parts that may come next, and those behind a ``**``, which need not stand for any folder."""
-        for at, part in enumerate(self.parts):
-            if part is None and at in reached:
-                reached.add(at + 1)
-        return reached
+    regex: re.Pattern[str]
 
     def may_match_below(self, folder: str) -> bool:
         """Whether a path below this folder can match, as far as that can be told cheaply."""
@@ -61,14 +45,20 @@ def read(path: Path) -> tuple[Pattern, ...]:
     """The patterns of a ``.dockerignore``.
 
     Raises:
-        ContextError: it cannot be read, or one of its lines is no pattern.
+        ContextError: it cannot be read, is too big, or one of its lines is no pattern.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ContextError(
             f"{path.name} cannot be read ({error.strerror})", remedy="correct its permissions"
         ) from error
+    if len(content) > _MAX_BYTES:
+        raise ContextError(
+            f"{path.name} is too big: over {_MAX_BYTES / 1e3:g} kB",
+            remedy="name folders rather than single files in it",
+        )
     if encoding := wide_encoding(content):
         raise ContextError(
             f"{path.name} is encoded in {encoding}, and builders, which read UTF-8, would ignore nothing",
@@ -95,8 +85,8 @@ def parse(text: str, name: str = ".dockerignore") -> tuple[Pattern, ...]:
         try:
             if not glob:
                 raise ValueError("nothing after !")  # noqa: TRY301
-            patterns.append(Pattern(glob, keeps, _parts(glob)))
-        except ValueError as error:
+            patterns.append(Pattern(glob, keeps, re.compile(_regex(glob), re.DOTALL)))
+        except (ValueError, re.error) as error:
             raise ContextError(
                 f"line {number} of {name} is no pattern: {line.strip()}", remedy="correct that line"
             ) from error
@@ -117,27 +107,61 @@ def matches(patterns: tuple[Pattern, ...], path: str, above: tuple[bool, ...]) -
         hit = bool(above and above[index])
         # One that could change nothing is not asked, as in patternmatcher, on whose answers this must agree.
         if not hit and pattern.keeps == ignored:
-            hit = pattern.fits(path)
+            hit = pattern.regex.fullmatch(path) is not None
         if hit:
             ignored = not pattern.keeps
         hits.append(hit)
     return ignored, tuple(hits)
 
 
-def _parts(glob: str) -> tuple[re.Pattern[str] | None, ...]:
-    """What the names on a path's way have to be; None stands for any number of folders.
+def _regex(glob: str) -> str:
+    """The regular expression that patternmatcher makes of a pattern, made safe.
 
-    Within a name ``**`` counts as ``*``; patternmatcher lets one in its middle stand for folders as well.
+    There ``**/`` is ``(.*/)?`` and ``*`` is ``[^/]*``. Of many in a row, Python would try every combination, and
+    a hostile pattern would never end. But all but the last may take the first place where what follows them fits
+    (an atomic group), since the next one makes up for what they leave.
     """
     if glob.startswith("**") and not glob.startswith("**/") and _WILDCARDS.isdisjoint(glob[2:]):
-        glob = f"**/*{glob[2:]}"  # only here does ** match a part of a name
-    parts = [None if name == "**" else re.compile(_name(name)) for name in glob.split("/")]
-    return (*parts, re.compile("(?s:.*)")) if parts[-1] is None else tuple(parts)
+        return ".*" + re.escape(glob[2:])  # only here does ** match a part of a name
+    first, *others = _pieces(glob)
+    result = _piece(first)
+    for piece in others[:-1]:
+        if piece.endswith("/"):
+            result += f"(?>(?:.*?/)??{_piece(piece)})"
+        else:  # such as the middle of a**b**c: rare, and nothing may be left out
+            result += f"(?:.*/)?{_piece(piece)}"
+    if others:
+        result += f"(?:.*/)?{_piece(others[-1])}" if others[-1] else ".*"
+    if sum(not piece.endswith("/") for piece in others[:-1]) > 1:
+        raise ValueError("too many ** within names")
+    return result
 
 
-def _name(glob: str) -> str:
-    """A pattern for one name as a regular expression, which fnmatch makes so that it does not try for ever."""
-    if not re.fullmatch(r"(?s:\\.|\[\^?[^\]]+\]|[^\[\\])*", glob):
-        raise ValueError("an unfinished [ or \\")
-    plain = re.sub(r"\\(.)", lambda found: f"[{found[1]}]" if found[1] in "*?[" else found[1], glob)
-    return fnmatch.translate(plain.replace("[^", "[!"))
+def _pieces(glob: str) -> list[str]:
+    """What stands before, between and after the ``**`` and ``**/``."""
+    pieces = [""]
+    for token in _TOKEN.findall(glob):
+        if token.startswith("**"):
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    return pieces
+
+
+def _piece(glob: str) -> str:
+    """A pattern without ``**`` as a regular expression."""
+    chunks = [""]
+    for part in _TOKEN.findall(glob):
+        if part == "*":
+            chunks.append("")
+        elif part == "?":
+            chunks[-1] += "[^/]"
+        elif part.startswith("[") and len(part) > 2:
+            chunks[-1] += "[" + re.sub(r"([\[&~|])", r"\\\1", part[1:-1]) + "]"
+        elif part in {"[", "[]", "\\"}:
+            raise ValueError("an unfinished [ or \\")
+        else:
+            chunks[-1] += re.escape(part.removeprefix("\\") if len(part) > 1 else part)
+    first, *others = chunks
+    middle = "".join(f"(?>[^/]*?{chunk})" for chunk in others[:-1])
+    return first + middle + (f"[^/]*{others[-1]}" if others else "")

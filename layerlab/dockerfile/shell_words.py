@@ -12,6 +12,8 @@ _NAME: Final = r"\d+|\w+|[@*#?$!-]"  # digits alone and the shell's own paramete
 _PIECE: Final = r"""\\.|'[^']*'|[^$'"\\/}]+|."""
 _QUOTED_PIECE: Final = r"""\\.|[^$"\\]+|."""
 _LONGEST: Final = 5_000  # characters of a word, of a value, and of what becomes of them
+_LONGEST_PATTERN: Final = 500
+_LONGEST_MATCHED: Final = 1_000  # characters of a value in which a pattern is looked for
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
@@ -112,6 +114,8 @@ class _Reading:
         operator = self._take("}|//?|[%#]|:?[-+?]")
         if operator == "}":
             return value
+        if operator in {"/", "//", "%", "#"} and len(value or "") > _LONGEST_MATCHED:
+            raise ValueError("too long")
         if operator in {"/", "//"}:
             regex = _regex(self.until("/", keeps_escapes=True))
             replacement = self.until("}", keeps_escapes=True)
@@ -139,6 +143,8 @@ def _regex(pattern: str, *, longest: bool = True, step: int = 1) -> re.Pattern[s
 
     Each star but the last takes the first place that fits. That is never tried again, so no pattern takes long.
     """
+    if len(pattern) > _LONGEST_PATTERN:
+        raise ValueError("too long")
     pieces: list[list[str]] = [[]]
     for escaped, plain in re.findall(r"\\(.?)|(.)", pattern, re.DOTALL)[::step]:
         if plain == "*":

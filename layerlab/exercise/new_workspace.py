@@ -53,7 +53,11 @@ def make(folder: Path, *, level: int = 1) -> Path:
 
 
 def _make(folder: Path, content: Mapping[str, bytes], *, is_there: bool) -> None:
+    if not is_there:
+        folder.mkdir()
     try:
+        if not is_there:
+            folder.chmod(0o755)
         _write(folder, content)
     except BaseException:  # Ctrl-C included: nothing half made stays
         for name in {name.partition("/")[0] for name in content} if is_there else ():
@@ -82,16 +86,17 @@ def _refuse_what_is_there(folder: Path) -> bool:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder.
+    """Write files into a folder, whose own mode is not touched: it may be somebody else's.
 
     Their modes are the usual ones, whatever the umask and the modes in the repository: a service that is not root
     has to be able to read what COPY takes from here, and the learner to change it.
     """
     for name, content in files.items():
         path = folder / name
-        for parent in (folder, *reversed(path.parents[: len(Path(name).parts) - 1])):
-            parent.mkdir(exist_ok=True)
-            parent.chmod(0o755)
+        for parent in reversed(path.parents[: len(Path(name).parts) - 1]):
+            if not parent.is_dir():
+                parent.mkdir()
+                parent.chmod(0o755)
         path.write_bytes(content)
         path.chmod(0o644)
 

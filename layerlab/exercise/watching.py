@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -18,7 +20,7 @@ PAUSE: Final = 0.5  # seconds between two looks
 SETTLED: Final = 0.3  # seconds without a change after which an editor, or a checkout, has done
 UNREST: Final = 5.0  # seconds after which to go on although it does not come to rest
 MOST_FILES: Final = 2_000
-MOST_LOOKS: Final = 10_000  # at files, so that a look takes a fraction of a second
+MOST_LOOKS: Final = 10_000  # at entries of folders, so that a look takes a fraction of a second
 LARGEST: Final = 1_000_000  # bytes; what is larger is data that somebody else writes
 WATCHED: Final = "Dockerfile, .dockerignore, requirements.txt and the other small files"
 _NOT_WATCHED: Final = frozenset(
@@ -33,14 +35,14 @@ _SCRATCH: Final = frozenset({"4913"})
 def look(folder: Path) -> Files:
     """How the workspace's files are now; nothing for a folder that is not there."""
     seen: dict[str, tuple[int, ...]] = {}
-    for path in itertools.islice(_files(folder), MOST_LOOKS):
+    for entry in _files(folder):
         try:
-            status = os.lstat(path)
+            status = entry.stat(follow_symlinks=False)
         except OSError:  # gone since the folder was read
             continue
         if status.st_size <= LARGEST or not stat.S_ISREG(status.st_mode):
-            changing = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            seen[os.path.relpath(path, folder)] = changing
+            path = os.path.relpath(entry.path, folder)
+            seen[path] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if len(seen) >= MOST_FILES:
             break
     return seen
@@ -73,12 +75,21 @@ def wait_for_change(folder: Path, seen: Files, *, stop: threading.Event | None =
     return True
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """The workspace's files, those at its top first. Symbolic links are looked at, not followed."""
-    for path, folders, names in os.walk(folder):
-        links = [name for name in folders if Path(path, name).is_symlink()]
-        folders[:] = [name for name in folders if name not in _NOT_WATCHED]
-        yield from (f"{path}/{name}" for name in (*names, *links) if not _is_scratch(name))
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The workspace's files, those at its top first, so that they are seen however many others there are.
+
+    Symbolic links are looked at, not followed.
+    """
+    folders = deque([str(folder)])
+    looks = 0
+    while folders and looks < MOST_LOOKS:
+        with contextlib.suppress(OSError), os.scandir(folders.popleft()) as entries:
+            for entry in itertools.islice(entries, MOST_LOOKS - looks):
+                looks += 1
+                if entry.is_dir(follow_symlinks=False):
+                    folders += [entry.path] if entry.name not in _NOT_WATCHED else []
+                elif not _is_scratch(entry.name):
+                    yield entry
 
 
 def _is_scratch(name: str) -> bool:

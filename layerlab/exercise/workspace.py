@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
@@ -26,6 +27,7 @@ NAME: Final = "Dockerfile"
 MAX_CONTENT: Final = 1_000_000
 """Bytes of a file that the tasks get to see."""
 _MAX_KEPT: Final = 64_000_000  # bytes of all of them: beyond that, files are known by their names alone
+_MOST_MODULES: Final = 2_000  # entries of the app's folder that are looked at
 _LINUX: Final = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 
 
@@ -38,6 +40,7 @@ class Workspace:
         sent: The build context, after ``.dockerignore``; None if there is trouble with it.
         dockerfile_is_ignored: Whether ``.dockerignore`` names the Dockerfile, so that no COPY should take it along.
         context: The contents of the context's files, by relative path, each cut at `MAX_CONTENT`.
+        app: The same of the service's modules (``app/*.py``), whether or not ``.dockerignore`` names them.
         requirements: The pins of ``requirements.txt``, version by normalised name.
         level: 2 if ``requirements.txt`` pins psycopg2, else 1.
         is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
@@ -48,6 +51,7 @@ class Workspace:
     sent: contexts.Context | None = field(default=None, repr=False)
     dockerfile_is_ignored: bool = False
     context: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    app: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     requirements: Mapping[str, str] = field(default_factory=dict)
     level: int = 1
     is_worked_example: bool = False
@@ -64,9 +68,14 @@ def open_workspace(folder: Path, platform: str = "") -> Workspace:
         platform: What it is built for, see `layerlab.dockerfile.parse`.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: there is no such folder, or it is none.
         DockerfileError: there is no Dockerfile in it.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"{plain(str(folder))} is a file, not a folder",
+            remedy=f"name the folder that holds the Dockerfile: ./lab check {plain(str(folder.parent))}",
+        )
     if not folder.is_dir():
         raise UsageError(
             f"there is no folder {plain(str(folder))}",
@@ -78,7 +87,7 @@ def open_workspace(folder: Path, platform: str = "") -> Workspace:
         sent = contexts.collect(folder, NAME)
         dockerfile = dockerfiles.parse(sent.text, platform=platform)
     except DockerfileError as error:
-        if not (folder / NAME).exists():
+        if not os.path.lexists(folder / NAME):
             raise
         return replace(found, failure=failure_from("dockerfile", error, error.line))
     except ContextError as error:
@@ -93,8 +102,24 @@ def open_workspace(folder: Path, platform: str = "") -> Workspace:
         sent=sent,
         dockerfile_is_ignored=is_ignored,
         context=_contents(entry for entry in sent.entries if not (is_ignored and entry.name == NAME)),
+        app=_app(folder),
         is_worked_example=is_worked_example(dockerfile),
     )
+
+
+def _app(folder: Path) -> dict[str, bytes]:
+    """The modules in the service's folder, unless that is a link."""
+    if (folder / "app").is_symlink():
+        return {}
+    try:
+        with os.scandir(folder / "app") as children:
+            return _contents(
+                contexts.Entry(f"app/{each.name}", Path(each.path), each.stat(follow_symlinks=False))
+                for each in itertools.islice(children, _MOST_MODULES)
+                if each.name.endswith(".py")
+            )
+    except OSError:
+        return {}
 
 
 def _contents(entries: Iterable[contexts.Entry]) -> dict[str, bytes]:

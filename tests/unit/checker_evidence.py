@@ -232,6 +232,7 @@ class Made:
         found = Evidence(
             dockerfile=self.dockerfile,
             context=self.workspace,
+            app={path: text for path, text in self.workspace.items() if path.startswith("app/")},
             requirements=dict(self.requirements),
             image_id="sha256:" + "0" * 64,
             image=snapshots.pop(self.final.stage),

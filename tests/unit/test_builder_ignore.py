@@ -69,7 +69,7 @@ class TestRules:
         (tmp_path / ".dockerignore").write_text("secret\n", encoding="utf-8-sig")
         assert [pattern.text for pattern in read(tmp_path / ".dockerignore")] == ["secret"]
 
-    @pytest.mark.parametrize("rules", ["a\n[b", "a\n!", "a\nb\\", "a\n[]x]"])
+    @pytest.mark.parametrize("rules", ["a\n[b", "a\n!", "a\nb\\", "a\n[]x]", "a\n**a**b**c**d"])
     def test_no_pattern(self, rules: str) -> None:
         """A line that is no pattern is named."""
         with pytest.raises(ContextError, match=r"line 2 of \.dockerignore is no pattern"):
@@ -87,7 +87,7 @@ class TestRules:
         """A pattern matches what its plain translation into a regular expression matches."""
         pattern, where = "".join(glob), "/".join(path)
         assume("***" not in pattern and os.path.normpath(pattern) == pattern and not pattern.startswith("/"))
-        assume(not re.search(r"\*\*[^/]|[^/]\*\*", pattern))  # within a name, patternmatcher has rules of its own
+        assume(not re.match(r"\*\*[^/]", pattern))  # the one place where patternmatcher leaves this translation
         try:
             patterns = parse(pattern)
         except ContextError:

@@ -522,6 +522,13 @@ class TestWords:
         """A hostile word is neither expanded without end nor tried in every way."""
         assert len(expand(word, {"X": value})) <= 40_000
 
+    @pytest.mark.parametrize("operator", ["%", "%%", "#", "##", "/", "//"])
+    @pytest.mark.parametrize(("pattern", "length"), [("?" * 501, 10), ("?", 1_001)])
+    def test_patterns_are_limited(self, operator: str, pattern: str, length: int) -> None:
+        """A long pattern, or one for a long value, stays as it is: trying it takes their lengths multiplied."""
+        word = f"${{X{operator}{pattern}{'/' if '/' in operator else ''}}}"
+        assert expand(word, {"X": "a" * length}) == word
+
     def test_arguments_that_double(self) -> None:
         """ARGs that are each two of the one before do not fill the memory."""
         lines = ["ARG A0=aaaa", *(f"ARG A{n}=$A{n - 1}$A{n - 1}" for n in range(1, 60))]

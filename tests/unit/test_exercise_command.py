@@ -237,4 +237,6 @@ def test_something_that_answers_in_the_apps_place_fails(info: dict[str, Any], to
     running = made.running(hostname="0123456789ab", info=Answer(200, "gunicorn", info))
     found = errors(made.evidence(running))
     assert [told in finding.message for finding in found] == ([True] if told else [])
+    ignored = made.evidence(running, context=WORKSPACE)  # app/ in .dockerignore, and a stub brought by other means
+    assert errors(ignored) == found
     assert not errors(good().evidence(running))

@@ -142,13 +142,29 @@ class TestPlace:
     def test_an_empty_folder_is_filled(self, tmp_path: Path) -> None:
         """It stays the same folder, since a shell may be in it."""
         folder = tmp_path / "mine"
-        folder.mkdir()
-        before = folder.stat().st_ino
+        folder.mkdir(mode=0o700)
+        before = folder.stat()
 
         new_workspace.make(folder)
 
-        assert folder.stat().st_ino == before
+        assert (folder.stat().st_ino, folder.stat().st_mode) == (before.st_ino, before.st_mode)
         assert set(new_workspace.CONTENTS) == {path.name for path in folder.iterdir()}
+
+    def test_an_empty_folder_of_somebody_else_is_filled(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever may write into a folder need not own it."""
+        original = Path.chmod
+
+        def chmod(path: Path, mode: int) -> None:
+            if path == tmp_path:
+                raise PermissionError(1, "Operation not permitted")
+            original(path, mode)
+
+        monkeypatch.setattr(Path, "chmod", chmod)
+        new_workspace.make(tmp_path)
+
+        assert set(new_workspace.CONTENTS) == {path.name for path in tmp_path.iterdir()}
 
     def test_a_folder_that_holds_something_is_refused(self, tmp_path: Path) -> None:
         """What is there is named, escape codes taken out, and left alone; so is a hidden file."""

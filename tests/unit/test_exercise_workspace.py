@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from layerlab.builder import adapted
+from layerlab.builder import context as contexts
 from layerlab.dockerfile import parse
 from layerlab.errors import DockerfileError, UsageError
 from layerlab.exercise.workspace import open_workspace, pins
@@ -30,6 +31,15 @@ class TestNoWorkspace:
             open_workspace(tmp_path / "nothing")
 
         assert "./lab new" in caught.value.remedy
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        """Whoever names the Dockerfile itself is told to name its folder."""
+        write(tmp_path, Dockerfile="FROM scratch\n")
+
+        with pytest.raises(UsageError, match="is a file, not a folder") as caught:
+            open_workspace(tmp_path / "Dockerfile")
+
+        assert str(tmp_path) in caught.value.remedy
 
     @pytest.mark.parametrize("near", ["dockerfile", "Dockerfile.txt", "dockerfile.txt", "DockerFile", "DOCKERFILE"])
     def test_near_misses(self, tmp_path: Path, near: str) -> None:
@@ -95,6 +105,49 @@ class TestFailure:
             True,
         )
 
+    def test_a_dockerfile_that_is_none(self, tmp_path: Path) -> None:
+        """A dangling link in its place is a failure of the workspace's, not a file that is missing."""
+        (tmp_path / "Dockerfile").symlink_to("nowhere")
+
+        found = open_workspace(tmp_path)
+
+        assert found.failure is not None
+        assert "is no file" in found.failure.message
+
+    def test_ignore_rules_that_lead_out(self, tmp_path: Path) -> None:
+        """A .dockerignore that is a link out of the folder is not read either, not even for an error message."""
+        (tmp_path / "w").mkdir()
+        write(tmp_path / "w", Dockerfile="FROM scratch\n")
+        (tmp_path / "rules").write_text("!\n")
+        (tmp_path / "w/.dockerignore").symlink_to(tmp_path / "rules")
+
+        found = open_workspace(tmp_path / "w")
+
+        assert found.failure is not None
+        assert (found.failure.blame, "leads out" in found.failure.message) == ("workspace", True)
+
+    def test_too_many_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a folder with more files than are looked at, no more are; ignored ones count, since they are seen."""
+        monkeypatch.setattr(contexts, "MAX_SEEN", 20)
+        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="many/*\n")
+        (tmp_path / "many").mkdir()
+        for number in range(30):
+            (tmp_path / f"many/{number}").touch()
+
+        found = open_workspace(tmp_path)
+
+        assert found.failure is not None
+        assert (found.failure.blame, found.sent) == ("limit", None)
+
+    def test_endless_rules(self, tmp_path: Path) -> None:
+        """A .dockerignore so long that matching it would take for ever is not matched."""
+        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="a/*/b*c\n" * 20_000)
+
+        found = open_workspace(tmp_path)
+
+        assert found.failure is not None
+        assert found.failure.blame == "limit"
+
     def test_a_huge_file(self, tmp_path: Path) -> None:
         """A file of 10 GB in the context is refused without being read; named in .dockerignore it does no harm."""
         write(tmp_path, Dockerfile="FROM scratch\n")
@@ -148,6 +201,22 @@ class TestContents:
         assert set(found.context) == {"Dockerfile"}
         assert found.requirements == {}
         assert found.failure is None
+
+    def test_app(self, tmp_path: Path) -> None:
+        """The service's modules are known although .dockerignore names them; links are not followed."""
+        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="app\n", secret="secret")
+        (tmp_path / "app").mkdir()
+        write(tmp_path / "app", **{"info_py": "x" * 1_000_001, "notes": "a"})
+        (tmp_path / "app/link.py").symlink_to("../secret")
+        os.mkfifo(tmp_path / "app/pipe.py")
+
+        found = open_workspace(tmp_path)
+
+        assert found.app == {"app/info.py": b"x" * 1_000_000}
+        assert "app/info.py" not in found.context
+        shutil.move(tmp_path / "app", tmp_path / "elsewhere")
+        (tmp_path / "app").symlink_to("elsewhere")
+        assert open_workspace(tmp_path).app == {}
 
 
 class TestRequirements:

@@ -295,6 +295,7 @@ class Evidence:
         dockerfile: Parsed; None if it is empty or does not parse.
         context: Files of the build context as BuildKit got it (after ``.dockerignore``), by path relative to it, with
             their contents up to 1 MB (longer ones cut).
+        app: The same of ``app/*.py`` in the workspace, whether or not ``.dockerignore`` names them.
         requirements: The pins of ``requirements.txt`` in the workspace, version by normalised name.
         ran: The steps of the build, those that failed or did not begin left out.
         image_id: Of the image; None if the build failed.
@@ -312,6 +313,7 @@ class Evidence:
 
     dockerfile: Dockerfile | None = None
     context: Mapping[str, bytes] = field(default_factory=dict)
+    app: Mapping[str, bytes] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
     ran: tuple[RanStep, ...] = ()
     image_id: str | None = None

@@ -53,6 +53,7 @@ def gather(
     evidence = Evidence(
         dockerfile=workspace.dockerfile,
         context=workspace.context,
+        app=workspace.app,
         requirements=workspace.requirements,
         failure=workspace.failure,
         level=workspace.level,

@@ -96,9 +96,7 @@ def _is_right(answer: Answer) -> bool:
 def _stranger(evidence: Evidence, running: Running) -> Finding | None:
     """Something that answers in the app's place: the app's ``/info`` tells the name of the container."""
     told = (running.info.document or {}).get("container")
-    is_told = any(
-        path.startswith("app/") and _TELLS_CONTAINER.search(content) for path, content in evidence.context.items()
-    )
+    is_told = any(map(_TELLS_CONTAINER.search, evidence.app.values()))
     if not is_told or not running.hostname or told == running.hostname:
         return None
     what = f"calls the container {shorten(str(told), 40)!r}" if told else "does not name the container"
