@@ -23,13 +23,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layerlab.image.formats.stream import damaged
 from layerlab.image.layer import DIRECTORY, FILE, Layer
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
@@ -83,7 +84,11 @@ class Filesystem:
 
 
 def merge(layers: Sequence[Layer]) -> Filesystem:
-    """Put layers together, the first one at the bottom."""
+    """Put layers together, the first one at the bottom.
+
+    Raises:
+        ArchiveError: a hard link leads to a path that no layer below has.
+    """
     starts = np.concatenate([[0], np.cumsum([len(layer) for layer in layers], dtype=np.int64)]).astype(np.int64)
     count = int(starts[-1])
     counts = np.diff(starts)
@@ -92,6 +97,7 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     inodes, folders = _column(layers, "inodes"), _column(layers, "folders")
     inodes += offsets
     folders[folders >= 0] += offsets[folders >= 0]
+    del offsets
     merged = Filesystem(
         paths=paths,
         layers=np.repeat(np.arange(len(layers)), counts),
@@ -113,6 +119,15 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     return merged
 
 
+def sharing(merged: Filesystem, layers: Sequence[Layer]) -> list[Layer]:
+    """The same layers, with the merged filesystem's columns instead of ones of their own where both are the same."""
+    shared = []
+    for layer, start, end in zip(layers, merged.starts[:-1].tolist(), merged.starts[1:].tolist(), strict=True):
+        columns = {name: getattr(merged, name)[start:end] for name in ("kinds", "sizes", "modes", "uids", "gids")}
+        shared.append(layer if layer.borrowed else replace(layer, **columns))
+    return shared
+
+
 def _column(layers: Sequence[Layer], name: str) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, np.int64), *(getattr(layer, name) for layer in layers)], dtype=np.int64)
 
@@ -124,6 +139,7 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
     it: a whiteout costs as much as it takes away, however many layers there are.
     """
     start = int(merged.starts[number])
+    _borrow(merged, layer, start)
     if merged.visible:
         below = merged.find_all(layer.paths)
         new = np.flatnonzero(below >= 0)
@@ -151,6 +167,16 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
         _take_away(merged, both[0], number, _MERGED)
         deeper[both[1]] = both[0]
     merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
+
+
+def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:
+    """Make hard links to what the layers below have names of the same inodes."""
+    for index, target in layer.borrowed:
+        found = merged.find(target)
+        if found is None or merged.kinds[found] == DIRECTORY:
+            raise damaged(f"a hard link to {target!r}, which is no file in the layers below")
+        for column in (merged.kinds, merged.sizes, merged.modes, merged.uids, merged.gids, merged.inodes):
+            column[start + index] = column[found]
 
 
 def _take_away(merged: Filesystem, indexes: NDArray[np.int64], number: int, cause: int) -> None:

@@ -7,8 +7,11 @@ the layers below, an *opaque* directory removes all that they have in it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import le
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -51,6 +54,7 @@ class Layer:
         uids, gids: Numeric owner and group.
         inodes: Names of one inode share a number: the index of the first of them.
         folders: Index of the directory that an entry lies in; -1 for the root.
+        borrowed: Index and target of each hard link to a path of the layers below.
         whiteouts: Paths that are removed from the layers below, sorted.
         opaques: Directories whose content of the layers below is removed, sorted; the root is ``/``.
         links: Targets of the symbolic links, such as ``/bin`` to ``usr/bin``.
@@ -65,6 +69,7 @@ class Layer:
     gids: NDArray[np.int64]
     inodes: NDArray[np.int32]
     folders: NDArray[np.int32]
+    borrowed: tuple[tuple[int, str], ...] = ()
     whiteouts: tuple[str, ...] = ()
     opaques: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +93,7 @@ def assemble(
     paths: Sequence[str],
     columns: Sequence[Sequence[int] | NDArray[Any]],
     *,
+    borrowed: Mapping[str, str] | None = None,
     whiteouts: Sequence[str] = (),
     opaques: Sequence[str] = (),
     links: Mapping[str, str] | None = None,
@@ -99,16 +105,17 @@ def assemble(
         paths: Absolute paths, each once, with those of all the directories that they lie in.
         columns: Kinds, sizes, modes, uids, gids and inodes, each as long as `paths`; inodes are any numbers that
             are equal for the names of one inode and differ otherwise.
+        borrowed: Targets of hard links to the layers below, by path.
         whiteouts: See `Layer`, as for the rest.
         opaques: In any order.
         links: See `Layer`.
         claims: In any order.
     """
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    ordered = [paths[index] for index in order]
-    kinds, sizes, modes, uids, gids, inodes = (
-        np.asarray(column)[np.array(order, dtype=np.int64)] for column in columns
-    )
+    ordered, arrays = list(paths), [np.asarray(column) for column in columns]
+    if not all(map(le, paths, islice(paths, 1, None))):
+        order = np.array(sorted(range(len(paths)), key=paths.__getitem__), dtype=np.int64)
+        ordered, arrays = [paths[index] for index in order.tolist()], [array[order] for array in arrays]
+    kinds, sizes, modes, uids, gids, inodes = arrays
     _, firsts, numbers = np.unique(inodes, return_index=True, return_inverse=True)
     directories = {ordered[index]: index for index in np.flatnonzero(kinds == DIRECTORY).tolist()}
     directories[""] = -1
@@ -122,6 +129,7 @@ def assemble(
         gids=gids.astype(np.int64),
         inodes=firsts[numbers].astype(np.int32),
         folders=np.fromiter(folders, np.int32, len(ordered)),
+        borrowed=tuple(sorted((bisect_left(ordered, path), target) for path, target in (borrowed or {}).items())),
         whiteouts=tuple(sorted(whiteouts)),
         opaques=tuple(sorted(opaques)),
         links=dict(links or {}),

@@ -88,7 +88,10 @@ class LayerStack:
     def target(self, layer: int | None, path: str) -> str | None:
         """What a layer's symbolic link, or the visible one (None), says that it leads to; None if there is none."""
         index = self.entry_at(layer, path)
-        return None if index is None else self.layers[int(self.merged.layers[index])].links.get(path)
+        if index is None:
+            return None
+        first = int(self.merged.inodes[index])  # a hard link may have its inode from a layer below
+        return self.layers[int(self.merged.layers[first])].links.get(self.merged.paths[first])
 
     def entries_below(self, layer: int, path: str) -> Iterator[int]:
         """The indexes of what the layers below this one have at a path, the uppermost first."""
@@ -137,11 +140,14 @@ def stack_layers(
         config: The image's config.
         diff_ids: The layers' digests.
         dockerfile: What it was built from, if that is known.
+
+    Raises:
+        ArchiveError: a hard link leads to a path that no layer below has.
     """
     merged = filesystem.merge(layers)
     return LayerStack(
         config=config,
-        layers=layers,
+        layers=filesystem.sharing(merged, layers),
         diff_ids=diff_ids,
         merged=merged,
         inodes=filesystem.inodes(merged),

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -266,18 +266,22 @@ class Naive:
     def _own(self, number: int, entries: Sequence[Entry]) -> dict[str, Seen]:
         """The layer's own entries, parents before children."""
         own: dict[str, Seen] = {}
+        links = []
         for place, entry in enumerate(entries):
             for parent in reversed(_parents(entry.path)):
                 own.setdefault(parent, Seen("directory", (number, -place - 1), number, 0o755))
             if _is_whiteout(entry.path) or _is_opaque(entry.path):
                 continue
             if entry.kind == "link":
-                own[entry.path] = own[entry.target]
+                links.append(entry)
                 continue
             inode = (number, place)
             if entry.kind == "file":
                 self.sizes[inode] = len(entry.content)
             own[entry.path] = Seen(entry.kind, inode, number, entry.mode)
+        for entry in _in_order(links):
+            found = own[entry.target] if entry.target in own else self.tree[entry.target]
+            own[entry.path] = Seen(found.kind, found.inode, number, found.mode)
         return dict(sorted(own.items()))
 
 
@@ -286,6 +290,16 @@ def merge(layers: Iterable[Sequence[Entry]]) -> Naive:
     for entries in layers:
         naive.apply(entries)
     return naive
+
+
+def _in_order(links: list[Entry]) -> Iterator[Entry]:
+    """Hard links, each after the one that it leads to."""
+    waiting = list(links)
+    while waiting:
+        names = {entry.path for entry in waiting}
+        ready = [entry for entry in waiting if entry.target not in names]
+        yield from ready
+        waiting = [entry for entry in waiting if entry not in ready]
 
 
 def _cause(name: str, own: dict[str, Seen], removed: set[str]) -> str:
@@ -350,7 +364,7 @@ def _consistent(draw: st.DrawFn, below: Naive) -> list[Entry]:
         if not again and all(kinds.get(parent, "directory") == "directory" for parent in parents):
             kinds |= {entry.path: kind, **dict.fromkeys(parents, "directory")}
             entries.append(entry)
-    return _without_dangling_links(draw(st.permutations(entries)))
+    return list(draw(st.permutations(_without_dangling_links(entries, kinds, below))))
 
 
 def _entry(draw: st.DrawFn, path: str, targets: list[str]) -> Entry:
@@ -369,13 +383,17 @@ def _entry(draw: st.DrawFn, path: str, targets: list[str]) -> Entry:
     return Entry(path, kind, b"x" * draw(st.integers(0, 5)) if kind == "file" else b"", mode=mode)
 
 
-def _without_dangling_links(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries but for hard links to directories, and to what did not come before."""
-    kept: list[Entry] = []
-    known: set[str] = set()
-    for entry in entries:
-        if entry.kind != "link" or entry.target in known:
-            kept.append(entry)
-            if entry.kind != "directory":
-                known.add(entry.path)
-    return kept
+def _without_dangling_links(entries: list[Entry], kinds: dict[str, str], below: Naive) -> list[Entry]:
+    """The entries but for hard links that lead to directories, nowhere, or in a circle."""
+    links = [entry for entry in entries if entry.kind == "link"]
+    known = {path for path, kind in kinds.items() if kind not in {"link", "directory", "mark"}}
+    known |= {
+        path
+        for path, seen in below.tree.items()
+        if seen.kind == "file"
+        and path not in kinds
+        and all(kinds.get(parent, "directory") == "directory" for parent in _parents(path))
+    }
+    while ready := [entry for entry in links if entry.target in known and entry.path not in known]:
+        known |= {entry.path for entry in ready}
+    return [entry for entry in entries if entry.kind != "link" or (entry.path in known and entry.target in known)]

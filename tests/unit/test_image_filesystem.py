@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
+from layerlab.errors import ArchiveError
 from layerlab.image import dataframes as frames
+from layerlab.image import filesystem
 from layerlab.image.formats.changeset import Budget, scan
 from layerlab.image.layer import Layer
 from layerlab.image.stack import stack_layers
@@ -114,6 +116,21 @@ class TestWaste:
 
         assert waste_of(*stack) == [("/d/b", 9, "deleted", 2)]
 
+    def test_a_hard_link_to_a_layer_below_keeps_the_inode(self) -> None:
+        """Some builders write a hard link to a file that an earlier layer stores."""
+        stack = [[file("a", 9)], [link("b", "a"), whiteout("a")]]
+        layers, files, waste = tables(stack)
+
+        assert waste.empty
+        assert rows(files, "path", "bytes", "layer") == [("/b", 9, 1)]
+        assert layers["live_bytes"].tolist() == [9, 0]
+
+    def test_a_hard_link_to_a_symbolic_link_below(self) -> None:
+        """Its target is that of the link that it is another name of."""
+        stack = stack_layers(scanned([[symlink("a", "to")], [link("b", "a")]]), {}, ["", ""])
+
+        assert (stack.target(1, "/b"), stack.target(None, "/b"), stack.target(1, "/c")) == ("to", "to", None)
+
     def test_empty_files_are_inodes_too(self) -> None:
         """A deleted empty file is a row of waste with no bytes; links and directories are none."""
         stack = [[file("d/f", 0), symlink("d/s", "f"), directory("d/e")], [whiteout("d")]]
@@ -151,6 +168,14 @@ class TestWhatTheSpecificationSays:
         _, files, _ = tables([[file("a/x", 1), file("a-b", 1), file("a.b", 1), file("a0", 1)], [whiteout("a")]])
 
         assert files["path"].tolist() == ["/a-b", "/a.b", "/a0"]
+
+
+def test_a_hard_link_to_nothing() -> None:
+    """A hard link to a path that no layer has is an error."""
+    layers = scanned([[file("a", 1)], [link("b", "nowhere")]])
+
+    with pytest.raises(ArchiveError, match="nowhere"):
+        filesystem.merge(layers)
 
 
 def test_no_layers() -> None:

@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from layerlab.errors import ArchiveError
 from layerlab.image.formats import archive, archive_parts
 from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.platforms import Platform
 from tests.unit.image_truth import (
+    Layout,
     digest,
     file,
     image_config,
@@ -55,7 +57,7 @@ def as_compressed_stream(content: bytes) -> archive.StoredImage:
 
 
 def as_file(content: bytes) -> archive.StoredImage:
-    """Read an archive in a file."""
+    """Read an archive in a file, whose parts are opened when they are needed."""
     with tempfile.NamedTemporaryFile() as out:
         out.write(content)
         out.flush()
@@ -189,6 +191,35 @@ class TestFiles:
         assert archive.is_layout(tmp_path)
         assert paths(archive.read_path(tmp_path)) == PATHS
 
+    def test_files_of_a_layout(self, tmp_path: Path) -> None:
+        """The files that an image in a directory comes from are named, and no others."""
+        files = oci_parts(LAYERS)
+        write_layout(tmp_path, {**files, "blobs/sha256/0123": b"of another image"})
+
+        needless = {name for name, content in files.items() if b"slsa" in content or b'"unknown", "os"' in content}
+        needless |= {name for name, content in files.items() if b'"layers"' in content and b"in-toto" in content}
+        assert set(archive.read_path(tmp_path).files) == files.keys() - needless - {"oci-layout"}
+
+    def test_what_nobody_asks_for_costs_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Layers of other platforms, and files that cannot be read or are no part of an image, are not looked at."""
+        layout = Layout()
+        many = [tar([file(f"f{number}-{n}") for n in range(30)]) for number in range(5)]
+        images = [layout.image(many, "linux/s390x"), layout.image(LAYERS, "linux/arm64")]
+        write_layout(tmp_path, layout.close(layout.index(images)))
+        (tmp_path / "blobs/sha256/aaaa").mkdir()
+        (tmp_path / "blobs/sha256/bbbb").symlink_to("nowhere")
+        os.mkfifo(tmp_path / "blobs/sha256/cccc")
+        for number in range(20):
+            (tmp_path / f"other{number}").write_bytes(b"{")
+        (tmp_path / "packed").write_bytes(pack(layout.parts.items()))
+        monkeypatch.setattr(archive_parts, "MOST_PARTS", len(layout.parts))
+        monkeypatch.setattr(archive, "Budget", lambda: Budget(entries=10))
+
+        for path in (tmp_path, tmp_path / "packed"):
+            assert paths(archive.read_path(path, platform=Platform("linux", "arm64"))) == PATHS
+            with pytest.raises(ArchiveError, match="more entries"):
+                archive.read_path(path, platform=Platform("linux", "s390x"))
+
     def test_a_pipe(self, tmp_path: Path) -> None:
         """What another program writes into a pipe is read as it comes."""
         os.mkfifo(tmp_path / "pipe")
@@ -229,7 +260,7 @@ NO_IMAGES = [
     (pack([("index.json", b'{"manifests": 7}')]), "index.json names none"),
     (pack([("index.json", b'{"manifests": [{"digest": "../x"}]}')]), "digest"),
     (pack([("index.json", b'{"manifests": [{"digest": "sha256:abc"}]}')]), "missing"),
-    (pack([], [("manifest.json", "other"), ("other", "manifest.json")]), "no image"),
+    (pack([], [("manifest.json", "other"), ("other", "manifest.json")]), "no image|circle"),
 ]
 CONTRADICTIONS = [
     (lambda manifest, _: manifest.update(Layers=manifest["Layers"][::-1]), "not the one"),
@@ -271,6 +302,14 @@ class TestRefused:
         """A copy that broke off is said to be one."""
         with pytest.raises(ArchiveError, match=r"ends too early|missing|no archive"):
             read(saved(LAYERS)[: size if size > 0 else len(saved(LAYERS).rstrip(b"\0")) + size])
+
+    def test_links_that_lead_in_a_circle(self, read: Reader) -> None:
+        """Symbolic links within the archive are followed a few times, not for ever."""
+        manifest, files = described(LAYERS, Layers=["x", "1/layer.tar", "2/layer.tar"])
+        files["manifest.json"] = json.dumps([manifest]).encode()
+
+        with pytest.raises(ArchiveError, match="circle"):
+            read(pack(files.items(), [("x", "y"), ("y", "x")]))
 
     def test_links_that_lead_outside(self, read: Reader) -> None:
         """A link out of the archive leads to its root at most, and there is nothing of that name."""

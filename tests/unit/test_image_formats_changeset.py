@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import tracemalloc
 from collections.abc import Iterator
 
@@ -15,6 +16,21 @@ from tests.unit.image_truth import Entry, digest, directory, file, link, opaque,
 
 def layer(*entries: Entry, budget: Budget | None = None) -> Layer:
     return scan([tar(entries)], budget or Budget())[0]
+
+
+def sparse(path: str, size: int) -> bytes:
+    """The header of a sparse file in GNU's old format that stores nothing."""
+    info = tarfile.TarInfo(path)
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"\x80" + size.to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def layer_of(headers: list[bytes]) -> Layer:
+    return scan([*headers, bytes(1024)], Budget())[0]
 
 
 class TestEntries:
@@ -141,6 +157,14 @@ class TestSymbolicLinks:
         """A layer is unpacked by itself: what lies below a lower layer's link replaces it with a directory."""
         assert layer(file("bin/tool", 5)).paths == ["/bin", "/bin/tool"]
 
+    def test_entries_that_came_before(self) -> None:
+        """A symbolic link or a file takes the place of a directory, and of all that is in it so far."""
+        entries = [file("d/e/x", 1), link("d/y", "d/e/x"), whiteout("d/z"), link("d/e/later", "elsewhere")]
+        found = layer(*entries, file("elsewhere", 2), directory("f"), symlink("d", "f"), file("d/new", 3))
+
+        assert found.paths == ["/d", "/elsewhere", "/f", "/f/new"]
+        assert (found.whiteouts, found.links, found.bytes) == ((), {"/d": "f"}, 5)
+
     def test_the_last_one_counts(self) -> None:
         """A directory takes a link's place, and what comes then lies in it."""
         found = layer(
@@ -154,12 +178,21 @@ class TestSymbolicLinks:
 class TestHardLinks:
     def test_names_of_one_inode(self) -> None:
         """Names that link to each other are one inode, which counts once."""
-        found = layer(file("b", 5), link("c", "b"), link("a", "b"), link("z", "c"), file("other", 1))
+        found = layer(link("c", "b"), file("b", 5), link("a", "b"), link("z", "c"), file("other", 1))
 
         assert dict(zip(found.paths, found.inodes.tolist(), strict=True)) == {
             "/a": 0, "/b": 0, "/c": 0, "/other": 3, "/z": 0,
         }  # fmt: skip
         assert (found.bytes, found.files) == (6, 5)
+
+    def test_to_a_layer_below(self) -> None:
+        """A target that this layer does not have is looked for in those below, through other links, too."""
+        found = layer(link("a", "below"), link("b", "a"), link("c", "/below"))
+
+        assert [(found.paths[index], target) for index, target in found.borrowed] == [
+            ("/a", "/below"), ("/b", "/below"), ("/c", "/below"),
+        ]  # fmt: skip
+        assert found.bytes == 0
 
     def test_of_databases(self) -> None:
         """A package database that is a further name of another file (uv makes such) counts at its own place, too."""
@@ -192,13 +225,14 @@ class TestHostile:
             ([symlink("l", "l"), file("l/x")], "circle"),
             ([symlink("l", "m"), symlink("m", "/l"), whiteout("l/x")], "circle"),
             ([symlink("l", "f"), file("f"), file("l/x")], "at once"),
-            ([link("a", "a")], "came before"),
-            ([link("a", "b"), file("b")], "came before"),
-            ([directory("d"), link("a", "d")], "came before"),
+            ([link("a", "a")], "circle"),
+            ([link("a", "b"), link("b", "a")], "circle"),
+            ([link("a", "b"), link("b", "c"), link("c", "b")], "circle"),
+            ([directory("d"), link("a", "d")], "directory"),
+            ([link("a", "d"), file("d/x")], "directory"),
             ([file("d"), file("d/x")], "at once"),
-            ([file("d/x"), file("d")], "at once"),
-            ([file("d/x"), symlink("d", "e")], "at once"),
-            ([file("d/x"), link("d", "d/x")], "at once"),
+            ([link("d", "below"), file("d/x")], "at once"),
+            ([directory("d"), link("d", "d/x"), file("d/x")], "at once"),
             ([file(".wh.")], "whiteout of nothing"),
             ([file("a/.wh...")], "whiteout of nothing"),
             ([file("a/.wh..")], "whiteout of nothing"),
@@ -233,6 +267,15 @@ class TestHostile:
         with pytest.raises(ArchiveError, match="package databases are larger"):
             layer(record, budget=Budget(database_bytes=5000))
 
+    def test_replacing_directories_has_a_budget(self) -> None:
+        """Each directory that something else replaces is a search for what was in it."""
+        entries = [file(f"f{number}") for number in range(50)]
+        replaced = [entry for _ in range(3) for entry in (file("d/x"), file("d"), whiteout("d"), directory("d"))]
+
+        assert len(layer(*entries, *replaced, budget=Budget(searched=160))) == 51
+        with pytest.raises(ArchiveError, match="replaces a directory"):
+            layer(*entries, *replaced, budget=Budget(searched=140))
+
     def test_following_links_has_a_budget(self) -> None:
         """A symbolic link costs whenever it is followed, so that few bytes cannot take for ever."""
         entries = [symlink("l", "./" * 300 + "d"), directory("d"), *(file(f"l/{number}") for number in range(10))]
@@ -240,6 +283,14 @@ class TestHostile:
         assert len(layer(*entries, budget=Budget(characters=10_000))) == 12
         with pytest.raises(ArchiveError, match="more entries"):
             layer(*entries, budget=Budget(characters=5000))
+
+    def test_sizes_have_a_budget(self) -> None:
+        """Sparse files may claim any size; together they cannot be larger than any disk."""
+        claims = [sparse(f"f{number}", 2**50) for number in range(5)]
+
+        assert layer_of(claims[:4]).bytes == 4 * 2**50
+        with pytest.raises(ArchiveError, match="larger than any disk"):
+            layer_of(claims)
 
     @pytest.mark.slow
     def test_endless_entries_end(self) -> None:

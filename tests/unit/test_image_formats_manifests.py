@@ -238,6 +238,14 @@ class TestDockersManifest:
 
         assert read(self.manifest(layout, entries[0]), "linux/arm64") == "/linux-arm64"
 
+    def test_that_contradicts_the_index(self, read: Reader) -> None:
+        """An archive that is one image to one engine and another to the next is refused."""
+        layout = Layout()
+        layout.close(*images(layout, AMD64))
+
+        with pytest.raises(ArchiveError, match="describe different images"):
+            read(self.manifest(layout, *images(layout, ARM64)))
+
 
 class TestHostile:
     def test_indexes_in_indexes(self, read: Reader) -> None:

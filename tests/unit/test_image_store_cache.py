@@ -28,6 +28,7 @@ def a_layer() -> Layer:
     entries = [
         file("d/f", 3),
         link("d/g", "d/f"),
+        link("h", "below"),
         symlink("bin", "usr/bin"),
         whiteout("w"),
         opaque("d"),

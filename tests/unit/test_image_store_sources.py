@@ -379,6 +379,16 @@ class TestFiles:
         with pytest.raises(ArchiveError):
             sources.load(None, str(tmp_path / "layout"))
 
+    def test_files_that_go_away_are_not_known(self, tmp_path: Path) -> None:
+        """Where a file of a layout that was read before is gone, the layout is read anew."""
+        write_layout(tmp_path, oci_parts(LAYERS))
+        sources.load(None, str(tmp_path))
+        for blob in (tmp_path / "blobs/sha256").iterdir():
+            blob.unlink()
+
+        with pytest.raises(ArchiveError, match="missing"):
+            sources.load(None, str(tmp_path))
+
     def test_layouts_that_have_another_image(self, tmp_path: Path) -> None:
         """Another index in the same folder is another image."""
         write_layout(tmp_path, oci_parts(LAYERS))

@@ -124,9 +124,11 @@ def test_links_on_the_way_are_followed(tmp_path: Path) -> None:
     (folder / "usr/lib/libz.so.1").symlink_to("libz.so.1.3")
     (folder / "usr/lib/libz.so").symlink_to("../../lib/libz.so.1")
     (folder / "absolute").symlink_to("/lib/libz.so")
+    (folder / "usr/above").symlink_to("../../../../lib/libz.so")
     (folder / "circle").symlink_to("circle")
     found = EntryFinder(read_folders([folder]))
-    for path in ("/usr/lib/libz.so.1.3", "/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute"):
+    linked = ("/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute", "/usr/above")
+    for path in ("/usr/lib/libz.so.1.3", *linked):
         assert found.resolved(path) == found.merged.find("/usr/lib/libz.so.1.3")
     assert found.resolved("/circle") is None
     assert found.resolved("/lib/none") is None

@@ -8,25 +8,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from layerlab.errors import ArchiveError
 from layerlab.image.formats import platforms
-from layerlab.image.formats.archive_parts import Parts, read_json
+from layerlab.image.formats.archive_parts import Parts, Watch, in_directory, in_file, read_json
 from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.compression import expanded, recognised
 from layerlab.image.formats.expansion_limits import Budget
 from layerlab.image.formats.manifests import choose
 from layerlab.image.formats.platforms import Platform
-from layerlab.image.formats.stream import PIECE, Stream, damaged
+from layerlab.image.formats.stream import PIECE, Stream, Stretch, damaged
 from layerlab.image.formats.tar import BLOCK, is_tar, members
 from layerlab.image.layer import Layer
-
-Watch = Callable[[Iterator[bytes]], Iterator[bytes]]
-"""Passes on the bytes that are read, so that somebody sees how far it is."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,14 @@ class StoredImage:
         config: The image's config (``application/vnd.oci.image.config.v1+json``).
         layers: From the bottom. The digest of each is the diff id that the config gives, verified.
         origin: ``directories`` or ``export`` of an engine, or ``file``.
+        files: Of a directory, the names of the files that this comes from.
     """
 
     id: str
     config: dict[str, Any]
     layers: list[Layer]
     origin: str = "file"
+    files: tuple[str, ...] = ()
 
     @property
     def diff_ids(self) -> list[str]:
@@ -79,7 +80,7 @@ def read_stream(
             "the file is no archive of an image",
             remedy="give a file that `docker save` has written, or the image's name with its tag",
         )
-    parts = Parts(budget, wanted, is_compressed=known is not None)
+    parts = Parts(budget, is_compressed=known is not None, wanted=wanted)
     for member in members(stream):
         parts.add(member, stream)
     stream.drain()
@@ -102,9 +103,12 @@ def read_path(
     """
     try:
         if path.is_dir():
-            return _put_together(_in_directory(path, watch, wanted), platform)
-        with path.open("rb", buffering=0) as file:
-            return read_stream(watch(_pieces(file)), platform=platform, wanted=wanted)
+            return _from_directory(path, platform, watch, wanted)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _from_file(handle, platform, watch, wanted)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise ArchiveError(
             f"{str(path)!r} cannot be read ({error.strerror or error})", remedy="check the file and its permissions"
@@ -129,23 +133,23 @@ def diff_ids(config: dict[str, Any]) -> list[str]:
     return found
 
 
-def _in_directory(path: Path, watch: Watch, wanted: WantedFiles | None) -> Parts:
-    """The parts in a directory; no symbolic link is followed, and nothing but regular files is opened."""
+def _from_file(handle: int, platform: Platform | None, watch: Watch, wanted: WantedFiles | None) -> StoredImage:
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        return read_stream(watch(iter(lambda: os.read(handle, PIECE), b"")), platform=platform, wanted=wanted)
+    if is_tar(os.pread(handle, BLOCK, 0)):
+        return _put_together(in_file(handle, Budget(), watch, wanted), platform)
+    return read_stream(watch(Stretch(handle, 0, status.st_size)), platform=platform, wanted=wanted)
+
+
+def _from_directory(path: Path, platform: Platform | None, watch: Watch, wanted: WantedFiles | None) -> StoredImage:
     if not is_layout(path):
         raise ArchiveError(
             f"the directory {str(path)!r} is no OCI layout (it has no index.json and blobs)",
             remedy="give an image's name, or a file that `docker save` has written",
         )
-    parts = Parts(Budget(), wanted)
-    for each in path.rglob("*"):
-        if each.is_file() and not each.is_symlink():
-            with each.open("rb", buffering=0) as file:
-                parts.look(f"/{each.relative_to(path)}", each.stat().st_size, Stream(watch(_pieces(file))))
-    return parts
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    return iter(lambda: file.read(PIECE), b"")
+    parts = in_directory(path, Budget(), watch, wanted)
+    return replace(_put_together(parts, platform), files=tuple(sorted(parts.read)))
 
 
 def _put_together(parts: Parts, platform: Platform | None, usual: Platform | None = None) -> StoredImage:

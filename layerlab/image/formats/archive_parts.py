@@ -1,24 +1,29 @@
-"""The parts of an image's archive: descriptions and layers, by name.
+"""The parts of an image's archive: descriptions and layers, by name, whichever way they are stored.
 
-They come once, in any order, before anybody knows which of them matter. Each is recognised by its first bytes.
-Nothing is ever written to disk.
+Those of a file or a directory are read when they are asked for, and only then: an archive for five platforms costs no
+more than one for one. Those that an engine sends, or that come out of a compressed archive, come once, in any order,
+before anybody knows which of them matter. Each is recognised by its first bytes. Nothing is ever written to disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import posixpath
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from layerlab.errors import ArchiveError
 from layerlab.image.formats.changeset import WantedFiles, absolute, scan
 from layerlab.image.formats.compression import expanded, recognised
 from layerlab.image.formats.expansion_limits import Budget
-from layerlab.image.formats.stream import Stream, damaged
-from layerlab.image.formats.tar import BLOCK, Member, is_tar
+from layerlab.image.formats.stream import Stream, Stretch, damaged
+from layerlab.image.formats.tar import BLOCK, Member, is_tar, members
 from layerlab.image.layer import Layer
 
 LARGEST_JSON: Final = 4_000_000
@@ -26,24 +31,44 @@ LARGEST_JSON: Final = 4_000_000
 LARGEST_TOTAL: Final = 64_000_000
 """Bytes of all descriptions."""
 MOST_PARTS: Final = 10_000
+MOST_LINKS: Final = 10
+"""Links that lead from one name to the next."""
 NO_IMAGE: Final = "write it with `docker save`, which keeps an image (`docker export` keeps a container's files)"
 """What to do about an archive that is none of an image."""
+
+_HEADERS: Final = 2**16  # bytes read at once where only headers are wanted
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+Watch = Callable[[Iterator[bytes]], Iterator[bytes]]
+"""Passes on the bytes that are read, so that somebody sees how far it is."""
 
 
 @dataclass
 class Parts:
     """The parts of an archive; names are as a manifest has them.
 
+    Parts that come once, one after the other, are given to `add`; those that can be opened are read when they are
+    asked for.
+
     Attributes:
         budget: What they may cost.
-        wanted: Files of the layers whose bytes are wanted, too.
         is_compressed: Whether the archive is compressed as a whole.
+        wanted: Files of the layers whose bytes are wanted, too.
+        size: The bytes of a part that can be opened; None if there is none at this path.
+        open: The bytes themselves.
+        links: Where links within the archive lead, by path.
+        read: The names of all parts that were opened.
     """
 
     budget: Budget
-    wanted: WantedFiles | None = None
     is_compressed: bool = False
-    _links: dict[str, str] = field(default_factory=dict)
+    wanted: WantedFiles | None = None
+    size: Callable[[str], int | None] = field(default=lambda _: None)
+    open: Callable[[str], Iterator[bytes]] = field(default=lambda _: iter(()))
+    links: dict[str, str] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
     _documents: dict[str, bytes] = field(default_factory=dict)
     _layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
     _refused: dict[str, ArchiveError] = field(default_factory=dict)
@@ -57,26 +82,22 @@ class Parts:
             ArchiveError: it is one too many.
         """
         self._count += 1
-        if self._count > MOST_PARTS:
-            raise ArchiveError(
-                f"the archive is none of an image: it has more than {MOST_PARTS:,} parts", remedy=NO_IMAGE
-            )
         name = absolute(member.name)
-        if member.kind == "1":
-            self._links[name] = absolute(member.link)
-        elif member.kind == "2":  # an engine of 20.10 writes one for a layer that is the same as an earlier one
-            self._links[name] = absolute(posixpath.normpath(posixpath.join(posixpath.dirname(name), member.link)))
-        elif member.kind == "0":
-            self.look(name, member.size, stream)
+        if self._count > MOST_PARTS:
+            raise too_many_parts()
+        if (target := link_of(member)) is not None:
+            self.links[name] = target
+        elif member.is_plain:
+            self._look(name, member.size, stream)
 
     def has(self, name: str) -> bool:
         """Whether there is a part of this name."""
-        path = self._path(name)
-        return path in self._layers or path in self._refused
+        path = follow(self.links, name)
+        return path in self._layers or path in self._refused or self.size(path) is not None
 
     def document(self, name: str) -> bytes | None:
         """The bytes of a description; None if there is no such part, or if it is something else."""
-        return self._documents.get(self._path(name))
+        return self._documents.get(self._opened(name))
 
     def layer(self, name: str) -> tuple[Layer, str]:
         """A layer, and the digest of its uncompressed bytes.
@@ -84,19 +105,22 @@ class Parts:
         Raises:
             ArchiveError: it is not there, or cannot be read.
         """
-        path = self._path(name)
+        path = self._opened(name)
         if path in self._refused:
             raise self._refused[path]
         if path not in self._layers:
             raise damaged(f"the layer {name!r} is missing")
         return self._layers[path]
 
-    def _path(self, name: str) -> str:
-        path = absolute(name)
-        return self._links.get(path, path)
+    def _opened(self, name: str) -> str:
+        """The path of a part, which is read now if it can be and has not been."""
+        path = follow(self.links, name)
+        if path not in self._layers and path not in self._refused and (size := self.size(path)) is not None:
+            self.read.add(path.lstrip("/"))
+            self._look(path, size, Stream(self.open(path)))
+        return path
 
-    def look(self, path: str, size: int, stream: Stream) -> None:
-        """Look at a part of this size, whose bytes are the next in the stream."""
+    def _look(self, path: str, size: int, stream: Stream) -> None:
         start = stream.peek(min(size, BLOCK))[:size]
         if not is_tar(start) and start.lstrip()[:1] in {b"{", b"["}:
             self._refused[path] = damaged(f"the layer {path!r} is no layer")
@@ -146,3 +170,108 @@ def read_json(parts: Parts, name: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise damaged(f"{name!r} is not valid JSON") from error
+
+
+def in_file(handle: int, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Parts:
+    """The parts of a tar archive in a file that stays open.
+
+    Raises:
+        ArchiveError: it is damaged.
+    """
+    whole = Stretch(handle, 0, os.fstat(handle).st_size, _HEADERS)
+    stream = Stream(whole, whole.jump)
+    places: dict[str, tuple[int, int]] = {}
+    links: dict[str, str] = {}
+    for count, member in enumerate(members(stream)):
+        if count >= MOST_PARTS:
+            raise too_many_parts()
+        name = absolute(member.name)
+        if (target := link_of(member)) is not None:
+            links[name] = target
+        elif member.is_plain:
+            places[name] = (stream.position, member.size)
+
+    return Parts(
+        budget,
+        wanted=wanted,
+        size=lambda path: places.get(path, (0, None))[1],
+        open=lambda path: watch(Stretch(handle, *places[path])),
+        links=links,
+    )
+
+
+def in_directory(path: Path, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Parts:
+    """The parts in a directory; no symbolic link is followed, and nothing but regular files is opened."""
+
+    def size(name: str) -> int | None:
+        try:
+            with opened_below(path, name) as handle:
+                status = os.fstat(handle)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def pieces(name: str) -> Iterator[bytes]:
+        with opened_below(path, name) as handle:
+            yield from watch(Stretch(handle, 0, os.fstat(handle).st_size))
+
+    return Parts(budget, wanted=wanted, size=size, open=pieces)
+
+
+@contextmanager
+def opened_below(folder: Path | str, path: str) -> Iterator[int]:
+    """Open a file below a directory.
+
+    Args:
+        folder: The directory.
+        path: Of the file, from there.
+
+    Raises:
+        OSError: it cannot be opened, or a symbolic link is on the way.
+    """
+    *folders, name = path.strip("/").split("/")
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part, flags in [*((part, _DIRECTORY) for part in folders), (name, _FILE)]:
+            below = os.open(part, flags, dir_fd=at)
+            os.close(at)
+            at = below
+        yield at
+    finally:
+        os.close(at)
+
+
+def too_many_parts() -> ArchiveError:
+    """The error for an archive of very many files, which is most often one of a container's."""
+    return ArchiveError(
+        f"the archive is none of an image: it has more than {MOST_PARTS:,} parts",
+        remedy=NO_IMAGE,
+    )
+
+
+def link_of(member: Member) -> str | None:
+    """Where a hard or symbolic link within an archive leads; None for anything else.
+
+    Raises:
+        ArchiveError: it leads outside.
+    """
+    if member.kind == "1":
+        return absolute(member.link)
+    if member.kind == "2":
+        joined = posixpath.normpath(posixpath.join(posixpath.dirname(absolute(member.name)), member.link))
+        return absolute(joined)
+    return None
+
+
+def follow(links: dict[str, str], name: str) -> str:
+    """The name of what a name leads to.
+
+    Raises:
+        ArchiveError: the links lead in a circle.
+    """
+    path = absolute(name)
+    for _ in range(MOST_LINKS):
+        if path not in links:
+            return path
+        path = links[path]
+    raise damaged("links that lead in a circle")

@@ -2,8 +2,8 @@
 
 The format is ``layer.md`` of the OCI image specification. Nothing is ever extracted, but each entry is put where
 extracting it into an empty folder would: symbolic links on the way to it are followed, and what comes later replaces
-what is there. What no engine writes is refused: names and links that lead outside, what is a directory and something
-else at once, hard links to what did not come before.
+what is there. What no engine would extract is refused: names and links that lead outside, files that have entries
+below them, hard links to nothing.
 """
 
 from __future__ import annotations
@@ -98,12 +98,13 @@ def absolute(name: str) -> str:
     return f"/{'/'.join(parts)}"
 
 
-def followed(folder: str, target: Callable[[str], str | None]) -> str:
+def followed(folder: str, target: Callable[[str], str | None], *, clamped: bool = False) -> str:
     """Where a folder is, once the symbolic links on the way are followed within the image.
 
     Args:
         folder: An absolute path, or nothing for the root; it may not be there yet.
         target: What the symbolic link at a path says; None if none is there.
+        clamped: Whether ``..`` of the root is the root, as to the kernel.
 
     Raises:
         ArchiveError: a link leads outside, or in a circle.
@@ -112,7 +113,7 @@ def followed(folder: str, target: Callable[[str], str | None]) -> str:
     while parts:
         part = parts.pop()
         if part == "..":
-            if not at:
+            if not at and not clamped:
                 raise damaged(f"symbolic links on the way to {folder!r} that lead outside of the image")
             at = at.rpartition("/")[0]
         elif part not in {"", "."}:
@@ -143,12 +144,14 @@ class _Entries:
     opaques: set[str] = field(default_factory=set)
     links: dict[str, str] = field(default_factory=dict)  # targets of the symbolic links
     texts: dict[str, bytes] = field(default_factory=dict)  # of package databases
+    later: dict[str, str] = field(default_factory=dict)  # hard links whose target has not come yet
+    linked: list[str] = field(default_factory=list)  # hard links that may be further names of databases
 
     def add(self, member: Member, stream: Stream) -> None:
         path = self._path(member.name)
         if path == "/":
             return
-        self.budget.spend(path, member.link)
+        self.budget.spend(path, member.link, member.apparent_size)
         folder, _, base = path.rpartition("/")
         if folder not in self.folders:
             self._imply(folder)
@@ -156,21 +159,24 @@ class _Entries:
             self._take_away(folder, base)
             return
         if path in self.folders and member.kind != "5":
-            raise damaged(f"{path!r} is a directory and something else at once")
+            self._remove(path)
+        self.later.pop(path, None)
         self.texts.pop(path, None)
         self.used.pop(path, None)
         if member.kind == "1":
+            if is_database(path):
+                self.linked.append(path)
             self._link(path, self._path(member.link))
             return
         kind = _KINDS[member.kind]
         # Archives give symbolic links any mode; on Linux each has this one.
         mode = 0o777 if kind == SYMLINK else member.mode
-        self._put(path, kind, self._row(kind, member.size, mode, member.uid, member.gid))
+        self._put(path, kind, self._row(kind, member.apparent_size, mode, member.uid, member.gid))
         if kind == SYMLINK:
             self.links[path] = member.link
-        if kind == FILE and is_database(path) and member.size <= LARGEST_DATABASE:
+        if member.is_plain and is_database(path) and member.size <= LARGEST_DATABASE:
             self._remember(path, stream.read(member.size))
-        if self.wanted is not None and path in self.wanted.paths and kind == FILE:
+        if self.wanted is not None and path in self.wanted.paths and member.is_plain:
             text = self.texts.get(path)
             self.used[path] = self.wanted.use(member, stream.pieces(member.size) if text is None else iter([text]))
 
@@ -202,10 +208,21 @@ class _Entries:
         self.links.pop(path, None)
         self.rows[path] = row
 
+    def _remove(self, folder: str) -> None:
+        """Take out a directory in whose place something else is put, and all that is in it so far."""
+        self.budget.search(len(self.rows))
+        below = f"{folder}/"
+        by_path: tuple[dict[str, Any], ...] = (self.rows, self.later, self.links, self.texts, self.used)
+        for known in by_path:
+            for path in [path for path in known if path.startswith(below)]:
+                del known[path]
+        for paths in (self.folders, self.whiteouts, self.opaques):
+            paths.difference_update([path for path in paths if path == folder or path.startswith(below)])
+
     def _imply(self, folder: str) -> None:
         """Add the directories that have no entry of their own (yet), as extracting makes them."""
         while folder not in self.folders:
-            if folder in self.rows:
+            if folder in self.rows or folder in self.later:
                 raise damaged(f"{folder!r} is a directory and something else at once")
             self.budget.spend(folder)
             self._put(folder, DIRECTORY, self._row(DIRECTORY, 0, 0o755, 0, 0))
@@ -222,25 +239,60 @@ class _Entries:
 
     def _link(self, path: str, target: str) -> None:
         row = self.rows.get(target)
-        if row is None or target in self.folders:
-            raise damaged(f"a hard link to {target!r}, which is no file of this layer that came before it")
-        self._put(path, self.columns[0][row], row)
-        if target in self.links:
-            self.links[path] = self.links[target]
-        if target in self.texts and is_database(path):  # uv makes such
-            self._remember(path, self.texts[target])
+        if row is None:
+            self.rows.pop(path, None)
+            self.links.pop(path, None)
+            self.later[path] = target
+        elif target in self.folders:
+            raise damaged(f"a hard link to the directory {target!r}")
+        else:
+            self._put(path, self.columns[0][row], row)
+            if target in self.links:
+                self.links[path] = self.links[target]
+
+    def _resolve(self) -> dict[str, str]:
+        """Tie links to targets that came after them; what remains are links to the layers below."""
+        borrowed: dict[str, str] = {}
+        for start in list(self.later):
+            chain = []
+            path = start
+            while path in self.later:
+                chain.append(path)
+                path = self.later.pop(path)
+            if path in chain:
+                raise damaged("hard links that lead in a circle")
+            for link in reversed(chain):
+                if path in self.rows and path not in borrowed:
+                    self._link(link, path)
+                else:
+                    target = borrowed.get(path, path)
+                    borrowed[link] = target
+                    self._put(link, FILE, self._row(FILE, 0, 0, 0, 0))
+                path = link
+        return borrowed
 
     def layer(self) -> Layer:
         """The layer; what it was made from is given up."""
-        claims = read_databases(self.texts)
-        paths, rows = list(self.rows), np.fromiter(self.rows.values(), np.int64, len(self.rows))
+        borrowed = self._resolve()
+        claims = read_databases(self._databases())
+        paths = sorted(self.rows)
+        rows = np.fromiter(map(self.rows.__getitem__, paths), np.int64, len(paths))
         self.rows.clear()
         columns = [np.frombuffer(column, column.typecode)[rows] for column in self.columns]
         return assemble(
             paths,
             [*columns, rows],  # the names of one inode share a row
+            borrowed=borrowed,
             whiteouts=list(self.whiteouts),
             opaques=list(self.opaques),
             links=self.links,
             claims=claims,
         )
+
+    def _databases(self) -> dict[str, bytes]:
+        """The package databases by each of their names."""
+        by_row = {self.rows[path]: text for path, text in self.texts.items()}
+        for path in self.linked:  # uv makes such
+            if path not in self.texts and (row := self.rows.get(path, -1)) in by_row:
+                self._remember(path, by_row[row])
+        return self.texts

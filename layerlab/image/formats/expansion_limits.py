@@ -29,25 +29,32 @@ class Budget:
     Attributes:
         entries: Entries of all layers together; the largest images have some hundred thousand.
         characters: Characters of their paths.
+        apparent: Bytes that files claim to have; what a sparse file claims is stored nowhere.
         expanded: Bytes that compressed data may become beyond `EXPANSION`.
         database_bytes: What the package databases that are read may take.
+        searched: Entries that are gone through to find what was in a directory that something else replaces.
     """
 
     entries: int = MOST_ENTRIES
     characters: int = 400_000_000
+    apparent: int = 2**52
     expanded: int = FREE_EXPANSION
     database_bytes: int = 500_000_000
+    searched: int = 200_000_000
 
-    def spend(self, path: str, target: str = "") -> None:
-        """Account for one more entry, and what it leads to.
+    def spend(self, path: str, target: str = "", size: int = 0) -> None:
+        """Account for one more entry, what it leads to, and the bytes that it claims.
 
         Raises:
             ArchiveError: it is one too many.
         """
         self.entries -= 1
         self.characters -= len(path) + len(target)
+        self.apparent -= size
         if self.entries < 0 or self.characters < 0:
             raise damaged(f"it has more entries than any image has (at most {MOST_ENTRIES:,} are read)")
+        if self.apparent < 0:
+            raise damaged("its files are larger than any disk")
 
     def holding(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Pass on pieces of compressed data that the archive holds, which may become some more.
@@ -81,3 +88,13 @@ class Budget:
         self.database_bytes -= len(database) + _LINE * database.count(b"\n")
         if self.database_bytes < 0:
             raise damaged("its package databases are larger than those of any image")
+
+    def search(self, entries: int) -> None:
+        """Account for going through all entries of a layer.
+
+        Raises:
+            ArchiveError: it is done too often.
+        """
+        self.searched -= entries
+        if self.searched < 0:
+            raise damaged("again and again something else replaces a directory")

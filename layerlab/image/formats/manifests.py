@@ -3,12 +3,13 @@
 Two kinds of descriptions are in use, and today's ``docker save`` writes both. ``index.json`` (``image-layout.md`` of
 the OCI image specification) leads through indexes, which list an image's platforms, to manifests. ``manifest.json``
 (Docker's image specification v1.2) names configs and layers directly. Attestations and other things that lie beside
-an image in an index are left out. Where both name images, the index counts. Of several images none is taken for the
-one that was meant; of several platforms the one that was asked for is taken, or else this machine's.
+an image in an index are left out. Where both name images, they must be the same ones. Of several images none is taken
+for the one that was meant; of several platforms the one that was asked for is taken, or else this machine's.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -109,20 +110,33 @@ def _for_platform(
 
 def _described(parts: Parts) -> list[Described]:
     """All images that the archive describes, at least one."""
-    there = ""
-    for name, listed in (("index.json", _of_index), ("manifest.json", _of_manifest)):
-        if parts.has(name):
-            if found := listed(parts):
-                return found
-            there = there or name
-    if there:
+    found = {
+        name: listed(parts)
+        for name, listed in (("index.json", _of_index), ("manifest.json", _of_manifest))
+        if parts.has(name)
+    }
+    images = [listed for listed in found.values() if listed]
+    if len(images) > 1:
+        of_index, of_manifest = ({_content(parts, image.config) for image in listed} for listed in images)
+        if not of_manifest <= of_index:
+            raise damaged("its index.json and its manifest.json describe different images")
+    if images:
+        return images[0]
+    if found:
         raise ArchiveError(
-            f"the archive holds no image: its {there} names none", remedy="write it anew with `docker save`"
+            f"the archive holds no image: its {next(iter(found))} names none",
+            remedy="write it anew with `docker save`",
         )
     raise ArchiveError(
         "the archive holds no image: it has neither a manifest.json nor an index.json",
         remedy=NO_IMAGE,
     )
+
+
+def _content(parts: Parts, config: str) -> bytes | None:
+    """What tells a config apart from others, whatever it is called; None if it is missing."""
+    text = parts.document(config) if config else None
+    return None if text is None else hashlib.sha256(text).digest()
 
 
 def _of_manifest(parts: Parts) -> list[Described]:
@@ -163,6 +177,8 @@ def _images(parts: Parts, entry: dict[str, Any], seen: set[str], depth: int = 0)
     """The images that an index's entry leads to, but for those that were seen."""
     blob = _blob(entry)
     if blob in seen or "vnd.docker.reference.type" in _dict(entry.get("annotations")):
+        return
+    if _dict(entry.get("platform")).get("os") == "unknown":  # an attestation
         return
     seen.add(blob)
     if len(seen) > MOST_MANIFESTS or depth > DEEPEST_INDEX:

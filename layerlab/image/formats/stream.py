@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Final
@@ -26,13 +27,15 @@ class Stream:
 
     Args:
         pieces: The bytes.
+        jump: Leaves out so many of the bytes that were not taken from `pieces` yet, without reading them.
 
     Attributes:
         position: Bytes read so far.
     """
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes], jump: Callable[[int], None] | None = None) -> None:
         self._pieces = iter(pieces)
+        self._jump = jump
         self._buffer = b""
         self._start = 0
         self.position = 0
@@ -88,8 +91,22 @@ class Stream:
         Raises:
             ArchiveError: there are not that many.
         """
-        for _ in self.pieces(count):
-            pass
+        self.position += count
+        if (there := len(self._buffer) - self._start) >= count:
+            self._start += count
+            return
+        count -= there
+        self._buffer, self._start = b"", 0
+        if self._jump is not None:
+            self._jump(count)
+            return
+        while count > 0:
+            piece = next(self._pieces, None)
+            if piece is None:
+                raise damaged("it ends too early")
+            self._buffer, self._start = piece, len(piece)
+            count -= len(piece)
+        self._start += count
 
     def rest(self) -> Iterator[bytes]:
         """All that is left, in pieces of any size."""
@@ -136,3 +153,42 @@ class Hashed:
 @cache
 def _hashing() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="layerlab-hashing")
+
+
+class Stretch:
+    """A part of an open file, in pieces; several of one file do not disturb each other.
+
+    Args:
+        handle: The file's descriptor.
+        start: Where the part begins.
+        size: Bytes that it has.
+        piece: Bytes that are read at once.
+    """
+
+    def __init__(self, handle: int, start: int, size: int, piece: int = PIECE) -> None:
+        self._handle = handle
+        self._at = start
+        self._end = start + size
+        self._piece = piece
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._at >= self._end:
+            raise StopIteration
+        piece = os.pread(self._handle, min(self._piece, self._end - self._at), self._at)
+        if not piece:  # the file is shorter than it was, or than its headers say
+            raise damaged("it ends too early")
+        self._at += len(piece)
+        return piece
+
+    def jump(self, count: int) -> None:
+        """Leave `count` bytes out.
+
+        Raises:
+            ArchiveError: there are not that many.
+        """
+        self._at += count
+        if self._at > self._end:
+            raise damaged("it ends too early")

@@ -2,7 +2,7 @@
 
 Python's ``tarfile`` reads whole extended headers into memory however large they claim to be, and takes several times
 as long for each entry; a layer has tens of thousands. Formats: ustar and pax (POSIX.1-2017, ``pax``), and GNU's long
-names and large numbers (the tar manual, "Basic Tar Format"). Sparse files, which no engine writes, are refused.
+names, large numbers and sparse files (the tar manual, "Basic Tar Format").
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from layerlab.errors import ArchiveError
 from layerlab.image.formats.stream import Stream, damaged
 
 BLOCK: Final = 512
@@ -27,7 +28,6 @@ _ZEROS: Final = bytes(BLOCK)
 _WITHOUT_DATA: Final = frozenset("123456")  # links, devices, directories and pipes have none, whatever they claim
 _OLD_FILES: Final = frozenset(["\0", "7"])  # before POSIX, a directory was a file whose name ends in a slash
 _NAMES_AND_ATTRIBUTES: Final = frozenset("xgLK")
-_SPARSE: Final = "a sparse file, which no engine writes"
 
 
 class Member(NamedTuple):
@@ -38,6 +38,7 @@ class Member(NamedTuple):
         kind: The type flag: ``0`` file, ``1`` hard link, ``2`` symbolic link, ``3`` and ``4`` devices, ``5``
             directory, ``6`` pipe.
         size: Bytes of data that follow in the archive.
+        apparent_size: Bytes of the file once extracted, more than `size` for a sparse file.
         mode, uid, gid: As they are.
         link: The target of a link.
         capability: The extended attribute ``security.capability``, its bytes as in `name`; empty if it has none.
@@ -46,16 +47,35 @@ class Member(NamedTuple):
     name: str
     kind: str
     size: int
+    apparent_size: int
     mode: int
     uid: int
     gid: int
     link: str
     capability: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the bytes that follow are those of a regular file; those of a sparse one are not all there."""
+        return self.kind == "0" and self.size == self.apparent_size
+
 
 def is_tar(start: bytes) -> bool:
     """Whether these first 512 bytes look like a tar archive; an empty one is all zeros."""
-    return start[257:262] == b"ustar" or start == _ZEROS
+    return start[257:262] == b"ustar" or start == _ZEROS or _is_old_header(start)
+
+
+def _is_old_header(start: bytes) -> bool:
+    """Whether this is a header from before POSIX, which has no mark of its own: then only its checksum tells."""
+    try:
+        return len(start) == BLOCK and _number(start[148:156]) == _checksum(start)
+    except ArchiveError:
+        return False
+
+
+def _checksum(header: bytes) -> int:
+    """The sum of a header's bytes, with that of its own field as spaces."""
+    return sum(header) - sum(header[148:156]) + 8 * 32
 
 
 def members(stream: Stream) -> Iterator[Member]:
@@ -66,12 +86,14 @@ def members(stream: Stream) -> Iterator[Member]:
     """
     extended: dict[str, str] = {}
     while (header := stream.peek(BLOCK)) and header != _ZEROS:
-        member = _parse(stream.read(BLOCK))
+        member, sparse = _parse(stream.read(BLOCK))
         if member.kind in _NAMES_AND_ATTRIBUTES:
             found = _extension(member, stream)
             if member.kind != "g":
                 extended |= found
             continue
+        if sparse and sparse[-1]:
+            _skip_sparse_map(stream)
         member = _with_extensions(member, extended) if extended else member
         extended = {}
         end = stream.position + -(-member.size // BLOCK) * BLOCK
@@ -79,25 +101,31 @@ def members(stream: Stream) -> Iterator[Member]:
         stream.skip(end - stream.position)
 
 
-def _parse(header: bytes) -> Member:
+def _parse(header: bytes) -> tuple[Member, tuple[int, bool] | None]:
+    """An entry, and for GNU's sparse files the real size and whether more of the map follows."""
     (
         name, mode, uid, gid, size, _, checksum, flag, link, magic, _, _, _, _, prefix
     ) = _HEADER.unpack(header)  # fmt: skip
-    if _number(checksum) != sum(header) - sum(checksum) + 8 * 32:  # its own field counts as spaces
+    if _number(checksum) != _checksum(header):
         raise damaged("the checksum of an entry is wrong")
     text = name.partition(b"\0")[0]
     if magic.startswith(b"ustar\0") and prefix[0]:
         text = prefix.partition(b"\0")[0] + b"/" + text
     kind = flag.decode("latin-1")
-    length = _size(_number(size))
+    sparse = None
+    length = apparent = _size(_number(size))
     if kind in _WITHOUT_DATA:
-        length = 0
+        length = apparent = 0
     elif kind in _OLD_FILES:
         kind = "5" if text.endswith(b"/") and kind == "\0" else "0"
+    elif kind == "S":
+        kind, apparent = "0", _size(_number(header[483:495]))
+        sparse = (apparent, bool(header[482]))
     elif kind != "0" and kind not in _NAMES_AND_ATTRIBUTES:
-        raise damaged(_SPARSE if kind == "S" else f"an entry of an unknown kind, {kind!r}")
+        raise damaged(f"an entry of an unknown kind, {kind!r}")
     target = _text(link.partition(b"\0")[0]) if link[0] else ""
-    return Member(_text(text), kind, length, _mode(mode), _id(uid), _id(gid), target)
+    member = Member(_text(text), kind, length, apparent, _mode(mode), _id(uid), _id(gid), target)
+    return member, sparse
 
 
 def _number(field: bytes) -> int:
@@ -161,15 +189,16 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
         key, equals, value = record.partition(b"=")
         if not equals or at + length > end or not value.endswith(b"\n"):
             raise damaged("an extended header that cannot be read")
-        if key.startswith(b"GNU.sparse."):
-            raise damaged(_SPARSE)
         if key in _KNOWN and len(value) > 1:  # an empty value takes an earlier one back
             yield key.decode(), _text(value[:-1])
         at += length
 
 
-_KNOWN: Final = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"SCHILY.xattr.security.capability"})
-_TEXTS: Final = frozenset({"path", "linkpath", "SCHILY.xattr.security.capability"})
+_KNOWN: Final = frozenset(
+    {b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.name", b"GNU.sparse.size", b"GNU.sparse.realsize"}
+    | {b"SCHILY.xattr.security.capability"}
+)
+_TEXTS: Final = frozenset({"path", "linkpath", "GNU.sparse.name", "SCHILY.xattr.security.capability"})
 
 
 def _with_extensions(member: Member, extended: dict[str, str]) -> Member:
@@ -178,11 +207,22 @@ def _with_extensions(member: Member, extended: dict[str, str]) -> Member:
         if not extended[key].isdecimal() or len(extended[key]) > 20:
             raise damaged("something that is not a number")
         numbers[key] = int(extended[key])
+    size = 0 if member.kind in _WITHOUT_DATA else _size(numbers.get("size", member.size))
+    apparent = member.apparent_size if size == member.size else size
+    if member.kind == "0":
+        apparent = _size(numbers.get("GNU.sparse.realsize", numbers.get("GNU.sparse.size", apparent)))
     return member._replace(
-        name=extended.get("path", member.name),
-        size=0 if member.kind in _WITHOUT_DATA else _size(numbers.get("size", member.size)),
+        name=extended.get("GNU.sparse.name", extended.get("path", member.name)),
+        size=size,
+        apparent_size=apparent,
         uid=_owner(numbers.get("uid", member.uid)),
         gid=_owner(numbers.get("gid", member.gid)),
         link=extended.get("linkpath", member.link),
         capability=extended.get("SCHILY.xattr.security.capability", ""),
     )
+
+
+def _skip_sparse_map(stream: Stream) -> None:
+    """GNU's old format has the rest of a sparse file's map between its header and its data."""
+    while stream.read(BLOCK)[504]:
+        pass

@@ -14,7 +14,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from layerlab.image.layer import Claim, Layer
 from layerlab.paths import cache_directory, write_whole
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 """Part of every key: raise it when what a scan finds changes."""
 LARGEST_CACHE: Final = 200_000_000
 """Bytes of all entries; beyond it those that were not used for longest are removed."""
 
+_SOME: Final = 10_000
+"""Paths that are encoded or decoded at once: all of them would take twice their memory."""
 _COLUMNS: Final = ("kinds", "sizes", "modes", "uids", "gids", "inodes", "folders")
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
@@ -63,6 +65,7 @@ def load_layer(key: str) -> Layer | None:
 def store_layer(key: str, layer: Layer) -> None:
     """Keep a layer under this key. Where nothing can be written, nothing is kept."""
     described = {
+        "borrowed": layer.borrowed,
         "whiteouts": layer.whiteouts,
         "opaques": layer.opaques,
         "links": layer.links,
@@ -131,6 +134,7 @@ def _unpack(described: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> La
     claimed = iter(_split(arrays["claimed"]))
     return Layer(
         paths=_split(arrays["paths"]),
+        borrowed=tuple((index, target) for index, target in described["borrowed"]),
         whiteouts=tuple(described["whiteouts"]),
         opaques=tuple(described["opaques"]),
         links=described["links"],
@@ -144,8 +148,16 @@ def _unpack(described: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> La
 
 def _join(texts: Iterable[str]) -> NDArray[np.uint8]:
     # No path has a null byte; each is followed by one, so that no paths differ from one empty path.
-    return np.frombuffer("\0".join([*texts, ""]).encode("utf-8", "surrogateescape"), dtype=np.uint8)
+    joined = bytearray()
+    rest = iter(texts)
+    while some := list(islice(rest, _SOME)):
+        joined += "\0".join([*some, ""]).encode("utf-8", "surrogateescape")
+    return np.frombuffer(joined, dtype=np.uint8)
 
 
 def _split(joined: NDArray[np.uint8]) -> list[str]:
-    return joined.tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    texts: list[str] = []
+    ends = np.flatnonzero(joined == 0)[_SOME - 1 :: _SOME].tolist()
+    for start, end in pairwise([0, *(end + 1 for end in ends), len(joined)]):
+        texts += joined[start:end].tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return texts

@@ -12,7 +12,7 @@ import stat
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, TypeVar
@@ -25,6 +25,7 @@ from layerlab.engine.runs import container_labels
 from layerlab.errors import ArchiveError, EngineError, EngineGone, LabError
 from layerlab.image import Image
 from layerlab.image.formats import archive, platforms
+from layerlab.image.formats.archive_parts import opened_below
 from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.stream import Stream
 from layerlab.image.formats.tar import Member, members
@@ -36,8 +37,6 @@ LARGEST: Final = 1_000_000
 """Bytes of a file that are read unless a caller asks for more."""
 
 _PIECE: Final = 2**20
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_DIRECTORY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _CAPABILITY: Final = struct.Struct("<5I")  # revision; permitted and inheritable, the lower bits and the higher
 _ELF: Final = b"\x7fELF"
 _IN_MEMORY: Final = 2**24
@@ -220,7 +219,7 @@ class FileReader:
                 with closing(pieces):
                     stream = Stream(pieces)
                     found = next(members(stream), None)
-                    return _first(stream.pieces(found.size), limit) if found and found.kind == "0" else None
+                    return _first(stream.pieces(found.size), limit) if found and found.is_plain else None
         except EngineGone:
             raise
         except (EngineError, ArchiveError, UnicodeEncodeError):
@@ -243,25 +242,6 @@ def for_image(engine: Engine | None, image: Image) -> FileReader:
     found = sources.directories(engine, image.id) if engine is not None else None
     usable = found is not None and len(found) == len(image.stack.layers)
     return FileReader(engine, image, tuple(found) if found is not None and usable else None)
-
-
-@contextmanager
-def opened_below(folder: str, path: str) -> Iterator[int]:
-    """Open a file below a directory.
-
-    Raises:
-        OSError: it cannot be opened, or a symbolic link is on the way.
-    """
-    *folders, name = path.strip("/").split("/")
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part, flags in [*((part, _DIRECTORY) for part in folders), (name, _FILE)]:
-            below = os.open(part, flags, dir_fd=at)
-            os.close(at)
-            at = below
-        yield at
-    finally:
-        os.close(at)
 
 
 def _first(pieces: Iterable[bytes], limit: int) -> bytes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -233,26 +235,35 @@ def exported(engine: Engine, identity: str) -> Iterator[Iterator[bytes]]:
 def _from_file(path: Path, wanted: Platform | None, step: Ongoing) -> StoredImage:
     """The image from a file; one that has not changed since it was last read is known by its inode and times.
 
-    An OCI layout is known by all its files.
+    An OCI layout is known by all the files that were read of it.
     """
     key = cache.key("file", str(path.resolve()), str(wanted or platforms.host()))
     known = cache.load_document(key)
-    stamps = _stamps(path)
-    if known is not None and known["stamps"] == stamps:
+    if known is not None and _stamps(path, known["files"]) == known["stamps"]:
         layers = _read_before(archive.diff_ids(known["config"]))
         if layers is not None:
             return StoredImage(known["id"], known["config"], layers)
-    total = path.stat().st_size if path.is_file() else 0
+    began = time.time_ns()
+    one_file = path.is_file()
+    total = path.stat().st_size if one_file else 0
+    before = _stamps(path, [""]) if one_file else None
     image = archive.read_path(path, platform=wanted, watch=partial(step.reading, total=total))
     _remember(image)
-    if not path.is_fifo() and stamps == _stamps(path):  # what comes out of a pipe does not come again
-        cache.store_document(key, {"stamps": stamps, "id": image.id, "config": image.config})
+    if one_file or image.files:  # what comes out of a pipe does not come again
+        files = list(image.files) or [""]
+        stamps = before or _stamps(path, files)
+        if stamps is not None and all(stamp[-1] < began for stamp in stamps):  # none has changed meanwhile
+            document = {"files": files, "stamps": stamps, "id": image.id, "config": image.config}
+            cache.store_document(key, document)
     return image
 
 
-def _stamps(path: Path) -> list[list[int]]:
-    """What tells whether this file, or all those in this directory, are still what they were."""
-    found = [path.stat(), *(each.lstat() for each in sorted(path.rglob("*")))]
+def _stamps(path: Path, files: list[str]) -> list[list[int]] | None:
+    """What tells whether these files below a path (the path itself: an empty name) are still what they were."""
+    try:
+        found = [os.stat(path / name, follow_symlinks=not name) for name in files]  # noqa: PTH116
+    except OSError:
+        return None
     return [[one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns] for one in found]
 
 

@@ -71,8 +71,8 @@ class EntryFinder:
 
     def resolved(self, path: str) -> int | None:
         """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
-        with suppress(ArchiveError):  # in a circle, or outside
-            return self.merged.find(followed(path, lambda at: self.reader.stack.target(None, at)))
+        with suppress(ArchiveError):  # in a circle
+            return self.merged.find(followed(path, lambda at: self.reader.stack.target(None, at), clamped=True))
         return None
 
     def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
