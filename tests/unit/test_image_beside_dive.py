@@ -8,6 +8,7 @@ with its directory. It knows neither inodes nor digests. Each difference is name
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
@@ -42,6 +43,7 @@ from tests.unit.image_truth import (
     tar,
     whiteout,
 )
+from tests.unit.test_image_formats_tar import SPARSE
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -103,6 +105,7 @@ SCENARIOS = [
     Scenario("directory-for-file", ([file("d", 5)], [file("d/a", 2)], []), 5, 0, IMPLIED),
     Scenario("linked", ([file("a", 5), link("b", "a")], [whiteout("a")], []), 0, 5, NO_INODES),
     Scenario("linked-both-deleted", ([file("a", 5), link("b", "a")], [whiteout("a"), whiteout("b")], []), 5, 5),
+    Scenario("linked-later", ([file("a", 5)], [link("b", "in/linked-later/a")], [whiteout("a")]), 0, 5, NO_INODES),
 ]
 
 
@@ -241,6 +244,13 @@ class TestLayers:
         expected = [number + 1 for number in range(count)]
         assert look(content, tmp_path).layers["bytes"].tolist() == layer_bytes(dive(content)) == expected
 
+    @pytest.mark.parametrize("format", sorted(SPARSE))
+    def test_sparse_files(self, dive: Dive, tmp_path: Path, format: str) -> None:
+        """Both count what a sparse file appears to have."""
+        content = saved([gzip.decompress(base64.b85decode(SPARSE[format]))])
+
+        assert look(content, tmp_path).layers["bytes"].tolist() == layer_bytes(dive(content)) == [5_000_010]
+
 
 LAYERS = [tar([file("a", 5)]), tar([file("b", 2)])]
 
@@ -298,7 +308,7 @@ class TestArchives:
         [
             ([tar([file("evil", 9)]), LAYERS[1]], image_config(LAYERS), "not the one"),
             ([tar([file("../../etc/passwd", 9)])], None, "outside"),
-            ([tar([link("a", "b"), link("b", "a")])], None, "came before"),
+            ([tar([link("a", "b"), link("b", "a")])], None, "circle"),
         ],
         ids=["another layer than the config names", "a name that leads outside", "links in a circle"],
     )
