@@ -48,7 +48,6 @@ class Trials:
         scratch: A folder for files, gone with them.
         report: Is told of the builds' steps.
         caches: Whose cache mounts (``RUN --mount=type=cache``) they use; empty for those of everybody.
-        watch: Is called again and again while one goes on; what it raises ends that.
     """
 
     engine: Engine
@@ -56,7 +55,6 @@ class Trials:
     scratch: Path
     report: Report = field(repr=False)
     caches: str = ""
-    watch: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def build(
         self,
@@ -81,29 +79,26 @@ class Trials:
             labels=self.labels,
             timeout=timeout,
             report=report or self.report,
-            watch=_disk_guard(self.engine, self.watch),
+            watch=_disk_guard(self.engine),
         )
 
 
 @contextmanager
-def trial_builds(
-    engine: Engine, report: Report = silent, *, caches: str = "", watch: Callable[[], None] = lambda: None
-) -> Iterator[Trials]:
+def trial_builds(engine: Engine, report: Report = silent, *, caches: str = "") -> Iterator[Trials]:
     """A place for trial builds; all images that are built in this block are removed at its end. See `Trials`."""
     with runs.temporary(engine) as place, limited_builder(engine):
-        yield Trials(engine, place.labels, place.folder, report, caches, watch)
+        yield Trials(engine, place.labels, place.folder, report, caches)
 
 
-def _disk_guard(engine: Engine, watch: Callable[[], None]) -> Callable[[], None]:
-    """To be called again and again during a build: raises `TooMuchDisk` when that took too much; calls `watch`."""
+def _disk_guard(engine: Engine) -> Callable[[], None]:
+    """To be called again and again during a build: raises `TooMuchDisk` when that has taken too much."""
     root = Path(engine.root_directory)
     if not engine.is_local or not root.is_dir():
-        return watch
+        return lambda: None
     free = shutil.disk_usage(root).free
     least = max(free - MAX_DISK, min(free, MIN_DISK) // 2)
 
     def guard() -> None:
-        watch()
         if shutil.disk_usage(root).free < least:
             raise TooMuchDisk(free)
 

@@ -63,7 +63,7 @@ def gather(
     if workspace.dockerfile is None or workspace.sent is None:
         return evidence
     relay = _Relay(report)
-    with trial_builds(engine, relay, caches=caches, watch=relay.watch) as trials, _side_by_side(relay) as pool:
+    with trial_builds(engine, relay, caches=caches) as trials, _side_by_side(relay) as pool:
         prepared = workspace_builds.prepare(trials, workspace)
         bench = experiments.Bench(prepared, relay)
 
@@ -88,13 +88,9 @@ class _Relay:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, step: Step) -> None:
-        self.watch()
-        self.listener(step)
-
-    def watch(self) -> None:
-        """End what goes on, once the check has ended: also a build that reports nothing."""
         if self.ended.is_set():
             raise _Ended
+        self.listener(step)
 
 
 class _Ended(Exception):
@@ -103,7 +99,7 @@ class _Ended(Exception):
 
 @contextmanager
 def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
-    """Threads that end soon after an exception has left the block."""
+    """Threads that end soon after an exception has left the block: with the next thing that they report."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="layerlab-check") as pool:
         try:
             yield pool
