@@ -49,7 +49,6 @@ _CONTROLS: Final = 2
 _REQUIREMENTS: Final = "requirements.txt"
 _NOTES: Final = re.compile(r"(?P<folder>[^*?\[\]\\$]+)/(?P<name>\w+)-[^/-]+\.dist-info/METADATA")  # as COPY takes it
 _RELEASE: Final = re.compile(r"^Version: *(\S+)", re.MULTILINE)
-_NOTHING: Final = "/.layerlab-nothing"  # is in no image
 _BROKEN: Final = ".layerlab-broken"
 _WRECKAGE: Final = b"broken, to see what misses it\n"
 
@@ -217,16 +216,6 @@ def choose_pin(pinned: Mapping[str, str]) -> PinChange:
     return PinChange(name, pinned[name], NO_RELEASE)
 
 
-def install_changed_pin(bench: Bench, pinned: Mapping[str, str]) -> None:
-    """Let the builder do what `change_pin` will ask for, beside the first build: both install at the same time.
-
-    The last step finds nothing to copy, so no image is made; what ran before stays in the build cache.
-    """
-    text = _with_last_stage(bench.prepared, [_NOTHING, "/"])
-    if text and any(entry.name == _REQUIREMENTS for entry in bench.prepared.context.entries):
-        _with_change(bench, choose_pin(pinned), text)
-
-
 def change_pin(bench: Bench, pinned: Mapping[str, str], image_id: str) -> tuple[PinChange, dict[str, str]]:
     """Build with another release pinned in requirements.txt; `found_after` tells what the service finds then.
 
@@ -268,18 +257,13 @@ def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple
     found = [_NOTES.fullmatch(path) for path in paths if stack.merged.find(path) is not None]
     places = sorted({(each["folder"], each["name"]) for each in found if each})
     copies = (
-        [f"{folder}/{spelled}-*.dist-info/METADATA", f"/{number}/"] for number, (folder, spelled) in enumerate(places)
+        f"COPY --from={prepared.dockerfile.target().index} "
+        + json.dumps([f"{folder}/{spelled}-*.dist-info/METADATA", f"/{number}/"])
+        for number, (folder, spelled) in enumerate(places)
     )
-    text = _with_last_stage(prepared, *copies) if places else ""
-    return ([folder for folder, _ in places], text) if text else ([], "")
-
-
-def _with_last_stage(prepared: Prepared, *copies: Sequence[str]) -> str:
-    """The Dockerfile and a stage FROM scratch that copies from the final one; empty if that cannot be written."""
-    before = f"COPY --from={prepared.dockerfile.target().index} "
-    text = "\n".join([prepared.context.text, "FROM scratch", *(before + json.dumps(each) for each in copies)])
-    is_meant = len(dockerfiles.parse(text).stages) == len(prepared.dockerfile.stages) + 1
-    return text if is_meant else ""
+    text = "\n".join([prepared.context.text, "FROM scratch", *copies])
+    is_meant = places and len(dockerfiles.parse(text).stages) == len(prepared.dockerfile.stages) + 1
+    return ([folder for folder, _ in places], text) if is_meant else ([], "")
 
 
 def with_pin(requirements: bytes, name: str, release: str) -> bytes:

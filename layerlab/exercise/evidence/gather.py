@@ -23,7 +23,7 @@ from layerlab.service.waiting import is_busy
 from layerlab.ui.progress import Report, Step
 
 OnImage = Callable[[image.Image], None]
-_AT_ONCE: Final = 4  # the container, further builds, and the one with a changed pin, which two parts ask for
+_AT_ONCE: Final = 3  # the container, further builds, the one with a changed pin
 
 
 def gather(
@@ -63,21 +63,14 @@ def gather(
     if workspace.dockerfile is None or workspace.sent is None:
         return evidence
     relay = _Relay(report)
-    with trial_builds(engine, relay, caches=caches) as trials, _side_by_side(relay) as pool:
+    with trial_builds(engine, relay, caches=caches) as trials:
         prepared = workspace_builds.prepare(trials, workspace)
-        bench = experiments.Bench(prepared, relay)
-
-        def begin_beside() -> None:
-            if workspace.requirements and not is_quick:
-                pool.submit(experiments.install_changed_pin, bench, workspace.requirements)
-
-        outcome = workspace_builds.build_final(prepared, relay, begin_beside=begin_beside)
+        outcome = workspace_builds.build_final(prepared, relay)
         evidence = replace(evidence, ran=outcome.ran, failure=outcome.failure)
         if outcome.image_id is None:
-            relay.ended.set()  # nobody asks any more for what is built beside it
             return evidence
         evidence = replace(evidence, image_id=outcome.image_id)
-        return _look(bench, pool, evidence, on_image, hardened=hardened)
+        return _look(experiments.Bench(prepared, relay), relay, evidence, on_image, hardened=hardened)
 
 
 @dataclass(frozen=True)
@@ -110,26 +103,22 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 
 
 def _look(
-    bench: experiments.Bench,
-    pool: ThreadPoolExecutor,
-    evidence: Evidence,
-    on_image: OnImage | None,
-    *,
-    hardened: bool,
+    bench: experiments.Bench, relay: _Relay, evidence: Evidence, on_image: OnImage | None, *, hardened: bool
 ) -> Evidence:
     """Look at what was built, and try it."""
     engine, image_id = bench.engine, str(evidence.image_id)
-    ran = pool.submit(observe, engine, image_id, hardened=hardened, report=bench.report)
-    is_tried = evidence.requirements and not evidence.is_quick
-    pin = pool.submit(experiments.change_pin, bench, evidence.requirements, image_id) if is_tried else None
-    evidence = pool.submit(_build_more, bench, evidence).result()
-    running = ran.result()
-    if pin:
-        found = experiments.found_after(bench, *pin.result(), running.interpreter)
-        evidence = replace(evidence, pin_change=found)
+    with _side_by_side(relay) as pool:
+        ran = pool.submit(observe, engine, image_id, hardened=hardened, report=relay)
+        is_tried = evidence.requirements and not evidence.is_quick
+        pin = pool.submit(experiments.change_pin, bench, evidence.requirements, image_id) if is_tried else None
+        evidence = pool.submit(_build_more, bench, evidence).result()
+        running = ran.result()
+        if pin:
+            found = experiments.found_after(bench, *pin.result(), running.interpreter)
+            evidence = replace(evidence, pin_change=found)
     if running.hurried and is_busy():
         # What went on beside it may be why it was late.
-        again = observe(engine, image_id, report=bench.report)
+        again = observe(engine, image_id, report=relay)
         running = replace(again, hardened=running.hardened, hardened_why=running.hardened_why)
     if on_image is not None:
         on_image(image.read(engine, image_id, dockerfile=evidence.dockerfile))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -95,26 +94,12 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     return Prepared(workspace.dockerfile, context, parsed, trials)
 
 
-def build_final(
-    prepared: Prepared,
-    report: Report = silent,
-    *,
-    timeout: float = TIMEOUT,
-    begin_beside: Callable[[], None] = lambda: None,
-) -> Outcome:
-    """Build the final image; the lab's own bases are got first, if any is missing.
-
-    Args:
-        prepared: What to build.
-        report: Is told of each step.
-        timeout: In seconds.
-        begin_beside: Called once the bases are there, to begin what is to be built at the same time.
-    """
+def build_final(prepared: Prepared, report: Report = silent, *, timeout: float = TIMEOUT) -> Outcome:
+    """Build the final image; the lab's own bases are got first, if any is missing."""
     try:
         bases.ensure_for(prepared.trials.engine, prepared.dockerfile, report=report)
     except LabError as error:
         return Outcome(None, failure=explain(error, prepared.dockerfile, None))
-    begin_beside()
     recorder = Recorder(prepared, report)
     built, failure, _ = attempt(prepared, prepared.context, recorder, timeout)
     if built is None:
