@@ -17,9 +17,10 @@ from rich.text import Text
 
 from layerlab.dockerfile.parsed import excerpt
 from layerlab.exercise import wording
-from layerlab.exercise.earlier_checks import Memory
+from layerlab.exercise.earlier_checks import Change, Memory
 from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
 from layerlab.ui.text import one_line, plain
+from layerlab.ui.units import listed
 
 STYLES: Final[dict[Status, str]] = {"pass": "cyan", "fail": "bold red", "unknown": "yellow"}
 _INDENT: Final = 4
@@ -34,7 +35,7 @@ def print_verdict(
     name: str,
     source: Callable[[str], str | None],
     memory: Memory,
-    changes: Sequence[str] = (),
+    changes: Sequence[Change] = (),
     tasks: Sequence[int] = (),
     show_all: bool = False,
 ) -> None:
@@ -46,7 +47,7 @@ def print_verdict(
         name: The workspace, as it was named.
         source: Gives the text of a file of the workspace, None where there is none; see `source_of`.
         memory: Which hints were asked for.
-        changes: What got better or worse since the last check, a sentence each.
+        changes: What got better or worse since the last check.
         tasks: Those whose findings are shown, in place of the next one's.
         show_all: Whether to show all findings of all tasks.
     """
@@ -54,7 +55,8 @@ def print_verdict(
     following = wording.next_task(verdict)
     chosen = [each for each in verdict.tasks if each.id in tasks] or ([following] if following else [])
     for each in verdict.tasks:
-        _print(console, f"{wording.heading(each)}: {wording.told_of(each, told[each.id])}", style=STYLES[each.status])
+        heading = f"{wording.SIGNS[each.status]} {each.id} {wording.TITLES[each.id]}"
+        _print(console, f"{heading}: {wording.told_of(each, told[each.id])}", style=STYLES[each.status])
         if show_all:
             _print_findings(console, each, told[each.id], source, memory)
     for each in () if show_all else chosen:
@@ -63,8 +65,9 @@ def print_verdict(
         _print(console, f"\n{heading}", style="bold")
         _print_findings(console, each, wording.opened(told[each.id], memory, each), source, memory)
     console.print()
-    for sentence in changes:
-        _print(console, sentence)
+    for heading, is_better in (("Better", True), ("Worse", False)):
+        if sentences := [change.in_words for change in changes if change.is_better == is_better]:
+            _print(console, f"{heading} than at the last check: {listed(sentences)}.")
     _print(console, f"{one_line(name)}: {wording.score(verdict)} ({verdict.seconds:.1f} s)", style="bold")
     for line in _ways_on(chosen, told, memory, show_all=show_all):
         _print(console, line)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.builder import steps
-from layerlab.builder.steps import Progress, Row
-from layerlab.builder.trace import Output, Status, Transfer, Vertex
+from layerlab.builder.steps import Log, Progress, Row
+from layerlab.builder.trace import Output, Status, Transfer, Vertex, Warned
 from layerlab.dockerfile import parse
 from layerlab.ui.progress import Step
 
@@ -355,6 +355,13 @@ class TestReports:
 
         assert reported[0].title == "[build 4/4] RUN <<EOF make EOF"
 
+    def test_warnings(self) -> None:
+        """Warnings are kept in the order in which they come."""
+        first, second = Warned("a", "", "", 1), Warned("b", "", "", None)
+        progress, _ = follow(Status(warnings=(first,)), Status(warnings=(second,)))
+
+        assert progress.warnings == [first, second]
+
 
 class TestLog:
     """The output of one step."""
@@ -362,22 +369,27 @@ class TestLog:
     @given(st.lists(st.binary(max_size=50), max_size=40))
     def test_pieces(self, pieces: list[bytes]) -> None:
         """How the output is cut into pieces changes nothing, be it within a character or an escape code."""
-        bit_by_bit = Row("a", "a")
+        bit_by_bit, at_once = Log(), Log()
         for piece in pieces:
-            bit_by_bit.printed += piece
+            bit_by_bit.add(piece)
+        at_once.add(b"".join(pieces))
 
-        assert Row("a", "a", printed=bytearray(b"".join(pieces))).log == bit_by_bit.log
+        assert at_once.text() == bit_by_bit.text()
 
     def test_last_line(self) -> None:
         """The newest line is the last one that is not empty, without escape codes."""
-        row = Row("a", "a", printed=bytearray(b"first\n\x1b[32msec\x1b[0mond\n  \n"))
+        log = Log()
+        log.add(b"first\n\x1b[32msec\x1b[0mond\n  \n")
 
-        assert row.last_line == "second"
+        assert log.last_line() == "second"
 
     def test_last_line_of_nothing(self) -> None:
         """A log without a line has an empty one."""
-        assert Row("a", "a").last_line == ""
+        assert Log().last_line() == ""
 
     def test_last_line_of_progress(self) -> None:
         """Of a bar that overwrites itself, the newest line is its last state."""
-        assert Row("a", "a", printed=bytearray(b"10%\r20%\r30%")).last_line == "30%"
+        log = Log()
+        log.add(b"10%\r20%\r30%")
+
+        assert log.last_line() == "30%"
