@@ -29,7 +29,7 @@ from layerlab import bases, demo
 from layerlab.engine import Engine, daemon
 from layerlab.errors import LabError
 from layerlab.ui import displays
-from layerlab.ui.consoles import console
+from layerlab.ui.tables import console
 
 PARTS: Final[dict[str, str]] = {
     "sizes": "image sizes",

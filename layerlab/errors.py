@@ -1,32 +1,5 @@
 """Everything that the lab raises on purpose.
 
-LabError
-├── UsageError            the command line or a function was given something that cannot be
-├── StorageError          a folder in which the lab keeps things cannot be used
-├── EngineError           the Docker engine
-│   ├── EngineNotFound        none answers, and none could be started
-│   ├── EngineDenied          it is there, but its socket may not be opened
-│   ├── EngineSilent          it is there, but does not answer
-│   ├── EngineTooOld          it lacks what the lab needs
-│   ├── EngineDiskFull        there is no room left on its disk
-│   └── EngineGone            it answered before and does not any more
-├── BaseImageError        a base image cannot be had
-│   ├── RegistryRefused       a registry answered, and said no (401, 404, 429 ...)
-│   └── StandInError          a stand-in could not be made, or may not be made here
-├── BuildError            an image could not be built
-│   ├── DockerfileError       the Dockerfile cannot be read or does not parse
-│   ├── ContextError          the build context cannot be read or is over its limits
-│   ├── StepFailed            a step failed: says the line, the command and the end of its log
-│   └── BuildTimeout          the time limit was reached; the engine was told to stop
-├── ImageError            an image cannot be looked at
-│   ├── ImageNotFound         no image and no file has that name
-│   ├── ArchiveError          the archive is damaged, hostile or of an unknown kind
-│   └── OtherDockerfile       it was not built from this Dockerfile and this folder
-├── ServiceError          a container of the service
-│   ├── ServiceNotReady       it did not answer in time, or ended
-│   └── PortInUse             the port that was asked for is taken
-└── BrowserNotFound       no Chromium for the tests, and none could be installed
-
 Each says what happened and why (``str(error)``) and what to do next (``error.remedy``)::
 
     try:
@@ -98,18 +71,6 @@ class EngineNotFound(EngineError):
     """No engine answers, and none could be started."""
 
 
-class EngineDenied(EngineError):
-    """The engine is there, but its socket may not be opened."""
-
-
-class EngineSilent(EngineError):
-    """The engine is there, but does not answer."""
-
-
-class EngineDiskFull(EngineError):
-    """There is no room left on the engine's disk."""
-
-
 class EngineTooOld(EngineError):
     """The engine lacks what the lab needs."""
 
@@ -178,19 +139,15 @@ class BuildTimeout(BuildError):
     """The time limit of a build was reached."""
 
 
-class ImageError(LabError):
-    """An image cannot be looked at."""
-
-
-class ImageNotFound(ImageError):
+class ImageNotFound(LabError):
     """No image and no file has that name."""
 
 
-class ArchiveError(ImageError):
+class ArchiveError(LabError):
     """The archive is damaged, hostile or of an unknown kind."""
 
 
-class OtherDockerfile(ImageError):
+class OtherDockerfile(LabError):
     """An image was not built from this Dockerfile and this folder."""
 
 
@@ -204,7 +161,3 @@ class ServiceNotReady(ServiceError):
 
 class PortInUse(ServiceError):
     """The port that was asked for is taken."""
-
-
-class BrowserNotFound(LabError):
-    """There is no Chromium for the tests, and none could be installed."""

@@ -79,7 +79,7 @@ def write_output(path: Path, text: str) -> None:
             f"{path} cannot be written (it is no ordinary file)", remedy="name another file, or one that is not there"
         )
     try:
-        write_whole(path, lambda file: file.write(text.encode()))
+        write_whole(path, lambda file: file.write(text.encode(errors="replace")))
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written ({error.strerror})", remedy="name a file in a folder that is there and yours"

@@ -1,15 +1,15 @@
 """The base images: pulled where a registry answers, else stand-ins made from Debian's packages.
 
->>> {base.name: base.origin in {"here", "stand-in"} for base in ensure(engine).values()}
-{'python:3.13-slim-trixie': True, 'python:3.13-trixie': True}
+>>> ensure(engine, ["python:3.13-slim-trixie"])
+>>> is_on_stand_ins(engine, "python:3.13-slim-trixie") in {True, False}
+True
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from layerlab.bases import registry, stand_ins
 from layerlab.bases.registry import NoRegistry, can_be_had
@@ -28,7 +28,7 @@ from layerlab.engine.ownership import (
 from layerlab.errors import BaseImageError, StandInError
 from layerlab.ui.progress import Report, silent
 
-__all__ = ["BASES", "TAGS", "Base", "can_be_had", "ensure", "ensure_for", "is_on_stand_ins", "own_bases"]
+__all__ = ["BASES", "TAGS", "can_be_had", "ensure", "ensure_for", "is_on_stand_ins", "own_bases"]
 
 BASES: Final = ("python:3.13-slim-trixie", "python:3.13-trixie")
 """The images on which the lab's Dockerfiles build."""
@@ -38,24 +38,6 @@ TAGS: Final = tuple(tag for tags in stand_ins.TAGS.values() for tag in tags)
 
 ALLOW_VARIABLE: Final = "LAB_STAND_INS"
 
-Origin = Literal["registry", "here", "stand-in"]
-
-
-@dataclass(frozen=True)
-class Base:
-    """A base image that is on the engine.
-
-    Attributes:
-        name: Its name, such as ``python:3.13-trixie``.
-        image_id: Its id, such as ``sha256:0123...``.
-        origin: ``registry`` if it was pulled just now, ``here`` if it was there already, ``stand-in`` if the lab
-            made it, now or earlier.
-    """
-
-    name: str
-    image_id: str
-    origin: Origin
-
 
 def ensure(
     engine: Engine,
@@ -63,8 +45,8 @@ def ensure(
     *,
     allow_stand_ins: bool | None = None,
     report: Report = silent,
-) -> dict[str, Base]:
-    """See to it that these base images are on the engine, and return them by name.
+) -> None:
+    """See to it that these base images are on the engine.
 
     One that is there is used as it is, and never replaced. Others are pulled. Where no registry can be connected to,
     stand-ins are made, if that is allowed: they carry official names, so on an engine that the lab did not start the
@@ -83,16 +65,15 @@ def ensure(
         BaseImageError: an image cannot be had for another reason.
         EngineGone: the engine stopped answering.
 
-    >>> sorted(ensure(engine))
-    ['python:3.13-slim-trixie', 'python:3.13-trixie']
+    >>> ensure(engine, ["python:3.13-slim-trixie"])
+    >>> engine.client.images.get("python:3.13-slim-trixie").attrs["Os"]
+    'linux'
     """
     names = tuple(names)
     with answering(engine):
-        found = {name: base for name in names if (base := _here(engine, name))}
-        if missing := [name for name in names if name not in found]:
+        if not all(find_image(engine, name) for name in names):
             with exclusive("bases", doing="gets the base images", report=report):
-                found |= _get(engine, missing, allow_stand_ins, report)
-    return {name: found[name] for name in names}
+                _get(engine, names, allow_stand_ins, report)
 
 
 def ensure_for(engine: Engine, dockerfile: Dockerfile, target: str | None = None, *, report: Report = silent) -> None:
@@ -121,7 +102,7 @@ def is_on_stand_ins(engine: Engine, image_id: str) -> bool:
     False
     """
     image = find_image(engine, image_id)
-    return image is not None and _is_stand_in(image)
+    return image is not None and STAND_IN_LABEL in (image.labels or {})
 
 
 def own_bases(engine: Engine) -> list[EngineImage]:
@@ -140,46 +121,33 @@ def own_bases(engine: Engine) -> list[EngineImage]:
     return marked_images(engine, is_base)
 
 
-def _here(engine: Engine, name: str) -> Base | None:
-    image = find_image(engine, name)
-    return Base(name, str(image.id), "stand-in" if _is_stand_in(image) else "here") if image else None
-
-
-def _is_stand_in(image: EngineImage) -> bool:
-    return STAND_IN_LABEL in (image.labels or {})
-
-
-def _get(engine: Engine, names: list[str], allow: bool | None, report: Report) -> dict[str, Base]:
-    """Pull these images, or make stand-ins for them."""
-    found: dict[str, Base] = {}
+def _get(engine: Engine, names: Sequence[str], allow: bool | None, report: Report) -> None:
+    """Pull these images as far as they are missing, or make stand-ins for them."""
     unreachable: dict[str, NoRegistry] = {}
+    missing, has_pulled = [], False
+    before = {summary["Id"] for summary in engine.client.api.images()}
     for name in names:
         where = registry.registry_of(registry.source_of(name))
-        if base := _here(engine, name):  # another process was quicker
-            found[name] = base
-        elif where not in unreachable:
+        if find_image(engine, name):  # it was here, or another process was quicker
+            continue
+        if where not in unreachable:
             try:
-                found[name] = _pull(engine, name, report)
+                image = registry.pull(engine, name, report=report)
             except NoRegistry as error:
                 unreachable[where] = error
-    missing = [name for name in names if name not in found]
+            else:
+                has_pulled = True
+                if image.id not in before:
+                    mark_image(image)
+                continue
+        missing.append(name)
     if not missing:
-        return found
+        return
     why = next(iter(unreachable.values()))
-    if any(base.origin == "registry" for base in found.values()):
-        # Half official, half stand-in: their Pythons would differ.
+    if has_pulled:  # half official, half stand-in: their Pythons would differ
         raise BaseImageError(str(why), remedy="its registry answered a moment ago: repeat") from why
     _check_permission(engine, missing, allow, why)
     stand_ins.make(engine, report)
-    return found | {name: base for name in missing if (base := _here(engine, name))}
-
-
-def _pull(engine: Engine, name: str, report: Report) -> Base:
-    before = {summary["Id"] for summary in engine.client.api.images()}
-    image = registry.pull(engine, name, report=report)
-    if image.id not in before:
-        mark_image(image)
-    return Base(name, str(image.id), "registry")
 
 
 def _check_permission(engine: Engine, names: list[str], allow: bool | None, why: NoRegistry) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import docker.errors
 import requests
@@ -142,21 +142,15 @@ def _pull(engine: Engine, name: str, step: Ongoing, report: Report) -> None:
         for event in events:
             if "error" in event:
                 raise explain(name, str(event["error"]), began=bool(layers))
-            _note(event, layers)
+            layer, detail = str(event.get("id", "")), event.get("progressDetail") or {}
+            if event.get("status") == "Pulling fs layer":  # its size is known once its download has begun
+                layers.setdefault(layer, (0, 0))
+            elif event.get("status") == "Downloading" and "total" in detail:
+                layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
+            elif event.get("status") in {"Download complete", "Pull complete"} and layer in layers:
+                layers[layer] = (layers[layer][1], layers[layer][1])
             total = sum(size for _, size in layers.values())
             done = sum(current for current, _ in layers.values())
             step.say(so_far(done, total) if total else str(event.get("status", "")))
     except docker.errors.APIError as error:
         raise explain(name, str(error.explanation or error)) from error
-
-
-def _note(event: dict[str, Any], layers: dict[str, tuple[int, int]]) -> None:
-    """Take in how far a layer is; its size is known once its download has begun."""
-    layer, status = str(event.get("id", "")), event.get("status")
-    detail = event.get("progressDetail") or {}
-    if status == "Pulling fs layer":
-        layers.setdefault(layer, (0, 0))
-    elif status == "Downloading" and "total" in detail:
-        layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
-    elif status in {"Download complete", "Pull complete"} and layer in layers:
-        layers[layer] = (layers[layer][1], layers[layer][1])

@@ -1,18 +1,21 @@
 """Makes stand-ins for the official images, from Debian's packages and nothing else.
 
-Two roots (`layerlab.bases.roots`) become ``debian:trixie`` and its slim form; ``images/Dockerfile`` builds the others
-on them. The official tags are given at the very end, and only where there is none: whoever stops this half-way
-finds no half-made image under an official name, and what BuildKit has done by then is in its cache.
+``mmdebstrap`` makes a minimal system from the archive's packages, which it verifies by their signatures, and
+``images/finish.sh`` makes the roots of ``debian:trixie`` and its slim form out of it; ``images/Dockerfile`` builds
+the others on them. The official tags are given at the very end, and only where there is none: whoever stops this
+half-way finds no half-made image under an official name, and what BuildKit has done by then is in its cache.
 """
 
 from __future__ import annotations
 
-import io
+import os
+import platform
 import re
 import shutil
-import tarfile
+import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -20,9 +23,9 @@ from typing import Final
 import docker.errors
 from docker.utils import parse_repository_tag
 
-from layerlab.bases import roots
 from layerlab.builder import build
 from layerlab.engine import Engine, runs
+from layerlab.engine.machine import apt_get, ending_with_us, is_debian, run
 from layerlab.engine.ownership import (
     BASE_PURPOSE,
     STAND_IN_LABEL,
@@ -33,8 +36,11 @@ from layerlab.engine.ownership import (
     mark_image,
     marker_tag,
 )
-from layerlab.errors import BuildError, StepFailed
-from layerlab.ui.progress import Ongoing, Report, Step, ongoing
+from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, is_disk_full
+from layerlab.errors import BuildError, StandInError, StepFailed
+from layerlab.service import read_file
+from layerlab.ui.progress import Ongoing, Report, ongoing
+from layerlab.ui.text import shorten
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "debian": ("debian:trixie",),
@@ -48,16 +54,24 @@ TAGS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _ROOT_DOCKERFILE: Final = 'FROM scratch\nADD rootfs.tar /\nCMD ["bash"]\n'
 _DOCKERFILE: Final = Path(__file__).parent / "images" / "Dockerfile"
-_MAX_CONTEXT: Final = 10**9  # bytes; the root of debian:trixie has about 120 MB
-_WORK: Final = {
-    "buildpack-deps": "compilers and libraries",
-    "cpython": "compile CPython",
-    "fetch": "CPython's source",
-    "fetch-uv": "uv",
-    "full": "full image",
-    "slim": "slim image",
-}
-_COMPILED: Final = re.compile(r"\bgcc\b.* (?:\./)?(\S+\.c)\b")
+PACKAGES: Final = ("mmdebstrap", "debian-archive-keyring", "mount")
+ARCHIVE_KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+FINISH: Final = Path(__file__).parent / "images" / "finish.sh"
+APT_SETTINGS: Final = re.compile(
+    r"^Acquire::(?:https?::|Check-Valid-Until |Check-Date |Max-FutureTime |Retries |ForceIPv[46] ).*;$", re.MULTILINE
+)
+_FETCHING: Final = re.compile(
+    r"Failed to (?:fetch|download)|Hash Sum mismatch|No matching distribution|Connection (?:failed|refused|reset)"
+    r"|timed out|SSLError|Proxy",
+    re.IGNORECASE,
+)
+"""What apt and pip print besides where it is the network that is at fault."""
+
+SUITE: Final = "trixie"
+
+EPOCH: Final = 1754697600
+"""2025-08-09, the day of trixie's release, in seconds since 1970. No file is newer: so the same packages make the
+same bytes, and whatever an engine has built on them before is found in its cache again."""
 
 
 def make(engine: Engine, report: Report) -> None:
@@ -67,8 +81,8 @@ def make(engine: Engine, report: Report) -> None:
         StandInError: one could not be made.
         EngineGone: the engine stopped answering.
     """
-    roots.check_machine(str(engine.client.info().get("Architecture", "")))
-    roots.install(report)
+    check_machine(str(engine.client.info().get("Architecture", "")))
+    install(report)
     try:
         with runs.temporary(engine) as place, ExitStack() as undo:
             place.folder.chmod(0o755)  # apt works in it as a user of its own
@@ -78,27 +92,19 @@ def make(engine: Engine, report: Report) -> None:
                 _tag(engine, image_id, TAGS[stage])
             undo.pop_all()
     except docker.errors.APIError as error:
-        raise roots.failure("the engine refused", [str(error.explanation or error)]) from error
+        raise failure("the engine refused", [str(error.explanation or error)]) from error
 
 
 def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -> dict[str, str]:
     """The images of Debian itself: ids by stage, marked."""
-    archive = roots.make(folder, report)
     made = {}
-    for stage, slim in (("debian", False), ("debian-slim", True)):
+    for stage, context in make_roots(folder, report).items():
         name = TAGS[stage][0]
-        context = folder / stage
-        context.mkdir()
         (context / "Dockerfile").write_text(_ROOT_DOCKERFILE)
         with ongoing(report, f"write {name}", key=stage) as step:
-            try:
-                roots.finish(archive, context / "rootfs.tar", slim=slim, extra=roots.machine_files())
-            except (OSError, tarfile.TarError, KeyError) as error:
-                raise roots.failure(f"the root of {name} could not be written", [str(error)]) from error
             made[stage] = _build(engine, context, step, name=name)
         shutil.rmtree(context)
         _mark(engine, made[stage], undo)
-    archive.unlink()
     return made
 
 
@@ -117,7 +123,8 @@ def _make_others(
         with ongoing(report, title, key=target) as step:
             return _build(engine, context, step, name=name, target=target, arguments=arguments, labels=labels)
 
-    version, digest = _about(engine, build_stage("source", "fetch CPython's source", place.labels))
+    source = build_stage("source", "fetch CPython's source", place.labels)
+    version, digest = (read_file(engine, source, "/about") or b"").decode().split()
     text = text.replace("@PYTHON_VERSION@", version).replace("@PYTHON_SHA256@", digest)
     build_stage("everything", f"compile CPython {version} and install the images' packages", place.labels)
     others = {}
@@ -145,35 +152,13 @@ def _build(
             target=target,
             build_args=arguments,
             labels={STAND_IN_LABEL: name, **image_labels(BASE_PURPOSE), **labels},
-            report=lambda shown: step.say(_doing(shown)) if shown.state == "running" else None,
-            max_context_bytes=_MAX_CONTEXT,
+            report=lambda shown: step.say(shown.detail or shown.title) if shown.state == "running" else None,
         ).image_id
     except StepFailed as error:
         what = f"the build of {name} failed in line {error.line} of its Dockerfile"
-        raise roots.failure(what, error.log.splitlines()) from error
+        raise failure(what, error.log.splitlines()) from error
     except BuildError as error:
-        raise roots.failure(f"the build of {name} failed", [str(error)]) from error
-
-
-def _doing(step: Step) -> str:
-    """What a step of a build does, in a few words."""
-    found = re.match(r"\[(\S+) ", step.title)
-    work = _WORK.get(found[1], found[1]) if found else step.title
-    compiled = _COMPILED.search(step.detail)
-    return f"{work}: {compiled[1] if compiled else step.detail}".removesuffix(": ")
-
-
-def _about(engine: Engine, image_id: str) -> tuple[str, str]:
-    """The version and the SHA-256 of the source that this image holds."""
-    container = engine.client.containers.create(image_id, ["never-started"], labels=runs.container_labels(engine))
-    try:
-        chunks, _ = container.get_archive("/about")
-        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-            file = archive.extractfile("about")
-            version, digest = (file.read() if file else b"").decode().split()
-    finally:
-        container.remove()
-    return version, digest
+        raise failure(f"the build of {name} failed", [str(error)]) from error
 
 
 def _mark(engine: Engine, image_id: str, undo: ExitStack) -> None:
@@ -191,3 +176,99 @@ def _tag(engine: Engine, image_id: str, names: tuple[str, ...]) -> None:
         if find_image(engine, name) is None:
             image.tag(*parse_repository_tag(name))
     discard_unnamed(engine, image)
+
+
+def check_machine(machine: str) -> None:
+    """See to it that roots for an engine on such a machine can be made here.
+
+    Args:
+        machine: What the engine calls its machine, such as ``x86_64``; empty if it does not say.
+
+    Raises:
+        StandInError: this is no Debian or Ubuntu, the user is not root, or the engine's machine is of another kind.
+    """
+    elsewhere = "or use an engine that reaches a registry, or get the base images with `docker load`"
+    if not is_debian():
+        raise StandInError(
+            "stand-ins for the base images can be made on Debian and Ubuntu only",
+            remedy=f"run ./lab there, {elsewhere}",
+        )
+    if os.geteuid() != 0:
+        raise StandInError(
+            "making stand-ins for the base images needs root", remedy=f"run ./lab as root, {elsewhere}"
+        )
+    if machine not in {"", platform.machine()}:
+        raise StandInError(
+            f"stand-ins for an engine on {machine} cannot be made on {platform.machine()}",
+            remedy=f"run ./lab on a machine like the engine's, {elsewhere}",
+        )
+
+
+def install(report: Report) -> None:
+    """Install what making roots needs, where it is missing.
+
+    Raises:
+        StandInError: the packages cannot be installed.
+    """
+    if shutil.which("mmdebstrap") and shutil.which("mount") and ARCHIVE_KEYS.is_file():
+        return
+    apt = partial(apt_get, report=report, wanted="mmdebstrap", error=StandInError)
+    apt(["update"], "look for mmdebstrap")
+    apt(["install", "--yes", "--no-install-recommends", *PACKAGES], "install mmdebstrap")
+
+
+def apt_settings() -> str:
+    """How apt reaches its servers from this machine (proxies, retries, a clock that is off), as apt.conf lines.
+
+    mmdebstrap does not read the machine's own configuration, and would not get through where apt does.
+    """
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
+    return "".join(f"{line}\n" for line in APT_SETTINGS.findall(dump.stdout))
+
+
+def make_roots(folder: Path, report: Report) -> dict[str, Path]:
+    """Make a minimal Debian, and return the folders with a ``rootfs.tar`` for its image and for its slim image.
+
+    Raises:
+        StandInError: mmdebstrap failed.
+    """
+    root, settings = folder / "root", folder / "apt.conf"
+    settings.touch(mode=0o600)  # a proxy's address may hold a password
+    settings.write_text(apt_settings())
+    # No mirror is named: mmdebstrap knows Debian's own.
+    command = ["mmdebstrap", "--variant=minbase", "--format=directory", "--dpkgopt=force-unsafe-io"]
+    command += [f"--aptopt={settings}", SUITE, str(root)]
+    started = partial(run, report=report, environment={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder)})
+    title = f"make a minimal Debian ({SUITE})"
+    started(ending_with_us(command), title, failed=partial(failure, "mmdebstrap failed"))
+    made = {stage: folder / stage for stage in ("debian", "debian-slim")}
+    for context in made.values():
+        context.mkdir()
+    tars = [str(context / "rootfs.tar") for context in made.values()]
+    failed = partial(failure, "the root could not be finished")
+    started(["sh", str(FINISH), str(root), *tars], "finish it as Debian's images are", failed=failed)
+    shutil.rmtree(root)
+    return made
+
+
+def failure(what: str, lines: list[str]) -> StandInError:
+    """The error for a program or a step of a build that failed, with whose fault it most likely is.
+
+    Args:
+        what: What failed.
+        lines: What it printed.
+    """
+    text = "\n".join(lines)
+    wrong = [line for line in lines if re.match(r"E: |ERROR|error: |.*: error", line)] or [
+        line for line in lines if line
+    ]
+    cause = shorten(" ".join(wrong[-2:]), 300) or "it said nothing"
+    if is_disk_full(text):
+        remedy = "the disk is full: make room (about 4 GB are needed) and repeat"
+    elif CLOCK_OFF.search(text):
+        remedy = "the clock of this machine is off: set it (see `date`) and repeat"
+    elif OFFLINE.search(text) or _FETCHING.search(text):
+        remedy = "the network's fault, most likely: see whether Debian's archive and PyPI are reachable, and repeat"
+    else:
+        remedy = "read what it says, mend it and repeat; what was built is found again"
+    return StandInError(f"no stand-in could be made: {what}: {cause}", remedy=remedy)

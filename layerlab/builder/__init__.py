@@ -14,7 +14,6 @@ build as they are), ``build_cache``, and ``failures`` (why a build failed).
 
 from layerlab.builder.building import Build, build
 from layerlab.builder.context import Context, collect
-from layerlab.builder.trace import Warned
 from layerlab.builder.trials import Trials, trial_builds
 
-__all__ = ["Build", "Context", "Trials", "Warned", "build", "collect", "trial_builds"]
+__all__ = ["Build", "Context", "Trials", "build", "collect", "trial_builds"]

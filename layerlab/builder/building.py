@@ -17,10 +17,9 @@ import requests
 from docker.utils.build import match_tag
 
 from layerlab import dockerfile as dockerfiles
-from layerlab.builder import build_cache, failures, request, steps, trace
 from layerlab.builder import context as contexts
+from layerlab.builder import failures, request, steps, trace
 from layerlab.builder.steps import Row
-from layerlab.builder.trace import Warned
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine, gone
 from layerlab.errors import BuildError, EngineError, EngineTooOld, UsageError
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PING_TIMEOUT: Final = 10.0  # seconds
-_LARGE: Final = 10_000_000  # bytes of a context that are worth two more requests
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,12 @@ class Build:
         image_id: Its id, such as ``sha256:0123...``.
         tag: The tag that it got; None if it got none.
         seconds: How long the build took, from sending the context to the image's id.
-        warnings: What BuildKit warns of; engines older than 23 warn of nothing.
         rows, dockerfile, target: What its tables are made of.
     """
 
     image_id: str
     tag: str | None
     seconds: float
-    warnings: tuple[Warned, ...]
     rows: tuple[Row, ...] = field(repr=False)
     dockerfile: Dockerfile = field(repr=False)
     target: Stage = field(repr=False)
@@ -95,13 +91,9 @@ def build(
     labels: Mapping[str, str] | None = None,
     no_cache: bool = False,
     apart: bool = False,
-    pull: bool = False,
     timeout: float | None = None,
     report: Report = silent,
     watch: Callable[[], None] = lambda: None,
-    ran: list[build_cache.Ran] | None = None,
-    max_context_bytes: int = contexts.MAX_BYTES,
-    max_context_files: int = contexts.MAX_FILES,
 ) -> Build:
     r"""Build an image from a folder.
 
@@ -120,13 +112,9 @@ def build(
             with "panic: failed to get edge", and the engine with it, where another build has one of these steps in
             hand at the same time (moby/buildkit#2303).
         apart: Whether each RUN, and what follows it, is run as a step that no other build has, before or after.
-        pull: Whether to look for a newer base image even if there is one.
         timeout: The limit of the whole build in seconds.
         report: Is told of each step whenever it changes.
         watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
-        ran: Gets the steps that are run, however the build ends: for `build_cache.forget`.
-        max_context_bytes: The limit of the context's size in bytes.
-        max_context_files: The limit of its files, folders and links.
 
     Raises:
         UsageError: the tag or the target cannot be.
@@ -151,7 +139,7 @@ def build(
     if tag is not None and not match_tag(tag):
         raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
     if isinstance(context, Path):
-        context = contexts.collect(context, dockerfile, max_bytes=max_context_bytes, max_files=max_context_files)
+        context = contexts.collect(context, dockerfile)
     sent = context
     parsed = dockerfiles.parse(sent.text, build_args, engine.platform)
     final = parsed.target(target)
@@ -172,38 +160,30 @@ def build(
         "nocache": int(no_cache),
         # A name of its own in /etc/hosts makes each RUN another step, and with it whatever follows.
         "extrahosts": f"{secrets.token_hex(8)}.invalid:127.0.0.1" if apart else None,
-        "pull": int(pull),
     }
     begin = time.monotonic()
     image_id = None
-    try:
-        with contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines:
-            for line in lines:
-                watch()
-                progress.tick()
-                if line is None:
-                    continue
-                if line.get("id") == "moby.buildkit.trace":
-                    progress.update(trace.decode(line["aux"]))
-                elif line.get("id") == "moby.image.id":
-                    image_id = str(line["aux"]["ID"])
-                elif "error" in line:
-                    progress.finish()
-                    _check_it_goes_on(engine)
-                    raise failures.explain(str(line["error"]), progress.rows, parsed)
-    finally:
-        if ran is not None:
-            ran += progress.ran()
+    with contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines:
+        for line in lines:
+            watch()
+            progress.tick()
+            if line is None:
+                continue
+            if line.get("id") == "moby.buildkit.trace":
+                progress.update(trace.decode(line["aux"]))
+            elif line.get("id") == "moby.image.id":
+                image_id = str(line["aux"]["ID"])
+            elif "error" in line:
+                progress.finish()
+                _check_it_goes_on(engine)
+                raise failures.explain(str(line["error"]), progress.rows, parsed)
     progress.finish(built=image_id is not None)
-    if sent.bytes > _LARGE:  # the engine keeps its archive, but no further build can use it
-        build_cache.forget(engine, [step for step in progress.ran() if step.kind == "context"])
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
     return Build(
         image_id=image_id,
         tag=tag,
         seconds=time.monotonic() - begin,
-        warnings=tuple(progress.warnings),
         rows=tuple(progress.rows),
         dockerfile=parsed,
         target=final,

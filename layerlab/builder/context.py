@@ -22,6 +22,8 @@ from layerlab.ui.units import counted, how_large
 
 MAX_BYTES: Final = 1_000_000_000
 MAX_FILES: Final = 100_000
+MAX_SEEN: Final = 200_000  # files and folders that are looked at, ignored ones included
+_MAX_MATCHES: Final = 20_000_000  # rules times files: each is a regular expression that may be tried
 _MAX_DOCKERFILE: Final = 1_000_000
 _SENT: Final = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
 _CHUNK: Final = 1 << 18
@@ -80,8 +82,6 @@ def collect(
     dockerfile: str = "Dockerfile",
     *,
     ignored: Sequence[str] = (),
-    max_bytes: int = MAX_BYTES,
-    max_files: int = MAX_FILES,
 ) -> Context:
     """Find out what belongs to a context.
 
@@ -94,8 +94,6 @@ def collect(
         folder: The context.
         dockerfile: The Dockerfile's path, relative to the folder; one from elsewhere is sent as ``Dockerfile``.
         ignored: Further lines of ``.dockerignore``.
-        max_bytes: The limit of the contents together.
-        max_files: The limit of the number of files, folders and links.
 
     Raises:
         DockerfileError: there is no such Dockerfile, or it cannot be read.
@@ -107,16 +105,21 @@ def collect(
     text = _read_dockerfile(path, folder)
     own_rules = path.with_name(f"{path.name}.dockerignore")
     rules_file = own_rules if own_rules.is_file() else folder / ".dockerignore"
+    if rules_file.is_file() and _leads_out(rules_file, folder):
+        raise ContextError(
+            f"{rules_file.name} in {folder} is a symbolic link that leads out of the folder",
+            remedy="put the file itself there",
+        )
     rules = ignore.read(rules_file) if rules_file.is_file() else ()
-    entries = _walk(folder, rules + ignore.parse("\n".join(ignored)), max_files)
+    entries = _walk(folder, rules + ignore.parse("\n".join(ignored)))
     name = _name_within(path, folder)
     if name is None:
         name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"
     entries[name] = Entry(name, path.resolve(), path.stat())
     context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)))
-    if context.bytes > max_bytes:
+    if context.bytes > MAX_BYTES:
         raise _too_big(
-            context.entries, f"{how_large(context.bytes)}, and the limit is {how_large(max_bytes)}", by_bytes=True
+            context.entries, f"{how_large(context.bytes)}, and the limit is {how_large(MAX_BYTES)}", by_bytes=True
         )
     return context
 
@@ -135,28 +138,35 @@ def stream(context: Context) -> Iterator[bytes]:
 
 
 def _read_dockerfile(path: Path, folder: Path) -> str:
-    if not path.exists():
+    if not os.path.lexists(path):
         near = _near_miss(path)
         raise DockerfileError(
             f"there is no {path.name} in {folder}" + (f", but there is {near}" if near else ""),
             remedy=f"rename it: mv {near!r} {path.name}" if near else "write one, or name the folder that holds it",
         )
-    if not path.is_file():
-        raise DockerfileError(f"{path.name} in {folder} is no file", remedy="put a file of that name there")
-    if _name_within(path, folder) and not _name_within(path.resolve(), folder):
+    if _leads_out(path, folder):
         raise DockerfileError(
             f"{path.name} in {folder} is a symbolic link that leads out of the folder", remedy="put a file there"
         )
-    if path.stat().st_size > _MAX_DOCKERFILE:
-        raise DockerfileError(
-            f"{path.name} in {folder} is over {_MAX_DOCKERFILE / 1e6:g} MB", remedy="see whether it is the right file"
-        )
+    if not path.is_file():
+        raise DockerfileError(f"{path.name} in {folder} is no file", remedy="put a file of that name there")
     try:
-        return decoded(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(_MAX_DOCKERFILE + 1)
     except OSError as error:
         raise DockerfileError(
             f"{path.name} in {folder} cannot be read ({error.strerror})", remedy="correct its permissions"
         ) from error
+    if len(content) > _MAX_DOCKERFILE:
+        raise DockerfileError(
+            f"{path.name} in {folder} is over {_MAX_DOCKERFILE / 1e6:g} MB", remedy="see whether it is the right file"
+        )
+    return decoded(content)
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether a file of the folder is a symbolic link to somewhere else."""
+    return _name_within(path, folder) is not None and _name_within(path.resolve(), folder) is None
 
 
 def _near_miss(path: Path) -> str | None:
@@ -164,7 +174,8 @@ def _near_miss(path: Path) -> str | None:
     wanted = path.name.lower()
     candidates = {wanted, f"{wanted}.txt", *_NEAR_MISSES}
     try:
-        return next((near.name for near in sorted(path.parent.iterdir()) if near.name.lower() in candidates), None)
+        with os.scandir(path.parent) as children:
+            return min((near.name for near in children if near.name.lower() in candidates), default=None)
     except OSError:
         return None
 
@@ -175,13 +186,26 @@ def _name_within(path: Path, folder: Path) -> str | None:
     return None if relative == os.pardir or relative.startswith(os.pardir + os.sep) else relative
 
 
-def _walk(folder: Path, rules: tuple[ignore.Pattern, ...], max_files: int) -> dict[str, Entry]:
+def _walk(folder: Path, rules: tuple[ignore.Pattern, ...]) -> dict[str, Entry]:
     """Everything that is not ignored, by name, and the ignored folders that such things lie in."""
     found: dict[str, Entry] = {}
     todo: list[tuple[str, Path, tuple[bool, ...], tuple[Entry, ...]]] = [("", folder, (), ())]
+    seen = 0
     while todo:
         prefix, path, above, ignored_folders = todo.pop()
         for entry in _children(path, prefix):
+            seen += 1
+            if seen > MAX_SEEN:
+                raise ContextError(
+                    f"the build context is too big: more than {MAX_SEEN} files to look at, ignored ones included",
+                    remedy="keep the Dockerfile in a folder with the files that it needs",
+                )
+            if seen * len(rules) > _MAX_MATCHES:
+                raise ContextError(
+                    f"the build context is too big for its .dockerignore: {counted(len(rules), 'rule')} for at least "
+                    f"{counted(seen, 'file')}",
+                    remedy="name folders rather than single files in .dockerignore",
+                )
             ignored, hits = ignore.matches(rules, entry.name, above)
             is_folder = stat.S_ISDIR(entry.status.st_mode)
             if is_folder and not ignored:
@@ -190,15 +214,16 @@ def _walk(folder: Path, rules: tuple[ignore.Pattern, ...], max_files: int) -> di
                 todo.append((f"{entry.name}/", entry.path, hits, (*ignored_folders, entry)))
             if not ignored and stat.S_IFMT(entry.status.st_mode) in _SENT:
                 found |= {each.name: each for each in (*ignored_folders, entry)}
-            if len(found) > max_files:
-                raise _too_big(found.values(), f"more than the limit of {max_files} files", by_bytes=False)
+            if len(found) > MAX_FILES:
+                raise _too_big(found.values(), f"more than the limit of {MAX_FILES} files", by_bytes=False)
     return found
 
 
-def _children(path: Path, prefix: str) -> list[Entry]:
+def _children(path: Path, prefix: str) -> Iterator[Entry]:
     try:
         with os.scandir(path) as children:
-            return [Entry(prefix + each.name, Path(each.path), each.stat(follow_symlinks=False)) for each in children]
+            for each in children:
+                yield Entry(prefix + each.name, Path(each.path), each.stat(follow_symlinks=False))
     except OSError as error:
         raise ContextError(
             f"the folder {prefix or path} of the build context cannot be read ({error.strerror})",

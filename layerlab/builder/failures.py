@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Final
 
 from layerlab.builder.steps import Row
-from layerlab.dockerfile import PLATFORM_ARGS, Dockerfile, Instruction, copied_from, show_place
-from layerlab.dockerfile.shell_words import expand
+from layerlab.dockerfile import Dockerfile, Instruction, copied_from, show_place
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, REFUSALS, disk_full, is_disk_full, why_not_pulled
 from layerlab.errors import (
     BaseImageError,
@@ -57,7 +54,6 @@ _REMEDIES: Final = {
     127: "the command is not there: install it in this stage, or check how it is spelled",
     137: "it was killed, most likely for lack of memory: give the engine more",
 }
-_WITH_OPTIONS: Final = frozenset({"ADD", "COPY", "FROM", "HEALTHCHECK", "RUN"})
 _BASH: Final = re.compile(
     r"^\S*sh: (?:\d+: )?(?:"
     r"(?P<word>source|\[\[|declare|let|mapfile|popd|pushd|readarray|shopt|typeset): not found"
@@ -149,26 +145,25 @@ def _step_failed(row: Row, reason: str, dockerfile: Dockerfile) -> StepFailed | 
     line, text = _place(row, dockerfile)
     where = f"line {line} of the Dockerfile" if line else f"a step of the stage {row.stage}"
     if code := _EXIT_CODE.search(reason):
-        said = [each.strip() for each in _SAYS_WHY.findall(row.log.text()[-_LONG_END:])]
-        last = shorten((said or [row.log.last_line()])[0], 100)
+        said = [each.strip() for each in _SAYS_WHY.findall(row.log[-_LONG_END:])]
+        last = shorten((said or [row.last_line])[0], 100)
         what = f"{where} failed with exit code {code[1]}: {text}"
         what += f" (it {'said' if said else 'last said'}: {last})" if last else ""
         remedy = (
-            _from_outside(row.log.text())
-            or _of_one_string(row.instruction)
+            _from_outside(row.log)
             or (_unseen(row.instruction) if code[1] == "127" else "")
-            or (of_bash(row.log.text()) if code[1] in {"2", "127"} else "")
+            or (of_bash(row.log) if code[1] in {"2", "127"} else "")
             or _REMEDIES.get(int(code[1]), "read the end of its log, correct the Dockerfile and build again")
         )
     else:
         what = f"{where} failed: {text} ({_cause(reason)})"
-        remedy = _of_one_string(row.instruction) or _remedy(row.text, reason)
+        remedy = _remedy(row.text, reason)
     return StepFailed(
         what,
         remedy=remedy,
         line=line,
         instruction=plain(row.instruction.text) if row.instruction else row.text,
-        log=telling(row.log.text()),
+        log=telling(row.log),
     )
 
 
@@ -216,26 +211,6 @@ def _from_outside(log: str) -> str:
     return ""
 
 
-def _of_one_string(instruction: Instruction | None) -> str:
-    """What to do where a JSON array holds a command as one string with spaces; empty where it does not."""
-    words = instruction.arguments if instruction and instruction.is_json else ()
-    if len(words) != 1 or len(words[0].split()) < 2:
-        return ""
-    return f"give each word a string of its own, since one string is the name of one file: {apart(words[0])}"
-
-
-def apart(command: str) -> str:
-    """A command that was given as one string, as a JSON array of its words.
-
-    >>> apart("pip install flask")
-    '["pip", "install", "flask"]'
-    """
-    try:
-        return json.dumps(shlex.split(command))
-    except ValueError:  # a quotation that does not end
-        return json.dumps(command.split())
-
-
 def of_bash(log: str) -> str:
     """What to do where the end of a log says that sh was given what only bash knows; empty where it does not."""
     found = _BASH.search(log[-_END_OF_LOG:])
@@ -278,20 +253,6 @@ def _no_such_stage(message: str, dockerfile: Dockerfile) -> DockerfileError | No
         variable = _variable(instruction)
         if variable and (variable in message or "variable expansion" in message):
             return _takes_no_variables(instruction, variable)
-    declared = {name: each for each in dockerfile.instructions if each.stage is None for name in each.arguments}
-    emptied = {name: "" for name in declared if name in PLATFORM_ARGS}
-    for stage in dockerfile.stages:
-        word = stage.instructions[0].arguments[0]
-        name = next((name for name in emptied if name in word), "")
-        base = expand(word, {**dockerfile.arguments, **emptied})
-        if name and (f'"{base}"' in message if base else f"({word})" in message):
-            line = declared[name].line
-            return DockerfileError(
-                f"line {line} of the Dockerfile: {OLD_BUILDER} empties {name}, since this ARG before the first FROM"
-                " gives it no value",
-                remedy="leave that line out, since builders set it by themselves, or update the engine",
-                line=line,
-            )
     return None
 
 
@@ -334,27 +295,13 @@ def _no_such_operator(message: str, dockerfile: Dockerfile) -> DockerfileError |
 
 
 def _parse_error(line: int, why: str, dockerfile: Dockerfile) -> DockerfileError:
-    if any(instruction.heredocs and _covers(instruction, line) for instruction in dockerfile.instructions):
+    if any(each.heredocs and each.line <= line <= each.end_line for each in dockerfile.instructions):
         why, remedy = f"{OLD_BUILDER} knows no heredocs", "join the commands with && or update the engine"
-    elif "unknown flag" in why.lower() and (keyword := _without_options(line, dockerfile)):
-        remedy = (
-            f"{keyword} takes no options, and what begins with -- right behind it is taken for one: use the JSON form"
-        )
     elif "unknown flag" in why.lower():
         remedy = "check how it is spelled; the builder of an old engine does not know every flag"
     else:
         remedy = "correct that line and save the file"
     return DockerfileError(f"line {line} of the Dockerfile: {shorten(why, 100)}", remedy=remedy, line=line)
-
-
-def _without_options(line: int, dockerfile: Dockerfile) -> str:
-    """The keyword of the instruction at a line if it is one that has no options."""
-    found = next((each.keyword for each in dockerfile.instructions if _covers(each, line)), "")
-    return "" if found in _WITH_OPTIONS else found
-
-
-def _covers(instruction: Instruction, line: int) -> bool:
-    return instruction.line <= line <= instruction.end_line
 
 
 def _cause(reason: str) -> str:

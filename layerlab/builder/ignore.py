@@ -17,6 +17,7 @@ from layerlab.errors import ContextError
 from layerlab.ui.text import wide_encoding
 
 _WILDCARDS: Final = frozenset("*[]?^\\")
+_MAX_BYTES: Final = 100_000
 _TOKEN: Final = re.compile(r"\*\*/?|\\.|\[\^?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 
 
@@ -44,14 +45,20 @@ def read(path: Path) -> tuple[Pattern, ...]:
     """The patterns of a ``.dockerignore``.
 
     Raises:
-        ContextError: it cannot be read, or one of its lines is no pattern.
+        ContextError: it cannot be read, is too big, or one of its lines is no pattern.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ContextError(
             f"{path.name} cannot be read ({error.strerror})", remedy="correct its permissions"
         ) from error
+    if len(content) > _MAX_BYTES:
+        raise ContextError(
+            f"{path.name} is too big: over {_MAX_BYTES / 1e3:g} kB",
+            remedy="name folders rather than single files in it",
+        )
     if encoding := wide_encoding(content):
         raise ContextError(
             f"{path.name} is encoded in {encoding}, and builders, which read UTF-8, would ignore nothing",

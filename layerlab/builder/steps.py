@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from layerlab.builder.build_cache import Kind, Ran
-from layerlab.builder.trace import Status, Vertex, Warned
+from layerlab.builder.trace import Status, Vertex
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.ui.progress import Report, State, Step
 from layerlab.ui.text import one_line, plain
@@ -23,10 +22,9 @@ _STEP_NAME: Final = re.compile(
 )
 _FLAGS: Final = re.compile(r"(?:--\S+ )*")
 _UNNAMED: Final = re.compile(r"stage-(\d+)")
-_RECEIVE, _UNPACK = "receive the build context", "unpack the build context"
 _INTERNAL_TITLES: Final = {
-    "[internal] load remote build context": _RECEIVE,
-    "copy /context /": _UNPACK,
+    "[internal] load remote build context": "receive the build context",
+    "copy /context /": "unpack the build context",
     "exporting to image": "write the image",
 }
 _QUICKEST_RUN: Final = 0.001  # seconds; starting a container alone takes ten times as long
@@ -43,26 +41,6 @@ STEPS_DTYPES: Final = {
 }
 
 
-class Log:
-    """The output of one step. BuildKit itself cuts it (its STEP_LOG_MAX_SIZE), so it is never larger than 2 MiB."""
-
-    def __init__(self) -> None:
-        self._printed = bytearray()
-
-    def add(self, data: bytes) -> None:
-        """Take what the step printed next."""
-        self._printed += data
-
-    def text(self) -> str:
-        """The output as plain lines."""
-        return plain(bytes(self._printed))
-
-    def last_line(self) -> str:
-        """The newest line that is not empty."""
-        recent = bytes(self._printed[-2000:])
-        return next((line.strip() for line in reversed(plain(recent).split("\n")) if line.strip()), "")
-
-
 @dataclass
 class Row:
     """One step, or one piece of BuildKit's own work, with the vertices that do it.
@@ -77,6 +55,7 @@ class Row:
             outside asks for (ONBUILD).
         text: The instruction on one line.
         vertices: By their digest, as they stand now.
+        printed: Its output. BuildKit itself cuts it (its STEP_LOG_MAX_SIZE), so it is never larger than 2 MiB.
         spans: When they ran, in the engine's seconds since 1970: the end by digest and beginning.
         seen_at: When it was first seen running, on this machine's clock; the engine's may go differently.
         transfers: Current and total bytes of what is pulled, by name.
@@ -92,11 +71,22 @@ class Row:
     text: str = ""
     vertices: dict[str, Vertex] = field(default_factory=dict)
     spans: dict[tuple[str, float], float | None] = field(default_factory=dict)
-    log: Log = field(default_factory=Log)
+    printed: bytearray = field(default_factory=bytearray)
     seen_at: float | None = None
     shown: bool = False
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
     left_to_another: bool = False
+
+    @property
+    def log(self) -> str:
+        """Its output as plain lines."""
+        return plain(bytes(self.printed))
+
+    @property
+    def last_line(self) -> str:
+        """The newest line of its output that is not empty."""
+        recent = plain(bytes(self.printed[-2000:]))
+        return next((line.strip() for line in reversed(recent.split("\n")) if line.strip()), "")
 
     @property
     def is_step(self) -> bool:
@@ -107,13 +97,6 @@ class Row:
     def is_from(self) -> bool:
         """Whether it is a FROM."""
         return self.is_step and self.text.upper().startswith("FROM ")
-
-    @property
-    def leaves(self) -> Kind | None:
-        """Of which kind the record is that it leaves in the build cache; None if it leaves none of its own."""
-        if self.is_step and not self.is_from:
-            return "RUN" if self.text.upper().startswith("RUN") else "other"
-        return "context" if self.title == _RECEIVE else "other" if self.title == _UNPACK else None
 
     @property
     def inputs(self) -> set[str]:
@@ -181,7 +164,7 @@ class Row:
             self.title,
             state,
             seconds,
-            self.log.last_line() or self._transferred(),
+            self.last_line or self._transferred(),
             stage=self.stage,
             line=self.instruction.written_on if self.instruction else None,
             from_cache=all(vertex.cached for vertex in self.vertices.values()),
@@ -197,7 +180,6 @@ class Progress:
     """Follows a build."""
 
     def __init__(self, dockerfile: Dockerfile, report: Report) -> None:
-        self.warnings: list[Warned] = []
         self._dockerfile = dockerfile
         self._report = report
         self._rows: dict[str, Row] = {}
@@ -209,19 +191,6 @@ class Progress:
         """Steps and BuildKit's own work, in the order in which they were announced."""
         return list(self._rows.values())
 
-    def ran(self) -> list[Ran]:
-        """What leaves something in the build cache: the steps that were run to their end, and the context."""
-        rows = self._rows.values()
-        # BuildKit does not always tell the end of its own work (see `finish`); that of a step, it does.
-        last = max((end for row in rows for end in row.spans.values() if end is not None), default=0.0)
-        return [
-            Ran(kind, begin, last if end is None else end)
-            for row in rows
-            if (kind := row.leaves)
-            for (digest, begin), end in row.spans.items()
-            if not row.vertices[digest].cached and not (row.is_step and end is None)
-        ]
-
     def update(self, status: Status) -> None:
         """Take in a message, and report what has changed."""
         changed: dict[str, Row] = {}
@@ -231,13 +200,12 @@ class Progress:
             changed[row.key] = row
         for output in status.outputs:
             if found := self._by_digest.get(output.vertex):
-                found.log.add(output.data)
+                found.printed += output.data
                 changed[found.key] = found
         for transfer in status.transfers:
             if found := self._by_digest.get(transfer.vertex):
                 found.transfers[transfer.name] = (transfer.current, transfer.total)
                 changed[found.key] = found
-        self.warnings += status.warnings
         for row in changed.values():
             if row.state is not None and (row.shown or row.is_step):
                 self._release(row)
@@ -381,7 +349,7 @@ def steps_frame(rows: Iterable[Row]) -> pd.DataFrame:
             "began": begins[row.key] - first if row.key in begins else None,
             "seconds": row.seconds,
             "cached": row.state == "cached",
-            "log": row.log.text(),
+            "log": row.log,
         }
         for row in ran
     ]

@@ -1,9 +1,9 @@
 """What BuildKit tells while it builds: its ``StatusResponse`` messages, decoded.
 
 The Docker Engine passes them on as ``moby.buildkit.trace`` in the JSON stream of a build, base64 around the
-protobuf message that ``api/services/control/control.proto`` of github.com/moby/buildkit defines. `_MESSAGES`
-repeats the few fields that the lab needs, under the same numbers, and the descriptors are made from it at run
-time: that is shorter than generated code, needs no ``protoc``, and depends on no version of protobuf's runtime.
+protobuf message that ``api/services/control/control.proto`` of github.com/moby/buildkit defines. The numbers here are
+those of its fields. Protobuf's encoding (https://protobuf.dev/programming-guides/encoding/) is so simple that reading
+it takes less than describing the messages to a library would.
 
 A build is a graph of *vertices*, each of which is known by a digest and reported again whenever it changes.
 """
@@ -11,51 +11,11 @@ A build is a graph of *vertices*, each of which is known by a digest and reporte
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
-
-_MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
-    # Text is taken as bytes: BuildKit passes on what a Dockerfile holds, UTF-8 or not, and a strict reader
-    # would drop the whole message. A Timestamp is google.protobuf.Timestamp, repeated here for its two fields.
-    "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
-    "Vertex": {
-        "digest": (1, "bytes"),
-        "inputs": (2, "repeated bytes"),
-        "name": (3, "bytes"),
-        "cached": (4, "bool"),
-        "started": (5, "Timestamp"),
-        "completed": (6, "Timestamp"),
-        "error": (7, "bytes"),
-    },
-    "VertexStatus": {
-        "ID": (1, "bytes"),
-        "vertex": (2, "bytes"),
-        "current": (4, "int64"),
-        "total": (5, "int64"),
-    },
-    "VertexLog": {"vertex": (1, "bytes"), "msg": (4, "bytes")},
-    "Position": {"line": (1, "int32")},  # solver/pb/ops.proto, as is Range
-    "Range": {"start": (1, "Position")},
-    "VertexWarning": {
-        "vertex": (1, "bytes"),
-        "short": (3, "bytes"),
-        "detail": (4, "repeated bytes"),
-        "url": (5, "bytes"),
-        "ranges": (7, "repeated Range"),
-    },
-    "StatusResponse": {
-        "vertexes": (1, "repeated Vertex"),
-        "statuses": (2, "repeated VertexStatus"),
-        "logs": (3, "repeated VertexLog"),
-        "warnings": (4, "repeated VertexWarning"),
-    },
-}
-_PACKAGE: Final = "moby.buildkit.v1"
-_Field: Final = descriptor_pb2.FieldDescriptorProto
+Fields = dict[int, list[Any]]
+"""The values of a message, by the number of their field: numbers, or bytes."""
 
 
 @dataclass(frozen=True)
@@ -100,30 +60,12 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """A warning about the Dockerfile; engines older than 23 send none.
-
-    Attributes:
-        short: The warning in one sentence.
-        detail: What it means.
-        url: Where it is documented.
-        line: The line of the Dockerfile, counted from 1; None where it has no place.
-    """
-
-    short: str
-    detail: str
-    url: str
-    line: int | None
-
-
-@dataclass(frozen=True)
 class Status:
     """One message of BuildKit."""
 
     vertices: tuple[Vertex, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     outputs: tuple[Output, ...] = ()
-    warnings: tuple[Warned, ...] = ()
 
 
 def decode(aux: str) -> Status:
@@ -133,71 +75,71 @@ def decode(aux: str) -> Status:
         ValueError: it is not base64 of a ``StatusResponse``.
     """
     try:
-        message = _StatusResponse.FromString(base64.b64decode(aux, validate=True))
-    except (binascii.Error, DecodeError) as error:
+        message = _fields(base64.b64decode(aux, validate=True))
+        statuses, logs = ([_fields(data) for data in message.get(number, ())] for number in (2, 3))
+        return Status(
+            vertices=tuple(_vertex(_fields(data)) for data in message.get(1, ())),
+            transfers=tuple(Transfer(_text(f, 2), _text(f, 1), _last(f, 4, 0), _last(f, 5, 0)) for f in statuses),
+            outputs=tuple(Output(_text(f, 1), _last(f, 4, b"")) for f in logs),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a message of BuildKit: {error}") from error
-    return Status(
-        vertices=tuple(
-            Vertex(
-                digest=_text(vertex.digest),
-                inputs=tuple(map(_text, vertex.inputs)),
-                name=_text(vertex.name),
-                cached=vertex.cached,
-                started=_seconds(vertex, "started"),
-                completed=_seconds(vertex, "completed"),
-                error=_text(vertex.error),
-            )
-            for vertex in message.vertexes
-        ),
-        transfers=tuple(
-            Transfer(
-                vertex=_text(status.vertex),
-                name=_text(status.ID),
-                current=status.current,
-                total=status.total,
-            )
-            for status in message.statuses
-        ),
-        outputs=tuple(Output(vertex=_text(log.vertex), data=log.msg) for log in message.logs),
-        warnings=tuple(
-            Warned(
-                short=_text(warning.short),
-                detail="\n".join(map(_text, warning.detail)),
-                url=_text(warning.url),
-                line=warning.ranges[0].start.line if warning.ranges else None,
-            )
-            for warning in message.warnings
-        ),
+
+
+def _vertex(fields: Fields) -> Vertex:
+    return Vertex(
+        digest=_text(fields, 1),
+        inputs=tuple(map(_decoded, fields.get(2, ()))),
+        name=_text(fields, 3),
+        cached=bool(_last(fields, 4, 0)),
+        started=_seconds(fields, 5),
+        completed=_seconds(fields, 6),
+        error=_text(fields, 7),
     )
 
 
-def _text(data: bytes) -> str:
+def _fields(message: bytes) -> Fields:
+    found: Fields = {}
+    value: Any
+    at = 0
+    while at < len(message):
+        key, at = _number(message, at)
+        if key & 7 == 0:
+            value, at = _number(message, at)
+        else:
+            size, at = _number(message, at) if key & 7 == 2 else ({1: 8, 5: 4}[key & 7], at)
+            value, at = message[at : at + size], at + size
+            if at > len(message):
+                raise ValueError("it is cut off")
+        found.setdefault(key >> 3, []).append(value)
+    return found
+
+
+def _number(message: bytes, at: int) -> tuple[int, int]:
+    """The number at a place, seven bits in each byte, the lowest first; and where it ends."""
+    value = shift = 0
+    while message[at] & 0x80:
+        value |= (message[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+    return value | message[at] << shift, at + 1
+
+
+def _last(fields: Fields, number: int, default: Any) -> Any:
+    return fields.get(number, [default])[-1]
+
+
+def _text(fields: Fields, number: int) -> str:
+    return _decoded(_last(fields, number, b""))
+
+
+def _decoded(data: bytes) -> str:
+    """Text, UTF-8 or not: BuildKit passes on what a Dockerfile holds."""
     return data.decode(errors="replace")
 
 
-def _seconds(message: Any, field: str) -> float | None:
-    if not message.HasField(field):
+def _seconds(fields: Fields, number: int) -> float | None:
+    """A google.protobuf.Timestamp."""
+    if number not in fields:
         return None
-    time = getattr(message, field)
-    return float(time.seconds + time.nanos / 1e9)
-
-
-def _message_class(name: str) -> Any:
-    """The class of a message of `_MESSAGES`, from descriptors in a pool of their own."""
-    file = descriptor_pb2.FileDescriptorProto(name="status.proto", package=_PACKAGE, syntax="proto3")
-    for message, fields in _MESSAGES.items():
-        described = file.message_type.add(name=message)
-        for field, (number, kind) in fields.items():
-            repeated, _, name_of_type = kind.rpartition(" ")
-            label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
-            added = described.field.add(name=field, number=number, label=label)
-            if name_of_type in _MESSAGES:
-                added.type_name = f".{_PACKAGE}.{name_of_type}"
-            else:
-                added.type = _Field.Type.Value(f"TYPE_{name_of_type.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-
-_StatusResponse: Final = _message_class("StatusResponse")
+    time = _fields(_last(fields, number, b""))
+    return float(_last(time, 1, 0) + _last(time, 2, 0) / 1e9)

@@ -71,8 +71,7 @@ def page(mark: Mark) -> str:
     else:
         told = wording.told_once(verdict)
         for task in verdict.tasks:
-            said = f"{wording.SIGNS[task.status]} {task.id} {wording.TITLES[task.id]}: "
-            said += wording.told_of(task, told[task.id])
+            said = f"{wording.heading(task)}: {wording.told_of(task, told[task.id])}"
             rows = [f'<h2 style="border-color:{panel.COLOURS[task.status]}">{said}</h2>']
             if task.findings and not told[task.id]:
                 rows.append("<div>What was found is told above.</div>")

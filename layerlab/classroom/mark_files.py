@@ -31,19 +31,8 @@ def as_csv(marks: Sequence[Mark]) -> str:
     rows = csv.writer(out, lineterminator="\r\n")
     tasks = [f"task_{number}" for number in wording.TITLES]
     # The first column is one that nobody looks up by name: some readers take the mark for a part of that.
-    head = [
-        "row",
-        "learner",
-        "score",
-        "max_score",
-        *tasks,
-        "image_mb",
-        "seconds",
-        "why_not",
-        "notes",
-        "similar",
-        "id",
-    ]
+    head = ["row", "learner", "score", "max_score", *tasks]
+    head += ["image_mb", "seconds", "why_not", "notes", "similar", "id"]
     rows.writerow(head)
     for number, mark in enumerate(marks, start=1):
         size = "" if mark.image_bytes is None else f"{mark.image_bytes / 1e6:.1f}"

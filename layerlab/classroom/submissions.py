@@ -11,7 +11,6 @@ import io
 import os
 import re
 import stat
-import tarfile
 import tempfile
 import zipfile
 from collections import Counter, defaultdict
@@ -28,6 +27,8 @@ from layerlab.exercise import new_workspace
 from layerlab.exercise.workspace import NAME, pins, read_regular
 from layerlab.image.formats.compression import expanded, recognised
 from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.tar import is_tar, members
 from layerlab.ui.text import printable, shorten
 from layerlab.ui.units import counted, first_few, how_large
 
@@ -36,6 +37,7 @@ MOST_BYTES: Final = 20_000_000  # of a submission
 MOST_FILES: Final = 2_000  # of a submission
 _MOST_SEEN: Final = 500_000  # entries of one folder or archive that are looked at
 _MOST_EXPANDED: Final = 2_000_000_000  # bytes of a tar archive
+_MOST_WITHIN: Final = 200_000_000  # of one within a submission, which is gone before the next submission is read
 _DEEPEST: Final = 3  # archives within archives
 _JUNK: Final = frozenset(
     {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".git", ".svn", ".venv", "venv", "node_modules"}
@@ -149,7 +151,7 @@ def _find(paths: Sequence[Path], level: int | None, opened: ExitStack) -> tuple[
         name = shorten(printable(learner if names[learner] == 1 else f"{argument}/{learner}"), 150)
         number = next(n for n in range(1, len(found) + 1) if (name if n == 1 else f"{name} ({n})") not in submissions)
         name = name if number == 1 else f"{name} ({number})"
-        submissions[name] = _submission(name, tree, level, opened)
+        submissions[name] = _submission(name, tree, level)
     return list(submissions.values()), [printable(name) for name in passed_over]
 
 
@@ -162,7 +164,7 @@ def _of_argument(path: Path, opened: ExitStack, *, is_alone: bool) -> tuple[list
         with path.open("rb") as file:  # says what is wrong with it
             start = file.read(512)
         archive = _ARCHIVE.fullmatch(name)
-        if not archive and not zipfile.is_zipfile(path) and not recognised(start):
+        if not archive and not zipfile.is_zipfile(path) and not recognised(start) and not is_tar(start):
             named = _NAMED_DOCKERFILE.fullmatch(name)
             learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else _who(named) if named else whole.stem
             return [(learner, {NAME: HandedFile(partial(read_regular, path))})], []
@@ -203,10 +205,11 @@ def _grouped(tree: Tree) -> tuple[dict[str, Tree], list[str]]:
     return learners, passed_over
 
 
-def _submission(learner: str, tree: Tree, level: int | None, opened: ExitStack) -> Submission:
+def _submission(learner: str, tree: Tree, level: int | None) -> Submission:
     try:
-        tree, path = _with_dockerfile(tree, opened)
-        return _taken(learner, tree, path, level)
+        with ExitStack() as opened:
+            tree, path = _with_dockerfile(tree, opened)
+            return _taken(learner, tree, path, level)
     except _Unreadable as error:
         return Submission(learner, why_not=shorten(printable(str(error)), 300))
 
@@ -224,7 +227,7 @@ def _with_dockerfile(tree: Tree, opened: ExitStack) -> tuple[Tree, str]:
             content = tree[key].read(MOST_BYTES + 1)
             if len(content) > MOST_BYTES:
                 raise _Unreadable(f"{key} is larger than {how_large(MOST_BYTES)}")
-            inner = _unpacked(io.BytesIO(content), key, opened)
+            inner = _unpacked(io.BytesIO(content), key, opened, _MOST_WITHIN)
             tree = {one: file for one, file in tree.items() if one != key}
             tree |= {f"{key}/{one}": file for one, file in inner.items()}
     names = sorted(key for key in tree if not key.endswith("/"))
@@ -311,11 +314,12 @@ def _of_folder(folder: Path) -> Tree:
     return found
 
 
-def _unpacked(file: IO[bytes], name: str, opened: ExitStack) -> Tree:
+def _unpacked(file: IO[bytes], name: str, opened: ExitStack, most: int = _MOST_EXPANDED) -> Tree:
     """The regular files of an archive, by clean paths."""
     try:
-        entries = _of_zip(file) if zipfile.is_zipfile(file) else _of_tar(file, opened)
-        found = {clean: entry for path, entry in islice(entries, _MOST_SEEN + 1) if (clean := _clean(path))}
+        entries = _of_zip(file) if zipfile.is_zipfile(file) else _of_tar(file, opened, most)
+        clean = ((path, entry) for name, entry in entries if (path := _clean(name)))
+        found = dict(islice(clean, _MOST_SEEN + 1))
     except Exception as error:  # whatever a damaged or hostile archive makes the libraries raise
         raise _Unreadable(f"{name} is no archive that can be read ({shorten(str(error), 80)})") from error
     if len(found) > _MOST_SEEN:
@@ -343,7 +347,7 @@ def _of_zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -
         raise _Unreadable(f"{info.filename} cannot be read ({shorten(str(error), 80)})") from error
 
 
-def _of_tar(file: IO[bytes], opened: ExitStack) -> Iterator[tuple[str, HandedFile]]:
+def _of_tar(file: IO[bytes], opened: ExitStack, most: int) -> Iterator[tuple[str, HandedFile]]:
     file.seek(0)
     known = recognised(file.read(512))
     file.seek(0)
@@ -351,21 +355,22 @@ def _of_tar(file: IO[bytes], opened: ExitStack) -> Iterator[tuple[str, HandedFil
         plain = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         for piece in expanded(iter(lambda: file.read(1 << 18), b""), known, Budget()):
             plain.write(piece)
-            if plain.tell() > _MOST_EXPANDED:
-                raise _Unreadable(f"it expands to more than {how_large(_MOST_EXPANDED)}")
+            if plain.tell() > most:
+                raise _Unreadable(f"it expands to more than {how_large(most)}")
         plain.seek(0)
         file = plain
-    archive = opened.enter_context(tarfile.open(fileobj=file, mode="r:"))  # noqa: SIM115
-    for member in archive:
-        if member.isdir():
+    stream = Stream(iter(partial(file.read, 1 << 18), b""))
+    for member in members(stream):  # its headers are limited, which tarfile's are not
+        if member.kind == "5":
             yield f"{member.name}/", HandedFile(lambda _: b"")
-        elif member.isreg():
-            yield member.name, HandedFile(partial(_of_tar_member, archive, member), bool(member.mode & 0o100))
+        elif member.kind == "0":
+            read = partial(_of_tar_member, file, stream.position, member.size)
+            yield member.name, HandedFile(read, bool(member.mode & 0o100))
 
 
-def _of_tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
-    file = archive.extractfile(member)
-    return file.read(limit) if file else b""
+def _of_tar_member(file: IO[bytes], start: int, size: int, limit: int) -> bytes:
+    file.seek(start)
+    return file.read(min(size, limit))
 
 
 def _clean(path: str) -> str:

@@ -13,31 +13,23 @@ from typing import Final
 import click
 
 from layerlab import exercise, image
-from layerlab.cli.options import as_json, err, examples, find_engine, out
+from layerlab.cli.options import PATH, as_json, err, examples, find_engine, out
 from layerlab.engine import Engine
 from layerlab.errors import LabError
-from layerlab.exercise import all_passed, earlier_checks, terminal, watching, wording
+from layerlab.exercise import all_passed, earlier_checks, terminal, watching
 from layerlab.exercise.workspace import NAME, open_workspace
 from layerlab.ui import displays
 from layerlab.ui.text import printable
 
 NO_DOCUMENT: Final = 2
-
-
-def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
-    """The tasks that were named."""
-    numbers = [wording.task_number(value) for value in values]
-    for value, number in zip(values, numbers, strict=True):
-        if number is None:
-            raise click.BadParameter(f"there is no task {value!r}; choose from 1 to 7", context, parameter)
-    return tuple(number for number in numbers if number is not None)
+TASK: Final = click.IntRange(1, 7)
 
 
 @click.command(
     "check",
     epilog=examples("./lab check my-image", "./lab check my-image --watch", "./lab check my-image --hint 4"),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 @as_json
 @click.option("--watch", is_flag=True, help="Check again whenever a file is saved, until Ctrl-C.")
 @click.option(
@@ -46,14 +38,7 @@ def _tasks(context: click.Context, parameter: click.Parameter, values: tuple[str
     help="Leave out the experiments (builds of a changed copy), such as with --watch while you type: what they would "
     "show is then unknown.",
 )
-@click.option(
-    "--hint",
-    "hints",
-    metavar="TASK",
-    multiple=True,
-    callback=_tasks,
-    help="One more hint for this task, by its number; may be repeated.",
-)
+@click.option("--hint", "hints", metavar="TASK", type=TASK, multiple=True, help="One more hint for a task, 1 to 7.")
 @click.option("--all", "show_all", is_flag=True, help="Show every finding of every task, not only what to do next.")
 def command(*, folder: Path, as_json: bool, watch: bool, quick: bool, hints: tuple[int, ...], show_all: bool) -> int:
     """Check a solution of the exercise.
@@ -128,7 +113,7 @@ def _check(
     if passed and images:
         mine = dataclasses.replace(images[-1], name=folder.resolve().name)
         if others := all_passed.beside(engine, folder):
-            tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
+            tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
             tables.print_comparison([mine, *others.values()], ["", *others])
         out.print("", *map(printable, all_passed.sentences(engine, folder, mine)), sep="\n")
     return int(not passed)

@@ -16,14 +16,13 @@ from layerlab.ui import displays
 def command(base_images: bool, stops_engine: bool) -> int:
     """Remove what the lab made, nothing else.
 
-    Containers, images, volumes and networks, as far as the lab made them. The build cache stays.
+    Containers and images, as far as the lab made them. The build cache stays.
     """
     engine = connect()  # an engine is not started only to be cleaned
     removals = clean(engine, base_images=base_images)
     runs.sweep(engine)
-    for removal in removals:
-        state = f"kept: {removal.why_not}" if removal.why_not else "removed"
-        out.print(f"{removal.kind} {removal.name}: {state}")
+    for owned, why_not in removals:
+        out.print(f"{owned.kind} {owned.name}: {f'kept: {why_not}' if why_not else 'removed'}")
     if not removals:
         out.print("There was nothing of the lab's to remove.")
     if stops_engine:

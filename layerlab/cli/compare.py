@@ -41,7 +41,7 @@ def command(images: tuple[str, ...], layers: bool, paths: bool, platform: str | 
     if as_json:
         print(json.dumps(compare.document(engine, looked, differences=True, paths=paths), indent=2))
     else:
-        tables = import_module("layerlab.cli.compare_tables")  # needs pandas, which a JSON document does not
+        tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
         tables.print_comparison(looked, names)
         tables.print_surfaces(engine, looked)
         tables.print_differences(looked, layers=layers, paths=paths)

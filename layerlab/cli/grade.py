@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from layerlab.cli.options import as_json, err, examples, find_engine, out
-from layerlab.errors import UsageError
+from layerlab.cli.options import PATH, as_json, err, examples, find_engine, out
 from layerlab.exercise import wording
 from layerlab.exercise.new_workspace import LEVELS
 from layerlab.exercise.verdict import TASK_NAMES
-from layerlab.paths import write_whole
+from layerlab.paths import write_output
 from layerlab.ui import displays
 from layerlab.ui.text import printable
 from layerlab.ui.units import first_few
@@ -25,29 +24,18 @@ from layerlab.ui.units import first_few
         "./lab grade submissions --jobs 4 --json",
     ),
 )
-@click.argument("paths", metavar="SUBMISSIONS...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="SUBMISSIONS...", nargs=-1, required=True, type=PATH)
 @as_json
-@click.option(
-    "--csv",
-    "csv",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write a row each, for a spreadsheet and for nbgrader.",
-)
-@click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit's XML, for CI.")
-@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="Write a table in Markdown.")
+@click.option("--csv", "csv", metavar="FILE", type=PATH, help="Write a row each, for a spreadsheet and for nbgrader.")
+@click.option("--junit", metavar="FILE", type=PATH, help="Write JUnit's XML, for CI.")
+@click.option("--markdown", metavar="FILE", type=PATH, help="Write a table in Markdown.")
 @click.option(
     "--classroom50",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Write the result.json of Classroom 50, of one submission within its runner.",
 )
-@click.option(
-    "--feedback",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Write a page for each learner, one HTML file each.",
-)
+@click.option("--feedback", metavar="DIR", type=PATH, help="Write a page for each learner, one HTML file each.")
 @click.option(
     "--jobs", type=click.IntRange(1), help="How many are checked at once  [default: as many as there are cores]"
 )
@@ -96,7 +84,7 @@ def command(
             marks = cluster.grade_on(scheduler, found, picture=picture, again=again, report=report)
     for name, path in files.items():
         if path is not None:
-            _write(path, mark_files.WRITERS[name](marks))
+            write_output(path, mark_files.WRITERS[name](marks))
     if feedback is not None:
         from layerlab.classroom import feedback as pages  # noqa: PLC0415  # draws pictures, which takes a second to load
 
@@ -115,12 +103,3 @@ def command(
             if mark.similar:
                 out.print(printable(f"    nearly the same as that of {first_few(mark.similar, 5)}"), soft_wrap=True)
     return int(any(mark.checked.verdict is None and mark.files for mark in marks))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_whole(path, lambda file: file.write(text.encode(errors="replace")))
-    except OSError as error:
-        raise UsageError(
-            f"{printable(str(path))} cannot be written ({error.strerror or error})", remedy="name another file"
-        ) from error

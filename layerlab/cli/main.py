@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from layerlab.cli.options import err, examples, stand_ins
+from layerlab.cli.options import err, examples, find_engine, out, stand_ins
 from layerlab.engine import SDK_ERRORS, disk_full, hurry, interrupts, is_disk_full
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.text import plain, printable
@@ -64,8 +64,25 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
     """
     if context.invoked_subcommand:
         return 0
-    status: int = import_module("layerlab.cli.up").up(serves=serves, port=port, browser=browser, stand_ins=stand_ins)
-    return status
+    from layerlab import demo  # noqa: PLC0415  # no other command pays for what this needs
+    from layerlab.builder import build_cache  # noqa: PLC0415
+    from layerlab.cli import build, image_tables  # noqa: PLC0415
+    from layerlab.jupyter.serve import serve  # noqa: PLC0415
+
+    engine = find_engine()
+    for name in demo.FIRST:
+        build.build_image(engine, name, stand_ins=stand_ins)
+    image_tables.print_comparison([demo.read(engine, name) for name in demo.FIRST], demo.FIRST)
+    if (size := build_cache.size(engine) or 0) > build_cache.MUCH:
+        err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {build_cache.EMPTY_IT}.")
+    if not serves:
+        return 0
+
+    def say(url: str) -> None:
+        out.print(f"\nJupyterLab is at  {url}", style="bold")
+        out.print("Ctrl-C here ends it.")
+
+    return serve(engine, port=port, say=say, open_browser=browser)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
@@ -91,19 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:
             raise
-        return _fail(_machine_error(error))
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return _fail(f"the disk is full ({what}): make room (`docker system df` shows what takes it) and repeat")
+        return _fail(f"the machine refuses it ({what}): see its permissions, disks and limits, and repeat")
     return result if isinstance(result, int) else 0
-
-
-def _machine_error(error: OSError) -> str:
-    """What to say where the machine, and not the lab, is at fault."""
-    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        where = f" ({error.filename} could not be written)" if error.filename else ""
-        return f"the disk is full{where}: make room (`docker system df` shows what images take) and repeat"
-    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return f"something may not be read or written ({what}): see its permissions, or use another folder"
-    return f"the machine is at its limits ({what}): end other programs, see its disks, and repeat"
 
 
 def _fail(line: str, *evidence: str) -> int:

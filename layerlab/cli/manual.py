@@ -1,18 +1,15 @@
-"""Writes ``docs/commands.md``: every command with its arguments, options and examples, from what ``--help`` knows.
+"""Writes ``docs/commands.md``: what ``--help`` says of every command.
 
 python -m layerlab.cli.manual     # after a change of a command; a test says when that is due
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
 from typing import Final
 
 import click
 
 from layerlab.cli.main import COMMANDS, cli
-from layerlab.cli.options import EXAMPLES
 from layerlab.paths import ROOT
 
 PAGE: Final = ROOT / "docs" / "commands.md"
@@ -33,38 +30,17 @@ This page is made from the commands themselves, by `.venv/bin/python -m layerlab
 
 def page() -> str:
     """The page's text."""
-    context = click.Context(cli, info_name="./lab", **cli.context_settings)
-    sections = [_section(cli, context, "./lab")]
+    context = click.Context(cli, info_name="./lab", terminal_width=100, **cli.context_settings)
+    sections = [_section(cli, context)]
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None  # noqa: S101  # it is in the table that the group reads
-        sections.append(_section(command, click.Context(command, parent=context, info_name=name), f"./lab {name}"))
+        sections.append(_section(command, click.Context(command, parent=context, info_name=name)))
     return "\n".join([OPENING, *sections])
 
 
-def examples(command: click.Command) -> list[str]:
-    """The lines that a command's help gives as examples."""
-    lines = (command.epilog or "").splitlines()
-    return [line.strip() for line in lines if line.startswith("  ")] if EXAMPLES in lines else []
-
-
-def _section(command: click.Command, context: click.Context, name: str) -> str:
-    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    lines = [f"## `{name}`", "", "```", usage, "```", "", inspect.cleandoc(command.help or ""), ""]
-    if rows := list(_options(command, context)):
-        lines += ["| option | what it does |", "|---|---|", *rows, ""]
-    if shown := examples(command):
-        lines += ["```sh", *shown, "```", ""]
-    return "\n".join(lines)
-
-
-def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """A line for each option. Arguments are explained in the text above them, as in ``--help``."""
-    for parameter in command.params:
-        record = parameter.get_help_record(context)
-        if isinstance(parameter, click.Option) and record is not None:
-            option, text = (part.replace("|", "\\|") for part in record)
-            yield f"| `{option}` | {text} |"
+def _section(command: click.Command, context: click.Context) -> str:
+    return f"## `{context.command_path}`\n\n```\n{command.get_help(context)}\n```\n"
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from layerlab.cli.options import examples, out
+from layerlab.cli.options import PATH, examples, out
 from layerlab.exercise import new_workspace
 from layerlab.paths import ROOT
 from layerlab.ui.text import printable
 
 
 @click.command("new", epilog=examples("./lab new my-image", "./lab new my-second-image --level 2"))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=PATH)
 @click.option(
     "--level",
     type=click.IntRange(min(new_workspace.LEVELS), max(new_workspace.LEVELS)),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from layerlab.engine import daemon, runs
 from layerlab.ui import displays
-from layerlab.ui.consoles import console
-
-EXAMPLES: Final = "Examples:"
+from layerlab.ui.tables import console
 
 
 def examples(*lines: str) -> str:
@@ -21,8 +20,10 @@ def examples(*lines: str) -> str:
     ['Examples:', '  ./lab doctor']
     """
     # The backspace is click's sign for a paragraph whose lines are not to be joined.
-    return "\b\n" + "\n".join([EXAMPLES, *(f"  {line}" for line in lines)])
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
+
+PATH: Final = click.Path(path_type=Path)
 
 out = console(sys.stdout)
 err = console(sys.stderr)

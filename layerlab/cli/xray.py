@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from layerlab import compare, demo, xray
-from layerlab.cli.options import as_json, err, examples, find_engine, platform
+from layerlab.cli.options import PATH, as_json, err, examples, find_engine, platform
 from layerlab.compare import ci_limits
 from layerlab.compare.ci_limits import Amount, Check
 from layerlab.dockerfile import Dockerfile
@@ -27,18 +27,6 @@ from layerlab.ui import displays
 from layerlab.ui.text import printable
 from layerlab.ui.units import how_large
 from layerlab.xray import BuildSource, Examined
-
-
-def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Parameter, str | None], Amount | None]:
-    """A click callback that reads an amount; what cannot be one is a usage error."""
-
-    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> Amount | None:
-        try:
-            return None if value is None else read(value)
-        except UsageError as error:
-            raise click.BadParameter(f"{error}: {error.remedy}", context, parameter) from error
-
-    return callback
 
 
 @click.command(
@@ -56,10 +44,8 @@ def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Param
 @click.option("--origins", is_flag=True, help="Trace each file to the stage and line that made it.")
 @click.option("--advice", is_flag=True, help="Say what to change, and what that would save.")
 @click.option("--prove", is_flag=True, help="Make those edits in a copy, build it, and measure what they save.")
-@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write all of it to one HTML file.")
-@click.option(
-    "--sbom", metavar="FILE", type=click.Path(path_type=Path), help="Write a bill of materials (CycloneDX)."
-)
+@click.option("--html", metavar="FILE", type=PATH, help="Write all of it to one HTML file.")
+@click.option("--sbom", metavar="FILE", type=PATH, help="Write a bill of materials (CycloneDX).")
 @click.option(
     "--dockerfile",
     metavar="FILE",
@@ -68,16 +54,11 @@ def _read(read: Callable[[str], Amount]) -> Callable[[click.Context, click.Param
 @click.option("--context", metavar="DIR", help="The build context  [default: the Dockerfile's folder]")
 @click.option("--target", metavar="STAGE", help="The stage that IMAGE is  [default: the last]")
 @click.option("--build-arg", "arguments", metavar="NAME=VALUE", multiple=True, help="As IMAGE was built with.")
-@click.option(
-    "--max-size",
-    metavar="SIZE",
-    callback=_read(ci_limits.size),
-    help="Status 1 if it stores more, such as 300MB.",
-)
+@click.option("--max-size", metavar="SIZE", type=ci_limits.size, help="Status 1 if it stores more, such as 300MB.")
 @click.option(
     "--max-waste",
     metavar="SIZE|SHARE",
-    callback=_read(ci_limits.size_or_share),
+    type=lambda text: ci_limits.size(text, or_share=True),
     help="Status 1 if more than this is stored but seen by no container, such as 5% or 10MB.",
 )
 @click.option("--no-root", is_flag=True, help="Status 1 if a container of it starts as root.")
@@ -138,12 +119,12 @@ def command(  # noqa: PLR0917  # click calls it by names
         document = compare.document(engine, [looked])
         document |= xray.document(found)
         if checks:
-            document["limits"] = [check.document() for check in checks]
+            document["limits"] = [vars(check) for check in checks]
         print(json.dumps(document, indent=2))
     elif not (html or sbom):
-        tables = import_module("layerlab.cli.xray_tables")  # needs pandas, which a JSON document does not
+        tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
         tables.print_image(looked)
-        import_module("layerlab.cli.compare_tables").print_surfaces(engine, [looked])
+        tables.print_surfaces(engine, [looked])
         if found is not None:
             tables.print_examined(found, advice=advice or prove)
     for line in ci_limits.broken(checks):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from decimal import Decimal
+from typing import Final
 
 from layerlab.compare.image_settings import of_config, runs_as_root
 from layerlab.errors import UsageError
@@ -21,8 +22,7 @@ _UNITS: Final = {
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
 }  # fmt: skip
-_AMOUNT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*)")
-_PERCENT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
+_AMOUNT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*|%)")
 SIZES: Final = "300MB, 1.2GB, 250MiB, or a number of bytes"
 
 
@@ -61,47 +61,28 @@ class Check:
     ok: bool
     message: str
 
-    def document(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return vars(self).copy()
 
-
-def size(text: str) -> Amount:
-    """So many bytes.
-
-    Raises:
-        UsageError: the text says something else.
-
-    >>> size("1.2GB").value, size("250MiB").value, size("1000").value
-    (1200000000, 262144000, 1000)
-    """
-    found = _AMOUNT.fullmatch(text.strip())
-    factor = _UNITS.get(found[2].upper()) if found else None
-    if found is None or factor is None:
-        raise UsageError(f"{text!r} is no size", remedy=f"write {SIZES}")
-    whole, _, part = found[1].partition(".")
-    return Amount(int(whole) * factor + round(float(f"0.{part or 0}") * factor), False, text.strip())
-
-
-def size_or_share(text: str) -> Amount:
-    """So many bytes, or a share in percent.
+def size(text: str, *, or_share: bool = False) -> Amount:
+    """So many bytes; or a share in percent, if that may be.
 
     Raises:
         UsageError: the text says something else, or more than 100 %.
 
-    >>> size_or_share("5%")
+    >>> size("1.2GB").value, size("250MiB").value, size("1000").value
+    (1200000000, 262144000, 1000)
+    >>> size("5%", or_share=True)
     Amount(value=5.0, is_share=True, text='5%')
     """
-    found = _PERCENT.fullmatch(text.strip())
-    if found is None:
-        try:
-            return size(text)
-        except UsageError as error:
-            raise UsageError(f"{text!r} is no size and no share", remedy=f"write 5%, {SIZES}") from error
-    share = float(found[1])
-    if share > 100:
+    found = _AMOUNT.fullmatch(text.strip())
+    number, unit = found.groups() if found else ("", "?")
+    if unit.upper() in _UNITS:
+        return Amount(round(Decimal(number) * _UNITS[unit.upper()]), False, text.strip())
+    if not (or_share and unit == "%"):
+        what, example = ("no size and no share", "5%, ") if or_share else ("no size", "")
+        raise UsageError(f"{text!r} is {what}", remedy=f"write {example}{SIZES}")
+    if float(number) > 100:
         raise UsageError(f"{text!r} is more than all of it", remedy="write at most 100%")
-    return Amount(share, True, text.strip())
+    return Amount(float(number), True, text.strip())
 
 
 def check(

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from layerlab.compare.image_settings import all_settings
+from layerlab.compare.image_settings import differing
 from layerlab.image import Image
 from layerlab.image.layer import DIRECTORY, FILE, KINDS
 from layerlab.image.packages import PARTS
@@ -34,28 +34,6 @@ PLACES: Final = 12
 _SHARES: Final = (64, 48, 32, 24, 16)  # of all that is different, what is worth a line: the finest that fits
 _LOOKS: Final = {"kinds": "kind", "sizes": "size", "modes": "mode", "uids": "uid", "gids": "gid"}
 _BYTES: Final = {"bytes_before": "int64", "bytes_after": "int64", "difference": "int64"}
-
-
-class PathChange(NamedTuple):
-    """A path that is not the same in two images.
-
-    Attributes:
-        path: Absolute; names that are not UTF-8 hold surrogates.
-        change: ``added``, ``removed`` or ``changed``.
-        what: What has changed, in words; empty for what was added or removed.
-        before: Index of the first image's visible entry, counted in `LayerStack.visible`; -1 if it has none.
-        after: The same for the second image.
-        bytes_before: As `Image.files` has them: 0 for what is no file, or a further name of one.
-        bytes_after: The same for the second image.
-    """
-
-    path: str
-    change: str
-    what: str
-    before: int
-    after: int
-    bytes_before: int
-    bytes_after: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,18 +66,16 @@ class Difference:
     after: Image
 
     @cached_property
-    def changes(self) -> list[PathChange]:
-        """The paths that differ, in their order."""
-        return sorted(_path_changes(*self._sides), key=lambda change: change.path)
+    def changes(self) -> list[dict[str, Any]]:
+        """The rows of `paths`."""
+        return sorted(_changes(*self._sides), key=lambda row: row["path"])
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many regular files were added, removed and changed, by these words."""
         found = dict.fromkeys((ADDED, REMOVED, CHANGED), 0)
-        before, after = self._sides
-        for change in self.changes:
-            was_file = change.before >= 0 and before.kinds[change.before] == FILE
-            found[change.change] += bool(was_file or (change.after >= 0 and after.kinds[change.after] == FILE))
+        for row in self.changes:
+            found[row["change"]] += row["kind"] == KINDS[FILE]
         return found
 
     @property
@@ -124,7 +100,7 @@ class Difference:
     def paths(self) -> pd.DataFrame:
         """A row per path that differs."""
         texts = dict.fromkeys(["path", "change", "what", "kind", "owner"], "str")
-        return _frame(map(self._path, self.changes), {**texts, **_BYTES})
+        return _frame(self.changes, {**texts, **_BYTES})
 
     @property
     def settings(self) -> pd.DataFrame:
@@ -135,7 +111,7 @@ class Difference:
 
     def document(self, *, paths: bool = False) -> dict[str, Any]:
         """The same as plain data, for JSON; without the paths if they are not asked for."""
-        found = [one for one in all_settings([self.before, self.after]) if one.differs]
+        settings = differing([self.before, self.after]).items()
         described: dict[str, Any] = {
             "from": self.before.name,
             "to": self.after.name,
@@ -145,10 +121,10 @@ class Difference:
             "layers": list(_layers(self.before.stack, self.after.stack)),
             "owners": [row for row in self._owners if row["change"] != SAME],
             "places": self._places,
-            "settings": [{"setting": one.name, "before": one.values[0], "after": one.values[1]} for one in found],
+            "settings": [{"setting": name, "before": old, "after": new} for name, (old, new) in settings],
         }
         if paths:
-            described["paths"] = list(map(self._path, self.changes))
+            described["paths"] = self.changes
         return described
 
     @cached_property
@@ -171,24 +147,13 @@ class Difference:
     def _places(self) -> list[dict[str, Any]]:
         return [
             {
-                "path": shown(place.path),
+                "path": place.path,
                 "is_rest": place.is_rest,
                 **_bytes(place.bytes_before, place.bytes_after),
                 **place.counts,
             }
-            for place in _main_places(self.changes, self._sides)
+            for place in _main_places(self.changes)
         ]
-
-    def _path(self, change: PathChange) -> dict[str, Any]:
-        side, index = _seen(change, self._sides)
-        return {
-            "path": shown(change.path),
-            "change": change.change,
-            "what": change.what,
-            "kind": KINDS[side.kinds[index]],
-            "owner": side.owner(index),
-            **_bytes(change.bytes_before, change.bytes_after),
-        }
 
 
 class _Side:
@@ -208,29 +173,33 @@ class _Side:
         return self.stack.ownership.packages[owner].owner if owner >= 0 else ""
 
 
-def _seen(change: PathChange, sides: tuple[_Side, _Side]) -> tuple[_Side, int]:
-    """A changed entry in the second image, or else in the first."""
-    return (sides[1], change.after) if change.after >= 0 else (sides[0], change.before)
+def _changes(before: _Side, after: _Side) -> Iterator[dict[str, Any]]:
+    def row(change: str, what: str, old: int, new: int) -> dict[str, Any]:
+        side, index = (after, new) if new >= 0 else (before, old)
+        return {
+            "path": shown(side.paths[index]),
+            "change": change,
+            "what": what,
+            "kind": KINDS[side.kinds[index]],
+            "owner": side.owner(index),
+            **_bytes(int(before.bytes[old]) if old >= 0 else 0, int(after.bytes[new]) if new >= 0 else 0),
+        }
 
-
-def _path_changes(before: _Side, after: _Side) -> Iterator[PathChange]:
     places = {path: index for index, path in enumerate(after.paths)}
     partner = np.fromiter((places.get(path, -1) for path in before.paths), np.int64, len(before.paths))
     for index in np.flatnonzero(partner < 0).tolist():
-        yield PathChange(before.paths[index], REMOVED, "", index, -1, int(before.bytes[index]), 0)
+        yield row(REMOVED, "", index, -1)
     is_new = np.ones(len(after.paths), dtype=bool)
     is_new[partner[partner >= 0]] = False
     for index in np.flatnonzero(is_new).tolist():
-        yield PathChange(after.paths[index], ADDED, "", -1, index, 0, int(after.bytes[index]))
+        yield row(ADDED, "", -1, index)
     old = np.flatnonzero(partner >= 0)
     new = partner[old]
     differs = [one[old] != other[new] for one, other in zip(before.columns, after.columns, strict=True)]
     moved = before.bytes[old] != after.bytes[new]
     for place in np.flatnonzero(np.any([*differs, moved], axis=0)).tolist():
         words = [word for word, column in zip(_LOOKS.values(), differs, strict=True) if column[place]]
-        one, other = int(old[place]), int(new[place])
-        sizes = int(before.bytes[one]), int(after.bytes[other])
-        yield PathChange(before.paths[one], CHANGED, ", ".join(words) or "shares", one, other, *sizes)
+        yield row(CHANGED, ", ".join(words) or "shares", int(old[place]), int(new[place]))
 
 
 def _layers(before: LayerStack, after: LayerStack) -> Iterator[dict[str, Any]]:
@@ -282,14 +251,15 @@ def _owned(side: _Side) -> dict[str, tuple[str, int]]:
     }
 
 
+@dataclass
 class _Place:
     """A folder or a file, and what is different at it and below: bytes, and how many files (but no directories)."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.is_rest = False  # whether places below it have lines of their own, and are not counted here
-        self.bytes_before = self.bytes_after = 0
-        self.counts = dict.fromkeys((ADDED, REMOVED, CHANGED), 0)
+    path: str
+    is_rest: bool = False  # whether places below it have lines of their own, and are not counted here
+    bytes_before: int = 0
+    bytes_after: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((ADDED, REMOVED, CHANGED), 0))
 
     @property
     def moved(self) -> int:
@@ -303,13 +273,13 @@ class _Place:
         self.counts = {change: count + other.counts[change] for change, count in self.counts.items()}
 
 
-def _main_places(changes: Iterable[PathChange], sides: tuple[_Side, _Side]) -> list[_Place]:
+def _main_places(changes: Iterable[dict[str, Any]]) -> list[_Place]:
     """The folders and files in which most of the difference is, the largest first, and last what is elsewhere.
 
     Their differences add up to that of the bytes that containers see. A folder is named where what is different in
     it is worth a line once the places below it that have lines of their own are left out.
     """
-    own = _by_path(changes, sides)
+    own = _by_path(changes)
     if not own:
         return []
     places = list(own.values())
@@ -347,15 +317,14 @@ def _heavy(moved: Sequence[int], parents: Sequence[int], threshold: float) -> li
     return named
 
 
-def _by_path(changes: Iterable[PathChange], sides: tuple[_Side, _Side]) -> dict[str, _Place]:
+def _by_path(changes: Iterable[dict[str, Any]]) -> dict[str, _Place]:
     """A place for each path that has changed and for each folder above it, the deepest first and the root last."""
     found: dict[str, _Place] = {}
-    for change in changes:
-        side, index = _seen(change, sides)
-        place = found.setdefault(change.path, _Place(change.path))
-        place.bytes_before, place.bytes_after = change.bytes_before, change.bytes_after
-        place.counts[change.change] = int(side.kinds[index] != DIRECTORY)
-        parent = change.path.rpartition("/")[0]
+    for row in changes:
+        place = found.setdefault(row["path"], _Place(row["path"]))
+        place.bytes_before, place.bytes_after = row["bytes_before"], row["bytes_after"]
+        place.counts[row["change"]] = int(row["kind"] != KINDS[DIRECTORY])
+        parent = place.path.rpartition("/")[0]
         while parent not in found:
             found[parent] = _Place(parent)
             parent = parent.rpartition("/")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from layerlab.image import Image
 
@@ -19,37 +19,24 @@ _ORDER: Final = (
 """The settings, in the order in which they are listed; the last ones come once for each name."""
 
 
-class Setting(NamedTuple):
-    """A setting of several images.
-
-    Attributes:
-        name: What it is, such as ``user`` or ``environment PATH``.
-        values: Its value in each image, in words as a Dockerfile has them; None where an image has none.
-    """
-
-    name: str
-    values: tuple[str | None, ...]
-
-    @property
-    def differs(self) -> bool:
-        """Whether the images do not agree on it."""
-        return len(set(self.values)) > 1
-
-
-def all_settings(images: Sequence[Image]) -> list[Setting]:
-    """All settings that one of these images has, in a fixed order.
+def all_settings(images: Sequence[Image]) -> dict[str, tuple[str | None, ...]]:
+    """All settings that one of these images has, in a fixed order: its value in each image, None where it has none.
 
     The names and their meaning are those of the OCI image specification (``config.md``) and, for the health check,
-    the shell and ``ONBUILD``, of Docker's image specification, version 1.2.
+    the shell and ``ONBUILD``, of Docker's image specification, version 1.2. Values are as a Dockerfile has them.
 
     >>> from layerlab import image
-    >>> found = all_settings([image.read(engine, "multi-stage-demo:optimized")])
-    >>> {setting.name: setting.values for setting in found}["user"]
+    >>> all_settings([image.read(engine, "multi-stage-demo:optimized")])["user"]
     ('10001:10001',)
     """
     found = [of_config(image.config) for image in images]
     names = sorted({name for one in found for name in one}, key=_rank)
-    return [Setting(name, tuple(one.get(name) for one in found)) for name in names]
+    return {name: tuple(one.get(name) for one in found) for name in names}
+
+
+def differing(images: Sequence[Image]) -> dict[str, tuple[str | None, ...]]:
+    """Those on which the images do not agree."""
+    return {name: values for name, values in all_settings(images).items() if len(set(values)) > 1}
 
 
 def of_config(config: Mapping[str, Any]) -> dict[str, str]:

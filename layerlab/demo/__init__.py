@@ -184,12 +184,10 @@ def build_image(
 def _remember_seconds(name: str, built: Build) -> None:
     """Remember how long an image took when all of it was built; a build from the cache says nothing about that.
 
-    Nor does one of which an engine has not told every step, as it may where all comes from the cache.
+    Nor does one of which an engine has told no step, as it may where all comes from the cache.
     """
-    parsed = read_dockerfile(recipe(name).path)
-    written = sum(each.keyword == "RUN" for stage in parsed.needed(parsed.target()) for each in stage.instructions)
     ran = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
-    if len(ran) == written and not ran["cached"].any():
+    if len(ran) and not ran["cached"].any():
         with suppress(OSError):  # a cache that cannot be written: the next cold build tells it
             file = seconds_file()
             file.write_text(json.dumps({**read_object(file), name: round(built.seconds, 2)}))

@@ -10,10 +10,9 @@ fetched: what depends on a base image (its ONBUILD instructions, its environment
 """
 
 from layerlab.dockerfile.parsed import Dockerfile, Heredoc, Instruction, Mount, Stage, copied_from
-from layerlab.dockerfile.reader import PLATFORM_ARGS, decoded, parse, show_place
+from layerlab.dockerfile.reader import decoded, parse, show_place
 
 __all__ = [
-    "PLATFORM_ARGS",
     "Dockerfile",
     "Heredoc",
     "Instruction",

@@ -17,12 +17,10 @@ class Heredoc:
     Attributes:
         name: The word that ends it, without its quotes.
         content: Its lines as they stand there, tabs included.
-        strips_tabs: Whether leading tabs are taken off (it began with ``<<-``).
     """
 
     name: str
     content: str
-    strips_tabs: bool
 
 
 @dataclass(frozen=True)

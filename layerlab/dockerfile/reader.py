@@ -1,23 +1,38 @@
-"""From instructions to stages and step numbers."""
+"""From lines to instructions, and from those to stages and step numbers."""
 
 from __future__ import annotations
 
+import difflib
+import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
-from layerlab.dockerfile import shell_words, syntax
-from layerlab.dockerfile.parsed import Dockerfile, Instruction, Stage, excerpt
+from layerlab.dockerfile import shell_words
+from layerlab.dockerfile.parsed import Dockerfile, Heredoc, Instruction, Stage, excerpt
 from layerlab.errors import DockerfileError, StepFailed
-from layerlab.ui.text import shorten, wide_encoding
+from layerlab.ui.text import placed, plain, shorten, wide_encoding
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
-PLATFORM_ARGS: Final = tuple(
+_PLATFORM_ARGS: Final = tuple(
     f"{whose}{what}" for whose in ("BUILD", "TARGET") for what in ("PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION")
 )
 """The ARGs that BuildKit sets by itself."""
+_KEYWORDS: Final = frozenset(
+    {
+        *("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL"),
+        *("MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
+    }
+)
+_WITH_HEREDOCS: Final = frozenset({"ADD", "COPY", "RUN"})
+_MAYBE_JSON: Final = frozenset({"ADD", "CMD", "COPY", "ENTRYPOINT", "HEALTHCHECK", "RUN", "SHELL", "VOLUME"})
+_LISTS_OF_WORDS: Final = frozenset({"ADD", "COPY", "EXPOSE", "FROM", "VOLUME"})
+_LISTS_OF_PAIRS: Final = frozenset({"ENV", "LABEL"})
+_DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+_DIRECTIVES: Final = frozenset({"check", "escape", "syntax"})
+_HEREDOC: Final = re.compile(r"\d*<<(-?)\s*([^<]+)")
 
 
 def decoded(content: bytes) -> str:
@@ -79,7 +94,7 @@ def show_place(error: DockerfileError | StepFailed, text: str, line: int | None)
     lines = text.split("\n")
     for number in range(line or 1, len(lines)):
         goes_on = lines[number - 1].rstrip().endswith("\\")
-        if goes_on and lines[number].partition(" ")[0] in syntax.KEYWORDS:
+        if goes_on and lines[number].partition(" ")[0] in _KEYWORDS:
             error.line, taken = number, f"line {number + 1} ({shorten(lines[number], 60)})"
             at = f"the backslash at the end of line {number}"
             error.remedy = f"delete {at}, which makes {taken} a part of that instruction"
@@ -91,7 +106,7 @@ def show_place(error: DockerfileError | StepFailed, text: str, line: int | None)
 
 
 def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfile:
-    found = list(syntax.instructions(text))
+    found = list(_instructions(text))
     if not found:
         raise DockerfileError(
             "the Dockerfile is empty: it has no instruction", remedy="begin it with a FROM, and save the file"
@@ -107,11 +122,11 @@ def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfil
         elif not stages and instruction.keyword == "ARG":
             _define(instruction, values, build_args)
         elif not stages:
-            syntax.refuse(instruction.line, f"{instruction.keyword} before the first FROM; only ARG may stand there")
+            _refuse(instruction.line, f"{instruction.keyword} before the first FROM; only ARG may stand there")
         if stages:
             own[-1].append(replace(instruction, stage=stages[-1].index))
     if not stages:
-        syntax.refuse(found[-1].end_line, "there is no FROM")
+        _refuse(found[-1].end_line, "there is no FROM")
     known = tuple(replace(stage, instructions=tuple(own[stage.index])) for stage in stages)
     dockerfile = Dockerfile(text, tuple(found), known, values)
     numbered = tuple(_numbered(stage, dockerfile.base_stage(stage)) for stage in known)
@@ -126,10 +141,10 @@ def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfil
 def _platform_arguments(platform: str) -> dict[str, str | None]:
     """The ARGs that BuildKit sets from the platform, which is both that of the build and that of the image."""
     if not platform:
-        return dict.fromkeys(PLATFORM_ARGS)
+        return dict.fromkeys(_PLATFORM_ARGS)
     system, architecture, variant = (*platform.split("/"), "", "")[:3]
     parts = (platform, system, architecture, variant, "")
-    return dict(zip(PLATFORM_ARGS, parts * 2, strict=True))
+    return dict(zip(_PLATFORM_ARGS, parts * 2, strict=True))
 
 
 def _define(instruction: Instruction, values: dict[str, str | None], build_args: Mapping[str, str]) -> None:
@@ -145,13 +160,13 @@ def _define(instruction: Instruction, values: dict[str, str | None], build_args:
 def _stage(instruction: Instruction, index: int, values: Mapping[str, str | None]) -> Stage:
     parts = instruction.arguments
     if len(parts) not in {1, 3} or (len(parts) == 3 and parts[1].upper() != "AS"):
-        syntax.refuse(instruction.line, "FROM takes an image, or an image and AS and a name")
+        _refuse(instruction.line, "FROM takes an image, or an image and AS and a name")
     name = parts[2].lower() if len(parts) == 3 else ""
     if name and not _STAGE_NAME.fullmatch(name):
-        syntax.refuse(instruction.line, f"{parts[2]!r} cannot be the name of a stage")
+        _refuse(instruction.line, f"{parts[2]!r} cannot be the name of a stage")
     base = shell_words.expand(parts[0], values)
     if not base:
-        syntax.refuse(instruction.line, f"{parts[0]} is empty once its ARGs are replaced", "give the ARG a value")
+        _refuse(instruction.line, f"{parts[0]} is empty once its ARGs are replaced", "give the ARG a value")
     platform = instruction.flag("platform")
     return Stage(
         index=index,
@@ -190,8 +205,189 @@ def _asked(instruction: Instruction, stage: Stage) -> list[Instruction]:
         return []
     text = "\n".join([instruction.value, *(f"{each.content}{each.name}" for each in instruction.heredocs)])
     try:
-        found = list(syntax.instructions(text))
+        found = list(_instructions(text))
     except DockerfileError:  # BuildKit says what is wrong with it
         return []
     line = stage.line
     return [replace(each, line=line, end_line=line, stage=stage.index, onbuild=instruction.line) for each in found]
+
+
+def _refuse(line: int, why: str, remedy: str = "correct that line and save the file") -> NoReturn:
+    """Raise the error for a line that is wrong."""
+    raise DockerfileError(f"line {line} of the Dockerfile: {plain(why)}", remedy=remedy, line=line)
+
+
+def _instructions(text: str) -> Iterator[Instruction]:
+    """The instructions, without stages and step numbers.
+
+    Raises:
+        DockerfileError: a line is wrong.
+    """
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    escape = _escape_character(lines)
+    position = 0
+    while position < len(lines):
+        first = position
+        joined, position = _joined_line(lines, first, escape)
+        if joined is None:
+            continue
+        instruction = _instruction(joined, first + 1, escape, lines[first])
+        heredocs = []
+        for name, strips_tabs in _heredoc_starts(instruction):
+            content, position = _heredoc(lines, position, name, strips_tabs, first + 1)
+            heredocs.append(Heredoc(name, content))
+        yield replace(
+            instruction,
+            end_line=position,
+            heredocs=tuple(heredocs),
+            text="\n".join(line.rstrip("\r") for line in lines[first:position]),
+        )
+
+
+def _escape_character(lines: list[str]) -> str:
+    """What joins lines: a backslash, unless a directive at the very top says otherwise."""
+    seen = set()
+    escape = "\\"
+    for number, line in enumerate(lines, 1):
+        found = _DIRECTIVE.match(line.strip())
+        name = found[1].lower() if found else ""
+        if not found or name not in _DIRECTIVES:
+            break
+        if name in seen:
+            _refuse(number, f"the directive {name} is there twice")
+        seen.add(name)
+        if name == "escape":
+            escape = found[2]
+            if escape not in {"\\", "`"}:
+                _refuse(number, f"the escape character must be \\ or `, not {escape}")
+    return escape
+
+
+def _joined_line(lines: list[str], first: int, escape: str) -> tuple[str | None, int]:
+    """The instruction that begins on a line as one line, and the index of the line after it.
+
+    None for a line without an instruction. Within one, comments and empty lines change nothing.
+    """
+    e = re.escape(escape)
+    continuation = re.compile(rf"(?:(?<=[^{e}])|^){e}[ \t]*$")
+    line = lines[first].strip("\r").lstrip()
+    if not line or line.startswith("#"):
+        return None, first + 1
+    joined = ""
+    position = first
+    while True:
+        position += 1
+        without_end = continuation.sub("", line)
+        joined += without_end
+        if without_end == line:
+            break
+        while position < len(lines) and (not lines[position].strip() or lines[position].lstrip().startswith("#")):
+            position += 1
+        if position == len(lines):
+            break
+        line = lines[position].rstrip("\r")
+    if not joined.strip():
+        _refuse(first + 1, f"there is nothing but {escape}")
+    return joined, position
+
+
+def _instruction(joined: str, line: int, escape: str, written: str) -> Instruction:
+    first, *rest = re.split(rf"{shell_words.SPACE}+", joined.strip(), maxsplit=1)
+    keyword = first.upper()
+    if keyword not in _KEYWORDS:
+        _refuse_keyword(first, line, written)
+    flags, value = _split_flags(rest[0] if rest else "", escape)
+    try:
+        arguments, is_json = _arguments(keyword, value, escape)
+    except ValueError as error:
+        _refuse(line, str(error))
+    return Instruction(line, line, keyword, flags, value, arguments, is_json, None, None, (), "")
+
+
+def _refuse_keyword(word: str, line: int, written: str) -> NoReturn:
+    """Say what is wrong with what stands where an instruction should; `written` is the line that it stands on."""
+    odd = re.search(r"[^!-~]", word)
+    if odd and odd[0] in written:
+        _refuse(
+            line,
+            f"{placed(written, odd[0])}, which is part of no instruction",
+            "delete that character, type anew what is to be there, and save the file",
+        )
+    near = difflib.get_close_matches(word.upper(), _KEYWORDS, n=1)
+    _refuse(line, f"unknown instruction {word.upper()}" + (f" (did you mean {near[0]}?)" if near else ""))
+
+
+def _split_flags(rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], str]:
+    flags = []
+    rest = rest.lstrip()
+    while rest.startswith("--"):
+        word = shell_words.split(rest, escape)[0]
+        rest = rest[len(word) :].lstrip()
+        name, _, value = shell_words.unquote(word, escape)[2:].partition("=")
+        if not name and not value:
+            break  # a bare "--" ends the flags
+        flags.append((name, value))
+    return tuple(flags), rest.strip()
+
+
+def _arguments(keyword: str, value: str, escape: str) -> tuple[tuple[str, ...], bool]:
+    """The parts of a value, and whether they come from a JSON form; a ValueError says what is wrong with it."""
+    first: tuple[str, ...] = ()
+    if keyword == "HEALTHCHECK" and value:
+        kind, *rest = value.split(maxsplit=1)
+        first, value = (kind.upper(),), rest[0] if rest else ""
+    if keyword in _MAYBE_JSON and (parts := _json_form(value)) is not None:
+        return first + parts, True
+    if keyword in _LISTS_OF_WORDS:
+        return tuple(re.split(rf"{shell_words.SPACE}+", value)) if value else (), False
+    if keyword in _LISTS_OF_PAIRS:
+        return _pairs(keyword, value, escape), False
+    if keyword == "ARG":
+        return tuple(shell_words.split(value, escape)), False
+    return first + ((value,) if value else ()), False
+
+
+def _json_form(value: str) -> tuple[str, ...] | None:
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return None  # BuildKit takes it for the shell form then, and so does this
+    if not isinstance(parsed, list):
+        return None
+    if not all(isinstance(part, str) for part in parsed):
+        raise ValueError("the parts of a JSON form must be strings")
+    return tuple(parsed)
+
+
+def _pairs(keyword: str, value: str, escape: str) -> tuple[str, ...]:
+    pairs = tuple(shell_words.split(value, escape))
+    if pairs and "=" not in pairs[0]:  # the old form: one name, and all else is its value
+        pairs = tuple(value.split(maxsplit=1))
+        if len(pairs) == 1:
+            raise ValueError(f"{keyword} takes a name and a value")
+    elif not all("=" in pair for pair in pairs):
+        raise ValueError(f"{keyword} takes pairs such as name=value")
+    return pairs
+
+
+def _heredoc_starts(instruction: Instruction) -> Iterator[tuple[str, bool]]:
+    """The words that end an instruction's heredocs, and whether leading tabs before them do no harm."""
+    keyword, value = instruction.keyword, instruction.value
+    if keyword == "ONBUILD":
+        keyword = value.partition(" ")[0].upper()
+    if keyword not in _WITH_HEREDOCS or instruction.is_json or not shell_words.quotes_are_closed(value):
+        return
+    for word in shell_words.split(value):
+        if found := _HEREDOC.fullmatch(word):
+            yield shell_words.unquote(found[2]), bool(found[1])
+
+
+def _heredoc(lines: list[str], begin: int, name: str, strips_tabs: bool, line: int) -> tuple[str, int]:
+    """The content of a heredoc that begins on a line, and the index of the line after its end."""
+    for end in range(begin, len(lines)):
+        candidate = lines[end].rstrip("\r")
+        if (candidate.lstrip("\t") if strips_tabs else candidate) == name:
+            return "".join(f"{each}\n" for each in lines[begin:end]), end + 1
+    _refuse(line, f"the heredoc {name} never ends", f"write {name} alone on the line after it")

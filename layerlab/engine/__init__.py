@@ -3,24 +3,14 @@
 An `Engine` is what everything else is given; `answering` turns what the SDK raises into the lab's errors. These
 modules are public, too: ``daemon`` (installs, starts and stops an engine), ``ownership`` (what the lab made),
 ``runs`` (what a killed run left), ``limits`` (of the engine's builder), ``symptoms`` (whose fault a failure is),
-``docker_settings``, ``programs``, ``locks`` and ``interrupts``.
+``docker_settings`` (where an engine may be), ``machine``, ``locks`` and ``interrupts``.
 
 >>> engine.client.ping()
 True
 """
 
-from layerlab.engine.connection import (
-    SDK_ERRORS,
-    Candidate,
-    Engine,
-    answering,
-    candidates,
-    connect,
-    gone,
-    hurry,
-    open_engine,
-    usual_sockets,
-)
+from layerlab.engine.connection import SDK_ERRORS, Engine, answering, connect, gone, hurry, open_engine
+from layerlab.engine.docker_settings import Candidate
 from layerlab.engine.symptoms import disk_full, is_disk_full
 
 __all__ = [
@@ -28,12 +18,10 @@ __all__ = [
     "Candidate",
     "Engine",
     "answering",
-    "candidates",
     "connect",
     "disk_full",
     "gone",
     "hurry",
     "is_disk_full",
     "open_engine",
-    "usual_sockets",
 ]

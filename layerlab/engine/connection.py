@@ -6,7 +6,6 @@ rootless engines live), the usual sockets. Installing and starting one is ``laye
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import sys
@@ -24,18 +23,14 @@ import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException
-from docker.tls import TLSConfig
 from docker.utils import config as sdk_config
-from requests.adapters import HTTPAdapter
 
-from layerlab.engine import docker_settings
+from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration
 from layerlab.engine.symptoms import disk_full, is_disk_full
 from layerlab.errors import (
-    EngineDenied,
     EngineError,
     EngineGone,
     EngineNotFound,
-    EngineSilent,
     EngineTooOld,
 )
 
@@ -43,35 +38,21 @@ MINIMUM_VERSION: Final = (20, 10)
 CONNECT_TIMEOUT: Final = 15  # seconds; an engine on a busy machine may need some to say its version
 _FIRST_API: Final = "1.41"  # that of `MINIMUM_VERSION`; what the engine speaks is asked for first of all
 _TIMEOUT_AT_END: Final = 30  # seconds for each answer, once the user has asked for an end
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-"""Seconds of silence before the kernel asks the other side, between its questions, and how many it asks: tcp(7)."""
-
 SDK_ERRORS: Final = (DockerException, requests.RequestException)
 """What the SDK raises where an engine refuses something or does not answer."""
+
+# The kernel asks the other side after 15 s of silence, 3 times within 15 s (tcp(7)): so it is noticed when the other
+# machine, or the way to it, is gone.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+urllib3.connection.HTTPConnection.default_socket_options += [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)),
+]
 
 _clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
 
 # The SDK takes it for granted that config.json holds what it should.
-sdk_config.load_general_config = lambda *_: {"proxies": docker_settings.configuration().proxies}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A place where an engine may be.
-
-    Attributes:
-        endpoint: Its address, such as ``unix:///var/run/docker.sock``.
-        source: Where that address comes from, in words.
-        chosen: Whether the user named it. Then it is used or reported, never passed over for another.
-        context: The docker context that names it; empty if none does.
-        tls: Certificates, where the user has given some.
-    """
-
-    endpoint: str
-    source: str
-    chosen: bool
-    context: str = ""
-    tls: TLSConfig | None = None
+sdk_config.load_general_config = lambda *_: {"proxies": configuration().proxies}
 
 
 @dataclass(frozen=True)
@@ -83,7 +64,6 @@ class Engine:
         endpoint: Its address, fit for ``DOCKER_HOST``.
         source: Where that address came from, in words.
         version: The engine's version, such as ``20.10.24+dfsg1``.
-        api_version: The newest API that it speaks, such as ``1.41``.
         storage_driver: ``overlay2``, ``overlayfs`` (the containerd image store) ...
         root_directory: Where it keeps its data, on its own machine.
         host: The name or address under which the ports that it publishes are reached.
@@ -100,7 +80,6 @@ class Engine:
     endpoint: str
     source: str
     version: str
-    api_version: str
     storage_driver: str
     root_directory: str
     host: str
@@ -117,49 +96,13 @@ class Engine:
         return not self.is_podman and self.storage_driver not in known
 
 
-def candidates() -> Iterator[Candidate]:
-    """The places where an engine may be, the most wanted first.
-
-    Raises:
-        EngineError: the docker context that is set does not exist or cannot be read, or a certificate is missing.
-    """
-    if host := os.environ.get("DOCKER_HOST"):
-        tls = docker_settings.tls_from_environment()
-        endpoint = docker_settings.address(host, tls=tls is not None)
-        yield Candidate(endpoint, "DOCKER_HOST", chosen=True, tls=tls)
-        return
-    if found := docker_settings.current_context():
-        source = f"the docker context {found.name!r}"
-        yield Candidate(found.endpoint, source, chosen=True, context=found.name, tls=found.tls)
-        return
-    for path in usual_sockets():
-        yield Candidate(f"unix://{path}", "a usual socket", chosen=False)
-
-
-def usual_sockets() -> list[Path]:
-    """The sockets at which engines usually listen, whether or not they exist."""
-    home = Path.home()
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    return [
-        Path(docker_settings.USUAL_SOCKET),
-        runtime / "docker.sock",
-        home / ".docker/run/docker.sock",
-        home / ".docker/desktop/docker.sock",
-        home / ".colima/default/docker.sock",
-        home / ".orbstack/run/docker.sock",
-        home / ".rd/docker.sock",
-    ]
-
-
 def connect() -> Engine:
     """The engine that is reachable now; nothing is installed or started.
 
     Raises:
         EngineNotFound: nothing answers.
-        EngineDenied: a socket is there, but may not be opened.
-        EngineSilent: an engine is there, but does not answer.
         EngineTooOld: the engine is older than `MINIMUM_VERSION`.
-        EngineError: the docker context cannot be read.
+        EngineError: one is there, but may not be opened or does not answer, or the docker context cannot be read.
 
     >>> connect().client.ping() == engine.client.ping()
     True
@@ -193,7 +136,7 @@ def open_engine(candidate: Candidate) -> Engine:
     """Connect to this one, and learn what it is.
 
     Raises:
-        EngineNotFound, EngineDenied, EngineSilent, EngineTooOld: see `connect`.
+        EngineError: see `connect`.
     """
     endpoint = candidate.endpoint
     try:
@@ -226,17 +169,13 @@ def open_engine(candidate: Candidate) -> Engine:
         raise _why_not(candidate, error) from error
     # Builds, pulls and exports say nothing for minutes; whoever needs a limit sets one of its own.
     client.api.timeout = None  # type: ignore[assignment]  # requests takes None, the stubs do not know
-    client.api._auth_configs = docker_settings.Logins()  # type: ignore[attr-defined]
+    client.api._auth_configs = Logins()  # type: ignore[attr-defined]
     _clients.add(client.api)
-    if url.scheme in {"tcp", "http", "https"}:
-        for prefix in ("http://", "https://"):
-            client.api.mount(prefix, _Attentive())
     engine = Engine(
         client=client,
         endpoint=endpoint,
         source=candidate.source,
         version=str(version.get("Version", "?")),
-        api_version=str(version.get("ApiVersion", "?")),
         storage_driver=str(info.get("Driver", "?")),
         root_directory=str(info.get("DockerRootDir", "")),
         host=url.hostname if url.scheme in {"tcp", "http", "https", "ssh"} and url.hostname else "127.0.0.1",
@@ -267,16 +206,6 @@ def _platform(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
     return f"{system}/{architecture}{variant}"
 
 
-class _Attentive(HTTPAdapter):
-    """Connections whose silence is noticed when the other machine, or the way to it, is gone: the kernel asks."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # requests'
-        asked = [(socket.IPPROTO_TCP, getattr(socket, name), n) for name, n in _KEEPALIVE if hasattr(socket, name)]
-        asked = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *asked]
-        nothing_delays = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # urllib3's own default
-        super().init_poolmanager(*args, **options, socket_options=[nothing_delays, *asked])
-
-
 def hurry() -> None:
     """Let each further answer of an engine take a short while at most: the user has asked for an end."""
     for client in list(_clients):
@@ -287,17 +216,15 @@ def _why_not(candidate: Candidate, error: Exception) -> EngineError:
     text = str(error)
     where = f"{candidate.endpoint} ({candidate.source})"
     if "Permission denied" in text or "PermissionError" in text:
-        return EngineDenied(
+        return EngineError(
             f"the Docker engine's socket {where} may not be opened by this user",
             remedy="run `sudo usermod -aG docker $USER` and log in again, or run ./lab with sudo",
         )
     if "Read timed out" in text or (candidate.endpoint.startswith("unix://") and "timed out" in text):
-        return EngineSilent(
+        return EngineError(
             f"the Docker engine at {where} has not answered within {CONNECT_TIMEOUT} s",
             remedy="it is busy, suspended or stuck: wait and repeat, or start it again",
         )
-    if "client version" in text and "too" in text:
-        return EngineTooOld(f"the Docker engine at {where} speaks no common API version", remedy="update Docker")
     return EngineNotFound(
         f"no Docker engine answers at {where}",
         remedy="start it, or unset what points there (`unset DOCKER_HOST`, `docker context use default`)",

@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from layerlab.engine.connection import Engine, candidates, connect
+from layerlab.engine.connection import Engine, connect
+from layerlab.engine.docker_settings import USUAL_SOCKET, candidates
 from layerlab.engine.locks import exclusive
 from layerlab.engine.machine import apt_get, is_available, is_debian
 from layerlab.errors import EngineError, EngineNotFound
@@ -49,20 +50,6 @@ first is what they keep in any case.
 """
 
 
-class Started(NamedTuple):
-    """An engine that the lab started, as it remembers it.
-
-    Attributes:
-        process: The id of the engine's process.
-        process_start: When the kernel says that process began, in clock ticks after boot: ids are used again.
-        by: ``systemd`` or ``dockerd``.
-    """
-
-    process: int
-    process_start: int
-    by: str
-
-
 def ensure(*, report: Report = silent) -> Engine:
     """The engine that is reachable, else one that is installed and started now.
 
@@ -85,7 +72,7 @@ def ensure(*, report: Report = silent) -> Engine:
         except EngineNotFound:
             return start(report)
         if installs:  # the package's own script has started it
-            _remember("systemd" if _has_systemd() else "dockerd", _engine_process())
+            _remember(_engine_process())
         return engine
 
 
@@ -124,9 +111,8 @@ def start(report: Report = silent) -> Engine:
     log = Path("/var/log/layerlab-dockerd.log")
     process: subprocess.Popen[bytes] | None = None
     with ongoing(report, "start the Docker engine") as step:
-        if _has_systemd():
-            _configure()
-        else:
+        _configure()
+        if not _has_systemd():
             remove_stale()
             process = _start_dockerd(log)
         deadline = time.monotonic() + START_TIMEOUT
@@ -141,7 +127,7 @@ def start(report: Report = silent) -> Engine:
                 time.sleep(0.2)
                 step.say("")
             else:
-                _remember("dockerd" if process else "systemd", process.pid if process else _engine_process())
+                _remember(process.pid if process else _engine_process())
                 step.say(f"version {engine.version}")
                 return engine
         raise EngineError(
@@ -180,33 +166,15 @@ def remove_stale(notes: Mapping[str, Path] = PROCESS_NOTES) -> None:
 
 def _start_dockerd(log: Path) -> subprocess.Popen[bytes]:
     """Start it detached: in a session of its own, and with no descriptor of ours, which callers would wait for."""
-    command = ["dockerd", *_options()]
+    nothing = subprocess.DEVNULL
     with log.open("ab") as output:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+            ["dockerd"], stdin=nothing, stdout=output, stderr=output, start_new_session=True, cwd="/"
         )
 
 
-def _options() -> list[str]:
-    """Options for an engine that the lab starts by itself: the user's configuration, and a bound for the build cache.
-
-    Both are in a file of the lab's. What the user's says of the builder holds.
-    """
-    try:
-        users = json.loads(CONFIGURATION.read_text())
-    except FileNotFoundError:
-        users = {}
-    except (OSError, ValueError):
-        return []  # the engine says itself what is wrong with it
-    if not isinstance(users, dict):
-        return []
-    file = state_directory() / CONFIGURATION.name
-    file.write_text(json.dumps({**BOUNDED_CACHE, **users}))
-    return [f"--config-file={file}"]
-
-
 def _configure() -> None:
-    """Bound the build cache of an engine that is the system's own to start, unless there is a configuration."""
+    """Bound the build cache of an engine that is to start, unless it has a configuration."""
     with suppress(OSError):  # it is there, or cannot be written: `./lab doctor` says what the cache holds
         CONFIGURATION.parent.mkdir(exist_ok=True)
         with CONFIGURATION.open("x") as file:
@@ -229,8 +197,9 @@ def _note() -> Path:
     return state_directory() / "engine.json"
 
 
-def _remember(by: str, process: int) -> None:
-    _note().write_text(json.dumps(Started(process, _process_start(process), by)._asdict()))
+def _remember(process: int) -> None:
+    """Note an engine that the lab has started: process ids are used again, so when it began belongs to it."""
+    _note().write_text(json.dumps({"process": process, "process_start": _process_start(process)}))
 
 
 def _process_start(process: int) -> int:
@@ -242,18 +211,16 @@ def _process_start(process: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
-def started() -> Started | None:
-    """The engine that the lab started and that still runs, if there is one."""
+def started() -> int | None:
+    """The process of the engine that the lab started and that still runs, if there is one."""
     known = read_object(_note())
-    if known.keys() != set(Started._fields):
-        return None
-    noted = Started(**known)
-    return noted if noted.process_start and noted.process_start == _process_start(noted.process) else None
+    process, begun = known.get("process"), known.get("process_start")
+    return process if begun and isinstance(process, int) and _process_start(process) == begun else None
 
 
 def started_by_lab(engine: Engine) -> bool:
     """Whether the lab started this engine."""
-    return engine.endpoint == "unix:///var/run/docker.sock" and started() is not None
+    return engine.endpoint == f"unix://{USUAL_SOCKET}" and started() is not None
 
 
 def stop(report: Report = silent, *, kill: Callable[[int, int], None] = os.kill) -> bool:
@@ -262,19 +229,19 @@ def stop(report: Report = silent, *, kill: Callable[[int, int], None] = os.kill)
     Raises:
         EngineError: it did not end in time.
     """
-    known = started()
-    if known is None:
+    process = started()
+    if process is None:
         return False
     with ongoing(report, "stop the Docker engine") as step:
-        if known.by == "systemd":
+        if _has_systemd():
             subprocess.run(["systemctl", "stop", "docker.socket", "docker"], capture_output=True, check=False)
         else:
-            kill(known.process, signal.SIGTERM)
+            kill(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT
-        while _process_start(known.process) == known.process_start:
+        while started() is not None:
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"the Docker engine (process {known.process}) did not end within {STOP_TIMEOUT} s",
+                    f"the Docker engine (process {process}) did not end within {STOP_TIMEOUT} s",
                     remedy="stop its containers (docker ps) and repeat",
                 )
             time.sleep(0.1)

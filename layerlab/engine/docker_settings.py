@@ -1,4 +1,4 @@
-"""Docker's own settings, read as the docker client reads them: where the engine is, and who keeps the logins.
+"""Docker's own settings, read as the docker client reads them: where an engine may be, and who keeps the logins.
 
 The SDK reads them, too, but finds no context without a ``config.json``, knows none of Docker's defaults for an
 address, trips over a file that holds something else, and gives up where a credential helper is not installed.
@@ -11,7 +11,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -32,18 +32,22 @@ _Kind = TypeVar("_Kind", str, dict[str, Any])
 
 
 @dataclass(frozen=True)
-class DockerContext:
-    """A docker context.
+class Candidate:
+    """A place where an engine may be.
 
     Attributes:
-        name: Its name, which is not ``default``.
-        endpoint: The engine's address.
-        tls: Certificates, where it holds some.
+        endpoint: Its address, such as ``unix:///var/run/docker.sock``.
+        source: Where that address comes from, in words.
+        chosen: Whether the user named it. Then it is used or reported, never passed over for another.
+        context: The docker context that names it; empty if none does.
+        tls: Certificates, where the user has given some.
     """
 
-    name: str
     endpoint: str
-    tls: TLSConfig | None
+    source: str
+    chosen: bool
+    context: str = ""
+    tls: TLSConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,60 @@ class Configuration:
         """The programs that it names to ask for logins, sorted."""
         names = {self.logins.get("credsStore"), *self.logins.get("credHelpers", {}).values()}
         return sorted(HELPER_PREFIX + name for name in names if name)
+
+
+def candidates() -> Iterator[Candidate]:
+    """The places where an engine may be, the most wanted first.
+
+    Raises:
+        EngineError: the docker context that is set does not exist or cannot be read, or a certificate is missing.
+    """
+    name = os.environ.get("DOCKER_CONTEXT") or configuration().current_context or "default"
+    if host := os.environ.get("DOCKER_HOST"):
+        tls = _tls_from_environment()
+        yield Candidate(address(host, tls=tls is not None), "DOCKER_HOST", chosen=True, tls=tls)
+    elif name != "default":
+        yield _of_context(name)
+    else:
+        for path in usual_sockets():
+            yield Candidate(f"unix://{path}", "a usual socket", chosen=False)
+
+
+def usual_sockets() -> list[Path]:
+    """The sockets at which engines usually listen, whether or not they exist."""
+    home = Path.home()
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    return [
+        Path(USUAL_SOCKET),
+        runtime / "docker.sock",
+        home / ".docker/run/docker.sock",
+        home / ".docker/desktop/docker.sock",
+        home / ".colima/default/docker.sock",
+        home / ".orbstack/run/docker.sock",
+        home / ".rd/docker.sock",
+    ]
+
+
+def address(host: str, *, tls: bool = False) -> str:
+    """An engine's address with what Docker adds to it where it is not said.
+
+    >>> address("localhost"), address("tcp://"), address("unix://")
+    ('tcp://localhost:2375', 'tcp://127.0.0.1:2375', 'unix:///var/run/docker.sock')
+    >>> address("127.0.0.2:2376"), address("::1", tls=True)
+    ('tcp://127.0.0.2:2376', 'tcp://[::1]:2376')
+    """
+    scheme, has_scheme, rest = (host.strip() or "unix://").partition("://")
+    if not has_scheme:
+        scheme, rest = "tcp", scheme
+    if scheme == "unix":
+        return f"unix://{Path(rest or USUAL_SOCKET).absolute()}"
+    where, slash, path = rest.partition("/")
+    if where.count(":") > 1 and not where.startswith("["):
+        where = f"[{where}]"
+    parts = re.fullmatch(r"(.*?)(?::([^:\]]*))?", where)
+    if scheme != "tcp" or parts is None:
+        return host.strip()
+    return f"tcp://{parts[1] or '127.0.0.1'}:{parts[2] or (2376 if tls else 2375)}{slash}{path}"
 
 
 def configuration() -> Configuration:
@@ -111,60 +169,25 @@ def _folder() -> Path:
     return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
-def address(host: str, *, tls: bool = False) -> str:
-    """An engine's address with what Docker adds to it where it is not said.
-
-    >>> address("localhost"), address("tcp://"), address("unix://")
-    ('tcp://localhost:2375', 'tcp://127.0.0.1:2375', 'unix:///var/run/docker.sock')
-    >>> address("127.0.0.2:2376"), address("::1", tls=True)
-    ('tcp://127.0.0.2:2376', 'tcp://[::1]:2376')
-    """
-    scheme, has_scheme, rest = (host.strip() or "unix://").partition("://")
-    if not has_scheme:
-        scheme, rest = "tcp", scheme
-    if scheme == "unix":
-        return f"unix://{Path(rest or USUAL_SOCKET).absolute()}"
-    where, slash, path = rest.partition("/")
-    if where.count(":") > 1 and not where.startswith("["):
-        where = f"[{where}]"
-    parts = re.fullmatch(r"(.*?)(?::([^:\]]*))?", where)
-    if scheme != "tcp" or parts is None:
-        return host.strip()
-    return f"tcp://{parts[1] or '127.0.0.1'}:{parts[2] or (2376 if tls else 2375)}{slash}{path}"
-
-
-def current_context() -> DockerContext | None:
-    """The docker context that is chosen; None for the default one.
-
-    Raises:
-        EngineError: it does not exist, or cannot be read.
-    """
-    name = os.environ.get("DOCKER_CONTEXT") or configuration().current_context
-    if name in {"", "default"}:
-        return None
+def _of_context(name: str) -> Candidate:
     contexts, identity = _folder() / "contexts", hashlib.sha256(os.fsencode(name)).hexdigest()
     remedy = "see `docker context ls`, or choose one with `docker context use default`"
     try:
         meta = (contexts / "meta" / identity / "meta.json").read_text(encoding="utf-8")
         endpoint = json.loads(meta)["Endpoints"]["docker"]
-        host, verifies = str(endpoint.get("Host") or ""), not endpoint.get("SkipTLSVerify")
+        host, verifies = endpoint.get("Host") or "unix://", not endpoint.get("SkipTLSVerify")
     except FileNotFoundError as error:
         raise EngineError(f"the current docker context, {name}, does not exist", remedy=remedy) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError(f"the current docker context, {name}, cannot be read ({error})", remedy=remedy) from error
-    except (LookupError, TypeError, AttributeError) as error:
-        raise EngineError(f"the current docker context, {name}, names no engine", remedy=remedy) from error
     certificates = contexts / "tls" / identity / "docker"
     tls = _certificates(certificates, verifies=verifies) if certificates.is_dir() or not verifies else None
-    return DockerContext(name, address(host, tls=tls is not None), tls)
+    source = f"the docker context {name!r}"
+    return Candidate(address(host, tls=tls is not None), source, chosen=True, context=name, tls=tls)
 
 
-def tls_from_environment() -> TLSConfig | None:
-    """What DOCKER_TLS_VERIFY, DOCKER_TLS and DOCKER_CERT_PATH ask for.
-
-    Raises:
-        EngineError: a certificate is missing.
-    """
+def _tls_from_environment() -> TLSConfig | None:
+    """What DOCKER_TLS_VERIFY, DOCKER_TLS and DOCKER_CERT_PATH ask for."""
     verifies = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not verifies and not os.environ.get("DOCKER_TLS"):
         return None
@@ -189,7 +212,10 @@ def _certificates(folder: Path, *, verifies: bool) -> TLSConfig:
 
 
 class Logins(AuthConfig):
-    """Whom the SDK asks for a login; where a credential helper fails, there is none, as where it knows none."""
+    """Whom the SDK asks for a login. The settings are read each time: somebody may have logged in meanwhile.
+
+    A credential helper that fails is told of once, and asked no more; there is no login then, as where it knows none.
+    """
 
     is_empty = False  # else the SDK would read the file by itself
 
@@ -198,16 +224,18 @@ class Logins(AuthConfig):
         self.troubles: dict[str, str] = {}  # by the helper's name; empty once it was told
 
     def resolve_authconfig(self, registry: str | None = None) -> dict[str, Any] | None:
-        """The login for a registry as `configuration` has it now: somebody may have logged in meanwhile."""
+        """The login for a registry as `configuration` has it now; None if there is none."""
         logins = AuthConfig(dict(configuration().logins))
+        helper = f"{HELPER_PREFIX}{logins.get_credential_store(registry)}"
         login: dict[str, Any] | None
         try:
-            with warnings.catch_warnings(action="ignore"):  # the SDK warns of a helper that is missing, and raises
-                login = logins.resolve_authconfig(registry)
+            if helper not in self.troubles:
+                with warnings.catch_warnings(action="ignore"):  # the SDK warns of one that is missing, and raises
+                    login = logins.resolve_authconfig(registry)
+                return login
         except (DockerException, ValueError, LookupError, TypeError) as error:
-            helper = f"{HELPER_PREFIX}{logins.get_credential_store(registry)}"
-            self.troubles.setdefault(helper, str(error.__cause__ or f"{helper} answers what is no login"))
-            login = AuthConfig({"auths": logins.auths}).resolve_authconfig(registry)
+            self.troubles[helper] = str(error.__cause__ or f"{helper} answers what is no login")
+        login = AuthConfig({"auths": logins.auths}).resolve_authconfig(registry)
         return login
 
 

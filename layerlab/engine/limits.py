@@ -14,7 +14,7 @@ import socket
 import struct
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import urlsplit
@@ -50,30 +50,31 @@ def limited_builder(engine: Engine) -> Iterator[None]:
     The first of several checks sets the limits, each further one adds its share, the last puts back what was there.
     A check that was killed counts no more.
     """
-    with ExitStack() as afterwards:
-        if not why_unlimited(engine):
-            with suppress(OSError):  # the kernel refuses
-                share = _take(_wanted(_ROOT, MEMORY, PROCESSES))
-                afterwards.callback(put_back)
-                afterwards.enter_context(share)
+    if why_unlimited(engine):
         yield
+        return
+    with _take(_wanted(_ROOT, MEMORY, PROCESSES)) as share:
+        try:
+            yield
+        finally:
+            share.close()
+            put_back()
 
 
 def put_back() -> None:
     """Put back what was there before the first check, unless one goes on."""
     with exclusive(_LOCK):
-        _put_back()
+        if not _going_on() and (before := read_object(_note())):
+            _write(before)
+            _note().unlink()
 
 
-def why_unlimited(engine: Engine) -> str:  # noqa: PLR0911  # a reason each
+def why_unlimited(engine: Engine) -> str:
     """Why the builder cannot be limited; empty if it can."""
+    url = urlsplit(engine.endpoint)
     if os.name != "posix" or not _ROOT.is_dir() or os.geteuid() != 0:
         return "only root on the engine's own machine can do that"
-    url = urlsplit(engine.endpoint)
-    if url.scheme not in {"unix", "http+unix"}:
-        return "the engine is not reached over a socket of this machine"
-    process = _dockerd(url.path)
-    if process is None:
+    if url.scheme not in {"unix", "http+unix"} or (process := _dockerd_here(url.path)) is None:
         return "the engine runs elsewhere, in a virtual machine or a container, or by way of systemd"
     try:
         info = engine.client.info()
@@ -81,21 +82,22 @@ def why_unlimited(engine: Engine) -> str:  # noqa: PLR0911  # a reason each
         return "the engine does not say where its builder runs"
     if info.get("CgroupDriver") != "cgroupfs":
         return f"the engine leaves its cgroups to {info.get('CgroupDriver') or 'something else'}"
-    if info.get("CgroupParent") or b"--cgroup-parent" in _read(f"/proc/{process}/cmdline"):
+    if info.get("CgroupParent") or b"--cgroup-parent" in process:
         return "the engine has a cgroup of its own for containers (--cgroup-parent)"
     return "" if _wanted(_ROOT, MEMORY, PROCESSES) else "the cgroups are not where they usually are"
 
 
-def _dockerd(path: str) -> int | None:
-    """The engine that listens on a socket, if it is a process here that sees the same cgroups as we do."""
+def _dockerd_here(path: str) -> bytes | None:
+    """The command line of an engine that listens on a socket, if it is a process here that sees the same cgroups."""
     with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
         connection.settimeout(5)
         connection.connect(path)
         size = struct.calcsize("3i")
-        process, *_ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        is_engine = _read(f"/proc/{process}/comm").strip() == b"dockerd"
-        if is_engine and Path(f"/proc/{process}/ns/cgroup").samefile("/proc/self/ns/cgroup"):
-            return int(process)
+        number, *_ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        process = Path(f"/proc/{number}")
+        is_engine = (process / "comm").read_text().strip() == "dockerd"
+        if is_engine and (process / "ns/cgroup").samefile("/proc/self/ns/cgroup"):
+            return (process / "cmdline").read_bytes()
     return None
 
 
@@ -112,15 +114,12 @@ def _wanted(root: Path, memory: int, processes: int) -> Values:
         }
     if not all((root / controller / "cgroup.procs").exists() for controller in ("memory", "pids", "cpu")):
         return {}
-    limits = {
+    return {
         f"{root}/memory/{_CGROUP}/memory.limit_in_bytes": str(memory),
         f"{root}/memory/{_CGROUP}/memory.memsw.limit_in_bytes": str(memory),
         f"{root}/pids/{_CGROUP}/pids.max": str(processes),
         f"{root}/cpu/{_CGROUP}/cpu.cfs_quota_us": str(quota),
     }
-    if not (root / "memory/memory.memsw.limit_in_bytes").exists():  # a kernel that does not count swap
-        del limits[f"{root}/memory/{_CGROUP}/memory.memsw.limit_in_bytes"]
-    return limits
 
 
 def _take(wanted: Values) -> TextIO:
@@ -130,32 +129,16 @@ def _take(wanted: Values) -> TextIO:
         The lock by which the others see that this one goes on.
     """
     with exclusive(_LOCK):
-        checks = 1 + _going_on()
+        times = min(1 + _going_on(), _MOST_AT_ONCE)  # memory and processes; the CPUs they share
         share = hold(f"{_LOCK}-{uuid.uuid4().hex}")
-        try:
-            if checks > 1:
-                times = min(checks, _MOST_AT_ONCE)  # memory and processes; the CPUs they share
-                grows = {name for name in wanted if Path(name).name.startswith(("memory.", "pids."))}
-                _write({name: str(int(value) * times) if name in grows else value for name, value in wanted.items()})
-                return share
+        with suppress(OSError):  # the kernel refuses
             _make(wanted)
-            present = {name: value for name, value in wanted.items() if Path(name).exists()}
-            # What a killed check has set is not what was there before it.
-            before = read_object(_note()) or {name: _read(name).decode().strip() for name in present}
-            _note().write_text(json.dumps(before))
-            for name, value in present.items():
-                Path(name).write_text(value)
-        except BaseException:
-            share.close()
-            _put_back()
-            raise
+        if not read_object(_note()):  # what a killed check has set is not what was there before it
+            present = [Path(name) for name in wanted if Path(name).exists()]
+            _note().write_text(json.dumps({str(path): path.read_text().strip() for path in present}))
+        grows = {name for name in wanted if Path(name).name.startswith(("memory.", "pids."))}
+        _write({name: str(int(value) * times) if name in grows else value for name, value in wanted.items()})
         return share
-
-
-def _put_back() -> None:
-    if not _going_on() and (before := read_object(_note())):
-        _write(before)
-        _note().unlink()
 
 
 def _going_on() -> int:
@@ -182,14 +165,10 @@ def _make(wanted: Values) -> None:
 
 
 def _write(values: Values) -> None:
-    """Write greater values than there are, the last first: memory with swap may never be less than memory."""
-    for name, value in reversed(values.items()):
+    """Write these values as far as the kernel takes them, which knows no swap everywhere.
+
+    Memory with swap may never be less than memory, so that one order is right for less and the other for more.
+    """
+    for name, value in (*values.items(), *reversed(values.items())):
         with suppress(OSError):
             Path(name).write_text(value)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return b""

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -87,42 +87,35 @@ def run(
     Raises:
         LabError: what `failed` has made.
     """
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where chroot and the like are
     lines: list[str] = []
-    with ongoing(report, title) as step, _process(command, environment or {}) as process:
-        assert process.stdout is not None  # noqa: S101  # for the type checker
-        for line in process.stdout:
-            lines.append(line.strip())
-            step.say(lines[-1])
-        if process.wait():
-            raise failed(lines)
+    with (
+        ongoing(report, title) as step,
+        subprocess.Popen(
+            command,
+            env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": path, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # so that it can be ended together with what it started
+        ) as process,
+    ):
+        try:
+            for line in process.stdout or ():
+                lines.append(line.strip())
+                step.say(lines[-1])
+            if process.wait():
+                raise failed(lines)
+        finally:
+            _end_group(process)
 
 
 def ending_with_us(command: list[str]) -> list[str]:
     """A command that gets SIGTERM when the lab is killed, where the system can do that: Linux, prctl(2)."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig=TERM", "--", *command] if setpriv else command
-
-
-@contextmanager
-def _process(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A program in a session of its own, so that it can be ended together with what it started."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where chroot and the like are
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": path, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        _end_group(process)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:

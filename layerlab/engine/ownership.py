@@ -3,7 +3,7 @@
 Labels alone do not tell: whatever is built FROM an image inherits its labels, and so does a container that a
 user starts from it. So
 
-* a container, volume or network is the lab's if it has `CONTAINER_LABEL` and its image does not;
+* a container is the lab's if it has `CONTAINER_LABEL` and its image does not;
 * an image is the lab's if it has `IMAGE_LABEL`, given through the API, and also the tag `marker_tag` of its
   own id. An image built FROM it inherits the label but is nobody's marker; a plain ``docker build`` that takes
   over the readable tag (``multi-stage-demo:optimized``) leaves the marker where it is.
@@ -22,8 +22,6 @@ import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
-from docker.models.networks import Network
-from docker.models.volumes import Volume
 
 from layerlab.engine.connection import Engine, answering
 
@@ -40,7 +38,7 @@ STAND_IN_LABEL: Final = "layerlab.stand-in"
 """On base images that the lab made itself; what is built FROM them inherits it, and so can be told, too."""
 
 CONTAINER_LABEL: Final = "layerlab.container"
-"""On containers, volumes and networks; its value is the run that made it."""
+"""On containers; its value is the run that made it."""
 
 RUN_ID: Final = os.environ.get("LAB_RUN_ID") or uuid.uuid4().hex[:12]
 """Names this run, so that it can remove what it made itself and nothing of another run. JupyterLab's kernels belong
@@ -79,14 +77,14 @@ class Owned:
     """One thing that the lab made.
 
     Attributes:
-        kind: ``container``, ``volume``, ``network``, ``image`` or ``base image``.
+        kind: ``container``, ``image`` or ``base image``.
         name: Its name, or its tags.
         thing: The SDK's object for it.
     """
 
     kind: str
     name: str
-    thing: Container | Volume | Network | EngineImage = field(repr=False)
+    thing: Container | EngineImage = field(repr=False)
 
 
 def find_image(engine: Engine, name: str) -> EngineImage | None:
@@ -146,16 +144,13 @@ def inventory(engine: Engine, run: str | None = None) -> list[Owned]:
 
     Args:
         engine: Where to look.
-        run: Only containers, volumes and networks of this run, and no images; None for everything.
+        run: Only containers of this run, and no images; None for everything.
 
     Raises:
         EngineGone: the engine stopped answering.
     """
-    client, label = engine.client, CONTAINER_LABEL if run is None else f"{CONTAINER_LABEL}={run}"
     with answering(engine):
         own = [Owned("container", str(container.name), container) for container in own_containers(engine, run)]
-        own += [Owned("volume", str(one.name), one) for one in client.volumes.list(filters={"label": label})]
-        own += [Owned("network", str(one.name), one) for one in client.networks.list(filters={"label": label})]
     images = own_images(engine) if run is None else []
     return own + [Owned("image", name_of(one), one) for one in images if one.labels[IMAGE_LABEL] != BASE_PURPOSE]
 
@@ -180,10 +175,7 @@ def remove(engine: Engine, owned: Owned, given: Collection[str]) -> str:
     try:
         if isinstance(owned.thing, EngineImage):
             return _remove_image(engine, owned.thing, given)
-        if isinstance(owned.thing, Container):
-            owned.thing.remove(force=True, v=True)
-        else:
-            owned.thing.remove()
+        owned.thing.remove(force=True, v=True)
     except NotFound:
         return ""
     except APIError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from layerlab.errors import EngineDiskFull
+from layerlab.errors import EngineError
 
 PullFailure = Literal["unreachable", "tls", "login", "missing", "rate", "server", "platform", "disk", "unknown"]
 REFUSALS: Final[frozenset[PullFailure]] = frozenset({"login", "missing", "rate", "server", "platform"})
@@ -80,9 +80,9 @@ def is_disk_full(said: str) -> bool:
     return DISK_FULL.search(said) is not None
 
 
-def disk_full(said: str) -> EngineDiskFull:
+def disk_full(said: str) -> EngineError:
     """The error to raise when the engine's is; `said` is what it says."""
-    return EngineDiskFull(
+    return EngineError(
         f"the disk of the Docker engine is full ({' '.join(said.split())[-160:]})",
         remedy="make room (`docker system df` shows what takes it, `docker builder prune` empties the build cache) "
         "and repeat",

@@ -82,7 +82,8 @@ def check(
         caches: Whose cache mounts the builds use, such as a learner's; empty for those of everybody.
 
     Raises:
-        UsageError: there is no such folder, or no Dockerfile in it.
+        UsageError: there is no such folder.
+        DockerfileError: there is no Dockerfile in it.
         EngineGone: the engine stopped answering.
 
     >>> from layerlab.exercise import new_workspace

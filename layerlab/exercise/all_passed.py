@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from layerlab import demo
-from layerlab.compare.standing import standing
+from layerlab.compare import standing
 from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.exercise.evidence.single_stage_size import single_bytes

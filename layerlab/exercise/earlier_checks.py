@@ -16,15 +16,7 @@ from typing import Any
 
 from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
 from layerlab.paths import cache_directory, write_whole
-from layerlab.ui.units import counted
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a task stood: its status, and how many errors it had."""
-
-    status: Status
-    errors: int
+from layerlab.ui.units import listed
 
 
 @dataclass(frozen=True)
@@ -32,43 +24,16 @@ class Memory:
     """What is known of a workspace.
 
     Attributes:
-        tasks: How each task stood at the last check, by its number; empty before the first one.
+        tasks: How each task stood at the last check, by its name; empty before the first one.
         hints: How many hints have been shown, by `hint_key`.
     """
 
-    tasks: Mapping[int, Standing] = field(default_factory=dict)
+    tasks: Mapping[str, Status] = field(default_factory=dict)
     hints: Mapping[str, int] = field(default_factory=dict)
 
     def shown(self, task: Result, finding: Finding) -> tuple[str, ...]:
         """The hints of a finding that were asked for."""
         return finding.hints[: self.hints.get(hint_key(task, finding), 0)]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A task that stands differently now."""
-
-    task: int
-    before: Standing
-    after: Standing
-
-    @property
-    def is_better(self) -> bool:
-        """Whether it got better."""
-        if "pass" in (self.before.status, self.after.status):
-            return self.after.status == "pass"
-        return self.after.errors < self.before.errors
-
-    @property
-    def in_words(self) -> str:
-        """Such as ``task 3 passes now``."""
-        if self.after.status == "pass":
-            return f"task {self.task} passes now"
-        if self.before.status == "pass":
-            return (
-                f"task {self.task} {'does not pass' if self.after.status == 'fail' else 'cannot be judged'} any more"
-            )
-        return f"task {self.task} has {counted(self.after.errors, 'error')} left of {self.before.errors}"
 
 
 def recall(folder: Path) -> Memory:
@@ -79,15 +44,18 @@ def recall(folder: Path) -> Memory:
         return Memory()
 
 
-def changes(memory: Memory, verdict: Verdict) -> tuple[Change, ...]:
-    """What got better or worse since the last check; nothing at the first one.
-
-    A task that fails as before is only mentioned if it has fewer errors now.
-    """
-    found = [
-        Change(task.id, memory.tasks[task.id], _standing(task)) for task in verdict.tasks if task.id in memory.tasks
-    ]
-    return tuple(change for change in found if _is_worth_telling(change))
+def changes(memory: Memory, verdict: Verdict) -> tuple[str, ...]:
+    """What got better or worse since the last check, a sentence each; nothing at the first one."""
+    better, worse = list[str](), list[str]()
+    for task in verdict.tasks:
+        before = memory.tasks.get(task.name, task.status)
+        if task.status == "pass" != before:
+            better.append(f"task {task.id} passes now")
+        elif before == "pass" != task.status:
+            how = "does not pass" if task.status == "fail" else "cannot be judged"
+            worse.append(f"task {task.id} {how} any more")
+    told = (("Better", better), ("Worse", worse))
+    return tuple(f"{which} than at the last check: {listed(each)}." for which, each in told if each)
 
 
 def remember(folder: Path, verdict: Verdict) -> None:
@@ -97,7 +65,7 @@ def remember(folder: Path, verdict: Verdict) -> None:
     hints = {
         key: count for key, count in recall(folder).hints.items() if key in present or not key.startswith(passed)
     }
-    _write(folder, Memory({task.id: _standing(task) for task in verdict.tasks}, hints))
+    _write(folder, Memory({task.name: task.status for task in verdict.tasks}, hints))
 
 
 def reveal(folder: Path, task: Result, finding: Finding | None = None) -> Memory:
@@ -124,16 +92,6 @@ def hint_key(task: Result, finding: Finding) -> str:
     return f"{task.name} {hashlib.sha256(chr(0).join(finding.hints).encode()).hexdigest()[:16]}"
 
 
-def _standing(task: Result) -> Standing:
-    return Standing(task.status, sum(finding.level == "error" for finding in task.findings))
-
-
-def _is_worth_telling(change: Change) -> bool:
-    if change.before.status != change.after.status:
-        return "pass" in (change.before.status, change.after.status)
-    return change.after.status == "fail" and change.is_better
-
-
 def _file(folder: Path) -> Path:
     """A file for each workspace, whatever path it is reached by."""
     name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:32]
@@ -142,18 +100,12 @@ def _file(folder: Path) -> Path:
 
 def _read(document: Any) -> Memory:
     statuses: dict[str, Status] = {"pass": "pass", "fail": "fail", "unknown": "unknown"}
-    tasks = {
-        int(number): Standing(statuses[one["status"]], int(one["errors"]))
-        for number, one in document["tasks"].items()
-    }
+    tasks = {str(name): statuses[status] for name, status in document["tasks"].items()}
     return Memory(tasks, {str(key): min(max(int(count), 0), HINTS) for key, count in document["hints"].items()})
 
 
 def _write(folder: Path, memory: Memory) -> None:
-    document = {
-        "tasks": {number: vars(standing) for number, standing in memory.tasks.items()},
-        "hints": dict(memory.hints),
-    }
+    document = {"tasks": dict(memory.tasks), "hints": dict(memory.hints)}
     # The check has been made: that it cannot be remembered (a full disk, a cache of somebody else's) spoils nothing.
     with contextlib.suppress(OSError):
         file = _file(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -43,89 +42,63 @@ def make(folder: Path, *, level: int = 1) -> Path:
     """
     if level not in LEVELS:
         raise UsageError(f"the exercise has no level {level}", remedy=f"choose from {', '.join(map(str, LEVELS))}")
-    written = files(level)
     try:
-        is_there = _refuse_what_is_there(folder)
-        # A new folder appears at once with all that is in it. One that exists stays the one it is: it may be where a
-        # shell is, or a mount.
-        scratch = (folder if is_there else folder.parent) / f".lab-new-{uuid.uuid4().hex[:12]}"
-        _make(folder, scratch, written, is_there=is_there)
+        _make(folder, files(level), is_there=_refuse_what_is_there(folder))
     except OSError as error:
         raise UsageError(
             f"the workspace {_shown(folder)} cannot be made ({error.strerror or error})",
-            remedy="choose a folder where you may write, such as one in your home directory",
+            remedy="choose a new folder beside others, where you may write, such as in your home directory",
         ) from None
     return folder
 
 
-def _refuse_what_is_there(folder: Path) -> bool:
-    """Whether there is an empty folder; anything else in its place is refused by name."""
-    if folder.is_symlink():
-        raise UsageError(
-            f"{_shown(folder)} is a symbolic link to {_shown(folder.readlink())}",
-            remedy="name the folder itself, or another one",
-        )
-    if folder.is_dir():
-        if names := sorted(path.name for path in folder.iterdir()):
-            raise UsageError(
-                f"the folder {_shown(folder)} is not empty (it holds {first_few(names, 4, width=60)}), and nothing is"
-                " overwritten",
-                remedy="name a new folder, or an empty one",
-            )
-        return True
-    if folder.exists():
-        raise UsageError(
-            f"{_shown(folder)} is a file, and nothing is overwritten", remedy="name a new folder, or an empty one"
-        )
-    if not folder.parent.is_dir():
-        raise UsageError(
-            f"{_shown(folder)} has no place: there is no folder {_shown(folder.parent)}",
-            remedy="make that folder first, or name another one",
-        )
-    return False
-
-
-def _make(folder: Path, scratch: Path, files: Mapping[str, bytes], *, is_there: bool) -> None:
-    """Write everything to the scratch folder and move it into place; on an error or Ctrl-C, leave nothing."""
-    moved: list[Path] = []
+def _make(folder: Path, content: Mapping[str, bytes], *, is_there: bool) -> None:
+    if not is_there:
+        folder.mkdir()
     try:
-        _write(scratch, files)
-        if is_there:
-            for entry in sorted(scratch.iterdir()):
-                moved.append(folder / entry.name)
-                entry.rename(moved[-1])
-            scratch.rmdir()
-        else:
-            scratch.rename(folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        for path in moved:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        if not is_there:
+            folder.chmod(0o755)
+        _write(folder, content)
+    except BaseException:  # Ctrl-C included: nothing half made stays
+        for name in {name.partition("/")[0] for name in content} if is_there else ():
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / name).unlink(missing_ok=True)
+        if not is_there:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
+def _refuse_what_is_there(folder: Path) -> bool:
+    """Whether there is an empty folder; anything else in its place is refused by name."""
+    if folder.is_symlink() or folder.is_file():
+        what = f"a symbolic link to {_shown(folder.readlink())}" if folder.is_symlink() else "a file"
+        raise UsageError(
+            f"{_shown(folder)} is {what}, and nothing is overwritten", remedy="name a new folder, or an empty one"
+        )
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if names:
+        raise UsageError(
+            f"the folder {_shown(folder)} is not empty (it holds {first_few(names, 4, width=60)}), and nothing is"
+            " overwritten",
+            remedy="name a new folder, or an empty one",
+        )
+    return folder.is_dir()
+
+
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a new folder.
+    """Write files into a folder, whose own mode is not touched: it may be somebody else's.
 
     Their modes are the usual ones, whatever the umask and the modes in the repository: a service that is not root
     has to be able to read what COPY takes from here, and the learner to change it.
     """
-    _make_folder(folder)
     for name, content in files.items():
         path = folder / name
-        for parent in reversed(path.relative_to(folder).parents[:-1]):
-            if not (folder / parent).is_dir():
-                _make_folder(folder / parent)
+        for parent in reversed(path.parents[: len(Path(name).parts) - 1]):
+            if not parent.is_dir():
+                parent.mkdir()
+                parent.chmod(0o755)
         path.write_bytes(content)
         path.chmod(0o644)
-
-
-def _make_folder(folder: Path) -> None:
-    folder.mkdir()
-    folder.chmod(0o755)
 
 
 def files(level: int) -> dict[str, bytes]:

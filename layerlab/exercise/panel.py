@@ -22,12 +22,11 @@ import ipywidgets as widgets
 
 from layerlab.errors import LabError
 from layerlab.exercise import earlier_checks, terminal, watching, wording
-from layerlab.exercise.earlier_checks import Change, Memory
+from layerlab.exercise.earlier_checks import Memory
 from layerlab.exercise.verdict import HINTS, Finding, Result, Verdict
 from layerlab.plots import Picture
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line, plain
-from layerlab.ui.units import listed
 
 Check = Callable[[Path, Report], tuple[Verdict, Picture | None, Sequence[str]]]
 """Checks a workspace: what came of it, the picture of its layers if there is an image, and what to say at the end."""
@@ -117,7 +116,7 @@ class LivePanel:
         else:
             changes = earlier_checks.changes(earlier_checks.recall(self._folder), verdict)
             earlier_checks.remember(self._folder, verdict)
-            self._show_verdict(verdict, changes, end)
+            self._show_verdict(verdict, [*changes, *end])
             waiting = f"Waits for a change of {watching.WATCHED} in {self._folder}."
             self._done(verdict, picture, f"Checked at {time.strftime('%H:%M:%S')}. {waiting}")
 
@@ -142,13 +141,13 @@ class LivePanel:
     def _say(self, sentence: str) -> None:
         self._state.value = f'<p role="status" style="line-height:1.4">{_safe(sentence)}</p>'
 
-    def _show_verdict(self, verdict: Verdict, changes: Sequence[Change], end: Sequence[str]) -> None:
+    def _show_verdict(self, verdict: Verdict, sentences: Sequence[str]) -> None:
         told, following = wording.told_once(verdict), wording.next_task(verdict)
         views = [
             _TaskView(self._folder, task, told[task.id], is_open=task == following, is_next=task == following)
             for task in verdict.tasks
         ]
-        summary = widgets.HTML(summary_html(self._folder.name, verdict, changes, end))
+        summary = widgets.HTML(summary_html(self._folder.name, verdict, sentences))
         chips = widgets.HBox([view.chip for view in views], layout=widgets.Layout(flex_flow="row wrap"))
         replaced = self._tasks.children
         self._tasks.children = (summary, chips, *(view.box for view in views))
@@ -223,23 +222,18 @@ class _FindingView:
         self._button.description = "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {HINTS}"
 
 
-def summary_html(name: str, verdict: Verdict, changes: Sequence[Change], end: Sequence[str]) -> str:
+def summary_html(name: str, verdict: Verdict, sentences: Sequence[str]) -> str:
     """The score, what changed, and what is said at seven of seven."""
-    sentences = [
-        f'<p style="font-size:150%;font-weight:bold;margin:0">{_safe(f"{name}: {wording.score(verdict)}")}</p>'
-    ]
-    for heading, is_better in (("Better", True), ("Worse", False)):
-        if told := [change.in_words for change in changes if change.is_better == is_better]:
-            sentences.append(f"<p>{heading} than at the last check: {_safe(listed(told))}.</p>")
-    return "".join([*sentences, *(f'<p style="line-height:1.4">{_safe(sentence)}</p>' for sentence in end)])
+    score = _safe(f"{name}: {wording.score(verdict)}")
+    paragraphs = (f'<p style="line-height:1.4">{_safe(sentence)}</p>' for sentence in sentences)
+    return f'<p style="font-size:150%;font-weight:bold;margin:0">{score}</p>{"".join(paragraphs)}'
 
 
 def task_html(task: Result, findings: Sequence[Finding], *, is_next: bool = False) -> str:
     """How a task stands: sign, number, name, status in words, and how much there is to read."""
-    title = f"{wording.SIGNS[task.status]} {task.id} {wording.TITLES[task.id]}"
     return (
         f'<div style="border-left:.4em solid {COLOURS[task.status]};padding-left:.6em">{"Next: " if is_next else ""}'
-        f"<b>{title}</b>: {wording.told_of(task, findings)}</div>"
+        f"<b>{wording.heading(task)}</b>: {wording.told_of(task, findings)}</div>"
     )
 
 

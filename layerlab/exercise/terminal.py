@@ -17,10 +17,9 @@ from rich.text import Text
 
 from layerlab.dockerfile.parsed import excerpt
 from layerlab.exercise import wording
-from layerlab.exercise.earlier_checks import Change, Memory
+from layerlab.exercise.earlier_checks import Memory
 from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
 from layerlab.ui.text import one_line, plain
-from layerlab.ui.units import listed
 
 STYLES: Final[dict[Status, str]] = {"pass": "cyan", "fail": "bold red", "unknown": "yellow"}
 _INDENT: Final = 4
@@ -35,7 +34,7 @@ def print_verdict(
     name: str,
     source: Callable[[str], str | None],
     memory: Memory,
-    changes: Sequence[Change] = (),
+    changes: Sequence[str] = (),
     tasks: Sequence[int] = (),
     show_all: bool = False,
 ) -> None:
@@ -47,7 +46,7 @@ def print_verdict(
         name: The workspace, as it was named.
         source: Gives the text of a file of the workspace, None where there is none; see `source_of`.
         memory: Which hints were asked for.
-        changes: What got better or worse since the last check.
+        changes: What got better or worse since the last check, a sentence each.
         tasks: Those whose findings are shown, in place of the next one's.
         show_all: Whether to show all findings of all tasks.
     """
@@ -55,8 +54,7 @@ def print_verdict(
     following = wording.next_task(verdict)
     chosen = [each for each in verdict.tasks if each.id in tasks] or ([following] if following else [])
     for each in verdict.tasks:
-        heading = f"{wording.SIGNS[each.status]} {each.id} {wording.TITLES[each.id]}"
-        _print(console, f"{heading}: {wording.told_of(each, told[each.id])}", style=STYLES[each.status])
+        _print(console, f"{wording.heading(each)}: {wording.told_of(each, told[each.id])}", style=STYLES[each.status])
         if show_all:
             _print_findings(console, each, told[each.id], source, memory)
     for each in () if show_all else chosen:
@@ -65,9 +63,8 @@ def print_verdict(
         _print(console, f"\n{heading}", style="bold")
         _print_findings(console, each, wording.opened(told[each.id], memory, each), source, memory)
     console.print()
-    for heading, is_better in (("Better", True), ("Worse", False)):
-        if sentences := [change.in_words for change in changes if change.is_better == is_better]:
-            _print(console, f"{heading} than at the last check: {listed(sentences)}.")
+    for sentence in changes:
+        _print(console, sentence)
     _print(console, f"{one_line(name)}: {wording.score(verdict)} ({verdict.seconds:.1f} s)", style="bold")
     for line in _ways_on(chosen, told, memory, show_all=show_all):
         _print(console, line)

@@ -34,6 +34,11 @@ def score(verdict: Verdict) -> str:
     return f"{verdict.score} of {len(TASK_NAMES)} tasks pass"
 
 
+def heading(task: Result) -> str:
+    """Such as ``✓ 7 a production command``."""
+    return f"{SIGNS[task.status]} {task.id} {TITLES[task.id]}"
+
+
 def place(finding: Finding) -> str:
     """Where it is, such as ``Dockerfile:14``; empty where it has no place."""
     if finding.file is None:
@@ -89,14 +94,3 @@ def told_of(task: Result, findings: Sequence[Finding]) -> str:
     if task.status == "unknown":  # what is missing is no error
         amounts = []
     return STATUSES[task.status] + (f" ({', '.join(amounts)})" if amounts else "")
-
-
-def task_number(text: str) -> int | None:
-    """The task that a learner means by its number or its name; None if there is none.
-
-    >>> task_number("3"), task_number("Security"), task_number("8")
-    (3, 6, None)
-    """
-    names = {name: number for number, name in enumerate(TASK_NAMES, start=1)}
-    wanted = text.strip().lower()
-    return int(wanted) if wanted in map(str, TITLES) else names.get(wanted)

@@ -54,12 +54,6 @@ def is_database(path: str) -> bool:
     )
 
 
-def remembered(path: str, text: bytes) -> int:
-    """How many things at most `read_databases` will remember of this file: paths or packages."""
-    has_packages = path == _STATUS or (path.startswith(_STATUS_D) and not path.endswith(".md5sums"))
-    return text.count(b"\nPackage:" if has_packages else b"\n") + 1
-
-
 def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
     """What these database files, by path, say. What cannot be understood in them is passed over."""
     claims: list[Claim] = []

@@ -140,7 +140,6 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
     """
     start = int(merged.starts[number])
     _borrow(merged, layer, start)
-    both: NDArray[np.int64] = np.empty((2, 0), dtype=np.int64)
     if merged.visible:
         below = merged.find_all(layer.paths)
         new = np.flatnonzero(below >= 0)
@@ -165,18 +164,9 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
                 _take_away_below(merged, deeper, found, number, HIDDEN)
         both = np.array([old[directories], new[directories]])
         both = both[:, merged.gone_by[both[0]] == NEVER]
-    # A directory that no entry describes leaves the one below as it is.
-    implied = np.isin(both[1] - start, np.array(layer.implied, dtype=np.int64))
-    changed, unchanged = both[:, ~implied], both[:, implied]
-    _take_away(merged, changed[0], number, _MERGED)
-    deeper[changed[1]] = changed[0]
-    _take_away(merged, unchanged[1], number, _MERGED)
-    deeper[unchanged[1]] = deeper[unchanged[0]]
-    deeper[unchanged[0]] = unchanged[1]
+        _take_away(merged, both[0], number, _MERGED)
+        deeper[both[1]] = both[0]
     merged.visible.update(zip(layer.paths, range(start, start + len(layer)), strict=True))
-    merged.visible.update(
-        zip(map(merged.paths.__getitem__, unchanged[1].tolist()), unchanged[0].tolist(), strict=True)
-    )
 
 
 def _borrow(merged: Filesystem, layer: Layer, start: int) -> None:

@@ -8,9 +8,11 @@ github.com/moby/moby and ``frontend/dockerfile/dockerfile2llb/convert.go`` of gi
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from layerlab.dockerfile import Dockerfile, Instruction
@@ -189,18 +191,7 @@ def _literals(text: str) -> list[str]:
 
 def _fits(text: str, literals: Sequence[str]) -> bool:
     """Whether these literals, with anything between them, make up a text."""
-    if len(literals) == 1:
-        return text == literals[0]
-    first, *middle, last = literals
-    at, end = len(first), len(text) - len(last)
-    if at > end or not text.startswith(first) or not text.endswith(last):
-        return False
-    for literal in middle:
-        found = text.find(literal, at, end)
-        if found < 0:
-            return False
-        at = found + len(literal)
-    return True
+    return fnmatchcase(text, "*".join(map(glob.escape, literals)))
 
 
 def _squeeze(text: str) -> str:

@@ -7,8 +7,9 @@ the layers below, an *opaque* directory removes all that they have in it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import le
 from typing import Any, Final, NamedTuple
@@ -53,11 +54,10 @@ class Layer:
         uids, gids: Numeric owner and group.
         inodes: Names of one inode share a number: the index of the first of them.
         folders: Index of the directory that an entry lies in; -1 for the root.
-        implied: Indexes of directories that no entry describes, only the paths of entries below them.
         borrowed: Index and target of each hard link to a path of the layers below.
         whiteouts: Paths that are removed from the layers below, sorted.
         opaques: Directories whose content of the layers below is removed, sorted; the root is ``/``.
-        links: Targets of the symbolic links in the root directory, such as ``/bin`` to ``usr/bin``.
+        links: Targets of the symbolic links, such as ``/bin`` to ``usr/bin``.
         claims: What the package databases in this layer say.
     """
 
@@ -69,11 +69,10 @@ class Layer:
     gids: NDArray[np.int64]
     inodes: NDArray[np.int32]
     folders: NDArray[np.int32]
-    implied: tuple[int, ...] = ()
     borrowed: tuple[tuple[int, str], ...] = ()
     whiteouts: tuple[str, ...] = ()
     opaques: tuple[str, ...] = ()
-    links: Mapping[str, str] | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
 
     def __len__(self) -> int:
@@ -94,7 +93,6 @@ def assemble(
     paths: Sequence[str],
     columns: Sequence[Sequence[int] | NDArray[Any]],
     *,
-    implied: frozenset[str] | set[str] = frozenset(),
     borrowed: Mapping[str, str] | None = None,
     whiteouts: Sequence[str] = (),
     opaques: Sequence[str] = (),
@@ -107,11 +105,10 @@ def assemble(
         paths: Absolute paths, each once, with those of all the directories that they lie in.
         columns: Kinds, sizes, modes, uids, gids and inodes, each as long as `paths`; inodes are any numbers that
             are equal for the names of one inode and differ otherwise.
-        implied: Paths of the directories that no entry describes.
         borrowed: Targets of hard links to the layers below, by path.
         whiteouts: See `Layer`, as for the rest.
         opaques: In any order.
-        links: Of the root directory.
+        links: See `Layer`.
         claims: In any order.
     """
     ordered, arrays = list(paths), [np.asarray(column) for column in columns]
@@ -123,8 +120,6 @@ def assemble(
     directories = {ordered[index]: index for index in np.flatnonzero(kinds == DIRECTORY).tolist()}
     directories[""] = -1
     folders = (directories[path[: path.rindex("/")]] for path in ordered)
-    special = implied | (borrowed or {}).keys()
-    index_of = {path: index for index, path in enumerate(ordered) if path in special} if special else {}
     return Layer(
         paths=ordered,
         kinds=kinds.astype(np.uint8),
@@ -134,8 +129,7 @@ def assemble(
         gids=gids.astype(np.int64),
         inodes=firsts[numbers].astype(np.int32),
         folders=np.fromiter(folders, np.int32, len(ordered)),
-        implied=tuple(sorted(index_of[path] for path in implied)),
-        borrowed=tuple(sorted((index_of[path], target) for path, target in (borrowed or {}).items())),
+        borrowed=tuple(sorted((bisect_left(ordered, path), target) for path, target in (borrowed or {}).items())),
         whiteouts=tuple(sorted(whiteouts)),
         opaques=tuple(sorted(opaques)),
         links=dict(links or {}),

@@ -156,8 +156,8 @@ def _aliases(merged: Filesystem, layers: Sequence[Layer]) -> dict[str, str]:
     """Where the links in the root directory lead, such as ``/bin/`` to ``/usr/bin/``."""
     found = {}
     for number, layer in enumerate(layers):
-        for path, target in (layer.links or {}).items():
-            index = merged.find(path)
+        for path, target in layer.links.items():
+            index = merged.find(path) if path.count("/") == 1 else None
             if index is not None and merged.layers[index] == number and ".." not in target:
                 found[f"{path}/"] = f"/{target.strip('/')}/"
     return found

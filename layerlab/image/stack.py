@@ -85,6 +85,14 @@ class LayerStack:
         at = bisect_left(paths, path)
         return int(self.merged.starts[layer]) + at if at < len(paths) and paths[at] == path else None
 
+    def target(self, layer: int | None, path: str) -> str | None:
+        """What a layer's symbolic link, or the visible one (None), says that it leads to; None if there is none."""
+        index = self.entry_at(layer, path)
+        if index is None:
+            return None
+        first = int(self.merged.inodes[index])  # a hard link may have its inode from a layer below
+        return self.layers[int(self.merged.layers[first])].links.get(self.merged.paths[first])
+
     def entries_below(self, layer: int, path: str) -> Iterator[int]:
         """The indexes of what the layers below this one have at a path, the uppermost first."""
         found = (self.entry_at(number, path) for number in reversed(range(layer)))

@@ -1,8 +1,7 @@
 """Removes what the lab made, says what is here and what is missing, and runs the tests.
 
 What is the lab's is known as `layerlab.engine.ownership` says. These modules are public, too: ``prerequisites``,
-``chromium`` (the tests' browser), ``test_run`` (what ``./lab test`` runs) and ``draw_rooms`` (the picture in
-docs/architecture.md).
+``chromium`` (the tests' browser) and ``test_run`` (what ``./lab test`` runs).
 
 >>> clean(engine, run="that-made-nothing")
 []
@@ -10,7 +9,6 @@ docs/architecture.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from layerlab import bases, demo
@@ -18,25 +16,10 @@ from layerlab.engine import Engine, answering, ownership
 from layerlab.engine.ownership import Owned
 from layerlab.maintenance.prerequisites import Condition, examine
 
-__all__ = ["Condition", "Removal", "clean", "examine", "inventory", "remove"]
+__all__ = ["Condition", "clean", "examine", "inventory", "remove"]
 
 _TAGS: Final = frozenset({*(recipe.tag for recipe in demo.RECIPES.values()), *bases.TAGS})
 """Every readable tag that the lab gives."""
-
-
-@dataclass(frozen=True)
-class Removal:
-    """What became of one thing.
-
-    Attributes:
-        kind: See `Owned`.
-        name: See `Owned`.
-        why_not: Why it is still there; empty when it is gone.
-    """
-
-    kind: str
-    name: str
-    why_not: str = ""
 
 
 def inventory(engine: Engine, *, run: str | None = None, base_images: bool = False) -> list[Owned]:
@@ -44,7 +27,7 @@ def inventory(engine: Engine, *, run: str | None = None, base_images: bool = Fal
 
     Args:
         engine: Where to look.
-        run: Only containers, volumes and networks of this run, and no images; None for everything.
+        run: Only containers of this run, and no images; None for everything.
         base_images: Base images, too.
 
     Raises:
@@ -54,16 +37,17 @@ def inventory(engine: Engine, *, run: str | None = None, base_images: bool = Fal
     return ownership.inventory(engine, run) + [Owned("base image", ownership.name_of(one), one) for one in own]
 
 
-def clean(engine: Engine, *, run: str | None = None, base_images: bool = False) -> list[Removal]:
-    """Remove what `inventory` lists. What the user's own containers or tags hold on to stays, and says so.
+def clean(engine: Engine, *, run: str | None = None, base_images: bool = False) -> list[tuple[Owned, str]]:
+    """Remove what `inventory` lists; says of each thing why it is still there, which is empty when it is gone.
 
     Raises:
         EngineGone: the engine stopped answering.
     """
     with answering(engine):
-        return [remove(engine, owned) for owned in inventory(engine, run=run, base_images=base_images)]
+        found = inventory(engine, run=run, base_images=base_images)
+        return [(owned, remove(engine, owned)) for owned in found]
 
 
-def remove(engine: Engine, owned: Owned) -> Removal:
-    """Remove one thing of the lab's; what the user's own containers or tags hold on to stays."""
-    return Removal(owned.kind, owned.name, ownership.remove(engine, owned, _TAGS))
+def remove(engine: Engine, owned: Owned) -> str:
+    """Remove one thing of the lab's; says why where the user's own containers or tags hold on to it."""
+    return ownership.remove(engine, owned, _TAGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.engine.machine import apt_get, is_debian
-from layerlab.errors import BrowserNotFound
+from layerlab.errors import LabError
 from layerlab.ui.progress import Report, silent
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -23,11 +23,11 @@ def find() -> Path | None:
     """The browser that is here: the one that ``LAB_CHROMIUM`` names, else Chromium, else Chrome.
 
     Raises:
-        BrowserNotFound: ``LAB_CHROMIUM`` names none.
+        LabError: ``LAB_CHROMIUM`` names none.
     """
     if chosen := os.environ.get(CHOICE):
         if (path := shutil.which(chosen)) is None:
-            raise BrowserNotFound(
+            raise LabError(
                 f"{CHOICE} names {chosen}, which is no program",
                 remedy=f"let {CHOICE} name a Chromium or a Chrome, or unset it",
             )
@@ -40,17 +40,17 @@ def ensure(report: Report = silent) -> Path:
     """The browser that is here, else Debian's Chromium, installed now.
 
     Raises:
-        BrowserNotFound: there is none, and this user or this system does not let the lab install one.
+        LabError: there is none, and this user or this system does not let the lab install one.
     """
     if (path := find()) is not None:
         return path
     if is_debian() and os.geteuid() == 0:
-        apt_get(["update"], "look for Chromium's packages", report, wanted="Chromium", error=BrowserNotFound)
+        apt_get(["update"], "look for Chromium's packages", report, wanted="Chromium")
         arguments = ["install", "--yes", "--no-install-recommends", *PACKAGES]
-        apt_get(arguments, "install Chromium", report, wanted="Chromium", error=BrowserNotFound)
+        apt_get(arguments, "install Chromium", report, wanted="Chromium")
         if (path := find()) is not None:
             return path
-    raise BrowserNotFound(
+    raise LabError(
         "there is no Chromium and no Chrome, and the lab installs one only as root on Debian",
         remedy=f"install one, or name it ({CHOICE}=/path/to/chrome), or leave the browser's tests out "
         "(./lab test --no-browser)",

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -36,22 +36,6 @@ class SuitePart:
     needs_browser: bool = False
 
 
-@dataclass
-class Tally:
-    """How a part ended.
-
-    Attributes:
-        passed, failed: Counts of tests (of commands, where they are not tests).
-        seconds: How long it took.
-        why: What stopped it from running at all.
-    """
-
-    passed: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-    why: str = field(default="")
-
-
 BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once, and they run in their order
 # Files with few tests are not the quick ones: put last, as xdist would put them, they would run alone.
 IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
@@ -74,12 +58,7 @@ PARTS: Final = (
     SuitePart("notebooks", (("pytest", "notebooks", "--nbval", *BY_FILE, "-n=3"),), needs_engine=True),
     SuitePart("browser", (("pytest", "tests/browser", *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True),
 )
-ALL: Final = tuple(
-    SuitePart("engine", (("pytest", "tests/engine", *IN_ORDER, "-n=4"),), needs_engine=True)
-    if part.name == "engine"
-    else part
-    for part in PARTS
-)
+ALL: Final = (*PARTS[:2], replace(PARTS[2], commands=(("pytest", "tests/engine", *IN_ORDER, "-n=4"),)), *PARTS[3:])
 """The same with every labelled solution, not only one or two for each mechanism: for releases and for every week."""
 FAST: Final = (
     PARTS[0],
@@ -104,18 +83,25 @@ def run(
         prepare_browser: The same for the browser.
         say: Told what goes on, line by line.
     """
-    outcomes: dict[str, Tally] = {}
+    lines, passed, failed = [], 0, 0
     engine = _once("the engine, the bases and both images", prepare, say)
     browser = _once("the browser", prepare_browser, say)
     for part in parts:
         why_not = (part.needs_engine and engine()) or (part.needs_browser and browser())
         say(f"\n== {part.name}")
+        began = time.monotonic()
         if why_not:
-            outcomes[part.name] = Tally(failed=1, why=why_not)
             say(f"could not be run: {why_not}")
-            continue
-        outcomes[part.name] = _run_part(part)
-    return _summarise(outcomes, say)
+        right, wrong = (0, 1) if why_not else _run_part(part)
+        passed, failed = passed + right, failed + wrong
+        counts = why_not or f"{right} passed, {wrong} failed"
+        seconds = time.monotonic() - began
+        lines.append(f"{'FAILED' if wrong else 'passed'}  {part.name:<16} {seconds:6.1f} s  {counts}")
+    say("\n== summary")
+    for line in lines:
+        say(line)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return int(failed > 0)
 
 
 def _once(what: str, prepare: Callable[[], None], say: Callable[[str], None]) -> Callable[[], str]:
@@ -133,43 +119,24 @@ def _once(what: str, prepare: Callable[[], None], say: Callable[[str], None]) ->
     return why_not
 
 
-def _run_part(part: SuitePart) -> Tally:
-    outcome = Tally()
-    began = time.monotonic()
+def _run_part(part: SuitePart) -> tuple[int, int]:
+    """Run a part; returns how many tests (commands, where they are no tests) have passed and failed."""
+    passed = failed = 0
     for command in part.commands:
         with tempfile.TemporaryDirectory() as folder:
-            counts = Path(folder) / "counts.xml"
-            is_pytest = command[0] == "pytest"
-            extra = [f"--junit-xml={counts}", "--quiet", "--durations=5"] if is_pytest else []
-            done = subprocess.run(
-                [Path(sys.executable).with_name(command[0]), *command[1:], *extra],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-            if is_pytest and counts.exists():
-                _count(counts, outcome)
-            if not is_pytest or not counts.exists() or (done.returncode and not outcome.failed):
-                outcome.passed += done.returncode == 0
-                outcome.failed += done.returncode != 0
-    outcome.seconds = time.monotonic() - began
-    return outcome
+            junit = Path(folder) / "counts.xml"
+            extra = [f"--junit-xml={junit}", "--quiet", "--durations=5"] if command[0] == "pytest" else []
+            program = Path(sys.executable).with_name(command[0])
+            done = subprocess.run([program, *command[1:], *extra], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+            tests, wrong = _counts(junit)
+        if done.returncode and not wrong:  # no test, or a module that cannot be loaded
+            wrong, tests = 1, tests + 1
+        passed, failed = passed + (tests - wrong if extra else not wrong), failed + wrong
+    return passed, failed
 
 
-def _count(junit: Path, outcome: Tally) -> None:
-    """Add what pytest counted; a skipped test counts as failed, since nothing here is skipped on purpose."""
-    for suite in ElementTree.parse(junit).getroot().iter("testsuite"):  # noqa: S314  # pytest wrote it just now
-        wrong = sum(int(suite.get(kind, 0)) for kind in ("failures", "errors", "skipped"))
-        outcome.failed += wrong
-        outcome.passed += int(suite.get("tests", 0)) - wrong
-
-
-def _summarise(outcomes: dict[str, Tally], say: Callable[[str], None]) -> int:
-    say("\n== summary")
-    for name, outcome in outcomes.items():
-        counts = outcome.why or f"{outcome.passed} passed, {outcome.failed} failed"
-        say(f"{'FAILED' if outcome.failed else 'passed'}  {name:<16} {outcome.seconds:6.1f} s  {counts}")
-    failed = sum(outcome.failed for outcome in outcomes.values())
-    passed = sum(outcome.passed for outcome in outcomes.values())
-    print(f"{passed} passed, {failed} failed", flush=True)
-    return int(failed > 0)
+def _counts(junit: Path) -> tuple[int, int]:
+    """Pytest's counts; a skipped test counts as failed, since nothing here is skipped on purpose."""
+    suites = list(ElementTree.parse(junit).getroot().iter("testsuite")) if junit.exists() else []  # noqa: S314
+    wrong = sum(int(suite.get(kind, 0)) for suite in suites for kind in ("failures", "errors", "skipped"))
+    return sum(int(suite.get("tests", 0)) for suite in suites), wrong

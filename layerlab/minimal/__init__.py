@@ -58,7 +58,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Request:
-    """What both images answered to one request: status, type and shape of the body, in words."""
+    """What both images answered to one request, in words."""
 
     path: str
     before: str
@@ -379,26 +379,21 @@ def _ask(engine: Engine, image_id: str, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _described(running: service.Service, path: str) -> str:
-    """Status, type and shape of an answer."""
+    """Status and type of an answer; of JSON, its names too."""
     try:
         answer = running.get(path)
-    except ServiceError as error:
+        kind = answer.headers.get("Content-Type", "").partition(";")[0]
+        names = f" {json.dumps(_names(answer.json()))}" if kind.endswith("json") else ""
+    except (ServiceError, ValueError, RecursionError) as error:
         return str(error)
-    kind = answer.headers.get("Content-Type", "").partition(";")[0]
-    try:
-        body = f" {json.dumps(_shape(answer.json()))}" if kind.endswith("json") else ""
-    except ValueError:
-        body = " no JSON"
-    return f"{answer.status_code} {kind}{body}"
+    return f"{answer.status_code} {kind}{names}"
 
 
-def _shape(value: Any) -> Any:
-    """Which names and types a JSON document has; of a list, those of its first element."""
+def _names(value: Any) -> Any:
+    """Which names a JSON document has; of a list, those of its first element."""
     if isinstance(value, dict):
-        return {name: _shape(each) for name, each in sorted(value.items())}
-    if isinstance(value, list):
-        return [_shape(each) for each in value[:1]]
-    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+        return {name: _names(each) for name, each in sorted(value.items())}
+    return [_names(each) for each in value[:1]] if isinstance(value, list) else None
 
 
 def _compare(engine: Engine, image_id: str, answers: Mapping[str, str]) -> tuple[list[Request], str]:

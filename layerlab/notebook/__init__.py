@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -59,7 +59,6 @@ __all__ = [
     "lines",
     "look",
     "new",
-    "origins",
     "owned",
     "packed",
     "panel",
@@ -71,7 +70,6 @@ __all__ = [
     "run",
     "setup",
     "show",
-    "stages",
     "surfaces",
     "table",
     "wait_for_health",
@@ -231,41 +229,12 @@ def causes(image: Image) -> pd.DataFrame:
         return xray.waste.causes(image, file_reader.for_image(engine(), image), report)
 
 
-def origins(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
-    """Where each file of an image came from: stage and line, base or context; a row per row of ``image.files``.
+def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
+    """What each line of the Dockerfile, in whatever stage, has brought to an image.
 
     Args:
         image: What `look` gave.
         dockerfile: What it was built from, with its folder as context; the lab's own images need none.
-
-    Returns:
-        See `layerlab.xray.provenance.origin_tables.origins` for the columns.
-
-    >>> origins = lab.origins(lab.look("optimized")).set_index("path")
-    >>> origins.loc["/srv/app/wsgi.py", ["origin", "instruction"]].tolist()
-    ['context', 'COPY app app']
-    """
-    return _traced(image, dockerfile, "origins")
-
-
-def stages(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
-    """What each stage has contributed to an image, and what it left behind.
-
-    `image` and `dockerfile` are as for `origins`.
-
-    Returns:
-        See `layerlab.xray.provenance.origin_tables.stages` for the columns.
-
-    >>> lab.stages(lab.look("optimized"))[["stage", "role"]].to_dict("records")
-    [{'stage': 'build', 'role': 'copied'}, {'stage': '1', 'role': 'final'}]
-    """
-    return _traced(image, dockerfile, "stages")
-
-
-def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
-    """What each line of the Dockerfile, in whatever stage, has brought to an image.
-
-    `image` and `dockerfile` are as for `origins`.
 
     Returns:
         See `layerlab.xray.provenance.origin_tables.lines` for the columns.
@@ -274,13 +243,16 @@ def lines(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> lines.set_index("instruction")["origin"]["COPY app app"]
     'context'
     """
-    return _traced(image, dockerfile, "lines")
+    found = _examined(image, dockerfile, read_contents=False).lines
+    if found is None:
+        raise UsageError(f"nobody knows the Dockerfile of {image.name}", remedy="say which it is: dockerfile=PATH")
+    return found
 
 
 def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     """What to change in an image's Dockerfile, and what that would save, the most bytes first.
 
-    `image` and `dockerfile` are as for `origins`.
+    `image` and `dockerfile` are as for `lines`.
 
     Returns:
         `title` str, `why` str, `line` Int64, `bytes` int64 (a prediction), `mechanical` bool (whether `prove` can
@@ -289,15 +261,15 @@ def advice(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> lab.advice(lab.look("optimized")).empty  # the worked example needs none
     True
     """
-    examined = _examined(image, _source(image, dockerfile))
-    rows = [(each.title, each.why, each.line, each.bytes, each.is_mechanical) for each in examined.advice]
+    found = _examined(image, dockerfile).advice
+    rows = [(each.title, each.why, each.line, each.bytes, each.is_mechanical) for each in found]
     return _frame(rows, title="str", why="str", line="Int64", bytes="int64", mechanical="bool")
 
 
 def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     """Make the edits of `advice` that a program can make, build each, and all together, and measure.
 
-    `image` and `dockerfile` are as for `origins`.
+    `image` and `dockerfile` are as for `lines`.
 
     Returns:
         `title` str, `line` Int64, `predicted` int64, `measured` Int64 (bytes), `error` float64 (a share of what was
@@ -306,36 +278,15 @@ def prove(image: Image, dockerfile: str | Path | None = None) -> pd.DataFrame:
     >>> lab.prove(lab.look("optimized")).columns.tolist()
     ['title', 'line', 'predicted', 'measured', 'error', 'trouble']
     """
-    return proof.table(_examined(image, _needed(image, dockerfile), proves=True).proofs or [])
+    return proof.table(_examined(image, dockerfile, proves=True).proofs or [])
 
 
-def _source(image: Image, dockerfile: str | Path | None) -> BuildSource | None:
-    if dockerfile is not None:
-        return BuildSource(Path(dockerfile), Path(dockerfile).parent, platform=engine().platform)
-    return xray.own_source(engine(), image.id)
-
-
-def _needed(image: Image, dockerfile: str | Path | None) -> BuildSource:
-    source = _source(image, dockerfile)
-    if source is None:
-        raise UsageError(
-            f"{image.name} is none of the lab's own images ({', '.join(demo.RECIPES)}), so nobody knows its"
-            " Dockerfile",
-            remedy="say which it is: dockerfile=PATH",
-        )
-    return source
-
-
-def _examined(image: Image, source: BuildSource | None, **options: bool) -> Examined:
+def _examined(image: Image, dockerfile: str | Path | None, **options: bool) -> Examined:
+    path = Path(dockerfile) if dockerfile is not None else None
     with displays.notebook(f"looking into {image.name}") as report:
+        known = BuildSource(path, path.parent, platform=engine().platform) if path else None
+        source = known or xray.own_source(engine(), image.id)
         return xray.examine(engine(), image, source, report=report, **options)
-
-
-def _traced(
-    image: Image, dockerfile: str | Path | None, table: Literal["origins", "stages", "lines"]
-) -> pd.DataFrame:
-    traced: pd.DataFrame = getattr(_examined(image, _needed(image, dockerfile), read_contents=False), table)
-    return traced
 
 
 def difference(before: str | Image, after: str | Image) -> comparison.Difference:
@@ -554,8 +505,8 @@ def remove(names: Collection[str]) -> pd.DataFrame:
     True
     """
     chosen = [thing for thing in maintenance.inventory(engine()) if thing.name in names]
-    rows = [vars(maintenance.remove(engine(), thing)) for thing in chosen]
-    return pd.DataFrame(rows, columns=["kind", "name", "why_not"], dtype="str")
+    rows = [(thing.kind, thing.name, maintenance.remove(engine(), thing)) for thing in chosen]
+    return _frame(rows, kind="str", name="str", why_not="str")
 
 
 def expect(statements: Mapping[str, object]) -> None:

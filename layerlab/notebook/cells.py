@@ -36,19 +36,12 @@ class Shown:
         return "\n".join([*lines, *(" | ".join(row) for row in [self.headings, *self.rows])])
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f'<th scope="col" style="text-align:{side}">{html.escape(text)}</th>'
-            for side, text in zip(self.sides, self.headings, strict=True)
-        )
-        rows = "\n".join(
-            "<tr>"
-            + "".join(
-                f'<td style="text-align:{side};vertical-align:top">{html.escape(text)}</td>'
-                for side, text in zip(self.sides, row, strict=True)
-            )
-            + "</tr>"
-            for row in self.rows
-        )
+        def cells(row: list[str], tag: str, style: str) -> str:
+            every = zip(self.sides, row, strict=True)
+            return "".join(f'<{tag} style="text-align:{s}{style}">{html.escape(t)}</{tag[:2]}>' for s, t in every)
+
+        head = cells(self.headings, 'th scope="col"', "")
+        rows = "\n".join(f"<tr>{cells(row, 'td', ';vertical-align:top')}</tr>" for row in self.rows)
         # On the left and on one line: a caption is often wider than its table.
         style = "text-align:left;white-space:nowrap"
         caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>' if self.caption else ""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
 
+from layerlab.dockerfile import Dockerfile, parse
 from layerlab.errors import UsageError
-from layerlab.plots.labels import Face, brief, gist, named, sentence_list, text_width
-from layerlab.plots.page import GAP, INSIDE, MARGIN, Page, Panel, fitting, open_page
-from layerlab.plots.picture import Picture, checked
+from layerlab.plots.labels import Face, brief, named, sentence_list, text_width
+from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
+from layerlab.plots.picture import Picture, checked, few
 from layerlab.plots.style import CACHED, CODE, INK, MUTED, RAN, SMALL, STORED, Look
 from layerlab.ui.units import counted, megabytes, seconds
 
-_FROM: Final = re.compile(r"FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 STAGES: Final = 0.85  # inches
 INSTRUCTIONS: Final = 2.65
 ROW: Final = 0.29
-MANY: Final = 5  # builds that fit beside each other
 NOTHING: Final = 0.05  # seconds that a FROM may take whose base image is here already
 HOLLOW: Final = 0.15  # inches of a step that took no time
 NUMBERS: Final = 0.36  # inches for the lines' numbers
@@ -71,13 +69,10 @@ def rebuilds(table: pd.DataFrame, title: str = "", *, until: float = 0.0) -> Pic
     'Why does the order of the lines matter?'
     """
     question = "Why does the order of the lines matter?"
-    if "seconds" in table.columns:
-        table = table.assign(seconds=table["seconds"].fillna(0.0))
     kinds = {"change": "text", "stage": "text", "instruction": "text", "seconds": "number", "cached": "flag"}
-    data = checked(table, "the table of rebuilds", kinds)
+    data = checked(table.fillna({"seconds": 0.0}), "the table of rebuilds", kinds)
     changes = list(dict.fromkeys(data["change"]))
-    if len(changes) > MANY:
-        raise UsageError(f"{len(changes)} builds do not fit beside each other", remedy=f"draw at most {MANY}")
+    few(changes, "builds")
     data["cached"] |= data["instruction"].str.startswith("FROM ") & (data["seconds"] < NOTHING)
     # The same instruction may stand twice in a stage: its n-th occurrence is one step in every build.
     data["nth"] = data.groupby(["change", "stage", "instruction"]).cumcount()
@@ -99,29 +94,22 @@ def rebuilds(table: pd.DataFrame, title: str = "", *, until: float = 0.0) -> Pic
     page = open_page(f"{question} {title}".strip(), answer, ROW * len(steps) + 0.98)
     top = page.top + 0.6
     page.key(MARGIN, page.top + 0.02, [(RAN, "run again"), (CACHED, "taken from the cache")])
-    above = None
-    for (stage, text, _), row in steps.items():
-        y = top + ROW * (row + 0.5)
-        if stage != above:
-            name = f"stage {stage}" if stage.isdigit() else stage
-            page.text(MARGIN, y, name, points=SMALL, colour=MUTED, width=STAGES - 0.1)
-        label = gist(text, INSTRUCTIONS - 0.12, CODE)
-        page.text(MARGIN + STAGES, y, label, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
-        above = stage
+    names = [f"stage {stage}" if stage.isdigit() else stage for stage, _, _ in steps]
+    names = [name if name != above else "" for name, above in zip(names, ["", *names], strict=False)]
+    page.column(MARGIN, top, ROW, names, points=SMALL, colour=MUTED, width=STAGES - 0.1)
+    texts = [text for _, text, _ in steps]
+    page.column(MARGIN + STAGES, top, ROW, texts, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
     width = (INSIDE - STAGES - INSTRUCTIONS) / len(changes)
     longest = max(builds["spent"].max(), until)
-    right = (longest or 1.0) * (width - 0.2) / (width - 0.23 - HOLLOW)
+    right = fitting(longest, width - 0.2, map(seconds, data["spent"]))
     for column, change in enumerate(changes):
         x = MARGIN + STAGES + INSTRUCTIONS + column * width
         page.text(x, page.top + 0.3, change, face="bold", width=width - 0.12)
-        total = again[change]
-        if text_width(total, SMALL) > width - 0.12:
-            total = seconds(builds.loc[change, "spent"])
-        page.text(x, page.top + 0.48, total, points=SMALL, width=width - 0.12)
+        page.text(x, page.top + 0.48, again[change], points=SMALL, width=width - 0.12)
         panel = page.panel(x, top, width - 0.2, ROW * len(steps), right=right, rows=len(steps), gid=change)
         panel.scale(longest, lambda tick: f"{tick:.10g} s", steps=2)
         for step in data[data["change"] == change].itertuples(index=False):
-            _step(panel, width - 0.2, step.row + 0.5, step.start, step.seconds, cached=step.cached)
+            _step(panel, step.row + 0.5, step.start, step.seconds, cached=step.cached)
     slow = data[~data["cached"]].nlargest(4, "seconds")
     listed = sentence_list(
         f"{named(change)}: {brief(text)} {seconds(spent)}"
@@ -134,21 +122,13 @@ def rebuilds(table: pd.DataFrame, title: str = "", *, until: float = 0.0) -> Pic
     return Picture(question, page.figure, alt, data[["change", "stage", "instruction", "seconds", "cached", "start"]])
 
 
-def _step(panel: Panel, width: float, row: float, start: float, spent: float, *, cached: bool) -> None:
-    """One step: hollow where it was cached, else as long as it took, with its seconds where there is room."""
-    second = panel.inches()
+def _step(panel: Panel, row: float, start: float, spent: float, *, cached: bool) -> None:
+    """One step: hollow where it was cached, else as long as it took, with its seconds."""
     if cached:
-        panel.bar(start, HOLLOW / second, row, CACHED, gid="cached", height=0.5)
-        return
-    panel.bar(start, spent, row, RAN, gid="ran")
-    label = seconds(spent)
-    needed = text_width(label, SMALL) + 2 * GAP
-    if (start + spent) * second + needed <= width + 0.1:
-        panel.note(start + spent, row, label, points=SMALL)
-    elif start * second >= needed:
-        panel.note(start, row, label, points=SMALL, align="right", shift=-GAP)
+        panel.bar(start, HOLLOW / panel.inches(), row, CACHED, gid="cached", height=0.5)
     else:
-        panel.within(start + spent / 2, row, label, RAN.fill)
+        panel.bar(start, spent, row, RAN, gid="ran")
+        panel.note(start + spent, row, seconds(spent), points=SMALL)
 
 
 def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
@@ -174,8 +154,7 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
     question = "Which stage waits for which?"
     names = checked(table, "the table of stages", {"stage": "text", "base": "text", "ran": "flag"})
     kinds = {"stage": "text", "instruction": "text", "began": "number", "seconds": "number", "cached": "flag"}
-    known = {name: steps[name].fillna(0.0) for name in ("began", "seconds") if name in steps.columns}
-    data = checked(steps.assign(**known), "the table of steps", kinds)
+    data = checked(steps.fillna({"began": 0.0, "seconds": 0.0}), "the table of steps", kinds)
     data = data[~data["instruction"].str.match(r"FROM\b", case=False)].reset_index(drop=True)
     data.loc[data["cached"], ["began", "seconds"]] = 0.0
     data["end"] = data["began"] + data["seconds"]
@@ -185,13 +164,10 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
     rows = {name: int((data["stage"] == name).sum()) + 1 for name in names["stage"]}
     height = ROW * sum(rows.values())
     page = open_page(question, answer, height + 0.6)
-    top, width, longest = (
-        page.top + 0.24,
-        INSIDE - INSTRUCTIONS - STAGES,
-        float(data["end"].max() if len(data) else 0),
-    )
+    top, width = page.top + 0.24, INSIDE - INSTRUCTIONS - STAGES
+    longest = float(data["end"].max() if len(data) else 0)
     page.key(MARGIN, page.top + 0.02, [(RAN, "run"), (CACHED, "taken from the cache")])
-    right = (longest or 1.0) * width / (width - 0.5)
+    right = fitting(longest, width, map(seconds, data["seconds"]))
     panel = page.panel(MARGIN + INSTRUCTIONS + STAGES, top, width, height, right=right, rows=sum(rows.values()))
     panel.scale(longest, lambda tick: f"{tick:.10g} s")
     at, places, said = 0, dict[str, tuple[float, float]](), []
@@ -204,11 +180,11 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
         own = data[data["stage"] == name]
         for number, step in enumerate(own.itertuples(index=False)):
             row = at + 1 + number
-            label = gist(step.instruction, INSTRUCTIONS + STAGES - 0.4, CODE)
             taken = [other for other in uses[name] if other in places and f"from={other}" in step.instruction]
             face: Face = "bold" if taken else "mono"
-            page.text(MARGIN + 0.2, top + ROW * (row + 0.5), label, points=CODE, face=face, width=INSTRUCTIONS + 0.4)
-            _step(panel, width, row + 0.5, step.began, step.seconds, cached=step.cached)
+            y = top + ROW * (row + 0.5)
+            page.text(MARGIN + 0.2, y, step.instruction, points=CODE, face=face, width=INSTRUCTIONS + 0.4)
+            _step(panel, row + 0.5, step.began, step.seconds, cached=step.cached)
             for other in taken:
                 _arrow(panel, places[other], (step.began, row + 0.25))
             places[name] = (step.end, row + 0.75)
@@ -241,13 +217,13 @@ def _arrow(panel: Panel, start: tuple[float, float], end: tuple[float, float]) -
     panel.axes.annotate("", end, start, arrowprops=style, annotation_clip=False, zorder=5, gid="taken")
 
 
-def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
+def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:
     r"""What should I edit? The Dockerfile with a bar of bytes and one of seconds beside each line.
 
     Comments and blank lines are left out, unless they cost something.
 
     Args:
-        text: the Dockerfile.
+        text: the Dockerfile; parsed, if build arguments say what it is FROM.
         costs: a row per line that costs something: `line` Int64, and `bytes` (what the line's layer stores),
             `seconds` (how long the line's step took), or both. Rows of a line are added up; nothing counts as 0.
             What has no line came with the base image, and is the FROM's that names it.
@@ -255,20 +231,26 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
     Raises:
         UsageError: the table lacks a column, numbers that cannot be drawn, a line that the Dockerfile does not
             have, or the Dockerfile says nothing or more than `MOST_LINES` lines.
+        DockerfileError: what came with the base image is in the table, and the Dockerfile does not say whose it is.
 
     >>> costs = pd.DataFrame({"line": [2], "bytes": [5_000_000], "seconds": [7.5]})
     >>> dockerfile("FROM base\nRUN make\n", costs).question
     'What should I edit?'
     """
     question = "What should I edit?"
-    lines = text.expandtabs(4).rstrip().split("\n")
+    source = text if isinstance(text, str) else text.text
+    lines = source.expandtabs(4).rstrip().split("\n")
     measures = [m for m in MEASURES if m.column in costs.columns] or [MEASURES[0]]
     columns = [m.column for m in measures]
-    known = costs.assign(**{name: costs[name].fillna(0) for name in columns if name in costs.columns})
-    rows = checked(known, "the table of costs", {"line": "line"} | dict.fromkeys(columns, "number"))
-    base = _names_the_base(lines)
-    rows["line"] = rows["line"].fillna(base) if base else rows["line"]
-    data = rows.dropna(subset=["line"]).groupby("line", as_index=False)[columns].sum()
+    rows = checked(
+        costs.fillna(dict.fromkeys(columns, 0)),
+        "the table of costs",
+        {"line": "line"} | dict.fromkeys(columns, "number"),
+    )
+    if rows["line"].isna().any():
+        parsed = parse(text) if isinstance(text, str) else text
+        rows["line"] = rows["line"].fillna(parsed.chain(parsed.stages[-1])[0].line)
+    data = rows.groupby("line", as_index=False)[columns].sum()
     if not data["line"].between(1, len(lines)).all():
         raise UsageError(
             "the table of costs names a line that the Dockerfile does not have", remedy="pass both of the same build"
@@ -280,48 +262,33 @@ def dockerfile(text: str, costs: pd.DataFrame) -> Picture:
             f"a Dockerfile with {len(shown)} lines of instructions cannot be drawn",
             remedy=f"draw one with 1 to {MOST_LINES}",
         )
-    row = {line: place for place, line in enumerate(shown)}
     answer = " ".join(filter(None, (_dearest(data, measure) for measure in measures)))
     page = open_page(question, answer, LINE * len(shown) + 0.4)
     top = page.top + 0.22
-    _source(page, {line: lines[line - 1] for line in shown}, top)
+    page.column(MARGIN + NUMBERS - 0.14, top, LINE, shown, points=SMALL - 0.5, colour=MUTED, align="right")
+    _source(page, [lines[number - 1] for number in shown], top)
     width = (INSIDE - NUMBERS - SOURCE) / len(measures)
+    drawn = data.set_index("line").reindex(shown, fill_value=0)
     for column, measure in enumerate(measures):
         x = MARGIN + NUMBERS + SOURCE + column * width
         page.text(x, page.top + 0.06, measure.heading, points=SMALL, colour=MUTED)
-        labels = [measure.written(cost) for cost in data[measure.column]]
-        largest = data[measure.column].max() if len(data) else 0.0
-        right = fitting(largest, width - 0.15, labels)
-        panel = page.panel(x, top, width - 0.15, LINE * len(shown), right=right, rows=len(shown), gid=measure.column)
-        panel.baseline()
-        for line, cost, label in zip(data["line"], data[measure.column], labels, strict=True):
-            if cost:
-                panel.bar(0, cost, row[line] + 0.5, measure.look, gid=f"line {line}")
-                panel.note(cost, row[line] + 0.5, label, points=SMALL)
+        values, looks = drawn[measure.column], [measure.look] * len(shown)
+        labels = [measure.written(cost) if cost else "" for cost in values]
+        right = fitting(values.max(), width - 0.15, labels)
+        where = (x, top), width - 0.15, LINE
+        page.bars(*where, values, labels=labels, looks=looks, right=right, gid=measure.column)
     alt = f"A Dockerfile of {len(lines)} lines with bars beside them. " + " ".join(
         f"{measure.heading}: {_listed(data, measure, lines)}." for measure in measures
     )
     return Picture(question, page.figure, f"{alt} {answer}".strip(), data)
 
 
-def _names_the_base(lines: list[str]) -> int | None:
-    """The FROM that names the base image of the last stage: its own, or that of the stage which it goes on from."""
-    found = [(number, _FROM.match(line)) for number, line in enumerate(lines, 1)]
-    stages = {(each[2] or str(at)).lower(): (at, each) for at, each in found if each}
-    place, stage = next(reversed(stages.values()), (None, None))
-    while stage and stage[1].lower() in stages and stages[stage[1].lower()][0] < (place or 0):
-        place, stage = stages[stage[1].lower()]
-    return place
-
-
-def _source(page: Page, lines: dict[int, str], top: float) -> None:
+def _source(page: Page, lines: list[str], top: float) -> None:
     em = text_width("m", CODE, "mono")
-    for row, (number, line) in enumerate(lines.items()):
-        y = top + LINE * (row + 0.5)
-        page.text(MARGIN + NUMBERS - 0.14, y, str(number), points=SMALL - 0.5, colour=MUTED, align="right")
+    for row, line in enumerate(lines):
         indent = min((len(line) - len(line.lstrip())) * em, SOURCE / 2)
-        width = SOURCE - indent - 0.15
-        page.text(MARGIN + NUMBERS + indent, y, line, points=CODE, face="mono", width=width)
+        x, y = MARGIN + NUMBERS + indent, top + LINE * (row + 0.5)
+        page.text(x, y, line, points=CODE, face="mono", width=SOURCE - indent - 0.15)
 
 
 def _dearest(data: pd.DataFrame, measure: _Measure) -> str:

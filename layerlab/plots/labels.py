@@ -6,8 +6,8 @@ break or a direction mark to a picture, and none is longer than its place.
 
 from __future__ import annotations
 
-import re
 import unicodedata
+from bisect import bisect_right
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal
@@ -86,96 +86,24 @@ def text_width(text: str, points: float, face: Face = "plain") -> float:
 def shorten(text: str, width: float, points: float, face: Face = "plain") -> str:
     """The cleaned text, cut in its middle where it is wider than so many inches.
 
-    Both ends are kept, as the beginning says what it is and the end often what makes it differ; a cut falls
-    between words where a word ends nearby.
+    Both ends are kept, as the beginning says what it is and the end often what makes it differ.
     """
     if text_width(text, points, face) <= width:
         return text
-    low, high = 0, len(text)
-    while low < high:  # the largest number of characters that fit
-        middle = (low + high + 1) // 2
-        if text_width(_cut(text, middle), points, face) <= width:
-            low = middle
-        else:
-            high = middle - 1
-    return _cut(text, low)
+    fits = bisect_right(range(len(text)), width, key=lambda keep: text_width(_cut(text, keep), points, face))
+    return _cut(text, fits - 1)
 
 
-def named(name: object) -> str:
-    """A name for a sentence: cleaned, and cut in its middle where it is long."""
-    cleaned = clean(name)
-    return cleaned if len(cleaned) <= 50 else _cut(cleaned, 50)
+def named(text: object, longest: int = 50) -> str:
+    """A text for a sentence: cleaned, and cut in its middle where it is long."""
+    cleaned = clean(text)
+    return cleaned if len(cleaned) <= longest else _cut(cleaned, longest)
 
 
-def brief(text: object) -> str:
-    """An instruction for a sentence: cleaned, and cut in its middle where it is long."""
-    cleaned = instruction(text)
-    return cleaned if len(cleaned) <= 90 else _cut(cleaned, 90)
+brief: Final = partial(named, longest=90)
+"""An instruction for a sentence."""
 
 
 def _cut(text: str, keep: int) -> str:
-    """So many characters of the text at most, a third of them from its end."""
-    head, tail = text[: keep - keep // 3], text[len(text) - keep // 3 :]
-    for reach in range(1, min(7, len(head))):
-        if head[-reach].isspace():
-            head = head[:-reach]
-            break
-    for reach in range(min(9, len(tail) - 1)):
-        if tail[reach].isspace() or tail[reach] == "/":
-            tail = tail[reach:]
-            break
-    return f"{head.rstrip()}{ELLIPSIS}{tail.lstrip()}"
-
-
-def wrap(text: str, width: float, points: float) -> list[str]:
-    """The cleaned text on as many lines as it needs, each at most so many inches wide."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, points) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(shorten(word, width, points))
-    return lines
-
-
-def instruction(text: object) -> str:
-    """An instruction as an image's history has it, in the words of the Dockerfile.
-
-    >>> instruction("RUN |1 V=3 /bin/sh -c pip install flask # buildkit")
-    'RUN pip install flask'
-    >>> instruction("/bin/sh -c #(nop) COPY dir:0123456789abcdef0123456789abcdef in /app ")
-    'COPY dir:… in /app'
-    """
-    line = " ".join(str(text).replace("\\\n", " ").split())
-    line = line.removesuffix("# buildkit").rstrip()
-    line = re.sub(r"^/bin/sh -c #\(nop\) +", "", line)
-    line = re.sub(r"^(RUN )?(\|\d+ .*?)?/bin/sh -c ", "RUN ", line)
-    line = re.sub(r"\b(file|dir|multi):[0-9a-f]{16,}", rf"\1:{ELLIPSIS}", line)
-    return clean(line, "mono") or "(no instruction)"
-
-
-# What nearly every RUN has in common, and what therefore tells least about this one.
-BOILERPLATE: Final = (
-    (r"^RUN (?:[A-Za-z_]\w*=\S* )+", f"RUN {ELLIPSIS}"),
-    (r"\bset -[a-z]+(?: -?o pipefail)? ?(?:;|&&) ?", ""),
-    (r"\bapt-get (?:-\S+ )*update ?(?:;|&&) ?", ELLIPSIS),
-    (r"(?<=\bapt-get install)(?: --?[A-Za-z][\w-]*)+ (?=[^-])", ELLIPSIS),
-    (r" ?(?:;|&&) ?(?:apt-get (?:dist-)?(?:clean|autoremove)[^;&]*|rm -rf /var/lib/apt/lists/\S*)", ELLIPSIS),
-)
-
-
-def gist(text: object, width: float, points: float) -> str:
-    """An instruction in a fixed-width font, in so many inches: what it shares with others is left out first.
-
-    >>> gist("RUN set -eux; apt-get update; apt-get install -y git; apt-get dist-clean", 2.5, 8.2)
-    'RUN …apt-get install…git…'
-    """
-    short = instruction(text)
-    for pattern, instead in BOILERPLATE:
-        if text_width(short, points, "mono") > width:
-            short = re.sub(f"{ELLIPSIS}(?: ?{ELLIPSIS})+", ELLIPSIS, re.sub(pattern, instead, short))
-    words = short.split(" ")
-    while short.endswith(ELLIPSIS) and len(words) > 2 and text_width(" ".join(words), points, "mono") > width:
-        words = [*words[:-2], words[-2] + ELLIPSIS]
-    return shorten(" ".join(words), width, points, "mono")
+    """So many characters of the text, a third of them from its end."""
+    return f"{text[: keep - keep // 3].rstrip()}{ELLIPSIS}{text[len(text) - keep // 3 :].lstrip()}"

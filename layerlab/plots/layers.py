@@ -5,15 +5,14 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from layerlab.errors import UsageError
 from layerlab.plots.images import ROW, rows_of_images
-from layerlab.plots.labels import ELLIPSIS, brief, gist, named, sentence_list, text_width
+from layerlab.plots.labels import brief, named, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture, checked
-from layerlab.plots.style import CAUSES, CODE, INK, LIVE, MUTED, PARTS, REMOVED, SMALL, STORED, Look
+from layerlab.plots.style import CAUSES, CODE, LIVE, MUTED, PARTS, REMOVED, SMALL, STORED, Look
 from layerlab.ui.units import counted, megabytes, times
 
 LINES: Final = 0.5  # inches for the Dockerfile's line
@@ -21,11 +20,11 @@ INSTRUCTIONS: Final = 2.95
 LEFT: Final = LINES + INSTRUCTIONS
 COLUMNS: Final = {"index": "number", "instruction": "text", "line": "line", "bytes": "number"}
 NUMBERS: Final = 0.62  # inches for each column of numbers
-SHOWN: Final = {"bytes": "stored", "change_bytes": "adds", "running_bytes": "in image"}
-STORES, CHANGES = 0.32, 0.68  # where in a row the two bars stand
+CHANGES: Final = {"change_bytes": "signed", "running_bytes": "number"}
+HEADINGS: Final = {"bytes": "stored", "change_bytes": "adds", "running_bytes": "in image"}
+UPPER, LOWER = 0.32, 0.68  # where in a row the two bars stand
 REASONS: Final = 2.5  # inches for what is said about a layer's waste
 BY: Final = ["layer", "cause", "by_layer", "by_line"]
-NEEDED: Final = {"image": "text", **COLUMNS, "wasted_bytes": "number"}
 KINDS: Final[dict[str, tuple[Look, str]]] = {
     "base": (PARTS["base"], "came with the base image"),
     "own": (STORED, "stored by a line of the Dockerfile"),
@@ -41,12 +40,10 @@ def _row_height(rows: int) -> float:
 def _instructions(page: Page, layers: pd.DataFrame, top: float) -> None:
     """Before each row, the first of which begins at top, the Dockerfile's line and the instruction."""
     base, height = _base_layers(layers), _row_height(len(layers))
-    for row, (number, text) in enumerate(layers[["line", "instruction"]].itertuples(index=False)):
-        y = top + height * (row + 0.5)
-        place = "base" if row < base else "" if pd.isna(number) else str(number)
-        page.text(MARGIN + LINES - 0.14, y, place, points=SMALL, colour=MUTED, align="right")
-        label = gist(text, INSTRUCTIONS - 0.12, CODE)
-        page.text(MARGIN + LINES, y, label, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
+    lines = ["base"] * base + ["" if pd.isna(number) else str(number) for number in layers["line"].iloc[base:]]
+    page.column(MARGIN + LINES - 0.14, top, height, lines, points=SMALL, colour=MUTED, align="right")
+    texts = layers["instruction"]
+    page.column(MARGIN + LINES, top, height, texts, points=CODE, face="mono", width=INSTRUCTIONS - 0.12)
 
 
 def _base_layers(layers: pd.DataFrame) -> int:
@@ -80,8 +77,7 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
         title: the image's name.
 
     Raises:
-        UsageError: the table lacks a column, holds no rows, numbers that cannot be drawn, or a running total
-            that is not the sum of the changes.
+        UsageError: the table lacks a column, holds no rows, or numbers that cannot be drawn.
 
     >>> layers = pd.DataFrame({
     ...     "index": [0, 1], "instruction": ["RUN make", "RUN rm -rf /src"], "line": [2, 3],
@@ -91,14 +87,7 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
     'Staircase of layers. my-image: 2 layers, 5.0 MB stored. A container sees 1.0 MB: ...'
     """
     question = "Which line costs, and why does a later rm not help?"
-    data = checked(
-        layers, "the table of layers", {**COLUMNS, **dict.fromkeys(SHOWN, "number")}, signed=("change_bytes",)
-    )
-    if not np.allclose(data["change_bytes"].cumsum(), data["running_bytes"], rtol=0, atol=0.5):
-        raise UsageError(
-            "the running total of the layers is not the sum of their changes",
-            remedy="pass all layers, the lowest first",
-        )
+    data = checked(layers, "the table of layers", COLUMNS | CHANGES)
     total, live = float(data["bytes"].sum()), float(data["running_bytes"].iloc[-1])
     wasted = total - live
     answer = f"{_about(title)}{counted(len(data), 'layer')}, {megabytes(total)} MB stored. "
@@ -116,8 +105,11 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
         entries.append((REMOVED, "taken away from it"))
     page.key(MARGIN, page.top + 0.02, entries)
     _instructions(page, data, top)
-    _numbers(page, data, top)
-    across = INSIDE - LEFT - len(SHOWN) * NUMBERS
+    for column, (name, heading) in enumerate(HEADINGS.items()):
+        x = MARGIN + INSIDE - NUMBERS * (len(HEADINGS) - 1 - column)
+        page.text(x, page.top + 0.02, heading, points=SMALL, colour=MUTED, align="right")
+        page.column(x, top, height, map(megabytes, data[name]), points=SMALL, align="right")
+    across = INSIDE - LEFT - len(HEADINGS) * NUMBERS
     panel = page.panel(MARGIN + LEFT, top, across, height * end, right=(total / 1e6 or 1.0) * 1.03, rows=end)
     panel.scale(total / 1e6, lambda tick: f"{tick:.10g} MB")
     _stairs(panel, data)
@@ -130,40 +122,28 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
     return Picture(question, page.figure, alt, data)
 
 
-def _numbers(page: Page, data: pd.DataFrame, top: float) -> None:
-    height = _row_height(len(data))
-    for column, (name, heading) in enumerate(SHOWN.items()):
-        x = MARGIN + INSIDE - NUMBERS * (len(SHOWN) - 1 - column)
-        page.text(x, page.top + 0.02, heading, points=SMALL, colour=MUTED, align="right")
-        for row, count in enumerate(data[name]):
-            colour = INK if count >= 0 else REMOVED.edge
-            page.text(x, top + height * (row + 0.5), megabytes(count), points=SMALL, colour=colour, align="right")
-
-
 def _stairs(panel: Panel, data: pd.DataFrame) -> None:
     stored = live = 0.0
     for row, (count, change) in enumerate(zip(data["bytes"] / 1e6, data["change_bytes"] / 1e6, strict=True)):
-        panel.bar(stored, count, row + STORES, STORED, gid="stored", height=0.3)
+        panel.bar(stored, count, row + UPPER, STORED, gid="stored", height=0.3)
         look, gid = (LIVE, "adds") if change >= 0 else (REMOVED, "takes away")
-        panel.bar(min(live, live + change), abs(change), row + CHANGES, look, gid=gid, height=0.3)
+        panel.bar(min(live, live + change), abs(change), row + LOWER, look, gid=gid, height=0.3)
         stored, live = stored + count, live + change
         below = row + 1 if row + 1 < len(data) else row + 1.5  # the last ones lead to the waste
-        panel.line((stored, stored), (row + STORES, below + STORES), STORED.fill)
-        panel.line((live, live), (row + CHANGES, below + CHANGES), LIVE.fill)
+        panel.line((stored, stored), (row + UPPER, below + UPPER), STORED.fill)
+        panel.line((live, live), (row + LOWER, below + LOWER), LIVE.fill)
 
 
 def _stairs_in_words(data: pd.DataFrame) -> str:
-    def said(layer: pd.Series) -> str:
-        words = f"{_place(layer['line'], layer['index'])}, {brief(layer['instruction'])}, "
-        words += f"stores {megabytes(layer['bytes'])} MB"
-        taken = -layer["change_bytes"]
-        return f"{words} and takes away {megabytes(taken)} MB" if taken > 0 else words
-
-    largest, back = data.nlargest(3, "bytes"), data[data["change_bytes"] < 0]
-    text = f"The largest: {'; '.join(said(layer) for _, layer in largest.iterrows())}."
-    if len(back):
-        text += f" Going back: {sentence_list((said(layer) for _, layer in back.iterrows()), limit=3)}."
-    return text
+    said = []
+    for line, index, text, stored, change in data[
+        ["line", "index", "instruction", "bytes", "change_bytes"]
+    ].itertuples(index=False):
+        taken = f" and takes away {megabytes(-change)} MB" if change < 0 else ""
+        said.append(f"{_place(line, index)}, {brief(text)}, stores {megabytes(stored)} MB{taken}")
+    largest = "; ".join(said[row] for row in data["bytes"].nlargest(3).index)
+    back = sentence_list([said[row] for row in data.index[data["change_bytes"] < 0]], limit=3)
+    return f"The largest: {largest}." + (f" Going back: {back}." if back else "")
 
 
 def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Picture:
@@ -194,7 +174,7 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
         data[cause] = data["index"].map(sums).fillna(0.0)
     lost = data[causes].sum(axis=1)
     data.insert(4, "live_bytes", data["bytes"] - lost)
-    if (data["live_bytes"] < 0).any():
+    if (data["live_bytes"] < 0).any() or not reasons["layer"].isin(data["index"]).all():
         raise UsageError("a layer has more waste than bytes", remedy="pass the two tables of the same image")
     total = data["bytes"].sum()
     if causes:
@@ -214,16 +194,12 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
     panel.scale(largest, lambda tick: f"{tick:.10g} MB", steps=3)
     panel.baseline()
     _instructions(page, data, top)
+    looks = {"live_bytes": LIVE, **{cause: CAUSES[cause] for cause in causes}}
     for row, label in enumerate(labels):
-        start = 0.0
-        for look, gid in ((LIVE, "live_bytes"), *((CAUSES[cause], cause) for cause in causes)):
-            count = data[gid].iloc[row] / 1e6
-            panel.bar(start, count, row + 0.5, look, gid=gid)
-            start += count
-        panel.note(start, row + 0.5, label, points=SMALL, colour=MUTED)
-        text = _because(reasons[reasons["layer"] == data["index"].iloc[row]], REASONS - 0.15)
-        y = top + height * (row + 0.5)
-        page.text(MARGIN + INSIDE - REASONS + 0.15, y, text, points=SMALL, width=REASONS - 0.15)
+        end = panel.stack(row, [(name, look, data[name].iloc[row]) for name, look in looks.items()])
+        panel.note(end, row + 0.5, label, points=SMALL, colour=MUTED)
+    texts = [_because(reasons[reasons["layer"] == index]) for index in data["index"]]
+    page.column(MARGIN + INSIDE - REASONS + 0.15, top, height, texts, points=SMALL, width=REASONS - 0.15)
     alt = f"Bars of layers, live beside wasted bytes. {answer} {_waste_in_words(data, reasons)}".rstrip()
     return Picture(question, page.figure, alt, data)
 
@@ -238,10 +214,6 @@ def _reasons(wasted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         raise UsageError(
             f"the table of waste has an unknown cause {min(unknown)!r}", remedy=f"use {', '.join(CAUSES)}"
         )
-    if not data["layer"].isin(layers["index"]).all():
-        raise UsageError(
-            "the table of waste names a layer that is not there", remedy="pass the two tables of the same image"
-        )
     sums: pd.DataFrame = data.groupby(BY, dropna=False)["bytes"].sum().reset_index()
     return sums[sums["bytes"] > 0].sort_values("bytes", ascending=False, kind="stable")
 
@@ -253,15 +225,10 @@ def _texts(reasons: pd.DataFrame, unit: str = "") -> list[str]:
     ]
 
 
-def _because(reasons: pd.DataFrame, width: float) -> str:
-    """As many of a layer's reasons as fit, the largest first, and how much the others make."""
-    texts = _texts(reasons)
-    for shown in range(len(texts), 0, -1):
-        rest = reasons["bytes"].iloc[shown:].sum()
-        text = ", ".join(texts[:shown]) + (f", {megabytes(rest)} more" if rest else "")
-        if text_width(text, SMALL) <= width:
-            return text
-    return f"{texts[0]}, {ELLIPSIS}" if len(texts) > 1 else "".join(texts)
+def _because(reasons: pd.DataFrame) -> str:
+    """The largest of a layer's reasons, and how much the others make."""
+    rest = reasons["bytes"].iloc[1:].sum()
+    return "".join(_texts(reasons.head(1))) + (f", {megabytes(rest)} more" if rest else "")
 
 
 def _waste_in_words(layers: pd.DataFrame, reasons: pd.DataFrame) -> str:
@@ -290,10 +257,10 @@ def beside(layers: pd.DataFrame) -> Picture:
     'How do your layers compare?'
     """
     question = "How do your layers compare?"
-    data = checked(layers, "the table of layers", NEEDED)
+    data = checked(layers, "the table of layers", {"image": "text", **COLUMNS, "wasted_bytes": "number"})
     images = {str(name): rows.reset_index(drop=True) for name, rows in data.groupby("image", sort=False)}
     names, totals = list(images), [float(rows["bytes"].sum()) for rows in images.values()]
-    mine = images[names[0]]
+    mine, largest = images[names[0]], images[names[0]]["bytes"].max() / 1e6 or 1.0
     answer = _compared(names, totals)
     height = _row_height(len(mine))
     page = open_page(question, answer, ROW * len(images) + 1.15 + height * len(mine))
@@ -301,42 +268,29 @@ def beside(layers: pd.DataFrame) -> Picture:
     bars = page.top + 0.2
     panel = rows_of_images(page, names, totals, bars)
     for row, rows in enumerate(images.values()):
-        start = 0.0
-        for kind, stored, wasted in _layers(rows):
-            panel.bar(start, (stored - wasted) / 1e6, row + 0.5, KINDS[kind][0], gid=kind)
-            panel.bar(start + (stored - wasted) / 1e6, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid="waste")
-            start += stored / 1e6
+        panel.stack(row, [piece for pieces in _pieces(rows) for piece in pieces])
     below = bars + ROW * len(images) + 0.5
     page.text(MARGIN, below, f"The layers of {named(names[0])}, from the bottom", face="bold", points=SMALL)
     page.text(MARGIN + INSIDE, below, "stored, MB", points=SMALL, colour=MUTED, align="right")
     page.rule(below + 0.13)
-    _mine(page, mine, below + 0.2)
+    top, width = below + 0.2, INSIDE - LEFT - NUMBERS
+    _instructions(page, mine, top)
+    page.column(MARGIN + INSIDE, top, height, map(megabytes, mine["bytes"]), points=SMALL, align="right")
+    panel = page.panel(MARGIN + LEFT, top, width, height * len(mine), right=largest, rows=len(mine))
+    for row, pieces in enumerate(_pieces(mine)):
+        panel.stack(row, pieces)
     listed = "; ".join(_in_words(name, rows) for name, rows in images.items())
     return Picture(question, page.figure, f"Bars divided into layers. {listed}. {answer}".strip(), data)
 
 
-def _mine(page: Page, layers: pd.DataFrame, top: float) -> None:
-    """The learner's layers, one in a row: line, instruction, a bar and its number."""
-    height, largest = _row_height(len(layers)), layers["bytes"].max() / 1e6 or 1.0
-    _instructions(page, layers, top)
-    panel = page.panel(
-        MARGIN + LEFT, top, INSIDE - LEFT - NUMBERS, height * len(layers), right=largest, rows=len(layers)
-    )
-    for row, (kind, stored, wasted) in enumerate(_layers(layers)):
-        live = (stored - wasted) / 1e6
-        panel.bar(0, live, row + 0.5, KINDS[kind][0], gid=f"{kind} layer {row}")
-        panel.bar(live, wasted / 1e6, row + 0.5, KINDS["waste"][0], gid=f"waste of layer {row}")
-        y = top + height * (row + 0.5)
-        page.text(MARGIN + INSIDE, y, megabytes(stored), points=SMALL, align="right")
-
-
-def _layers(layers: pd.DataFrame) -> list[tuple[str, float, float]]:
-    """Whose each layer is (`base` or `own`), what it stores and how much of that is waste, in bytes."""
+def _pieces(layers: pd.DataFrame) -> list[list[tuple[str, Look, float]]]:
+    """The bars of each layer: what of it is seen, `base` or `own`, and what is waste."""
     base = _base_layers(layers)
-    return [
-        ("base" if row < base else "own", float(stored), float(min(wasted, stored)))
-        for row, (stored, wasted) in enumerate(zip(layers["bytes"], layers["wasted_bytes"], strict=True))
-    ]
+    found = []
+    for row, (stored, wasted) in enumerate(zip(layers["bytes"], layers["wasted_bytes"], strict=True)):
+        kind = "base" if row < base else "own"
+        found.append([(kind, KINDS[kind][0], stored - wasted), ("waste", KINDS["waste"][0], wasted)])
+    return found
 
 
 def _compared(names: list[str], totals: list[float]) -> str:

@@ -6,23 +6,26 @@ learner's own settings or a backend leave the pictures as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from layerlab.plots.labels import Face, clean, font, shorten, text_width, wrap
-from layerlab.plots.style import CARD, DPI, INK, MUTED, RULE, SHARPNESS, SMALL, TEXT, TITLE, WIDTH, Look, ink_on
+from layerlab.plots.labels import Face, clean, font, shorten, text_width
+from layerlab.plots.style import CARD, DPI, INK, MUTED, RULE, SHARPNESS, SMALL, TEXT, TITLE, WIDTH, Look
 
 MARGIN: Final = 0.28
 INSIDE: Final = WIDTH - 2 * MARGIN
 GAP: Final = 0.06  # between a bar and its label
 LINE: Final = 0.19  # from one line of text to the next
+LONGEST: Final = 108  # letters of a line of text, which is shortened where they are wide ones
 _AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False, "usetex": False}
 """Text is never a formula, whatever it holds."""
 
@@ -52,6 +55,14 @@ class Panel:
             place = (start, row - height / 2)
             self.axes.add_patch(Rectangle(place, width, height, gid=gid, zorder=2, **filling(look)))
 
+    def stack(self, row: float, pieces: Iterable[tuple[str, Look, float]]) -> float:
+        """Bars end to end in the middle of a row, each of so many bytes, in MB; returns where the last one ends."""
+        start = 0.0
+        for gid, look, count in pieces:
+            self.bar(start, count / 1e6, row + 0.5, look, gid=gid)
+            start += count / 1e6
+        return start
+
     def line(self, x: tuple[float, float], y: tuple[float, float], colour: str, width: float = 1.0) -> None:
         """A straight line, behind the bars."""
         self.axes.plot(x, y, color=colour, linewidth=width, linestyle="-", marker="", zorder=1)
@@ -71,13 +82,9 @@ class Panel:
         face: Face = "plain",
         align: Align = "left",
         shift: float = GAP,
-        backing: str | None = None,
         below: bool = False,
     ) -> None:
-        """A label at a place of the axes' data, moved to the right by so many inches, or set below it.
-
-        Backing is a colour to put behind it where it stands on a hatched bar.
-        """
+        """A label at a place of the axes' data, moved to the right by so many inches, or set below it."""
         self.axes.annotate(
             clean(text, face),
             (x, y),
@@ -90,20 +97,19 @@ class Panel:
             zorder=4,
             annotation_clip=False,
             **_AS_IT_IS,
-            bbox={"facecolor": backing, "edgecolor": "none", "pad": 1.2} if backing else None,
         )
-
-    def within(self, middle: float, row: float, text: str, fill: str, *, backing: str | None = None) -> None:
-        """A label in the middle of a bar of this colour."""
-        self.note(middle, row, text, points=SMALL, colour=ink_on(fill), align="center", shift=0, backing=backing)
 
     def scale(self, largest: float, unit: Callable[[float], str], *, steps: int = 4) -> None:
         """Thin lines behind the bars at round numbers, with the number and its unit below them."""
         rows = self.axes.get_ylim()[0]
         ticks = MaxNLocator(steps, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest or 1.0)
+        free = -1.0  # where the last number ends, in inches
         for tick in (float(t) for t in ticks if 0 <= t <= (largest or 1.0) * 1.0001):
             self.line((tick, tick), (0, rows), RULE, 0.8)
-            self.note(tick, rows, unit(tick), points=SMALL, colour=MUTED, align="center", shift=0, below=True)
+            half = text_width(unit(tick), SMALL) / 2 + GAP
+            if tick * self.inches() - half >= free:
+                self.note(tick, rows, unit(tick), points=SMALL, colour=MUTED, align="center", shift=0, below=True)
+                free = tick * self.inches() + half
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,30 @@ class Page:
         axes.set_gid(gid)
         return Panel(axes)
 
+    def column(self, x: float, top: float, row: float, texts: Iterable[object], **how: Any) -> None:
+        """Write texts one below the other, each in the middle of a row so high; `how` is as for `text`."""
+        for place, text in enumerate(texts):
+            self.text(x, top + row * (place + 0.5), str(text), **how)
+
+    def bars(
+        self,
+        place: tuple[float, float],
+        width: float,
+        row: float,
+        values: pd.Series,
+        *,
+        labels: Sequence[str],
+        looks: Sequence[Look],
+        right: float,
+        gid: str,
+    ) -> None:
+        """A panel at a place, so wide, with a bar in each row, whose label stands beside it."""
+        panel = self.panel(*place, width, row * len(values), right=right, rows=len(values), gid=gid)
+        panel.baseline()
+        for at, (name, value, label, look) in enumerate(zip(values.index, values, labels, looks, strict=True)):
+            panel.bar(0, value, at + 0.5, look, gid=str(name))
+            panel.note(value, at + 0.5, label, points=SMALL)
+
     def swatch(self, x: float, y: float, look: Look) -> None:
         """A sample of a look, centred on y, its left edge at x."""
         shift = self.figure.dpi_scale_trans
@@ -181,30 +211,12 @@ class Page:
 
 def open_page(title: str, answer: str, body: float) -> Page:
     """A new card with the question as its title, the answer below it, and so many inches for the rest."""
-    lines = wrap(clean(answer), INSIDE, TEXT)
+    lines = textwrap.wrap(clean(answer), LONGEST)
     top = 0.62 + LINE * len(lines) + 0.1
     height = top + body + 0.12
-    figure = Figure(
-        figsize=(WIDTH, height),
-        dpi=DPI * SHARPNESS,
-        facecolor="none",
-        edgecolor="none",
-    )
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI * SHARPNESS, facecolor=CARD, edgecolor=RULE, linewidth=1.5)
     figure.set_layout_engine("none")
     FigureCanvasAgg(figure)
-    figure.add_artist(
-        FancyBboxPatch(
-            (0.085, 0.085),
-            WIDTH - 0.17,
-            height - 0.17,
-            boxstyle="round,pad=0.08,rounding_size=0.1",
-            transform=figure.dpi_scale_trans,
-            facecolor=CARD,
-            edgecolor=RULE,
-            linewidth=0.72,
-            zorder=-10,
-        )
-    )
     page = Page(figure, height, top)
     page.text(MARGIN, 0.36, title, points=TITLE, face="bold")
     for number, line in enumerate(lines):
@@ -224,7 +236,7 @@ def filling(look: Look) -> dict[str, Any]:
     }
 
 
-def fitting(largest: float, width: float, labels: list[str], face: Face = "plain") -> float:
+def fitting(largest: float, width: float, labels: Iterable[str], face: Face = "plain") -> float:
     """The right end of a scale on which the largest bar and the longest label beside it fit into a width."""
     longest = max((text_width(label, TEXT, face) for label in labels), default=0.0) + 2 * GAP
     return (largest or 1.0) * width / (width - longest)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from PIL.PngImagePlugin import PngInfo
 from layerlab.errors import UsageError
 from layerlab.plots.style import SHARPNESS
 from layerlab.ui.displays import publish_with_words
+
+MANY: Final = 5
+"""What fits beside each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +56,8 @@ class Picture:
         pixels = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
         description = PngInfo()
         description.add_itxt("Description", self.alt)
-        # A quarter of the size, which is kept in every saved notebook. Colours nearly opaque are made so.
-        small = pixels.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        palette = bytearray(small.getpalette("RGBA") or [])
-        palette[3::4] = bytes(255 if alpha > 240 else alpha for alpha in palette[3::4])
-        small.putpalette(palette, "RGBA")
+        # A quarter of the size, which is kept in every saved notebook.
+        small = pixels.convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         file = io.BytesIO()
         small.save(file, "PNG", optimize=True, pnginfo=description)
         return file.getvalue()
@@ -67,16 +67,6 @@ class Picture:
         """Its width and height on a page, in pixels."""
         width, height = (int(pixels) // SHARPNESS for pixels in self.figure.bbox.size)
         return width, height
-
-    def save(self, path: str | Path) -> Path:
-        """Write the picture to a PNG file.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        target = Path(path)
-        target.write_bytes(self.png())
-        return target
 
     def in_words(self) -> str:
         """The alternative text as HTML, folded, for below the picture."""
@@ -96,20 +86,19 @@ class Picture:
         publish_with_words(self, self.in_words())
 
 
-def checked(table: pd.DataFrame, what: str, columns: dict[str, str], *, signed: tuple[str, ...] = ()) -> pd.DataFrame:
+def checked(table: pd.DataFrame, what: str, columns: dict[str, str]) -> pd.DataFrame:
     """The columns that a picture needs, with a fresh index.
 
     Args:
         table: What the caller gave.
         what: What it is, for the message.
-        columns: The columns' names and what each holds: ``number`` (finite, not negative), ``text``, ``flag``
-            or ``line`` (a number or nothing; a missing column is a column of nothing).
-        signed: The number columns that may be negative.
+        columns: The columns' names and what each holds: ``number`` (finite, not negative), ``signed`` (finite),
+            ``text``, ``flag`` or ``line`` (a number or nothing).
 
     Raises:
         UsageError: a column is missing or holds what cannot be drawn, or there are no rows.
     """
-    missing = [name for name, kind in columns.items() if name not in table.columns and kind != "line"]
+    missing = [name for name in columns if name not in table.columns]
     if missing:
         raise UsageError(
             f"{what} has no column {', '.join(map(repr, missing))}",
@@ -120,23 +109,37 @@ def checked(table: pd.DataFrame, what: str, columns: dict[str, str], *, signed: 
     drawn = pd.DataFrame(index=pd.RangeIndex(len(table)))
     for name, kind in columns.items():
         if kind == "line":
-            lines = table[name] if name in table.columns else pd.Series(pd.NA, index=table.index)
-            drawn[name] = pd.to_numeric(lines, errors="coerce").astype("Int64").array
-        elif kind == "number":
-            drawn[name] = numbers(table[name], f"{what}, column {name!r}", signed=name in signed)
+            drawn[name] = pd.to_numeric(table[name], errors="coerce").astype("Int64").array
         elif kind == "flag":
             drawn[name] = table[name].fillna(False).astype(bool).to_numpy()
-        else:
+        elif kind == "text":
             drawn[name] = table[name].astype("object").map(str).to_numpy()
+        else:
+            drawn[name] = _numbers(table[name], f"{what}, column {name!r}", signed=kind == "signed")
     return drawn
 
 
-def numbers(values: pd.Series, what: str, *, signed: bool = False) -> np.ndarray:
-    """The values as numbers that can be drawn.
+def of_images(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """A table of numbers with a row per image, its names as text.
 
     Raises:
-        UsageError: one is not a finite number, or negative where that means nothing.
+        UsageError: there are no rows, or a column holds what cannot be drawn.
     """
+    data = checked(table, what, {str(name): "number" for name in table.columns})
+    return data.set_axis(pd.Index([str(name) for name in table.index], name="image"))
+
+
+def few(names: Sequence[object], what: str) -> None:
+    """See to it that what stands side by side is no more than can be read.
+
+    Raises:
+        UsageError: it is more than `MANY`.
+    """
+    if len(names) > MANY:
+        raise UsageError(f"{len(names)} {what} do not fit beside each other", remedy=f"draw at most {MANY}")
+
+
+def _numbers(values: pd.Series, what: str, *, signed: bool) -> np.ndarray:
     converted = pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     if not np.isfinite(converted).all() or (not signed and (converted < 0).any()):
         raise UsageError(

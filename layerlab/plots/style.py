@@ -76,9 +76,3 @@ def known_part(part: object) -> str:
 def part_order(part: str) -> int:
     """The place of a part in a stack."""
     return list(PARTS).index(part)
-
-
-def ink_on(fill: str) -> str:
-    """The colour in which text reads best on this one: white where it is dark."""
-    red, green, blue = bytes.fromhex(fill.removeprefix("#"))
-    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else "#FFFFFF"

@@ -2,7 +2,7 @@
 
 Its content security policy allows only what is in the file itself, each script and style by its digest. Everything
 that comes from the image (names, instructions, settings) goes through the template's escaping, and is made printable
-before that. Without JavaScript everything but the explorer is there, and a table of the largest folders in its place.
+before that. Without JavaScript everything but the explorer is there.
 
 >>> from layerlab import image
 >>> html(image.read(engine, "multi-stage-demo:optimized"))[:15]
@@ -30,7 +30,7 @@ from layerlab.engine.ownership import STAND_IN_LABEL
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from layerlab.plots import Picture
-from layerlab.report.explorer import bundle, folders
+from layerlab.report.explorer import bundle
 from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.progress import Report, ongoing, silent
 from layerlab.ui.text import printable, shown
@@ -76,8 +76,7 @@ def html(
                 "files": len(wasted),
             },
             "packages": {"largest": _rows(packages.nlargest(_MOST, "bytes")), "count": len(packages)},
-            "settings": [(one.name, one.values[0] or "") for one in compare.all_settings([image])],
-            "folders": _rows(folders.largest(image)),
+            "settings": [(name, value or "") for name, (value,) in compare.all_settings([image]).items()],
             "stand_in": STAND_IN_LABEL in ((image.config.get("config") or {}).get("Labels") or {}),
             "checks": checks,
             "causes": found.causes if found else (),
@@ -133,10 +132,10 @@ def _pictures(image: Image, dockerfile: Dockerfile | None) -> Iterator[Picture]:
         partial(plots.parts, compare.parts([image])),
         partial(plots.staircase, image.layers, title=image.name),
         partial(plots.waste, image.layers, image.waste, title=image.name),
-        partial(plots.owners, folders.by_owner(image)),
+        partial(plots.owners, image.files.assign(image=image.name, name=image.files["owner"])),
     ]
     if dockerfile is not None:
-        wanted.insert(1, partial(plots.dockerfile, dockerfile.text, image.layers[["line", "bytes"]]))
+        wanted.insert(1, partial(plots.dockerfile, dockerfile, image.layers[["line", "bytes"]]))
     for draw in wanted:
         with suppress(UsageError):  # says that there is nothing to draw
             yield draw()

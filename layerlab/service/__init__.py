@@ -13,14 +13,12 @@ Everything raises `ServiceError` where the engine refuses, and `EngineGone` wher
 """
 
 from layerlab.service.answers import Answer
-from layerlab.service.containers import read_file, run
+from layerlab.service.containers import is_taken, read_file, run, run_foreground
 from layerlab.service.ending import Stop
-from layerlab.service.foreground import run_foreground
 from layerlab.service.interpreter import Distribution, Interpreter
-from layerlab.service.observing import Running, answers_hardened, observe
+from layerlab.service.observing import Running, observe
 from layerlab.service.processes import Process
 from layerlab.service.running_service import ExecResult, Service
-from layerlab.service.sockets import is_taken
 
 __all__ = [
     "Answer",
@@ -31,7 +29,6 @@ __all__ = [
     "Running",
     "Service",
     "Stop",
-    "answers_hardened",
     "is_taken",
     "observe",
     "read_file",

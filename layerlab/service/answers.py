@@ -1,4 +1,4 @@
-"""What a service answers: an answer may have no end, lead elsewhere, or drip for ever.
+"""What a container answers: an answer may have no end, lead elsewhere, or drip for ever.
 
 No redirect is followed and no proxy is asked.
 """
@@ -61,7 +61,11 @@ def ask(url: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
     if (found := _get(url, path, timeout)) is None:
         return Answer()
     status, server, body = found
-    return Answer(status, server, _json_object(body))
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    return Answer(status, server, document if isinstance(document, dict) else None)
 
 
 def has_debugger(url: str) -> bool:
@@ -147,11 +151,3 @@ def _at_most(seconds: float, connection: socket.socket) -> Iterator[None]:
 def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "127.0.0.1", parts.port or 80
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None

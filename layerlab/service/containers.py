@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import closing, contextmanager
+from typing import Any, Final, TextIO
 
 import docker.errors
 import requests
@@ -22,10 +24,14 @@ from layerlab.service.diagnosis import LOG_LINES, not_ready, why_not_ready, why_
 from layerlab.service.ending import printed
 from layerlab.service.engine_calls import engine_errors, explanation, read_beginning
 from layerlab.service.running_service import Service
-from layerlab.service.waiting import Wait, wait_for_answer
+from layerlab.service.waiting import PORT, Wait, wait_for_answer
+from layerlab.ui.text import plain
 
-CONTAINER_PORT: Final = 5000
 LOG_LIMIT: Final = "10m"  # a service that prints without end must not fill the disk
+
+DEFAULT_PORT: Final = 5000
+LONGEST_LINE: Final = 65_536  # characters; a longer one is shown in pieces
+STOP_TIMEOUT: Final = 10  # seconds from the stop signal to SIGKILL
 
 _HARDENED: Final = {
     "read_only": True,
@@ -50,7 +56,6 @@ def run(
     pids: int = 256,
     wait: float = 30.0,
     user: str | int | None = None,
-    container_port: int = CONTAINER_PORT,
     name: str | None = None,
 ) -> Iterator[Service]:
     """Run an image of the service, and remove its container in the end, whatever happens.
@@ -70,7 +75,6 @@ def run(
         wait: Seconds from its start until it must have answered ``GET /status`` with 200; more where this machine
             has too much to do while the service is still at work.
         user: Who runs it, instead of the image's USER.
-        container_port: The port on which it listens.
         name: The container's name; the engine gives one by default.
 
     Raises:
@@ -86,71 +90,133 @@ def run(
     >>> status, first.split()[0].endswith("python")
     ('ok', True)
     """
-    with created(
-        engine,
-        image,
-        command=command,
-        port=port,
-        environment=environment,
-        hardened=hardened,
-        memory=memory,
-        cpus=cpus,
-        pids=pids,
-        user=user,
-        container_port=container_port,
-        name=name,
-    ) as container:
-        started = time.perf_counter()
-        _start(engine, container, image, port)
-        url = address(engine, container, container_port)
-        if url is None and container.attrs["State"]["Running"]:
-            raise ServiceError("the engine has published no port", remedy="see `./lab doctor` and the engine's log")
-        begun = time.perf_counter() - started
-        waited = wait_for_answer(engine, container, url, port=container_port, wait=wait - begun) if url else Wait()
-        if url is None or waited.seconds is None:
-            failure = why_not_ready(engine, container, waited, container_port)
-            raise not_ready(failure, printed(engine, container, LOG_LINES))
-        yield Service(engine, url, str(container.id), begun + waited.seconds)
-
-
-@contextmanager
-def created(
-    engine: Engine,
-    image: str,
-    *,
-    command: str | Sequence[str] | None = None,
-    port: int | None = None,
-    environment: Mapping[str, str] | None = None,
-    hardened: bool = True,
-    memory: str = "512m",
-    cpus: float = 1.0,
-    pids: int = 256,
-    user: str | int | None = None,
-    container_port: int = CONTAINER_PORT,
-    name: str | None = None,
-) -> Iterator[Container]:
-    """A container that has been created but not started, and is removed in the end, whatever happens.
-
-    Args and errors: see `run`. It is created in a thread: Ctrl-C interrupts the main one only, so that the answer
-    with the container's id is never lost. Leaving the pool waits for it.
-    """
-    options: dict[str, Any] = {
+    options = {
         "command": command if command is None or isinstance(command, str) else list(command),
         "environment": dict(environment or {}),
         "user": None if user is None else str(user),
         "name": name,
-        "labels": runs.container_labels(engine),
-        "ports": {
-            f"{_checked(container_port)}/tcp": (_bind_address(engine), None if port is None else _checked(port))
-        },
-        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": LOG_LIMIT, "max-file": "1"}),
-        **_limits(memory, cpus, pids),
+        **published(engine, port),
+        **limits(memory, cpus, pids),
         **(_HARDENED if hardened else {}),
     }
+    with created(engine, image, options) as container:
+        started = time.perf_counter()
+        _start(engine, container, image, port)
+        url = address(engine, container)
+        if url is None and container.attrs["State"]["Running"]:
+            raise ServiceError("the engine has published no port", remedy="see `./lab doctor` and the engine's log")
+        begun = time.perf_counter() - started
+        waited = wait_for_answer(engine, container, url, wait=wait - begun) if url else Wait()
+        if url is None or waited.seconds is None:
+            raise not_ready(why_not_ready(engine, container, waited), printed(engine, container, LOG_LINES))
+        yield Service(engine, url, str(container.id), begun + waited.seconds)
+
+
+def run_foreground(
+    engine: Engine,
+    image: str,
+    *,
+    port: int | None = None,
+    on_ready: Callable[[Service], None],
+    output: TextIO,
+) -> int:
+    """Run an image of the service until Ctrl-C or its own end, showing what it prints.
+
+    Args:
+        engine: Where it runs.
+        image: A name or an id.
+        port: Where to publish it. By default 5000, or a free port where that is taken, which is said.
+        on_ready: Called once, with the service that has answered.
+        output: Gets what the service prints, from its start to its end, without terminal escapes, and what we do.
+
+    Returns:
+        0 if it was stopped here, its exit code if it ended by itself.
+
+    Raises:
+        PortInUse: the port that was asked for is taken.
+        LabError: see `run`.
+
+    >>> import io
+    >>> printed = io.StringIO()
+    >>> def ready(service):
+    ...     print(service.get("/status").status_code)
+    ...     raise KeyboardInterrupt
+    >>> run_foreground(engine, "multi-stage-demo:optimized", on_ready=ready, output=printed)
+    200
+    0
+    """
+    try:
+        return _serve(engine, image, DEFAULT_PORT if port is None else port, on_ready, output)
+    except PortInUse as error:
+        if port is not None:
+            raise
+        print(f"{error}: a free port is used instead", file=output, flush=True)
+    return _serve(engine, image, None, on_ready, output)
+
+
+def _serve(engine: Engine, image: str, port: int | None, on_ready: Callable[[Service], None], output: TextIO) -> int:
+    # The container goes first, which ends the log, which ends the thread.
+    try:
+        with ThreadPoolExecutor(1) as pool, run(engine, image, port=port) as service:
+            on_ready(service)
+            showing = pool.submit(_show, service, output)
+            try:
+                showing.result()
+            except KeyboardInterrupt:
+                print("stopping it", file=output, flush=True)
+                if not service.stop(STOP_TIMEOUT).by_signal:
+                    print(f"it did not heed the stop signal: killed after {STOP_TIMEOUT} s", file=output, flush=True)
+                return 0
+            with engine_errors(engine, "waiting for its end"):
+                return int(engine.client.api.wait(service.container_id)["StatusCode"])
+    except KeyboardInterrupt:  # before it was ready, or a second time
+        return 0
+
+
+def _show(service: Service, output: TextIO) -> None:
+    with closing(service.log_stream()) as log:
+        for line in lines(log):
+            print(line, file=output, flush=True)
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a log that comes in pieces, fit to be shown.
+
+    A piece may end within a line, a character or an escape sequence.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    pending = ""
+    for chunk in chunks:
+        *whole, pending = (pending + decoder.decode(chunk)).split("\n")
+        for line in whole:
+            yield plain(line)
+        if len(pending) > LONGEST_LINE:
+            yield plain(pending)
+            pending = ""
+    if pending := pending + decoder.decode(b"", final=True):
+        yield plain(pending)
+
+
+@contextmanager
+def created(engine: Engine, image: str, options: Mapping[str, Any]) -> Iterator[Container]:
+    """A container that has been created but not started, and is removed in the end, whatever happens.
+
+    It is created in a thread: Ctrl-C interrupts the main one only, so that the answer with the container's id is
+    never lost. Leaving the pool waits for it.
+
+    Args:
+        engine: Where it is.
+        image: A name or an id.
+        options: As the SDK takes them.
+
+    Raises: see `run`.
+    """
+    log = LogConfig(type=LogConfig.types.JSON, config={"max-size": LOG_LIMIT, "max-file": "1"})
+    ours = {"labels": runs.container_labels(engine), "log_config": log}
     creation: Future[Container] | None = None
     try:
         with ThreadPoolExecutor(1) as pool:
-            creation = pool.submit(_create, engine, image, options)
+            creation = pool.submit(_create, engine, image, {**ours, **options})
             container = creation.result()
         yield container
     finally:
@@ -166,11 +232,20 @@ def read_file(engine: Engine, image: str, path: str, *, most: int = 1_000_000) -
     >>> read_file(engine, "multi-stage-demo:optimized", "/etc/passwd").split(b":")[0]
     b'root'
     """
-    with created(engine, image, command=["-"]) as container:
+    with created(engine, image, {"command": ["-"]}) as container:
         return read_beginning(container, path, most)
 
 
-def _limits(memory: str, cpus: float, pids: int) -> dict[str, Any]:
+def published(engine: Engine, port: int | None = None) -> dict[str, Any]:
+    """The option that publishes the service's port at this one, or at a free one."""
+    if port is not None and not 0 < port < 65536:
+        raise UsageError(f"{port} is no port", remedy="choose one from 1 to 65535")
+    # Elsewhere it could not be reached at a loopback address.
+    return {"ports": {f"{PORT}/tcp": ("127.0.0.1" if _is_this_machine(engine) else "0.0.0.0", port)}}  # noqa: S104
+
+
+def limits(memory: str, cpus: float, pids: int) -> dict[str, Any]:
+    """The options for these limits."""
     try:
         most = int(parse_bytes(memory))
     except (DockerException, ValueError) as error:
@@ -183,12 +258,6 @@ def _limits(memory: str, cpus: float, pids: int) -> dict[str, Any]:
         "nano_cpus": int(cpus * 1e9),
         "pids_limit": pids,
     }
-
-
-def _checked(port: int) -> int:
-    if not 0 < port < 65536:
-        raise UsageError(f"{port} is no port", remedy="choose one from 1 to 65535")
-    return port
 
 
 def _create(engine: Engine, image: str, options: dict[str, Any]) -> Container:
@@ -248,20 +317,32 @@ def port_holder(engine: Engine, port: int) -> str | None:
     return None
 
 
+def is_taken(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether something listens on this port of this machine.
+
+    >>> with socket.create_server(("127.0.0.1", 0)) as server:
+    ...     is_taken(server.getsockname()[1])
+    True
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
 def _is_this_machine(engine: Engine) -> bool:
     return engine.is_local or engine.host in {"localhost", "127.0.0.1", "::1"}
 
 
-def _bind_address(engine: Engine) -> str:
-    return "127.0.0.1" if _is_this_machine(engine) else "0.0.0.0"  # noqa: S104  # else it could not be reached
-
-
-def address(engine: Engine, container: Container, container_port: int = CONTAINER_PORT) -> str | None:
+def address(engine: Engine, container: Container) -> str | None:
     """Where a started container's service is reached (the engine has chosen the port if none was asked for).
 
     None where nothing is published, as of a container that has ended.
     """
-    published = container.attrs["NetworkSettings"]["Ports"].get(f"{container_port}/tcp")
+    published = container.attrs["NetworkSettings"]["Ports"].get(f"{PORT}/tcp")
     if not published:
         return None
     host = "127.0.0.1" if _is_this_machine(engine) else engine.host

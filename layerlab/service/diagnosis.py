@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from docker.models.containers import Container
 
-from layerlab.builder import failures
+from layerlab.builder.failures import of_bash
 from layerlab.engine import Engine
 from layerlab.errors import Blame, Failure, ServiceNotReady
 from layerlab.service.ending import excerpt, how_it_ended, printed
-from layerlab.service.programs import Script, look_up
-from layerlab.service.sockets import Listener
-from layerlab.service.waiting import PROBE, Wait
+from layerlab.service.engine_calls import LINK, file_status, read_beginning
+from layerlab.service.waiting import PORT, PROBE, Listener, Wait
 from layerlab.ui.text import one_line, shorten
 from layerlab.ui.units import how_large, listed
 
 LOG_LINES: Final = 100  # of the end of what a container printed
+_BEGINNING: Final = 1024  # bytes that are read of a file
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WIDTH: Final = 300  # characters of what somebody else says, in a message
 
 # How those who start a program say that they cannot: the engine, runc, shells, env, init programs, setpriv.
+# A log may hold lines that look alike, so that each pattern stands where its line begins, or names who speaks.
 _CANNOT_RUN: Final = tuple(
     re.compile(pattern, re.MULTILINE | re.IGNORECASE)
     for pattern in (
         r'exec: "(?P<program>[^"\n]+)":.*?(?P<why>not found|no such file|permission denied|is a directory)',
+        r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?exec: (?P<program>\S[^\n]*?): "
+        r"(?P<why>not found|no such file|permission denied|exec format error)",
+        r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?(?P<program>[^\s:'‘][^\s:]*): "
+        r"(?P<why>not found|command not found|no such file or directory$|permission denied$|exec format error)",
         r"exec (?P<program>\S[^\n]*?) failed: (?P<why>no such file|permission denied)",
         r"^exec:? (?P<program>\S+): (?P<why>no such file|permission denied|exec format error)",
         r"(?P<program>[^\s:]+): [^\s:]+: (?P<why>bad interpreter)",
-        r"^\S*(?:env|dumb-init)\S*:? ['‘]?(?P<program>[^\s'’][^\n'’]*?)['’]?: "
+        r"^\S*\b(?:env|dumb-init)\b\S*:? ['‘]?(?P<program>[^\s'’][^\n'’]*?)['’]?: "
         r"(?P<why>no such file|permission denied)",
         r"failed to execute (?P<program>\S[^\n]*?): (?P<why>no such file|permission denied)",
-        r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?exec: (?P<program>\S[^\n]*?): "
-        r"(?P<why>not found|no such file|permission denied|exec format error)",
-        r"^(?:\S*sh|/\S+): (?:(?:line )?\d+: )?(?:exec: )?(?P<program>[^\s:]+): "
-        r"(?P<why>not found|command not found|no such file or directory$|permission denied$|exec format error)",
+        r"exec user process caused:? ?\"?(?P<why>no such file|permission denied|exec format error)",
     )
-)
-_NO_NAME: Final = re.compile(
-    r"exec user process caused:? ?\"?(?P<why>no such file|permission denied|exec format error)"
 )
 
 
@@ -57,14 +60,30 @@ class Refusal:
     why: str
 
 
-def why_not_ready(engine: Engine, container: Container, wait: Wait, port: int) -> Failure:
+@dataclass(frozen=True)
+class Script:
+    """A program that could not be run, as the image has it.
+
+    Attributes:
+        path: Where it is.
+        interpreter: What its ``#!`` line names; empty if it has none.
+        link: What the interpreter is a link to, if it is one.
+        exists: Whether that interpreter is in the image.
+    """
+
+    path: str
+    interpreter: str
+    link: str = ""
+    exists: bool = True
+
+
+def why_not_ready(engine: Engine, container: Container, wait: Wait) -> Failure:
     """Why a container that was started has not answered: it has ended, or it runs and is silent.
 
     Args:
         engine: Where it runs, or ran.
         container: The container, inspected after the wait.
         wait: How the wait went.
-        port: Where it should listen.
     """
     state, limit = container.attrs["State"], int(container.attrs["HostConfig"]["Memory"])
     log = printed(engine, container, LOG_LINES)
@@ -77,7 +96,7 @@ def why_not_ready(engine: Engine, container: Container, wait: Wait, port: int) -
         )
     found = refusal(log)
     script = look_up(container, found.program) if found else None
-    return why_silent(wait, log, port, script) if state["Running"] else why_ended(state, log, script)
+    return why_silent(wait, log, script) if state["Running"] else why_ended(state, log, script)
 
 
 def with_last_words(failure: Failure, log: str) -> Failure:
@@ -103,7 +122,7 @@ def not_ready(failure: Failure, log: str | None = None) -> ServiceNotReady:
 
 def refusal(text: str) -> Refusal | None:
     """Which program could not be run and why, if this text (of the engine, or of a log) says so."""
-    for pattern in (*_CANNOT_RUN, _NO_NAME):
+    for pattern in _CANNOT_RUN:
         if found := pattern.search(text):
             kinds = {"permission": "forbidden", "is a directory": "forbidden", "format": "format"}
             why = found["why"].lower()
@@ -114,51 +133,55 @@ def refusal(text: str) -> Refusal | None:
 
 def why_refused(found: Refusal, script: Script | None) -> Failure:
     """Why a program could not be run; `script` is what the image has under its name, if anything."""
-    program = script.path if script else found.program or "the program that CMD or ENTRYPOINT names"
-    program = shorten(program, _WIDTH)
-    message = ""
-    if script is not None:
-        message = _of_script(found, program, script)
+    program = shorten(script.path if script else found.program or "the program of CMD or ENTRYPOINT", _WIDTH)
+    interpreter = "its interpreter"
+    if script and script.interpreter:
+        link = f" (a link to {shorten(script.link, _WIDTH)})" if script.link else ""
+        interpreter += f" {shorten(script.interpreter, _WIDTH)}{link}"
+    if script and script.interpreter and not script.exists:
+        message = _missing_interpreter(program, script)
+    elif script and found.why == "missing":
+        message = (
+            f"{program} is in the image but cannot be run: what it needs to start ({interpreter}, or its loader "
+            "for shared libraries) is not, or the image's user may not enter its folder. See that the base of the "
+            "final stage fits the one where it was made."
+        )
     elif found.why == "missing":
         message = _of_name(found, program)
-    if not message and found.why == "format":
+    elif found.why == "format":
         message = (
             f"{program} cannot be run: it is no program for this machine, and no script whose first line names an "
             "interpreter (#!/bin/sh). Give it that line, or build it for this platform."
         )
-    return _dockerfile(
-        message
-        or f"{program} may not be run by the image's user: it is not executable, or in a folder that this user may "
-        "not enter. See its permissions and its owner in the final stage."
-    )
-
-
-def _of_script(found: Refusal, program: str, script: Script) -> str:
-    """Why a program that is in the image could not be run; empty if that is told by the refusal alone."""
-    if script.interpreter and not script.exists:
-        return _missing_interpreter(program, script)
-    if script.closed not in {"", script.path} and found.why != "format":
-        return _closed(program, script)
-    if found.why != "missing":
-        return ""
-    return (
-        f"{program} is in the image but cannot be run: what it needs to start (its interpreter, or its loader "
-        "for shared libraries) is not. See that the base of the final stage fits the one where it was made."
-    )
+    else:
+        message = (
+            f"{program} may not be run by the image's user: it or {interpreter} is not executable, or in a "
+            "folder that this user may not enter, such as /root. See its permissions and its owner in the final "
+            "stage; a virtual environment needs its Python where everybody may enter, too."
+        )
+    return _dockerfile(message)
 
 
 def _of_name(found: Refusal, program: str) -> str:
     """Why there is no program of a name."""
-    if bash := failures.of_bash(f"sh: {found.program}: not found"):
+    if bash := of_bash(f"sh: {found.program}: not found"):
         return f"There is no program called {program}: {bash}."
     if len(found.program.split()) > 1:
-        words = shorten(failures.apart(found.program), _WIDTH)
+        words = shorten(_apart(found.program), _WIDTH)
         return (
             f"There is no file called {program!r}: in the JSON array that starts it, that is one string with spaces. "
             f"Give each word a string of its own: {words}."
         )
     place = "is not in the final stage" if "/" in program else "is not in any folder of the final stage's PATH"
     return f"{program} cannot be started: it {place}. See what is copied there, and ENV PATH."
+
+
+def _apart(command: str) -> str:
+    """A command that was given as one string, as a JSON array of its words."""
+    try:
+        return json.dumps(shlex.split(command))
+    except ValueError:  # a quotation that does not end
+        return json.dumps(command.split())
 
 
 def _missing_interpreter(program: str, script: Script) -> str:
@@ -174,17 +197,6 @@ def _missing_interpreter(program: str, script: Script) -> str:
     return (
         f"{what}. A virtual environment works only at the path where it was made, and only where the Python that "
         "made it is at the same path as well."
-    )
-
-
-def _closed(program: str, script: Script) -> str:
-    closed = shorten(script.closed, _WIDTH)
-    if not script.path.startswith(f"{script.closed}/"):
-        link = f" (a link to {shorten(script.link, _WIDTH)})" if script.link else ""
-        program = f"{shorten(script.interpreter, _WIDTH)}{link}, the interpreter of {program},"
-    return (
-        f"{program} may not be run by the image's user: {closed} is for its owner and its group alone. Put it where "
-        "everybody may enter, such as /usr/local or /opt; a virtual environment needs its Python there, too."
     )
 
 
@@ -222,14 +234,14 @@ def why_ended(state: Mapping[str, Any], log: str, script: Script | None = None) 
     return _dockerfile(f"{how}.")
 
 
-def why_silent(wait: Wait, log: str, port: int, script: Script | None = None) -> Failure:
+def why_silent(wait: Wait, log: str, script: Script | None = None) -> Failure:
     """Why a container that runs does not answer the probe with 200; see `why_ended`."""
     if wait.status is not None:
         what = f"The service answers GET {PROBE} with {wait.status}, not 200."
     elif wait.found is None:
-        what = f"No answer to GET {PROBE} came on port {port} within {wait.waited:.0f} s."
+        what = f"No answer to GET {PROBE} came on port {PORT} within {wait.waited:.0f} s."
     else:
-        what = _where(wait.found, wait.waited, port)
+        what = _where(wait.found, wait.waited)
         if wait.found:
             return _dockerfile(what)
     if reason := told_by_log(log, script):
@@ -237,19 +249,54 @@ def why_silent(wait: Wait, log: str, port: int, script: Script | None = None) ->
     return _dockerfile(what)
 
 
-def _where(found: frozenset[Listener], seconds: float, port: int) -> str:
+def _where(found: frozenset[Listener], seconds: float) -> str:
     if not found:
         return f"The container runs, but nothing in it listened on any port within {seconds:.0f} s."
-    here = [listener for listener in found if listener.port == port]
+    here = [listener for listener in found if listener.port == PORT]
     if any(not listener.is_loopback for listener in here):
-        return f"The service listens on port {port}, but did not answer GET {PROBE} within {seconds:.0f} s."
+        return f"The service listens on port {PORT}, but did not answer GET {PROBE} within {seconds:.0f} s."
     if here:
         return (
-            f"The service listens on {here[0].address} port {port}, which only the container itself can reach. Let "
-            f"it listen on all addresses, 0.0.0.0:{port}."
+            f"The service listens on {here[0].address} port {PORT}, which only the container itself can reach. Let "
+            f"it listen on all addresses, 0.0.0.0:{PORT}."
         )
     ports = listed(sorted({listener.port for listener in found}))
-    return f"The service listens on port {ports}, not on {port}. Let it listen on 0.0.0.0:{port}."
+    return f"The service listens on port {ports}, not on {PORT}. Let it listen on 0.0.0.0:{PORT}."
+
+
+def look_up(container: Container, name: str) -> Script | None:
+    """What the container has under a program's name or path, with what its ``#!`` line names; None if nothing.
+
+    An empty name stands for what ENTRYPOINT, or else CMD, names.
+    """
+    config = container.attrs["Config"]
+    started = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()), ""][0]
+    for path in _places(config, name or started):
+        if (beginning := read_beginning(container, path, _BEGINNING)) is not None:
+            return _script(container, path, beginning)
+    return None
+
+
+def _places(config: Mapping[str, Any], name: str) -> list[str]:
+    directory = PurePosixPath(config.get("WorkingDir") or "/")
+    if not name or "\0" in name:
+        return []
+    if "/" in name:
+        return [str(directory / name)]
+    variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or ())
+    folders = (variables.get("PATH") or _DEFAULT_PATH).split(":")
+    return [str(directory / folder / name) for folder in folders[:50]]
+
+
+def _script(container: Container, path: str, beginning: bytes) -> Script:
+    if not beginning.startswith(b"#!"):
+        return Script(path, "")
+    line = beginning[2:].split(b"\n")[0].decode(errors="replace").lstrip(" \t")
+    word = line.split(" ")[0].split("\t")[0]
+    stat = file_status(container, word)
+    link = str(stat["linkTarget"]) if stat and int(stat["mode"]) & LINK else ""
+    exists = stat is not None and (not link or file_status(container, link) is not None)
+    return Script(path, shorten(word, 300) + "\r" * word.endswith("\r"), link, exists)
 
 
 # The first that is found counts: what comes first explains what comes later.
@@ -262,14 +309,10 @@ _SIGNS: Final = tuple(
             "same path as before, and a virtual environment the Python that made it.",
         ),
         (
-            r"(?P<what>[^\s:]+\.so[.\d]*): cannot open shared object file",
+            r"(?P<what>[^\s:]+\.so[.\d]*): cannot open shared object file"
+            r"|Error loading shared library (?P<other>[^\s:]+)",
             "The shared library {what} is not in the final stage. What a package was compiled against must be "
-            "installed there too, without its headers.",
-        ),
-        (
-            r"Error loading shared library (?P<what>[^\s:]+)",
-            "The shared library {what} is not in the final stage, or what needs it was made for another C library "
-            "(Debian's and Alpine's differ).",
+            "installed there too, without its headers, and made for the same C library.",
         ),
         (
             r"version [`'](?P<what>GLIBC_[\d.]+)' not found|(?P<other>symbol not found)",
@@ -295,17 +338,9 @@ _SIGNS: Final = tuple(
             "The image's user may not use {what}. See its owner and its permissions in the final stage.",
         ),
         (
-            r"^(?:setpriv|su-exec|gosu|su|chown|error)\b.*(?P<what>Operation not permitted)",
-            "The entry point may not do what it tries ({what}): it has to run as root to become another user.",
-        ),
-        (
             r"Read-only file system(?:: '(?P<what>[^'\n]+)')?",
             "It could not write {what}: the file system is read-only. Let it write to /tmp only; with "
             "`hardened=False` all of its file system can be written.",
-        ),
-        (
-            r"Address already in use",
-            "Port 5000 is taken within the container: two servers are started.",
         ),
         (
             r"^SyntaxError: (?:source code .*cannot contain null bytes|Non-UTF-8 code .* in file /\S*sh\b)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal as signals
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,24 +13,12 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from layerlab.engine import Engine
-from layerlab.service.engine_calls import engine_errors
-from layerlab.service.sockets import read_proc
+from layerlab.service.engine_calls import engine_errors, read_proc
 from layerlab.ui.text import plain
 
 SHOWN_LINES, SHOWN_WIDTH = 6, 200  # of the end of a log, in a message
 # Those whose numbers are the same everywhere: the engine's machine may be another one.
-SIGNALS: Final = {
-    1: "SIGHUP",
-    2: "SIGINT",
-    3: "SIGQUIT",
-    4: "SIGILL",
-    6: "SIGABRT",
-    8: "SIGFPE",
-    9: "SIGKILL",
-    11: "SIGSEGV",
-    13: "SIGPIPE",
-    15: "SIGTERM",
-}
+SIGNALS: Final = {number: signals.Signals(number).name for number in (1, 2, 3, 4, 6, 8, 9, 11, 13, 15)}
 _AFTER_KILL: Final = 10.0  # seconds; the kernel may have much to put away
 
 

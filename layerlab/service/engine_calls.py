@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import requests
@@ -20,6 +21,8 @@ from layerlab.ui.text import one_line
 
 LINK: Final = 1 << 27  # Go's os.ModeSymlink, in the mode that `file_status` gives
 _TIMEOUT: Final = 10.0  # seconds for the engine
+SILENT: Final = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+"""What is raised where an engine gives no answer that is of use."""
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def engine_errors(engine: Engine, doing: str) -> Iterator[None]:
 
     Raises:
         ServiceError: the engine refused, or the container is gone.
-        EngineDiskFull: its disk is full.
+        EngineError: its disk is full.
         EngineGone: it does not answer any more.
     """
     try:
@@ -59,7 +62,7 @@ def file_status(container: Container, path: str) -> dict[str, Any] | None:
         with _archive(container, path, "HEAD") as response:
             stat = response.headers.get("X-Docker-Container-Path-Stat")
             return dict(decode_json_header(stat)) if response.ok and stat else None
-    except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
+    except (*SILENT, ValueError):
         return None
 
 
@@ -82,7 +85,7 @@ def read_beginning(container: Container, path: str, most: int) -> bytes | None:
             member = tar.next()
             file = tar.extractfile(member) if member is not None and member.isfile() else None
             return file.read(min(member.size, most)) if member is not None and file is not None else b""
-    except (tarfile.TarError, requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+    except (tarfile.TarError, *SILENT):
         return None
 
 
@@ -92,3 +95,35 @@ def _archive(container: Container, path: str, method: str) -> requests.Response:
     url = api._url("/containers/{0}/archive", container.id)
     response: requests.Response = api.request(method, url, params={"path": path}, stream=True, timeout=_TIMEOUT)
     return response
+
+
+def read_proc(engine: Engine, container: Container, *names: str) -> str | None:
+    """What the kernel's /proc says of a container's first process, in these files of its folder; None if nothing.
+
+    Read from outside where the engine's processes are this machine's; else (Docker Desktop, a remote engine) by the
+    container's own ``cat``, which an image from scratch does not have.
+    """
+    text = _from_outside(container, names) if engine.is_local else None
+    return _from_inside(container, names) if text is None else text
+
+
+def _from_outside(container: Container, names: tuple[str, ...]) -> str | None:
+    process = Path("/proc") / str(container.attrs["State"]["Pid"])
+    try:
+        # With the engine in a virtual machine, this machine's process of that number is another one.
+        if str(container.id) not in (process / "cgroup").read_text():
+            return None
+        files = [process / name for name in names]
+        return "".join(file.read_text() for file in files if file.exists())  # tcp6 needs IPv6 in the kernel
+    except OSError:
+        return None
+
+
+def _from_inside(container: Container, names: tuple[str, ...]) -> str | None:
+    try:
+        paths = (f"/proc/{name}" if name.startswith("net/") else f"/proc/1/{name}" for name in names)
+        result = container.exec_run(["cat", *paths], stderr=False)
+    except SILENT:
+        return None
+    text = bytes(result.output).decode(errors="replace")  # type: ignore[arg-type]  # not a stream: none was asked for
+    return text or None if result.exit_code == 0 or "local_address" in text else None

@@ -7,20 +7,18 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
-import requests
-import urllib3
-from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.types import CancellableStream
 
 from layerlab.engine import Engine
 from layerlab.service import probe
+from layerlab.service.engine_calls import SILENT
 from layerlab.service.processes import Process
 from layerlab.ui.text import plain
 
@@ -38,7 +36,6 @@ _USUAL: Final = (
     "/venv/bin/python",
     "/app/.venv/bin/python",
 )
-_ENGINE_ERRORS: Final = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 @dataclass(frozen=True)
@@ -77,27 +74,13 @@ class Interpreter:
     behind: tuple[str, ...] = ()
 
 
-def candidates(commands: Sequence[str]) -> Iterator[str]:
+def candidates(commands: Sequence[str]) -> list[str]:
     """Interpreters to try in a container whose processes have these command lines, the likeliest first, each once.
 
     Any of the image's own will do to look for the service's process, and then becomes that process's Python.
     """
-    seen = set()
-    for candidate in (*_named(commands), *_USUAL):
-        if candidate not in seen:
-            seen.add(candidate)
-            yield candidate
-
-
-def _named(commands: Sequence[str]) -> Iterator[str]:
-    words = [command.split()[:8] for command in commands]
-    for line in words:
-        yield from (word for word in line if is_python(word))
-    # Beside a program with another name, such as uwsgi.
-    for line in words:
-        for word in line[:4]:
-            if word.startswith("/") and PurePosixPath(word).parent.name == "bin" and not is_python(word):
-                yield str(PurePosixPath(word).with_name("python3"))
+    named = (word for command in commands for word in command.split()[:8] if is_python(word))
+    return list(dict.fromkeys([*named, *_USUAL]))[:_ATTEMPTS]
 
 
 def is_python(word: str) -> bool:
@@ -117,7 +100,7 @@ def ask_python(engine: Engine, container: Container, processes: Sequence[Process
     """
     text = Path(probe.__file__).read_text(encoding="utf-8")
     deadline = time.monotonic() + TIMEOUT
-    for python, _ in zip(candidates([each.command for each in processes]), range(_ATTEMPTS), strict=False):
+    for python in candidates([each.command for each in processes]):
         left = deadline - time.monotonic()
         if left <= 0:
             break
@@ -147,24 +130,19 @@ def read_answer(output: bytes, mark: str) -> Interpreter | None:
     for line in output.decode(errors="replace").splitlines():
         if line.startswith(mark):
             with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                return _interpreter(json.loads(line[len(mark) :]))
+                document = json.loads(line[len(mark) :])
+                return Interpreter(
+                    plain(document["executable"]),
+                    plain(document["prefix"]),
+                    tuple(map(plain, document["path"])),
+                    {
+                        plain(name): Distribution(*map(plain, (name, *found)))
+                        for name, found in document["distributions"].items()
+                    },
+                    holder=plain(document["holder"]),
+                    behind=tuple(map(plain, document["behind"])),
+                )
     return None
-
-
-def _interpreter(document: Mapping[str, Any]) -> Interpreter:
-    distributions = {
-        plain(name): Distribution(plain(name), plain(version), plain(location))
-        for name, (version, location) in document["distributions"].items()
-    }
-    path = tuple(plain(entry) for entry in document["path"])
-    return Interpreter(
-        plain(document["executable"]),
-        plain(document["prefix"]),
-        path,
-        distributions,
-        holder=plain(document["holder"]),
-        behind=tuple(map(plain, document["behind"])),
-    )
 
 
 def _output(engine: Engine, container_id: str, command: Sequence[str], user: str, seconds: float) -> bytes:
@@ -173,14 +151,14 @@ def _output(engine: Engine, container_id: str, command: Sequence[str], user: str
     try:
         made = api.exec_create(container_id, list(command), stderr=False, user=user)
         stream = api.exec_start(made["Id"], stream=True)
-    except _ENGINE_ERRORS:
+    except SILENT:
         return b""
     output = bytearray()
     reader = threading.Thread(target=_read, args=(stream, output), daemon=True)
     reader.start()
     reader.join(seconds)
     if reader.is_alive():  # it ends with the container at the latest
-        with suppress(*_ENGINE_ERRORS):
+        with suppress(*SILENT):
             stream.close()
         reader.join(1.0)
     return bytes(output)
@@ -188,7 +166,7 @@ def _output(engine: Engine, container_id: str, command: Sequence[str], user: str
 
 def _read(stream: CancellableStream[bytes], output: bytearray) -> None:
     try:
-        with suppress(*_ENGINE_ERRORS):
+        with suppress(*SILENT):
             for chunk in stream:
                 output += chunk
                 if len(output) > OUTPUT_LIMIT:

@@ -19,7 +19,7 @@ from layerlab.engine import Engine
 from layerlab.errors import Failure, ServiceError, ServiceNotReady
 from layerlab.service import interpreter
 from layerlab.service.answers import TIMEOUT, Answer, ask, has_debugger, is_http_server
-from layerlab.service.containers import CONTAINER_PORT, address, created, run
+from layerlab.service.containers import address, created, limits, published, run
 from layerlab.service.diagnosis import LOG_LINES, why_not_ready, why_not_started, with_last_words
 from layerlab.service.ending import Stop, is_running, printed, stop
 from layerlab.service.engine_calls import engine_errors, explanation
@@ -110,11 +110,10 @@ def observe(
 
     tell("starting")
     with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(answers_hardened, engine, image_id, wait=_HARDENED_WAIT) if hardened else None
+        second = pool.submit(_answers_hardened, engine, image_id) if hardened else None
         try:
-            with created(
-                engine, image_id, hardened=False, memory=MEMORY, cpus=_processors(engine), pids=PIDS
-            ) as container:
+            options = {**published(engine), **limits(MEMORY, _processors(engine), PIDS)}
+            with created(engine, image_id, options) as container:
                 running = _from_start_to_stop(engine, container, wait, tell)
         except ServiceNotReady as error:  # no command
             running = Running(up=False, failure=Failure("dockerfile", one_line(f"{error}: {error.remedy}.")))
@@ -125,17 +124,10 @@ def observe(
     return running
 
 
-def answers_hardened(engine: Engine, image_id: str, *, wait: float = WAIT) -> tuple[bool, str]:
-    """Whether an image answers with a read-only root, without capabilities and new privileges; and if not, why.
-
-    Raises:
-        EngineGone: the engine does not answer any more.
-
-    >>> answers_hardened(engine, "multi-stage-demo:optimized")
-    (True, '')
-    """
+def _answers_hardened(engine: Engine, image_id: str) -> tuple[bool, str]:
+    """Whether an image answers with a read-only root, without capabilities and new privileges; and if not, why."""
     try:
-        with run(engine, image_id, memory=MEMORY, cpus=_processors(engine), pids=PIDS, wait=wait):
+        with run(engine, image_id, memory=MEMORY, cpus=_processors(engine), pids=PIDS, wait=_HARDENED_WAIT):
             return True, ""
     except ServiceError as error:
         return False, shorten(plain(str(error)), 500)
@@ -161,7 +153,6 @@ def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell:
             engine,
             container,
             url,
-            port=CONTAINER_PORT,
             wait=wait,
             patience=PATIENCE,
             tell=lambda: tell("waiting for its first answer"),
@@ -204,8 +195,8 @@ def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell:
 
 
 def _failure(engine: Engine, container: Container, waited: Wait) -> Failure:
-    failure = why_not_ready(engine, container, waited, CONTAINER_PORT)
-    if waited.mistake(CONTAINER_PORT) in {"loopback", "elsewhere"}:  # which says it all
+    failure = why_not_ready(engine, container, waited)
+    if waited.mistake in {"loopback", "elsewhere"}:  # which says it all
         return failure
     return with_last_words(failure, _log(engine, container))
 

@@ -85,14 +85,19 @@ def parent(pid: int) -> int:
     return int(match.group(1)) if match else 0
 
 
-def listening() -> set[str]:
-    """The sockets that wait for connections on the service's port, as /proc/*/fd names them."""
-    found = set()
-    for table in ("tcp", "tcp6"):
+def listeners() -> list[tuple[int, str, int, str]]:
+    """What waits for connections: family, host (or path, and port 0), port, and the socket as /proc/*/fd names it."""
+    found = []
+    for table, family, host in (("tcp", socket.AF_INET, "127.0.0.1"), ("tcp6", socket.AF_INET6, "::1")):
         for line in read(f"/proc/net/{table}").decode(errors="replace").splitlines()[1:]:
             fields = line.split()
-            if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == PORT:
-                found.add(f"socket:[{fields[9]}]")
+            if fields[3] == LISTENING:
+                port = int(fields[1].rpartition(":")[2], 16)
+                found.append((int(family), host, port, f"socket:[{fields[9]}]"))
+    for line in read("/proc/net/unix").decode(errors="replace").splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 7 and fields[3] == ACCEPTING and fields[7].startswith("/"):
+            found.append((int(socket.AF_UNIX), fields[7], 0, f"socket:[{fields[6]}]"))
     return found
 
 
@@ -102,7 +107,7 @@ def is_python(path: str) -> bool:
 
 def holders() -> list[int]:
     """The processes that hold a listening socket of the service's port, the first first."""
-    sockets = listening()
+    sockets = {name for _, _, port, name in listeners() if port == PORT}
 
     def holds(pid: int) -> bool:
         return any(link(f"/proc/{pid}/fd/{number}") in sockets for number in entries(f"/proc/{pid}/fd"))
@@ -219,25 +224,8 @@ def loaded_from(pid: int) -> list[str]:
     return [folder for folder, holds in found.items() if holds]
 
 
-def other_listeners() -> list[tuple[int, str, int]]:
-    """Where else than at the service's port something in the container listens: family, host or path, port."""
-    found = []
-    for table, family, host in (("tcp", socket.AF_INET, "127.0.0.1"), ("tcp6", socket.AF_INET6, "::1")):
-        for line in read(f"/proc/net/{table}").decode(errors="replace").splitlines()[1:]:
-            fields = line.split()
-            port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == LISTENING and port != PORT:
-                found.append((int(family), host, port))
-    for line in read("/proc/net/unix").decode(errors="replace").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 7 and fields[3] == ACCEPTING and fields[7].startswith("/"):
-            found.append((int(socket.AF_UNIX), fields[7], 0))
-    return found
-
-
-def said(listener: tuple[int, str, int], request: bytes) -> bytes:
+def said(family: int, host: str, port: int, request: bytes) -> bytes:
     """The beginning of what a server answers."""
-    family, host, port = listener
     answer = b""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as connection:
@@ -258,11 +246,11 @@ def behind() -> list[str]:
     """
     found = []
     end = time.monotonic() + 3 * PATIENCE
-    for listener in other_listeners():
-        if time.monotonic() < end and ERROR_PAGE in said(listener, REQUEST % b"9.9"):
-            head, _, body = said(listener, REQUEST % b"1.0").partition(b"\r\n\r\n")
+    for family, host, port, _ in listeners():
+        if port != PORT and time.monotonic() < end and ERROR_PAGE in said(family, host, port, REQUEST % b"9.9"):
+            head, _, body = said(family, host, port, REQUEST % b"1.0").partition(b"\r\n\r\n")
             if b" 200 " in head.partition(b"\r\n")[0] and body.lstrip()[:1] == b"{":
-                found.append(f"port {listener[2]}" if listener[2] else listener[1])
+                found.append(f"port {port}" if port else host)
     return found
 
 

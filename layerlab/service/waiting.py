@@ -1,8 +1,11 @@
-"""Waiting for a service's first answer."""
+"""Waiting for a service's first answer, and where its container listens: why one that runs may not be reachable."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,18 +16,42 @@ from docker.models.containers import Container
 from layerlab.engine import Engine
 from layerlab.service.answers import TIMEOUT, ask
 from layerlab.service.ending import is_running
-from layerlab.service.engine_calls import engine_errors
-from layerlab.service.sockets import Listener, listeners
+from layerlab.service.engine_calls import engine_errors, read_proc
 
 PROBE: Final = "/status"
+PORT: Final = 5000  # on which a service listens, inside its container
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.2  # seconds between two requests; each pause is 1.3 times the one before
 LOOK_EVERY: Final = 1.0  # seconds between two looks at where it listens
+
+_TABLES: Final = ("net/tcp", "net/tcp6")
+# Slot, local address and port, remote ones, state. 0A is TCP_LISTEN in the kernel's include/net/tcp_states.h.
+_LISTENING: Final = re.compile(r"^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F:]+ 0A ", re.MULTILINE)
 
 # Where the machine has more to do than it can, a service that is still at work may be given more time, as long as it
 # has had less of the processors than it may have on a machine of its own.
 MOST_PATIENCE: Final = 4.0  # times the wait: what comes of it must not depend on who else works
 LONGER: Final = 3.0  # seconds at a time
 LEAST_SHARE: Final = 0.03  # of one processor: less is no work, but waiting
+
+
+@dataclass(frozen=True, order=True)
+class Listener:
+    """A TCP socket that waits for connections.
+
+    Attributes:
+        port: Its port, inside the container.
+        address: The address that it is bound to: ``0.0.0.0`` and ``::`` stand for all of them.
+    """
+
+    port: int
+    address: str
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nothing outside the container can reach it."""
+        address = ipaddress.ip_address(self.address)
+        mapped = getattr(address, "ipv4_mapped", None)
+        return address.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
 @dataclass(frozen=True)
@@ -43,12 +70,13 @@ class Wait:
     status: int | None = None
     found: frozenset[Listener] | None = None
 
-    def mistake(self, port: int) -> str:
+    @property
+    def mistake(self) -> str:
         """What waiting does not cure: ``wrong answer``, ``loopback``, ``elsewhere`` (another port), or nothing."""
         if self.status is not None:
             # 5xx may be a service, or one behind a proxy, that is still loading.
             return "wrong answer" if 300 <= self.status < 500 else ""
-        here = [listener for listener in self.found or () if listener.port == port]
+        here = [listener for listener in self.found or () if listener.port == PORT]
         if not self.found or any(not listener.is_loopback for listener in here):
             return ""
         return "loopback" if here else "elsewhere"
@@ -59,7 +87,6 @@ def wait_for_answer(
     container: Container,
     url: str,
     *,
-    port: int,
     wait: float,
     patience: Mapping[str, float] | None = None,
     tell: Callable[[], None] = lambda: None,
@@ -70,7 +97,6 @@ def wait_for_answer(
         engine: Where it runs.
         container: Its container, which has just been started.
         url: Where its port is published.
-        port: Where it is expected to listen, inside the container.
         wait: Seconds to wait; `MOST_PATIENCE` times that while the machine is busy and the service still at work.
         patience: Seconds for which each mistake (see `Wait.mistake`) has to last until it counts; the time between
             two looks if it is not given.
@@ -99,7 +125,7 @@ def wait_for_answer(
         if now >= min(next_look, end):
             found = listeners(engine, container)
             so_far = Wait(None, now - begun, status, found)
-            before_it, mistake = mistake, so_far.mistake(port)
+            before_it, mistake = mistake, so_far.mistake
             since = since if mistake == before_it else now
             if now >= end or (mistake and now - since >= (patience or {}).get(mistake, LOOK_EVERY)):
                 return so_far
@@ -118,3 +144,26 @@ def _processor_seconds(engine: Engine, container: Container) -> float:
     with engine_errors(engine, "measuring it"):
         stats = engine.client.api.stats(str(container.id), stream=False, one_shot=True)
     return float(stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0)) / 1e9
+
+
+def listeners(engine: Engine, container: Container) -> frozenset[Listener] | None:
+    """The sockets on which the container listens; None where that cannot be told.
+
+    All its processes share a network namespace, so that one look tells of all.
+    """
+    text = read_proc(engine, container, *_TABLES)
+    return None if text is None else parse_tables(text)
+
+
+def parse_tables(text: str) -> frozenset[Listener]:
+    """The listening sockets in text of the form of ``/proc/net/tcp`` and ``tcp6``.
+
+    Format: https://docs.kernel.org/networking/proc_net_tcp.html. An address is printed as 32-bit words in the
+    byte order of the machine, a port in hexadecimal.
+    """
+    return frozenset(Listener(int(port, 16), _address(words)) for words, port in _LISTENING.findall(text))
+
+
+def _address(words: str) -> str:
+    packed = b"".join(int(words[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(words), 8))
+    return str(ipaddress.ip_address(packed))

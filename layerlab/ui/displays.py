@@ -18,7 +18,6 @@ import os
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -30,7 +29,6 @@ from layerlab.ui.units import counted
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
-    from rich.text import Text
 
 SIGN_OF_LIFE: Final = 10.0  # seconds after which plain text says again that a step runs
 TICK: Final = 0.5  # seconds between two looks at the clock
@@ -130,21 +128,25 @@ class Line:
         return "cached" if self.step.state == "cached" else f"{self.seconds:.1f} s"
 
 
-class _Display(ABC):
-    """The steps that were reported, and how they are shown; its methods are never called at the same time."""
+class _Display:
+    """The steps that were reported.
+
+    Each kind shows in its own way what is taken in (`show`), that time goes by (`tick`) and how all of it ended
+    (`end`); the last two only after something was reported, and never two at the same time.
+    """
 
     def __init__(self, title: str) -> None:
         self.title = one_line(title)
         self.begin = time.monotonic()
         self.lines: dict[str, Line] = {}
 
-    def report(self, step: Step) -> None:
-        """Take in a step and show it."""
+    def take_in(self, step: Step) -> tuple[Line, State | None]:
+        """What was reported of a step, and how that stood before; None if it is new."""
         before = self.lines.get(step.key)
         step = replace(step, title=one_line(step.title), detail=one_line(step.detail))
         line = Line(before.number if before else len(self.lines) + 1, step, time.monotonic())
         self.lines[step.key] = line
-        self.show(line, before.step.state if before else None)
+        return line, before.step.state if before else None
 
     @property
     def running(self) -> list[Line]:
@@ -157,28 +159,16 @@ class _Display(ABC):
         steps = f"{counted(len(self.lines), 'step')}{f', {cached} cached' if cached else ''}"
         return f"{self.title}: {how} after {time.monotonic() - self.begin:.1f} s ({steps})"
 
-    @abstractmethod
-    def show(self, line: Line, before: State | None) -> None:
-        """Show what was reported of a step, given how that stood before; None if it is new."""
-
-    @abstractmethod
-    def tick(self) -> None:
-        """Show that time goes by; only called after something was reported, as is `end`."""
-
-    @abstractmethod
-    def end(self, how: str) -> None:
-        """Show how all of it ended."""
-
 
 @contextlib.contextmanager
-def _shown(display: _Display) -> Iterator[Report]:
+def _shown(display: _PlainLines | _Animated | _Widget) -> Iterator[Report]:
     """Let a display show what is reported and how time goes by, and tell it how all of it ended."""
     lock = threading.Lock()
     finished = threading.Event()
 
     def report(step: Step) -> None:
         with lock:
-            display.report(step)
+            display.show(*display.take_in(step))
 
     def tick() -> None:
         while not finished.wait(TICK):
@@ -268,14 +258,14 @@ class _Animated(_Display):
         self._live.stop()
         for line in self.running:  # stopped with them
             self._live.console.print(self._table(line))
-        self._live.console.print(self._heading(self.summary(how)))
+        self._live.console.print(self.summary(how), style="bold", overflow="ellipsis", no_wrap=True)
 
     def _open(self) -> Live:
         from rich.console import Console  # noqa: PLC0415
         from rich.live import Live  # noqa: PLC0415
 
         console = Console(file=self._stream, highlight=False, markup=False, emoji=False)
-        console.print(self._heading(self.title))
+        console.print(self.title, style="bold", overflow="ellipsis", no_wrap=True)
         live = Live(
             console=console,
             get_renderable=lambda: self._table(*self.running, details=True),
@@ -286,11 +276,6 @@ class _Animated(_Display):
         )
         live.start()
         return live
-
-    def _heading(self, text: str) -> Text:
-        from rich.text import Text  # noqa: PLC0415
-
-        return Text(text, style="bold", overflow="ellipsis", no_wrap=True)
 
     def _table(self, *lines: Line, details: bool = False) -> Table:
         from rich.table import Table  # noqa: PLC0415
@@ -337,34 +322,25 @@ class _Widget(_Display):
 
     def html(self, caption: str) -> str:
         """The table."""
-        lines = self.lines.values()
-        longest = max([line.seconds for line in lines if line.step.state != "cached"], default=0.0) or 1.0
-        rows = "".join(_html_row(line, longest) for line in lines)
-        return (
-            '<div style="max-height:28em;overflow:auto;line-height:1.5">'
-            '<table style="width:100%;table-layout:fixed;border-collapse:collapse">'
-            f'<caption style="text-align:left;font-weight:bold">{html.escape(caption)}</caption>'
-            '<colgroup><col style="width:2em"><col style="width:2.5em"><col><col style="width:8em">'
-            f'<col style="width:5.5em"></colgroup>{rows}</table></div>'
-        )
+        longest = max((line.seconds for line in self.lines.values() if line.step.state != "cached"), default=0) or 1
+        rows = "".join(_html_row(line, 100 * min(1, line.seconds / longest)) for line in self.lines.values())
+        return f"""<div style="max-height:28em;overflow:auto;line-height:1.5">
+<table style="width:100%;table-layout:fixed;border-collapse:collapse">
+<caption style="text-align:left;font-weight:bold">{html.escape(caption)}</caption><colgroup><col style="width:2em">
+<col style="width:2.5em"><col><col style="width:8em"><col style="width:5.5em"></colgroup>{rows}</table></div>"""
 
 
-def _html_row(line: Line, longest: float) -> str:
+def _html_row(line: Line, percent: float) -> str:
+    """A line, with a bar for its seconds."""
     step, title = line.step, html.escape(line.step.title)
-    detail = f'<div style="{_CUT};opacity:.7;font-size:85%">{html.escape(step.detail)}</div>' if step.detail else ""
-    bar = (
-        f'<div style="width:{100 * min(1.0, line.seconds / longest):.1f}%;height:.7em;box-sizing:border-box;'
-        f'border:1px solid;background:{_COLOURS[step.state]}"></div>'
-    )
-    cells = (
-        f'<td title="{step.state}">{SIGNS[step.state]}</td>',
-        f'<td style="text-align:right">{line.number}</td>',
-        f'<td style="{_CUT};padding:0 .7em;font-family:monospace" title="{title}">{title}',
-        detail if step.state in {"running", "failed"} else "",
-        f"</td><td>{bar if step.state != 'cached' else ''}</td>",
-        f'<td style="text-align:right">{line.outcome}</td>',
-    )
-    return f'<tr style="vertical-align:top">{"".join(cells)}</tr>'
+    is_told = step.detail and step.state in {"running", "failed"}
+    detail = f'<div style="{_CUT};opacity:.7;font-size:85%">{html.escape(step.detail)}</div>' if is_told else ""
+    style = f"height:.7em;box-sizing:border-box;border:1px solid;background:{_COLOURS[step.state]}"
+    bar = f'<div style="width:{percent:.1f}%;{style}"></div>' if step.state != "cached" else ""
+    return f"""<tr style="vertical-align:top"><td title="{step.state}">{SIGNS[step.state]}</td>
+<td style="text-align:right">{line.number}</td>
+<td style="{_CUT};padding:0 .7em;font-family:monospace" title="{title}">{title}{detail}</td>
+<td>{bar}</td><td style="text-align:right">{line.outcome}</td></tr>"""
 
 
 def _in_kernel() -> bool:

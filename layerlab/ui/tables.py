@@ -1,15 +1,44 @@
-"""Tables in a terminal: plain, aligned, and readable when piped into a file."""
+"""Consoles and tables in a terminal: plain, aligned, and readable when piped into a file.
+
+What rich and pandas do is loaded when something is printed: most commands with ``--json`` print nothing by them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from layerlab.ui.text import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+
+def console(stream: TextIO) -> Console:
+    """A console for this stream: as wide as the terminal; a file or a pipe gets every line whole.
+
+    What is printed is shown as it is: a text in brackets is no markup.
+    """
+    return cast("Console", _Later(stream))
+
+
+class _Later:
+    """A console that is made when something is asked of it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console  # noqa: PLC0415
+
+        width = None if self._stream.isatty() else 240
+        return Console(file=self._stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._console, name)
 
 
 def show(
@@ -26,28 +55,24 @@ def show(
     Numbers in the `signed` columns are differences: they have a plus or a minus. An empty line parts the table from
     what is above it, unless it is the `first`.
     """
+    import pandas as pd  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False)
     for column, heading in headings.items():
         numeric = pd.api.types.is_numeric_dtype(frame[column])
         table.add_column(Text(heading), justify="right" if numeric else "left", overflow="fold")
-    plus = [column in signed for column in headings]
     for row in frame[list(headings)].itertuples(index=False):
-        table.add_row(*cells(row, plus))
+        cells = zip(headings, row, strict=True)
+        table.add_row(*[Text("–" if pd.isna(value) else _cell(value, column in signed)) for column, value in cells])
     if not first:
         console.print()
     console.print(table)
 
 
-def cells(values: Sequence[object], signed: Sequence[bool] = ()) -> list[Text]:
-    """These values as text: file names and instructions are never taken for markup or escape codes."""
-    signs = [*signed, *([False] * (len(values) - len(signed)))]
-    return [
-        Text(printable("–" if pd.isna(value) else _number(value, sign)))  # type: ignore[call-overload]
-        for value, sign in zip(values, signs, strict=True)
-    ]
-
-
-def _number(value: object, signed: bool) -> str:
+def _cell(value: object, signed: bool) -> str:
+    """A value as text; file names and instructions are never taken for escape codes."""
     sign = "+" if signed else ""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -55,9 +80,4 @@ def _number(value: object, signed: bool) -> str:
         return f"{value:{sign},.1f}" if abs(value) >= 0.05 else "0.0"
     if isinstance(value, int):
         return f"{value:{sign},}"
-    return str(value)
-
-
-def megabytes(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """A copy in which these columns are MB (10^6 bytes) instead of bytes."""
-    return frame.assign(**{column: frame[column] / 1e6 for column in columns})
+    return printable(str(value))

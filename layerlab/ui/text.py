@@ -26,9 +26,6 @@ _MARKS: Final = {
 }
 _ZEROS: Final = {(1, 3): "UTF-16", (0, 2): "UTF-16", (1, 2, 3): "UTF-32", (0, 1, 2): "UTF-32"}
 """Which of the first four bytes are zero where ASCII is written with two or four bytes, and no mark before it."""
-_UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
-)
 
 
 def wide_encoding(content: bytes) -> str:
@@ -47,8 +44,8 @@ def unseen(line: str) -> str:
     >>> unseen("RUN\u00a0true")
     'column 4 holds U+00A0 (no-break space)'
     """
-    found = _UNSEEN.search(line)
-    return placed(line, found[0]) if found else ""
+    found = next((sign for sign in line if not sign.isprintable() and sign != "\t"), "")
+    return placed(line, found) if found else ""
 
 
 def placed(line: str, character: str) -> str:

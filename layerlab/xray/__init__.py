@@ -104,21 +104,18 @@ def examine(
             "nothing can be proved without the Dockerfile that the image was built from",
             remedy="name it with --dockerfile FILE",
         )
+    reader = reading.for_image(engine, image) if read_contents else None
     if source is None:
-        reader = reading.for_image(engine, image)
-        rows = waste.rows(image.stack, reader if read_contents else None, report)
-        advice = advise(View(image, rows), engine)
-        return Examined(image, None, read_contents, rows, advice, 0)
+        rows = waste.rows(image.stack, reader, report)
+        return Examined(image, None, read_contents, rows, advise(View(image, rows), engine), 0)
     if engine is None:
         raise UsageError("an image is built to trace it, and that takes an engine", remedy="start Docker")
     from layerlab.xray.provenance import origin_tables  # noqa: PLC0415  # imports pandas
 
     with trial_builds(engine, report) as place:
         traced = trace(place, image, source)
-        reader = reading.for_image(engine, image)
-        rows = waste.rows(image.stack, reader if read_contents else None, report)
-        view = View(image, rows, traced)
-        advice = advise(view, engine)
+        rows = waste.rows(image.stack, reader, report)
+        advice = advise(View(image, rows, traced), engine)
         origins = origin_tables.origins(image, traced.origins)
         return Examined(
             image,
@@ -138,18 +135,17 @@ def with_origins(examined: Examined) -> Image:
     """The image, with what was found out of each file as further columns of its table of files.
 
     Returns:
-        The same image. `files` has, beside its own columns, `stage` str and `line` Int64 (as in `Examined.origins`;
-        only where the source is known), and `cause` str (why it could be left out; empty for most).
+        The same image. `files` has, beside its own columns, `cause` str (why it could be left out; empty for most),
+        and where its source is known `stage` str (in words) and `line` Int64 (as in `Examined.origins`).
     """
     image = replace(examined.image)  # a copy: the tables of the first one stay as they are
-    table = examined.image.files
-    if examined.origins is not None:
-        table = table.assign(stage=examined.origins["stage"], line=examined.origins["line"])
-    judged = {
-        image.stack.merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes
-    }
-    paths = [image.stack.merged.paths[index] for index in image.stack.visible.tolist()]
-    vars(image)["files"] = table.assign(cause=[judged.get(path, "") for path in paths])  # where the property keeps it
+    merged, visible = image.stack.merged, image.stack.visible.tolist()
+    judged = {merged.paths[row.entry]: row.cause for row in examined.rows if not row.is_fact and row.bytes}
+    table = examined.image.files.assign(cause=[judged.get(merged.paths[index], "") for index in visible])
+    if (origins := examined.origins) is not None:
+        stage = ("base image " + origins["base"]).where(origins["origin"] == "base", "stage " + origins["stage"])
+        table = table.assign(stage=stage.where(origins["stage"] != "", ""), line=origins["line"])
+    vars(image)["files"] = table  # where the property keeps it
     return image
 
 

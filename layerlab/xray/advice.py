@@ -23,7 +23,7 @@ from layerlab.image import Image
 from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.ui.text import shorten
-from layerlab.ui.units import counted, first_few, how_large, listed
+from layerlab.ui.units import first_few, how_large, listed
 from layerlab.xray.edits import Edit, edited, joined, neighbours
 from layerlab.xray.provenance.file_origins import Origin
 from layerlab.xray.tracing import Trace
@@ -156,8 +156,7 @@ def advise(view: View, engine: Engine | None) -> list[Advice]:
 
     Several edits may save the same bytes: what some of them save together is `together`, not their sum.
     """
-    finders = (_taken_away, _left_behind, _stored_twice, _tools_that_ship, _unused_bytecode)
-    found = [advice for find in finders for advice in find(view)]
+    found = _taken_away(view) + _left_behind(view) + _shipped(view)
     if view.trace is not None:
         found += _unneeded_context(view, view.trace) + _unused_stages(view.trace)
     if view.trace is not None and engine is not None:
@@ -225,28 +224,14 @@ def _one_run(view: View, trace: Trace, pairs: dict[tuple[int, int], list[Needles
 
 def _in_two_steps(view: View, stores: int, takes: int, cause: str, rows: list[Needless]) -> list[Advice]:
     """What to do where no RUN can do it all."""
-    merged, saves = view.stack.merged, view.sizes(row.entry for row in rows)
     copy = view.instruction(view.lines.get(stores))
     if cause == METADATA and copy and copy.keyword in {"COPY", "ADD"}:
-        pairs = [(row.entry, view.stack.entry_at(takes, merged.paths[row.entry])) for row in rows]
-        columns = {"--chown": (merged.uids, merged.gids), "--chmod": (merged.modes,)}
-        flags = [
-            flag
-            for flag, values in columns.items()
-            if any(value[old] != value[new] for old, new in pairs if new is not None for value in values)
-        ]
-        return view.advise(
-            f"give {copy.keyword} on line {copy.line} {listed(flags)}, in place of {view.words(takes)}",
-            f"{view.words(takes)} changes owner or mode alone, and so stores {how_large(_bytes(rows))} a second time",
-            view.lines.get(takes),
-            saves,
-        )
-    return view.advise(
-        f"{view.words(takes)} takes away what {view.words(stores)} stores: do both in one step",
-        f"{cause}: no container sees these files, and every layer keeps what it stores",
-        view.lines.get(stores),
-        saves,
-    )
+        title = f"give {copy.keyword} on line {copy.line} --chown or --chmod, in place of {view.words(takes)}"
+        why = f"{view.words(takes)} changes owner or mode alone, and so stores all of it a second time"
+    else:
+        title = f"{view.words(takes)} takes away what {view.words(stores)} stores: do both in one step"
+        why = f"{cause}: no container sees these files, and every layer keeps what it stores"
+    return view.advise(title, why, view.lines.get(stores), view.sizes(row.entry for row in rows))
 
 
 class _CleanUp(NamedTuple):
@@ -294,26 +279,17 @@ _CLEAN_UPS: Final = {
 
 def _left_behind(view: View) -> list[Advice]:
     """What a step leaves that nothing needs: it is cleaned up where it was made, since no later step can."""
+    if view.trace is None:
+        return []
     places: dict[tuple[str, int], list[Needless]] = {}
     for row in view.rows:
-        if row.cause in _CLEAN_UPS:
-            origin = view.origin(row.entry)
-            place = row.layer if view.trace is None else origin.line if origin.kind == "made" else None
-            if place is not None:
-                places.setdefault((row.cause, place), []).append(row)
-    found: list[Advice] = []
-    for (cause, place), rows in places.items():
-        if view.trace is not None:
-            found += _cleaned_up(view, view.trace, cause, rows, place)
-        else:
-            example = view.stack.merged.paths[max(rows, key=lambda row: row.bytes).entry]
-            found += view.advise(
-                f"{view.words(place)} leaves {cause}: leave them out in the same step",
-                f"by the look of it, nothing that runs needs {example} and the like",
-                view.lines.get(place),
-                view.stored(row.entry for row in rows),
-            )
-    return found
+        if row.cause in _CLEAN_UPS and (origin := view.origin(row.entry)).kind == "made" and origin.line is not None:
+            places.setdefault((row.cause, origin.line), []).append(row)
+    return [
+        advice
+        for (cause, line), rows in places.items()
+        for advice in _cleaned_up(view, view.trace, cause, rows, line)
+    ]
 
 
 def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line: int) -> list[Advice]:
@@ -423,54 +399,36 @@ def _quoted(patterns: list[str]) -> str:
     return first_few([f"`{pattern}`" for pattern in patterns], width=None)
 
 
-def _stored_twice(view: View) -> list[Advice]:
-    """Layers that store what another layer has already, at other paths."""
-    groups: dict[tuple[int, int], list[Needless]] = {}
-    merged = view.stack.merged
-    for row in view.rows:
-        if row.cause == SAME and row.like is not None and row.layer >= view.base_layers:
-            groups.setdefault((row.layer, int(merged.layers[row.like])), []).append(row)
-    found: list[Advice] = []
-    for (layer, of), rows in groups.items():
-        if of < view.base_layers:
-            title = f"{view.words(layer)} stores files again that the base image has"
-        else:
-            title = f"{view.words(layer)} stores what {view.words(of)} has brought already: keep one"
-        example = merged.paths[max(rows, key=lambda row: row.bytes).entry]
-        why = f"the same content lies at another path: {counted(len(rows), 'file')}, such as {example}"
-        found += view.advise(title, why, view.lines.get(layer), view.sizes(row.entry for row in rows))
-    return found
+_SHIPPED: Final = {
+    SAME: "stores what the image has already at another path: keep one",
+    BYTECODE: "ships bytecode that no interpreter reads: leave it out",
+    **dict.fromkeys([TOOLS, HEADERS], "ships what only builds need: build in another stage, and copy the result"),
+}
+_LEFT: Final = dict.fromkeys(_CLEAN_UPS, "leaves what nothing needs: leave it out in the same step")
+"""What is cleaned up where it was made, if anybody knows where that was."""
 
 
-def _tools_that_ship(view: View) -> list[Advice]:
-    """Build tools and headers that were installed above the base."""
-    by_layer: dict[int, list[Needless]] = {}
+def _shipped(view: View) -> list[Advice]:
+    """What layers above the base hold that nothing needs, and no program can take out."""
+    what_to_do = _SHIPPED if view.trace else _SHIPPED | _LEFT
+    places: dict[tuple[str, int], list[Needless]] = {}
     for row in view.rows:
-        if row.cause in {TOOLS, HEADERS} and row.layer >= view.base_layers:
-            by_layer.setdefault(row.layer, []).append(row)
+        if row.cause in what_to_do and row.layer >= view.base_layers:
+            places.setdefault((what_to_do[row.cause], row.layer), []).append(row)
     found: list[Advice] = []
-    for layer, rows in by_layer.items():
+    for (what, layer), rows in places.items():
         sizes: dict[str, int] = {}
         for row in rows:
-            is_bytecode = view.stack.merged.paths[row.entry].endswith(".pyc")
-            what = f"bytecode of {row.detail}" if is_bytecode else row.detail
-            sizes[what] = sizes.get(what, 0) + row.bytes
+            path = view.stack.merged.paths[row.entry]
+            detail = row.detail or path
+            is_bytecode = path.endswith(".pyc") and row.cause != BYTECODE
+            detail = f"bytecode of {detail}" if is_bytecode else detail
+            sizes[detail] = sizes.get(detail, 0) + row.bytes
         largest = sorted(sizes, key=lambda detail: -sizes[detail])[:3]
-        found += view.advise(
-            f"leave what only builds need out of {view.words(layer)}: build in another stage, and copy the result",
-            f"it ships {', '.join(f'{each} ({how_large(sizes[each])})' for each in largest)}",
-            view.lines.get(layer),
-            view.sizes(row.entry for row in rows),
-        )
+        why = f"the largest: {', '.join(f'{each} ({how_large(sizes[each])})' for each in largest)}"
+        saves = view.sizes(row.entry for row in rows)
+        found += view.advise(f"{view.words(layer)} {what}", why, view.lines.get(layer), saves)
     return found
-
-
-def _unused_bytecode(view: View) -> list[Advice]:
-    """Bytecode that nothing reads."""
-    rows = [row for row in view.rows if row.cause == BYTECODE and row.layer >= view.base_layers]
-    reasons = " or ".join(sorted({row.detail for row in rows}))
-    saves = view.sizes(row.entry for row in rows)
-    return view.advise("leave bytecode out that no interpreter reads", f"it is {reasons}", None, saves)
 
 
 def _unused_stages(trace: Trace) -> list[Advice]:

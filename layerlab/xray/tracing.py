@@ -106,8 +106,8 @@ def verify(image: Image, again: Image, source: BuildSource) -> None:
     Raises:
         OtherDockerfile: it is not; says the first layer that is another one.
     """
-    mine, theirs = image.stack, again.stack
-    name = source.dockerfile.name
+    mine, theirs, name = image.stack, again.stack, source.dockerfile.name
+    remedy = "name the Dockerfile that it was built from, with the target and build arguments of that time"
     same = sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine.diff_ids, theirs.diff_ids, strict=False))
     )
@@ -116,18 +116,25 @@ def verify(image: Image, again: Image, source: BuildSource) -> None:
         raise OtherDockerfile(
             f"{image.name} was not built from this {name}: it has {same + len(changed)} layers, and what {name}"
             f" builds has {same + len(changed_again)}",
-            remedy="name the Dockerfile that it was built from, with the target and build arguments of that time",
+            remedy=remedy,
         )
     sent = f"/{posixpath.basename(source.context.dockerfile)}"
-    others = [
-        (number, number_again)
-        for (number, one), (number_again, two) in zip(changed, changed_again, strict=True)
-        if not _alike(one, two, sent)
-    ]
-    if others:
-        # Another instruction says more than other files, which a COPY of the whole folder holds, too.
-        said = (pair for pair in others if not _is_of_same_instruction(mine, theirs, *pair))
-        raise _other(image, again, *next(said, others[0]), name)
+    pairs = zip(changed, changed_again, strict=True)
+    others = [(number, number_again) for (number, one), (number_again, two) in pairs if not _alike(one, two, sent)]
+    if not others:
+        return
+    # Another instruction says more than other files, which a COPY of the whole folder holds, too.
+    said = (pair for pair in others if not _is_of_same_instruction(mine, theirs, *pair))
+    number, number_again = next(said, others[0])
+    line = theirs.lines[number_again]
+    where = f"layer {number}" + (f" (line {line} of {name})" if line else "")
+    if _is_of_same_instruction(mine, theirs, number, number_again):
+        why = "of the same instruction and holds other files"
+        remedy = "build the image again from what is there now, or name the folder that it was built from"
+    else:
+        ours, its = (shorten(text, 60) for text in (theirs.instructions[number_again], mine.instructions[number]))
+        why = f"of `{ours}`, and the image's of `{its}`"
+    raise OtherDockerfile(f"{image.name} was not built from this {name} and folder: {where} is {why}", remedy=remedy)
 
 
 def _changed(stack: LayerStack, first: int) -> list[tuple[int, Contents]]:
@@ -158,21 +165,4 @@ def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, n
     written = mine.origins.get(number)
     return mine.instructions[number] == theirs.instructions[number_again] or (
         written is not None and written == theirs.origins.get(number_again)
-    )
-
-
-def _other(image: Image, again: Image, number: int, number_again: int, name: str) -> OtherDockerfile:
-    line = again.stack.lines[number_again]
-    where = f"layer {number}" + (f" (line {line} of {name})" if line else "")
-    if _is_of_same_instruction(image.stack, again.stack, number, number_again):
-        return OtherDockerfile(
-            f"{image.name} was not built from this {name} and this folder: {where} is of the same instruction and"
-            " holds other files",
-            remedy="build the image again from what is there now, or name the folder that it was built from",
-        )
-    words = image.stack.instructions[number], again.stack.instructions[number_again]
-    return OtherDockerfile(
-        f"{image.name} was not built from this {name}: {where} is of `{shorten(words[1], 60)}`, and the image's of"
-        f" `{shorten(words[0], 60)}`",
-        remedy="name the Dockerfile that it was built from, with the target and build arguments of that time",
     )

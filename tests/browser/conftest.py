@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
 
-from layerlab.errors import BrowserNotFound
+from layerlab.errors import LabError
 from layerlab.maintenance import chromium
 from layerlab.paths import ROOT
 
@@ -63,7 +63,7 @@ def browser() -> Iterator[Browser]:
     """Chromium without a window, with a profile of its own that goes away with it."""
     try:
         program = chromium.find()
-    except BrowserNotFound as error:
+    except LabError as error:
         pytest.skip(error.one_line)
     if program is None:
         pytest.skip(f"no Chromium that Playwright can drive: ./lab test installs one, or {chromium.CHOICE} names it")

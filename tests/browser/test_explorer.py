@@ -196,7 +196,7 @@ class TestUse:
             legends[name] = dict(text.rsplit("\n", 1) for text in texts)
         assert legends["part"] == {"system": "1.0 MB", "app": "60.0 kB"}
         assert legends["layer"] == {"layer 0": "903.0 kB", "layer 1": "120.0 kB", "layer 2": "40.0 kB"}
-        assert legends["stage"] == {"base image base": "903.0 kB", "final stage": "160.0 kB"}
+        assert legends["stage"] == {"base image base": "903.0 kB", "stage 0": "160.0 kB"}
         assert legends["waste"] == {
             "a container sees it": "1.1 MB", "wasted: deleted": "500.0 kB", "wasted: overwritten": "130.0 kB",
         }  # fmt: skip

@@ -227,16 +227,15 @@ class TestEnsure:
     def test_pulled_images_are_the_labs(
         self, engine: Engine, address: str, published: tuple[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A pulled image is said to come from the registry, is marked as the lab's base, and is no stand-in."""
+        """A pulled image is marked as the lab's base, and is no stand-in."""
         name, image_id = published
         monkeypatch.setenv("LAB_REGISTRY", address)
 
-        found = bases.ensure(engine, [name])
+        bases.ensure(engine, [name])
 
-        assert found == {name: bases.Base(name, image_id, "registry")}
+        assert engine.client.images.get(name).id == image_id
         assert image_id in {image.id for image in bases.own_bases(engine)}
         assert not bases.is_on_stand_ins(engine, image_id)
-        assert bases.ensure(engine, [name]) == {name: bases.Base(name, image_id, "here")}
 
     def test_the_users_own_image_stays_the_users(
         self, engine: Engine, busybox_image: str, monkeypatch: pytest.MonkeyPatch
@@ -245,9 +244,9 @@ class TestEnsure:
         monkeypatch.setenv("LAB_REGISTRY", f"127.0.0.1:{free_port()}")
         image = engine.client.images.get(busybox_image)
 
-        found = bases.ensure(engine, [busybox_image])
+        bases.ensure(engine, [busybox_image])
 
-        assert found == {busybox_image: bases.Base(busybox_image, str(image.id), "here")}
+        assert engine.client.images.get(busybox_image).id == image.id
         assert image.id not in {image.id for image in bases.own_bases(engine)}
 
     @pytest.mark.parametrize("status", [401, 404, 429, 503])
@@ -298,7 +297,8 @@ class TestEnsure:
         name = made[0]
 
         if allowed:
-            assert list(bases.ensure(engine, [name], allow_stand_ins=option)) == [name]
+            bases.ensure(engine, [name], allow_stand_ins=option)
+            assert made[1:] == ["made"]
         else:
             with pytest.raises(StandInError, match="official names") as caught:
                 bases.ensure(engine, [name], allow_stand_ins=option)

@@ -257,13 +257,6 @@ class TestContext:
 
         assert build(engine, tmp_path, tag=new_tag()).steps.log[2] == "30000000"
 
-    def test_over_the_limit(self, engine: Engine, tmp_path: Path) -> None:
-        """A context over its limit is refused."""
-        write(tmp_path, "FROM scratch\n", big="x" * 2_000_000)
-
-        with pytest.raises(ContextError, match="too big"):
-            build(engine, tmp_path, max_context_bytes=1_000_000)
-
     def test_changes_meanwhile(self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file that is gone when its turn comes ends the build with an error that names it."""
         write(tmp_path, "FROM scratch\nCOPY . /\n", a="")

@@ -78,7 +78,6 @@ class TestBuild:
 
             assert outcome.failure is None
             assert outcome.image_id is not None
-            assert outcome.ran_stages == ("0", "last")
             # Both stages begin with the same FROM, which BuildKit runs once, under the name of one of them.
             own = [step for step in outcome.ran if not step.instruction.startswith("FROM")]
             assert [(step.stage, step.line) for step in own] == [("0", 3), ("last", 8), ("last", 9)]
@@ -209,7 +208,6 @@ class TestFailure:
             outcome = workspace_builds.build_final(copy)
 
         assert [(step.line, step.cached) for step in outcome.ran] == [(1, True), (2, False)]
-        assert outcome.ran_stages == ("0",)
 
 
 class TestNothingIsLeft:

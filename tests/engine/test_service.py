@@ -20,7 +20,7 @@ from docker.models.containers import Container
 
 from layerlab.engine import Engine, interrupts, ownership
 from layerlab.errors import ImageNotFound, PortInUse, ServiceError, ServiceNotReady, UsageError
-from layerlab.service import Service, foreground, run, run_foreground, waiting
+from layerlab.service import Service, run, run_foreground, waiting
 from layerlab.service import containers as service_containers
 
 SERVE = "busybox httpd -f -p 5000 -h /www"
@@ -224,15 +224,14 @@ class TestPlain:
         assert int(memory) == 64 * 2**20
 
     def test_options(self, engine, image, name):
-        """Command, environment, user, name and the container's port are as asked."""
-        command = ["sh", "-c", 'echo "GREETING is $GREETING"; exec busybox httpd -f -p 8080 -h /www']
+        """Command, environment, user and name are as asked."""
+        command = ["sh", "-c", 'echo "GREETING is $GREETING"; exec busybox httpd -f -p 5000 -h /www']
         with run(
             engine,
             image,
             command=command,
             environment={"GREETING": "héllo"},
             user=10001,
-            container_port=8080,
             name=name,
         ) as service:
             assert containers(engine, name) == [service.container_id]
@@ -539,7 +538,7 @@ class TestForeground:
     def _default_port(self, monkeypatch):
         """Not 5000, which is the user's: one that another program has."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            monkeypatch.setattr(foreground, "DEFAULT_PORT", taken.getsockname()[1])
+            monkeypatch.setattr(service_containers, "DEFAULT_PORT", taken.getsockname()[1])
             yield
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -565,7 +564,7 @@ class TestForeground:
 
     def test_deaf(self, engine, image, monkeypatch):
         """A service that ignores the stop signal is killed, and that is said."""
-        monkeypatch.setattr(foreground, "STOP_TIMEOUT", 1)
+        monkeypatch.setattr(service_containers, "STOP_TIMEOUT", 1)
         output = io.StringIO()
 
         run_foreground(
@@ -584,14 +583,18 @@ class TestForeground:
         run_foreground(engine, polite, on_ready=lambda service: service.stop(), output=output)
 
         assert output.getvalue().startswith(
-            f"port {foreground.DEFAULT_PORT} is taken by another program: a free port"
+            f"port {service_containers.DEFAULT_PORT} is taken by another program: a free port"
         )
 
     def test_asked_port_taken(self, engine, polite):
         """Where the port that was asked for is taken, no other is."""
         with pytest.raises(PortInUse):
             run_foreground(
-                engine, polite, port=foreground.DEFAULT_PORT, on_ready=lambda service: None, output=io.StringIO()
+                engine,
+                polite,
+                port=service_containers.DEFAULT_PORT,
+                on_ready=lambda service: None,
+                output=io.StringIO(),
             )
 
     def test_own_end(self, engine, polite):

@@ -96,8 +96,7 @@ class Image:
             history=tuple(history),
             layers=tuple(replace(layer, bytes=sizes[layer.index]) for layer in self.layers),
             files=tuple(self.files),
-            base_files=self.base_files,
-            base_image_files=self.base_files,
+            base=lambda: self.base_files,
             total_bytes=sum(sizes.values()),
             copies=tuple(self.copies),
             origins=lambda file: self.origins.get((file.layer, file.path), Origin("unknown")),
@@ -126,11 +125,11 @@ class Made:
 
     def _image(self, stage: Stage, base_bytes: int) -> Image:
         chain = self._chain(stage)
-        layers = [] if chain[0].base == "scratch" else [SnapshotLayer(0, None, None, "base", base_bytes)]
+        layers = [] if chain[0].base == "scratch" else [SnapshotLayer(0, None, None, base_bytes)]
         for part in chain:
             for step in part.instructions:
                 if step.keyword in {"RUN", "COPY", "ADD", "WORKDIR"}:
-                    layers.append(SnapshotLayer(len(layers), part.label, step.line, step.summary, 0))
+                    layers.append(SnapshotLayer(len(layers), part.label, step.line, 0))
         return Image(stage.label, layers)
 
     def _configure(self) -> None:
@@ -176,6 +175,8 @@ class Made:
         hidden_by = image.layer_at(removed) if removed else None
         seen = visible and not removed
         entry = File(path, kind, length if kind == "file" else 0, mode, uid, gid, number, seen, hidden_by)
+        if origin and origin.kind == "context":
+            origin = replace(origin, source=next((p for p, text in self.workspace.items() if text == content), ""))
         if line:
             image.files.append(entry)
             owner = image.layers[number].stage
@@ -231,9 +232,8 @@ class Made:
         found = Evidence(
             dockerfile=self.dockerfile,
             context=self.workspace,
-            workspace=self.workspace,
+            app={path: text for path, text in self.workspace.items() if path.startswith("app/")},
             requirements=dict(self.requirements),
-            ran_stages=tuple(self.images),
             image_id="sha256:" + "0" * 64,
             image=snapshots.pop(self.final.stage),
             stages=snapshots,

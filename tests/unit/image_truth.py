@@ -251,27 +251,25 @@ class Naive:
             lies_in = set(_parents(path))
             if {path, *lies_in} & removed or lies_in & opaques or (opaques & {""}):
                 del self.tree[path]
-        for path, (seen, is_implied) in own.items():
+        for path, seen in own.items():
             old = self.tree.get(path)
             if old is not None and not (old.kind == seen.kind == "directory"):
                 for other in [other for other in self.tree if other == path or path in _parents(other)]:
                     del self.tree[other]
-                old = None
-            if not (is_implied and old):
-                self.tree[path] = seen
+            self.tree[path] = seen
         for inode in {seen.inode for seen in before.values() if seen.kind == "file"} - self.live:
             name = min(path for path, seen in before.items() if seen.inode == inode)
             self.wasted[inode] = (name, _cause(name, own, removed), number)
         self.layer_bytes.append(sum(size for (layer, _), size in self.sizes.items() if layer == number))
         self.running.append(sum(self.sizes[inode] for inode in self.live))
 
-    def _own(self, number: int, entries: Sequence[Entry]) -> dict[str, tuple[Seen, bool]]:
-        """The layer's own entries, parents before children; the flag is set for directories without an entry."""
-        own: dict[str, tuple[Seen, bool]] = {}
+    def _own(self, number: int, entries: Sequence[Entry]) -> dict[str, Seen]:
+        """The layer's own entries, parents before children."""
+        own: dict[str, Seen] = {}
         links = []
         for place, entry in enumerate(entries):
             for parent in reversed(_parents(entry.path)):
-                own.setdefault(parent, (Seen("directory", (number, -place - 1), number, 0o755), True))
+                own.setdefault(parent, Seen("directory", (number, -place - 1), number, 0o755))
             if _is_whiteout(entry.path) or _is_opaque(entry.path):
                 continue
             if entry.kind == "link":
@@ -280,11 +278,10 @@ class Naive:
             inode = (number, place)
             if entry.kind == "file":
                 self.sizes[inode] = len(entry.content)
-            own.pop(entry.path, None) if entry.kind != "directory" else None
-            own[entry.path] = (Seen(entry.kind, inode, number, entry.mode), False)
+            own[entry.path] = Seen(entry.kind, inode, number, entry.mode)
         for entry in _in_order(links):
-            found = own[entry.target][0] if entry.target in own else self.tree[entry.target]
-            own[entry.path] = (Seen(found.kind, found.inode, number, found.mode), False)
+            found = own[entry.target] if entry.target in own else self.tree[entry.target]
+            own[entry.path] = Seen(found.kind, found.inode, number, found.mode)
         return dict(sorted(own.items()))
 
 
@@ -305,10 +302,10 @@ def _in_order(links: list[Entry]) -> Iterator[Entry]:
         waiting = [entry for entry in waiting if entry not in ready]
 
 
-def _cause(name: str, own: dict[str, tuple[Seen, bool]], removed: set[str]) -> str:
+def _cause(name: str, own: dict[str, Seen], removed: set[str]) -> str:
     if name in own:
         return "overwritten"
-    if any(parent in own and own[parent][0].kind != "directory" for parent in _parents(name)):
+    if any(parent in own and own[parent].kind != "directory" for parent in _parents(name)):
         return "hidden"
     return "deleted" if {name, *_parents(name)} & removed else "hidden"
 

@@ -258,8 +258,8 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
     tiny = pd.DataFrame(
         {"name": names, "bytes": [0, 1, 10, 10**4, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12]}
     )
-    source = "\n".join(f"   RUN {text.splitlines()[0] if text.strip() else text}" for text in HOSTILE)
-    costs = pd.DataFrame({"line": range(1, 13), "bytes": [1] * 12, "seconds": [10**n / 1e4 for n in range(12)]})
+    source = "FROM a\n" + "\n".join(f"   RUN {text.splitlines()[0]}" for text in HOSTILE if text.strip())
+    costs = pd.DataFrame({"line": range(1, 12), "bytes": [1] * 11, "seconds": [10**n / 1e4 for n in range(11)]})
     lines = layers_table([("RUN true", None, 0, 0)])
     flows = pd.DataFrame({"fate": "copied", "part": HOSTILE, "bytes": 10**9})
     return {
@@ -269,8 +269,8 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
         "1 empty layer's waste": lambda: plots.waste(lines, wasted.iloc[:0]),
         "5 images of 20 parts": lambda: plots.parts(parts),
         "1 image without parts": lambda: plots.parts(pd.DataFrame({"app": [0]}, index=["empty"])),
-        "12 images by 5 measures": lambda: plots.measures(
-            pd.DataFrame({f"{text}{n}": [10.0**power for power in range(12)] for n, text in enumerate(HOSTILE[:5])})
+        "5 images by 12 measures": lambda: plots.measures(
+            pd.DataFrame({f"{text}{n}": [10.0**power for power in range(5)] for n, text in enumerate(HOSTILE)})
         ),
         "12 images": lambda: plots.sizes(tiny),
         "1 image": lambda: plots.sizes(sizes_table(one=0)),
@@ -284,8 +284,10 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
         "stages, all cached": lambda: plots.stages(STAGES, steps_table().assign(cached=True)),
         "1 rebuild, all cached": lambda: plots.rebuilds(rebuilds_table().iloc[:6]),
         "a hostile Dockerfile": lambda: plots.dockerfile(source, costs),
-        "a Dockerfile of 150 lines": lambda: plots.dockerfile("RUN true\n" * 150, costs[["line", "bytes"]]),
-        "everything copied": lambda: plots.flow(flows, HOSTILE[3], HOSTILE[0]),
+        "a Dockerfile of 150 lines": lambda: plots.dockerfile(
+            "FROM a\n" + "RUN true\n" * 150, costs[["line", "bytes"]]
+        ),
+        "everything copied": lambda: plots.flow(flows),
         "40 layers beside 5 images": lambda: plots.beside(
             pd.concat([layers.assign(image=name, wasted_bytes=layers["bytes"] // 2) for name in names[:6]])
         ),

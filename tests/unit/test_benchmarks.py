@@ -11,12 +11,15 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from benchmarks import __main__ as command
-from benchmarks import saved_tables
+from benchmarks import advice, saved_tables
 from benchmarks.builds import NAMES, copy_context, marked
 from benchmarks.rows import Row, Setting
 from layerlab import demo, dockerfile
 from layerlab.errors import LabError
+from layerlab.paths import ROOT
 from layerlab.ui.progress import Step
+from layerlab.xray import Proof
+from layerlab.xray.proof import table
 
 MACHINE = {
     **{"processors": 2, "load": 0.1, "python": "3.11.7", "engine": "20.10.24", "storage_driver": "overlay2"},
@@ -173,3 +176,26 @@ class TestBuilds:
     def test_a_run_over_several_lines_is_marked_at_its_end(self) -> None:
         """The mark stands where the command ends, not where its line is continued."""
         assert marked("FROM a\nRUN one \\\n  && two\nUSER 1", "m") == "FROM a\nRUN one \\\n  && two && : m\nUSER 1"
+
+
+class TestAdvice:
+    def test_its_cases_are_there(self) -> None:
+        """Ten Dockerfiles and more, beside the lab's own."""
+        assert len(advice.SOLUTIONS) >= 10
+        assert all((ROOT / "tests" / "solutions" / case / "Dockerfile").is_file() for case in advice.SOLUTIONS)
+
+    @pytest.mark.parametrize(("measured", "status"), [(100, 0), (96, 0), (105, 0), (94, 1), (None, 1)])
+    def test_a_wrong_prediction_fails(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], measured: int | None, status: int
+    ) -> None:
+        """One that is off by more than 5 % is listed and ends with 1, and so does an edit that does not build."""
+        found = table([Proof("right", 1, 50, 50), Proof("this one", 2, 100, measured)])
+        monkeypatch.setattr("sys.argv", ["advice", "single", "starter"])
+        monkeypatch.setattr("layerlab.engine.connection.connect", lambda: None)
+        monkeypatch.setattr(advice, "prove", lambda *_: found)
+
+        with pytest.raises(SystemExit) as ended:
+            advice.main()
+
+        wrong = capsys.readouterr().out.partition("off by more than 5%:")[2]
+        assert (ended.value.code, wrong.count("this one"), "right" in wrong) == (status, 2 * status, False)

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -237,12 +238,15 @@ class TestDockerfile:
         with pytest.raises(DockerfileError, match="there is no Dockerfile in"):
             contexts.collect(tmp_path)
 
-    def test_no_file(self, tmp_path: Path) -> None:
-        """A folder or a pipe of that name is no Dockerfile."""
-        os.mkfifo(tmp_path / "Dockerfile")
+    @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("nowhere")])
+    def test_no_file(self, tmp_path: Path, make: Callable[[Path], object]) -> None:
+        """A folder, a pipe or a dangling link of that name is no Dockerfile, and no near miss of one either."""
+        make(tmp_path / "Dockerfile")
 
-        with pytest.raises(DockerfileError, match="is no file"):
+        with pytest.raises(DockerfileError, match="is no file") as caught:
             contexts.collect(tmp_path)
+
+        assert "mv" not in caught.value.remedy
 
     def test_link_to_the_outside(self, tmp_path: Path) -> None:
         """A Dockerfile that is a link to somewhere else is refused: a workspace must not make others read files."""
@@ -260,8 +264,9 @@ class TestDockerfile:
             assert [(member.name, member.isfile()) for member in tar] == [("Dockerfile", True), ("real", True)]
 
     def test_too_long(self, folder: Path) -> None:
-        """A file of many megabytes is hardly a Dockerfile, and is not read."""
-        (folder / "Dockerfile").write_bytes(b"#" * 1_000_001)
+        """A file of many gigabytes is hardly a Dockerfile, and is not read."""
+        with (folder / "Dockerfile").open("wb") as file:
+            file.truncate(10_000_000_000)
 
         with pytest.raises(DockerfileError, match="over 1 MB"):
             contexts.collect(folder)
@@ -270,8 +275,9 @@ class TestDockerfile:
 class TestLimits:
     """What is too much."""
 
-    def test_bytes(self, folder: Path) -> None:
+    def test_bytes(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A context over its limit is refused before anything is sent, and its biggest parts are named."""
+        monkeypatch.setattr(contexts, "MAX_BYTES", 3_000_000)
         for name, size in (("small/a", 10), ("big/a", 2_000_000), ("big/b", 1_000_000), ("middle", 500_000)):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(bytes(size))
@@ -279,12 +285,13 @@ class TestLimits:
         with pytest.raises(
             ContextError, match=r"3\.5 MB.* limit is 3\.0 MB; most is in big \(3\.0 MB\), middle"
         ) as caught:
-            contexts.collect(folder, max_bytes=3_000_000)
+            contexts.collect(folder)
 
         assert ".dockerignore" in caught.value.remedy
 
-    def test_files(self, folder: Path) -> None:
+    def test_files(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Too many files are refused while they are counted."""
+        monkeypatch.setattr(contexts, "MAX_FILES", 20)
         (folder / "many").mkdir()
         for number in range(30):
             (folder / "many" / str(number)).touch()
@@ -293,14 +300,61 @@ class TestLimits:
             ContextError,
             match=r"more than the limit of 20 files; most is in many \(20 files\), Dockerfile \(1 file\)",
         ):
-            contexts.collect(folder, max_files=20)
+            contexts.collect(folder)
 
-    def test_what_is_ignored_does_not_count(self, folder: Path) -> None:
+    @pytest.mark.parametrize("where", ["", "many"])
+    def test_files_that_are_looked_at(self, folder: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+        """Ignored files count where they have to be looked at; a folder that is ignored as a whole is not entered."""
+        monkeypatch.setattr(contexts, "MAX_SEEN", 20)
+        (folder / "many").mkdir()
+        for number in range(30):
+            (folder / where / f"{number}.dat").touch()
+        (folder / ".dockerignore").write_text("**/*.dat\n")
+
+        with pytest.raises(ContextError, match="too big: more than 20 files to look at, ignored ones included"):
+            contexts.collect(folder)
+
+        (folder / ".dockerignore").write_text("many\n")
+        if where:
+            assert contexts.collect(folder).files == 2
+
+    def test_rules(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So many rules for so many files that matching them would take for ever are not matched."""
+        monkeypatch.setattr(contexts, "_MAX_MATCHES", 20)
+        (folder / ".dockerignore").write_text("a/*/b*c\n" * 11)
+
+        with pytest.raises(ContextError, match=r"too big for its \.dockerignore: 11 rules for at least 2 files"):
+            contexts.collect(folder)
+
+    def test_bytes_of_rules(self, folder: Path) -> None:
+        """A .dockerignore of many gigabytes is not read."""
+        with (folder / ".dockerignore").open("wb") as file:
+            file.truncate(10_000_000_000)
+
+        with pytest.raises(ContextError, match=r"\.dockerignore is too big: over 100 kB"):
+            contexts.collect(folder)
+
+    def test_rules_that_lead_out(self, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """A .dockerignore that is a link out of the folder is not read, not even for an error message."""
+        secret = tmp_path_factory.mktemp("elsewhere") / "rules"
+        secret.write_text("[secret\n")
+        (folder / ".dockerignore").symlink_to(secret)
+
+        with pytest.raises(ContextError, match="symbolic link that leads out of the folder"):
+            contexts.collect(folder)
+
+        (folder / ".dockerignore").unlink()
+        (folder / "rules").write_text("a\n")
+        (folder / ".dockerignore").symlink_to("rules")
+        assert contexts.collect(folder).files == 2
+
+    def test_what_is_ignored_does_not_count(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What .dockerignore leaves out counts for no limit."""
+        monkeypatch.setattr(contexts, "MAX_BYTES", 999)
         (folder / "big").write_bytes(bytes(1000))
         (folder / ".dockerignore").write_text("big\n")
 
-        assert contexts.collect(folder, max_bytes=999, max_files=2).files == 2
+        assert contexts.collect(folder).files == 2
 
     def test_totals(self, folder: Path) -> None:
         """Bytes and files are those of regular files."""

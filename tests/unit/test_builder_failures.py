@@ -140,15 +140,6 @@ class TestSteps:
 
         assert remedy in error_of(message, failed("[2/5] RUN make", message), log=log).remedy
 
-    @pytest.mark.parametrize("code", [" exit code: 1", ""])
-    def test_one_string(self, code: str) -> None:
-        """A JSON array of one string with spaces names one file; its words are told apart."""
-        message = f'process did not complete: exec: "pip install": executable file not found in $PATH:{code}'
-        progress = Progress(parsed := parse('FROM a\nRUN ["pip install"]\n'), lambda step: None)
-        progress.update(Status(vertices=(failed('[2/2] RUN ["pip install"]', message),)))
-
-        assert '["pip", "install"]' in explain(message, progress.rows, parsed).remedy
-
     @pytest.mark.parametrize(
         "message",
         [
@@ -316,16 +307,6 @@ class TestDockerfile:
         assert (error.line, "→ 4 │ COPY x y" in error.__notes__[0]) == (4, True)
         assert "old engine" in error.remedy
 
-    @pytest.mark.parametrize("keyword", ["CMD", "ENTRYPOINT"])
-    def test_no_options(self, keyword: str) -> None:
-        """What begins with -- behind CMD is meant for the program, and is taken for an option of CMD's."""
-        parsed = parse(f'FROM a\nENTRYPOINT ["gunicorn"]\n{keyword} --bind 0.0.0.0:5000\n')
-
-        assert (
-            f"{keyword} takes no options"
-            in explain("dockerfile parse error line 3: Unknown flag: bind", (), parsed).remedy
-        )
-
     def test_heredoc(self) -> None:
         """An engine that takes a heredoc's lines for instructions knows no heredocs; the error says so."""
         error = error_of("dockerfile parse error line 7: unknown instruction: ECHO")
@@ -387,23 +368,6 @@ class TestDockerfile:
         assert isinstance(error, DockerfileError)
         assert (error.line, "from takes no variables" in str(error)) == (4, True)
         assert "FROM" in error.remedy
-
-    @pytest.mark.parametrize(
-        ("base", "message", "is_old"),
-        [
-            ("b-$TARGETARCH", 'failed to parse stage name "b-": invalid reference format', True),
-            ("${TARGETARCH}", "base name (${TARGETARCH}) should not be blank", True),
-            ("B:$TARGETARCH", 'failed to parse stage name "B:amd64": repository name must be lowercase', False),
-            ("B", 'failed to parse stage name "B": repository name must be lowercase', False),
-        ],
-    )
-    def test_emptied_argument(self, base: str, message: str, *, is_old: bool) -> None:
-        """Older builders take an ARG of the platform that stands before the first FROM for an empty one."""
-        error = error_of(message, text=f"ARG A\nARG TARGETARCH\nFROM a AS b-amd64\nFROM {base}")
-
-        assert isinstance(error, DockerfileError)
-        assert ("this engine's builder empties TARGETARCH" in str(error)) is is_old
-        assert error.line == (2 if is_old else None)
 
     @pytest.mark.parametrize(
         "prefix", ["failed to solve with frontend dockerfile.v0: failed to create LLB definition: ", ""]

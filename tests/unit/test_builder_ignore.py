@@ -62,9 +62,10 @@ class TestRules:
 
     def test_another_encoding(self, tmp_path: Path) -> None:
         """Rules in UTF-16 would leave nothing out; UTF-8 with a byte order mark is read."""
-        (tmp_path / ".dockerignore").write_text("secret\n", encoding="utf-16")
-        with pytest.raises(ContextError, match="encoded in UTF-16"):
-            read(tmp_path / ".dockerignore")
+        for encoding in ("utf-16", "utf-16-le", "utf-32"):
+            (tmp_path / ".dockerignore").write_text("secret\n", encoding=encoding)
+            with pytest.raises(ContextError, match=f"encoded in {encoding[:6].upper()}"):
+                read(tmp_path / ".dockerignore")
         (tmp_path / ".dockerignore").write_text("secret\n", encoding="utf-8-sig")
         assert [pattern.text for pattern in read(tmp_path / ".dockerignore")] == ["secret"]
 

@@ -74,7 +74,7 @@ def playing(player: Player) -> Iterator[Engine]:
     client = docker.DockerClient(base_url=endpoint, version="1.41", timeout=60)
     client.api.timeout = None  # type: ignore[assignment]
     try:
-        yield Engine(client, endpoint, "the test", "20.10", "1.41", "overlay2", "/", "127.0.0.1", is_local=True)
+        yield Engine(client, endpoint, "the test", "20.10", "overlay2", "/", "127.0.0.1", is_local=True)
     finally:
         client.close()
         player.over.set()
@@ -160,8 +160,8 @@ class TestBuild:
                 engine, context.folder, tag="a:b", target="0", labels={"l": "1"}, build_args={"A": "&"}, no_cache=True
             )
 
-        asked = {name: player.parameters[name][0] for name in ("t", "target", "nocache", "pull", "dockerfile")}
-        assert asked == {"t": "a:b", "target": "one", "nocache": "1", "pull": "0", "dockerfile": "Dockerfile"}
+        asked = {name: player.parameters[name][0] for name in ("t", "target", "nocache", "dockerfile")}
+        assert asked == {"t": "a:b", "target": "one", "nocache": "1", "dockerfile": "Dockerfile"}
         assert json.loads(player.parameters["labels"][0]) == {"l": "1"}
         assert json.loads(player.parameters["buildargs"][0]) == {"A": "&"}
         assert (built.image_id, built.tag, len(built.steps)) == ("sha256:1", "a:b", 0)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.builder import steps
-from layerlab.builder.steps import Log, Progress, Row
-from layerlab.builder.trace import Output, Status, Transfer, Vertex, Warned
+from layerlab.builder.steps import Progress, Row
+from layerlab.builder.trace import Output, Status, Transfer, Vertex
 from layerlab.dockerfile import parse
 from layerlab.ui.progress import Step
 
@@ -355,13 +355,6 @@ class TestReports:
 
         assert reported[0].title == "[build 4/4] RUN <<EOF make EOF"
 
-    def test_warnings(self) -> None:
-        """Warnings are kept in the order in which they come."""
-        first, second = Warned("a", "", "", 1), Warned("b", "", "", None)
-        progress, _ = follow(Status(warnings=(first,)), Status(warnings=(second,)))
-
-        assert progress.warnings == [first, second]
-
 
 class TestLog:
     """The output of one step."""
@@ -369,27 +362,22 @@ class TestLog:
     @given(st.lists(st.binary(max_size=50), max_size=40))
     def test_pieces(self, pieces: list[bytes]) -> None:
         """How the output is cut into pieces changes nothing, be it within a character or an escape code."""
-        bit_by_bit, at_once = Log(), Log()
+        bit_by_bit = Row("a", "a")
         for piece in pieces:
-            bit_by_bit.add(piece)
-        at_once.add(b"".join(pieces))
+            bit_by_bit.printed += piece
 
-        assert at_once.text() == bit_by_bit.text()
+        assert Row("a", "a", printed=bytearray(b"".join(pieces))).log == bit_by_bit.log
 
     def test_last_line(self) -> None:
         """The newest line is the last one that is not empty, without escape codes."""
-        log = Log()
-        log.add(b"first\n\x1b[32msec\x1b[0mond\n  \n")
+        row = Row("a", "a", printed=bytearray(b"first\n\x1b[32msec\x1b[0mond\n  \n"))
 
-        assert log.last_line() == "second"
+        assert row.last_line == "second"
 
     def test_last_line_of_nothing(self) -> None:
         """A log without a line has an empty one."""
-        assert Log().last_line() == ""
+        assert Row("a", "a").last_line == ""
 
     def test_last_line_of_progress(self) -> None:
         """Of a bar that overwrites itself, the newest line is its last state."""
-        log = Log()
-        log.add(b"10%\r20%\r30%")
-
-        assert log.last_line() == "30%"
+        assert Row("a", "a", printed=bytearray(b"10%\r20%\r30%")).last_line == "30%"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlab.builder.trace import Output, Transfer, Vertex, Warned, decode
+from layerlab.builder.trace import Output, Transfer, Vertex, decode
 
 # Recorded from Engine 20.10 for: FROM layerlab-h1:busybox AS one, RUN echo recorded message $RANDOM; exit 3
 STEP = "sha256:4f15983d66d5c9df7558df498e84e1efdc98d6e08a77bcd123e66a75425428c8"
@@ -100,15 +100,6 @@ class TestDecode:
             Transfer(STEP, "sha256:a", 10, 40),
             Transfer(STEP, "x", 40, 40),
         ) == decode(aux(field(2, begun) + field(2, ended))).transfers
-
-    def test_warning(self) -> None:
-        """A warning has a sentence, details, an address and a line; one without a place has no line."""
-        placed = field(1, STEP) + field(2, 1) + field(3, "short") + field(4, "one") + field(4, "two")
-        placed += field(5, "https://x") + field(7, field(1, field(1, 7) + field(2, 1)) + field(2, field(1, 8)))
-
-        assert (Warned("short", "one\ntwo", "https://x", 7), Warned("bare", "", "", None)) == decode(
-            aux(field(4, placed) + field(4, field(3, "bare")))
-        ).warnings
 
     def test_not_utf_8(self) -> None:
         """Text that is not UTF-8, which a Dockerfile may hold, loses its bad bytes but not the message."""

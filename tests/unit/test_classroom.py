@@ -8,6 +8,7 @@ import io
 import json
 import os
 import stat
+import sys
 import tarfile
 import time
 import zipfile
@@ -20,7 +21,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from layerlab.classroom import feedback, grading, mark_files, marks
+from layerlab.classroom import feedback, grading, mark_files, marks, submissions
 from layerlab.classroom.marks import Checked, Mark
 from layerlab.classroom.similar import similar
 from layerlab.classroom.submissions import Submission, find
@@ -29,6 +30,11 @@ from layerlab.exercise.verdict import Verdict
 from layerlab.paths import ROOT
 from layerlab.ui.progress import Step, silent
 from tests.unit.verdicts import finding, verdict
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MINE = "FROM python:3.13-slim\n"
 
@@ -254,6 +260,56 @@ class TestTakenOver:
         assert learners["many"].why_not == "it holds more than 2000 files"
         assert "more than 20 MB" in learners["large"].why_not
         assert learners["deep"].why_not == "there is no Dockerfile: it holds deep.zip/x.zip/x.zip/x.zip/x.zip"
+
+    def test_what_one_learner_hands_in_costs_the_others_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A large node_modules, an entry that is damaged; and where no mode is kept, ``#!`` tells a program."""
+        monkeypatch.setattr(submissions, "_MOST_SEEN", 20)
+        export = zipped(
+            {
+                **{f"aaron/node_modules/{n}": "" for n in range(100)},
+                "aaron/Dockerfile": MINE,
+                "anna/Dockerfile": "FROM x" * 1_000,
+                "ben/Dockerfile": MINE,
+                "ben/start.sh": "#!/bin/sh\n",
+            }
+        )
+        damaged = bytearray(export)
+        at = damaged.index(b"anna/Dockerfile") + len("anna/Dockerfile")
+        damaged[at] = 7  # no such kind of block
+        for archive in (bytes(damaged).replace(b"PK\x01\x02\x14\x03", b"PK\x01\x02\x14\x00"), export):
+            (tmp_path / "class.zip").write_bytes(archive)
+
+            learners = found(tmp_path / "class.zip")
+
+            assert not learners["aaron"].why_not
+            assert texts(learners["ben"]) == {"Dockerfile": MINE, "start.sh": "#!/bin/sh\n"}
+            assert ("cannot be read" in learners["anna"].why_not) == (archive != export)
+            assert learners["ben"].executable == (set() if archive == export else {"start.sh"})
+
+    def test_tars_that_claim_too_much(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A pax header of gigabytes, an entry of no known kind, and one within a submission that expands too far."""
+        pax, odd = tarfile.TarInfo("x"), tarfile.TarInfo("x")
+        pax.type, pax.size, odd.type = tarfile.XHDTYPE, 2**31, b"?"
+        monkeypatch.setattr(submissions, "_MOST_WITHIN", 1_000_000)
+        lay(
+            tmp_path,
+            {
+                "pax.tar": pax.tobuf() + bytes(100_000),
+                "odd.tar": tarred((odd, b""), mode="w"),
+                "large.tar.gz": tarred((tarfile.TarInfo("x"), bytes(2_000_000))),
+                "small.tar.zst": zstd.compress(tarred((tarfile.TarInfo("Dockerfile"), MINE.encode()), mode="w")),
+            },
+        )
+
+        learners = found(tmp_path)
+
+        assert "absurd size" in learners["pax"].why_not
+        assert "unknown kind" in learners["odd"].why_not
+        assert "expands to more than 1" in learners["large"].why_not
+        assert texts(learners["small"]) == {"Dockerfile": MINE}
+        assert texts(found(tmp_path / "small.tar.zst")["small"]) == {"Dockerfile": MINE}
 
     def test_an_encrypted_archive(self, tmp_path: Path) -> None:
         """Costs its own row."""

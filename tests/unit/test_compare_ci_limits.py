@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.compare.ci_limits import Amount, broken, check, size, size_or_share
+from layerlab.compare.ci_limits import Amount, broken, check, size
 from layerlab.errors import UsageError
 from layerlab.image import Image
 from tests.unit.image_truth import file, whiteout
@@ -48,15 +48,15 @@ class TestSize:
 class TestShare:
     def test_is_percent_or_a_size(self) -> None:
         """A percent sign makes a share, everything else is a size."""
-        assert size_or_share("5%") == Amount(5.0, True, "5%")
-        assert size_or_share("0.5 %").value == 0.5
-        assert size_or_share("10MB") == Amount(10_000_000, False, "10MB")
+        assert size("5%", or_share=True) == Amount(5.0, True, "5%")
+        assert size("0.5 %", or_share=True).value == 0.5
+        assert size("10MB", or_share=True) == Amount(10_000_000, False, "10MB")
 
     @pytest.mark.parametrize("text", ["101%", "-1%", "%", "five%", "5%%", ""])
     def test_nothing_else_is_one(self, text: str) -> None:
         """More than all of it is no share."""
         with pytest.raises(UsageError):
-            size_or_share(text)
+            size(text, or_share=True)
 
 
 class TestCheck:
@@ -73,7 +73,7 @@ class TestCheck:
     )
     def test_waste(self, stored: Image, limit: str, measured: float, unit: str, ok: bool) -> None:
         """Waste is a share of what is stored, or bytes, as it was asked."""
-        (found,) = check(stored, max_waste=size_or_share(limit))
+        (found,) = check(stored, max_waste=size(limit, or_share=True))
 
         assert (found.name, found.measured, found.unit, found.ok) == ("max-waste", measured, unit, ok)
 
@@ -90,15 +90,16 @@ class TestCheck:
         """Nothing keeps every limit of size and waste."""
         empty = read("empty.tar", [])
 
-        assert [one.ok for one in check(empty, max_size=size("0"), max_waste=size_or_share("0%"))] == [True, True]
+        found = check(empty, max_size=size("0"), max_waste=size("0%", or_share=True))
+        assert [one.ok for one in found] == [True, True]
 
     def test_says_what_is_there_and_what_is_allowed(self, stored: Image) -> None:
         """Each broken limit has a line with both; kept ones have none."""
-        found = check(stored, max_size=size("1GB"), max_waste=size_or_share("1%"))
+        found = check(stored, max_size=size("1GB"), max_waste=size("1%", or_share=True))
 
         said = "50 bytes (5.0 %) of app.tar can be seen by no container, and at most 1% are allowed"
         assert broken(found) == [f"--max-waste is broken: {said}"]
-        assert found[1].document() == {
+        assert vars(found[1]) == {
             "name": "max-waste", "limit": 1.0, "measured": 5.0, "unit": "%", "ok": False,
             "message": said,
         }  # fmt: skip

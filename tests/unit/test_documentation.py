@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from importlib import import_module
@@ -12,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from layerlab.exercise import new_workspace
-from layerlab.maintenance import draw_rooms
 from layerlab.paths import ROOT
 from tests.documents import DOCUMENTS, Document
 from tests.unit.command_lines import explains
@@ -50,7 +50,7 @@ RUN_BY = {
     ".venv/bin/python -m layerlab.cli.manual": (
         "tests.unit.test_cli_manual:test_the_page_is_what_the_commands_say_now"
     ),
-    ".venv/bin/python -m layerlab.maintenance.draw_rooms": (
+    ".venv/bin/python docs/draw_rooms.py": (
         "tests.unit.test_documentation:test_the_picture_of_the_rooms_is_what_the_contracts_say_now"
     ),
     ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
@@ -60,8 +60,10 @@ RUN_BY = {
 
 
 def test_the_picture_of_the_rooms_is_what_the_contracts_say_now() -> None:
-    """docs/rooms.svg is drawn anew after each change: `.venv/bin/python -m layerlab.maintenance.draw_rooms`."""
-    assert draw_rooms.PICTURE.read_text(encoding="utf-8") == draw_rooms.svg()
+    """docs/rooms.svg is drawn anew after each change: `.venv/bin/python docs/draw_rooms.py`."""
+    drawn = runpy.run_path(str(ROOT / "docs" / "draw_rooms.py"))["svg"]()
+
+    assert (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8") == drawn
 
 
 @EVERY

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.engine import connection
-from layerlab.errors import EngineDenied, EngineError, EngineNotFound, EngineTooOld
+from layerlab.engine import connection, docker_settings
+from layerlab.errors import EngineError, EngineNotFound, EngineTooOld
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def _a_machine_without_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / ".docker"))
-    monkeypatch.setattr(connection, "usual_sockets", lambda: [tmp_path / "docker.sock"])
+    monkeypatch.setattr(docker_settings, "usual_sockets", lambda: [tmp_path / "docker.sock"])
 
 
 def make_context(home: Path, name: str, host: str, *, current: bool = True) -> None:
@@ -199,16 +199,26 @@ class TestConnect:
 
         assert (found.endpoint, found.version) == (endpoint, "28.0.0")
 
-    @pytest.mark.parametrize("config", ["[]", "null", '{"auths": 7}', '{"proxies": {"default": null}}', "\xff"])
+    @pytest.mark.parametrize(
+        "config",
+        [
+            *("[]", "null", '"x"', "{", "\xff", '{"auths": 7}', '{"auths": {"x": 7}}', '{"proxies": null}'),
+            *('{"proxies": {"default": null}}', '{"proxies": {"default": "x"}}', '{"auths": {"x": {"auth": ""}}}'),
+            *('{"auths": {"x": {"auth": null}}}', '{"auths": {"x": {"auth": "zz"}}}', '{"credHelpers": []}'),
+        ],
+    )
     def test_settings_of_another_form_do_no_harm(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str
     ) -> None:
-        """The SDK takes their form for granted."""
+        """The SDK takes their form for granted, when it connects and when it looks for a login."""
         (tmp_path / ".docker").mkdir()
         (tmp_path / ".docker/config.json").write_text(config, encoding="latin-1")
         with fake_engine("28.0.0") as endpoint:
             monkeypatch.setenv("DOCKER_HOST", endpoint)
-            assert connected(connection.connect()).version == "28.0.0"
+            found = connected(connection.connect())
+
+        assert found.version == "28.0.0"
+        assert not found.client.api._auth_configs.resolve_authconfig("x")  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("host", ["nonsense", "tcp://[", "unix://x", "http://[", "tcp://127.0.0.1:notaport"])
     def test_nonsense_in_docker_host_is_a_clear_error(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
@@ -234,9 +244,10 @@ class TestConnect:
             listening.bind(str(path))
             listening.listen()
             path.chmod(0o000)
-            with ordinary_user(tmp_path), pytest.raises(EngineDenied) as caught:
+            with ordinary_user(tmp_path), pytest.raises(EngineError) as caught:
                 connection.connect()
 
+        assert caught.type is EngineError
         assert "docker" in caught.value.remedy
         del caught
         gc.collect()

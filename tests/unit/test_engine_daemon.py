@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,17 +32,15 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 class TestStarted:
     def test_a_running_engine_is_remembered(self, process: subprocess.Popen[bytes]) -> None:
         """What was started is known again, by process id and start time."""
-        daemon._remember("dockerd", process.pid)
+        daemon._remember(process.pid)
 
-        known = daemon.started()
-        assert known is not None
-        assert (known.process, known.by) == (process.pid, "dockerd")
+        assert daemon.started() == process.pid
 
     def test_another_process_with_the_same_id_is_not_taken_for_it(
         self, process: subprocess.Popen[bytes], tmp_path: Path
     ) -> None:
         """Process ids are used again; the start time tells."""
-        daemon._remember("dockerd", process.pid)
+        daemon._remember(process.pid)
         note = tmp_path / "layerlab/engine.json"
         content = json.loads(note.read_text())
         note.write_text(json.dumps({**content, "process_start": content["process_start"] - 1}))
@@ -66,7 +63,7 @@ class TestStop:
 
     def test_the_engine_is_told_to_end_and_waited_for(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM lets an engine end its containers; the note goes with it."""
-        daemon._remember("dockerd", process.pid)
+        daemon._remember(process.pid)
 
         assert daemon.stop() is True
         assert process.wait() == -signal.SIGTERM
@@ -105,46 +102,8 @@ class TestBoundedCache:
         monkeypatch.setattr(daemon, "CONFIGURATION", path)
         return path
 
-    @pytest.mark.parametrize(
-        ("said", "also"),
-        [
-            (None, {}),
-            (
-                {"registry-mirrors": ["https://mirror.example.com"]},
-                {"registry-mirrors": ["https://mirror.example.com"]},
-            ),
-            ({"builder": {"gc": {"enabled": False}}}, {"builder": {"gc": {"enabled": False}}}),
-        ],
-    )
-    def test_dockerd_gets_a_configuration_of_the_labs(
-        self, users: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: Any, also: dict[str, Any]
-    ) -> None:
-        """It holds the user's, and the bound unless the user's says something about the builder."""
-        users.parent.mkdir()
-        if said is not None:
-            users.write_text(json.dumps(said))
-        program = tmp_path / "dockerd"
-        program.write_text('#!/bin/sh\necho "$@"\n')
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-
-        daemon._start_dockerd(tmp_path / "log").wait()
-
-        option, _, file = (tmp_path / "log").read_text().strip().partition("=")
-        assert option == "--config-file"
-        assert json.loads(Path(file).read_text()) == {**daemon.BOUNDED_CACHE, **also}
-        assert (users.exists(), said is None or json.loads(users.read_text()) == said) == (said is not None, True)
-
-    @pytest.mark.parametrize("said", ["", "{", "[]", "\ufeff{}"])
-    def test_what_dockerd_would_refuse_is_left_to_it(self, users: Path, said: str) -> None:
-        """An engine says itself what is wrong with its configuration."""
-        users.parent.mkdir()
-        users.write_text(said)
-
-        assert daemon._options() == []
-
-    def test_the_systems_own_engine_is_configured_once(self, users: Path) -> None:
-        """Where a service manager, or the package, starts it, the bound has to be where the engine looks for it."""
+    def test_an_engine_is_configured_once(self, users: Path) -> None:
+        """The bound is where the engine looks for it, however it is started; what is there stays."""
         daemon._configure()
         assert json.loads(users.read_text()) == daemon.BOUNDED_CACHE
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from layerlab.engine import docker_settings
 from layerlab.engine.docker_settings import (
     HELPER_PREFIX,
+    Candidate,
     Logins,
     address,
+    candidates,
     configuration,
-    current_context,
     tell_of_logins,
 )
 from layerlab.errors import EngineError
@@ -73,10 +73,12 @@ class TestAddress:
             ("tcp://", "tcp://127.0.0.1:2375"),
             (":", "tcp://127.0.0.1:2375"),
             ("tcp://:2399", "tcp://127.0.0.1:2399"),
+            ("tcp://localhost/", "tcp://localhost:2375/"),
+            ("tcp://localhost:", "tcp://localhost:2375"),
             ("127.0.0.2:2376", "tcp://127.0.0.2:2376"),
             ("tcp://[::1]:", "tcp://[::1]:2375"),
-            ("[::1]", "tcp://[::1]:2375"),
             ("::1", "tcp://[::1]:2375"),
+            ("[::1]", "tcp://[::1]:2375"),
             ("tcp://engine.example:2375/below", "tcp://engine.example:2375/below"),
             (" tcp://localhost \n", "tcp://localhost:2375"),
             ("unix://", "unix:///var/run/docker.sock"),
@@ -102,13 +104,18 @@ class TestAddress:
         assert address("unix://docker.sock") == f"unix://{tmp_path}/docker.sock"
 
 
+def chosen() -> Candidate | None:
+    """The engine that the settings name; None if they name none."""
+    return next((candidate for candidate in candidates() if candidate.chosen), None)
+
+
 class TestContext:
     def test_one_is_found_without_a_configuration(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         """``config.json`` is there only once something is configured."""
         write_context(folder, "farm", at("tcp://127.0.0.1:9"))
         monkeypatch.setenv("DOCKER_CONTEXT", "farm")
 
-        assert current_context() == docker_settings.DockerContext("farm", "tcp://127.0.0.1:9", None)
+        assert chosen() == Candidate("tcp://127.0.0.1:9", "the docker context 'farm'", chosen=True, context="farm")
 
     @pytest.mark.parametrize(
         "content",
@@ -122,17 +129,17 @@ class TestContext:
         write_context(folder, "farm", at("tcp://127.0.0.1:9"))
         (folder / "config.json").write_text(content)
 
-        assert current_context() is None
+        assert chosen() is None
 
     @pytest.mark.parametrize(
-        "more", ["", ', "credsStore": 7', ', "auths": {"a": {"auth": "@"}}', ', "proxies": []', ', "auths": null']
+        "more", ["", ', "credsStore": {}', ', "auths": {"a": {"auth": "@"}}', ', "proxies": []', ', "auths": null']
     )
     def test_what_else_cannot_be_read_does_not_hide_it(self, folder: Path, more: str) -> None:
         """The docker client warns of it, and goes on with the rest."""
         write_context(folder, "farm", at("localhost"))
         (folder / "config.json").write_text(f'{{"currentContext": "farm"{more}}} and more')
 
-        found = current_context()
+        found = chosen()
         assert found is not None
         assert found.endpoint == "tcp://localhost:2375"
         assert bool(configuration().trouble) == (more not in {"", ', "auths": null'})
@@ -145,16 +152,16 @@ class TestContext:
         write_context(folder, "farm", at(host))
         monkeypatch.setenv("DOCKER_CONTEXT", "farm")
 
-        found = current_context()
+        found = chosen()
         assert found is not None
         assert found.endpoint == "unix:///var/run/docker.sock"
 
     @pytest.mark.parametrize(
         ("meta", "said"),
         [
-            ({"Endpoints": {}}, "names no engine"),
-            ({"Endpoints": {"docker": None}}, "names no engine"),
-            ([], "names no engine"),
+            ({"Endpoints": {}}, "cannot be read"),
+            ({"Endpoints": {"docker": None}}, "cannot be read"),
+            ([], "cannot be read"),
             ("{", "cannot be read"),
             (None, "does not exist"),
         ],
@@ -168,7 +175,7 @@ class TestContext:
         monkeypatch.setenv("DOCKER_CONTEXT", "farm")
 
         with pytest.raises(EngineError, match=f"docker context, farm, {said}") as caught:
-            current_context()
+            chosen()
         assert "docker context ls" in caught.value.remedy
 
     @pytest.mark.parametrize(
@@ -194,7 +201,7 @@ class TestContext:
         write_context(folder, "farm", at("localhost", **more), certificates=certificates)
         (folder / "config.json").write_text('{"currentContext": "farm"}')
 
-        found = current_context()
+        found = chosen()
         assert found is not None
         assert found.endpoint == endpoint
         assert (found.tls and found.tls.verify) is verifies
@@ -202,9 +209,13 @@ class TestContext:
 
 
 class TestCertificates:
-    def test_none_are_wanted(self, folder: Path) -> None:
+    def test_none_are_wanted(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         """Nobody asks for an encrypted connection."""
-        assert docker_settings.tls_from_environment() is None
+        monkeypatch.setenv("DOCKER_HOST", "tcp://localhost")
+
+        found = chosen()
+        assert found is not None
+        assert (found.endpoint, found.tls) == ("tcp://localhost:2375", None)
 
     @pytest.mark.parametrize(("variable", "verifies"), [("DOCKER_TLS_VERIFY", True), ("DOCKER_TLS", False)])
     def test_they_lie_beside_the_configuration(
@@ -214,17 +225,20 @@ class TestCertificates:
         for name in ("ca", "cert", "key"):
             (folder / f"{name}.pem").touch()
         monkeypatch.setenv(variable, "1")
+        monkeypatch.setenv("DOCKER_HOST", "localhost")
 
-        tls = docker_settings.tls_from_environment()
-        assert tls is not None
-        assert (tls.verify, tls.ca_cert) == (verifies, str(folder / "ca.pem"))
+        found = chosen()
+        assert found is not None
+        assert found.tls is not None
+        assert (found.tls.verify, found.tls.ca_cert) == (verifies, str(folder / "ca.pem"))
 
     def test_a_missing_one_is_named(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         """Without it nobody could say whose engine that is."""
         monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_HOST", "localhost")
 
         with pytest.raises(EngineError, match=r"no ca\.pem in") as caught:
-            docker_settings.tls_from_environment()
+            chosen()
         assert "DOCKER_CERT_PATH" in caught.value.remedy
 
 
@@ -290,6 +304,19 @@ class TestLogins:
         assert login is not None
         assert (login["Username"], login["Password"], steps) == ("somebody", "something", [])
 
+    def test_one_that_fails_turns_off_no_other(self, folder: Path, programs: Path) -> None:
+        """Each registry may have a helper of its own."""
+        (folder / "config.json").write_text('{"credHelpers": {"a.example": "gone", "b.example": "desktop"}}')
+        (programs / f"{HELPER_PREFIX}desktop").write_text(f"#!/bin/sh\necho '{ANSWER}'\n")
+        (programs / f"{HELPER_PREFIX}desktop").chmod(0o755)
+        logins, steps = Logins(), list[Step]()
+
+        for _ in range(2):
+            assert not logins.resolve_authconfig("a.example")
+            assert logins.resolve_authconfig("b.example")
+            tell(logins, steps)
+        assert [step.key for step in steps] == [f"{HELPER_PREFIX}gone"]
+
     def test_who_logs_in_later_is_known(self, folder: Path) -> None:
         """A notebook's connection lasts for hours."""
         logins = Logins()
@@ -300,8 +327,16 @@ class TestLogins:
         assert before is None
         assert logins.resolve_authconfig("registry.example") is not None
 
-    def test_the_helpers_are_named(self, folder: Path) -> None:
+    @pytest.mark.parametrize(
+        ("content", "names"),
+        [
+            ('{"credsStore": "b", "credHelpers": {"x": "c", "y": "a", "z": 7}}', "abc"),
+            ('{"credHelpers": []}', ""),
+            ('{"credsStore": {}}', ""),
+        ],
+    )
+    def test_the_helpers_are_named(self, folder: Path, content: str, names: str) -> None:
         """For who looks whether they are installed."""
-        (folder / "config.json").write_text('{"credsStore": "b", "credHelpers": {"x": "c", "y": "a", "z": 7}}')
+        (folder / "config.json").write_text(content)
 
-        assert configuration().helpers == [f"{HELPER_PREFIX}{name}" for name in "abc"]
+        assert configuration().helpers == [f"{HELPER_PREFIX}{name}" for name in names]

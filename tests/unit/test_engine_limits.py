@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -113,26 +116,6 @@ class TestLimits:
         assert {"11", "21"} <= set(limited.values())
         assert values(root, before) == before
 
-    def test_a_kernel_that_refuses(
-        self, cgroups: tuple[Path, dict[str, str]], state: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """If one limit cannot be set, those that were are put back."""
-        root, before = cgroups
-        write_text = Path.write_text
-
-        def refuse(path: Path, text: str, *args: object) -> int:
-            if path.name == "pids.max" and text == "20":
-                raise OSError(16, "Device or resource busy")
-            return write_text(path, text)
-
-        monkeypatch.setattr(Path, "write_text", refuse)
-
-        with pytest.raises(OSError, match="busy"):
-            _take(_wanted(root, 10, 20))
-
-        assert values(root, before) == before
-        assert notes(state) == []
-
     def test_before_the_first_build(self, tmp_path: Path) -> None:
         """Where the engine has built nothing yet, its cgroup is made, below the one that it makes itself."""
         root = tmp_path / "cgroup"
@@ -147,3 +130,29 @@ class TestLimits:
     def test_elsewhere(self, tmp_path: Path) -> None:
         """Where there are no such files, nothing is limited."""
         assert _wanted(tmp_path, limits.MEMORY, limits.PROCESSES) == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "info", "why"),
+    [
+        (b"dockerd\0", {}, ""),
+        (b"dockerd\0--cgroup-parent=x\0", {}, "a cgroup of its own for containers"),
+        (b"dockerd\0", {"CgroupParent": "x"}, "a cgroup of its own for containers"),
+        (b"dockerd\0", {"CgroupDriver": "systemd"}, "leaves its cgroups to systemd"),
+        (None, {}, "runs elsewhere"),
+    ],
+)
+def test_why_unlimited(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: bytes | None, info: dict[str, str], why: str
+) -> None:
+    """The builder's cgroup is where the lab limits it only if the engine was told nothing else."""
+    (tmp_path / "cgroup.controllers").touch()
+    monkeypatch.setattr(limits, "_ROOT", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(limits, "_dockerd_here", lambda _: command)
+    client = SimpleNamespace(info=lambda: {"CgroupDriver": "cgroupfs", **info})
+    engine: Any = SimpleNamespace(endpoint="unix:///var/run/docker.sock", client=client)
+
+    said = limits.why_unlimited(engine)
+    assert why in said
+    assert bool(said) == bool(why)

@@ -186,27 +186,6 @@ def test_a_file_of_the_build_context_that_the_service_does_not_need_fails(path: 
     assert finding.message.startswith(f"{path} of the build context came with line 11 to /srv")
 
 
-def test_a_file_of_the_build_context_counts_wherever_it_came_through() -> None:
-    """A copy by RUN in the build stage has the same content, which is enough."""
-    made = good()
-    made.file("/opt/venv/notes.txt", 8, content=WORKSPACE["README.md"], origin=BUILT)
-    (finding,) = errors(made.evidence())
-    assert "README.md" in finding.message
-
-
-def test_a_virtual_environment_on_the_learners_machine_is_no_mistake() -> None:
-    """Whoever makes one gets the same scripts in it as the image has; other files beside it still count."""
-    script = b"function global:deactivate() { }  # the same in each virtual environment\n"
-    local = {".venv/pyvenv.cfg": b"home = /usr/bin\n", ".venv/bin/Activate.ps1": script}
-    made = good(workspace={**WORKSPACE, **local})
-    made.file("/opt/venv/bin/Activate.ps1", 8, content=script, origin=BUILT)
-    assert not errors(made.evidence())
-
-    made = good(workspace={**WORKSPACE, **local, ".venv-notes/Activate.ps1": script})
-    made.file("/opt/venv/bin/Activate.ps1", 8, content=script, origin=BUILT)
-    assert len(errors(made.evidence())) == 1
-
-
 @pytest.mark.parametrize(
     ("path", "command"),
     [

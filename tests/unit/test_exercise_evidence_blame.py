@@ -118,18 +118,6 @@ class TestOthers:
                 "engine",
                 5,
             ),
-            (
-                DockerfileError(
-                    "line 2 of the Dockerfile: this engine's builder does not know ${B%…}", remedy="r", line=2
-                ),
-                "engine",
-                2,
-            ),
-            (
-                DockerfileError("line 4 of the Dockerfile: --from takes no variables", remedy="r", line=4),
-                "dockerfile",
-                4,
-            ),
             (DockerfileError("circular dependency detected on stage: build", remedy="r"), "dockerfile", 2),
             (BuildTimeout("the build took longer than its limit of 600 s", remedy="r"), "limit", 3),
             (TooMuchDisk(free=50_000_000_000), "limit", 3),

@@ -252,8 +252,8 @@ def test_a_command_that_reads_a_secret_elsewhere_passes(command: str) -> None:
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/srv/.env", b"DEBUG=1\n"),
-        ("/srv/app/.env.local", b"DEBUG=1\n"),
+        ("/srv/.env", b"DEBUG=1\nAPI_TOKEN=abc\n"),
+        ("/srv/app/.env.local", b"API_TOKEN=abc\n"),
         ("/srv/prod.env", b"API_TOKEN=abc\n"),
         ("/root/.ssh/id_rsa", KEY),
         ("/srv/app/signing.py", b'KEY = """' + KEY + b'"""\n'),
@@ -279,7 +279,9 @@ def test_a_file_with_a_secret_fails_also_when_it_is_hidden(path: str, content: b
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/srv/.env.example", b"API_TOKEN=\n"),
+        ("/srv/.env", b"DEBUG=1\nAPI_TOKEN=\n"),
+        ("/srv/.env.example", b"API_TOKEN=changeme\n"),
+        ("/srv/README", b"postgresql://user:your_password@localhost/db, amqp://user:xxxx@mq, redis://user:dummy@r\n"),
         ("/srv/app/keys.py", b'HEAD = "-----BEGIN PRIVATE KEY-----"\n'),
         (f"{SITE}/tornado/test/test.key", KEY),
         ("/usr/local/lib/python3.13/test/certdata/keycert.pem", KEY),

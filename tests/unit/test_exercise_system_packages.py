@@ -92,14 +92,14 @@ def test_without_an_image_nobody_can_tell() -> None:
 def test_indexes_and_archives_that_ship_fail_with_their_size() -> None:
     """What a layer stores ships, also if a later line removes it; the base's own InRelease files do not count."""
     made = final(INSTALL.partition(" && rm")[0], "RUN rm -rf /var/lib/apt/lists/*")
-    made.file("/var/lib/apt/lists/deb_main_Packages", 2, size=9_000_000, visible=False)
+    made.file("/var/lib/apt/lists/deb_main_Packages", 2, size=9_000_000, removed=3)
     made.file("/var/lib/apt/lists/lock", 2, size=0)
     made.file("/var/lib/apt/lists/deb_InRelease", 0)
     made.file("/var/lib/apt/lists/deb_InRelease", 2)
     (finding,) = judge(made.evidence()).findings
     assert finding.line == 2
     assert "9.0 MB" in finding.message
-    assert "line 3" in finding.message
+    assert "Line 3 removes that later" in finding.message
     elsewhere = final(INSTALL)
     elsewhere.file("/opt/apt/deb.example.org_debian_dists_trixie_main_binary-amd64_Packages.lz4", 2)
     assert errors(elsewhere.evidence()) == [2]

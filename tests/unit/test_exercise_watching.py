@@ -120,6 +120,25 @@ class TestLook:
         assert len(seen) == 10
         assert "Dockerfile" in seen
 
+    @pytest.mark.parametrize("name", ["{}~", "{}/"])
+    def test_what_is_not_watched_counts_as_well(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """Editors' files and empty folders without end do not make a look endless."""
+        monkeypatch.setattr(watching, "MOST_LOOKS", 50)
+        (folder / "many").mkdir()
+        for number in range(100):
+            path = folder / "many" / name.format(number)
+            _ = path.mkdir() if name.endswith("/") else path.touch()
+        asked = []
+        monkeypatch.setattr(watching, "_is_scratch", lambda name: asked.append(name) or name.endswith("~"))
+        scanned = []
+        scandir = os.scandir
+        monkeypatch.setattr(os, "scandir", lambda path: scanned.append(path) or scandir(path))
+
+        assert set(watching.look(folder)) == {"Dockerfile", "app/wsgi.py"}
+        assert len(asked) + len(scanned) <= 60
+
     def test_a_folder_that_is_not_there_has_nothing(self, tmp_path: Path) -> None:
         """It may have been moved away for a moment."""
         assert watching.look(tmp_path / "nowhere") == {}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from layerlab.builder import adapted
+from layerlab.builder import context as contexts
 from layerlab.dockerfile import parse
-from layerlab.errors import UsageError
-from layerlab.exercise import workspace
-from layerlab.exercise.workspace import Contents, open_workspace, pins
+from layerlab.errors import DockerfileError, UsageError
+from layerlab.exercise.workspace import open_workspace, pins
 from layerlab.paths import ROOT
 
 
@@ -46,19 +46,10 @@ class TestNoWorkspace:
         """A file with nearly the right name is named, with the command that renames it."""
         (tmp_path / near).write_text("FROM scratch\n")
 
-        with pytest.raises(UsageError, match=f"but there is {near}") as caught:
+        with pytest.raises(DockerfileError, match=f"but there is {near}") as caught:
             open_workspace(tmp_path)
 
         assert caught.value.remedy == f"rename it: mv '{near}' Dockerfile"
-
-    def test_only_the_single_stage_one(self, tmp_path: Path) -> None:
-        """Dockerfile.single is no near miss to be renamed: it is there to be compared with."""
-        (tmp_path / "Dockerfile.single").write_text("FROM scratch\n")
-
-        with pytest.raises(UsageError, match=r"only Dockerfile\.single") as caught:
-            open_workspace(tmp_path)
-
-        assert "mv" not in caught.value.remedy
 
 
 class TestFailure:
@@ -87,7 +78,7 @@ class TestFailure:
         found = open_workspace(tmp_path)
 
         assert found.failure is not None
-        assert (found.failure.blame, found.text, found.dockerfile, found.sent) == ("dockerfile", "", None, None)
+        assert (found.failure.blame, found.dockerfile, found.sent) == ("dockerfile", None, None)
         assert "encoded in UTF-16" in found.failure.message
 
     def test_a_platform(self, tmp_path: Path) -> None:
@@ -108,7 +99,20 @@ class TestFailure:
         found = open_workspace(tmp_path / "w")
 
         assert found.failure is not None
-        assert (found.text, found.dockerfile, found.failure.blame) == ("", None, "workspace")
+        assert (found.dockerfile, found.failure.blame, "leads out" in found.failure.message) == (
+            None,
+            "dockerfile",
+            True,
+        )
+
+    def test_a_dockerfile_that_is_none(self, tmp_path: Path) -> None:
+        """A dangling link in its place is a failure of the workspace's, not a file that is missing."""
+        (tmp_path / "Dockerfile").symlink_to("nowhere")
+
+        found = open_workspace(tmp_path)
+
+        assert found.failure is not None
+        assert "is no file" in found.failure.message
 
     def test_ignore_rules_that_lead_out(self, tmp_path: Path) -> None:
         """A .dockerignore that is a link out of the folder is not read either, not even for an error message."""
@@ -124,8 +128,8 @@ class TestFailure:
 
     def test_too_many_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of a folder with more files than are looked at, no more are; ignored ones count, since they are seen."""
-        monkeypatch.setattr(workspace, "MAX_SEEN", 20)
-        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="many\n")
+        monkeypatch.setattr(contexts, "MAX_SEEN", 20)
+        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="many/*\n")
         (tmp_path / "many").mkdir()
         for number in range(30):
             (tmp_path / f"many/{number}").touch()
@@ -133,7 +137,16 @@ class TestFailure:
         found = open_workspace(tmp_path)
 
         assert found.failure is not None
-        assert (found.failure.blame, len(found.files) <= 20, found.sent) == ("limit", True, None)
+        assert (found.failure.blame, found.sent) == ("limit", None)
+
+    def test_endless_rules(self, tmp_path: Path) -> None:
+        """A .dockerignore so long that matching it would take for ever is not matched."""
+        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="a/*/b*c\n" * 20_000)
+
+        found = open_workspace(tmp_path)
+
+        assert found.failure is not None
+        assert found.failure.blame == "limit"
 
     def test_a_huge_file(self, tmp_path: Path) -> None:
         """A file of 10 GB in the context is refused without being read; named in .dockerignore it does no harm."""
@@ -149,21 +162,11 @@ class TestFailure:
         assert (refused.failure.blame, "huge (10000 MB)" in refused.failure.message) == ("limit", True)
         assert accepted.failure is None
         assert set(accepted.context) == {"Dockerfile", ".dockerignore"}
-        assert len(accepted.files["huge"]) == 1_000_000
-
-    def test_endless_rules(self, tmp_path: Path) -> None:
-        """A .dockerignore so long that matching it would take for ever is not matched."""
-        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="a/*/b*c\n" * 20_000)
-
-        found = open_workspace(tmp_path)
-
-        assert found.failure is not None
-        assert found.failure.blame == "limit"
 
 
 class TestContents:
-    def test_context_and_files(self, tmp_path: Path) -> None:
-        """The context is what .dockerignore leaves, the files are all; both hold contents, cut at 1 MB."""
+    def test_context(self, tmp_path: Path) -> None:
+        """The context is what .dockerignore leaves, with its contents, cut at 1 MB."""
         write(
             tmp_path,
             Dockerfile="FROM scratch\n",
@@ -177,8 +180,7 @@ class TestContents:
         found = open_workspace(tmp_path)
 
         assert set(found.context) == {".dockerignore", "b.txt", "sub/c.py"}
-        assert set(found.files) == {*found.context, "a.txt", "Dockerfile"}
-        assert (found.files["a.txt"], found.context["sub/c.py"]) == (b"a", b"c")
+        assert found.context["sub/c.py"] == b"c"
         assert found.context["b.txt"] == b"b" * 1_000_000
         assert found.dockerfile_is_ignored
 
@@ -196,32 +198,25 @@ class TestContents:
             server.bind(str(folder / "s"))
             found = open_workspace(folder)
 
-        assert set(found.context) == set(found.files) == {"Dockerfile"}
+        assert set(found.context) == {"Dockerfile"}
         assert found.requirements == {}
         assert found.failure is None
 
-    def test_a_file_that_becomes_a_link(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A file that is read late is not read through a link that has taken its place."""
-        monkeypatch.setattr(workspace, "_MAX_KEPT", 0)
-        write(tmp_path, a="content", secret="secret")
-        contents = Contents({"a": tmp_path / "a"})
-        before = contents["a"]
-        (tmp_path / "a").unlink()
-        (tmp_path / "a").symlink_to(tmp_path / "secret")
-
-        assert (before, contents["a"]) == (b"content", b"")
-
-    @pytest.mark.slow
-    def test_two_thousand_files(self, tmp_path: Path) -> None:
-        """Of very many files the tasks see 2,000, those near the top first."""
-        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="deep\n")
-        (tmp_path / "deep").mkdir()
-        for number in range(2_100):
-            (tmp_path / f"deep/{number}").touch()
+    def test_app(self, tmp_path: Path) -> None:
+        """The service's modules are known although .dockerignore names them; links are not followed."""
+        write(tmp_path, Dockerfile="FROM scratch\n", _dockerignore="app\n", secret="secret")
+        (tmp_path / "app").mkdir()
+        write(tmp_path / "app", **{"info_py": "x" * 1_000_001, "notes": "a"})
+        (tmp_path / "app/link.py").symlink_to("../secret")
+        os.mkfifo(tmp_path / "app/pipe.py")
 
         found = open_workspace(tmp_path)
 
-        assert (len(found.files), "Dockerfile" in found.files) == (2_000, True)
+        assert found.app == {"app/info.py": b"x" * 1_000_000}
+        assert "app/info.py" not in found.context
+        shutil.move(tmp_path / "app", tmp_path / "elsewhere")
+        (tmp_path / "app").symlink_to("elsewhere")
+        assert open_workspace(tmp_path).app == {}
 
 
 class TestRequirements:

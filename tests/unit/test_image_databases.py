@@ -11,7 +11,6 @@ from layerlab.image.databases import (
     is_database,
     only_recommended,
     read_databases,
-    remembered,
 )
 
 INFO = "/var/lib/dpkg/info"
@@ -213,15 +212,6 @@ DATABASES = [
 def test_hostile_content(source: str, text: str) -> None:
     """No content takes longer than its length: patterns that try each place anew would take hours here."""
     assert all(len(claim.name) <= len(text) for claim in read_databases({source: text.encode()}))
-
-
-@pytest.mark.parametrize("source", DATABASES)
-def test_what_is_remembered(source: str) -> None:
-    """The number of paths and packages that a database will take is known before it is taken apart."""
-    text = b"/a/b\nPackage: x\nStatus: install ok installed\n\nPackage: y\nP:z\nR:f\nd41d  usr/f\n" * 50
-
-    found = read_databases({source: text})
-    assert 0 < sum(len(claim.paths) or 1 for claim in found) <= remembered(source, text)
 
 
 def test_the_database_is_read() -> None:

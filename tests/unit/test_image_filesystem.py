@@ -125,6 +125,12 @@ class TestWaste:
         assert rows(files, "path", "bytes", "layer") == [("/b", 9, 1)]
         assert layers["live_bytes"].tolist() == [9, 0]
 
+    def test_a_hard_link_to_a_symbolic_link_below(self) -> None:
+        """Its target is that of the link that it is another name of."""
+        stack = stack_layers(scanned([[symlink("a", "to")], [link("b", "a")]]), {}, ["", ""])
+
+        assert (stack.target(1, "/b"), stack.target(None, "/b"), stack.target(1, "/c")) == ("to", "to", None)
+
     def test_empty_files_are_inodes_too(self) -> None:
         """A deleted empty file is a row of waste with no bytes; links and directories are none."""
         stack = [[file("d/f", 0), symlink("d/s", "f"), directory("d/e")], [whiteout("d")]]
@@ -151,11 +157,11 @@ class TestWhatTheSpecificationSays:
 
         assert files[["mode", "uid", "layer"]].to_numpy().tolist() == [[0o1777, 7, 1]]
 
-    def test_a_directory_without_an_entry_changes_nothing(self) -> None:
-        """A path below a directory that the layer does not describe leaves that directory as it was."""
+    def test_a_directory_without_an_entry(self) -> None:
+        """A directory that only a path implies is there as unpacking makes it, in the place of the one below."""
         _, files, _ = tables([[directory("tmp", mode=0o1777)], [file("tmp/f", 1)]])
 
-        assert files[["path", "mode", "layer"]].to_numpy().tolist() == [["/tmp", 0o1777, 0], ["/tmp/f", 0o644, 1]]
+        assert files[["path", "mode", "layer"]].to_numpy().tolist() == [["/tmp", 0o755, 1], ["/tmp/f", 0o644, 1]]
 
     def test_names_that_begin_alike(self) -> None:
         """Deleting a directory leaves its neighbours alone, whose names begin with its name."""

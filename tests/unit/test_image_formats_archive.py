@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from layerlab.errors import ArchiveError
 from layerlab.image.formats import archive, archive_parts
 from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.platforms import Platform
 from tests.unit.image_truth import (
+    Layout,
     digest,
     file,
     image_config,
@@ -197,6 +199,26 @@ class TestFiles:
         needless = {name for name, content in files.items() if b"slsa" in content or b'"unknown", "os"' in content}
         needless |= {name for name, content in files.items() if b'"layers"' in content and b"in-toto" in content}
         assert set(archive.read_path(tmp_path).files) == files.keys() - needless - {"oci-layout"}
+
+    def test_what_nobody_asks_for_costs_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Layers of other platforms, and files that cannot be read or are no part of an image, are not looked at."""
+        layout = Layout()
+        many = [tar([file(f"f{number}-{n}") for n in range(30)]) for number in range(5)]
+        images = [layout.image(many, "linux/s390x"), layout.image(LAYERS, "linux/arm64")]
+        write_layout(tmp_path, layout.close(layout.index(images)))
+        (tmp_path / "blobs/sha256/aaaa").mkdir()
+        (tmp_path / "blobs/sha256/bbbb").symlink_to("nowhere")
+        os.mkfifo(tmp_path / "blobs/sha256/cccc")
+        for number in range(20):
+            (tmp_path / f"other{number}").write_bytes(b"{")
+        (tmp_path / "packed").write_bytes(pack(layout.parts.items()))
+        monkeypatch.setattr(archive_parts, "MOST_PARTS", len(layout.parts))
+        monkeypatch.setattr(archive, "Budget", lambda: Budget(entries=10))
+
+        for path in (tmp_path, tmp_path / "packed"):
+            assert paths(archive.read_path(path, platform=Platform("linux", "arm64"))) == PATHS
+            with pytest.raises(ArchiveError, match="more entries"):
+                archive.read_path(path, platform=Platform("linux", "s390x"))
 
     def test_a_pipe(self, tmp_path: Path) -> None:
         """What another program writes into a pipe is read as it comes."""

@@ -71,13 +71,6 @@ class TestEntries:
         assert found.paths == ["/a", "/a/b", "/a/b/c", "/d", "/e", "/e/f", "/etc", "/etc/passwd", "/g"]
         assert (found.bytes, found.whiteouts) == (4, ("/h",))
 
-    def test_directories_that_only_paths_imply(self) -> None:
-        """A directory without an entry is there, and known as such, until an entry describes it."""
-        found = layer(file("a/b/c", 1), directory("a", mode=0o700))
-
-        assert [found.paths[index] for index in found.implied] == ["/a/b"]
-        assert found.modes.tolist() == [0o700, 0o755, 0o644]
-
     def test_folders(self) -> None:
         """Each entry knows the directory that it lies in."""
         found = layer(file("a/b", 1), file("a-b", 1), file("a/b-c/d", 1))
@@ -107,9 +100,9 @@ class TestEntries:
 
         assert scan([archive], Budget())[1] == digest(archive)
 
-    def test_links_of_the_root(self) -> None:
-        """Only symbolic links in the root are remembered with their targets."""
-        assert layer(symlink("bin", "usr/bin"), symlink("usr/x", "y")).links == {"/bin": "usr/bin"}
+    def test_targets_of_links(self) -> None:
+        """Symbolic links are remembered with their targets."""
+        assert layer(symlink("bin", "usr/bin"), symlink("a/x", "/y")).links == {"/bin": "usr/bin", "/a/x": "/y"}
 
     def test_databases(self) -> None:
         """What package managers wrote down is read while it goes by."""
@@ -134,7 +127,6 @@ class TestSymbolicLinks:
             *("/bin", "/usr", "/usr/bin", "/usr/bin/deep", "/usr/bin/deep/file", "/usr/bin/sub", "/usr/bin/tool"),
         ]
         assert (found.whiteouts, found.opaques) == (("/usr/bin/gone",), ("/usr/bin",))
-        assert [found.paths[index] for index in found.implied] == ["/usr", "/usr/bin/deep"]
 
     @pytest.mark.parametrize(
         "links",
@@ -160,7 +152,6 @@ class TestSymbolicLinks:
         found = layer(symlink("bin", "usr/bin"), file("bin/tool", 5))
 
         assert found.paths == ["/bin", "/usr", "/usr/bin", "/usr/bin/tool"]
-        assert [found.paths[index] for index in found.implied] == ["/usr", "/usr/bin"]
 
     def test_of_a_layer_below(self) -> None:
         """A layer is unpacked by itself: what lies below a lower layer's link replaces it with a directory."""
@@ -172,7 +163,7 @@ class TestSymbolicLinks:
         found = layer(*entries, file("elsewhere", 2), directory("f"), symlink("d", "f"), file("d/new", 3))
 
         assert found.paths == ["/d", "/elsewhere", "/f", "/f/new"]
-        assert (found.whiteouts, found.implied, found.bytes) == ((), (), 5)
+        assert (found.whiteouts, found.links, found.bytes) == ((), {"/d": "f"}, 5)
 
     def test_the_last_one_counts(self) -> None:
         """A directory takes a link's place, and what comes then lies in it."""
@@ -267,13 +258,14 @@ class TestHostile:
         with pytest.raises(ArchiveError, match="more entries"):
             layer(*entries, budget=Budget(entries=100, characters=1000))
 
-    @pytest.mark.parametrize("budget", [Budget(database_bytes=1000), Budget(claims=50)])
-    def test_databases_have_a_budget(self, budget: Budget) -> None:
+    @pytest.mark.parametrize("content", [b"x" * 6000, b"a,,\n" * 100])
+    def test_databases_have_a_budget(self, content: bytes) -> None:
         """What is kept of package databases is limited, so that one cannot fill the memory."""
-        record = Entry("demo-1.0.dist-info/RECORD", content=b"some/path/or/other.py,,\n" * 100)
+        record = Entry("demo-1.0.dist-info/RECORD", content=content)
 
+        assert len(layer(record, budget=Budget(database_bytes=10_000))) == 2
         with pytest.raises(ArchiveError, match="package databases are larger"):
-            layer(record, budget=budget)
+            layer(record, budget=Budget(database_bytes=5000))
 
     def test_replacing_directories_has_a_budget(self) -> None:
         """Each directory that something else replaces is a search for what was in it."""
@@ -299,22 +291,6 @@ class TestHostile:
         assert layer_of(claims[:4]).bytes == 4 * 2**50
         with pytest.raises(ArchiveError, match="larger than any disk"):
             layer_of(claims)
-
-    def test_a_file_that_is_too_large_is_not_read(self) -> None:
-        """Where it is known how large a layer can be, one with a larger file ends at that file's header."""
-        taken = []
-
-        def zeros() -> Iterator[bytes]:
-            yield tar([file("a", 3), Entry("zeros", content=bytes(10**6))])[: 3 * 512]
-            for number in range(-(-(10**6) // 512)):
-                taken.append(number)
-                yield bytes(512)
-
-        assert scan(zeros(), Budget(), 2 * 10**6)[0].bytes == 10**6 + 3
-        taken.clear()
-        with pytest.raises(ArchiveError, match="without end"):
-            scan(zeros(), Budget(), 10**6)
-        assert len(taken) < 3
 
     @pytest.mark.slow
     def test_endless_entries_end(self) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
 from layerlab.image.formats.stream import Stream
-from layerlab.image.formats.tar import BLOCK, Member, members
+from layerlab.image.formats.tar import BLOCK, Member, is_tar, members
 from tests.unit.image_truth import TYPES, Entry, file, tar
 
 NAMES = st.lists(
@@ -136,6 +136,23 @@ class TestMembers:
 
         assert [(member.name, member.apparent_size) for member in found] == [("hole", 5_000_000), ("next", 10)]
         assert found[0].size < 200_000
+
+    def test_from_before_posix(self) -> None:
+        """Headers without a mark of their own are known by their checksum; a directory's name ends in a slash."""
+        archive = b""
+        for name, size in (("d/", 0), ("d/f", 3)):
+            header = bytearray(tarfile.TarInfo(name).tobuf(tarfile.USTAR_FORMAT))
+            header[124:136] = b"%011o\0" % size
+            header[156:157] = b"\0"
+            header[257:] = bytes(BLOCK - 257)
+            header[148:156] = b" " * 8
+            header[148:156] = b"%06o\0 " % sum(header)
+            archive += bytes(header) + b"x" * size + bytes(-size % BLOCK)
+
+        assert is_tar(archive[:BLOCK])
+        assert not is_tar(b"x" + archive[1:BLOCK])
+        found = [(member.name, member.kind, member.size) for member in listed(archive + bytes(2 * BLOCK))]
+        assert found == [("d/", "5", 0), ("d/f", "0", 3)]
 
     def test_data_may_be_read_or_left(self) -> None:
         """The data of a member are the next bytes of the stream; what is not read of them is passed over."""

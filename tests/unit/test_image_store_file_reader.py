@@ -69,7 +69,7 @@ def test_no_link_leads_out_of_a_layer(tmp_path: Path, swap: Callable[[Path, Path
     assert image.read(0, "/app/secret") == b"of the layer"
     swap(root, secret)
     assert image.read(0, "/app/secret") is None
-    assert image.digests([image.entry_at(0, "/app/secret") or 0]) == {}
+    assert image.digests([image.stack.entry_at(0, "/app/secret") or 0]) == {}
 
 
 def test_targets_of_links_are_told_but_not_followed(tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_targets_of_links_are_told_but_not_followed(tmp_path: Path) -> None:
     root = layer(tmp_path / "layer", {"/file": b"x"})
     (root / "link").symlink_to("/etc/hostname")
     image = read_folders([root])
-    assert image.target(None, "/link") == "/etc/hostname"
+    assert image.stack.target(None, "/link") == image.stack.target(0, "/link") == "/etc/hostname"
+    assert image.stack.target(None, "/file") is image.stack.target(None, "/none") is None
     assert image.read(None, "/link") is None
-    assert image.target(None, "/file") is None
 
 
 def test_files_below_links_of_an_archive(tmp_path: Path) -> None:
@@ -93,9 +93,20 @@ def test_files_below_links_of_an_archive(tmp_path: Path) -> None:
     assert [found.read(None, name) for name in ("/usr/bin/tool", "/d/x", "/d/y", "/z")] == [b"tool", b"x", b"y", b"y"]
 
 
+def test_an_archive_is_not_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests of an archive's files are kept by layer; what is known needs no archive any more."""
+    (tmp_path / "image.tar").write_bytes(saved([tar([Entry("a", content=b"a")]), tar([Entry("b", content=b"b")])]))
+    image = read(None, str(tmp_path / "image.tar"))
+    first = reading.for_image(None, image).digests([0, 1])
+    assert first == {index: hashlib.sha256(name).hexdigest() for index, name in enumerate((b"a", b"b"))}
+
+    monkeypatch.setattr(reading.archive, "read_path", None)
+    assert reading.for_image(None, image).digests([1, 0]) == first
+
+
 def test_digests_are_remembered(two: FileReader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Digests are true, and the next look at the same layers opens no file."""
-    index = two.entry_at(0, "/app/main.py")
+    index = two.stack.entry_at(0, "/app/main.py")
     assert index is not None
     first = two.digests([index])
     assert first == {index: hashlib.sha256(b"old").hexdigest()}

@@ -125,7 +125,7 @@ def fake() -> Iterator[FakeEngine]:
     client = docker.DockerClient(base_url=f"unix://{path}", version="1.41")
     fake = FakeEngine(
         Engine(
-            client=client, endpoint=f"unix://{path}", source="a test", version="20.10", api_version="1.41",
+            client=client, endpoint=f"unix://{path}", source="a test", version="20.10",
             storage_driver="overlay2", root_directory="/nowhere", host="127.0.0.1", is_local=True,
         )
     )  # fmt: skip
@@ -378,6 +378,16 @@ class TestFiles:
         blob.write_bytes(b"another")
         with pytest.raises(ArchiveError):
             sources.load(None, str(tmp_path / "layout"))
+
+    def test_files_that_go_away_are_not_known(self, tmp_path: Path) -> None:
+        """Where a file of a layout that was read before is gone, the layout is read anew."""
+        write_layout(tmp_path, oci_parts(LAYERS))
+        sources.load(None, str(tmp_path))
+        for blob in (tmp_path / "blobs/sha256").iterdir():
+            blob.unlink()
+
+        with pytest.raises(ArchiveError, match="missing"):
+            sources.load(None, str(tmp_path))
 
     def test_layouts_that_have_another_image(self, tmp_path: Path) -> None:
         """Another index in the same folder is another image."""

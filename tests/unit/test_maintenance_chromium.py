@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlab.errors import BrowserNotFound
+from layerlab.errors import LabError
 from layerlab.maintenance import chromium
 
 
@@ -42,7 +42,7 @@ class TestFind:
         assert chromium.find() == mine
 
         monkeypatch.setenv(chromium.CHOICE, "/nowhere/chrome")
-        with pytest.raises(BrowserNotFound, match="/nowhere/chrome, which is no program"):
+        with pytest.raises(LabError, match="/nowhere/chrome, which is no program"):
             chromium.find()
 
     def test_none(self, programs: Path) -> None:
@@ -57,7 +57,7 @@ class TestEnsure:
         """Nothing is installed, and the line names the way to go on without."""
         monkeypatch.setattr(chromium, "is_debian", lambda: False)
 
-        with pytest.raises(BrowserNotFound, match="only as root on Debian") as caught:
+        with pytest.raises(LabError, match="only as root on Debian") as caught:
             chromium.ensure()
         assert "--no-browser" in caught.value.remedy
 
@@ -66,7 +66,7 @@ class TestEnsure:
         monkeypatch.setattr(chromium, "is_debian", lambda: True)
         monkeypatch.setattr(chromium.os, "geteuid", lambda: 1000)
 
-        with pytest.raises(BrowserNotFound, match="only as root"):
+        with pytest.raises(LabError, match="only as root"):
             chromium.ensure()
 
     def test_debians_is_installed(self, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

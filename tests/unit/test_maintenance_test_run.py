@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from layerlab.builder import build_cache
 from layerlab.cli import test as cli_test
 from layerlab.cli.test import command
-from layerlab.errors import BrowserNotFound, EngineNotFound
+from layerlab.errors import EngineNotFound, LabError
 from layerlab.maintenance import test_run
 
 
@@ -122,7 +122,7 @@ class TestRun:
 
         def no_browser() -> None:
             tries.append("browser")
-            raise BrowserNotFound("no Chromium", remedy="install one")
+            raise LabError("no Chromium", remedy="install one")
 
         browser = dataclasses.replace(part("pass", name="browser"), needs_browser=True)
         said: list[str] = []
@@ -160,7 +160,5 @@ class TestRun:
         (tmp_path / "test_sample.py").write_text(content)
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # plugins take longer to load than these tests
 
-        outcome = test_run._run_part(
-            test_run.SuitePart("sample", (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),))
-        )
-        assert (outcome.passed, outcome.failed) == (passed, failed)
+        sample = (("pytest", str(tmp_path), "-c", "/dev/null", "-p", "no:cacheprovider"),)
+        assert test_run._run_part(test_run.SuitePart("sample", sample)) == (passed, failed)

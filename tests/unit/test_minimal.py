@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from layerlab.builder import collect
 from layerlab.errors import UsageError
-from layerlab.minimal import dockerfile, routes
+from layerlab.minimal import _described, dockerfile, routes
 from layerlab.minimal import make as make_minimal
 from layerlab.service import Distribution, Interpreter
 
@@ -84,3 +86,19 @@ def test_routes_are_those_without_parameters() -> None:
     source = "@a.route('/one')\ndef f(): ...\n@a.post('/two')\n@a.get('/three/{x}')\nasync def g(): ...\n@a.get(p)\n"
 
     assert routes({"a.py": f"{source}def h(): ...", "b.py": "@a.get('/x'"}) == {"/one"}
+
+
+@pytest.mark.parametrize(
+    ("body", "described"),
+    [
+        ('{"b": 7, "a": [{"c": null}, {}]}', '200 application/json {"a": [{"c": null}], "b": null}'),
+        (json.dumps(dict.fromkeys("gfedcba")), f"200 application/json {json.dumps(dict.fromkeys('abcdefg'))}"),
+    ],
+)
+def test_all_names_of_an_answer_are_compared(body: str, described: str) -> None:
+    """A name that is missing in the middle is a difference; values are none."""
+    answer = SimpleNamespace(
+        status_code=200, headers={"Content-Type": "application/json"}, json=lambda: json.loads(body)
+    )
+
+    assert _described(SimpleNamespace(get=lambda _: answer), "/x") == described  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -17,6 +18,8 @@ from layerlab import notebook as lab
 from layerlab.builder import Build
 from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
+from layerlab.ui import displays
+from layerlab.ui.progress import Step
 
 
 class TestExpect:
@@ -179,6 +182,10 @@ class TestWaitForHealth:
         assert said == ["unhealthy", "healthy"]
         assert capsys.readouterr().out == ""
 
-    def test_it_does_not_wait_for_ever(self) -> None:
-        """When the time is over, it tells what the check says, which is not what was wanted."""
+    def test_it_does_not_wait_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When the time is over, it tells what the check says, which is not what was wanted, and that it failed."""
+        steps: list[Step] = []
+        monkeypatch.setattr(displays, "notebook", lambda _: nullcontext(steps.append))
+
         assert lab.wait_for_health(Patient("starting"), "healthy", timeout=0) == "starting"  # type: ignore[arg-type]
+        assert [step.state for step in steps] == ["running", "failed"]

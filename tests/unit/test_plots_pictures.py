@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pytest
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.colors import to_hex
@@ -19,7 +17,6 @@ from layerlab import plots
 from layerlab.plots import Picture, labels, style
 from tests.unit.pictures import (
     EVERY,
-    FLOW,
     PICTURES,
     contrast,
     parts_table,
@@ -61,11 +58,7 @@ class TestEveryPicture:
     def test_text_stands_out(self, drawn: dict[str, Picture], name: str) -> None:
         """The contrast of each text to what lies behind it is at least 4.5, as WCAG 2.2 asks."""
         for text in texts(drawn[name].figure):
-            patch = text.get_bbox_patch()
-            behind = to_hex(patch.get_facecolor()) if patch else style.CARD
-            if to_hex(text.get_color()) == "#ffffff" and not patch:
-                behind = style.RAN.fill  # on a bar that has no hatching
-            assert contrast(to_hex(text.get_color()), behind) >= 4.5
+            assert contrast(to_hex(text.get_color()), style.CARD) >= 4.5
 
     def test_nothing_is_taken_for_a_formula(self, drawn: dict[str, Picture], name: str) -> None:
         """Dollar signs are dollar signs, and each text is one line of characters that its font has."""
@@ -94,16 +87,14 @@ class TestEveryPicture:
 class TestPicture:
     @pytest.mark.parametrize("name", [*PICTURES, "a hostile Dockerfile", "12 images"])
     def test_it_can_be_rendered(self, drawn: dict[str, Picture], name: str) -> None:
-        """The file is a PNG of twice 900 pixels, opaque but for its corners, described by its text."""
+        """The file is a PNG of twice 900 pixels, opaque, described by its text."""
         picture = drawn[name]
         image = Image.open(io.BytesIO(picture.png()))
         image.load()
-        opaque = np.asarray(image.convert("RGBA"))[..., 3] == 255
 
         assert image.size[0] == 1800
         assert image.info["Description"] == picture.alt
-        assert opaque[:, 40:-40][40:-40].all()
-        assert opaque.mean() > 0.95
+        assert not image.has_transparency_data
 
     def test_the_text_form_holds_no_number(self) -> None:
         """The text form, which nbval compares, is the same on two machines whose images differ in size."""
@@ -147,13 +138,6 @@ class TestPicture:
 
         assert f'alt="{picture.alt}"' in page
 
-    def test_saved_file_is_the_picture(self, tmp_path: Path) -> None:
-        """`save` writes the PNG and returns where."""
-        picture = plots.flow(FLOW)
-        path = picture.save(tmp_path / "flow.png")
-
-        assert path.read_bytes() == picture.png()
-
     def test_a_learner_s_settings_change_nothing(self) -> None:
         """The picture is the same to the byte under other rcParams, at drawing and at rendering."""
         usual = plots.parts(parts_table()).png()
@@ -172,7 +156,3 @@ class TestPicture:
         """The pictures leave no global state behind, so that threads can draw, and nothing is kept in memory."""
         assert len(drawn) == len(EVERY)
         assert Gcf.get_all_fig_managers() == []
-
-
-# Colour vision deficiency of severity 1 in linear RGB: Machado, Oliveira and Fernandes, "A Physiologically-based
-# Model for Simulation of Color Vision Deficiency", IEEE TVCG 15(6), 2009, table 1.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import report
+from layerlab.dockerfile import parse
 from layerlab.errors import UsageError
 from layerlab.paths import write_output
 from layerlab.xray import Advice, Examined
@@ -95,6 +96,19 @@ class TestHtml:
         ids = re.findall(r'<section id="([\w-]+)"', text)
         assert ids == ["explorer-section", "pictures", "layers", "waste", "packages", "settings"]
         assert "Nothing is wasted" in text
+
+    @pytest.mark.parametrize(("lines", "is_drawn"), [(0, True), (2_000, False)])
+    def test_draws_the_dockerfile(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int, *, is_drawn: bool
+    ) -> None:
+        """Also where a build argument says what it is FROM; one without end is done without."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        dockerfile = parse("ARG BASE\nFROM ${BASE}\nRUN b\n" + "ENV A=b\n" * lines, {"BASE": "a"})
+        steps = ["ADD rootfs / # buildkit", "RUN /bin/sh -c b # buildkit"]
+        looked = read(tmp_path / "a.tar", [[file("a", 2)], [file("b", 1)]], steps, dockerfile)
+
+        assert looked.stack.origins
+        assert ("lines with bars beside them" in report.html(looked, dockerfile)) is is_drawn
 
 
 class TestWrite:

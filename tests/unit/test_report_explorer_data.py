@@ -149,7 +149,7 @@ class TestColumns:
         """Stage, line and cause of a file count where the table of files has them."""
         looked = read("i.tar", self.STACK, self.STEPS, self.DOCKERFILE)
         there = looked.files["path"] == "/out/a"
-        looked.files["stage"] = ["build" if yes else None for yes in there]
+        looked.files["stage"] = ["stage build" if yes else None for yes in there]
         looked.files["line"] = [3 if yes else None for yes in there]
         looked.files["cause"] = ["headers" if yes else "" for yes in there]
 

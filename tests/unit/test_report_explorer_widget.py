@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import json
 import zlib
 from pathlib import Path
 
 import pytest
 
-from layerlab.report.explorer import folders
 from layerlab.report.explorer.widget import Explorer
-from tests.unit.image_truth import file, whiteout
+from tests.unit.image_truth import file
 from tests.unit.stacked import read
 
 
@@ -43,30 +41,3 @@ class TestExplorer:
         assert len(json.dumps({**data, "image/png": ""})) < 500
         assert len(data["image/png"]) < 150_000
         assert b'"1999"' in zlib.decompress(shown.widget.data)
-
-
-class TestStill:
-    def test_folders_add_up(self) -> None:
-        """Folders are told three parts deep, the largest first; what is in none of those is elsewhere."""
-        looked = read(
-            "a.tar",
-            [[file("usr/lib/x/y/z", 50), file("usr/lib/a", 30), file("top", 9), file("gone", 5)], [whiteout("gone")]],
-        )
-
-        table = folders.largest(looked, count=2)
-
-        assert list(table.itertuples(index=False, name=None)) == [
-            ("/usr/lib/x", 50, 1),
-            ("/usr/lib", 30, 1),
-            ("", 9, 1),
-        ]
-        assert table["bytes"].sum() == looked.live_bytes
-
-    def test_words_are_escaped_and_on_one_line(self) -> None:
-        """What nbval's sanitiser leaves out is one element on one line, whatever folders are called."""
-        words = folders.in_words(read("a.tar", [[file("<b>\n/x", 1)]]))
-
-        assert "\n" not in words
-        assert words.startswith('<details class="picture-in-words">')
-        assert words.endswith("</details>")
-        assert html.escape("/<b>\\n") in words

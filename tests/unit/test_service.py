@@ -17,11 +17,10 @@ from layerlab.engine import Engine
 from layerlab.errors import EngineGone, ServiceError, UsageError
 from layerlab.service import Service, answers, run
 from layerlab.service.answers import fetch
+from layerlab.service.containers import lines
 from layerlab.service.ending import excerpt, how_it_ended
-from layerlab.service.foreground import lines
 from layerlab.service.running_service import used_bytes
-from layerlab.service.sockets import Listener, parse_tables
-from layerlab.service.waiting import Wait
+from layerlab.service.waiting import Listener, Wait, parse_tables
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # nothing is bound to it here
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -37,7 +36,6 @@ def dead_engine() -> Iterator[Engine]:
         endpoint="tcp://127.0.0.1:1",
         source="a test",
         version="20.10",
-        api_version="1.41",
         storage_driver="overlay2",
         root_directory="/var/lib/docker",
         host="127.0.0.1",
@@ -79,7 +77,6 @@ class TestOptions:
         [
             {"port": 0},
             {"port": 65536},
-            {"container_port": -1},
             {"memory": "plenty"},
             {"cpus": 0},
             {"pids": 0},
@@ -108,15 +105,15 @@ class TestGet:
         with pytest.raises(UsageError):
             service.get(path)
 
-    def test_redirects_are_answers(self):
+    def test_redirects_are_answers(self, dead_engine):
         """A redirect is given back, not followed."""
         with server(302, b"", Location="/elsewhere") as (url, asked):
-            response = fetch(f"{url}/here", (5, 5))
+            response = Service(dead_engine, url, "id", 0.0).get("/here")
 
         assert response.status_code == 302
         assert asked == ["/here"]
 
-    def test_no_proxy(self, monkeypatch):
+    def test_no_proxy(self, dead_engine, monkeypatch):
         """The environment's proxies are not asked for the service's own address."""
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -124,7 +121,7 @@ class TestGet:
         monkeypatch.delenv("NO_PROXY", raising=False)
 
         with server(200, b"ok") as (url, _):
-            assert fetch(url, (5, 5)).text == "ok"
+            assert Service(dead_engine, url, "id", 0.0).get("/").text == "ok"
 
     def test_answer_without_end(self, monkeypatch):
         """An answer over the limit is refused, one of just the limit is not."""
@@ -204,7 +201,7 @@ class TestMistake:
     )
     def test_waiting(self, status, found, expected):
         """What waiting does not cure is told; a service that warms up, or listens where it should, gets its time."""
-        assert Wait(status=status, found=found and frozenset(found)).mistake(5000) == expected
+        assert Wait(status=status, found=found and frozenset(found)).mistake == expected
 
 
 class TestUsedBytes:

@@ -14,14 +14,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from layerlab.service import Answer, Process, answers, diagnosis, interpreter, processes
-from layerlab.service.diagnosis import Refusal
+from layerlab.service.diagnosis import Refusal, Script
 from layerlab.service.ending import signal_name
-from layerlab.service.programs import Script
-from layerlab.service.sockets import Listener
-from layerlab.service.waiting import Wait
+from layerlab.service.waiting import Listener, Wait
 
 TITLES = ["PID", "PPID", "UID", "RUID", "SUID", "GID", "COMMAND"]
-INTERPRETER = "/v/bin/python (a link to /root/python), the interpreter of /v/bin/x, may not be run"
 VENV = "/opt/venv/bin/python /opt/venv/bin/gunicorn app.wsgi:app"
 
 
@@ -92,7 +89,6 @@ class TestCandidates:
             ([VENV], "/opt/venv/bin/python"),
             (["python3.13 -m gunicorn"], "python3.13"),
             (["/usr/bin/tini -- /app/.venv/bin/python3 run.py"], "/app/.venv/bin/python3"),
-            (["/opt/venv/bin/uwsgi --ini x"], "/opt/venv/bin/python3"),
             (["gunicorn: master [app.wsgi:app]"], "python3"),
             (["/lib64/ld-linux-x86-64.so.2 /python/bin/python3.12 -m x"], "/python/bin/python3.12"),
             ([], "python3"),
@@ -100,11 +96,11 @@ class TestCandidates:
     )
     def test_first(self, commands, first):
         """The interpreter that is tried first is one that the processes name, if they name one."""
-        assert next(interpreter.candidates(commands)) == first
+        assert interpreter.candidates(commands)[0] == first
 
     def test_each_once(self):
         """None is tried twice."""
-        found = list(interpreter.candidates([VENV, VENV, "python3 x"]))
+        found = interpreter.candidates([VENV, VENV, "python3 x"])
 
         assert len(found) == len(set(found))
         assert "/usr/local/bin/python3" in found
@@ -154,6 +150,10 @@ class TestRefusal:
             ),
             ("/start.sh: 3: exec: gunicorn a:b: not found", Refusal("gunicorn a:b", "missing")),
             ("setpriv: failed to execute gunicorn: No such file or directory", Refusal("gunicorn", "missing")),
+            ("/opt/venv/bin/start.sh: 3: gunicorn: not found", Refusal("gunicorn", "missing")),
+            ("/opt/env/bin/start.sh: 3: gunicorn: Permission denied", Refusal("gunicorn", "forbidden")),
+            ("could not exec query: relation users: not found", None),
+            ("Environment: staging: not found\nEnvironment: x: no such file", None),
             ("[INFO] Starting gunicorn 27.0\ncat: /x: No such file or directory", None),
             ("KeyError: 'PORT'", None),
         ],
@@ -171,23 +171,15 @@ class TestRefusal:
         assert "/opt/venv/bin/python is a link to /usr/local/bin/python3.13" in message
         assert "virtual environment" in message
 
-    @pytest.mark.parametrize(
-        ("script", "why", "told"),
-        [
-            (Script("/v/bin/x", "/v/bin/python", "/root/python", closed="/root"), "forbidden", INTERPRETER),
-            (Script("/v/bin/x", "/v/bin/python", "/root/python", closed="/root"), "missing", INTERPRETER),
-            (
-                Script("/root/bin/x", "/usr/bin/python", closed="/root"),
-                "missing",
-                "/root/bin/x may not be run by the",
-            ),
-            (Script("/v/bin/x", "/usr/bin/python", closed="/v/bin/x"), "forbidden", "/v/bin/x may not be run by the"),
-            (Script("/v/bin/x", "/usr/bin/python"), "forbidden", "/v/bin/x may not be run by the"),
-        ],
-    )
-    def test_closed(self, script, why, told):
-        """What the service's user may not enter or run is named: the interpreter, where it is not the script."""
-        assert diagnosis.why_refused(Refusal("x", why), script).message.startswith(told)
+    @pytest.mark.parametrize("why", ["missing", "forbidden"])
+    def test_closed(self, why):
+        """Where a script or its interpreter may lie in a folder that is closed, both are named, and the link."""
+        script = Script("/v/bin/x", "/v/bin/python", "/root/python")
+
+        message = diagnosis.why_refused(Refusal("x", why), script).message
+
+        assert message.startswith("/v/bin/x")
+        assert "its interpreter /v/bin/python (a link to /root/python)" in message
 
     @pytest.mark.parametrize(
         ("program", "told"),
@@ -287,13 +279,13 @@ class TestSilent:
     )
     def test_listeners(self, found, told):
         """Where a container listens tells why it does not answer."""
-        assert told in diagnosis.why_silent(Wait(waited=3, found=frozenset(found)), "", 5000).message
+        assert told in diagnosis.why_silent(Wait(waited=3, found=frozenset(found)), "").message
 
     def test_log(self):
         """Where nothing listens, what was printed is told as well."""
         log = "ModuleNotFoundError: No module named 'flask'"
 
-        assert "'flask'" in diagnosis.why_silent(Wait(waited=3, found=frozenset()), log, 5000).message
+        assert "'flask'" in diagnosis.why_silent(Wait(waited=3, found=frozenset()), log).message
 
 
 @contextmanager

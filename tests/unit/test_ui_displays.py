@@ -300,7 +300,7 @@ def table(title: str, *steps: Step) -> str:
     shown = displays._Widget(title)
     shown._widget = SimpleNamespace()
     for step in steps:
-        shown.report(step)
+        shown.show(*shown.take_in(step))
     shown.end("done")
     return str(shown._widget.value)
 

@@ -39,11 +39,3 @@ class TestShow:
 
         assert "\x1b" not in text
         assert r"\x1b[31mred\x1b]0;title\x07[bold]x[/bold]\udcff\n" in text
-
-
-class TestMegabytes:
-    def test_a_megabyte_is_a_million_bytes(self) -> None:
-        """The lab's unit everywhere."""
-        frame = tables.megabytes(pd.DataFrame({"bytes": [2_500_000], "n": [1]}), ["bytes"])
-
-        assert frame.to_dict("list") == {"bytes": [2.5], "n": [1]}

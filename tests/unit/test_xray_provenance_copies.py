@@ -58,6 +58,6 @@ def test_unchanged_files_are_told_from_changed_ones(tmp_path: Path) -> None:
         tmp_path / "1", {"/same": b"abc", "/changed": b"abd", "/longer": b"abcd", "/empty": b"", "/new": b"abc"}
     )
     image = read_folders([base, above])
-    again = {image.entry_at(1, path): image.entry_at(0, path) for path in ("/same", "/empty")}
+    again = {image.stack.entry_at(1, path): image.stack.entry_at(0, path) for path in ("/same", "/empty")}
     assert copies.unchanged(image, [1]) == again
     assert copies.unchanged(image, []) == {}

@@ -28,6 +28,12 @@ def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> EntryFin
     return EntryFinder(read_folders(layers))
 
 
+def step_of(text: str, workdir: str | None) -> LayerInstruction:
+    """An instruction alone in its stage, in this folder."""
+    parsed = dockerfile.parse(f"FROM scratch\n{text}\n")
+    return LayerInstruction(parsed.stages[0], 2, parsed.instructions[-1], workdir)
+
+
 @pytest.mark.parametrize(
     ("copy", "workdir", "path", "expected"),
     [
@@ -44,8 +50,7 @@ def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> EntryFin
 )
 def test_sources_follow_the_instruction(copy: str, workdir: str | None, path: str, expected: str) -> None:
     """The place that a file was copied from is among those that the instruction allows."""
-    instruction = dockerfile.parse(f"FROM scratch\n{copy}\n").instructions[-1]
-    assert expected in list(sources(path, instruction, workdir))
+    assert expected in list(sources(path, step_of(copy, workdir)))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +65,7 @@ def test_sources_follow_the_instruction(copy: str, workdir: str | None, path: st
 )
 def test_what_cannot_be_told_has_no_source(copy: str, workdir: str | None, path: str) -> None:
     """Variables, an unknown working directory and other places give nothing rather than a guess."""
-    instruction = dockerfile.parse(f"FROM scratch\n{copy}\n").instructions[-1]
-    assert list(sources(path, instruction, workdir)) == []
+    assert list(sources(path, step_of(copy, workdir))) == []
 
 
 @pytest.mark.parametrize(
@@ -120,9 +124,11 @@ def test_links_on_the_way_are_followed(tmp_path: Path) -> None:
     (folder / "usr/lib/libz.so.1").symlink_to("libz.so.1.3")
     (folder / "usr/lib/libz.so").symlink_to("../../lib/libz.so.1")
     (folder / "absolute").symlink_to("/lib/libz.so")
+    (folder / "usr/above").symlink_to("../../../../lib/libz.so")
     (folder / "circle").symlink_to("circle")
     found = EntryFinder(read_folders([folder]))
-    for path in ("/usr/lib/libz.so.1.3", "/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute"):
+    linked = ("/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute", "/usr/above")
+    for path in ("/usr/lib/libz.so.1.3", *linked):
         assert found.resolved(path) == found.merged.find("/usr/lib/libz.so.1.3")
     assert found.resolved("/circle") is None
     assert found.resolved("/lib/none") is None

@@ -53,14 +53,12 @@ class SnapshotLayer:
         index: From the bottom, 0 first.
         stage: The label of the stage whose instruction made it; None for a layer of the external base image.
         line: The line of that instruction; None for a base layer (or where it is not known).
-        instruction: The instruction on one line.
         bytes: Of its regular files.
     """
 
     index: int
     stage: str | None
     line: int | None
-    instruction: str
     bytes: int
 
     @property
@@ -107,17 +105,14 @@ class Snapshot:
         layers: From the bottom.
         files: The entries of its layers above the external base, layer by layer, those that a container does not see
             included; whiteouts are none.
-        base_files: The visible entries of the external base, by path.
         total_bytes: Of all layers, the base's included.
         copies: See `Copy`; only of the final image, only files of 1 kB or more.
         origins: Of files; called with one.
         traced: What tells them, for the snapshots of stages that take something from this one.
         contents: Reads a visible or hidden file of a layer above the base, or a visible one of the base, up to 1 MB:
             by layer (None: the visible one) and path. None if there is no such file.
-        links: What a symbolic link says that it leads to; asked like `contents`.
         capabilities: The capabilities that programs above the base give to whoever starts them, as bits by path.
-        base_image_files: What the external base shows by itself, by path: also what a layer above replaces or removes
-            (whose entries here are not `File.visible`).
+        base: See `base_image_files`; described when it is asked for, as there are tens of thousands.
         system_installs, python_installs: Of its layers above the external base.
     """
 
@@ -127,17 +122,25 @@ class Snapshot:
     history: tuple[str, ...]
     layers: tuple[SnapshotLayer, ...]
     files: tuple[File, ...]
-    base_files: Mapping[str, File]
     total_bytes: int
     copies: tuple[Copy, ...] = ()
     origins: Callable[[File], Origin] = lambda _: Origin("unknown")
     contents: Callable[[int | None, str], bytes | None] = lambda _layer, _path: None
-    links: Callable[[int | None, str], str | None] = lambda _layer, _path: None
     capabilities: Callable[[], Mapping[str, int]] = dict
-    base_image_files: Mapping[str, File] = field(default_factory=dict)
+    base: Callable[[], Mapping[str, File]] = dict
     system_installs: tuple[SystemInstall, ...] = ()
     python_installs: tuple[PythonInstall, ...] = ()
     traced: FileOrigins | None = field(default=None, repr=False)
+
+    @cached_property
+    def base_image_files(self) -> Mapping[str, File]:
+        """What the external base shows by itself, by path: also what a layer above replaces or removes."""
+        return self.base()
+
+    @cached_property
+    def base_files(self) -> Mapping[str, File]:
+        """The entries of the external base that a container sees, by path."""
+        return {path: file for path, file in self.base_image_files.items() if file.visible}
 
     @cached_property
     def visible(self) -> dict[str, File]:
@@ -289,14 +292,12 @@ class Evidence:
     """Everything. What could not be had is None, and `failure` or the part's own failure says why.
 
     Attributes:
-        dockerfile_name: The file's name in the workspace.
         dockerfile: Parsed; None if it is empty or does not parse.
         context: Files of the build context as BuildKit got it (after ``.dockerignore``), by path relative to it, with
             their contents up to 1 MB (longer ones cut).
-        workspace: The same of the workspace without regard to ``.dockerignore`` (at most 2,000 files).
+        app: The same of ``app/*.py`` in the workspace, whether or not ``.dockerignore`` names them.
         requirements: The pins of ``requirements.txt`` in the workspace, version by normalised name.
         ran: The steps of the build, those that failed or did not begin left out.
-        ran_stages: Labels of the stages that BuildKit ran.
         image_id: Of the image; None if the build failed.
         image: The final image; None if there is none.
         stages: The snapshots of the other stages that ran, by label.
@@ -310,13 +311,11 @@ class Evidence:
         is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
     """
 
-    dockerfile_name: str = "Dockerfile"
     dockerfile: Dockerfile | None = None
     context: Mapping[str, bytes] = field(default_factory=dict)
-    workspace: Mapping[str, bytes] = field(default_factory=dict)
+    app: Mapping[str, bytes] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
     ran: tuple[RanStep, ...] = ()
-    ran_stages: tuple[str, ...] = ()
     image_id: str | None = None
     image: Snapshot | None = None
     stages: Mapping[str, Snapshot] = field(default_factory=dict)

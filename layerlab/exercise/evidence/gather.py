@@ -15,12 +15,7 @@ from layerlab.dockerfile import Stage
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
 from layerlab.exercise.evidence import experiments, snapshots, system_installs, workspace_builds
-from layerlab.exercise.evidence.facts import (
-    Blame,
-    Evidence,
-    Failure,
-    Snapshot,
-)
+from layerlab.exercise.evidence.facts import Blame, Evidence, Failure, Snapshot
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.workspace import Workspace
 from layerlab.service import observe
@@ -56,10 +51,9 @@ def gather(
         EngineGone: the engine stopped answering.
     """
     evidence = Evidence(
-        dockerfile_name=workspace.dockerfile_name,
         dockerfile=workspace.dockerfile,
         context=workspace.context,
-        workspace=workspace.files,
+        app=workspace.app,
         requirements=workspace.requirements,
         failure=workspace.failure,
         level=workspace.level,
@@ -72,7 +66,7 @@ def gather(
     with trial_builds(engine, relay, caches=caches) as trials:
         prepared = workspace_builds.prepare(trials, workspace)
         outcome = workspace_builds.build_final(prepared, relay)
-        evidence = replace(evidence, ran=outcome.ran, ran_stages=outcome.ran_stages, failure=outcome.failure)
+        evidence = replace(evidence, ran=outcome.ran, failure=outcome.failure)
         if outcome.image_id is None:
             return evidence
         evidence = replace(evidence, image_id=outcome.image_id)
@@ -152,7 +146,7 @@ def _snapshots(bench: experiments.Bench, evidence: Evidence) -> tuple[dict[str, 
     final = dockerfile.target()
     taken: dict[str, Snapshot] = {}
     for stage in dockerfile.needed(final):
-        if stage != final and stage.label in evidence.ran_stages:
+        if stage != final:
             built = workspace_builds.build_stage(bench.prepared, stage, bench.report)
             taken[stage.label] = _snapshot(bench, evidence, built, stage, taken)
     return taken, _snapshot(bench, evidence, str(evidence.image_id), final, taken)

@@ -71,7 +71,7 @@ def find(origins: FileOrigins, pinned: Mapping[str, str]) -> tuple[PythonInstall
     for layer in range(len(stack.layers)):
         stored = [each for each in in_layer(stack, layer) if each.name in pinned]
         step = history.steps.get(layer)
-        if step is not None and step.instruction is not None and step.instruction.keyword == "RUN":
+        if step is not None and step.instruction.keyword == "RUN":
             new: set[str] = set()
             moved: set[str] = set()
             for each in stored:

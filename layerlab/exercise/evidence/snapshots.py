@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +67,6 @@ def take(
     merged = stack.merged
     start = int(merged.starts[traced.base_layers])
     below = np.arange(start)
-    visible = merged.gone_by == NEVER
     traced_others = {label: snapshot.traced for label, snapshot in others.items() if snapshot.traced}
     origins = FileOrigins(reader, traced, dockerfile, traced_others, context or {})
     shown_by_base = below[(merged.gone_by[:start] == NEVER) | (merged.gone_by[:start] >= traced.base_layers)]
@@ -80,14 +77,12 @@ def take(
         history=traced.history,
         layers=tuple(_layers(stack, traced)),
         files=tuple(_files(merged, np.arange(start, len(merged.paths)))),
-        base_files=Files(merged, below[visible[:start]]),
         total_bytes=sum(stack.layer_bytes),
         copies=copies.find(reader, traced.base_layers) if with_copies else (),
         origins=lambda file: origins.origin_at(file.layer, file.path),
         contents=reader.read,
-        links=reader.target,
         capabilities=lambda: _capabilities(reader, start),
-        base_image_files=Files(merged, shown_by_base),
+        base=lambda: {file.path: file for file in _files(merged, shown_by_base)},
         system_installs=installs.find(reader, traced),
         python_installs=python_installs.find(origins, pinned or {}),
         traced=origins,
@@ -132,55 +127,6 @@ def installing_python(
     return tuple(sorted(found.values(), key=lambda each: each.line))
 
 
-@dataclass(frozen=True, eq=False)
-class Files(Mapping[str, File]):
-    """Entries of an image by path, described when they are asked for: a base image has tens of thousands.
-
-    Attributes:
-        merged: All entries of the image.
-        indexes: Of those that are in here, each of another path.
-    """
-
-    merged: Filesystem
-    indexes: NDArray[np.int64]
-
-    def __getitem__(self, path: str) -> File:
-        """The entry at this path."""
-        if "_all" in self.__dict__:
-            return self._all[path]
-        index = self._by_path[path]
-        return next(_files(self.merged, np.array([index], dtype=np.int64)))
-
-    def __contains__(self, path: object) -> bool:
-        """Whether there is an entry at this path."""
-        return path in self._by_path
-
-    def __iter__(self) -> Iterator[str]:
-        """The paths."""
-        return iter(self._all)  # who asks for all paths asks for the entries next
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.indexes)
-
-    def items(self) -> ItemsView[str, File]:
-        """Paths and entries."""
-        return self._all.items()
-
-    def values(self) -> ValuesView[File]:
-        """The entries."""
-        return self._all.values()
-
-    @cached_property
-    def _by_path(self) -> dict[str, int]:
-        paths = self.merged.paths
-        return {paths[index]: index for index in self.indexes.tolist()}
-
-    @cached_property
-    def _all(self) -> dict[str, File]:
-        return {file.path: file for file in _files(self.merged, self.indexes)}
-
-
 def _files(merged: Filesystem, indexes: NDArray[np.int64]) -> Iterator[File]:
     # A further name of an inode has no bytes of its own.
     stored = np.where(merged.inodes[indexes] == indexes, merged.sizes[indexes], 0)
@@ -200,12 +146,7 @@ def _files(merged: Filesystem, indexes: NDArray[np.int64]) -> Iterator[File]:
 
 def _layers(stack: LayerStack, traced: LayerHistory) -> Iterator[SnapshotLayer]:
     """The layers; what is above the base but tied to no instruction belongs to the stage itself."""
-    for index, (words, size) in enumerate(zip(stack.instructions, stack.layer_bytes, strict=True)):
+    for index, size in enumerate(stack.layer_bytes):
         step = traced.steps.get(index)
-        if index < traced.base_layers:
-            yield SnapshotLayer(index, None, None, " ".join(words.split()), size)
-        elif step is None:
-            yield SnapshotLayer(index, traced.stages[-1].label, None, " ".join(words.split()), size)
-        else:
-            written = step.instruction.summary if step.instruction else " ".join(words.split())
-            yield SnapshotLayer(index, step.stage.label, step.line, written, size)
+        stage = None if index < traced.base_layers else step.stage.label if step else traced.stages[-1].label
+        yield SnapshotLayer(index, stage, step.line if stage and step else None, size)

@@ -53,7 +53,7 @@ def _grown(
     for layer, text in _versions(reader, paths).items():
         after = read(text)
         step, added = history.steps.get(layer), after.keys() - before.keys()
-        if added and step and step.instruction and step.instruction.keyword == "RUN":
+        if added and step and step.instruction.keyword == "RUN":
             folder, line = _index_below(reader, history, layer, manager)
             cached = [
                 mount.target
@@ -75,7 +75,8 @@ def _grown(
 
 def _versions(reader: FileReader, paths: tuple[str, ...]) -> dict[int, bytes]:
     """What a file says in each layer that stores it, from the bottom."""
-    places = ((layer, reader.entry_at(layer, path)) for layer in range(len(reader.stack.layers)) for path in paths)
+    stack = reader.stack
+    places = ((layer, stack.entry_at(layer, path)) for layer in range(len(stack.layers)) for path in paths)
     indexes = {layer: index for layer, index in places if index is not None}
     texts = reader.read_all(indexes.values(), LARGEST_DATABASE) if indexes else {}
     return {layer: texts[index] for layer, index in indexes.items() if index in texts}

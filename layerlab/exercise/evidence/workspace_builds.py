@@ -14,7 +14,7 @@ from typing import Final
 
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
-from layerlab.builder import Build, Trials, adapted, build_cache
+from layerlab.builder import Build, Trials, adapted
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import LabError, StepFailed
@@ -54,13 +54,11 @@ class Outcome:
     Attributes:
         image_id: Of the final image; None if there is none.
         ran: The steps that came to their end, in the order of the Dockerfile.
-        ran_stages: The labels of the stages that were run.
         failure: Why there is no image.
     """
 
     image_id: str | None
     ran: tuple[RanStep, ...] = ()
-    ran_stages: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
@@ -78,16 +76,16 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     if workspace.dockerfile is None or workspace.sent is None:
         raise ValueError("there is nothing to build")
     scratch = trials.scratch
-    text = adapted.with_names(workspace.text, workspace.dockerfile)
+    text = adapted.with_names(workspace.sent.text, workspace.dockerfile)
     text = adapted.without_secrets(text, workspace.dockerfile)
     found = adapted.frontend(text)
     if found and adapted.is_official(found[1]) and not bases.can_be_had(trials.engine, found[1], trials.report):
         text = adapted.without_frontend(text)
-    name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.dockerfile_name
+    name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.sent.dockerfile
     entries = {
         entry.name: _copied(entry, scratch / str(number))
         for number, entry in enumerate(workspace.sent.entries)
-        if entry.name != workspace.dockerfile_name
+        if entry.name != workspace.sent.dockerfile
     }
     mode = next(e.status.st_mode for e in workspace.sent.entries if e.name == workspace.sent.dockerfile)
     entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)
@@ -105,9 +103,8 @@ def build_final(prepared: Prepared, report: Report = silent, *, timeout: float =
     recorder = Recorder(prepared, report)
     built, failure, _ = attempt(prepared, prepared.context, recorder, timeout)
     if built is None:
-        return Outcome(None, recorder.ran(), recorder.stages(), failure=failure)
-    labels = tuple(stage.label for stage in prepared.dockerfile.needed(prepared.dockerfile.target()))
-    return Outcome(built.image_id, recorder.ran(), labels)
+        return Outcome(None, recorder.ran(), failure)
+    return Outcome(built.image_id, recorder.ran())
 
 
 def attempt(
@@ -115,11 +112,10 @@ def attempt(
     context: contexts.Context,
     recorder: Recorder,
     timeout: float,
-    ran: list[build_cache.Ran] | None = None,
 ) -> tuple[Build | None, Failure | None, str]:
     """Build; where that does not succeed, whose fault it is, and what the step said that failed."""
     try:
-        return prepared.trials.build(context, timeout=timeout, report=recorder, ran=ran), None, ""
+        return prepared.trials.build(context, timeout=timeout, report=recorder), None, ""
     except LabError as error:
         said = f"{error.log}\n{error}" if isinstance(error, StepFailed) else ""
         return None, explain(error, prepared.dockerfile, recorder.running()), said
@@ -161,11 +157,6 @@ class Recorder:
         cached = step.state == "cached"
         seconds = None if cached else step.seconds
         return RanStep(self._label(step), self._line(step), self._instruction(step), cached, seconds)
-
-    def stages(self) -> tuple[str, ...]:
-        """The labels of the stages of which a step began."""
-        begun = {self._stages[step.stage] for step in self._steps.values() if step.stage in self._stages}
-        return tuple(self._dockerfile.stages[index].label for index in sorted(begun))
 
     def running(self) -> int | None:
         """The line of the step that runs."""

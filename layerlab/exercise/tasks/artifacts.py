@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 from layerlab.dockerfile import shell_words
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import places, python_packages, runtime_stage, toolchain
+from layerlab.exercise.tasks import python_packages, runtime_stage, toolchain
 from layerlab.exercise.tasks.context_files import strangers
 from layerlab.exercise.tasks.judging import (
     CACHE,
@@ -19,11 +20,14 @@ from layerlab.exercise.tasks.judging import (
     final_chain,
     final_stage,
     finding,
+    from_line,
+    gone_but_stored,
     line_of,
+    package_folders,
+    python_cache,
     unavailable,
     untried,
 )
-from layerlab.exercise.tasks.leftovers import Leftover, leftovers, tools_of_installation
 from layerlab.exercise.tasks.package_sources import BUILD_STAGE, Provenance, Source, provenance
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.units import first_few, how_large
@@ -31,6 +35,21 @@ from layerlab.ui.units import first_few, how_large
 TASK: Final = 5
 MOST_COPIED: Final = 10_000_000
 """Bytes that the layers may store a second time."""
+
+_PYTHON: Final = r"/(?:site|dist)-packages/|/lib/python3[\d.]*t?/"
+_OWN: Final = re.compile(rf"{_PYTHON}|/ensurepip/|^/usr/share/python-wheels/")
+_SYSTEM: Final = re.compile(r"^/(?:usr/)?(?:lib|lib64|share)/|^/(?:usr/share|etc|var/lib)/")
+_ARCHIVE: Final = re.compile(r"/[A-Za-z][\w.]*(?:-[\w.]+)*-v?\d[\w.]*\.(?:tar\.(?:gz|bz2|xz|zst)|tgz|zip)$")
+_PACKED: Final = re.compile(r"\.(?:tar(?:\.(?:gz|bz2|lz4|xz|zst))?|tgz|tbz2?|txz)$")
+_SMALLEST_PACKED: Final = 1_000_000  # bytes of an archive that is a leftover whatever its name
+_SOURCE: Final = re.compile(r"/(?:setup\.py|pyproject\.toml|PKG-INFO|CMakeLists\.txt|configure|Cargo\.toml|go\.mod)$")
+_CACHE: Final = re.compile(
+    r"/\.cache/(?:uv|pypoetry|pipenv|pdm|go-build|ccache)/|/pip/(?:http|http-v2|wheels)/"
+    r"|/\.(?:cargo|rustup|npm|ccache|mypy_cache|pytest_cache|ruff_cache)/|/go/pkg/|/tmp/(?:pip|uv)-[^/]+/"
+)
+_WHEEL: Final = re.compile(r"\.whl$")
+_OBJECT: Final = re.compile(r"\.(?:o|a|obj)$")
+_INSTALLER: Final = re.compile(r"/bin/(?:uv|uvx|poetry|pdm|micromamba)$")
 
 _STAGE_HINTS: Final = (
     "Which stage runs the command that installs the packages which the service imports?",
@@ -86,7 +105,7 @@ def _packages(evidence: Evidence, found: Provenance) -> Iterator[Finding]:
         message = (
             "None of the packages of requirements.txt is in the image, so nothing that a build stage made is used."
         )
-        yield finding(evidence, "error", message, _STAGE_HINTS, places.from_line(evidence))
+        yield finding(evidence, "error", message, _STAGE_HINTS, from_line(evidence))
     for source, names in found.used.items():
         if source.kind not in {BUILD_STAGE, "unknown"}:
             message = f"{first_few(names)} {_from(evidence, source)}, not from a build stage."
@@ -95,7 +114,7 @@ def _packages(evidence: Evidence, found: Provenance) -> Iterator[Finding]:
                 where = f"line {found.ignored_line} brings" if found.ignored_line else "the image also holds"
                 message += f" Those of {first_few(ignored)} that {where} from a build stage are not used."
             message += " What installs packages, and what it leaves behind, then belongs to the image that ships."
-            yield finding(evidence, "error", message, _STAGE_HINTS, source.line or places.from_line(evidence))
+            yield finding(evidence, "error", message, _STAGE_HINTS, source.line or from_line(evidence))
 
 
 def _from(evidence: Evidence, source: Source) -> str:
@@ -129,7 +148,7 @@ def _is_root(path: str) -> bool:
 
 def _has_base(evidence: Evidence, label: str) -> bool:
     snapshot = evidence.stages.get(label)
-    return snapshot is None or bool(snapshot.base_files)
+    return snapshot is None or any(layer.is_base for layer in snapshot.layers)
 
 
 def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
@@ -143,7 +162,7 @@ def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         where = f"line {line}" if line else "an instruction"
         folder = posixpath.commonpath([posixpath.dirname(file.path) for file in files])
         message = f"{first_few(names, 4)} of the build context came with {where} to {folder} ({size})."
-        message += places.gone_but_stored(snapshot, files, size)
+        message += gone_but_stored(snapshot, files)
         message += (
             " The service needs the app and what starts it; other files may tell what was not meant to be told."
         )
@@ -152,26 +171,41 @@ def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
 
 def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
     yield from python_packages.caches(evidence, snapshot)
-    tools = [tool for tool in toolchain.tools(snapshot) if tool.kind != "builder"]
+    tools = toolchain.tools(snapshot)
     with_compiler = {tool.layer for tool in tools if tool.kind == "compiler"}
     yield from runtime_stage.brought(evidence, snapshot, (tool for tool in tools if tool.layer in with_compiler))
-    for left in leftovers(snapshot, tools):
-        yield _left(evidence, snapshot, left)
-    for file in tools_of_installation(snapshot):
-        what = f"{file.path} ({how_large(file.bytes)}) came with line {line_of(snapshot, file)}"
-        message = f"{what}; a running service installs nothing."
-        yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(snapshot, file))
+    owned = {(tool.layer, file.path) for tool in tools for file in tool.files}
+    found: dict[tuple[str, int], list[File]] = defaultdict(list)
+    packages = package_folders(snapshot)
+    for file in snapshot.files:
+        kind = _kind(file, packages) if file.kind == "file" and (file.layer, file.path) not in owned else None
+        if kind and snapshot.origins(file).kind != "context":
+            found[kind, file.layer].append(file)
+        if file.visible and file.kind == "file" and _INSTALLER.search(file.path):
+            what = f"{file.path} ({how_large(file.bytes)}) came with line {line_of(snapshot, file)}"
+            message = f"{what}; a running service installs nothing."
+            yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(snapshot, file))
+    for (kind, number), files in found.items():
+        line = snapshot.layers[number].line
+        largest = max(files, key=lambda file: file.bytes)
+        size = how_large(sum(file.bytes for file in files))
+        what = f"{len(files)} files of the build" if len(files) > 1 else "A file of the build"
+        message = f"{what} ({kind}, {size}), such as {largest.path}, came with line {line}."
+        message += gone_but_stored(snapshot, files) + " A build needs them, the service does not."
+        yield finding(evidence, "error", message, _LEFTOVER_HINTS, line)
 
 
-def _left(evidence: Evidence, snapshot: Snapshot, left: Leftover) -> Finding:
-    line = snapshot.layers[left.layer].line
-    largest = max(left.files, key=lambda file: file.bytes)
-    size = how_large(left.bytes)
-    what = f"{len(left.files)} files of the build" if len(left.files) > 1 else "A file of the build"
-    message = f"{what} ({left.kind}, {size}), such as {largest.path}, came with line {line}."
-    message += places.gone_but_stored(snapshot, left.files, size)
-    message += " A build needs them, the service does not."
-    return finding(evidence, "error", message, _LEFTOVER_HINTS, line)
+def _kind(file: File, packages: tuple[str, ...]) -> str | None:
+    """What of a build it is, in the plural; the caches of pip and uv are told by findings of their own."""
+    if python_cache(file):
+        return None
+    rules = [("caches", _CACHE)]
+    if not _OWN.search(file.path) and not file.path.startswith(packages):
+        rules += [("wheels", _WHEEL), ("object files and static libraries", _OBJECT)]
+        if not _SYSTEM.search(file.path):
+            rules += [("source archives", _ARCHIVE), ("unpacked sources", _SOURCE)]
+            rules += [("archives", _PACKED)] if file.bytes >= _SMALLEST_PACKED else []
+    return next((kind for kind, pattern in rules if pattern.search(file.path)), None)
 
 
 def _copies(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ def judge(evidence: Evidence) -> Result:
     if untried := judging.untried(evidence):
         return judging.unavailable(TASK, evidence, untried)
     idle = next((stage for stage in others if not flaws[stage.label]), others[-1])
-    unused = judging.finding(evidence, "error", _unused(evidence, image, idle), _USE_HINTS, idle.line)
+    unused = judging.finding(evidence, "error", _unused(image, idle), _USE_HINTS, idle.line)
     return verdict.judge(TASK, [unused, *_as_findings(evidence, others, flaws, "advice")])
 
 
@@ -100,7 +100,7 @@ def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, fin
 def _not_apart(evidence: Evidence, image: Snapshot, chain: tuple[Stage, ...]) -> Finding:
     """Of a final stage that only goes on where another one ends: whatever is there ships, the tools above all."""
     tools = sorted(toolchain.tools(image), key=lambda tool: -tool.bytes)
-    shipped = [tool.name for tool in tools if tool.kind != "builder"]
+    shipped = [tool.name for tool in tools]
     message = f"The final stage is FROM {_called(chain[1])}, so all that is there ships, and nothing is left behind"
     message += f": {first_few(shipped)} among it." if shipped else ", although nothing here seems to be too much."
     return judging.finding(evidence, "error" if shipped else "advice", message, _ALL_OF_IT_HINTS, chain[0].line)
@@ -195,9 +195,9 @@ def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[Fil
         interpreter = running.interpreter
         own = [interpreter.executable, *(f"{folder}/os.py" for folder in interpreter.path)]
         for path in (*own, *interpreter.path):
-            target = _resolved(path, visible)
-            if target:
-                yield target
+            file = visible.get(path)
+            if file and file.kind == "file":
+                yield file
     yield from judging.bundles(evidence, visible)
     if evidence.level == 2:
         libraries = (path for path in visible if posixpath.basename(path).startswith("libpq.so"))
@@ -208,31 +208,14 @@ def _is_beside_the_point(path: str) -> bool:
     return path.endswith((".pyc", "/py.typed")) or ".dist-info/" in path
 
 
-def _resolved(path: str, visible: Mapping[str, File]) -> File | None:
-    """The regular file at a path."""
-    file = visible.get(path)
-    return file if file and file.kind == "file" else None
-
-
-def _unused(evidence: Evidence, image: Snapshot, stage: Stage) -> str:
+def _unused(image: Snapshot, stage: Stage) -> str:
     """What to say of a stage that contributes nothing."""
     came = [file for file in image.files if file.visible and stage.label in image.origins(file).through]
     arrived = sum(file.bytes for file in came)
-    installed = judging.installed_distributions(evidence)
-    lines = sorted(
-        {
-            origin.line
-            for name, distribution in installed.items()
-            if name in evidence.requirements
-            for file in judging.package_files(evidence, distribution)[:1]
-            if (origin := image.origins(file)).line is not None
-        }
-    )
-    where = f" The packages that it does use come from line {lines[0]}." if lines else ""
     if came:
         much = f"{how_large(arrived)} in {counted(len(came), 'file')}"
         return (
             f"{much} come from the stage {_called(stage)}, "
-            f"such as {shorten(came[0].path, 100)}, but the running service uses nothing that was made there.{where}"
+            f"such as {shorten(came[0].path, 100)}, but the running service uses nothing that was made there."
         )
-    return f"Nothing that was made in the stage {_called(stage)} reaches the running service.{where}"
+    return f"Nothing that was made in the stage {_called(stage)} reaches the running service."

@@ -11,15 +11,21 @@ from typing import Final
 from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Answer, Evidence, Running, Stop
-from layerlab.exercise.tasks import places
-from layerlab.exercise.tasks.judging import MULTI_STAGE, PRODUCTION, SERVICE, finding, unavailable
+from layerlab.exercise.tasks.judging import (
+    MULTI_STAGE,
+    PRODUCTION,
+    SERVICE,
+    final_instructions,
+    finding,
+    from_line,
+    last,
+    unavailable,
+)
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 
 TASK: Final = 7
 _TELLS_CONTAINER: Final = re.compile(rb"[\"']container[\"']: *socket\.gethostname\(\)")
-_ARGUMENTS: Final = re.compile(r"\$\{?[@*01]")  # of a script
-_RUNNERS: Final = frozenset({"catatonit", "chroot", "dumb-init", "env", "gosu", "setpriv", "su-exec", "tini"})
 _SHELLS: Final = frozenset({"ash", "bash", "dash", "sh"})
 # Servers that take a signal for something else than most do.
 _DEAF: Final = {
@@ -75,12 +81,12 @@ def judge(evidence: Evidence) -> Result:
 
 def _started(evidence: Evidence) -> Instruction | None:
     """The instruction that says what is started; ENTRYPOINT only where no CMD comes after it."""
-    return places.last(evidence, "CMD", "ENTRYPOINT")
+    return last(evidence, "CMD", "ENTRYPOINT")
 
 
 def _line(evidence: Evidence) -> int | None:
     started = _started(evidence)
-    return started.line if started else places.from_line(evidence)
+    return started.line if started else from_line(evidence)
 
 
 def _is_right(answer: Answer) -> bool:
@@ -90,9 +96,7 @@ def _is_right(answer: Answer) -> bool:
 def _stranger(evidence: Evidence, running: Running) -> Finding | None:
     """Something that answers in the app's place: the app's ``/info`` tells the name of the container."""
     told = (running.info.document or {}).get("container")
-    is_told = any(
-        path.startswith("app/") and _TELLS_CONTAINER.search(content) for path, content in evidence.workspace.items()
-    )
+    is_told = any(map(_TELLS_CONTAINER.search, evidence.app.values()))
     if not is_told or not running.hostname or told == running.hostname:
         return None
     what = f"calls the container {shorten(str(told), 40)!r}" if told else "does not name the container"
@@ -113,47 +117,27 @@ def _silent(evidence: Evidence, running: Running) -> Finding:
         message = "The service did not answer /status on port 5000 within 30 s."
     else:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
-    message += ("" if message.endswith(".") else ".") + _lost_command(evidence)
-    if not _started(evidence):
-        message += " The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started: "
-        message += "an image has to start its service by itself, without arguments."
+    message += ("" if message.endswith(".") else ".") + _what_is_started(evidence)
     hints = _ANSWER_HINTS if running.up else _START_HINTS
     return finding(evidence, "error", message, hints, line)
 
 
-def _lost_command(evidence: Evidence) -> str:
-    """Why the command is another than the Dockerfile seems to say: a sentence, or nothing."""
-    entry, command = places.last(evidence, "ENTRYPOINT"), places.last(evidence, "CMD")
-    for each in (entry, command):
-        if each and not each.is_json and each.value.lstrip().startswith("["):
-            return (
-                f" Line {each.line} looks like a JSON array and is none (JSON has double quotes), so a shell takes "
-                "it as a command."
-            )
-    if entry and command and entry.line > command.line and entry.stage != command.stage:
-        return f" ENTRYPOINT on line {entry.line} drops the CMD of line {command.line}, which is another stage's."
-    if entry and command and not entry.is_json and not _ARGUMENTS.search(entry.value):
+def _what_is_started(evidence: Evidence) -> str:
+    """The command that the engine makes of ENTRYPOINT and CMD, which may be another than they seem to say."""
+    config = evidence.image.config if evidence.image else {}
+    words = [str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()]
+    said = [each for each in (last(evidence, "ENTRYPOINT"), last(evidence, "CMD")) if each]
+    started = shorten(shlex.join(words), 200)
+    if not said:
         return (
-            f" ENTRYPOINT on line {entry.line} has the shell form, which takes no arguments, so the CMD of line "
-            f"{command.line} is ignored."
+            f" The final stage has neither CMD nor ENTRYPOINT, so the base image's own command is started"
+            f" ({started}): an image has to start its service by itself, without arguments."
         )
-    if entry and command and entry.is_json and not command.is_json and not _runs_its_arguments(evidence, entry):
-        config = evidence.image.config if evidence.image else {}
-        started = shlex.join(str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ())
-        return (
-            f" ENTRYPOINT on line {entry.line} has the JSON form and CMD on line {command.line} the shell form, so "
-            f"the first gets a shell as its arguments: {shorten(started, 200)}. Give CMD the JSON form, too."
-        )
-    return ""
-
-
-def _runs_its_arguments(evidence: Evidence, entry: Instruction) -> bool:
-    """Whether what an ENTRYPOINT starts may run CMD as a command: an init, ``env``, or a script."""
-    program = entry.arguments[0] if entry.arguments else ""
-    if posixpath.basename(program) in _RUNNERS:
-        return True
-    start = evidence.image.contents(None, program) if evidence.image and program.startswith("/") else None
-    return bool(start and start.startswith(b"#!") and b"python" not in start.split(b"\n")[0])
+    where = " and ".join(f"{each.keyword} on line {each.line}" for each in said)
+    in_shell = any(not each.is_json for each in said)
+    return f" What the engine makes of {where} is: {started}." + (
+        " What is no JSON array (with double quotes) it gives to a shell, without what follows." if in_shell else ""
+    )
 
 
 def _wrong(path: str, answer: Answer) -> str:
@@ -193,7 +177,7 @@ def _debugger(evidence: Evidence, running: Running) -> Iterator[Finding]:
             "Werkzeug's debugger is open: whoever can reach the port may run Python code in the container, "
             "with a PIN of nine digits as the only lock."
         )
-        settings = (each for each in places.final_instructions(evidence) if each.keyword == "ENV")
+        settings = (each for each in final_instructions(evidence) if each.keyword == "ENV")
         debug = next((each for each in settings if "DEBUG" in each.value), None)
         yield finding(evidence, "error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
 
@@ -214,8 +198,8 @@ def _stop(evidence: Evidence, running: Running) -> Iterator[Finding]:
 
 def _why_killed(evidence: Evidence, running: Running, stop: Stop) -> tuple[str, Instruction | None]:
     """Why the stop signal did not end it, by what process 1 is; and the instruction that is to be changed."""
-    started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
-    asked = places.last(evidence, "STOPSIGNAL") or places.last(evidence, "CMD", "ENTRYPOINT")
+    started = last(evidence, "ENTRYPOINT") or last(evidence, "CMD")
+    asked = last(evidence, "STOPSIGNAL") or last(evidence, "CMD", "ENTRYPOINT")
     first = next((process.command for process in running.processes if process.is_first), "")
     shown = f"process 1 ({shorten(first, 80)})" if first else "process 1"
     if stop.signal == "SIGKILL":

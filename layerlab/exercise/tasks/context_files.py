@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import places
+from layerlab.exercise.tasks.judging import final_instructions
 
-_SMALLEST: Final = 16  # bytes of a content that says whose it is
-_LARGEST: Final = 1_000_000  # evidence holds that much of a file
+_LARGEST: Final = 1_000_000  # bytes: evidence holds that much of a file
 _LARGEST_SCRIPT: Final = 100_000
 _NEVER: Final = re.compile(r"(?:.*/)?(?:Dockerfile.*|README.*|\.dockerignore|\.gitignore|\.git/.*)")
 _CONFIGURATION: Final = re.compile(
@@ -22,39 +20,26 @@ _CONFIGURATION: Final = re.compile(
 _ACCOUNTS: Final = frozenset({"/etc/passwd", "/etc/group", "/etc/nsswitch.conf"})  # what a user needs, from scratch
 _SERVER_VARIABLES: Final = ("GUNICORN", "UWSGI", "FLASK", "WSGI", "HYPERCORN", "UVICORN", "GRANIAN", "WAITRESS")
 _FOLDER: Final = re.compile(r"(?:^|[\s'\"=])(/[\w./-]*\w)(?=/\*|/?(?:[\s'\";]|$))")
-_PACKAGES: Final = re.compile(r"/(?:site|dist)-packages/|^/usr/(?:share|lib)/|/lib/python3[\d.]*/")
 
 
 def strangers(evidence: Evidence, snapshot: Snapshot) -> tuple[tuple[File, str], ...]:
     """The shipped files that should have stayed behind, each with its path in the build context."""
-    known = {**evidence.workspace, **evidence.context}
-    by_content: dict[bytes, list[str]] = defaultdict(list)
-    for path, content in known.items():
-        by_content[content].append(path)
-    brought: list[tuple[File, list[str]]] = []
-    for file in snapshot.files:
-        if file.kind == "file" and file.bytes and snapshot.origins(file).kind == "context":
-            paths = _paths_of(snapshot, file, known, by_content)
-            if paths is not None:
-                brought.append((file, paths))
+    brought = [
+        (file, _paths_of(evidence, snapshot, file))
+        for file in snapshot.files
+        if file.kind == "file" and file.bytes and snapshot.origins(file).kind == "context"
+    ]
     allowed = _Allowed(evidence, snapshot, brought)
     found = [(file, paths) for file, paths in brought if not allowed.contains(file, paths)]
-    seen = {(file.layer, file.path) for file, _ in brought}
-    found += [each for each in _equals(snapshot, known, allowed) if (each[0].layer, each[0].path) not in seen]
     return tuple((file, paths[0] if paths else posixpath.basename(file.path)) for file, paths in found)
 
 
-def _paths_of(
-    snapshot: Snapshot, file: File, known: Mapping[str, bytes], by_content: Mapping[bytes, list[str]]
-) -> list[str] | None:
-    """The paths in the build context that a file may have come from; None if it did not come from there at all."""
-    content = snapshot.contents(file.layer, file.path) if file.bytes < _LARGEST else None
-    name = posixpath.basename(file.path)
-    same = by_content.get(content, []) if content is not None else []
-    named = [path for path in known if posixpath.basename(path) == name]
-    if same:
-        return sorted(same, key=lambda path: path not in named)
-    return named
+def _paths_of(evidence: Evidence, snapshot: Snapshot, file: File) -> list[str]:
+    """The paths in the build context that a file may have come from."""
+    source = snapshot.origins(file).source
+    if len(evidence.context.get(source, b"")) == min(file.bytes, _LARGEST):  # else it was in an archive
+        return [source]
+    return [path for path in evidence.context if posixpath.basename(path) == posixpath.basename(file.path)]
 
 
 class _Allowed:
@@ -64,7 +49,7 @@ class _Allowed:
         self._snapshot = snapshot
         self._words = set(_words(_started(snapshot.config)))
         self._folders = set(_folders(_started(snapshot.config)))
-        self._from_heredocs = {each.line for each in places.final_instructions(evidence) if each.heredocs}
+        self._from_heredocs = {each.line for each in final_instructions(evidence) if each.heredocs}
         stages = evidence.dockerfile.stages if evidence.dockerfile else ()
         self._from_heredocs |= {each.line for stage in stages for each in stage.instructions if each.heredocs}
         self._modules: set[str] = set()  # Python files that start the service, by their path in the build context
@@ -94,10 +79,6 @@ class _Allowed:
         folder, _, name = path.rpartition("/")
         return name == "__init__.py" and any(module.startswith(f"{folder}/") for module in self._modules)
 
-    def is_app(self, path: str) -> bool:
-        """Whether this path of the build context belongs to the app."""
-        return path.startswith("app/") or path == "requirements.txt"
-
     def _starts(self, file: File, paths: list[str]) -> bool:
         if any(_NEVER.fullmatch(path) for path in paths):
             return False
@@ -111,23 +92,6 @@ class _Allowed:
             if stem != name and any(word.rpartition(".")[2] == stem for word in self._words):
                 return True
         return False
-
-
-def _equals(snapshot: Snapshot, known: Mapping[str, bytes], allowed: _Allowed) -> Iterator[tuple[File, list[str]]]:
-    """Files of whatever origin with the content of one that should have stayed behind."""
-    kept = {content for path, content in known.items() if allowed.is_app(path)}
-    # Whoever makes a virtual environment gets the same files, here and in the image.
-    environments = tuple(path.removesuffix("pyvenv.cfg") for path in known if path.endswith("/pyvenv.cfg"))
-    wanted: dict[bytes, list[str]] = defaultdict(list)
-    for path, content in known.items():
-        if _SMALLEST <= len(content) < _LARGEST and content not in kept and not path.startswith(environments):
-            wanted[content].append(path)
-    sizes = {len(content) for content in wanted}
-    for file in snapshot.files:
-        if file.kind == "file" and file.bytes in sizes and not _PACKAGES.search(file.path):
-            paths = wanted.get(snapshot.contents(file.layer, file.path) or b"", [])
-            if paths and not allowed.contains(file, paths):
-                yield file, paths
 
 
 def _started(config: Mapping[str, Any]) -> Iterator[str]:

@@ -99,9 +99,7 @@ def is_secret(name: str, value: str) -> bool:
         return False
     end = "".join(parts[-3:])
     if _PASSWORD.fullmatch(end) or parts[-1] == "PASS":
-        return not _NUMBER.fullmatch(value) or (len(value) >= 4 and value.isdigit() and "MIN" not in parts)
-    if _NUMBER.fullmatch(value):
-        return False
+        return True
     if _SECRET.fullmatch(end):
         return _looks_random(value) or not _NAME.fullmatch(value)
     if parts[-1] in _ABOUT or _PUBLIC_KEYS.intersection(parts) or not any(map(_MAY_BE.fullmatch, parts)):
@@ -110,10 +108,10 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def _says_it_is_none(value: str) -> bool:
-    """Whether a value is plainly no secret: a flag, a path, an address, the name of a file, or to be filled in."""
+    """Whether a value is plainly none: a flag, a number, a path, an address, a file's name, or to be filled in."""
     if _PATH.fullmatch(value):
         return bool(_FOLDERS.match(value)) or not _looks_random(value)
-    return bool(_NO_SECRET.fullmatch(value))
+    return bool(_NUMBER.fullmatch(value) or _NO_SECRET.fullmatch(value))
 
 
 def _looks_random(value: str) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.parser import HeaderParser
 from typing import Final, Literal
 
-from layerlab.dockerfile import Stage
-from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot, SnapshotLayer
+from layerlab.dockerfile import Instruction, Stage
+from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot
 from layerlab.exercise.verdict import Finding, Result, judge
+from layerlab.ui.units import how_large
 
 SERVICE: Final = "notebooks/01-the-service.ipynb"
 SINGLE_STAGE: Final = "notebooks/02-a-single-stage-image.ipynb"
@@ -53,7 +54,7 @@ def finding(
     line: int | None = None,
 ) -> Finding:
     """A finding about a line of the Dockerfile (or about no place, without one)."""
-    return Finding(level, message, hints, evidence.dockerfile_name if line else None, line)
+    return Finding(level, message, hints, "Dockerfile" if line else None, line)
 
 
 def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
@@ -96,15 +97,44 @@ def final_chain(evidence: Evidence) -> tuple[Stage, ...]:
     return dockerfile.chain(dockerfile.target())[::-1] if dockerfile else ()
 
 
-def layer_of(snapshot: Snapshot, file: File) -> SnapshotLayer | None:
-    """The layer that stores a file."""
-    return snapshot.layers[file.layer] if 0 <= file.layer < len(snapshot.layers) else None
+def from_line(evidence: Evidence) -> int | None:
+    """The line of the final stage's FROM."""
+    stage = final_stage(evidence)
+    return stage.line if stage else None
+
+
+def base_stage(evidence: Evidence) -> Stage | None:
+    """The stage whose FROM names the external base of the final image (or scratch)."""
+    chain = final_chain(evidence)
+    return chain[-1] if chain else None
+
+
+def final_instructions(evidence: Evidence) -> tuple[Instruction, ...]:
+    """The instructions that make the final image, those of the stages that it is FROM first."""
+    return tuple(each for stage in reversed(final_chain(evidence)) for each in stage.instructions)
+
+
+def last(evidence: Evidence, *keywords: str) -> Instruction | None:
+    """The last instruction of the final image with one of these keywords."""
+    return next((each for each in reversed(final_instructions(evidence)) if each.keyword in keywords), None)
+
+
+def gone_but_stored(snapshot: Snapshot, files: Iterable[File]) -> str:
+    """For files that a later layer hides, the sentence that says so; nothing if a container sees one of them."""
+    hidden = list(files)
+    if not hidden or any(file.visible for file in hidden):
+        return ""
+    first, size = hidden[0], how_large(sum(file.bytes for file in hidden))
+    remover = None if first.hidden_by is None else snapshot.layers[first.hidden_by].line
+    who = f"Line {remover}" if remover else "A later line"
+    line = line_of(snapshot, first)
+    where = f"the layer of line {line}" if line else "its own layer"
+    return f" {who} removes that later, but {where} still stores it: {size}."
 
 
 def line_of(snapshot: Snapshot, file: File) -> int | None:
     """The line of the Dockerfile that stored a file; None for one of the base."""
-    layer = layer_of(snapshot, file)
-    return layer.line if layer else None
+    return snapshot.layers[file.layer].line
 
 
 def normalised(name: str) -> str:
@@ -226,7 +256,7 @@ def app_folders(evidence: Evidence) -> tuple[str, ...]:
     """
     wanted = {
         posixpath.basename(path).removesuffix(".py")
-        for path in (evidence.context or evidence.workspace)
+        for path in evidence.context
         if posixpath.dirname(path) == "app" and path.endswith(".py")
     }
     if evidence.image is None or not wanted:

@@ -13,8 +13,9 @@ from packaging.version import InvalidVersion
 from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Distribution, Evidence, Failure, File, PythonInstall, Snapshot
-from layerlab.exercise.tasks import judging, near_misses
+from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
+from layerlab.ui.text import shorten
 from layerlab.ui.units import counted, first_few, how_large
 
 TASK: Final = 3
@@ -48,13 +49,14 @@ _LIBRARY_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 3."""
-    dockerfile = evidence.dockerfile
+    dockerfile, image = evidence.dockerfile, evidence.image
     if not evidence.requirements:
-        return verdict.judge(TASK, [_no_requirements(evidence)])
-    if dockerfile is None:
-        return judging.unavailable(TASK, evidence)
-    image = evidence.image
-    if image is None:
+        message = (
+            f"Beside the Dockerfile is no {REQUIREMENTS} that pins anything (name==version, a line each), so nothing "
+            "says what belongs in the image."
+        )
+        return verdict.judge(TASK, [Finding("error", message, _FILE_HINTS, REQUIREMENTS)])
+    if dockerfile is None or image is None:
         return judging.unavailable(TASK, evidence)
     visible = image.visible
     place = min((install.line for install in _installs(evidence)), default=dockerfile.target().line)
@@ -67,16 +69,6 @@ def judge(evidence: Evidence) -> Result:
     ]
     untried = [] if findings else list(_untried(evidence))
     return verdict.judge(TASK, [*findings, *untried], unknown=bool(untried))
-
-
-def _no_requirements(evidence: Evidence) -> Finding:
-    is_there = REQUIREMENTS in evidence.workspace
-    message = (
-        f"{REQUIREMENTS} pins nothing (name==version, a line each), so nothing says what belongs in the image."
-        if is_there
-        else f"There is no {REQUIREMENTS} beside the Dockerfile, which says what belongs in the image."
-    )
-    return Finding("error", message, _FILE_HINTS, REQUIREMENTS if is_there else None, 1 if is_there else None)
 
 
 def _installs(evidence: Evidence) -> Iterator[PythonInstall]:
@@ -113,13 +105,76 @@ def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], l
         )
         yield judging.finding(evidence, "error", message, _THERE_HINTS, line)
     if missing:
-        why, where = near_misses.why_missing(evidence, image, visible, missing)
+        why, where = _why_missing(evidence, image, visible, missing)
         message = (
             f"The service does not find {len(missing)} of {len(evidence.requirements)} packages that {REQUIREMENTS} "
             f"pins: {first_few(missing)}.{why}"
         )
         hints = _THERE_HINTS if why else _FILE_HINTS  # what was never installed is in no folder at all
         yield judging.finding(evidence, "error", message, hints, where or line)
+
+
+def _why_missing(
+    evidence: Evidence, image: Snapshot, visible: Mapping[str, File], missing: list[str]
+) -> tuple[str, int | None]:
+    """What is known of why these distributions are not found (a sentence, or nothing), and the line it is about."""
+    broken = _broken_environment(image, visible)
+    if broken:
+        return broken
+    elsewhere: dict[str, list[str]] = {}
+    for distribution in judging.image_distributions(image, visible):
+        if distribution.name in missing:
+            elsewhere.setdefault(posixpath.dirname(distribution.location), []).append(distribution.name)
+    if not elsewhere:
+        return "", None
+    folder, names = max(elsewhere.items(), key=lambda each: len(each[1]))
+    file = visible.get(folder) or next(each for path, each in visible.items() if path.startswith(f"{folder}/"))
+    interpreter = evidence.running.interpreter if evidence.running else None
+    asked = f", and {interpreter.executable} does not look there" if interpreter else ""
+    return (
+        f" {len(names)} of them lie in {shorten(folder, 100)}{asked}{_versions(interpreter, folder)}.",
+        judging.line_of(image, file),
+    )
+
+
+def _versions(interpreter: object, folder: str) -> str:
+    """If a folder is for another Python than the interpreter's: which."""
+    there = re.search(r"/python(\d+\.\d+)/", folder)
+    path = getattr(interpreter, "path", ())
+    here = next((found[1] for each in path if (found := re.search(r"/python(\d+\.\d+)(?:/|$)", each))), None)
+    if there and here and there[1] != here:
+        return f" (it is Python {here}, they are for {there[1]})"
+    if folder.startswith("/root/.local/") and "/root/.local" not in " ".join(path):
+        return " (a user's own packages are looked for below the HOME of whoever runs the service)"
+    return ""
+
+
+def _broken_environment(image: Snapshot, visible: Mapping[str, File]) -> tuple[str, int | None] | None:
+    """A virtual environment whose interpreter is not in the image."""
+    for file in image.files:
+        if not file.visible or posixpath.basename(file.path) != "pyvenv.cfg":
+            continue
+        folder = posixpath.dirname(file.path)
+        text = (image.contents(None, file.path) or b"").decode(errors="replace")
+        home = re.search(r"(?m)^home\s*=\s*(\S+)", text)
+        if home is None or any(_exists(f"{home[1]}/{name}", visible) for name in _interpreters(text)):
+            continue
+        return (
+            f" The virtual environment {shorten(folder, 80)} belongs to an interpreter in {shorten(home[1], 80)}, "
+            "and this image has none there.",
+            judging.line_of(image, file),
+        )
+    return None
+
+
+def _interpreters(configuration: str) -> list[str]:
+    version = re.search(r"(?m)^version(?:_info)?\s*=\s*(\d+)\.(\d+)", configuration)
+    return ["python3", "python", *([f"python{version[1]}.{version[2]}"] if version else [])]
+
+
+def _exists(path: str, visible: Mapping[str, File]) -> bool:
+    """Whether the image holds a program; /bin and /sbin may be links into /usr, as they are in Debian."""
+    return path in visible or f"/usr{path}" in visible or path.removeprefix("/usr") in visible
 
 
 def _is_hollow(evidence: Evidence, image: Snapshot, distribution: Distribution, visible: Mapping[str, File]) -> bool:
@@ -225,16 +280,13 @@ def caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
             groups.setdefault((file.layer, folder), []).append(file)
     for (index, folder), files in groups.items():
         size = sum(file.bytes for file in files)
-        layer = image.layers[index]
         tool = "uv" if re.search(r"/uv(/|$)|-v\d+/", files[0].path) and "http-v2" not in files[0].path else "pip"
-        gone = (
-            "" if any(file.visible for file in files) else " A later line removes it, but this layer still stores it."
-        )
         message = (
             f"{tool}'s cache ships in {folder} ({how_large(size)}; files: {len(files)}), for installations "
-            f"that never come.{gone}"
+            "that never come."
         )
-        yield judging.finding(evidence, "error", message, _CACHE_HINTS, layer.line)
+        message += judging.gone_but_stored(image, files)
+        yield judging.finding(evidence, "error", message, _CACHE_HINTS, image.layers[index].line)
 
 
 def _library(evidence: Evidence, line: int | None) -> Iterator[Finding]:

@@ -8,8 +8,17 @@ from typing import Final
 
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, Snapshot
-from layerlab.exercise.tasks import places, toolchain
-from layerlab.exercise.tasks.judging import BYTES, MULTI_STAGE, SINGLE_STAGE, final_chain, finding, unavailable
+from layerlab.exercise.tasks import toolchain
+from layerlab.exercise.tasks.judging import (
+    BYTES,
+    MULTI_STAGE,
+    SINGLE_STAGE,
+    base_stage,
+    final_chain,
+    finding,
+    gone_but_stored,
+    unavailable,
+)
 from layerlab.exercise.tasks.toolchain import Tool
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -51,9 +60,9 @@ def judge(evidence: Evidence) -> Result:
 
 def _base(evidence: Evidence, found: tuple[Tool, ...]) -> Iterator[Finding]:
     """The base image, judged by what it holds."""
-    tools = sorted((t for t in found if t.layer is None and t.kind != "builder"), key=lambda tool: -tool.bytes)
+    tools = sorted((tool for tool in found if tool.layer is None), key=lambda tool: -tool.bytes)
     if tools:
-        stage = places.base_stage(evidence)
+        stage = base_stage(evidence)
         name = stage.base if stage else "the base"
         figures = first_few([_called(tool) for tool in tools], 4)
         yield finding(
@@ -75,27 +84,13 @@ def brought(evidence: Evidence, snapshot: Snapshot, found: Iterable[Tool]) -> It
     for number, tools in by_layer.items():
         line = snapshot.layers[number].line
         tools.sort(key=lambda tool: -tool.bytes)
-        for is_error in (True, False):
-            some = [tool for tool in tools if (tool.kind != "builder") == is_error]
-            if some:
-                yield _brought(evidence, snapshot, some, line, is_error=is_error)
-
-
-def _brought(
-    evidence: Evidence, snapshot: Snapshot, tools: list[Tool], line: int | None, *, is_error: bool
-) -> Finding:
-    files = {file.path: file for tool in tools for file in tool.files}
-    size = how_large(sum(file.bytes for file in files.values()))
-    came = f"came with line {line}" if line else "came with the base"
-    message = f"{first_few([_called(tool) for tool in tools], 5)} {came}"
-    message += f" ({size} in all)." if len(tools) > 1 else "."
-    message += places.gone_but_stored(snapshot, files.values(), size)
-    message += (
-        " Only building needs this: in a running service it is weight, and of use to whoever breaks in."
-        if is_error
-        else " It compiles nothing, but the service never uses it either."
-    )
-    return finding(evidence, "error" if is_error else "advice", message, _TOOL_HINTS, line)
+        files = {file.path: file for tool in tools for file in tool.files}
+        size = how_large(sum(file.bytes for file in files.values()))
+        message = f"{first_few([_called(tool) for tool in tools], 5)} came with line {line}"
+        message += f" ({size} in all)." if len(tools) > 1 else "."
+        message += gone_but_stored(snapshot, files.values())
+        message += " Only building needs this: in a running service it is weight, and of use to whoever breaks in."
+        yield finding(evidence, "error", message, _TOOL_HINTS, line)
 
 
 def _called(tool: Tool) -> str:

@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any, Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import places
 from layerlab.exercise.tasks.credentials import (
     PRIVATE_KEY,
     assignments,
@@ -19,7 +18,7 @@ from layerlab.exercise.tasks.credentials import (
     is_secret,
     written,
 )
-from layerlab.exercise.tasks.judging import line_of, package_folders
+from layerlab.exercise.tasks.judging import final_instructions, line_of, package_folders
 
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
 _LARGEST: Final = 1_000_000  # bytes of a file
@@ -66,7 +65,7 @@ def secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
 
 def build_arguments(evidence: Evidence) -> Iterator[tuple[str, int]]:
     """Names and lines of ARGs with a secret as their default, in stages that do not ship."""
-    final = {each.line for each in places.final_instructions(evidence)}
+    final = {each.line for each in final_instructions(evidence)}
     for each in evidence.dockerfile.instructions if evidence.dockerfile else ():
         if each.keyword == "ARG" and each.line not in final:
             for word in each.arguments:
@@ -98,7 +97,7 @@ def _variables(config: Mapping[str, Any]) -> dict[str, str]:
 def _setting(evidence: Evidence, name: str, value: str, keyword: str) -> int | None:
     """The line of the last instruction of the final image that sets a variable, to this value if one does."""
     word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    found = [each for each in reversed(places.final_instructions(evidence)) if each.keyword == keyword]
+    found = [each for each in reversed(final_instructions(evidence)) if each.keyword == keyword]
     found = [each for each in found if word.search(each.text)]
     found.sort(key=lambda each: value.strip("\"'") not in each.text)
     return found[0].line if found else None
@@ -133,7 +132,7 @@ def _credentials_in(evidence: Evidence, command: str, instruction: str, where: s
 
 def _line_with(evidence: Evidence, *texts: str) -> int | None:
     """The line of the last instruction of the final image that holds the first of these texts that any holds."""
-    instructions = places.final_instructions(evidence)
+    instructions = final_instructions(evidence)
     return next((each.line for text in texts for each in reversed(instructions) if text in each.text), None)
 
 
@@ -171,15 +170,14 @@ def _kind_of_file(snapshot: Snapshot, file: File) -> str | None:
     name = posixpath.basename(file.path)
     if _PACKAGED.search(file.path):
         return None
-    if name == ".env" or (name.startswith(".env.") and not name.endswith(_EXAMPLES)):
-        return "the file of variables"
     if name in _LOGINS:
         return "the file of logins"
     is_read = file.bytes <= _LARGEST and not name.endswith(_PROGRAM)
     text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace") if is_read else ""
     if found := next(credentials(text), None):
         return found.what if found.what == PRIVATE_KEY else f"{found.what} in"
-    return "the file of variables" if _SETTINGS.search(file.path) and _sets_secrets(text) else None
+    is_settings = _SETTINGS.search(file.path) or (name.startswith(".env.") and not name.endswith(_EXAMPLES))
+    return "the file of variables" if is_settings and _sets_secrets(text) else None
 
 
 def _sets_secrets(text: str) -> bool:

@@ -8,13 +8,23 @@ from typing import Final
 
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Running, Snapshot
-from layerlab.exercise.tasks import places, writable
-from layerlab.exercise.tasks.judging import PRODUCTION, SINGLE_STAGE, final_stage, finding, line_of, unavailable
+from layerlab.exercise.tasks import writable
+from layerlab.exercise.tasks.judging import (
+    PRODUCTION,
+    SINGLE_STAGE,
+    final_stage,
+    finding,
+    from_line,
+    gone_but_stored,
+    last,
+    line_of,
+    unavailable,
+)
 from layerlab.exercise.tasks.secrets import Secret, build_arguments, secrets
 from layerlab.exercise.tasks.ways_to_root import ways_to_root
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import one_line, shorten
-from layerlab.ui.units import counted, first_few, how_large
+from layerlab.ui.units import counted, first_few
 
 TASK: Final = 6
 
@@ -69,41 +79,27 @@ def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iter
         return
     names = first_few([shorten(process.command, 60) for process in as_root], 2)
     user = str(snapshot.config.get("User") or "")
-    told = places.last(evidence, "USER")
-    started = places.last(evidence, "ENTRYPOINT") or places.last(evidence, "CMD")
-    line: int | None
+    told = last(evidence, "USER")
+    started = last(evidence, "ENTRYPOINT") or last(evidence, "CMD")
     total = len(running.processes)
     who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
     message = f"{who} as root (UID 0): {names}."
-    name = user.partition(":")[0]
-    if told and name not in {"", "0", "root"} and name in _names_of_root(snapshot):
+    if user.partition(":")[0] not in {"", "0", "root"}:
         message += (
-            f" Line {told.line} names {one_line(user)}, and this image's /etc/passwd gives that name the UID 0."
+            f" The image says USER {one_line(user)}, but what is started undoes it, or /etc/passwd gives that name"
         )
-        line = told.line
-    elif name not in {"", "0", "root"}:
-        message += f" The image says USER {one_line(user)}, but what is started undoes it."
+        message += " the UID 0."
         line = started.line if started else None
     elif told:
         message += f" That is what line {told.line} says."
         line = told.line
-    elif started and len(as_root) < total:
-        message += (
-            f" No USER says otherwise, and what line {started.line} starts gives up root for a part of them only."
-        )
-        line = started.line
     else:
-        message += " No USER says otherwise."
-        line = places.from_line(evidence)
+        message += " No USER says otherwise"
+        is_given_up = started is not None and len(as_root) < total
+        message += ", and what is started gives up root for a part of them only." if is_given_up else "."
+        line = started.line if started and is_given_up else from_line(evidence)
     message += " Whoever gets into the service is root in the container then, and may change all of it."
     yield finding(evidence, "error", message, _ROOT_HINTS, line)
-
-
-def _names_of_root(snapshot: Snapshot) -> set[str]:
-    """The names that the image's /etc/passwd gives to UID 0."""
-    text = (snapshot.contents(None, "/etc/passwd") or b"").decode(errors="replace")
-    rows = [row.split(":") for row in text.splitlines()]
-    return {row[0] for row in rows if len(row) > 2 and row[2] == "0"}
 
 
 def _writable(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
@@ -135,9 +131,7 @@ def _secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
 def _leaked(evidence: Evidence, snapshot: Snapshot, secret: Secret) -> str:
     what = f"{secret.what[0].upper()}{secret.what[1:]}"
     message = f"{shorten(what, 200)} can be read by whoever has the image: it is {secret.where}."
-    return message + places.gone_but_stored(
-        snapshot, secret.files, how_large(sum(file.bytes for file in secret.files))
-    )
+    return message + gone_but_stored(snapshot, secret.files)
 
 
 def _advice(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
@@ -147,7 +141,7 @@ def _advice(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterato
             f"With a read-only root and without capabilities the service does not answer{why}. "
             "It would be harder to abuse if it needed to write nowhere but in memory."
         )
-        started = places.last(evidence, "CMD", "ENTRYPOINT")
+        started = last(evidence, "CMD", "ENTRYPOINT")
         yield finding(evidence, "advice", message, _HARDENED_HINTS, started.line if started else None)
     uids = frozenset(process.uid for process in running.processes) - {0}
     own = writable.own(evidence, snapshot, uids)

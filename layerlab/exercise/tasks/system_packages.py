@@ -136,19 +136,13 @@ def _shipped(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
         if kind and not _is_of_a_base(image, file):
             groups.setdefault((file.layer, kind), []).append(file)
     for (index, kind), files in list(groups.items())[:_MOST_FINDINGS]:
-        layer = image.layers[index]
         size = how_large(sum(file.bytes for file in files))
         what = "package indexes" if kind == "index" else "package archives"
-        example = shorten(files[0].path, 100)
-        if any(file.visible for file in files):
-            message = f"{size} of {what} ship with the image (such as {example}), although nothing reads them there."
-        else:
-            where = _removed_on(image, index)
-            message = (
-                f"{size} of {what} (such as {example}) were removed later{where}, but the layer of line {layer.line} "
-                "still stores them, so they ship with the image all the same."
-            )
-        yield judging.finding(evidence, "error", message, _SHIPPED_HINTS, layer.line)
+        message = (
+            f"{size} of {what} ship with the image (such as {shorten(files[0].path, 100)}), and nothing reads them."
+        )
+        message += judging.gone_but_stored(image, files)
+        yield judging.finding(evidence, "error", message, _SHIPPED_HINTS, image.layers[index].line)
 
 
 def _is_of_a_base(image: Snapshot, file: File) -> bool:
@@ -165,10 +159,3 @@ def _kind(file: File) -> str | None:
     if not found or file.path.endswith(("/lock", "/CACHEDIR.TAG")):
         return None
     return "index" if found["index"] else "archive"
-
-
-def _removed_on(image: Snapshot, index: int) -> str:
-    for layer in image.layers[index + 1 :]:
-        if layer.line and re.search(r"\brm\b|clean|-delete", layer.instruction[:5000]):
-            return f" on line {layer.line}"
-    return ""

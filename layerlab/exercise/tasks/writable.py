@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
@@ -21,7 +21,7 @@ def world_writable(evidence: Evidence, snapshot: Snapshot) -> tuple[File, ...]:
 
     Not symbolic links, sticky directories and empty files; nor what the base has just so.
     """
-    guarded = Guarded(evidence, snapshot)
+    is_guarded = _guarded(evidence, snapshot)
     return tuple(
         file
         for file in snapshot.files
@@ -29,17 +29,17 @@ def world_writable(evidence: Evidence, snapshot: Snapshot) -> tuple[File, ...]:
         and file.mode & _OTHERS_WRITE
         and _counts(file)
         and not _is_bases(snapshot, file)
-        and (guarded.contains(file.path) or snapshot.origins(file).kind == "context")
+        and (is_guarded(file.path) or snapshot.origins(file).kind == "context")
     )
 
 
 def own(evidence: Evidence, snapshot: Snapshot, uids: frozenset[int]) -> tuple[File, ...]:
     """The files of the app and its packages that belong to one of these users, who therefore may change them."""
-    guarded = Guarded(evidence, snapshot)
+    is_guarded = _guarded(evidence, snapshot)
     return tuple(
         file
         for file in snapshot.files
-        if file.visible and file.kind == "file" and file.uid in uids and guarded.contains(file.path)
+        if file.visible and file.kind == "file" and file.uid in uids and is_guarded(file.path)
     )
 
 
@@ -50,30 +50,19 @@ def _counts(file: File) -> bool:
 
 
 def _is_bases(snapshot: Snapshot, file: File) -> bool:
-    base = snapshot.base_files.get(file.path)
+    base = snapshot.base_image_files.get(file.path)
     return base is not None and base.mode == file.mode and base.kind == file.kind
 
 
-class Guarded:
-    """The places that nobody but their owner should change: the app, its packages and /etc.
+def _guarded(evidence: Evidence, snapshot: Snapshot) -> Callable[[str], bool]:
+    """Whether a path is one that nobody but its owner should change: of the app, its packages and /etc.
 
     The folder that holds the app's counts too: whoever may write there may put another app in its place.
     """
-
-    def __init__(self, evidence: Evidence, snapshot: Snapshot) -> None:
-        self._folders = {"/etc", *app_folders(evidence), *_environments(evidence, snapshot)}
-        self._single = {posixpath.dirname(folder) for folder in app_folders(evidence)} - {"", "/"}
-
-    def contains(self, path: str) -> bool:
-        """Whether this path is one of these places, or lies in one."""
-        if path in self._single or _PACKAGES.search(path):
-            return True
-        folder = path
-        while folder not in {"", "/"}:
-            if folder in self._folders:
-                return True
-            folder = posixpath.dirname(folder)
-        return False
+    apps = app_folders(evidence)
+    places = tuple(f"{folder}/" for folder in {"/etc", *apps, *_environments(evidence, snapshot)} - {"", "/"})
+    above = {posixpath.dirname(folder) for folder in apps} - {"", "/"}
+    return lambda path: path in above or f"{path}/".startswith(places) or bool(_PACKAGES.search(path))
 
 
 def _environments(evidence: Evidence, snapshot: Snapshot) -> Iterator[str]:

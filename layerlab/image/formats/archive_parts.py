@@ -33,6 +33,8 @@ LARGEST_TOTAL: Final = 64_000_000
 MOST_PARTS: Final = 10_000
 MOST_LINKS: Final = 10
 """Links that lead from one name to the next."""
+NO_IMAGE: Final = "write it with `docker save`, which keeps an image (`docker export` keeps a container's files)"
+"""What to do about an archive that is none of an image."""
 
 _HEADERS: Final = 2**16  # bytes read at once where only headers are wanted
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -129,12 +131,23 @@ class Parts:
                 self._documents[path] = stream.read(size)
         elif is_tar(start) or recognised(start) or not size:
             try:
-                held = None if self.is_compressed else size
-                self._layers[path] = read_layer(stream.pieces(size), held, self.budget, self.wanted)
+                self._layers[path] = self._read_layer(stream.pieces(size))
             except ArchiveError as error:  # of a part that nobody may ask for
                 self._refused[path] = error
         else:
             self._refused[path] = damaged(f"the layer {path!r} is no tar archive")
+
+    def _read_layer(self, pieces: Iterator[bytes]) -> tuple[Layer, str]:
+        """A layer, compressed or not, and the digest of its uncompressed bytes."""
+        stream = Stream(pieces)
+        known = recognised(stream.peek(BLOCK))
+        if known:
+            held = stream.rest() if self.is_compressed else self.budget.holding(stream.rest())
+            stream = Stream(expanded(held, known, self.budget))
+        start = stream.peek(BLOCK)
+        if start and not is_tar(start):
+            raise damaged(f"a layer that is {f'compressed with {known.name}, but ' if known else ''}no tar archive")
+        return scan(stream.rest(), self.budget, self.wanted)
 
 
 def read_json(parts: Parts, name: str) -> Any:
@@ -157,34 +170,6 @@ def read_json(parts: Parts, name: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise damaged(f"{name!r} is not valid JSON") from error
-
-
-def read_layer(
-    pieces: Iterator[bytes], size: int | None, budget: Budget, wanted: WantedFiles | None = None
-) -> tuple[Layer, str]:
-    """A layer, compressed or not, and the digest of its uncompressed bytes.
-
-    Args:
-        pieces: Its bytes.
-        size: How many the archive holds; None if they come out of compressed data.
-        budget: What it may cost; less afterwards.
-        wanted: Files whose bytes are wanted, too.
-
-    Raises:
-        ArchiveError: it is none, or cannot be read.
-    """
-    stream = Stream(pieces)
-    known = recognised(stream.peek(BLOCK))
-    largest = None
-    if known:
-        if size is not None:
-            budget.hold(size)
-            largest = budget.expanded
-        stream = Stream(expanded(stream.rest(), known, budget))
-    start = stream.peek(BLOCK)
-    if start and not is_tar(start):
-        raise damaged(f"a layer that is {f'compressed with {known.name}, but ' if known else ''}no tar archive")
-    return scan(stream.rest(), budget, largest, wanted)
 
 
 def in_file(handle: int, budget: Budget, watch: Watch = iter, wanted: WantedFiles | None = None) -> Parts:
@@ -234,13 +219,12 @@ def in_directory(path: Path, budget: Budget, watch: Watch = iter, wanted: Wanted
 
 
 @contextmanager
-def opened_below(folder: Path | str, path: str, last: int = _FILE) -> Iterator[int]:
+def opened_below(folder: Path | str, path: str) -> Iterator[int]:
     """Open a file below a directory.
 
     Args:
         folder: The directory.
         path: Of the file, from there.
-        last: How to open the file itself.
 
     Raises:
         OSError: it cannot be opened, or a symbolic link is on the way.
@@ -248,7 +232,7 @@ def opened_below(folder: Path | str, path: str, last: int = _FILE) -> Iterator[i
     *folders, name = path.strip("/").split("/")
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part, flags in [*((part, _DIRECTORY) for part in folders), (name, last)]:
+        for part, flags in [*((part, _DIRECTORY) for part in folders), (name, _FILE)]:
             below = os.open(part, flags, dir_fd=at)
             os.close(at)
             at = below
@@ -261,7 +245,7 @@ def too_many_parts() -> ArchiveError:
     """The error for an archive of very many files, which is most often one of a container's."""
     return ArchiveError(
         f"the archive is none of an image: it has more than {MOST_PARTS:,} parts",
-        remedy="write it with `docker save`, which keeps an image (`docker export` keeps a container's files)",
+        remedy=NO_IMAGE,
     )
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases, remembered
-from layerlab.image.formats.expansion_limits import Budget, endless
+from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
+from layerlab.image.formats.expansion_limits import Budget
 from layerlab.image.formats.stream import Hashed, Stream, damaged
 from layerlab.image.formats.tar import Member, members
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
@@ -33,7 +33,6 @@ _NOT_PLAIN: Final = frozenset(["", ".", "/"])
 _KINDS: Final = {"0": FILE, "2": SYMLINK, "3": DEVICE, "4": DEVICE, "5": DIRECTORY, "6": FIFO}
 _COLUMNS: Final = "BqHII"
 """Kind, size, mode, uid and gid, as `array` stores them: a layer may have hundreds of thousands of entries."""
-_IMPLIED: Final = (DIRECTORY, 0, 0o755, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,12 @@ class WantedFiles:
     found: dict[tuple[str, str], Any] = field(default_factory=dict)
 
 
-def scan(
-    pieces: Iterable[bytes], budget: Budget, largest: int | None = None, wanted: WantedFiles | None = None
-) -> tuple[Layer, str]:
+def scan(pieces: Iterable[bytes], budget: Budget, wanted: WantedFiles | None = None) -> tuple[Layer, str]:
     """Read one layer.
 
     Args:
         pieces: Its tar archive, not compressed. All of it is read.
         budget: What it may cost; less afterwards.
-        largest: How many bytes it may have; None if nobody knows. So one that claims more ends before they have come.
         wanted: Files whose bytes are wanted, too.
 
     Returns:
@@ -72,8 +68,6 @@ def scan(
     stream = Stream(hashed)
     entries = _Entries(budget, wanted)
     for member in members(stream):
-        if largest is not None and stream.position + member.size > largest:
-            raise endless()
         entries.add(member, stream)
     stream.drain()
     if wanted is not None:
@@ -104,12 +98,13 @@ def absolute(name: str) -> str:
     return f"/{'/'.join(parts)}"
 
 
-def followed(folder: str, target: Callable[[str], str | None]) -> str:
+def followed(folder: str, target: Callable[[str], str | None], *, clamped: bool = False) -> str:
     """Where a folder is, once the symbolic links on the way are followed within the image.
 
     Args:
         folder: An absolute path, or nothing for the root; it may not be there yet.
         target: What the symbolic link at a path says; None if none is there.
+        clamped: Whether ``..`` of the root is the root, as to the kernel.
 
     Raises:
         ArchiveError: a link leads outside, or in a circle.
@@ -118,7 +113,7 @@ def followed(folder: str, target: Callable[[str], str | None]) -> str:
     while parts:
         part = parts.pop()
         if part == "..":
-            if not at:
+            if not at and not clamped:
                 raise damaged(f"symbolic links on the way to {folder!r} that lead outside of the image")
             at = at.rpartition("/")[0]
         elif part not in {"", "."}:
@@ -145,13 +140,12 @@ class _Entries:
     rows: dict[str, int] = field(default_factory=dict)  # by path: where its values are in the columns
     columns: tuple[array[int], ...] = field(default_factory=lambda: tuple(array(code) for code in _COLUMNS))
     folders: set[str] = field(default_factory=lambda: {""})
-    implied: set[str] = field(default_factory=set)
-    later: dict[str, str] = field(default_factory=dict)  # hard links whose target has not come yet
     whiteouts: set[str] = field(default_factory=set)
     opaques: set[str] = field(default_factory=set)
     links: dict[str, str] = field(default_factory=dict)  # targets of the symbolic links
     texts: dict[str, bytes] = field(default_factory=dict)  # of package databases
-    linked: list[str] = field(default_factory=list)  # hard links that may be further names of these
+    later: dict[str, str] = field(default_factory=dict)  # hard links whose target has not come yet
+    linked: list[str] = field(default_factory=list)  # hard links that may be further names of databases
 
     def add(self, member: Member, stream: Stream) -> None:
         path = self._path(member.name)
@@ -166,8 +160,7 @@ class _Entries:
             return
         if path in self.folders and member.kind != "5":
             self._remove(path)
-        if self.later:
-            self.later.pop(path, None)
+        self.later.pop(path, None)
         self.texts.pop(path, None)
         self.used.pop(path, None)
         if member.kind == "1":
@@ -181,8 +174,8 @@ class _Entries:
         self._put(path, kind, self._row(kind, member.apparent_size, mode, member.uid, member.gid))
         if kind == SYMLINK:
             self.links[path] = member.link
-        if kind == FILE and is_database(path) and member.size <= LARGEST_DATABASE:
-            self.texts[path] = self._remembered(path, stream.read(member.size))
+        if member.is_plain and is_database(path) and member.size <= LARGEST_DATABASE:
+            self._remember(path, stream.read(member.size))
         if self.wanted is not None and path in self.wanted.paths and member.is_plain:
             text = self.texts.get(path)
             self.used[path] = self.wanted.use(member, stream.pieces(member.size) if text is None else iter([text]))
@@ -199,9 +192,9 @@ class _Entries:
             self.budget.spend(path, target)
         return target
 
-    def _remembered(self, path: str, text: bytes) -> bytes:
-        self.budget.remember(len(text), remembered(path, text))
-        return text
+    def _remember(self, path: str, text: bytes) -> None:
+        self.budget.remember(text)
+        self.texts[path] = text
 
     def _row(self, kind: int, size: int, mode: int, uid: int, gid: int) -> int:
         """Keep the values of an entry, which is an inode of its own; gives where they are."""
@@ -212,7 +205,6 @@ class _Entries:
     def _put(self, path: str, kind: int, row: int) -> None:
         if kind == DIRECTORY:
             self.folders.add(path)
-            self.implied.discard(path)
         self.links.pop(path, None)
         self.rows[path] = row
 
@@ -220,22 +212,20 @@ class _Entries:
         """Take out a directory in whose place something else is put, and all that is in it so far."""
         self.budget.search(len(self.rows))
         below = f"{folder}/"
-        by_path: tuple[dict[str, Any], ...] = (self.rows, self.later, self.links, self.texts)
+        by_path: tuple[dict[str, Any], ...] = (self.rows, self.later, self.links, self.texts, self.used)
         for known in by_path:
             for path in [path for path in known if path.startswith(below)]:
                 del known[path]
-        for paths in (self.folders, self.implied, self.whiteouts, self.opaques):
+        for paths in (self.folders, self.whiteouts, self.opaques):
             paths.difference_update([path for path in paths if path == folder or path.startswith(below)])
 
     def _imply(self, folder: str) -> None:
-        """Add the directories that have no entry of their own (yet)."""
+        """Add the directories that have no entry of their own (yet), as extracting makes them."""
         while folder not in self.folders:
             if folder in self.rows or folder in self.later:
                 raise damaged(f"{folder!r} is a directory and something else at once")
             self.budget.spend(folder)
-            self.rows[folder] = self._row(*_IMPLIED)
-            self.folders.add(folder)
-            self.implied.add(folder)
+            self._put(folder, DIRECTORY, self._row(DIRECTORY, 0, 0o755, 0, 0))
             folder = folder.rpartition("/")[0]
 
     def _take_away(self, folder: str, base: str) -> None:
@@ -292,20 +282,17 @@ class _Entries:
         return assemble(
             paths,
             [*columns, rows],  # the names of one inode share a row
-            implied=self.implied,
             borrowed=borrowed,
             whiteouts=list(self.whiteouts),
             opaques=list(self.opaques),
-            links={path: target for path, target in self.links.items() if path.count("/") == 1},
+            links=self.links,
             claims=claims,
         )
 
     def _databases(self) -> dict[str, bytes]:
         """The package databases by each of their names."""
-        texts = {path: text for path, text in self.texts.items() if path in self.rows}
-        if self.linked:
-            by_row = {self.rows[path]: text for path, text in texts.items()}
-            for path in self.linked:
-                if path not in texts and (row := self.rows.get(path, -1)) in by_row:
-                    texts[path] = self._remembered(path, by_row[row])
-        return texts
+        by_row = {self.rows[path]: text for path, text in self.texts.items()}
+        for path in self.linked:  # uv makes such
+            if path not in self.texts and (row := self.rows.get(path, -1)) in by_row:
+                self._remember(path, by_row[row])
+        return self.texts

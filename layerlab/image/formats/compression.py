@@ -13,6 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from layerlab.image.formats.expansion_limits import Budget
@@ -55,32 +56,20 @@ class Format:
     Attributes:
         name: What it is called.
         magic: Matches the bytes that it begins with.
-        first: Matches the first of them.
         expander: Makes what expands one member, or frame, of it.
     """
 
     name: str
     magic: re.Pattern[bytes]
-    first: re.Pattern[bytes]
     expander: Callable[[], Any]
 
 
 FORMATS: Final = (
-    Format("gzip", re.compile(rb"\x1f\x8b"), re.compile(rb"\x1f"), _Gunzip),
+    Format("gzip", re.compile(rb"\x1f\x8b"), _Gunzip),
     # Frames that are to be skipped belong to it, too. Windows of more than 128 MB are refused.
-    Format(
-        "zstd",
-        re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
-        re.compile(rb"[\x28\x50-\x5f]"),
-        zstd.ZstdDecompressor,
-    ),
-    Format(
-        "xz",
-        re.compile(rb"\xfd7zXZ\x00"),
-        re.compile(rb"\xfd"),
-        lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
-    ),
-    Format("bzip2", re.compile(rb"BZh[1-9]"), re.compile(rb"B"), bz2.BZ2Decompressor),
+    Format("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), zstd.ZstdDecompressor),
+    Format("xz", re.compile(rb"\xfd7zXZ\x00"), partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, _XZ_MEMORY)),
+    Format("bzip2", re.compile(rb"BZh[1-9]"), bz2.BZ2Decompressor),
 )
 _ERRORS: Final = (zlib.error, zstd.ZstdError, lzma.LZMAError, OSError, EOFError)
 
@@ -105,8 +94,8 @@ def expanded(pieces: Iterable[bytes], known: Format, budget: Budget) -> Iterator
     for piece in pieces:
         rest = piece
         while True:
-            if expander.eof:  # several members in one stream are allowed; padding is not one
-                if not known.first.match(rest):
+            if expander.eof:  # several members in one stream are allowed; a padding of zeros is none
+                if not rest.strip(b"\0"):
                     break
                 expander = known.expander()
             try:

@@ -19,6 +19,7 @@ EXPANSION: Final = 50
 FREE_EXPANSION: Final = 2**31
 """Bytes beyond that, in all: files of zeros, as lessons on layers have them, become a thousand times as large. So
 many are read within seconds."""
+_LINE: Final = 64  # bytes that a path takes in memory beyond its own
 
 
 @dataclass
@@ -30,8 +31,7 @@ class Budget:
         characters: Characters of their paths.
         apparent: Bytes that files claim to have; what a sparse file claims is stored nowhere.
         expanded: Bytes that compressed data may become beyond `EXPANSION`.
-        database_bytes: Bytes of the package databases that are read.
-        claims: Paths and packages that these name.
+        database_bytes: What the package databases that are read may take.
         searched: Entries that are gone through to find what was in a directory that something else replaces.
     """
 
@@ -39,8 +39,7 @@ class Budget:
     characters: int = 400_000_000
     apparent: int = 2**52
     expanded: int = FREE_EXPANSION
-    database_bytes: int = 256_000_000
-    claims: int = 5_000_000
+    database_bytes: int = 500_000_000
     searched: int = 200_000_000
 
     def spend(self, path: str, target: str = "", size: int = 0) -> None:
@@ -57,17 +56,13 @@ class Budget:
         if self.apparent < 0:
             raise damaged("its files are larger than any disk")
 
-    def hold(self, compressed: int) -> None:
-        """Account for compressed bytes that the archive holds, which may become some more.
-
-        Not for those that come out of other compressed data: these may be a thousand times as small once more.
-        """
-        self.expanded += EXPANSION * compressed
-
     def holding(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass on pieces of compressed data of which nobody knows how many there are, and account for them."""
+        """Pass on pieces of compressed data that the archive holds, which may become some more.
+
+        Not those that come out of other compressed data: these may be a thousand times as small once more.
+        """
         for piece in pieces:
-            self.hold(len(piece))
+            self.expanded += EXPANSION * len(piece)
             yield piece
 
     def expand(self, expanded: int) -> None:
@@ -78,17 +73,20 @@ class Budget:
         """
         self.expanded -= expanded
         if self.expanded < 0:
-            raise endless()
+            raise ArchiveError(
+                f"the archive's compressed data expand without end: to more than {EXPANSION} times their size and"
+                f" {FREE_EXPANSION / 1e9:.1f} GB",
+                remedy="if you trust it, load it (`docker load`), and look at the image by its name",
+            )
 
-    def remember(self, size: int, claims: int) -> None:
-        """Account for a package database that was read.
+    def remember(self, database: bytes) -> None:
+        """Account for a package database that was read, and for what each of its lines may become.
 
         Raises:
             ArchiveError: it is one too many.
         """
-        self.database_bytes -= size
-        self.claims -= claims
-        if self.database_bytes < 0 or self.claims < 0:
+        self.database_bytes -= len(database) + _LINE * database.count(b"\n")
+        if self.database_bytes < 0:
             raise damaged("its package databases are larger than those of any image")
 
     def search(self, entries: int) -> None:
@@ -100,12 +98,3 @@ class Budget:
         self.searched -= entries
         if self.searched < 0:
             raise damaged("again and again something else replaces a directory")
-
-
-def endless() -> ArchiveError:
-    """The error for an archive whose compressed data become more than they may."""
-    return ArchiveError(
-        f"the archive's compressed data expand without end: to more than {EXPANSION} times their size and"
-        f" {FREE_EXPANSION / 1e9:.1f} GB",
-        remedy="if you trust it, load it (`docker load`), and look at the image by its name",
-    )

@@ -3,8 +3,8 @@
 Two kinds of descriptions are in use, and today's ``docker save`` writes both. ``index.json`` (``image-layout.md`` of
 the OCI image specification) leads through indexes, which list an image's platforms, to manifests. ``manifest.json``
 (Docker's image specification v1.2) names configs and layers directly. Attestations and other things that lie beside
-an image in an index are left out. Of several images none is taken for the one that was meant; of several platforms
-the one that was asked for is taken, or else this machine's.
+an image in an index are left out. Where both name images, they must be the same ones. Of several images none is taken
+for the one that was meant; of several platforms the one that was asked for is taken, or else this machine's.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from layerlab.errors import ArchiveError, ImageNotFound
-from layerlab.image.formats.archive_parts import Parts, read_json
+from layerlab.image.formats.archive_parts import NO_IMAGE, Parts, read_json
 from layerlab.image.formats.platforms import Platform, described
 from layerlab.image.formats.stream import damaged
 
@@ -110,23 +110,26 @@ def _for_platform(
 
 def _described(parts: Parts) -> list[Described]:
     """All images that the archive describes, at least one."""
-    has_index, has_manifest = parts.has("index.json"), parts.has("manifest.json")
-    of_index = _of_index(parts) if has_index else []
-    of_manifest = _of_manifest(parts) if has_manifest else []
-    if of_index and of_manifest:
-        known = {_content(parts, image.config) for image in of_index}
-        if not {_content(parts, image.config) for image in of_manifest} <= known:
+    found = {
+        name: listed(parts)
+        for name, listed in (("index.json", _of_index), ("manifest.json", _of_manifest))
+        if parts.has(name)
+    }
+    images = [listed for listed in found.values() if listed]
+    if len(images) > 1:
+        of_index, of_manifest = ({_content(parts, image.config) for image in listed} for listed in images)
+        if not of_manifest <= of_index:
             raise damaged("its index.json and its manifest.json describe different images")
-    if of_index or of_manifest:
-        return of_index or of_manifest
-    if has_index or has_manifest:
+    if images:
+        return images[0]
+    if found:
         raise ArchiveError(
-            f"the archive holds no image: its {'index' if has_index else 'manifest'}.json names none",
+            f"the archive holds no image: its {next(iter(found))} names none",
             remedy="write it anew with `docker save`",
         )
     raise ArchiveError(
         "the archive holds no image: it has neither a manifest.json nor an index.json",
-        remedy="write it with `docker save`, which keeps an image (`docker export` keeps a container's files)",
+        remedy=NO_IMAGE,
     )
 
 
@@ -161,53 +164,41 @@ def _of_index(parts: Parts) -> list[Described]:
         annotations = _dict(entry.get("annotations"))
         named = next((annotations[name] for name in _NAMES if isinstance(annotations.get(name), str)), None)
         names.setdefault(_blob(entry), set()).update([named] if named else [])
-    walk = _Walk(parts)
-    return [
-        replace(image, names=frozenset(names[_blob(entry)])) for entry in listed for image in walk.images(entry, 0)
+    seen: set[str] = set()
+    images = [
+        replace(image, names=frozenset(names[_blob(entry)]))
+        for entry in listed
+        for image in _images(parts, entry, seen)
     ]
+    return [image for image in images if not image.platform or image.platform.os != "unknown"]  # an attestation
 
 
-@dataclass
-class _Walk:
-    """A walk through indexes and manifests that visits each once."""
-
-    parts: Parts
-    seen: set[str] = field(default_factory=set)
-
-    def images(self, entry: dict[str, Any], depth: int) -> Iterator[Described]:
-        """The images that an index's entry leads to."""
-        blob = _blob(entry)
-        if blob in self.seen or _is_beside(entry):
-            return
-        self.seen.add(blob)
-        if len(self.seen) > MOST_MANIFESTS or depth > DEEPEST_INDEX:
-            raise damaged("its indexes list more than those of any image")
-        named = described(_dict(entry.get("platform")))
-        if not self.parts.has(blob):
-            yield Described(frozenset(), named)
-            return
-        document = _dict(read_json(self.parts, blob))
-        if "manifests" in document:
-            for below in _entries(document):
-                yield from self.images(below, depth + 1)
-            return
-        config = _dict(document.get("config"))
-        if config.get("mediaType", _CONFIGS[0]) not in _CONFIGS:  # a chart, a signature ...
-            return
-        name = _blob(config)
-        layers = document.get("layers") or []
+def _images(parts: Parts, entry: dict[str, Any], seen: set[str], depth: int = 0) -> Iterator[Described]:
+    """The images that an index's entry leads to, but for those that were seen."""
+    blob = _blob(entry)
+    if blob in seen or "vnd.docker.reference.type" in _dict(entry.get("annotations")):
+        return
+    if _dict(entry.get("platform")).get("os") == "unknown":  # an attestation
+        return
+    seen.add(blob)
+    if len(seen) > MOST_MANIFESTS or depth > DEEPEST_INDEX:
+        raise damaged("its indexes list more than those of any image")
+    named = described(_dict(entry.get("platform")))
+    if not parts.has(blob):
+        yield Described(frozenset(), named)
+        return
+    document = _dict(read_json(parts, blob))
+    if "manifests" in document:
+        for below in _entries(document):
+            yield from _images(parts, below, seen, depth + 1)
+        return
+    config = _dict(document.get("config"))
+    if config.get("mediaType", _CONFIGS[0]) in _CONFIGS:  # and not a chart, a signature ...
+        name, layers = _blob(config), document.get("layers") or []
         if not isinstance(layers, list):
             raise damaged("a manifest cannot be read")
-        platform = _platform(self.parts, name) or named
-        if platform and platform.os == "unknown":
-            return
-        yield Described(frozenset(), platform, name, _layers([_blob(_dict(layer)) for layer in layers]))
-
-
-def _is_beside(entry: dict[str, Any]) -> bool:
-    """Whether an index's entry is no image but something about one, such as where it comes from."""
-    platform = _dict(entry.get("platform"))
-    return platform.get("os") == "unknown" or "vnd.docker.reference.type" in _dict(entry.get("annotations"))
+        names = _layers([_blob(_dict(layer)) for layer in layers])
+        yield Described(frozenset(), _platform(parts, name) or named, name, names)
 
 
 def _platform(parts: Parts, config: str) -> Platform | None:

@@ -13,29 +13,25 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlab.image.layer import KINDS, Claim, Layer
+from layerlab.image.layer import Claim, Layer
 from layerlab.paths import cache_directory, write_whole
 
-FORMAT: Final = 3
+FORMAT: Final = 6
 """Part of every key: raise it when what a scan finds changes."""
 LARGEST_CACHE: Final = 200_000_000
 """Bytes of all entries; beyond it those that were not used for longest are removed."""
 
 _SOME: Final = 10_000
 """Paths that are encoded or decoded at once: all of them would take twice their memory."""
-_ARRAYS: Final = {
-    "kinds": np.uint8, "sizes": np.int64, "modes": np.int64, "uids": np.int64, "gids": np.int64,
-    "inodes": np.int32, "folders": np.int32,
-}  # fmt: skip
-_Stored = TypeVar("_Stored")
+_COLUMNS: Final = ("kinds", "sizes", "modes", "uids", "gids", "inodes", "folders")
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
@@ -60,24 +56,37 @@ def directory_key(what: str, path: str, diff_id: str) -> str:
 
 def load_layer(key: str) -> Layer | None:
     """The layer that was stored under this key; None if there is none that can be used."""
-    return _load(key, _unpack)
+    with contextlib.suppress(*_UNREADABLE):
+        described, arrays = _load(key)
+        return _unpack(described, arrays)
+    return None
 
 
 def store_layer(key: str, layer: Layer) -> None:
     """Keep a layer under this key. Where nothing can be written, nothing is kept."""
-    _write(key, lambda file: np.savez(file, allow_pickle=False, **_pack(layer, key)))
+    described = {
+        "borrowed": layer.borrowed,
+        "whiteouts": layer.whiteouts,
+        "opaques": layer.opaques,
+        "links": layer.links,
+        "claims": [[*claim[:4], len(claim.paths)] for claim in layer.claims],
+    }
+    claimed = [path for claim in layer.claims for path in claim.paths]
+    columns = {name: getattr(layer, name) for name in _COLUMNS}
+    _store(key, described, paths=_join(layer.paths), claimed=_join(claimed), **columns)
 
 
 def load_document(key: str) -> dict[str, Any] | None:
     """The JSON object that was stored under this key; None if there is none that can be used."""
-    document = _load(key, lambda described, _: described["document"])
-    return document if isinstance(document, dict) else None
+    with contextlib.suppress(*_UNREADABLE):
+        document: dict[str, Any] = _load(key)[0]["document"]
+        return document
+    return None
 
 
 def store_document(key: str, document: Mapping[str, Any]) -> None:
     """Keep a JSON object under this key."""
-    text = json.dumps({"key": key, "document": document}).encode()
-    _write(key, lambda file: np.savez(file, allow_pickle=False, described=np.frombuffer(text, dtype=np.uint8)))
+    _store(key, {"document": document})
 
 
 def prune(largest: int = LARGEST_CACHE) -> None:
@@ -101,83 +110,39 @@ def _path(key: str) -> Path:
     return _folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.npz"
 
 
-def _load(key: str, unpack: Callable[[dict[str, Any], Mapping[str, NDArray[Any]]], _Stored]) -> _Stored | None:
-    try:
-        path = _path(key)
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        described = json.loads(arrays["described"].tobytes())
-        if described["key"] != key:
-            return None
-        found = unpack(described, arrays)
-    except _UNREADABLE:
-        return None
+def _load(key: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What was stored under this key; any of `_UNREADABLE` is raised if there is nothing that can be used."""
+    path = _path(key)
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    described: dict[str, Any] = json.loads(arrays["described"].tobytes())
+    if described["key"] != key:
+        raise ValueError("of another key")
     with contextlib.suppress(OSError):
         os.utime(path)
-    return found
+    return described, arrays
 
 
-def _write(key: str, write: Any) -> None:
+def _store(key: str, described: Mapping[str, Any], **arrays: NDArray[Any]) -> None:
+    text = np.frombuffer(json.dumps({"key": key, **described}).encode(), dtype=np.uint8)
     with contextlib.suppress(OSError):
-        write_whole(_path(key), write)
+        write_whole(_path(key), lambda file: np.savez(file, allow_pickle=False, described=text, **arrays))
 
 
-def _pack(layer: Layer, key: str) -> dict[str, NDArray[Any]]:
-    described = {
-        "key": key,
-        "implied": layer.implied,
-        "borrowed": layer.borrowed,
-        "whiteouts": layer.whiteouts,
-        "opaques": layer.opaques,
-        "links": layer.links,
-        "claims": [[*claim[:4], len(claim.paths)] for claim in layer.claims],
-    }
-    claimed = [path for claim in layer.claims for path in claim.paths]
-    return {
-        "described": np.frombuffer(json.dumps(described).encode(), dtype=np.uint8),
-        "paths": _join(layer.paths),
-        "claimed": _join(claimed),
-        **{name: getattr(layer, name) for name in _ARRAYS},
-    }
-
-
-def _unpack(described: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Layer:
-    """A layer from what was stored.
-
-    Raises:
-        ValueError, KeyError, TypeError: it is not what `_pack` makes of a layer.
-    """
-    paths, claimed = _split(stored["paths"]), _split(stored["claimed"])
-    columns = {name: stored[name] for name in _ARRAYS}
-    count = len(paths)
-    for name, column in columns.items():
-        if column.shape != (count,) or column.dtype != _ARRAYS[name]:
-            raise ValueError("not the columns of a layer")
-    if count and not (
-        columns["kinds"].max() < len(KINDS)
-        and columns["sizes"].min() >= 0
-        and columns["inodes"].min() >= 0
-        and (columns["inodes"] <= np.arange(count)).all()
-        and columns["folders"].min() >= -1
-        and (columns["folders"] < np.arange(count)).all()
-    ):
-        raise ValueError("not the columns of a layer")
-    indexes = [*described["implied"], *(index for index, _ in described["borrowed"])]
-    if indexes and not 0 <= min(indexes) <= max(indexes) < count:
-        raise ValueError("not the entries of a layer")
-    claims, start = [], 0
-    for source, manager, name, version, length in described["claims"]:
-        claims.append(Claim(source, manager, name, version, claimed[start : start + length]))
-        start += length
+def _unpack(described: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Layer:
+    """A layer from what was stored."""
+    claimed = iter(_split(arrays["claimed"]))
     return Layer(
-        paths=paths,
-        implied=tuple(described["implied"]),
+        paths=_split(arrays["paths"]),
         borrowed=tuple((index, target) for index, target in described["borrowed"]),
         whiteouts=tuple(described["whiteouts"]),
         opaques=tuple(described["opaques"]),
         links=described["links"],
-        claims=tuple(claims),
-        **columns,
+        claims=tuple(
+            Claim(source, manager, name, version, list(islice(claimed, count)))
+            for source, manager, name, version, count in described["claims"]
+        ),
+        **{name: arrays[name] for name in _COLUMNS},
     )
 
 

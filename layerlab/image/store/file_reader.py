@@ -11,11 +11,11 @@ import os
 import stat
 import struct
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Final, TypeVar
 
 import numpy as np
 import requests
@@ -29,7 +29,7 @@ from layerlab.image.formats.archive_parts import opened_below
 from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.stream import Stream
 from layerlab.image.formats.tar import Member, members
-from layerlab.image.layer import FILE, SYMLINK
+from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import cache, sources
 
@@ -63,16 +63,11 @@ class FileReader:
     image: Image
     directories: tuple[str, ...] | None
     file: Path | None = None
-    _learnt: dict[tuple[str, int], dict[int, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def stack(self) -> LayerStack:
         """What the image holds."""
         return self.image.stack
-
-    def entry_at(self, layer: int | None, path: str) -> int | None:
-        """The index of a layer's entry at this path, or of the visible one (None); None if there is none."""
-        return self.stack.entry_at(layer, path)
 
     def read(self, layer: int | None, path: str, limit: int = LARGEST) -> bytes | None:
         """The first bytes of a regular file; None if there is no such file, or if it cannot be read.
@@ -80,30 +75,12 @@ class FileReader:
         Raises:
             EngineGone: the engine stopped answering.
         """
-        index = self.entry_at(layer, path)
+        index = self.stack.entry_at(layer, path)
         if index is None or self.stack.merged.kinds[index] != FILE:
             return None
         if self.directories is not None or self.engine is None:
             return self.read_all([index], limit).get(index)
-        return self._from_container(
-            index, lambda file, data: _first(data.pieces(file.size), limit) if file.is_plain else None
-        )
-
-    def target(self, layer: int | None, path: str) -> str | None:
-        """What a symbolic link says that it leads to; None if there is no such link, or if it cannot be read.
-
-        Raises:
-            EngineGone: the engine stopped answering.
-        """
-        index = self.entry_at(layer, path)
-        if index is None or self.stack.merged.kinds[index] != SYMLINK:
-            return None
-        if self.directories is None:
-            return self._from_container(index, lambda found, _: found.link if found.kind == "2" else None)
-        directory = self.directories[self.stack.merged.layers[index]]
-        with suppress(OSError), opened_below(directory, path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC) as link:
-            return os.readlink("", dir_fd=link)
-        return None
+        return self._from_container(index, limit)
 
     def read_all(self, indexes: Iterable[int], limit: int) -> dict[int, bytes]:
         """The first bytes of several files, hidden ones too; those that cannot be read are left out."""
@@ -152,49 +129,29 @@ class FileReader:
     ) -> dict[int, _Known]:
         """What is known about files, or is found out and remembered."""
         merged = self.stack.merged
+        wanted = np.array(sorted(set(indexes)), dtype=np.int64)
         found: dict[int, _Known] = {}
-        missing: list[int] = []
-        for index in indexes:
-            layer = int(merged.layers[index])
-            known = self._known(what, layer).get(index - int(merged.starts[layer]))
-            if known is None:
-                missing.append(index)
-            else:
-                found[index] = known
-        if missing:
-            new = self._use(missing, use_pieces, use_file)
-            found |= new
-            self._remember(what, new)
-        return found
+        known: dict[int, dict[str, _Known]] = {}
+        for layer in np.unique(merged.layers[wanted]).tolist():
+            known[layer] = cache.load_document(self._key(what, layer)) or {}
+            found |= {int(merged.starts[layer]) + int(place): value for place, value in known[layer].items()}
+        missing = [index for index in wanted.tolist() if index not in found]
+        new = self._use(missing, use_pieces, use_file) if missing else {}
+        for layer in np.unique(merged.layers[list(new)]).tolist() if new else ():
+            start, end = merged.starts[layer : layer + 2].tolist()
+            known[layer] |= {str(index - start): value for index, value in new.items() if start <= index < end}
+            cache.store_document(self._key(what, layer), known[layer])
+        found |= new
+        return {index: found[index] for index in wanted.tolist() if index in found}
 
     def _key(self, what: str, layer: int) -> str:
         """Of what is kept about a layer: where it lies, as `sources` names it, or the digest of what was read."""
         diff_id = self.stack.diff_ids[layer]
         if self.directories is None:
             return cache.key(what, diff_id)
-        return cache.directory_key(what, self.directories[layer], diff_id)
-
-    def _known(self, what: str, layer: int) -> dict[int, Any]:
-        if (what, layer) not in self._learnt:
-            known: dict[int, Any] = {}
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                document = cache.load_document(self._key(what, layer)) or {"indexes": [], "known": []}
-                kind: type = int if what in {"strip", "capabilities"} else str
-                known = dict(zip(map(int, document["indexes"]), map(kind, document["known"]), strict=True))
-            self._learnt[what, layer] = known
-        return self._learnt[what, layer]
-
-    def _remember(self, what: str, new: Mapping[int, str] | Mapping[int, int]) -> None:
-        merged = self.stack.merged
-        changed = set()
-        for index, value in new.items():
-            layer = int(merged.layers[index])
-            self._known(what, layer)[index - int(merged.starts[layer])] = value
-            changed.add(layer)
-        for layer in changed:
-            known = self._learnt[what, layer]
-            with suppress(OSError):
-                cache.store_document(self._key(what, layer), {"indexes": list(known), "known": list(known.values())})
+        with suppress(OSError):
+            return cache.directory_key(what, self.directories[layer], diff_id)
+        return cache.key(what, diff_id, "not there")
 
     def _use(
         self,
@@ -246,8 +203,8 @@ class FileReader:
                 names[self.stack.diff_ids[layer], merged.paths[start + other]] = index
         return names
 
-    def _from_container(self, index: int, use: Callable[[Member, Stream], _Found | None]) -> _Found | None:
-        """What `use` makes of a visible entry, as a container that is never started holds it."""
+    def _from_container(self, index: int, limit: int) -> bytes | None:
+        """The first bytes of a visible file, as a container that is never started holds it."""
         path = self.stack.merged.paths[index]
         if self.engine is None or self.stack.merged.find(path) != index:
             return None
@@ -261,7 +218,8 @@ class FileReader:
                 pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
                 with closing(pieces):
                     stream = Stream(pieces)
-                    return next((use(member, stream) for member in members(stream)), None)
+                    found = next(members(stream), None)
+                    return _first(stream.pieces(found.size), limit) if found and found.is_plain else None
         except EngineGone:
             raise
         except (EngineError, ArchiveError, UnicodeEncodeError):

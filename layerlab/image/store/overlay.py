@@ -6,14 +6,12 @@ character device 0/0 is a whiteout, the extended attribute ``trusted.overlay.opa
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
 import os
-import re
 import stat
+import tempfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
-from layerlab.image.formats.changeset import AUFS, WHITEOUT, absolute, followed
+from layerlab.image.formats.changeset import AUFS, WHITEOUT, absolute
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 
 _KINDS: Final = {
@@ -37,10 +35,6 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE: Final = "trusted.overlay.opaque"
 _REDIRECT: Final = "trusted.overlay.redirect"
-_CAP_SYS_ADMIN: Final = 21
-_NAME: Final = re.compile(rb'"name":"([^"]*)"')
-_ODD_NAME: Final = re.compile(rb'"name(_raw)?":("(?:[^"\\]|\\.)*")')
-_BLOCK: Final = 2**22
 _MANY: Final = 20_000
 
 
@@ -51,30 +45,23 @@ class UnusualLayerError(Exception):
 def can_read() -> bool:
     """Whether this process sees a layer's directory as the kernel does.
 
-    That takes root outside of any user namespace, with CAP_SYS_ADMIN: without it ``trusted.*`` attributes are not
-    refused but hidden, and an opaque directory looks like any other.
+    Outside of any user namespace and with CAP_SYS_ADMIN it may give a file a ``trusted.*`` attribute. Without, such
+    attributes are not refused but hidden, and an opaque directory looks like any other.
     """
     try:
-        users = Path("/proc/self/uid_map").read_text(encoding="ascii")
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:  # not Linux
+        with tempfile.NamedTemporaryFile() as file:
+            os.setxattr(file.fileno(), "trusted.layerlab", b"")
+    except (OSError, AttributeError):  # or this is not Linux
         return False
-    capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    return (
-        os.geteuid() == 0
-        and users.split() == ["0", "0", "4294967295"]
-        and capabilities is not None
-        and bool(int(capabilities[1], 16) >> _CAP_SYS_ADMIN & 1)
-    )
+    return True
 
 
 def scan(directory: str, archive: Path | None = None) -> Layer:
     """Walk the directory of one layer. No symbolic link is followed, and no file is opened but package databases.
 
-    Two things only the archive tells that a layer was unpacked from. Where it has a whiteout beside a directory of
-    that name, unpacking puts the directory in the whiteout's place: the kernel then shows what the layers below have
-    in it, which the OCI image specification says is gone. And a directory that no entry describes, only the paths of
-    others, looks like any other once it is unpacked.
+    One thing only the archive tells that a layer was unpacked from: where it has a whiteout beside a directory of
+    that name, unpacking puts the directory in the whiteout's place. The kernel then shows what the layers below have
+    in it, which the OCI image specification says is gone.
 
     Args:
         directory: The layer's.
@@ -83,7 +70,7 @@ def scan(directory: str, archive: Path | None = None) -> Layer:
     Raises:
         OSError: something cannot be read, or goes away meanwhile.
         UnusualLayerError: it holds what only the kernel or the archive can put together.
-        ArchiveError: the archive names what lies outside.
+        ArchiveError: the archive takes away what lies outside.
     """
     found = _Found()
     stats: list[os.stat_result] = []
@@ -157,6 +144,8 @@ def _layer(root: int, found: _Found, archive: Path | None) -> Layer:
         kinds[formats == code] = kind
     kinds[found.whiteouts] = -1
     whiteouts = [paths[index] for index in found.whiteouts]
+    if archive is not None and _marked(archive) != set(whiteouts):
+        raise UnusualLayerError("a whiteout beside what it is about")
     if (kinds < 0).any():  # whiteouts and sockets are no entries
         kept = np.flatnonzero(kinds >= 0)
         paths = [paths[index] for index in kept]
@@ -166,64 +155,34 @@ def _layer(root: int, found: _Found, archive: Path | None) -> Layer:
     # Only a file with several names can share its inode within the layer; numbers below zero are free for the rest.
     single = (links == 1) | (kinds == DIRECTORY)
     inodes = np.where(single, -1 - np.arange(len(paths)), inodes)
-    in_root = [paths[index] for index in np.flatnonzero(kinds == SYMLINK) if paths[index].count("/") == 1]
+    linking = [paths[index] for index in np.flatnonzero(kinds == SYMLINK).tolist()]
     return assemble(
         paths,
         [kinds, sizes, modes & 0o7777, uids, gids, inodes],
-        implied=_implied(root, paths, kinds, whiteouts, archive) if archive is not None else set(),
         whiteouts=whiteouts,
         opaques=found.opaques,
-        links={path: os.readlink(f".{path}", dir_fd=root) for path in in_root},
+        links={path: os.readlink(f".{path}", dir_fd=root) for path in linking},
         claims=read_databases(_texts(root, paths)),
     )
 
 
-def _implied(root: int, paths: list[str], kinds: NDArray[np.int64], whiteouts: list[str], archive: Path) -> set[str]:
-    """The directories that no entry of the archive describes.
-
-    Raises:
-        UnusualLayerError: the archive has other whiteouts.
-    """
-    directories, links = (
-        {paths[index] for index in np.flatnonzero(kinds == kind).tolist()} for kind in (DIRECTORY, SYMLINK)
-    )
-
-    def target(path: str) -> str | None:
-        return os.readlink(f".{path}", dir_fd=root) if path in passed else None
-
-    left, marks, passed = set(directories), set(), set()
-    for name in _names(archive):
-        folder, _, base = absolute(name).rpartition("/")
-        if folder and folder not in directories:
-            folder = followed(folder, target)
-        path = f"{folder}/{base}"
-        left.discard(path)
-        if path in links:
-            passed.add(path)
-        elif base.startswith(WHITEOUT) and not base.startswith(AUFS):
-            marks.add(f"{folder}/{base.removeprefix(WHITEOUT)}")
-    if marks != set(whiteouts):
-        raise UnusualLayerError("a whiteout beside what it is about")
-    return left
-
-
-def _names(archive: Path) -> Iterator[str]:
-    """The names of an archive's entries: JSON objects, one a line, of which some have a name.
+def _marked(archive: Path) -> set[str]:
+    """The paths that an archive has whiteouts for: JSON objects, one a line, of which some have a name.
 
     Raises:
         UnusualLayerError: there is no making sense of it.
     """
+    found = set()
     try:
         with gzip.open(archive) as lines:
-            for block in iter(lambda: lines.read(_BLOCK) + lines.readline(), b""):
-                if b"\\" not in block and b'"name_raw"' not in block:  # which is several times as fast
-                    yield from map(bytes.decode, _NAME.findall(block))
-                    continue
-                for is_raw, text in _ODD_NAME.findall(block):
-                    name = json.loads(text)
-                    yield base64.b64decode(name).decode("utf-8", "surrogateescape") if is_raw else name
+            for line in lines:
+                if b".wh." in line:
+                    folder, _, base = absolute(json.loads(line).get("name", "")).rpartition("/")
+                    if base.startswith(WHITEOUT) and not base.startswith(AUFS):
+                        found.add(f"{folder}/{base.removeprefix(WHITEOUT)}")
     except (EOFError, ValueError, zlib.error) as error:
         raise UnusualLayerError("notes about its archive that cannot be read") from error
+    return found
 
 
 def _texts(root: int, paths: list[str]) -> dict[str, bytes]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import tarfile
 import zlib
-from contextlib import closing, suppress
-from typing import IO, Any, Final, cast
+from contextlib import suppress
+from typing import Final
 
-from layerlab.engine import Engine, answering
+from layerlab.engine import Engine
 from layerlab.image import Image
 from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.tar import members
+from layerlab.image.store import sources
 from layerlab.paths import cache_directory, read_object, write_whole
 
 _PIECE: Final = 2**18
@@ -43,34 +44,24 @@ def _exported(engine: Engine, image: Image) -> dict[str, int]:
     """The packed bytes of each layer, by its diff id."""
     sizes: dict[str, int] = {}
     names: list[str] = []
-    with (
-        answering(engine),
-        closing(engine.client.api.get_image(image.id, chunk_size=_PIECE)) as chunks,
-        tarfile.open(fileobj=cast("IO[bytes]", _Readable(chunks)), mode="r|") as archive,
-    ):
-        for member in archive:
-            if member.isfile() and (content := archive.extractfile(member)):
-                if member.name == "manifest.json":
-                    (manifest,) = json.load(content)
-                    names = manifest["Layers"]
-                else:
-                    sizes[member.name] = _packed(content, member.size)
-    return {diff_id: sizes[name] for diff_id, name in zip(image.stack.diff_ids, names, strict=True)}
+    with sources.exported(engine, image.id) as pieces:
+        stream = Stream(pieces)
+        for member in members(stream):
+            if member.name == "manifest.json":
+                names = json.loads(stream.read(member.size))[0]["Layers"]
+            elif member.kind == "0":
+                sizes[member.name] = _packed(stream, member.size)
+    # A layer that is the same as an earlier one may be a link to it.
+    pairs = zip(image.stack.diff_ids, names, strict=True)
+    return {diff_id: sizes[name] for diff_id, name in pairs if name in sizes}
 
 
-class _Readable(Stream):
-    """A stream that gives what there is at its end, as files do."""
-
-    def read(self, count: int) -> bytes:
-        return super().read(len(self.peek(count)))
-
-
-def _packed(content: IO[bytes], size: int) -> int:
+def _packed(stream: Stream, size: int) -> int:
+    if stream.peek(4).startswith((_GZIP, _ZSTD)):
+        return size  # as it was pulled
     seen = packed = 0
-    for number in range(-(-size // _PIECE)):
-        piece: Any = content.read(_PIECE)
-        if number == 0 and piece.startswith((_GZIP, _ZSTD)):
-            return size  # as it was pulled
+    for number, start in enumerate(range(0, size, _PIECE)):
+        piece = stream.read(min(_PIECE, size - start))
         if size <= _SMALL or number % _EVERY == 0:
             seen += len(piece)
             packed += len(zlib.compress(piece, 6))

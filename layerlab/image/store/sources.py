@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import docker.errors
-import requests
 
-from layerlab.engine import Engine, disk_full, gone, is_disk_full
-from layerlab.errors import EngineError, ImageNotFound
+from layerlab.engine import Engine, answering
+from layerlab.errors import ImageNotFound
 from layerlab.image.formats import archive, platforms
 from layerlab.image.formats.archive import StoredImage
 from layerlab.image.formats.platforms import Platform, described
@@ -31,7 +30,6 @@ _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 _PIECE: Final = 2**21
 PATIENCE: Final = 0.5
 """Seconds after which a look says how far it is; most end before."""
-_GONE: Final = (requests.RequestException, OSError)
 
 
 def load(
@@ -88,37 +86,20 @@ def _inspect(engine: Engine, name: str) -> dict[str, Any]:
     # What is no reference must not become part of a URL.
     if not _REFERENCE.fullmatch(name) or ".." in name:
         raise _not_found(engine, name)
-    try:
-        found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
-    except docker.errors.ImageNotFound as error:
-        raise _not_found(engine, name) from error
-    except docker.errors.APIError as error:
-        if error.is_client_error():  # what the engine does not take for a reference
-            raise _not_found(engine, name) from error
-        raise _failed(engine, error) from error
-    except _GONE as error:
-        raise _failed(engine, error) from error
+    with answering(engine):
+        try:
+            found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
+        except docker.errors.APIError as error:
+            if error.is_client_error():  # it is not there, or the engine does not take this for a reference
+                raise _not_found(engine, name) from error
+            raise
     return found
 
 
-def _failed(engine: Engine, error: Exception) -> EngineError:
-    """The error for an engine that says it cannot, or says nothing any more."""
-    if isinstance(error, docker.errors.APIError):
-        if is_disk_full(str(error.explanation)):
-            return disk_full(str(error.explanation))
-        return EngineError(
-            f"the Docker engine at {engine.endpoint} failed ({error.explanation or error})",
-            remedy="see its log (`journalctl --unit docker`) and repeat the command",
-        )
-    return gone(engine, error)
-
-
 def _not_found(engine: Engine, name: str) -> ImageNotFound:
-    try:
-        known = sorted({tag for image in engine.client.api.images() for tag in image.get("RepoTags") or []})
-    except (docker.errors.APIError, *_GONE) as error:
-        return ImageNotFound(f"there is no image {name!r}", remedy=f"see `docker images` ({type(error).__name__})")
-    known = [tag for tag in known if tag != "<none>:<none>"]
+    with answering(engine):
+        listed = engine.client.api.images()
+    known = sorted({tag for image in listed for tag in image.get("RepoTags") or []} - {"<none>:<none>"})
     repository = name.partition(":")[0]
     near = [tag for tag in known if tag.partition(":")[0] == repository]
     near += [tag for tag in difflib.get_close_matches(name, known, n=3, cutoff=0.5) if tag not in near]
@@ -150,7 +131,12 @@ def _from_directories(
     try:
         for number, (path, diff_id) in enumerate(zip(directories, diff_ids, strict=True)):
             step.say(f"layer {number + 1} of {len(diff_ids)}")
-            layers.append(_directory(path, diff_id, _origin(engine, diff_ids[: number + 1])))
+            key = cache.directory_key("overlay2", path, diff_id)
+            layer = cache.load_layer(key)
+            if layer is None:
+                layer = overlay.scan(path, _origin(engine, diff_ids[: number + 1]))
+                cache.store_layer(key, layer)
+            layers.append(layer)
     except (OSError, overlay.UnusualLayerError):
         return None
     cache.prune()
@@ -210,16 +196,6 @@ def _origin(engine: Engine, diff_ids: list[str]) -> Path:
     return layers / chain.replace(":", "/") / "tar-split.json.gz"
 
 
-def _directory(path: str, diff_id: str, origin: Path) -> Layer:
-    """One layer from its directory."""
-    key = cache.directory_key("overlay2", path, diff_id)
-    layer = cache.load_layer(key)
-    if layer is None:
-        layer = overlay.scan(path, origin)
-        cache.store_layer(key, layer)
-    return layer
-
-
 def _from_export(engine: Engine, found: dict[str, Any], wanted: Platform | None, step: Ongoing) -> StoredImage:
     """The image from ``docker save``'s stream, or from the cache if all its layers have been read before.
 
@@ -236,7 +212,6 @@ def _from_export(engine: Engine, found: dict[str, Any], wanted: Platform | None,
         image = archive.read_stream(counted, platform=wanted, usual=usual)
     _remember(image)
     cache.store_document(config_key, image.config)
-    cache.prune()
     return replace(image, id=identity, origin="export")
 
 
@@ -249,13 +224,12 @@ def exported(engine: Engine, identity: str) -> Iterator[Iterator[bytes]]:
         EngineGone: the engine stopped answering, also within the block.
         EngineError: the engine failed.
     """
-    try:
-        with closing(engine.client.api.get_image(identity, chunk_size=_PIECE)) as pieces:
-            yield pieces
-    except docker.errors.ImageNotFound as error:
-        raise _not_found(engine, identity) from error
-    except (docker.errors.APIError, *_GONE) as error:
-        raise _failed(engine, error) from error
+    with answering(engine):
+        try:
+            with closing(engine.client.api.get_image(identity, chunk_size=_PIECE)) as pieces:
+                yield pieces
+        except docker.errors.NotFound as error:
+            raise _not_found(engine, identity) from error
 
 
 def _from_file(path: Path, wanted: Platform | None, step: Ongoing) -> StoredImage:
@@ -281,7 +255,6 @@ def _from_file(path: Path, wanted: Platform | None, step: Ongoing) -> StoredImag
         if stamps is not None and all(stamp[-1] < began for stamp in stamps):  # none has changed meanwhile
             document = {"files": files, "stamps": stamps, "id": image.id, "config": image.config}
             cache.store_document(key, document)
-    cache.prune()
     return image
 
 
@@ -307,3 +280,4 @@ def _read_before(diff_ids: list[str]) -> list[Layer] | None:
 def _remember(image: StoredImage) -> None:
     for diff_id, layer in zip(image.diff_ids, image.layers, strict=True):
         cache.store_layer(cache.key("digest", diff_id), layer)
+    cache.prune()

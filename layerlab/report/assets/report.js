@@ -1,5 +1,5 @@
 // @ts-check
-// Puts the explorer in the place of the table that stands for it where nothing runs.
+// Puts the explorer in the place of the sentence that stands for it where nothing runs.
 
 import { mount } from "../explorer/assets/explorer.js";
 

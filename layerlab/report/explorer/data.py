@@ -9,8 +9,7 @@ what is not printable (line ends, escape codes, marks that turn text around) com
 * ``depths``: 0 for the root
 * ``counts``: how many entries there are at the path: one for each layer that has something there
 
-``entries``: a row per entry, in the order of the nodes, lower layers first. A directory that several layers have, one
-after the other, has one.
+``entries``: a row per entry, in the order of the nodes, lower layers first.
 
 * ``kinds``: see `layerlab.image.layer.KINDS`
 * ``sizes``: bytes of a file's inode
@@ -18,6 +17,12 @@ after the other, has one.
 * ``layers``: the layer that has it; ``gone``: the layer that took it away, -1 for what a container sees
 * ``causes``, ``owners``, ``parts``, ``stages``, ``rows``, ``judged``: indexes into ``causes``, ``owners``, ``parts``,
   ``stages``, ``source.rows`` (a line of the Dockerfile or of the history) and ``judgements``; -1 for none
+
+``source.rows``: the text beside the tree: ``number`` (the line, counted from 1; the layer's index, counted from 0, in
+a history; None where there is none), ``text``, and ``first`` (the index of the row on which its instruction begins).
+
+Where the image's table of files has columns of its own for origins (`stage`, `line`, `cause`), they count. Where it
+has none, what is known of the layer holds for all that it stores.
 
 ``links``: groups of entries that are names of one inode. Of those that are there, the first has the bytes.
 """
@@ -31,23 +36,25 @@ from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from layerlab.dockerfile import Dockerfile
 from layerlab.image import Image
+from layerlab.image import instructions as histories
 from layerlab.image.filesystem import CAUSES, NEVER
 from layerlab.image.layer import DIRECTORY, FILE
 from layerlab.image.packages import PARTS
+from layerlab.image.stack import LayerStack
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
-from layerlab.report.explorer.entry_origins import Origins, origins
-from layerlab.report.explorer.thinning import Columns, directories_once, thinned
+from layerlab.report.explorer.thinning import Columns, thinned
 from layerlab.ui.text import printable, shown
 
-FORMAT: Final = 1
 MOST: Final = 120_000
 """Entries that are sent; beyond it, the smallest files of a folder become one row."""
 NAME: Final = "Dockerfile"
+NONE: Final = -1
 _NOBODY: Final = "no package"
 _NOT_SENT: Final = frozenset({"inodes", "folders"})
 
@@ -71,31 +78,46 @@ def document(
         name: What the Dockerfile is called.
         most: How many entries to send; beyond it, small files are put together.
     """
-    stack = image.stack
+    stack, table = image.stack, image.files
+    layers, visible = stack.merged.layers, stack.visible
     known = dockerfile if stack.origins else None
-    found = origins(image, known)
-    paths, columns = thinned(*directories_once(stack.merged.paths, _columns(image, found)), most)
+    layer_stages = [""] * len(stack.layers)
+    if known is None:
+        rows, layer_rows = _history(stack)
+    else:
+        rows = _lines(known)
+        layer_rows, layer_stages = _layer_origins(stack, known)
+    entry_rows = np.array(layer_rows, dtype=np.int64)[layers]
+    if known and "line" in table:
+        lines = table["line"].fillna(0).to_numpy(dtype=np.int64)
+        entry_rows[visible[lines > 0]] = lines[lines > 0] - 1
+    said = {
+        "stage": np.array(layer_stages, dtype=object)[layers],
+        "cause": np.full(len(layers), "", dtype=object),
+    }
+    for column in said.keys() & set(table):
+        texts = table[column].fillna("").to_numpy(dtype=object)
+        said[column][visible[texts != ""]] = texts[texts != ""]
+    stages, entry_stages = _coded(said["stage"])
+    judgements, judged = _coded(said["cause"])
+    columns = {**_columns(image), "stages": entry_stages, "rows": entry_rows, "judged": judged}
     return {
-        "format": FORMAT,
         "name": _shown(image.name),
-        "id": image.id,
-        "bytes": image.total_bytes,
-        "live": image.live_bytes,
         "layers": [
-            {"instruction": _shown(text), "row": row, "bytes": size}
-            for text, row, size in zip(stack.instructions, found.layer_rows, stack.layer_bytes, strict=True)
+            {"instruction": _shown(text), "row": row}
+            for text, row in zip(stack.instructions, layer_rows, strict=True)
         ],
-        "source": {"name": _shown(name) if known else "", "rows": found.rows},
+        "source": {"name": _shown(name) if known else "", "rows": rows},
         "owners": [*(_shown(package.owner) for package in stack.ownership.packages), _NOBODY],
         "parts": list(PARTS),
-        "stages": [_shown(stage) for stage in found.stages],
+        "stages": [_shown(stage) for stage in stages],
         "causes": list(CAUSES),
-        "judgements": [_shown(cause) for cause in found.judgements],
+        "judgements": [_shown(cause) for cause in judgements],
         "looks": {
             "parts": {name: _look(PART_LOOKS[name]) for name in PARTS},
             "causes": {name: _look(CAUSE_LOOKS[name]) for name in CAUSES},
         },
-        **_tree(paths, columns),
+        **_tree(*thinned(stack.merged.paths, columns, most)),
     }
 
 
@@ -107,7 +129,7 @@ def _look(look: Any) -> list[str]:
     return [look.fill, look.hatch, look.hatch_colour]
 
 
-def _columns(image: Image, found: Origins) -> Columns:
+def _columns(image: Image) -> Columns:
     """What is said of each entry of the merged filesystem."""
     stack = image.stack
     merged, visible = stack.merged, stack.visible
@@ -129,9 +151,6 @@ def _columns(image: Image, found: Origins) -> Columns:
         "causes": np.where(merged.gone_by == NEVER, -1, merged.causes.astype(np.int64)),
         "owners": owners,
         "parts": parts,
-        "stages": found.entry_stages,
-        "rows": found.entry_rows,
-        "judged": found.entry_judgements,
         "files": (merged.kinds == FILE).astype(np.int64),
         "inodes": merged.inodes,
         "folders": merged.folders,
@@ -163,3 +182,48 @@ def _links(inodes: NDArray[np.int64]) -> list[list[int]]:
     order = np.argsort(inodes, kind="stable")
     starts = np.flatnonzero(np.diff(inodes[order], prepend=-1))
     return [group.tolist() for group in np.split(order, starts[1:]) if len(group) > 1]
+
+
+def _coded(texts: NDArray[np.object_]) -> tuple[list[str], NDArray[np.int64]]:
+    """What is said of entries, each once, and for each entry its index there; `NONE` where nothing is said."""
+    codes, names = pd.factorize(pd.Series(texts).where(texts != ""))
+    return list(names), codes
+
+
+def _history(stack: LayerStack) -> tuple[list[dict[str, Any]], list[int]]:
+    """A row per entry of the history, also for those that made no layer."""
+    entries = histories.entries(stack.config, len(stack.layers))
+    told: Sequence[tuple[str, int | None]] = [(histories.instruction(one.raw), one.layer) for one in entries]
+    if not told:
+        told = [(f"layer {index}", index) for index in range(len(stack.layers))]
+    rows = [{"number": layer, "text": _shown(said), "first": place} for place, (said, layer) in enumerate(told)]
+    place_of = {layer: place for place, (_, layer) in enumerate(told) if layer is not None}
+    return rows, [place_of.get(index, NONE) for index in range(len(stack.layers))]
+
+
+def _lines(dockerfile: Dockerfile) -> list[dict[str, Any]]:
+    """A row per line of the Dockerfile."""
+    lines = [printable(line.expandtabs(4)) for line in dockerfile.text.removesuffix("\n").split("\n")]
+    first = list(range(len(lines)))
+    for instruction in dockerfile.instructions:
+        for line in range(instruction.line, min(instruction.end_line, len(lines)) + 1):
+            first[line - 1] = instruction.line - 1
+    return [{"number": place + 1, "text": said, "first": first[place]} for place, said in enumerate(lines)]
+
+
+def _layer_origins(stack: LayerStack, dockerfile: Dockerfile) -> tuple[list[int], list[str]]:
+    """The row and the stage of each layer, as far as its instruction tells.
+
+    What lies below all that the Dockerfile made came with the lowest FROM. What a COPY takes belongs to its source.
+    """
+    base = dockerfile.chain(dockerfile.stages[-1])[0]
+    lowest = min(stack.origins, default=0)
+    count = len(stack.layers)
+    rows = [base.line - 1] * lowest + [NONE] * (count - lowest)
+    stages = [f"base image {base.base}"] * lowest + [""] * (count - lowest)
+    for index, instruction in stack.origins.items():
+        source = instruction.flag("from")
+        stage = dockerfile.find_stage(source) if source else dockerfile.stages[instruction.stage or 0]
+        rows[index] = instruction.line - 1
+        stages[index] = f"stage {stage.label}" if stage else f"base image {source}"
+    return rows, stages

@@ -1,7 +1,7 @@
-"""The explorer in a notebook: a widget while there is a kernel, and a picture and a table where there is none.
+"""The explorer in a notebook: a widget while there is a kernel, and a picture where there is none.
 
 The widget's data goes from the kernel to the page and is kept in no notebook. What a saved notebook keeps is a
-picture of some 50 kB and a folded table, for whoever reads it without running it.
+picture of some 50 kB and its words, for whoever reads it without running it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import traitlets
 from layerlab import plots
 from layerlab.dockerfile import Dockerfile
 from layerlab.image import Image
-from layerlab.report.explorer import bundle, folders
+from layerlab.report.explorer import bundle
 from layerlab.report.explorer.data import NAME, packed
 from layerlab.ui.displays import publish_with_words, widget_view
 
@@ -53,7 +53,7 @@ class Explorer:
     @cached_property
     def picture(self) -> plots.Picture:
         """What is shown where no widget can be: the largest owners of bytes."""
-        return plots.owners(folders.by_owner(self.image))
+        return plots.owners(self.image.files.assign(image=self.image.name, name=self.image.files["owner"]))
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
@@ -62,4 +62,4 @@ class Explorer:
         return {**data, **widget_view(self.widget), "text/plain": repr(self)}, metadata
 
     def _ipython_display_(self) -> None:
-        publish_with_words(self, folders.in_words(self.image))
+        publish_with_words(self, self.picture.in_words())

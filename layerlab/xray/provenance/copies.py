@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from layerlab.image.filesystem import OVERWRITTEN, Filesystem
 from layerlab.image.layer import FILE
@@ -45,27 +44,32 @@ def find(reader: FileReader, first: int) -> tuple[Copy, ...]:
     Hard links are no copies. Contents are compared only where sizes are equal.
     """
     merged = reader.stack.merged
-    groups = _alike(merged, first)
+    start = int(merged.starts[min(first, len(merged.starts) - 1)])
+    # A further name of an inode stores nothing.
+    stored = (merged.kinds == FILE) & (merged.inodes == np.arange(len(merged.paths)))
+    above = np.unique(merged.sizes[start:][stored[start:]])
+    candidates = np.flatnonzero(stored & np.isin(merged.sizes, above)).tolist()
+    found: dict[int, Copy] = {}
+    for same in same_content(reader, (group for group in may_be_alike(merged, candidates) if group[-1] >= start)):
+        for place, index in enumerate(same):
+            if place and merged.layers[index] >= first:
+                same_path = [other for other in same[:place] if merged.paths[other] == merged.paths[index]]
+                of = same_path[-1] if same_path else same[0]
+                told = (merged.paths[index], int(merged.sizes[index]), int(merged.layers[index]))
+                found[index] = Copy(*told, of=merged.paths[of], of_layer=int(merged.layers[of]))
+    return tuple(found[index] for index in sorted(found))
+
+
+def same_content(reader: FileReader, groups: Iterable[list[int]]) -> Iterator[list[int]]:
+    """Of each group of files, those that have the same content as another one, in the order of the group."""
+    groups = list(groups)
     digests = reader.digests(index for group in groups for index in group)
-    copies: dict[int, Copy] = {}
     for group in groups:
-        seen: dict[str, list[int]] = {}
-        for index in sorted(group):
-            if (digest := digests.get(index)) is None:
-                continue
-            earlier = seen.setdefault(digest, [])
-            if earlier and merged.layers[index] >= first:
-                same_path = [other for other in earlier if merged.paths[other] == merged.paths[index]]
-                of = same_path[-1] if same_path else earlier[0]
-                copies[index] = Copy(
-                    path=merged.paths[index],
-                    bytes=int(merged.sizes[index]),
-                    layer=int(merged.layers[index]),
-                    of=merged.paths[of],
-                    of_layer=int(merged.layers[of]),
-                )
-            earlier.append(index)
-    return tuple(copies[index] for index in sorted(copies))
+        same: dict[str, list[int]] = {}
+        for index in group:
+            if (digest := digests.get(index)) is not None:
+                same.setdefault(digest, []).append(index)
+        yield from (indexes for indexes in same.values() if len(indexes) > 1)
 
 
 def unchanged(reader: FileReader, layers: list[int]) -> dict[int, int]:
@@ -102,13 +106,3 @@ def may_be_alike(merged: Filesystem, indexes: Iterable[int]) -> list[list[int]]:
             name = "" if size >= ANY_NAME else merged.paths[index].rpartition("/")[2]
             groups.setdefault((size, name), []).append(index)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _alike(merged: Filesystem, first: int) -> list[list[int]]:
-    """Indexes of files that may have the same content, of which at least one is above the base."""
-    start = int(merged.starts[min(first, len(merged.starts) - 1)])
-    # A further name of an inode stores nothing.
-    stored = (merged.kinds == FILE) & (merged.inodes == np.arange(len(merged.paths)))
-    above = np.unique(merged.sizes[start:][stored[start:]])
-    candidates: NDArray[np.int64] = np.flatnonzero(stored & np.isin(merged.sizes, above))
-    return [group for group in may_be_alike(merged, candidates.tolist()) if group[-1] >= start]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal
@@ -12,7 +13,9 @@ from typing import Final, Literal
 import numpy as np
 
 from layerlab.dockerfile import Dockerfile, Instruction
+from layerlab.errors import ArchiveError
 from layerlab.image.filesystem import NEVER
+from layerlab.image.formats.changeset import followed
 from layerlab.image.layer import DIRECTORY, FILE, SYMLINK
 from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import LARGEST, FileReader
@@ -23,7 +26,6 @@ _REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORE
 """How what ADD gets from elsewhere begins."""
 
 _WILDCARDS: Final = frozenset("*?[")
-_MOST_LINKS: Final = 40  # that are followed to one file, as the kernel does
 _ENVIRONMENT: Final = "pyvenv.cfg"
 """Lies in every virtual environment (PEP 405)."""
 _TELLING: Final = 100
@@ -66,27 +68,12 @@ class EntryFinder:
     def __init__(self, reader: FileReader) -> None:
         self.reader = reader
         self.merged = reader.stack.merged
-        self._links: dict[int, str] = {}
 
     def resolved(self, path: str) -> int | None:
         """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
-        parts, at, left = path.strip("/").split("/"), "", _MOST_LINKS
-        while parts:
-            part = parts.pop(0)
-            if part in {"", "."}:
-                continue
-            at = posixpath.dirname(at.rstrip("/")) if part == ".." else f"{at.rstrip('/')}/{part}"
-            index = self.merged.find(at)
-            if index is not None and self.merged.kinds[index] == SYMLINK:
-                left -= 1
-                if index not in self._links:
-                    self._links[index] = self.reader.target(None, at) or ""
-                target = self._links[index]
-                if not target or left < 0:
-                    return None
-                parts = [*target.split("/"), *parts]
-                at = "" if target.startswith("/") else posixpath.dirname(at)
-        return self.merged.find(at)
+        with suppress(ArchiveError):  # in a circle
+            return self.merged.find(followed(path, lambda at: self.reader.stack.target(None, at), clamped=True))
+        return None
 
     def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
         """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
@@ -133,7 +120,7 @@ class FileOrigins:
 
     def origin_at(self, layer: int, path: str) -> Origin:
         """Where the content of the entry that a layer has at this path came from."""
-        index = self.reader.entry_at(layer, path)
+        index = self.reader.stack.entry_at(layer, path)
         return Origin("unknown") if index is None else self.origin(index)
 
     def origin(self, index: int) -> Origin:
@@ -157,12 +144,12 @@ class FileOrigins:
         if (folder := self._folder_before(index, layer)) is not None:
             return self.origin(folder)
         step = self.layer_history.steps.get(layer)
-        if step is None or step.instruction is None:
-            return Origin("unknown", step.stage.label if step else None, step.line if step else None)
+        if step is None:
+            return Origin("unknown")
         if step.instruction.keyword in {"COPY", "ADD"}:
-            return self._copied(index, step, step.instruction)
+            return self._copied(index, step)
         if step.instruction.keyword == "RUN":
-            return self._ran(index, step, step.instruction)
+            return self._ran(index, step)
         return Origin("made", step.stage.label, step.line, entry=index)
 
     def _folder_before(self, index: int, layer: int) -> int | None:
@@ -173,15 +160,15 @@ class FileOrigins:
         lower = self.reader.stack.entries_below(layer, merged.paths[index])
         return next((found for found in lower if merged.kinds[found] == DIRECTORY), None)
 
-    def _copied(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
-        reference = instruction.flag("from")
+    def _copied(self, index: int, step: LayerInstruction) -> Origin:
+        reference = step.instruction.flag("from")
         merged = self.reader.stack.merged
         path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
         if not reference:
-            return self._brought(index, step, instruction)
+            return self._brought(index, step)
         stage = self.dockerfile.find_stage(reference)
         if stage is None:
-            source = next(sources(path, instruction, step.workdir), "")
+            source = next(sources(path, step), "")
             return Origin("base", step.stage.label, step.line, image=reference, source=source)
         names = self._names_in(stage.label)
         if names is None:
@@ -195,16 +182,17 @@ class FileOrigins:
             return Origin("made", step.stage.label, step.line, entry=index)
         return Origin("unknown", step.stage.label, step.line, (stage.label,))
 
-    def _brought(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
+    def _brought(self, index: int, step: LayerInstruction) -> Origin:
         """The origin of what a COPY or ADD has not taken from a stage or image."""
-        source = self._in_context(self.reader.stack.merged.paths[index], instruction, step.workdir)
+        source, instruction = self._in_context(self.reader.stack.merged.paths[index], step), step.instruction
         if not source and (instruction.heredocs or any(map(_REMOTE.match, instruction.arguments[:-1]))):
             return Origin("made", step.stage.label, step.line, entry=index)  # the Dockerfile's text, or a download
         return Origin("context", step.stage.label, step.line, entry=index, source=source)
 
-    def _in_context(self, path: str, instruction: Instruction, workdir: str | None) -> str:
+    def _in_context(self, path: str, step: LayerInstruction) -> str:
         """The file of the build context that was copied to this path; empty where that cannot be told."""
-        for source in sources(path, instruction, workdir):
+        instruction = step.instruction
+        for source in sources(path, step):
             if source.lstrip("/") in self.context:
                 return source.lstrip("/")
         written = [posixpath.normpath(argument.strip("\"'")).lstrip("/") for argument in instruction.arguments[:-1]]
@@ -216,34 +204,31 @@ class FileOrigins:
         origin = self.others[label].origin(index)
         return replace(origin, through=(label, *origin.through), hops=(index, *origin.hops))
 
-    def _ran(self, index: int, step: LayerInstruction, instruction: Instruction) -> Origin:
+    def _ran(self, index: int, step: LayerInstruction) -> Origin:
         merged = self.reader.stack.merged
         if (earlier := self._unchanged.get(index)) is not None:
             return self.origin(earlier)
         if merged.kinds[index] == SYMLINK and (link := self._link_before(index)) is not None:
             return self.origin(link)
-        if (mounted := self._mounted(index, instruction)) is not None:
+        if (mounted := self._mounted(index, step.instruction)) is not None:
             return mounted
         of_context = merged.kinds[index] == FILE and merged.sizes[index] > 0
-        if of_context and (source := self._same_in_context(index, instruction)):
+        if of_context and (source := self._same_in_context(index, step.instruction)):
             return Origin("context", step.stage.label, step.line, entry=index, source=source)
         return Origin("made", step.stage.label, step.line, entry=index)
 
     def _link_before(self, index: int) -> int | None:
         """The symbolic link of a lower layer that leads to the same place; changing its owner stores it again."""
-        merged, reader = self.reader.stack.merged, self.reader
+        stack, merged = self.reader.stack, self.reader.stack.merged
         path, layer = merged.paths[index], int(merged.layers[index])
-        found = next(reader.stack.entries_below(layer, path), None)
-        if found is None or merged.kinds[found] != SYMLINK:
-            return None
-        # Where hidden entries cannot be read, the same is more likely than another.
-        target = reader.target(int(merged.layers[found]), path)
-        return found if target is None or target == reader.target(layer, path) else None
+        found = next(stack.entries_below(layer, path), None)
+        is_same = found is not None and stack.target(int(merged.layers[found]), path) == stack.target(layer, path)
+        return found if is_same else None
 
     @cached_property
     def _unchanged(self) -> dict[int, int]:
         """What RUNs store again although nothing but owner or mode has changed, with the earlier entry."""
-        runs = [layer for layer, step in self.layer_history.steps.items() if _keyword(step) == "RUN"]
+        runs = [layer for layer, step in self.layer_history.steps.items() if step.instruction.keyword == "RUN"]
         return copies.unchanged(self.reader, runs)
 
     def _mounted(self, index: int, instruction: Instruction) -> Origin | None:
@@ -295,10 +280,10 @@ class FileOrigins:
         Somebody tried the app before: what `pip` installed there is the same that it installs in the image.
         """
         merged = self.reader.stack.merged
-        copied = [layer for layer, step in self.layer_history.steps.items() if _keyword(step) in {"COPY", "ADD"}]
-        for layer in copied:
+        for layer, step in self.layer_history.steps.items():
             entries = range(int(merged.starts[layer]), int(merged.starts[layer + 1]))
-            if any(posixpath.basename(merged.paths[index]) == _ENVIRONMENT for index in entries):
+            names = (posixpath.basename(merged.paths[index]) for index in entries)
+            if step.instruction.keyword in {"COPY", "ADD"} and _ENVIRONMENT in names:
                 return ()
         folders = (name.removesuffix(_ENVIRONMENT) for name in self.context if name.endswith(f"/{_ENVIRONMENT}"))
         return tuple(folders)
@@ -333,15 +318,15 @@ def common_suffix(path: str, other: str) -> int:
     return count
 
 
-def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterator[str]:
+def sources(path: str, step: LayerInstruction) -> Iterator[str]:
     """Where a COPY or ADD may have taken what it has put at this path, the likeliest first.
 
     Sources are followed as they are written; those with variables are left out.
     """
-    *written, destination = (argument.strip("\"'") for argument in instruction.arguments)
-    if "$" in destination or (workdir is None and not destination.startswith("/")):
+    *written, destination = (argument.strip("\"'") for argument in step.instruction.arguments)
+    if "$" in destination or (step.workdir is None and not destination.startswith("/")):
         return
-    target = posixpath.normpath(posixpath.join(workdir or "/", destination))
+    target = posixpath.normpath(posixpath.join(step.workdir or "/", destination))
     below = f"{target.rstrip('/')}/"
     relative = "." if path == target else path.removeprefix(below) if path.startswith(below) else None
     for source in reversed(written):  # a later one overwrites an earlier one
@@ -357,10 +342,8 @@ def sources(path: str, instruction: Instruction, workdir: str | None) -> Iterato
 
 
 def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: LayerInstruction) -> int | None:
-    instruction, merged = step.instruction, names.merged
-    if instruction is None:
-        return None
-    for source in sources(path, instruction, step.workdir):
+    merged = names.merged
+    for source in sources(path, step):
         for find in (merged.find, names.resolved):
             found = find(source)
             if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
@@ -368,7 +351,7 @@ def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: Laye
     if kind != FILE:
         return None
     # One file under a new name, in a place that cannot be told.
-    for argument in instruction.arguments[:-1]:
+    for argument in step.instruction.arguments[:-1]:
         found = names.resolved(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
         if found is not None and merged.kinds[found] == FILE and merged.sizes[found] == size:
             return found
@@ -380,7 +363,3 @@ def mounts(instruction: Instruction) -> Iterator[tuple[str, str]]:
     for mount in instruction.mounts:
         if mount.origin and mount.kind in {"bind", "cache"}:
             yield mount.origin, "/" if "$" in mount.source else mount.source
-
-
-def _keyword(step: LayerInstruction) -> str:
-    return step.instruction.keyword if step.instruction else ""

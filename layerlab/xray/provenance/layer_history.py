@@ -42,13 +42,13 @@ class LayerInstruction:
     Attributes:
         stage: The stage that it belongs to.
         line: Its line; for what a base asks for by ONBUILD, that of FROM.
-        instruction: The instruction; None if only its words in the history are known.
+        instruction: The instruction.
         workdir: The folder that its relative paths start from; None if that depends on a variable.
     """
 
     stage: Stage
     line: int
-    instruction: Instruction | None
+    instruction: Instruction
     workdir: str | None
 
 
@@ -109,15 +109,12 @@ def trace(
     stages = dockerfile.chain(stage)
     base = _external_base(engine, stack, stages[0], labels)
     entries = instructions.entries(stack.config, len(stack.layers))
-    written = list(_written(stages, base))
-    if base.history is not None:
-        above = entries[base.history :] if len(entries) >= base.history else []
-        tied = _align([entry for entry in above if instructions.keyword_of(entry.raw) in _LAYERS], written, stages[0])
-        base_layers = len(base.diff_ids)
-    else:
-        tied = _align([entry for entry in entries if instructions.keyword_of(entry.raw) in _LAYERS], written, None)
-        first = next((entry for entry, _ in tied), None)
-        above = entries[next((i for i, entry in enumerate(entries) if entry is first), len(entries)) :]
+    above = entries[base.history or 0 :]
+    making = [entry for entry in above if instructions.keyword_of(entry.raw) in _LAYERS]
+    tied = _align(making, list(_written(stages, base)))
+    base_layers = len(base.diff_ids)
+    if base.history is None:
+        above = above[above.index(tied[0][0]) :] if tied else []
         base_layers = min((entry.layer for entry in above if entry.layer is not None), default=len(stack.layers))
     steps = {entry.layer: step for entry, step in tied if entry.layer is not None and entry.layer >= base_layers}
     return LayerHistory(stages, base_layers, base.config, tuple(entry.raw for entry in above), steps)
@@ -200,21 +197,12 @@ def _parsed(text: str) -> Instruction | None:
         return None
 
 
-def _align(
-    entries: list[HistoryLine], written: list[LayerInstruction], asked_by: Stage | None
-) -> list[tuple[HistoryLine, LayerInstruction]]:
-    """Lines of history, from the first, with what stands in the Dockerfile.
-
-    They are gone through from the end. What is left over above a known base, the base's ONBUILD has asked for.
-    """
+def _align(entries: list[HistoryLine], left: list[LayerInstruction]) -> list[tuple[HistoryLine, LayerInstruction]]:
+    """Lines of history, from the first, with what stands in the Dockerfile; they are gone through from the end."""
     tied: list[tuple[HistoryLine, LayerInstruction]] = []
-    left = list(written)
     for entry in reversed(entries):
-        while left and left[-1].instruction and left[-1].instruction.keyword != instructions.keyword_of(entry.raw):
+        while left and left[-1].instruction.keyword != instructions.keyword_of(entry.raw):
             left.pop()  # an instruction that has left no line
         if left:
             tied.append((entry, left.pop()))
-        elif asked_by is not None:
-            instruction = _parsed(instructions.instruction(entry.raw))
-            tied.append((entry, LayerInstruction(asked_by, asked_by.line, instruction, None)))
     return tied[::-1]

@@ -112,10 +112,8 @@ def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> list
         report(Step("facts", "comparing what was overwritten", "done"))
     found = []
     for index in wasted:
-        if merged.causes[index] == filesystem.DELETED:
-            cause = DELETED
-        elif merged.causes[index] == filesystem.HIDDEN:
-            cause = HIDDEN
+        if merged.causes[index] != OVERWRITTEN:
+            cause = filesystem.CAUSES[merged.causes[index]]
         elif index not in again:
             cause = CONTENT
         else:
@@ -172,14 +170,10 @@ def _row(
 def _same(stack: LayerStack, reader: FileReader, indexes: list[int]) -> dict[int, int]:
     """The files that another one makes needless, each with that one."""
     merged = stack.merged
-    alike = copies.may_be_alike(merged, indexes)
-    digests = reader.digests(index for group in alike for index in group)
     found: dict[int, int] = {}
-    for group in alike:
-        first: dict[str, int] = {}
-        for index in sorted(group, key=lambda i: (merged.layers[merged.inodes[i]], merged.paths[i])):
-            if (digest := digests.get(index)) is not None and first.setdefault(digest, index) != index:
-                found[index] = first[digest]
+    for same in copies.same_content(reader, copies.may_be_alike(merged, indexes)):
+        first, *others = sorted(same, key=lambda i: (merged.layers[merged.inodes[i]], merged.paths[i]))
+        found |= dict.fromkeys(others, first)
     return found
 
 
@@ -271,11 +265,9 @@ def causes(image: Image, reader: FileReader | None = None, report: Report = sile
         report: Is told what is being read.
 
     Returns:
-        A row per cause, layer that stores it, and layer that took it away; facts first, then the most bytes:
-        `cause` category (`CAUSES`), `is_fact` bool, `bytes` int64, `files` int64, `layer` int64, `line` Int64 (of the
-        Dockerfile, where it is known), `by_layer` Int64 and `by_line` Int64 (what took it away; missing for
-        judgements), `details` tuple of str (such as ``apt lists``, or packages; the most bytes first), `examples`
-        tuple of str (the largest files' paths).
+        A row per cause, layer that stores it, and layer that took it away; facts first, then the most bytes. Its
+        columns are the attributes of `Cause`: `cause` category, `is_fact` bool, `bytes`, `files` and `layer` int64,
+        `line`, `by_layer` and `by_line` Int64, `details` and `examples` tuples of str.
         Always: the bytes of the facts are the image's `wasted_bytes`, and those of the judgements at most its
         `live_bytes`.
 

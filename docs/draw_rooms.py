@@ -1,6 +1,6 @@
 """Draws ``docs/rooms.svg``: the rooms in the order of the import contract, each with its first sentence.
 
-python -m layerlab.maintenance.draw_rooms     # after a change of a contract or a room's docstring; a test says when
+.venv/bin/python docs/draw_rooms.py     # after a change of a contract or a room's docstring; a test says when
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import ast
 import tomllib
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 from typing import Final
 
-from layerlab.paths import ROOT
-
+ROOT: Final = Path(__file__).resolve().parent.parent
 PICTURE: Final = ROOT / "docs" / "rooms.svg"
 WIDTH, ROW, GAP, TOP = 940, 34, 6, 58
 """Of the picture, of a room, between rows, above the first; in pixels."""
