@@ -338,10 +338,15 @@ _SIGNS: Final = tuple(
             "The image's user may not use {what}. See its owner and its permissions in the final stage.",
         ),
         (
+            r"^(?:setpriv|su-exec|gosu|su|chown|error)\b.*(?P<what>Operation not permitted)",
+            "The entry point may not do what it tries ({what}): it has to run as root to become another user.",
+        ),
+        (
             r"Read-only file system(?:: '(?P<what>[^'\n]+)')?",
             "It could not write {what}: the file system is read-only. Let it write to /tmp only; with "
             "`hardened=False` all of its file system can be written.",
         ),
+        (r"Address already in use", "Port 5000 is taken within the container: two servers are started."),
         (
             r"^SyntaxError: (?:source code .*cannot contain null bytes|Non-UTF-8 code .* in file /\S*sh\b)",
             "Python was started with a program in the place of its own options and files.",

@@ -216,6 +216,8 @@ class TestEnded:
             ),
             ("ModuleNotFoundError: No module named 'encodings'", "own standard library", "dockerfile"),
             ("PermissionError: [Errno 13] Permission denied: '/srv/app'", "not use /srv/app", "dockerfile"),
+            ("setpriv: setresuid failed: Operation not permitted", "as root to become another", "dockerfile"),
+            ("OSError: [Errno 98] Address already in use", "two servers are started", "dockerfile"),
             ("  File x\nSyntaxError: invalid syntax", "invalid syntax", "workspace"),
             ("SyntaxError: source code cannot contain null bytes", "with a program in the place of", "dockerfile"),
             (
