@@ -330,7 +330,8 @@ def breakable(engine: Engine) -> Iterator[tuple[Engine, Callable[[], None]]]:
 
     threads.append(threading.Thread(target=accept))
     threads[0].start()
-    client = docker.DockerClient(base_url=f"tcp://127.0.0.1:{listener.getsockname()[1]}", version=engine.client.api._version)
+    address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+    client = docker.DockerClient(base_url=address, version=engine.client.api._version)
     client.api.timeout = None  # type: ignore[assignment]
     try:
         yield dataclasses.replace(engine, client=client), cut

@@ -285,7 +285,7 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
         "1 rebuild, all cached": lambda: plots.rebuilds(rebuilds_table().iloc[:6]),
         "a hostile Dockerfile": lambda: plots.dockerfile(source, costs),
         "a Dockerfile of 150 lines": lambda: plots.dockerfile(
-            "FROM a\n" + "RUN true\n" * 150, costs[["line", "bytes"]]
+            "FROM a\n" + "RUN true\n" * 149, costs[["line", "bytes"]]
         ),
         "everything copied": lambda: plots.flow(flows),
         "40 layers beside 5 images": lambda: plots.beside(
