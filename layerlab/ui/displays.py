@@ -324,7 +324,7 @@ class _Widget(_Display):
         """The table."""
         longest = max((line.seconds for line in self.lines.values() if line.step.state != "cached"), default=0) or 1
         rows = "".join(_html_row(line, 100 * min(1, line.seconds / longest)) for line in self.lines.values())
-        return f"""<div style="max-height:28em;overflow:auto;line-height:1.5">
+        return f"""<div tabindex="0" style="max-height:28em;overflow:auto;line-height:1.5">
 <table style="width:100%;table-layout:fixed;border-collapse:collapse">
 <caption style="text-align:left;font-weight:bold">{html.escape(caption)}</caption><colgroup><col style="width:2em">
 <col style="width:2.5em"><col><col style="width:8em"><col style="width:5.5em"></colgroup>{rows}</table></div>"""
