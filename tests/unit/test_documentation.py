@@ -47,23 +47,17 @@ RUN_BY = {
     "cd notebooks && ../.venv/bin/jupyter lab": "tests.engine.test_fresh_clone:TestPinned.test_jupyter_lab",
     "uv sync && uv run lab": "tests.engine.test_fresh_clone:test_uv",
     "pip install -e .": "tests.engine.test_fresh_clone:test_pip",
-    ".venv/bin/python -m layerlab.cli.manual": (
-        "tests.unit.test_cli_manual:test_the_page_is_what_the_commands_say_now"
-    ),
-    ".venv/bin/python docs/draw_rooms.py": (
-        "tests.unit.test_documentation:test_the_picture_of_the_rooms_is_what_the_contracts_say_now"
-    ),
+    ".venv/bin/python docs/generate.py": "tests.unit.test_documentation:test_what_is_written_from_code_is_up_to_date",
     ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
     ".venv/bin/python -m tests.external_links": "tests.unit.test_external_links:test_each_link_is_asked_for",
 }
 """Which test runs what the texts tell one to type; a name that ends in `...` stands for what begins like it."""
 
 
-def test_the_picture_of_the_rooms_is_what_the_contracts_say_now() -> None:
-    """docs/rooms.svg is drawn anew after each change: `.venv/bin/python docs/draw_rooms.py`."""
-    drawn = runpy.run_path(str(ROOT / "docs" / "draw_rooms.py"))["svg"]()
-
-    assert (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8") == drawn
+def test_what_is_written_from_code_is_up_to_date() -> None:
+    """It is written anew after each change: `.venv/bin/python docs/generate.py`."""
+    for name, written in runpy.run_path(str(ROOT / "docs" / "generate.py"))["PARTS"].items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == written(), name
 
 
 @EVERY
@@ -148,7 +142,7 @@ def test_somebody_runs_every_command(document: Document) -> None:
     """Each line of a block marked `sh` is run by a test, which is there."""
     for line in (line for block in document.shell_blocks() for line in block):
         if document.name == "docs/commands.md":
-            assert line.startswith("./lab")  # each is read as the command line reads it, by test_cli_manual
+            assert line.startswith("./lab")  # each is read as the command line reads it, by test_cli_help
             continue
         found = [test for begins, test in RUN_BY.items() if _is_like(line, begins)]
         assert found, f"{document.name}: no test runs {line!r}: write one and name it in RUN_BY"

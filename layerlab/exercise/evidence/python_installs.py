@@ -77,7 +77,7 @@ def find(origins: FileOrigins, pinned: Mapping[str, str]) -> tuple[PythonInstall
             for each in stored:
                 origin = origins.origin(each.index)
                 is_own = (origin.kind, origin.stage, origin.line) == ("made", step.stage.label, step.line)
-                if is_own and _is_same(each.version, pinned[each.name]):
+                if is_own and canonicalize_version(each.version) == canonicalize_version(pinned[each.name]):
                     alike = below.get((each.name, each.version), set())
                     digests = reader.digests({each.index, *alike}) if alike else {}
                     is_moved = each.index in digests and list(digests.values()).count(digests[each.index]) > 1
@@ -89,7 +89,3 @@ def find(origins: FileOrigins, pinned: Mapping[str, str]) -> tuple[PythonInstall
         for each in stored:
             below.setdefault((each.name, each.version), set()).add(each.index)
     return tuple(installs)
-
-
-def _is_same(version: str, pinned: str) -> bool:
-    return canonicalize_version(version) == canonicalize_version(pinned)

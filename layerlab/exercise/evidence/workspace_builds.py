@@ -206,8 +206,4 @@ def written(name: str, path: Path, content: bytes | None, mode: int) -> contexts
     if content is not None:
         path.write_bytes(content)
     path.chmod(stat.S_IMODE(mode) | stat.S_IRUSR)
-    return contexts.Entry(name, path, _with_mode(path.lstat(), mode))
-
-
-def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
-    return os.stat_result((mode, *status[1:]))
+    return contexts.Entry(name, path, os.stat_result((mode, *path.lstat()[1:])))

@@ -79,13 +79,9 @@ def judge(evidence: Evidence) -> Result:
     return verdict.judge(TASK, findings)
 
 
-def _started(evidence: Evidence) -> Instruction | None:
-    """The instruction that says what is started; ENTRYPOINT only where no CMD comes after it."""
-    return last(evidence, "CMD", "ENTRYPOINT")
-
-
 def _line(evidence: Evidence) -> int | None:
-    started = _started(evidence)
+    """That of what says what is started: an ENTRYPOINT only where no CMD comes after it."""
+    started = last(evidence, "CMD", "ENTRYPOINT")
     return started.line if started else from_line(evidence)
 
 

@@ -1,4 +1,4 @@
-"""Every command and option has help and examples, and stands in docs/commands.md."""
+"""Every command and option has help and examples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shlex
 import click
 import pytest
 
-from layerlab.cli import manual
 from layerlab.cli.main import COMMANDS, cli
 from layerlab.paths import ROOT
 from tests.unit.command_lines import parse
@@ -30,17 +29,11 @@ def examples(command: click.Command) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def test_the_page_is_what_the_commands_say_now() -> None:
-    """docs/commands.md is made anew after each change: `.venv/bin/python -m layerlab.cli.manual`."""
-    assert manual.PAGE.read_text(encoding="utf-8") == manual.page(), "run .venv/bin/python -m layerlab.cli.manual"
-
-
 def test_every_option_says_what_it_does(command: click.Command) -> None:
-    """No option is without help, none is hidden, and each stands on the page."""
+    """No option is without help, and none is hidden."""
     for option in (one for one in command.params if isinstance(one, click.Option)):
         assert not option.hidden
         assert option.help, option.name
-        assert all(f"{name}" in manual.page() for name in option.opts)
 
 
 def test_every_command_says_what_it_does(command: click.Command) -> None:

@@ -1,6 +1,6 @@
-"""Draws ``docs/rooms.svg``: the rooms in the order of the import contract, each with its first sentence.
+"""Writes what of the docs follows from the code: ``commands.md`` (what ``--help`` says) and ``rooms.svg`` (the rooms).
 
-.venv/bin/python docs/draw_rooms.py     # after a change of a contract or a room's docstring; a test says when
+.venv/bin/python docs/generate.py     # after a change of a command, a contract or a room's docstring; a test says when
 """
 
 from __future__ import annotations
@@ -9,18 +9,45 @@ import ast
 import tomllib
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-PICTURE: Final = ROOT / "docs" / "rooms.svg"
+import click
+
+from layerlab.cli.main import COMMANDS, cli
+from layerlab.paths import ROOT
+
+OPENING: Final = """\
+# Commands
+
+Everything that `./lab` can be asked for. `./lab COMMAND --help` (or `-h`) says the same in a terminal.
+
+Exit status: 0 done; 1 the answer is no (a task does not pass, a test fails, a limit is broken, something is missing);
+2 it could not be done, with one line on stderr that says why and what to do, and nothing on stdout; 130 after Ctrl-C;
+141 where nobody reads on (`./lab xray IMAGE | head -1`), as of a program that SIGPIPE has ended.
+Results are on stdout, progress is on stderr: so `./lab xray IMAGE --json | jq .` works. IMAGE is one of the lab's own
+(`single`, `optimized`), a name, an id, or a file that `docker save` wrote. MB is 10⁶ bytes.
+
+This page is made from the commands themselves, by `.venv/bin/python docs/generate.py`.
+"""
 WIDTH, ROW, GAP, TOP = 940, 34, 6, 58
 """Of the picture, of a room, between rows, above the first; in pixels."""
 PLAIN, TALKS = "#f6f6f2", "#cfe3f7"
 
 
-def svg() -> str:
-    """The picture as SVG."""
+def commands() -> str:
+    """Every command's help, one below the other."""
+    top = click.Context(cli, info_name="./lab", terminal_width=100, **cli.context_settings)
+    found = [top]
+    for name in COMMANDS:
+        command = cli.get_command(top, name)
+        assert command is not None  # it is in the table that the group reads
+        found.append(click.Context(command, parent=top, info_name=name))
+    sections = (f"## `{one.command_path}`\n\n```\n{one.command.get_help(one)}\n```\n" for one in found)
+    return "\n".join([OPENING, *sections])
+
+
+def rooms() -> str:
+    """The rooms in the order of the import contract, each with its first sentence, as SVG."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     (order,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
@@ -62,6 +89,9 @@ def _first_sentence(room: str) -> str:
     return text.partition("\n\n")[0].replace("\n", " ").replace("`", "")
 
 
+PARTS: Final = {"commands.md": commands, "rooms.svg": rooms}
+
 if __name__ == "__main__":
-    PICTURE.write_text(svg(), encoding="utf-8")
-    print(f"{PICTURE.relative_to(ROOT)} is drawn")
+    for name, written in PARTS.items():
+        (ROOT / "docs" / name).write_text(written(), encoding="utf-8")
+        print(f"docs/{name} is written")
