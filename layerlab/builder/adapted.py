@@ -61,23 +61,6 @@ def with_names(text: str, dockerfile: Dockerfile) -> str:
     return "\n".join(lines)
 
 
-def without_secrets(text: str, dockerfile: Dockerfile) -> str:
-    """The text without mounts of build secrets and SSH agents that a RUN can do without.
-
-    `docker build` leaves such a mount out where nobody gives one, as nobody does here; the engine's API, which would
-    ask its client for it, fails instead.
-    """
-    lines = text.split("\n")
-    for instruction in dockerfile.instructions:
-        for mount in instruction.mounts:
-            options = dict(option.partition("=")[::2] for option in mount.text.split(","))
-            is_required = (options.get("required", "false") or "true").lower() not in {"false", "0"}
-            if mount.kind in {"secret", "ssh"} and not is_required:
-                for number in range(instruction.line - 1, instruction.end_line):
-                    lines[number] = lines[number].replace(f"--mount={mount.text}", "", 1)
-    return "\n".join(lines)
-
-
 def _name(stage: Stage, dockerfile: Dockerfile) -> str:
     """A name that nothing in the Dockerfile uses."""
     name = f"stage-{stage.index}"  # as BuildKit calls it in what it says

@@ -96,6 +96,7 @@ def build(
     report: Report = silent,
     watch: Callable[[], None] = lambda: None,
     ran: list[build_cache.Ran] | None = None,
+    secrets: Mapping[str, bytes] | None = None,
 ) -> Build:
     r"""Build an image from a folder.
 
@@ -118,6 +119,8 @@ def build(
         report: Is told of each step whenever it changes.
         watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
         ran: Gets the steps that are run, however the build ends: for `build_cache.forget`.
+        secrets: What ``RUN --mount=type=secret,id=NAME`` gets, by name; see `layerlab.builder.session`. One that is
+            not here is left out, as `docker build` does, or fails its step where it is required.
 
     Raises:
         UsageError: the tag or the target cannot be.
@@ -164,10 +167,16 @@ def build(
         # A name of its own in /etc/hosts makes each RUN another step, and with it whatever follows.
         "extrahosts": f"{secrets.token_hex(8)}.invalid:127.0.0.1" if apart else None,
     }
+    asks = secrets or any(mount.kind in {"secret", "ssh"} for each in parsed.instructions for mount in each.mounts)
     begin = time.monotonic()
     image_id = None
     try:
-        with contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines:
+        with contextlib.ExitStack() as opened:
+            if asks:
+                from layerlab.builder.session import session  # noqa: PLC0415  # few builds need HTTP/2
+
+                parameters["session"] = opened.enter_context(session(engine, secrets or {}))
+            lines = opened.enter_context(contextlib.closing(request.run(engine, sent, parameters, timeout)))
             for line in lines:
                 watch()
                 progress.tick()

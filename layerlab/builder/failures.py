@@ -223,11 +223,18 @@ def of_bash(log: str) -> str:
 
 
 def _remedy(instruction: str, reason: str) -> str:
+    if is_of_secret(reason):
+        return "give it to the build, or let the step also work without it (no `required`)"
     if _NETWORK.search(reason):
         return "the network is at fault, or the address is wrong: see whether the engine is online"
     if instruction.startswith(("COPY", "ADD")) and re.search("not found|no such file", reason):
         return "check how it is spelled, that it is where it is copied from, and that .dockerignore keeps it"
     return "correct the Dockerfile and build again"
+
+
+def is_of_secret(reason: str) -> bool:
+    """Whether a step requires a build secret or an SSH agent that nobody has given."""
+    return bool(re.search(r"secret \S+ not found|no SSH key|no active sessions", reason))
 
 
 def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> BuildError:

@@ -2,8 +2,7 @@
 
 The Docker Engine passes them on as ``moby.buildkit.trace`` in the JSON stream of a build, base64 around the
 protobuf message that ``api/services/control/control.proto`` of github.com/moby/buildkit defines. The numbers here are
-those of its fields. Protobuf's encoding (https://protobuf.dev/programming-guides/encoding/) is so simple that reading
-it takes less than describing the messages to a library would.
+those of its fields.
 
 A build is a graph of *vertices*, each of which is known by a digest and reported again whenever it changes.
 """
@@ -14,8 +13,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-Fields = dict[int, list[Any]]
-"""The values of a message, by the number of their field: numbers, or bytes."""
+from layerlab.builder import protobuf
+from layerlab.builder.protobuf import Fields
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,10 @@ def decode(aux: str) -> Status:
         ValueError: it is not base64 of a ``StatusResponse``.
     """
     try:
-        message = _fields(base64.b64decode(aux, validate=True))
-        statuses, logs = ([_fields(data) for data in message.get(number, ())] for number in (2, 3))
+        message = protobuf.fields(base64.b64decode(aux, validate=True))
+        statuses, logs = ([protobuf.fields(data) for data in message.get(number, ())] for number in (2, 3))
         return Status(
-            vertices=tuple(_vertex(_fields(data)) for data in message.get(1, ())),
+            vertices=tuple(_vertex(protobuf.fields(data)) for data in message.get(1, ())),
             transfers=tuple(Transfer(_text(f, 2), _text(f, 1), _last(f, 4, 0), _last(f, 5, 0)) for f in statuses),
             outputs=tuple(Output(_text(f, 1), _last(f, 4, b"")) for f in logs),
         )
@@ -98,32 +97,6 @@ def _vertex(fields: Fields) -> Vertex:
     )
 
 
-def _fields(message: bytes) -> Fields:
-    found: Fields = {}
-    value: Any
-    at = 0
-    while at < len(message):
-        key, at = _number(message, at)
-        if key & 7 == 0:
-            value, at = _number(message, at)
-        else:
-            size, at = _number(message, at) if key & 7 == 2 else ({1: 8, 5: 4}[key & 7], at)
-            value, at = message[at : at + size], at + size
-            if at > len(message):
-                raise ValueError("it is cut off")
-        found.setdefault(key >> 3, []).append(value)
-    return found
-
-
-def _number(message: bytes, at: int) -> tuple[int, int]:
-    """The number at a place, seven bits in each byte, the lowest first; and where it ends."""
-    value = shift = 0
-    while message[at] & 0x80:
-        value |= (message[at] & 0x7F) << shift
-        shift, at = shift + 7, at + 1
-    return value | message[at] << shift, at + 1
-
-
 def _last(fields: Fields, number: int, default: Any) -> Any:
     return fields.get(number, [default])[-1]
 
@@ -141,5 +114,5 @@ def _seconds(fields: Fields, number: int) -> float | None:
     """A google.protobuf.Timestamp."""
     if number not in fields:
         return None
-    time = _fields(_last(fields, number, b""))
+    time = protobuf.fields(_last(fields, number, b""))
     return float(_last(time, 1, 0) + _last(time, 2, 0) / 1e9)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from layerlab.builder import build
+from layerlab.engine import Candidate, open_engine
 from tests.engine.namespaces import programs
 from tests.engine.small_lab import PATIENCE, SERVES, Ended, SmallLab, give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine
@@ -169,6 +171,20 @@ def test_a_service_is_reached_at_the_engines_own_address(remote: SpareEngine) ->
 
     assert built.status == 0, built.stderr
     assert "answers at http://127.0.0.2:5000 " in ran.stderr
+
+
+def test_a_build_gets_its_secret(remote: SpareEngine, tmp_path: Path) -> None:
+    """The engine asks for it over the connection that we have opened: it need not reach this machine."""
+    engine = open_engine(Candidate(remote.tcp_endpoint, "a test", chosen=True))
+    (tmp_path / "Dockerfile").write_text(
+        "FROM python:3.13-slim-trixie\nRUN --mount=type=secret,id=token cat /run/secrets/token\n"
+    )
+
+    built = build(engine, tmp_path, secrets={"token": b"hunter2"})
+
+    assert built.steps["log"].iloc[-1] == "hunter2"
+    engine.client.images.remove(built.image_id)
+    engine.client.close()
 
 
 @pytest.mark.long

@@ -48,7 +48,7 @@ class TestSteps:
             ("/bin/sh: 1: Cannot fork", "limit"),
             ("sh: can't fork: Resource temporarily unavailable", "limit"),
             ("make: killed by nobody, just wrong", "dockerfile"),
-            ("no active sessions", "dockerfile"),
+            ("secret token not found: not found", "dockerfile"),
         ],
     )
     def test_log(self, log: str, blame: str) -> None:

@@ -300,20 +300,3 @@ class TestAdapted:
         assert [i.value for i in after.instructions if i.keyword != "FROM"] == [
             i.value for i in before.instructions if i.keyword != "FROM"
         ]
-
-    def test_secrets(self) -> None:
-        """Mounts that a RUN can do without are gone, others stay as they are; no line moves."""
-        text = (
-            "FROM a\nRUN --mount=type=secret,id=x \\\n  --mount=type=ssh --mount=type=cache,target=/c \\\n  b\n"
-            "RUN --mount=type=secret,id=y,required c --mount=type=ssh\nRUN --mount=type=secret,id=z,required=true d\n"
-        )
-
-        after = parse(adapted.without_secrets(text, parse(text)))
-
-        runs = [run for run in after.instructions if run.keyword == "RUN"]
-        assert [run.line for run in runs] == [2, 5, 6]
-        assert [run.summary for run in runs] == [
-            "RUN --mount=type=cache,target=/c b",
-            "RUN --mount=type=secret,id=y,required c --mount=type=ssh",
-            "RUN --mount=type=secret,id=z,required=true d",
-        ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from layerlab.builder.adapted import frontend
-from layerlab.builder.failures import OLD_BUILDER
+from layerlab.builder.failures import OLD_BUILDER, is_of_secret
 from layerlab.builder.trials import MAX_DISK, MIN_DISK, TooMuchDisk
 from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine.symptoms import OFFLINE, is_disk_full, why_not_pulled
@@ -112,7 +112,7 @@ def _step_failed(error: StepFailed) -> Failure:
             " What to do: see why this step needs so much.",
             error.line,
         )
-    if "no active sessions" in said:
+    if is_of_secret(said):
         return Failure(
             "dockerfile",
             f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here."

@@ -77,7 +77,6 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
         raise ValueError("there is nothing to build")
     scratch = trials.scratch
     text = adapted.with_names(workspace.sent.text, workspace.dockerfile)
-    text = adapted.without_secrets(text, workspace.dockerfile)
     found = adapted.frontend(text)
     if found and adapted.is_official(found[1]) and not bases.can_be_had(trials.engine, found[1], trials.report):
         text = adapted.without_frontend(text)
