@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import secrets
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -165,18 +165,15 @@ def build(
         "labels": json.dumps(dict(labels or {})),
         "nocache": int(no_cache),
         # A name of its own in /etc/hosts makes each RUN another step, and with it whatever follows.
-        "extrahosts": f"{secrets.token_hex(8)}.invalid:127.0.0.1" if apart else None,
+        "extrahosts": f"{uuid.uuid4().hex}.invalid:127.0.0.1" if apart else None,
     }
-    asks = secrets or any(mount.kind in {"secret", "ssh"} for each in parsed.instructions for mount in each.mounts)
     begin = time.monotonic()
     image_id = None
     try:
-        with contextlib.ExitStack() as opened:
-            if asks:
-                from layerlab.builder.session import session  # noqa: PLC0415  # few builds need HTTP/2
-
-                parameters["session"] = opened.enter_context(session(engine, secrets or {}))
-            lines = opened.enter_context(contextlib.closing(request.run(engine, sent, parameters, timeout)))
+        with (
+            _session(engine, parsed, secrets or {}) as parameters["session"],
+            contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines,
+        ):
             for line in lines:
                 watch()
                 progress.tick()
@@ -206,6 +203,18 @@ def build(
         dockerfile=parsed,
         target=final,
     )
+
+
+@contextlib.contextmanager
+def _session(engine: Engine, parsed: Dockerfile, secrets: Mapping[str, bytes]) -> Iterator[str | None]:
+    """The id of a session, where a step may ask for a secret."""
+    if secrets or any(mount.kind in {"secret", "ssh"} for each in parsed.instructions for mount in each.mounts):
+        from layerlab.builder.session import session  # noqa: PLC0415  # few builds need HTTP/2
+
+        with session(engine, secrets) as identity:
+            yield identity
+    else:
+        yield None
 
 
 def _check_it_goes_on(engine: Engine) -> None:

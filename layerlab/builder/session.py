@@ -25,8 +25,8 @@ from h2.exceptions import ProtocolError
 from layerlab.builder import protobuf
 from layerlab.engine import Engine, answering
 
-_SECRET: Final = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
-_HEALTH: Final = "/grpc.health.v1.Health/Check"
+_ASKS: Final = b"/moby.buildkit.secrets.v1.Secrets/GetSecret"
+_HEALTH: Final = b"/grpc.health.v1.Health/Check"
 _SERVING: Final = b"\x08\x01"
 _PREFIX: Final = struct.Struct(">BI")
 """Before a message of gRPC: whether it is compressed, and its length."""
@@ -49,7 +49,7 @@ def session(engine: Engine, secrets: Mapping[str, bytes]) -> Iterator[str]:
         "X-Docker-Expose-Session-Uuid": identity,
         "X-Docker-Expose-Session-Name": "layerlab",
         "X-Docker-Expose-Session-Sharedkey": "",
-        "X-Docker-Expose-Session-Grpc-Method": _SECRET,
+        "X-Docker-Expose-Session-Grpc-Method": _ASKS,
     }
     with answering(engine):
         answer = api._post(api._url("/session"), headers=headers, stream=True)
@@ -70,16 +70,16 @@ def session(engine: Engine, secrets: Mapping[str, bytes]) -> Iterator[str]:
 
 def _serve(received: Iterable[bytes], connection: Any, secrets: Mapping[str, bytes]) -> None:
     """Answer what the engine asks until it, or we, close the connection."""
-    http = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+    http = H2Connection(H2Configuration(client_side=False))
     http.initiate_connection()
-    asked: dict[int, tuple[str, bytearray]] = {}  # by stream: the method and its message
+    asked: dict[int, tuple[bytes, bytearray]] = {}  # by stream: the method and its message
     unsent: dict[int, tuple[bytes, str]] = {}  # what is left of an answer, and the status that ends it
     with contextlib.suppress(OSError, ProtocolError):
         connection.sendall(http.data_to_send())
         for piece in received:
             for event in http.receive_data(piece):
                 if isinstance(event, RequestReceived):
-                    asked[event.stream_id] = (dict(event.headers)[":path"], bytearray())
+                    asked[event.stream_id] = (dict(event.headers)[b":path"], bytearray())
                 elif isinstance(event, DataReceived):
                     asked[event.stream_id][1].extend(event.data)
                     http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -111,11 +111,11 @@ def _send(http: H2Connection, stream: int, unsent: dict[int, tuple[bytes, str]])
         http.send_headers(stream, [("grpc-status", status)], end_stream=True)
 
 
-def _answer(method: str, message: bytes, secrets: Mapping[str, bytes]) -> tuple[bytes, str]:
+def _answer(method: bytes, message: bytearray, secrets: Mapping[str, bytes]) -> tuple[bytes, str]:
     """What a unary call gets: its message, and the status."""
     if method == _HEALTH:
         return _message(_SERVING), _OK
-    if method != _SECRET:
+    if method != _ASKS:
         return b"", _UNIMPLEMENTED
     wanted = protobuf.fields(bytes(message[_PREFIX.size :])).get(1, [b""])[-1].decode(errors="replace")
     return (_message(protobuf.encoded(1, secrets[wanted])), _OK) if wanted in secrets else (b"", _NOT_FOUND)

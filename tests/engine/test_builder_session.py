@@ -25,7 +25,7 @@ RUN --mount=type=secret,id=token,target=/etc/token,mode=0444 stat -c %a /etc/tok
 
 @pytest.fixture
 def context(busybox_image: str, tmp_path: Path) -> Path:
-    """A build context whose steps get a secret, and have never run before: another secret is no reason to run them."""
+    """A build context whose steps get a secret, and have never run before."""
     (tmp_path / "Dockerfile").write_text(TAKES.format(image=busybox_image, salt=secrets.token_hex(8)))
     return tmp_path
 
