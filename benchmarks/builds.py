@@ -11,7 +11,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,21 +18,13 @@ import docker.errors
 
 from benchmarks.rows import Row, Setting
 from layerlab import demo, dockerfile
-from layerlab.builder import build, build_cache
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 
 CONTEXT: Final = ("app", "requirements.txt", ".dockerignore")
 NAMES: Final = ("optimized", "single")
 INSTEAD: Final = "the single-stage image"
-
-
-@dataclass(frozen=True)
-class Made:
-    """What is to be removed in the end: images, and what was run to build them."""
-
-    images: list[str] = field(default_factory=list)
-    ran: list[build_cache.Ran] = field(default_factory=list)
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -97,20 +88,19 @@ def _changed(folder: Path, name: str) -> Path:
     return folder
 
 
-def _build(engine: Engine, folder: Path, name: str, made: Made) -> None:
-    built = build(engine, folder, dockerfile=demo.recipe(name).dockerfile, ran=made.ran)
-    made.images.append(built.image_id)
+def _build(engine: Engine, folder: Path, name: str, made: list[str]) -> None:
+    built = build(engine, folder, dockerfile=demo.recipe(name).dockerfile)
+    made.append(built.image_id)
 
 
 @contextmanager
-def removed_afterwards(setting: Setting) -> Iterator[Made]:
-    """What is built in this block is removed in the end, from the images and from the build cache."""
-    made = Made()
+def removed_afterwards(setting: Setting) -> Iterator[list[str]]:
+    """Takes the ids of images that are to be removed after this block."""
+    made: list[str] = []
     try:
         yield made
     finally:
         with setting.step("remove what was built"):
-            for image_id in made.images:
+            for image_id in made:
                 with suppress(docker.errors.ImageNotFound):
                     setting.engine.client.images.remove(image_id, force=True)
-            build_cache.forget(setting.engine, made.ran)

@@ -17,8 +17,8 @@ import requests
 from docker.utils.build import match_tag
 
 from layerlab import dockerfile as dockerfiles
-from layerlab.builder import build_cache, failures, request, steps, trace
 from layerlab.builder import context as contexts
+from layerlab.builder import failures, request, steps, trace
 from layerlab.builder.steps import Row
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine, gone
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PING_TIMEOUT: Final = 10.0  # seconds
-_LARGE: Final = 10_000_000  # bytes of a context that are worth two more requests
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,6 @@ def build(
     timeout: float | None = None,
     report: Report = silent,
     watch: Callable[[], None] = lambda: None,
-    ran: list[build_cache.Ran] | None = None,
     secrets: Mapping[str, bytes] | None = None,
 ) -> Build:
     r"""Build an image from a folder.
@@ -118,7 +116,6 @@ def build(
         timeout: The limit of the whole build in seconds.
         report: Is told of each step whenever it changes.
         watch: Is called again and again while the build goes on; what it raises, or `report` does, ends the build.
-        ran: Gets the steps that are run, however the build ends: for `build_cache.forget`.
         secrets: What ``RUN --mount=type=secret,id=NAME`` gets, by name; see `layerlab.builder.session`. One that is
             not here is left out, as `docker build` does, or fails its step where it is required.
 
@@ -169,30 +166,24 @@ def build(
     }
     begin = time.monotonic()
     image_id = None
-    try:
-        with (
-            _session(engine, parsed, secrets or {}) as parameters["session"],
-            contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines,
-        ):
-            for line in lines:
-                watch()
-                progress.tick()
-                if line is None:
-                    continue
-                if line.get("id") == "moby.buildkit.trace":
-                    progress.update(trace.decode(line["aux"]))
-                elif line.get("id") == "moby.image.id":
-                    image_id = str(line["aux"]["ID"])
-                elif "error" in line:
-                    progress.finish()
-                    _check_it_goes_on(engine)
-                    raise failures.explain(str(line["error"]), progress.rows, parsed)
-    finally:
-        if ran is not None:
-            ran += progress.ran()
+    with (
+        _session(engine, parsed, secrets or {}) as parameters["session"],
+        contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines,
+    ):
+        for line in lines:
+            watch()
+            progress.tick()
+            if line is None:
+                continue
+            if line.get("id") == "moby.buildkit.trace":
+                progress.update(trace.decode(line["aux"]))
+            elif line.get("id") == "moby.image.id":
+                image_id = str(line["aux"]["ID"])
+            elif "error" in line:
+                progress.finish()
+                _check_it_goes_on(engine)
+                raise failures.explain(str(line["error"]), progress.rows, parsed)
     progress.finish(built=image_id is not None)
-    if sent.bytes > _LARGE:  # the engine keeps its archive, but no further build can use it
-        build_cache.forget(engine, [step for step in progress.ran() if step.kind == "context"])
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
     return Build(

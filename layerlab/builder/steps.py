@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from layerlab.builder.build_cache import Kind, Ran
 from layerlab.builder.trace import Status, Vertex
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.ui.progress import Report, State, Step
@@ -23,10 +22,9 @@ _STEP_NAME: Final = re.compile(
 )
 _FLAGS: Final = re.compile(r"(?:--\S+ )*")
 _UNNAMED: Final = re.compile(r"stage-(\d+)")
-_RECEIVE, _UNPACK = "receive the build context", "unpack the build context"
 _INTERNAL_TITLES: Final = {
-    "[internal] load remote build context": _RECEIVE,
-    "copy /context /": _UNPACK,
+    "[internal] load remote build context": "receive the build context",
+    "copy /context /": "unpack the build context",
     "exporting to image": "write the image",
 }
 _QUICKEST_RUN: Final = 0.001  # seconds; starting a container alone takes ten times as long
@@ -99,13 +97,6 @@ class Row:
     def is_from(self) -> bool:
         """Whether it is a FROM."""
         return self.is_step and self.text.upper().startswith("FROM ")
-
-    @property
-    def leaves(self) -> Kind | None:
-        """Of which kind the record is that it leaves in the build cache; None if it leaves none of its own."""
-        if self.is_step and not self.is_from:
-            return "RUN" if self.text.upper().startswith("RUN") else "other"
-        return "context" if self.title == _RECEIVE else "other" if self.title == _UNPACK else None
 
     @property
     def inputs(self) -> set[str]:
@@ -199,19 +190,6 @@ class Progress:
     def rows(self) -> list[Row]:
         """Steps and BuildKit's own work, in the order in which they were announced."""
         return list(self._rows.values())
-
-    def ran(self) -> list[Ran]:
-        """What leaves something in the build cache: the steps that were run to their end, and the context."""
-        rows = self._rows.values()
-        # BuildKit does not always tell the end of its own work (see `finish`); that of a step, it does.
-        last = max((end for row in rows for end in row.spans.values() if end is not None), default=0.0)
-        return [
-            Ran(kind, begin, last if end is None else end)
-            for row in rows
-            if (kind := row.leaves)
-            for (digest, begin), end in row.spans.items()
-            if not row.vertices[digest].cached and not (row.is_step and end is None)
-        ]
 
     def update(self, status: Status) -> None:
         """Take in a message, and report what has changed."""

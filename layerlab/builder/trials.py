@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from layerlab.builder.build_cache import Ran
 from layerlab.builder.building import Build, build
 from layerlab.builder.context import Context
 from layerlab.engine import Engine, runs
@@ -65,7 +64,6 @@ class Trials:
         build_args: Mapping[str, str] | None = None,
         timeout: float = TIMEOUT,
         report: Report | None = None,
-        ran: list[Ran] | None = None,
     ) -> Build:
         """Build a context; see `layerlab.builder.build`.
 
@@ -82,7 +80,6 @@ class Trials:
             timeout=timeout,
             report=report or self.report,
             watch=_disk_guard(self.engine),
-            ran=ran,
         )
 
 

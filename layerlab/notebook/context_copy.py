@@ -15,7 +15,7 @@ import pandas as pd
 
 from layerlab import builder as build_package
 from layerlab import demo, image
-from layerlab.builder import Build, build_cache
+from layerlab.builder import Build
 from layerlab.builder import context as contexts
 from layerlab.engine import Engine
 from layerlab.engine.ownership import discard, image_labels, mark_image, marker_tag
@@ -38,13 +38,11 @@ class Experiment:
         engine: Where it is built.
         folder: The copy.
         image_ids: What was built from it.
-        ran: What was run to build it once it was changed as no other build ever will be; None before.
     """
 
     engine: Engine
     folder: Path
     image_ids: set[str] = field(default_factory=set)
-    ran: list[build_cache.Ran] | None = None
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace the one place in a file of the copy that reads ``old``.
@@ -66,7 +64,6 @@ class Experiment:
         """Append a comment to a file of the copy, another one each time: a change that no build has seen before."""
         with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(f"# changed for an experiment: {uuid.uuid4().hex}\n")
-        self.ran = self.ran or []
 
     def context(self, dockerfile: str = "Dockerfile") -> pd.DataFrame:
         """What a build from this Dockerfile sends to the engine: ``path`` str and ``bytes`` int64, a row per file."""
@@ -84,7 +81,7 @@ class Experiment:
         with displays.notebook(what or f"an experiment with {dockerfile}") as report:
             labels = image_labels("experiment")
             built = build_package.build(
-                self.engine, self.folder, dockerfile=dockerfile, labels=labels, report=report, ran=self.ran, **options
+                self.engine, self.folder, dockerfile=dockerfile, labels=labels, report=report, **options
             )
         mark_image(self.engine.client.images.get(built.image_id))
         self.image_ids.add(built.image_id)
@@ -108,4 +105,3 @@ def experiment_on(engine: Engine, folder: Path = ROOT) -> Iterator[Experiment]:
         finally:
             for image_id in trial.image_ids:
                 discard(engine, marker_tag(image_id))
-            build_cache.forget(engine, trial.ran or ())

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import builds
 from benchmarks.rows import Setting
-from layerlab.builder import build, build_cache
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.paths import ROOT
 from tests.documents import DOCUMENTS
@@ -45,15 +45,14 @@ def test_a_part_prints_its_rows(engine: Engine) -> None:
 
 
 def test_what_was_built_is_removed_after_ctrl_c(engine: Engine, busybox_image: str, tmp_path: Path) -> None:
-    """The image goes, and of the build cache what this run made, whatever interrupts it."""
-    command = f"echo {uuid.uuid4().hex} > /one"
-    (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nRUN {command}\nRUN echo two > /two\n")
+    """The image goes, whatever interrupts it."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nENV ONE={uuid.uuid4().hex}\n")
     images: list[str] = []
 
     def interrupted() -> None:
         with builds.removed_afterwards(Setting(engine, tmp_path)) as made:
-            built = build(engine, tmp_path, ran=made.ran)
-            made.images.append(built.image_id)
+            built = build(engine, tmp_path)
+            made.append(built.image_id)
             images.append(built.image_id)
             raise KeyboardInterrupt
 
@@ -62,6 +61,3 @@ def test_what_was_built_is_removed_after_ctrl_c(engine: Engine, busybox_image: s
 
     with pytest.raises(docker.errors.ImageNotFound):
         engine.client.images.get(images[0])
-    assert engine.has_containerd_store or not [
-        one for one in build_cache.records(engine) if command in one["Description"]
-    ]

@@ -6,7 +6,6 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,10 @@ import pytest
 from layerlab.builder import build, build_cache
 from layerlab.engine import Engine
 from layerlab.engine.daemon import BOUNDED_CACHE
-from layerlab.errors import StepFailed
-from layerlab.exercise.evidence import workspace_builds
-from layerlab.exercise.evidence.experiments import Bench, change_app
-from layerlab.exercise.evidence.facts import PythonInstall
 from layerlab.maintenance import prerequisites
-from layerlab.notebook.context_copy import experiment_on
-from layerlab.ui.progress import Step, silent
 from tests.engine.conftest import import_busybox
 from tests.engine.small_lab import give_bases, small_lab
 from tests.engine.spare_engine import SpareEngine, spare_engine
-from tests.engine.test_exercise_evidence_workspace_builds import prepared
 
 BASE = "layerlab-test:busybox"
 STAGES = f"""\
@@ -83,84 +75,6 @@ def records(engine: Engine) -> set[str]:
 
 def change(context: Path) -> None:
     (context / "app" / "main.py").write_text(secrets.token_hex(16))
-
-
-class TestForgetting:
-    def test_what_a_changed_build_has_run_goes(self, engine: Engine, context: Path) -> None:
-        """In both stages, with the context's own records; what was there before stays, and is found again."""
-        build(engine, context)
-        original, before = (context / "app" / "main.py").read_text(), records(engine)
-        change(context)
-
-        with build_cache.forgetting(engine) as ran:
-            changed = build(engine, context, ran=ran)
-            added = records(engine) - before
-
-        assert len(added) >= (~changed.steps.cached).sum() + 2  # the context as it came, and unpacked
-        assert records(engine) == before
-        (context / "app" / "main.py").write_text(original)
-        assert build(engine, context).steps.cached.all()
-
-    def test_a_build_that_ends_before_its_time(self, engine: Engine, context: Path) -> None:
-        """Where a step fails, and where somebody stops the build, what it had run until then goes."""
-        build(engine, context)
-        before = records(engine)
-        with (context / "Dockerfile").open("a") as file:
-            file.write("COPY app/main.py /again\nRUN test -e /no-such-file || sleep 300\n")
-
-        class Enough(Exception):
-            pass
-
-        def stop(step: Step) -> None:
-            if "no-such-file" in step.title and step.state == "running":
-                raise Enough
-
-        change(context)
-        with build_cache.forgetting(engine) as ran, suppress(Enough):
-            build(engine, context, ran=ran, report=stop)
-        assert records(engine) == before
-
-        (context / "Dockerfile").write_text((context / "Dockerfile").read_text().replace("sleep 300", "false"))
-        with build_cache.forgetting(engine) as ran, pytest.raises(StepFailed):
-            build(engine, context, ran=ran)
-        assert records(engine) == before
-
-    def test_a_check_keeps_nothing_of_its_rebuild(self, engine: Engine, context: Path) -> None:
-        """A hundred checks of a Dockerfile whose last RUN stores everything again leave no more than one."""
-        with prepared(engine, context) as (copy, _):
-            workspace_builds.build_final(copy)
-            before = records(engine)
-            install = PythonInstall("0", 99, "RUN none", ())
-            change = change_app(Bench(copy, silent), [install])
-
-            assert change.failure is None
-            assert records(engine) == before
-
-    def test_an_experiment_keeps_what_can_be_built_again(self, engine: Engine) -> None:
-        """What a notebook builds from a changed copy goes with it; what it builds as it is helps the next run."""
-        for _ in range(2):
-            with experiment_on(engine) as trial:
-                trial.write("Dockerfile", STAGES)
-                first = trial.build()
-                before = records(engine)
-                trial.change("requirements.txt")
-                changed = trial.build()
-
-                assert not changed.steps.cached[3]
-            assert records(engine) <= before
-        assert first.steps.cached.all()
-
-    def test_the_archive_of_a_large_context(self, engine: Engine, context: Path) -> None:
-        """It is not kept: each build sends a new one, and no build looks for an earlier one."""
-        (context / "data").write_bytes(bytes(12_000_000))
-        (context / "Dockerfile").write_text(f"FROM {BASE}\nCOPY requirements.txt /\n")
-
-        for _ in range(3):
-            build(engine, context)
-
-        large = [one for one in engine.client.api.df()["BuildCache"] if one["Size"] > 10_000_000]
-        assert [one["Description"] for one in large if "http" in one["Description"]] == []
-        assert len(large) == 1  # unpacked
 
 
 def test_trimming_keeps_what_was_used_last(engine: Engine, context: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Final
 
 from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
-from layerlab.builder import Build, build_cache
+from layerlab.builder import Build
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.engine import Engine
@@ -83,7 +83,6 @@ class Bench:
         self,
         called: str,
         context: contexts.Context,
-        ran: list[build_cache.Ran] | None = None,
         look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
     ) -> tuple[Build | None, Failure | None, str]:
         """Build a changed context, see `builds.attempt`.
@@ -91,7 +90,6 @@ class Bench:
         Args:
             called: The experiment, in a few words.
             context: What is built.
-            ran: See `layerlab.builder.build`.
             look: Is given each step as it is reported, and as it is told of; what it raises ends the build.
         """
 
@@ -101,7 +99,7 @@ class Bench:
                 look(step, recorder.told(step))
 
         recorder = Recorder(self.prepared, listen)
-        return attempt(self.prepared, context, recorder, self.timeout, ran)
+        return attempt(self.prepared, context, recorder, self.timeout)
 
     def up_to(self, run: Instruction, mounts: str, without: Sequence[str] = ()) -> str:
         """The Dockerfile up to a RUN, which gets these options and loses those mounts."""
@@ -133,21 +131,20 @@ class _Known(Exception):
 def change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
     """Append a comment line to every ``app/**/*.py`` and see whether a RUN that installs Python packages runs again.
 
-    The build is stopped as soon as that is known, and the build cache keeps nothing of it.
+    The build is stopped as soon as that is known.
     """
-    with build_cache.forgetting(bench.engine) as ran:
-        found = _change_app(bench, installs, ran) if installs else AppChange()
-        for _ in range(_CONTROLS):
-            if not found.again:
-                break
-            # Other builds on this engine may have had that step in hand just then, or the build cache have lost it.
-            # Built as it is once more, it is there again: only what runs right after that runs for the change's sake.
-            bench.build("as it is, once more", bench.prepared.context)
-            found = _change_app(bench, installs, ran)
-        return found
+    found = _change_app(bench, installs) if installs else AppChange()
+    for _ in range(_CONTROLS):
+        if not found.again:
+            break
+        # Other builds on this engine may have had that step in hand just then, or the build cache have lost it.
+        # Built as it is once more, it is there again: only what runs right after that runs for the change's sake.
+        bench.build("as it is, once more", bench.prepared.context)
+        found = _change_app(bench, installs)
+    return found
 
 
-def _change_app(bench: Bench, installs: Sequence[PythonInstall], ran: list[build_cache.Ran]) -> AppChange:
+def _change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
     note = f"# {secrets.token_hex(16)}\n".encode()  # one that was built before would be in the build cache
     app = {
         entry.name: entry.path.read_bytes()
@@ -161,7 +158,7 @@ def _change_app(bench: Bench, installs: Sequence[PythonInstall], ran: list[build
     }
     watch = _Watch(installs)
     try:
-        _, failure, _ = bench.build("after a change of the app", bench.changed(changed), ran, watch.look)
+        _, failure, _ = bench.build("after a change of the app", bench.changed(changed), watch.look)
     except _Known:
         failure = None
     return AppChange(watch.again, watch.because, None if watch.again else failure)
@@ -391,8 +388,7 @@ def _break(bench: Bench, run: Instruction, layer: int, packed: Sequence[_Packed]
     mounts = " ".join(f"--mount=type=bind,source={_BROKEN},target={each.path}" for each in packed)
     text = bench.up_to(run, mounts, [each.mount for each in packed if each.mount])
     context = bench.changed({_BROKEN: _WRECKAGE}, text)
-    with build_cache.forgetting(bench.engine) as ran:
-        built, failure, _ = bench.build(f"line {run.line} without what a build stage made", context, ran)
+    built, failure, _ = bench.build(f"line {run.line} without what a build stage made", context)
     if failure:
         is_missed = failure.blame == "dockerfile" and failure.line == run.line
         return replace(question, taken=question.names) if is_missed else replace(question, failure=failure)

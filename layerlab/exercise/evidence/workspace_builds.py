@@ -14,7 +14,7 @@ from typing import Final
 
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
-from layerlab.builder import Build, Trials, adapted, build_cache
+from layerlab.builder import Build, Trials, adapted
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import LabError, StepFailed
@@ -111,11 +111,10 @@ def attempt(
     context: contexts.Context,
     recorder: Recorder,
     timeout: float,
-    ran: list[build_cache.Ran] | None = None,
 ) -> tuple[Build | None, Failure | None, str]:
     """Build; where that does not succeed, whose fault it is, and what the step said that failed."""
     try:
-        return prepared.trials.build(context, timeout=timeout, report=recorder, ran=ran), None, ""
+        return prepared.trials.build(context, timeout=timeout, report=recorder), None, ""
     except LabError as error:
         said = f"{error.log}\n{error}" if isinstance(error, StepFailed) else ""
         return None, explain(error, prepared.dockerfile, recorder.running()), said

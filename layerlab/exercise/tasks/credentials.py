@@ -173,10 +173,6 @@ def _is_parameter(match: re.Match[str]) -> bool:
     return is_secret(match["name"], match["value"]) and not is_reference(match["value"])
 
 
-def _always(_: re.Match[str]) -> bool:
-    return True
-
-
 def _is_curls(match: re.Match[str]) -> bool:
     before = re.split(r"[|;&\n]", match.string[max(0, match.start() - 500) : match.start()])[-1]
     return bool(re.search(r"\bcurl\b", before)) and _is_literal(match)
@@ -235,12 +231,10 @@ _FORMS: Final = (
             r"|-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----[\s\\nr\"']{1,20}[A-Za-z0-9+/=:,-]{16})",
             re.MULTILINE,
         ),
-        _always,
+        bool,
     ),
     *(
-        _Form(
-            what, begins, re.compile(rf"(?:(?<![\w.])|(?<=\\n))(?:{'|'.join(map(re.escape, begins))}){rest}"), _always
-        )
+        _Form(what, begins, re.compile(rf"(?:(?<![\w.])|(?<=\\n))(?:{'|'.join(map(re.escape, begins))}){rest}"), bool)
         for what, begins, rest in _TOKENS
     ),
     _Form(

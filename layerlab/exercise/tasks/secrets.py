@@ -137,15 +137,12 @@ def _line_with(evidence: Evidence, *texts: str) -> int | None:
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    for found in re.finditer(r"""(?:^|\s)([A-Za-z_]\w*)=("[^"]*"|'[^']*'|\S*)""", _before_shell(text)):
+    before_shell = re.split(r" /bin/\w+ -", text, maxsplit=1)[0]
+    for found in re.finditer(r"""(?:^|\s)([A-Za-z_]\w*)=("[^"]*"|'[^']*'|\S*)""", before_shell):
         yield found[1], found[2]
     old = re.fullmatch(r"([A-Za-z_]\w*) +([^=]+)", text)  # ENV name value
     if old:
         yield old[1], old[2]
-
-
-def _before_shell(text: str) -> str:
-    return re.split(r" /bin/\w+ -", text, maxsplit=1)[0]
 
 
 def _command(text: str, arguments: int) -> str:
@@ -177,8 +174,6 @@ def _kind_of_file(snapshot: Snapshot, file: File) -> str | None:
     if found := next(credentials(text), None):
         return found.what if found.what == PRIVATE_KEY else f"{found.what} in"
     is_settings = _SETTINGS.search(file.path) or (name.startswith(".env.") and not name.endswith(_EXAMPLES))
-    return "the file of variables" if is_settings and _sets_secrets(text) else None
-
-
-def _sets_secrets(text: str) -> bool:
-    return any(is_secret(name, value) and not is_reference(value) for name, value in _SETTING.findall(text))
+    settings = _SETTING.findall(text) if is_settings else []
+    has_secrets = any(is_secret(key, value) and not is_reference(value) for key, value in settings)
+    return "the file of variables" if has_secrets else None
