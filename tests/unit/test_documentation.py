@@ -47,6 +47,8 @@ RUN_BY = {
     "cd notebooks && ../.venv/bin/jupyter lab": "tests.engine.test_fresh_clone:TestPinned.test_jupyter_lab",
     "uv sync && uv run lab": "tests.engine.test_fresh_clone:test_uv",
     "pip install -e .": "tests.engine.test_fresh_clone:test_pip",
+    "./lab xray optimized --html ...": "tests.browser.test_site:test_it_can_be_read",
+    ".venv/bin/sphinx-build ...": "tests.browser.test_site:test_it_can_be_read",
     ".venv/bin/python docs/generate.py": "tests.unit.test_documentation:test_what_is_written_from_code_is_up_to_date",
     ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
     ".venv/bin/python -m tests.external_links": "tests.unit.test_external_links:test_each_link_is_asked_for",

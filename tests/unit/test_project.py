@@ -28,7 +28,8 @@ PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_te
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "lab": ("",),
     "class": ("", "class"),
-    "test": ("", "test"),
+    "test": ("", "site", "test"),
+    "site": ("site",),
     "uv": ("uv",),
 }
 """What each file of pins is compiled from: the dependencies (as the group without a name), and dependency groups."""
@@ -115,7 +116,10 @@ class TestPins:
         grouped = [line for line in PROJECT["dependency-groups"]["test"] if not group or line != old]
         changed = {
             "project": {"dependencies": list(filter(None, lines))},
-            "dependency-groups": {"test": list(filter(None, [*grouped, *[new] * bool(group)]))},
+            "dependency-groups": {
+                "site": PROJECT["dependency-groups"]["site"],
+                "test": list(filter(None, [*grouped, *[new] * bool(group)])),
+            },
         }
 
         assert list(misfits(changed, compiled("test"), GROUPS["test"])) == [expected]
