@@ -226,6 +226,9 @@ class TestAPinChanges:
         assert (change.is_sent, change.decides) == (False, False)
 
 
+LONG: Final = pytest.mark.long
+
+
 class TestWhatBuildStagesHandOn:
     WHEEL: Final = "/wheels/cycler-0.12.1-py3-none-any.whl"
     UNPACK: Final = f"unzip -q -d /site {WHEEL}"
@@ -247,18 +250,21 @@ class TestWhatBuildStagesHandOn:
 
         return ask
 
-    def test_taken(self, tried: Callable[[str], tuple[HandedOn, ...]]) -> None:
-        """Wheels that were mounted or copied, in whole or one by one, and an environment that is moved."""
-        for lines, line in (
-            (f"RUN --mount=from=build,source=/wheels,target=/wheels {self.UNPACK}", 7),
-            (f"RUN --mount=type=bind,from=build,target=/mnt \\\n unzip -q -d /site /mnt{self.WHEEL}", 7),
-            (f"RUN --mount=from=build,src={self.WHEEL},dst=/w.whl unzip -q -d /site /w.whl", 7),
-            (f"COPY --from=build /wheels /wheels\nRUN {self.UNPACK} && rm -r /wheels", 8),
-            (f'COPY --from=build /wheels /wheels\nRUN ["sh", "-c", "{self.UNPACK}"]', 8),
+    @pytest.mark.parametrize(
+        ("lines", "line"),
+        [
+            (f"RUN --mount=from=build,source=/wheels,target=/wheels {UNPACK}", 7),
+            pytest.param(f"RUN --mount=from=build,target=/mnt \\\n unzip -q -d /site /mnt{WHEEL}", 7, marks=LONG),
+            pytest.param(f"RUN --mount=from=build,src={WHEEL},dst=/w.whl unzip -q -d /site /w.whl", 7, marks=LONG),
+            pytest.param(f"COPY --from=build /wheels /wheels\nRUN {UNPACK} && rm -r /wheels", 8, marks=LONG),
+            (f'COPY --from=build /wheels /wheels\nRUN ["sh", "-c", "{UNPACK}"]', 8),
             ("COPY --from=build /site /tmp/site\nRUN mv /tmp/site /site", 8),
-            ("COPY --from=build /site /tmp/site\nRUN cp -r /tmp/site /site", 8),
-        ):
-            assert tried(lines) == (HandedOn(line, ("build",), ("cycler",), taken=("cycler",)),), lines
+            pytest.param("COPY --from=build /site /tmp/site\nRUN cp -r /tmp/site /site", 8, marks=LONG),
+        ],
+    )
+    def test_taken(self, tried: Callable[[str], tuple[HandedOn, ...]], lines: str, line: int) -> None:
+        """Wheels that were mounted or copied, in whole or one by one, and an environment that is moved."""
+        assert tried(lines) == (HandedOn(line, ("build",), ("cycler",), taken=("cycler",)),)
 
     def test_not_taken(self, tried: Callable[[str], tuple[HandedOn, ...]]) -> None:
         """What lies there and is not used makes no difference to what the RUN installs."""

@@ -51,6 +51,7 @@ MISTAKES = (
         "07-production.ipynb",
         ("cell-02", "cell-04", "cell-05", "cell-07"),
         seen=r"change the service's code \| yes \| yes \| no \| no",
+        every_run=False,
     ),
     Mistake(
         "/status answers 500",

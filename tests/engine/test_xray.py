@@ -273,8 +273,14 @@ class TestTheClassicBuilder:
         ("change", "what"),
         [
             (("$SIZE", "701"), r"line 16 of Dockerfile\) .* seq 1 701"),
-            (("COPY . /all", "COPY app /all/app/"), r"line 12 of Dockerfile\) is of `COPY app"),
-            (("RUN true", "RUN seq 1 9 > /nine"), r"has \d+ layers, and what Dockerfile builds has \d+"),
+            pytest.param(
+                *(("COPY . /all", "COPY app /all/app/"), r"line 12 of Dockerfile\) is of `COPY app"),
+                marks=pytest.mark.long,
+            ),
+            pytest.param(
+                *(("RUN true", "RUN seq 1 9 > /nine"), r"has \d+ layers, and what Dockerfile builds has \d+"),
+                marks=pytest.mark.long,
+            ),
         ],
     )
     def test_another_dockerfile_is_refused(
