@@ -234,7 +234,7 @@ def _remedy(instruction: str, reason: str) -> str:
 
 def is_of_secret(reason: str) -> bool:
     """Whether a step requires a build secret or an SSH agent that nobody has given."""
-    return bool(re.search(r"secret \S+ not found|no SSH key|no active sessions", reason))
+    return bool(re.search(r"secret \S+ not found|secret \S+: not found|no SSH key|no active sessions", reason))
 
 
 def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> BuildError:

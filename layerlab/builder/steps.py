@@ -22,8 +22,9 @@ _STEP_NAME: Final = re.compile(
 )
 _FLAGS: Final = re.compile(r"(?:--\S+ )*")
 _UNNAMED: Final = re.compile(r"stage-(\d+)")
+_CONTEXT: Final = "[internal] load remote build context"
 _INTERNAL_TITLES: Final = {
-    "[internal] load remote build context": "receive the build context",
+    _CONTEXT: "receive the build context",
     "copy /context /": "unpack the build context",
     "exporting to image": "write the image",
 }
@@ -60,6 +61,7 @@ class Row:
         seen_at: When it was first seen running, on this machine's clock; the engine's may go differently.
         transfers: Current and total bytes of what is pulled, by name.
         left_to_another: Whether it was announced and never begun, though there is an image.
+        begun_before: Whether it began before the build did: another build has it in hand, or had.
     """
 
     key: str
@@ -76,6 +78,7 @@ class Row:
     shown: bool = False
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
     left_to_another: bool = False
+    begun_before: bool = False
 
     @property
     def log(self) -> str:
@@ -121,7 +124,7 @@ class Row:
         if self.is_from:
             # Old engines call no FROM cached; what matters is whether anything was pulled.
             return "done" if any(size for _, size in self.transfers.values()) else "cached"
-        if self._was_taken_over:
+        if self.begun_before or self._was_taken_over:
             return "cached"
         return "cached" if all(vertex.cached for vertex in vertices) else "done"
 
@@ -167,7 +170,7 @@ class Row:
             self.last_line or self._transferred(),
             stage=self.stage,
             line=self.instruction.written_on if self.instruction else None,
-            from_cache=all(vertex.cached for vertex in self.vertices.values()),
+            from_cache=self.begun_before or all(vertex.cached for vertex in self.vertices.values()),
         )
 
     def _transferred(self) -> str:
@@ -185,6 +188,7 @@ class Progress:
         self._rows: dict[str, Row] = {}
         self._by_digest: dict[str, Row] = {}
         self._held: dict[str, Row] = {}
+        self._begun = 0.0  # when the engine began, on its clock
 
     @property
     def rows(self) -> list[Row]:
@@ -197,6 +201,9 @@ class Progress:
         for vertex in status.vertices:
             row = self._row(vertex)
             row.update(vertex)
+            if vertex.name == _CONTEXT:  # what each build does first, and does alone
+                self._begun = self._begun or vertex.started or 0.0
+            row.begun_before = bool(row.spans) and all(start < self._begun for _, start in row.spans)
             changed[row.key] = row
         for output in status.outputs:
             if found := self._by_digest.get(output.vertex):
@@ -268,7 +275,7 @@ class Progress:
         found = _STEP_NAME.fullmatch(vertex.name)
         if found:
             name, step, text = found["stage"] or "", int(found["step"]), one_line(found["instruction"])
-            stage = self._stage(found["stage"])
+            stage = self._stage(found["stage"]) or self._stage_from(text)
             instruction = self._instruction(stage, step, text, is_asked=bool(found["onbuild"])) if stage else None
         elif asked := self._asked_alone(one_line(vertex.name)):
             stage, instruction = asked
@@ -303,6 +310,12 @@ class Progress:
             return named
         number = _UNNAMED.fullmatch(name)
         return stages[int(number[1])] if number and int(number[1]) < len(stages) else None
+
+    def _stage_from(self, text: str) -> Stage | None:
+        """The stage of a FROM that newer engines tell under the name which another build has given it."""
+        image = text.rpartition(" ")[2].partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
+        bases = (stage for stage in self._dockerfile.stages if text.upper().startswith("FROM "))
+        return next((stage for stage in bases if stage.base.partition("@")[0] == image), None)
 
     def _instruction(self, stage: Stage, step: int, text: str, *, is_asked: bool) -> Instruction | None:
         """The instruction that is this step; None if an image from outside asks for it.

@@ -161,7 +161,8 @@ class TestNeighbours:
 
         check(engine, tmp_path, f"{base}RUN {mount} echo > /c/evil\n", caches="mallory")
         of_another, _ = check(engine, tmp_path, looks, caches="anna")
-        own, _ = check(engine, tmp_path, looks, caches="mallory")
+        # Another command: newer engines take two that differ in their cache mounts alone for the same.
+        own, _ = check(engine, tmp_path, looks.replace("test !", "true; test !"), caches="mallory")
 
         assert of_another.image_id is not None
         assert own.image_id is None

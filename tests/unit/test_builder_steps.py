@@ -254,6 +254,25 @@ class TestReports:
 
         assert [step.state for step in reported] == [state]
 
+    def test_what_another_build_has_begun(self) -> None:
+        """A step that began before the build did is not run for its sake, however long it takes."""
+        context = vertex("[internal] load remote build context", 100, 101, digest="ours")
+        run = "[build 4/4] RUN make"
+        _, theirs = follow(Status(vertices=(context, vertex(run, 90))), Status(vertices=(vertex(run, 90, 110),)))
+        _, ours = follow(Status(vertices=(context,)), Status(vertices=(vertex(run, 102, 110),)))
+
+        assert [(step.state, step.from_cache) for step in theirs if step.stage] == [
+            ("running", True), ("cached", True)
+        ]  # fmt: skip
+        assert [(step.state, step.from_cache) for step in ours if step.stage] == [("done", False)]
+
+    def test_a_base_image_that_another_build_has_in_hand(self) -> None:
+        """Engine 26 calls it as the other build does; here it belongs to the line that names the image."""
+        text = "FROM python:3.13\nRUN true\n"
+        frame = frame_of(vertex("[theirs 1/7] FROM docker.io/library/python:3.13@sha256:0123", 1, 1), text=text)
+
+        assert frame["line"].tolist() == [1]
+
     @pytest.mark.parametrize(
         ("instruction", "seconds", "state"),
         [("RUN make", 0.00002, "cached"), ("RUN make", 0.02, "done"), ("COPY app app", 0.00002, "done")],

@@ -136,7 +136,8 @@ class TestLook:
         scandir = os.scandir
         monkeypatch.setattr(os, "scandir", lambda path: scanned.append(path) or scandir(path))
 
-        assert set(watching.look(folder)) == {"Dockerfile", "app/wsgi.py"}
+        # Whether app/ is looked at before the looks are used up, the file system's order decides.
+        assert {"Dockerfile"} <= set(watching.look(folder)) <= {"Dockerfile", "app/wsgi.py"}
         assert len(asked) + len(scanned) <= 60
 
     def test_a_folder_that_is_not_there_has_nothing(self, tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
         for each in stage.instructions:
             reference = each.flag("from")
             source = evidence.dockerfile.find_stage(reference) if reference and evidence.dockerfile else None
-            paths = [shell_words.unquote(path) for path in each.arguments[:-1]]
-            if each.keyword not in {"COPY", "ADD"} or not reference or not any(_is_root(path) for path in paths):
+            paths = {posixpath.normpath(f"/{shell_words.unquote(path)}").lstrip("/") for path in each.arguments[:-1]}
+            if each.keyword not in {"COPY", "ADD"} or not reference or not paths & {"", "*"}:
                 continue
             if source is None or _has_base(evidence, source.label):
                 message = (
@@ -140,10 +140,6 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
                     "the build left there are shipped, not the artifacts alone."
                 )
                 yield finding(evidence, "error", message, _EVERYTHING_HINTS, each.line)
-
-
-def _is_root(path: str) -> bool:
-    return posixpath.normpath(f"/{path}").lstrip("/") in {"", "*"}
 
 
 def _has_base(evidence: Evidence, label: str) -> bool:

@@ -185,8 +185,8 @@ def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[Fil
     for name in installed:
         if name in evidence.requirements or not evidence.requirements:
             files = judging.package_files(evidence, installed[name], visible)
-            code = [file for file in files if file.bytes and not _is_beside_the_point(file.path)]
-            yield from code[:_FILES_LOOKED_AT]
+            named = (file for file in files if file.bytes and ".dist-info/" not in file.path)
+            yield from [file for file in named if not file.path.endswith((".pyc", "/py.typed"))][:_FILES_LOOKED_AT]
     for folder in judging.app_folders(evidence):
         modules = (path for path in visible if posixpath.dirname(path) == folder and path.endswith((".py", ".pyc")))
         yield from (visible[path] for path in modules)
@@ -202,10 +202,6 @@ def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[Fil
     if evidence.level == 2:
         libraries = (path for path in visible if posixpath.basename(path).startswith("libpq.so"))
         yield from (visible[path] for path in libraries if visible[path].kind == "file")
-
-
-def _is_beside_the_point(path: str) -> bool:
-    return path.endswith((".pyc", "/py.typed")) or ".dist-info/" in path
 
 
 def _unused(image: Snapshot, stage: Stage) -> str:

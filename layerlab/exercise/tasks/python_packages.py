@@ -10,7 +10,6 @@ from typing import Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
-from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Distribution, Evidence, Failure, File, PythonInstall, Snapshot
 from layerlab.exercise.tasks import judging
@@ -231,7 +230,8 @@ def _again(evidence: Evidence) -> Iterator[Finding]:
     install = change.again if change else None
     if change is None or install is None:
         return
-    run = next((each for each in _instructions(evidence) if each.line == install.line), None)
+    instructions = evidence.dockerfile.instructions if evidence.dockerfile else ()
+    run = next((each for each in instructions if each.line == install.line), None)
     if change.because:
         why = f": line {change.because} brings the app in before it"
     elif run and any(mount.kind == "bind" for mount in run.mounts):
@@ -246,10 +246,6 @@ def _again(evidence: Evidence) -> Iterator[Finding]:
         f"{why}. Each small change then costs a whole installation."
     )
     yield judging.finding(evidence, "error", message, _ORDER_HINTS, install.line)
-
-
-def _instructions(evidence: Evidence) -> tuple[Instruction, ...]:
-    return evidence.dockerfile.instructions if evidence.dockerfile else ()
 
 
 def _untried(evidence: Evidence) -> Iterator[Finding]:
