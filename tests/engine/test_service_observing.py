@@ -263,7 +263,7 @@ class TestNotUp:
         ],
     )
     def test_a_folder_that_is_closed(self, engine, make_image, command, told):
-        """What lies where the image's user may not enter is not started, but by the runc of Debian 13: it ends soon."""
+        """What lies where the image's user may not enter is not started, but by the runc of Debian 13."""
         image = make_image(f'{CLOSED}CMD ["{command}"]')
         container = engine.client.containers.create(image, ["/root/python", "-V"])
         try:
