@@ -19,7 +19,7 @@ from layerlab.ui import displays
 @click.command(
     "test", epilog=examples("./lab test", "./lab test --fast", "./lab test --no-engine", "./lab test --all")
 )
-@click.option("--fast", is_flag=True, help="An answer within a minute: style, types, and a choice of the tests.")
+@click.option("--fast", is_flag=True, help="Style, types, and a choice of the tests: while you work.")
 @click.option("--all", "everything", is_flag=True, help="Also judge those labelled solutions that vary the others.")
 @click.option(
     "--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks and the browser)."

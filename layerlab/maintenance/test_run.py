@@ -65,7 +65,7 @@ FAST: Final = (
     SuitePart("unit", (("pytest", "tests/unit", "-m=not slow", "--hypothesis-profile=fast", *BY_FILE, "-n=2"),)),
     SuitePart("engine", (("pytest", "tests/engine", "-m=fast", *BY_FILE, "-n=2"),), needs_engine=True),
 )
-"""An answer within a minute: unit tests but the slow ones, and those of the engine's that show most in least time."""
+"""While you work: unit tests but the slow ones, and those of the engine's that show most in least time."""
 
 
 def run(
