@@ -20,7 +20,12 @@ from layerlab.ui import displays
     "test", epilog=examples("./lab test", "./lab test --fast", "./lab test --no-engine", "./lab test --all")
 )
 @click.option("--fast", is_flag=True, help="Style, types, and a choice of the tests: while you work.")
-@click.option("--all", "everything", is_flag=True, help="Also judge those labelled solutions that vary the others.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what takes long: every labelled solution, every notebook in the browser.",
+)
 @click.option(
     "--no-engine", is_flag=True, help="Leave out what needs a Docker engine (and so the notebooks and the browser)."
 )

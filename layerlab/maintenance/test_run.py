@@ -39,6 +39,7 @@ class SuitePart:
 BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once, and they run in their order
 # Files with few tests are not the quick ones: put last, as xdist would put them, they would run alone.
 IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
+SHORT: Final = "-m=not long"  # one for each mechanism is enough to see a mistake before a commit
 # Those that use the engine often wait for it: so they have more workers than there are cores.
 PARTS: Final = (
     SuitePart(
@@ -54,12 +55,17 @@ PARTS: Final = (
         ),
     ),
     SuitePart("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
-    SuitePart("engine", (("pytest", "tests/engine", "-m=not long", *IN_ORDER, "-n=4"),), needs_engine=True),
+    SuitePart("engine", (("pytest", "tests/engine", SHORT, *IN_ORDER, "-n=4"),), needs_engine=True),
     SuitePart("notebooks", (("pytest", "notebooks", "--nbval", *BY_FILE, "-n=3"),), needs_engine=True),
-    SuitePart("browser", (("pytest", "tests/browser", *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True),
+    SuitePart(
+        "browser", (("pytest", "tests/browser", SHORT, *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True
+    ),
 )
-ALL: Final = (*PARTS[:2], replace(PARTS[2], commands=(("pytest", "tests/engine", *IN_ORDER, "-n=4"),)), *PARTS[3:])
-"""The same with every labelled solution, not only one or two for each mechanism: for releases and for every week."""
+ALL: Final = tuple(
+    replace(part, commands=tuple(tuple(word for word in command if word != SHORT) for command in part.commands))
+    for part in PARTS
+)
+"""The same with every labelled solution and what else is marked as long: for releases and for every week."""
 FAST: Final = (
     PARTS[0],
     SuitePart("unit", (("pytest", "tests/unit", "-m=not slow", "--hypothesis-profile=fast", *BY_FILE, "-n=2"),)),

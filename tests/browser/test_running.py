@@ -31,6 +31,7 @@ def lab(address: str, page: Page) -> JupyterLab:
     return JupyterLab(page, address)
 
 
+@pytest.mark.long  # builds and proves what nbval has built and proved
 class TestNotebook05:
     NAME = "05-where-the-bytes-are.ipynb"
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 from layerlab.paths import ROOT
 from tests.browser.explored import HANDLE
 
+pytestmark = pytest.mark.long  # unit tests make the same website, and let no warning pass
 PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=900)
 LONG = "notebooks/05-where-the-bytes-are.html"
 

@@ -35,6 +35,7 @@ def overflowing(lab: JupyterLab) -> list[str]:
     return found
 
 
+@pytest.mark.long  # all notebooks, twice
 class TestTour:
     def test_it_can_be_read_in_both_themes(
         self, address: str, page: Page, console_errors: list[str], screenshot: Callable[[str], Path]

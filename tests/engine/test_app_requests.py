@@ -24,7 +24,7 @@ from layerlab.service import Service, run
 from tests.engine.images import ENDPOINTS, built
 
 BOUNDED = settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 AT_ONCE = 8
 
@@ -107,7 +107,7 @@ schema = schemathesis.openapi.from_dict(openapi.describe())
 
 
 @schema.parametrize()
-@settings(deadline=None, max_examples=4)
+@settings(deadline=None, max_examples=2)
 def test_the_image_does_what_its_description_says(case: schemathesis.Case, service: Service) -> None:
     """Over HTTP, too, every generated request is answered as /openapi.json says."""
     case.call_and_validate(base_url=service.url)

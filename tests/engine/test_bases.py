@@ -229,6 +229,7 @@ class TestConfiguration:
 
 
 class TestInstalling:
+    @pytest.mark.long
     def test_a_prefix_and_a_virtual_environment(self, engine: Engine, images: tuple[str, ...]) -> None:
         """A prefix can be copied onto /usr/local, and a venv gets its pip, both without any network."""
         script = INSTALLS + (
@@ -244,6 +245,7 @@ class TestInstalling:
         assert hello == "hello"
         assert "/venv/lib/python3.13/site-packages/pip" in pip
 
+    @pytest.mark.long
     def test_a_user(self, engine: Engine, images: tuple[str, ...]) -> None:
         """A user other than root installs into the home directory, without a complaint."""
         script = INSTALLS + "pip install --user hello-lab 2>&1; python -c 'import hello_lab as h; print(h.__file__)'"

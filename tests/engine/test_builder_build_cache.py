@@ -118,6 +118,7 @@ class TestSize:
             assert (told.state, told.remedy) == (state, remedy)
             assert told.seen.endswith("GB")
 
+    @pytest.mark.long
     def test_the_end_of_lab_tells(self, spare: SpareEngine, engine: Engine, tmp_path: Path) -> None:
         """Only where it holds much."""
         give_bases(engine, tmp_path)

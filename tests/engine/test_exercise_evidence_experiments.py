@@ -86,6 +86,7 @@ class TestWhichStepsInstall:
             assert found.lines == [3, 11]
             assert [each.moved for each in found.stages["build"].python_installs] == [(), ("cycler",), ()]
 
+    @pytest.mark.long
     def test_what_onbuild_asks_for(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """It stands on the line of FROM, and is found again among the steps of a build."""
         dockerfile = (
@@ -100,6 +101,7 @@ class TestWhichStepsInstall:
 
 
 class TestTheAppChanges:
+    @pytest.mark.long
     def test_installed_before_the_app(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """Where the app comes after the installation, nothing is installed again, each time anew."""
         start = f"FROM {busybox_image}\nCOPY requirements.txt other.py ./\nRUN {INSTALL}\n"
@@ -257,7 +259,7 @@ class TestWhatBuildStagesHandOn:
             pytest.param(f"RUN --mount=from=build,target=/mnt \\\n unzip -q -d /site /mnt{WHEEL}", 7, marks=LONG),
             pytest.param(f"RUN --mount=from=build,src={WHEEL},dst=/w.whl unzip -q -d /site /w.whl", 7, marks=LONG),
             pytest.param(f"COPY --from=build /wheels /wheels\nRUN {UNPACK} && rm -r /wheels", 8, marks=LONG),
-            (f'COPY --from=build /wheels /wheels\nRUN ["sh", "-c", "{UNPACK}"]', 8),
+            pytest.param(f'COPY --from=build /wheels /wheels\nRUN ["sh", "-c", "{UNPACK}"]', 8, marks=LONG),
             ("COPY --from=build /site /tmp/site\nRUN mv /tmp/site /site", 8),
             pytest.param("COPY --from=build /site /tmp/site\nRUN cp -r /tmp/site /site", 8, marks=LONG),
         ],
@@ -266,6 +268,7 @@ class TestWhatBuildStagesHandOn:
         """Wheels that were mounted or copied, in whole or one by one, and an environment that is moved."""
         assert tried(lines) == (HandedOn(line, ("build",), ("cycler",), taken=("cycler",)),)
 
+    @pytest.mark.long
     def test_not_taken(self, tried: Callable[[str], tuple[HandedOn, ...]]) -> None:
         """What lies there and is not used makes no difference to what the RUN installs."""
         own = f"V=0.12.1; mkdir -p {SITE} && echo own > {SITE}/METADATA"
@@ -275,6 +278,7 @@ class TestWhatBuildStagesHandOn:
         ):
             assert tried(lines) == (HandedOn(line, ("build",), ("cycler",)),), lines
 
+    @pytest.mark.long
     def test_no_question(self, tried: Callable[[str], tuple[HandedOn, ...]]) -> None:
         """Nothing is tried where no RUN of the final stage installs, or where it has nothing of another stage."""
         own = f"V=0.12.1; mkdir -p {SITE} && echo own > {SITE}/METADATA"

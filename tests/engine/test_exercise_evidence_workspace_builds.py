@@ -140,7 +140,6 @@ class TestFailure:
         ("lines", "blame", "line", "words"),
         [
             ("RUN nosuchcommand", "dockerfile", 2, "127"),
-            ("COPY nothing.txt /", "dockerfile", 2, "nothing.txt"),
             ("RUN --nosuchflag=1 true", "dockerfile", 2, "nosuchflag"),
             (
                 "RUN true\nRUN echo \"E: Temporary failure resolving 'mirror.example'\"; false",

@@ -33,7 +33,8 @@ def image_of(engine: Engine, new_tag: Callable[[], str]) -> Build:
 
 
 class TestStarters:
-    @pytest.mark.parametrize("level", [1, pytest.param(2, marks=pytest.mark.long)])
+    @pytest.mark.long  # notebook 08 checks the first
+    @pytest.mark.parametrize("level", [1, 2])
     def test_they_run_and_run_badly(self, engine: Engine, image_of: Build, tmp_path: Path, level: int) -> None:
         """The service answers: root's, from the development server, with the packages that were typed by hand."""
         tag = image_of(new_workspace.make(tmp_path / "mine", level=level))

@@ -125,6 +125,7 @@ class TestTheEngineEnds:
         assert image.read(far, "python:3.13-trixie").total_bytes > 1_000_000
         far.client.close()
 
+    @pytest.mark.long
     def test_during_a_service_and_the_container_goes_with_the_next_command(
         self, spare: SpareEngine, lab: SmallLab
     ) -> None:
@@ -146,6 +147,7 @@ class TestTheEngineEnds:
         assert containers(again) == []
         again.client.close()
 
+    @pytest.mark.long
     def test_during_a_check(self, spare: SpareEngine, lab: SmallLab) -> None:
         """It is not the learner's fault: what could not be seen is unknown, and says why."""
         workspace = lab.root / "my-image"
@@ -227,6 +229,7 @@ class TestTheLabEnds:
         assert containers(engine) == [mine.name]
         mine.remove()
 
+    @pytest.mark.long
     def test_two_at_once(self, lab: SmallLab) -> None:
         """Two that build the same images at the same time get in nobody's way."""
         lab.write("RUN sleep 1\n", "RUN sleep 1\n")
@@ -275,6 +278,7 @@ class TestTheEngineIsSilent:
             spare.thaw()
         assert "wait and repeat" in caught.value.remedy
 
+    @pytest.mark.long
     def test_the_way_to_a_remote_one_is_cut(
         self, spare: SpareEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

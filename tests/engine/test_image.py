@@ -185,7 +185,7 @@ def changed(engine: Engine, busybox_image: str, tmp_path_factory: pytest.TempPat
     engine.client.images.remove(tag, force=True)
 
 
-@pytest.fixture(params=["changed", "single", "optimized"])
+@pytest.fixture(params=["changed", pytest.param("single", marks=pytest.mark.long), "optimized"])
 def any_image(engine: Engine, own_images: None, request: pytest.FixtureRequest) -> str:
     """The image with all changes, and both of the lab's."""
     if request.param == "changed":

@@ -146,6 +146,7 @@ class TestOptimized:
 
         assert run_python(engine, optimized.id, program) == []
 
+    @pytest.mark.long
     def test_trimming_breaks_no_module(self, engine: Engine, optimized: Built, single: Built) -> None:
         """What can be imported in the untrimmed image can be imported here, but for Pillow's four codecs.
 
@@ -237,6 +238,7 @@ print(json.dumps([
             time.sleep(0.1)
         assert not re.search(r"warn|error|traceback|writable", logs, re.IGNORECASE)
 
+    @pytest.mark.long
     def test_it_runs_as_anybody(self, engine: Engine, optimized: Built) -> None:
         """A platform may choose any user and no home directory."""
         with run(engine, optimized.id, user="65123:0", environment={"HOME": "", "WEB_CONCURRENCY": "1"}) as service:

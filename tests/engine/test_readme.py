@@ -96,6 +96,7 @@ def test_the_exercise_from_the_first_line_on(engine: Engine, beside: Path) -> No
     assert "0 of 7" in checked.stdout
 
 
+@pytest.mark.long
 def test_the_pins_are_what_their_commands_make(beside: Path) -> None:
     """Compiled as docs/contributing.md says, the pins stay as they are, but for remarks: nothing is ahead of them."""
     for name in ("requirements", "exercise"):

@@ -127,7 +127,6 @@ def settings(remote: SpareEngine, tmp_path: Path) -> Path:
     ("environment", "config", "endpoint"),
     [
         ({"DOCKER_HOST": "localhost:2375"}, None, "tcp://localhost:2375"),
-        ({"DOCKER_HOST": "tcp://localhost"}, None, "tcp://localhost:2375"),
         ({"DOCKER_HOST": "tcp://"}, None, "tcp://127.0.0.1:2375"),
         ({"DOCKER_HOST": "unix://"}, None, "unix:///var/run/docker.sock"),
         ({"DOCKER_HOST": "nonsense://"}, None, None),

@@ -171,6 +171,7 @@ class TestUsers:
         assert seen.interpreter is not None
         assert seen.interpreter.prefix == "/opt/venv"
 
+    @pytest.mark.long
     def test_half_dropped(self, engine, make_image):
         """Who puts root aside and can take it back counts as root."""
         half = "import os, runpy; os.seteuid(10001); runpy.run_path('/serve.py', run_name='__main__')"

@@ -269,18 +269,13 @@ class TestTheClassicBuilder:
         assert tuple(tables[1].loc["/srv/made/again", ["origin", "stage", "line"]]) == ("made", "made", line)
         assert not (tables[1]["origin"] == "unknown").any()
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("change", "what"),
         [
             (("$SIZE", "701"), r"line 16 of Dockerfile\) .* seq 1 701"),
-            pytest.param(
-                *(("COPY . /all", "COPY app /all/app/"), r"line 12 of Dockerfile\) is of `COPY app"),
-                marks=pytest.mark.long,
-            ),
-            pytest.param(
-                *(("RUN true", "RUN seq 1 9 > /nine"), r"has \d+ layers, and what Dockerfile builds has \d+"),
-                marks=pytest.mark.long,
-            ),
+            (("COPY . /all", "COPY app /all/app/"), r"line 12 of Dockerfile\) is of `COPY app"),
+            (("RUN true", "RUN seq 1 9 > /nine"), r"has \d+ layers, and what Dockerfile builds has \d+"),
         ],
     )
     def test_another_dockerfile_is_refused(
@@ -291,6 +286,7 @@ class TestTheClassicBuilder:
         with pytest.raises(OtherDockerfile, match=what):
             xray.examine(engine, by_both[1], BuildSource(source.dockerfile, source.folder))
 
+    @pytest.mark.long
     def test_another_folder_is_refused(self, engine: Engine, by_both: list[Image], source: BuildSource) -> None:
         """A file that has changed since is told by the instruction that copied it."""
         (source.folder / "rest").write_text("another rest")
