@@ -16,8 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
-from layerlab.image.formats.expansion_limits import Budget
-from layerlab.image.formats.stream import Hashed, Stream, damaged
+from layerlab.image.formats.stream import Budget, Hashed, Stream, damaged
 from layerlab.image.formats.tar import Member, members
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from layerlab.image.formats.expansion_limits import Budget
-from layerlab.image.formats.stream import PIECE, damaged
+from layerlab.image.formats.stream import PIECE, Budget, damaged
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -25,7 +25,7 @@ from layerlab.engine.runs import container_labels
 from layerlab.errors import ArchiveError, EngineError, EngineGone, LabError
 from layerlab.image import Image
 from layerlab.image.formats import archive, platforms
-from layerlab.image.formats.archive_parts import opened_below
+from layerlab.image.formats.archive import opened_below
 from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.stream import Stream
 from layerlab.image.formats.tar import Member, members

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,21 +35,7 @@ PATIENCE: Final = 0.5
 def load(
     engine: Engine | None, name: str, *, platform: Platform | None = None, report: Report = silent
 ) -> StoredImage:
-    """The layers of an image; what was seen before is taken from the cache.
-
-    Args:
-        engine: The engine that has the image; None if a file is meant.
-        name: A name, an id, or a file: an existing file, or the directory of an OCI layout, is read as such.
-        platform: What it is to run on, where the image exists for several; None for the engine's choice, or this
-            machine's platform.
-        report: Told about it, if it takes long.
-
-    Raises:
-        ImageNotFound: neither a file nor an image has this name, or it is not for this platform.
-        ArchiveError: the file is no image, or damaged.
-        EngineGone: the engine stopped answering.
-        EngineError: the engine failed.
-    """
+    """The layers of an image, see `layerlab.image.read`; what was seen before is taken from the cache."""
     with ongoing(report, f"read {name}", patience=PATIENCE) as step:
         if is_file(name):
             return _from_file(Path(name), platform, step)
@@ -235,36 +221,27 @@ def exported(engine: Engine, identity: str) -> Iterator[Iterator[bytes]]:
 def _from_file(path: Path, wanted: Platform | None, step: Ongoing) -> StoredImage:
     """The image from a file; one that has not changed since it was last read is known by its inode and times.
 
-    An OCI layout is known by all the files that were read of it.
+    An OCI layout is known by its index, which names all else by digests.
     """
     key = cache.key("file", str(path.resolve()), str(wanted or platforms.host()))
-    known = cache.load_document(key)
-    if known is not None and _stamps(path, known["files"]) == known["stamps"]:
+    known, stamp, began = cache.load_document(key), _stamp(path), time.time_ns()
+    if known is not None and known["stamp"] == stamp:
         layers = _read_before(archive.diff_ids(known["config"]))
         if layers is not None:
             return StoredImage(known["id"], known["config"], layers)
-    began = time.time_ns()
-    one_file = path.is_file()
-    total = path.stat().st_size if one_file else 0
-    before = _stamps(path, [""]) if one_file else None
+    total = path.stat().st_size if path.is_file() else 0
     image = archive.read_path(path, platform=wanted, watch=partial(step.reading, total=total))
     _remember(image)
-    if one_file or image.files:  # what comes out of a pipe does not come again
-        files = list(image.files) or [""]
-        stamps = before or _stamps(path, files)
-        if stamps is not None and all(stamp[-1] < began for stamp in stamps):  # none has changed meanwhile
-            document = {"files": files, "stamps": stamps, "id": image.id, "config": image.config}
-            cache.store_document(key, document)
+    if stamp is not None and stamp[-1] < began:
+        cache.store_document(key, {"stamp": stamp, "id": image.id, "config": image.config})
     return image
 
 
-def _stamps(path: Path, files: list[str]) -> list[list[int]] | None:
-    """What tells whether these files below a path (the path itself: an empty name) are still what they were."""
-    try:
-        found = [os.stat(path / name, follow_symlinks=not name) for name in files]  # noqa: PTH116
-    except OSError:
-        return None
-    return [[one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns] for one in found]
+def _stamp(path: Path) -> list[int] | None:
+    """What tells whether a file is still what it was; None for a pipe, from which the same does not come again."""
+    one = (path / "index.json" if path.is_dir() else path).stat()
+    found = [one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns]
+    return found if stat.S_ISREG(one.st_mode) else None
 
 
 def _read_before(diff_ids: list[str]) -> list[Layer] | None:
