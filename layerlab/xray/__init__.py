@@ -20,8 +20,7 @@ from layerlab.ui.progress import Report, silent
 from layerlab.xray import waste
 from layerlab.xray.advice import Advice, View, advise, together
 from layerlab.xray.proof import Proof, prove
-from layerlab.xray.source import BuildSource
-from layerlab.xray.tracing import trace
+from layerlab.xray.tracing import BuildSource, trace
 from layerlab.xray.waste import Cause, Needless
 
 if TYPE_CHECKING:

@@ -10,10 +10,8 @@ from layerlab import image as images
 from layerlab.builder import Trials
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
-from layerlab.xray.advice import Advice, together
-from layerlab.xray.edits import edited
-from layerlab.xray.source import with_dockerfile
-from layerlab.xray.tracing import Trace
+from layerlab.xray.advice import Advice, edited, together
+from layerlab.xray.tracing import Trace, with_dockerfile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,16 +7,22 @@ same away, where the cache has forgotten it and it had to be built again, or whe
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 
 from layerlab import bases
+from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
-from layerlab.builder import Trials
+from layerlab.builder import Trials, adapted
+from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
 from layerlab.image import Image
@@ -26,10 +32,70 @@ from layerlab.image.store import file_reader as reading
 from layerlab.ui.text import shorten
 from layerlab.xray.provenance import layer_history
 from layerlab.xray.provenance.file_origins import FileOrigins
-from layerlab.xray.source import BuildSource, ContextFiles, named
 
 Contents = Mapping[str, int | None]
 """The sizes of a layer's files, by path; None for what it takes away."""
+
+
+@dataclass(frozen=True)
+class BuildSource:
+    """What an image was built from.
+
+    Attributes:
+        dockerfile: The Dockerfile's path.
+        folder: The build context.
+        target: The stage that is the image; the last if None.
+        build_args: Values for the Dockerfile's ARGs.
+        platform: What it was built for, see `layerlab.dockerfile.parse`.
+    """
+
+    dockerfile: Path
+    folder: Path
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+
+    @cached_property
+    def context(self) -> contexts.Context:
+        """What is sent to the engine.
+
+        Raises:
+            DockerfileError: there is no such Dockerfile, or it cannot be read.
+            ContextError: the folder cannot be read, or is over a limit.
+        """
+        return self.collect()
+
+    def collect(self, ignored: Sequence[str] = ()) -> contexts.Context:
+        """The same as it is now, without what these lines of a ``.dockerignore`` name, too."""
+        name = os.path.relpath(self.dockerfile.resolve(), self.folder.resolve())
+        return contexts.collect(self.folder, name, ignored=ignored)
+
+    @cached_property
+    def parsed(self) -> Dockerfile:
+        """The Dockerfile.
+
+        Raises:
+            DockerfileError: it cannot be read, or is wrong.
+        """
+        return self.parse(self.context.text)
+
+    def parse(self, text: str) -> Dockerfile:
+        """Another text in place of the Dockerfile.
+
+        Raises:
+            DockerfileError: it is wrong.
+        """
+        return dockerfiles.parse(text, self.build_args, self.platform)
+
+    @property
+    def built_from(self) -> Dockerfile:
+        """The Dockerfile as far as the stage that is the image, to whose lines layers are tied.
+
+        Raises:
+            DockerfileError: it cannot be read, is wrong, or has no such stage.
+        """
+        final = self.parsed.target(self.target)
+        return replace(self.parsed, stages=self.parsed.stages[: final.index + 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +139,8 @@ def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
     bases.ensure_for(trials.engine, parsed, source.target, report=trials.report)
     again = trials.build(context, target=source.target, build_args=source.build_args)
     verify(image, images.read(trials.engine, again.image_id, dockerfile=source.built_from), source)
-    context, adapted = named(source, trials.scratch)
-    files = ContextFiles(context)
+    context, adapted = _named(source, trials.scratch)
+    files = _ContextFiles(context)
     traced: dict[str, FileOrigins] = {}
     for stage in parsed.needed(final):
         if stage != final:
@@ -93,7 +159,7 @@ def _origins(
     stage: Stage,
     others: Mapping[str, FileOrigins],
     *,
-    files: ContextFiles,
+    files: _ContextFiles,
 ) -> FileOrigins:
     reader = reading.for_image(trials.engine, image)
     found = layer_history.trace(trials.engine, image.stack, dockerfile, stage, trials.labels)
@@ -166,3 +232,61 @@ def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, n
     return mine.instructions[number] == theirs.instructions[number_again] or (
         written is not None and written == theirs.origins.get(number_again)
     )
+
+
+class _ContextFiles(Mapping[str, bytes]):
+    """The regular files of a context, by path relative to it; read when they are asked for, and cut at 1 MB."""
+
+    def __init__(self, context: contexts.Context) -> None:
+        self._entries = {entry.name: entry for entry in context.entries if stat.S_ISREG(entry.status.st_mode)}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Their sizes."""
+        return {name: entry.bytes for name, entry in self._entries.items()}
+
+    def __getitem__(self, name: str) -> bytes:
+        entry = self._entries[name]
+        try:
+            handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        with os.fdopen(handle, "rb") as file:
+            return file.read(reading.LARGEST)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> contexts.Context:
+    """The same context with another Dockerfile, at the same place and with the same mode.
+
+    Args:
+        context: The context.
+        text: The other Dockerfile.
+        scratch: A folder for it, which has to be there as long as the context is used.
+    """
+    path = scratch / f"{len(list(scratch.iterdir()))}"
+    path.write_text(text, encoding="utf-8")
+    status = path.lstat()
+    entries = [
+        replace(entry, path=path, status=os.stat_result((entry.status.st_mode, *status[1:])))
+        if entry.name == context.dockerfile
+        else entry
+        for entry in context.entries
+    ]
+    return replace(context, text=text, entries=tuple(entries))
+
+
+def _named(source: BuildSource, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
+    """The context with a name for each stage, since BuildKit finds a target by its name alone; and its Dockerfile."""
+    text = adapted.with_names(source.context.text, source.parsed)
+    if text == source.context.text:
+        return source.context, source.parsed
+    return with_dockerfile(source.context, text, scratch), source.parse(text)
