@@ -28,13 +28,7 @@ SIZES: Final = "300MB, 1.2GB, 250MiB, or a number of bytes"
 
 @dataclass(frozen=True)
 class Amount:
-    """So many bytes, or such a share of an image.
-
-    Attributes:
-        value: Bytes, or percent.
-        is_share: Whether it is percent.
-        text: As it was written.
-    """
+    """So many bytes, or such a share of an image in percent; and as it was written."""
 
     value: float
     is_share: bool
