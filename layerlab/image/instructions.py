@@ -11,9 +11,8 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from layerlab.dockerfile import Dockerfile, Instruction
 
@@ -32,14 +31,8 @@ _CONFIG: Final = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class HistoryLine:
-    """One line of an image's history.
-
-    Attributes:
-        raw: ``created_by`` as it is.
-        layer: The index of the layer that it made; None if it made none.
-    """
+class HistoryLine(NamedTuple):
+    """One line of an image's history: ``created_by`` as it is, and the index of the layer that it made, if any."""
 
     raw: str
     layer: int | None
@@ -82,11 +75,8 @@ def instruction(raw: str) -> str:
 
 def instructions(config: dict[str, Any], layer_count: int) -> list[str]:
     """The instruction of each layer; empty where the history does not say."""
-    found = [""] * layer_count
-    for entry in entries(config, layer_count):
-        if entry.layer is not None:
-            found[entry.layer] = instruction(entry.raw)
-    return found
+    made = {entry.layer: instruction(entry.raw) for entry in entries(config, layer_count)}
+    return [made.get(layer, "") for layer in range(layer_count)]
 
 
 def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | None) -> dict[int, Instruction]:
@@ -100,6 +90,8 @@ def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | N
         return {}
     found: dict[int, Instruction] = {}
     written = list(_written(dockerfile))
+    shell = (config.get("config") or {}).get("Shell")
+    of_config = " ".join(map(str, shell)) if isinstance(shell, list) and shell else "/bin/sh -c"
     for entry in reversed(entries(config, layer_count)):
         keyword = keyword_of(entry.raw)
         if keyword not in _LAYERS:
@@ -109,7 +101,7 @@ def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | N
         if not written:
             break
         candidate, shells = written.pop()
-        shells.add(" ".join(_strings((config.get("config") or {}).get("Shell"))) or "/bin/sh -c")
+        shells.add(of_config)
         if candidate.keyword != keyword or not _same(entry.raw, candidate, shells):
             break
         if entry.layer is not None:
@@ -196,7 +188,3 @@ def _fits(text: str, literals: Sequence[str]) -> bool:
 
 def _squeeze(text: str) -> str:
     return " ".join(text.split())
-
-
-def _strings(value: object) -> Sequence[str]:
-    return [str(part) for part in value] if isinstance(value, list) else []

@@ -89,10 +89,10 @@ def read_stream(
     usual: Platform | None = None,
     wanted: WantedFiles | None = None,
 ) -> StoredImage:
-    """Read an image from the bytes of an archive, compressed or not.
+    """Read an image from the bytes of an archive, compressed or not; all of them are read.
 
     Args:
-        pieces: The bytes; all are read.
+        pieces: The bytes.
         platform: The platform that is wanted, of those that the archive holds.
         usual: Which of several to take where none is wanted; this machine's if None.
         wanted: Files of the layers whose bytes are wanted, too.
@@ -121,13 +121,7 @@ def read_stream(
 def read_path(
     path: Path, *, platform: Platform | None = None, watch: Watch = iter, wanted: WantedFiles | None = None
 ) -> StoredImage:
-    """Read an image from a file, or from the directory of an OCI layout.
-
-    Args:
-        path: The file or directory.
-        platform: See `read_stream`.
-        watch: Passes on all the bytes that are read.
-        wanted: See `read_stream`.
+    """Read an image from a file, or from the directory of an OCI layout; for the rest see `read_stream`.
 
     Raises:
         ArchiveError, ImageNotFound: see `read_stream`; or it cannot be read.
@@ -167,11 +161,7 @@ def diff_ids(config: dict[str, Any]) -> list[str]:
 
 @contextmanager
 def opened_below(folder: Path | str, path: str) -> Iterator[int]:
-    """Open a file below a directory.
-
-    Args:
-        folder: The directory.
-        path: Of the file, from there.
+    """Open a file by its path below a directory.
 
     Raises:
         OSError: it cannot be opened, or a symbolic link is on the way.

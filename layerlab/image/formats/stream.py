@@ -6,7 +6,6 @@ refused, never cut: a tool that counts bytes must not leave any out.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -97,14 +96,9 @@ class Budget:
 
 
 class Stream:
-    """Bytes from an iterator of pieces, read once and forwards.
+    """Bytes from an iterator of pieces, read once and forwards; `position` is how many were read so far.
 
-    Args:
-        pieces: The bytes.
-        jump: Leaves out so many of the bytes that were not taken from `pieces` yet, without reading them.
-
-    Attributes:
-        position: Bytes read so far.
+    `jump` leaves out so many of the bytes that were not taken from `pieces` yet, without reading them.
     """
 
     def __init__(self, pieces: Iterable[bytes], jump: Callable[[int], None] | None = None) -> None:
@@ -132,11 +126,7 @@ class Stream:
         return self._buffer[self._start : self._start + count]
 
     def read(self, count: int) -> bytes:
-        """Exactly the next `count` bytes, a number that the caller has limited.
-
-        Raises:
-            ArchiveError: there are not that many.
-        """
+        """The next `count` bytes, which the caller has limited; an ArchiveError if there are fewer."""
         if not self._fill(count):
             raise damaged("it ends too early")
         start = self._start
@@ -145,11 +135,7 @@ class Stream:
         return self._buffer[start : self._start]
 
     def pieces(self, count: int) -> Iterator[bytes]:
-        """The next `count` bytes in pieces of any size.
-
-        Raises:
-            ArchiveError: there are not that many.
-        """
+        """The next `count` bytes in pieces of any size; an ArchiveError if there are fewer."""
         while count:
             if self._start == len(self._buffer) and not self._fill(1):
                 raise damaged("it ends too early")
@@ -160,11 +146,7 @@ class Stream:
             yield piece
 
     def skip(self, count: int) -> None:
-        """Leave `count` bytes out.
-
-        Raises:
-            ArchiveError: there are not that many.
-        """
+        """Leave `count` bytes out; an ArchiveError if there are fewer."""
         self.position += count
         if (there := len(self._buffer) - self._start) >= count:
             self._start += count
@@ -196,32 +178,21 @@ class Stream:
             pass
 
 
-class Hashed:
-    """Passes pieces on and computes the SHA-256 of all that has passed.
+def hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    """Pass pieces on that a hash is updated with.
 
     A large piece is hashed by another thread while it is looked at here: hashing takes as long as all the rest.
     """
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-        self._hash = hashlib.sha256()
-
-    def __iter__(self) -> Iterator[bytes]:
-        going_on: Future[None] | None = None
-        for piece in self._pieces:
-            if going_on is not None:
-                going_on.result()
-            going_on = _hashing().submit(self._hash.update, piece) if len(piece) >= _LARGE else None
-            if going_on is None:
-                self._hash.update(piece)
-            yield piece
+    going_on: Future[None] | None = None
+    for piece in pieces:
         if going_on is not None:
             going_on.result()
-
-    @property
-    def digest(self) -> str:
-        """Such as ``sha256:e3b0...``."""
-        return f"sha256:{self._hash.hexdigest()}"
+        going_on = _hashing().submit(update, piece) if len(piece) >= _LARGE else None
+        if going_on is None:
+            update(piece)
+        yield piece
+    if going_on is not None:
+        going_on.result()
 
 
 @cache
@@ -230,20 +201,11 @@ def _hashing() -> ThreadPoolExecutor:
 
 
 class Stretch:
-    """A part of an open file, in pieces; several of one file do not disturb each other.
-
-    Args:
-        handle: The file's descriptor.
-        start: Where the part begins.
-        size: Bytes that it has.
-        piece: Bytes that are read at once.
-    """
+    """A part of an open file, in pieces of so many bytes; several of one file do not disturb each other."""
 
     def __init__(self, handle: int, start: int, size: int, piece: int = PIECE) -> None:
-        self._handle = handle
-        self._at = start
-        self._end = start + size
-        self._piece = piece
+        self._handle, self._piece = handle, piece
+        self._at, self._end = start, start + size
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -258,11 +220,7 @@ class Stretch:
         return piece
 
     def jump(self, count: int) -> None:
-        """Leave `count` bytes out.
-
-        Raises:
-            ArchiveError: there are not that many.
-        """
+        """Leave `count` bytes out; an ArchiveError if there are fewer."""
         self._at += count
         if self._at > self._end:
             raise damaged("it ends too early")

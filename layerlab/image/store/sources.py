@@ -52,9 +52,7 @@ def directories(engine: Engine, name: str) -> list[str] | None:
     """The directories of an image's layers on this machine, from the bottom; None where they cannot be read.
 
     Raises:
-        ImageNotFound: there is no such image.
-        EngineGone: the engine stopped answering.
-        EngineError: the engine failed.
+        ImageNotFound, EngineGone, EngineError: see `layerlab.image.read`.
     """
     return _directories(engine, _inspect(engine, name))
 
