@@ -84,11 +84,8 @@ def check(
 ) -> list[Check]:
     """Hold an image against limits; an empty list if there are none.
 
-    Args:
-        image: The image.
-        max_size: What its layers may store.
-        max_waste: What of that no container may see, in bytes or in percent of what is stored.
-        no_root: Whether its user has to be another than root.
+    `max_size` limits what its layers store, `max_waste` what of that no container may see (a share is one of all that
+    is stored); with `no_root` its user has to be another than root.
     """
     total, wasted, name = image.total_bytes, image.wasted_bytes, image.name
     found = []

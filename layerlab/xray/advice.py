@@ -189,11 +189,10 @@ def advise(view: View, engine: Engine | None) -> list[Advice]:
 
     Several edits may save the same bytes: what some of them save together is `together`, not their sum.
     """
-    found = _taken_away(view) + _left_behind(view) + _shipped(view)
-    if view.trace is not None:
-        found += _unneeded_context(view, view.trace) + _unused_stages(view.trace)
-    if view.trace is not None and engine is not None:
-        found += _smaller_base(view, view.trace, engine)
+    found = _taken_away(view) + _shipped(view)
+    if (trace := view.trace) is not None:
+        found += _left_behind(view, trace) + _unneeded_context(view, trace) + _unused_stages(trace)
+        found += _smaller_base(view, trace, engine) if engine is not None else []
     return sorted(found, key=lambda advice: (-advice.bytes, advice.line or 0, advice.title))
 
 
@@ -310,19 +309,13 @@ _CLEAN_UPS: Final = {
 }
 
 
-def _left_behind(view: View) -> list[Advice]:
+def _left_behind(view: View, trace: Trace) -> list[Advice]:
     """What a step leaves that nothing needs: it is cleaned up where it was made, since no later step can."""
-    if view.trace is None:
-        return []
     places: dict[tuple[str, int], list[Needless]] = {}
     for row in view.rows:
         if row.cause in _CLEAN_UPS and (origin := view.origin(row.entry)).kind == "made" and origin.line is not None:
             places.setdefault((row.cause, origin.line), []).append(row)
-    return [
-        advice
-        for (cause, line), rows in places.items()
-        for advice in _cleaned_up(view, view.trace, cause, rows, line)
-    ]
+    return [each for (cause, line), rows in places.items() for each in _cleaned_up(view, trace, cause, rows, line)]
 
 
 def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line: int) -> list[Advice]:
@@ -335,10 +328,8 @@ def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line
     # What lies below /var belongs to a package manager, which wants its folder back.
     names = (shlex.quote(folder) + "/*" * folder.startswith("/var/") for folder in folders)
     command = clean_up.command.format(" ".join(names))
-    lines, saves = (
-        _until_needed(trace.dockerfile, run, folders),
-        {inode: min(size, row.bytes) for row in folder_of for inode, size in view.stored([row.entry]).items()},
-    )
+    lines = _until_needed(trace.dockerfile, run, folders)
+    saves = {inode: min(size, row.bytes) for row in folder_of for inode, size in view.stored([row.entry]).items()}
     if len(lines) > 1:
         title = f"make lines {listed(lines)} one RUN that ends in `{command}`"
         saves |= view.within(lines)

@@ -60,8 +60,7 @@ class BuildSource:
         """What is sent to the engine.
 
         Raises:
-            DockerfileError: there is no such Dockerfile, or it cannot be read.
-            ContextError: the folder cannot be read, or is over a limit.
+            DockerfileError, ContextError: see `layerlab.builder.context.collect`.
         """
         return self.collect()
 
@@ -72,28 +71,16 @@ class BuildSource:
 
     @cached_property
     def parsed(self) -> Dockerfile:
-        """The Dockerfile.
-
-        Raises:
-            DockerfileError: it cannot be read, or is wrong.
-        """
+        """The Dockerfile; a DockerfileError if it cannot be read, or is wrong."""
         return self.parse(self.context.text)
 
     def parse(self, text: str) -> Dockerfile:
-        """Another text in place of the Dockerfile.
-
-        Raises:
-            DockerfileError: it is wrong.
-        """
+        """Another text in place of the Dockerfile; a DockerfileError if it is wrong."""
         return dockerfiles.parse(text, self.build_args, self.platform)
 
     @property
     def built_from(self) -> Dockerfile:
-        """The Dockerfile as far as the stage that is the image, to whose lines layers are tied.
-
-        Raises:
-            DockerfileError: it cannot be read, is wrong, or has no such stage.
-        """
+        """The Dockerfile as far as the stage that is the image (else a DockerfileError), to which layers are tied."""
         final = self.parsed.target(self.target)
         return replace(self.parsed, stages=self.parsed.stages[: final.index + 1])
 
@@ -123,12 +110,9 @@ class Trace:
 
 
 def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
-    """Trace an image; what it gives can be used as long as the trial images are there.
+    """Trace an image, which the engine has or a file, to what it was built from, as somebody says.
 
-    Args:
-        trials: Where to build.
-        image: What to trace; the engine has it, or it was read from a file.
-        source: What it was built from, as somebody says.
+    What this gives can be used as long as the trial images are there.
 
     Raises:
         OtherDockerfile: it was not built from this.
@@ -142,28 +126,18 @@ def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
     context, adapted = _named(source, trials.scratch)
     files = _ContextFiles(context)
     traced: dict[str, FileOrigins] = {}
+
+    def origins(image: Image, stage: Stage) -> FileOrigins:
+        reader = reading.for_image(trials.engine, image)
+        found = layer_history.trace(trials.engine, image.stack, parsed, stage, trials.labels)
+        return FileOrigins(reader, found, parsed, dict(traced), files, files.sizes)
+
     for stage in parsed.needed(final):
         if stage != final:
             label = adapted.stages[stage.index].label
             built = trials.build(context, target=label, build_args=source.build_args)
-            looked = images.read(trials.engine, built.image_id)
-            traced[stage.label] = _origins(trials, looked, parsed, stage, traced, files=files)
-    origins = _origins(trials, image, parsed, final, traced, files=files)
-    return Trace(source, image, final, origins, traced)
-
-
-def _origins(
-    trials: Trials,
-    image: Image,
-    dockerfile: Dockerfile,
-    stage: Stage,
-    others: Mapping[str, FileOrigins],
-    *,
-    files: _ContextFiles,
-) -> FileOrigins:
-    reader = reading.for_image(trials.engine, image)
-    found = layer_history.trace(trials.engine, image.stack, dockerfile, stage, trials.labels)
-    return FileOrigins(reader, found, dockerfile, dict(others), files, files.sizes)
+            traced[stage.label] = origins(images.read(trials.engine, built.image_id), stage)
+    return Trace(source, image, final, origins(image, final), traced)
 
 
 def verify(image: Image, again: Image, source: BuildSource) -> None:
@@ -174,9 +148,8 @@ def verify(image: Image, again: Image, source: BuildSource) -> None:
     """
     mine, theirs, name = image.stack, again.stack, source.dockerfile.name
     remedy = "name the Dockerfile that it was built from, with the target and build arguments of that time"
-    same = sum(
-        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine.diff_ids, theirs.diff_ids, strict=False))
-    )
+    beside = zip(mine.diff_ids, theirs.diff_ids, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], beside))
     changed, changed_again = _changed(mine, same), _changed(theirs, same)
     if len(changed) != len(changed_again):
         raise OtherDockerfile(
@@ -267,10 +240,7 @@ class _ContextFiles(Mapping[str, bytes]):
 def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> contexts.Context:
     """The same context with another Dockerfile, at the same place and with the same mode.
 
-    Args:
-        context: The context.
-        text: The other Dockerfile.
-        scratch: A folder for it, which has to be there as long as the context is used.
+    The folder `scratch` gets it, and has to be there as long as the context is used.
     """
     path = scratch / f"{len(list(scratch.iterdir()))}"
     path.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ So no byte is in two causes, the facts add up to what is wasted, and all the jud
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -155,32 +155,23 @@ class Needless(NamedTuple):
 
 
 def rows(stack: LayerStack, reader: FileReader | None = None, report: Report = silent) -> list[Needless]:
-    """All of them: facts first, then judgements; within each in the order of the layers.
-
-    Args:
-        stack: The image.
-        reader: Its files' bytes; without them nothing is compared, and no debug symbols are looked for.
-        report: Is told what is being read.
-    """
-    found = _facts(stack, reader, report)
-    found += _judgements(stack, reader, report)
-    return found
+    """All of them: facts first, then judgements; within each in the order of the layers. See `causes`."""
+    found = [*_facts(stack, reader, report), *_judgements(stack, reader, report)]
+    return sorted(found, key=lambda row: (not row.is_fact, row.layer, row.entry))
 
 
-def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> list[Needless]:
+def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> Iterator[Needless]:
     merged, wasted = stack.merged, stack.inodes.wasted.tolist()
     again = copies.same_size_again(stack, (index for index in wasted if merged.causes[index] == OVERWRITTEN))
     digests: dict[int, str] = {}
     if reader is not None:
         with ongoing(report, "comparing what was overwritten"):  # of nothing there is one kind
             digests = reader.digests({index for pair in again.items() for index in pair if merged.sizes[index] > 0})
-    found = []
     for index in wasted:
         cause = filesystem.CAUSES[merged.causes[index]]
         if merged.causes[index] == OVERWRITTEN:
             cause = _compared(stack, index, again[index], digests) if index in again else CONTENT
-        found.append(_row(stack, index, cause, by_layer=int(merged.gone_by[index])))
-    return sorted(found, key=lambda row: (row.layer, row.entry))
+        yield _row(stack, index, cause, by_layer=int(merged.gone_by[index]))
 
 
 def _compared(stack: LayerStack, old: int, new: int, digests: dict[int, str]) -> str:
@@ -194,30 +185,28 @@ def _compared(stack: LayerStack, old: int, new: int, digests: dict[int, str]) ->
     return NOTHING if all(column[old] == column[new] for column in columns) else METADATA
 
 
-def _judgements(stack: LayerStack, reader: FileReader | None, report: Report) -> list[Needless]:
+def _judgements(stack: LayerStack, reader: FileReader | None, report: Report) -> Iterator[Needless]:
     merged = stack.merged
     live = stack.inodes.live[merged.sizes[stack.inodes.live] > 0].tolist()
     judged = _judged(stack, live)
-    found = [_row(stack, index, cause, detail) for index, (cause, detail) in judged.items()]
+    yield from (_row(stack, index, cause, detail) for index, (cause, detail) in judged.items())
     if reader is not None:
         rest = [index for index in live if index not in judged]
         with ongoing(report, "looking for the same content at several paths"):
             again = _same(stack, reader, rest)
-        found += [_row(stack, index, SAME, like=like) for index, like in again.items()]
+        yield from (_row(stack, index, SAME, like=like) for index, like in again.items())
         with ongoing(report, "looking for debug symbols"):
             programs = [index for index in rest if index not in again and _may_be_program(stack, index)]
             symbols = reader.debug_bytes(programs)
-        found += [_row(stack, index, SYMBOLS, size=size) for index, size in symbols.items() if size]
-    return sorted(found, key=lambda row: (row.layer, row.entry))
+        yield from (_row(stack, index, SYMBOLS, size=size) for index, size in symbols.items() if size)
 
 
 def _judged(stack: LayerStack, indexes: Sequence[int]) -> dict[int, tuple[str, str]]:
     """The visible files that paths and owners tell to be needless, by index: the cause, and what they are exactly."""
-    merged = stack.merged
+    merged, owners, parts = stack.merged, stack.ownership.owners, stack.parts
     numbers = np.full(len(merged.paths), -1, dtype=np.int64)
     numbers[stack.visible] = np.arange(len(stack.visible))
-    packages, owners, parts = stack.ownership.packages, stack.ownership.owners, stack.parts
-    by_package = [_of_package(package) for package in packages]
+    by_package = [_of_package(package) for package in stack.ownership.packages]
     folders: dict[str, tuple[str, str] | None] = {}
     unused = _unused_bytecode(stack)
     found = {}
@@ -449,8 +438,7 @@ def owners(image: Image) -> list[dict[str, Any]]:
     """Whose the live bytes are, the most first: `owner` (empty for nobody's), `version`, `files`, `bytes`."""
     stack = image.stack
     packages, numbers = stack.ownership.packages, stack.ownership.owners
-    bytes_of = np.zeros(len(packages) + 1, dtype=np.int64)
-    files_of = np.zeros(len(packages) + 1, dtype=np.int64)
+    bytes_of, files_of = np.zeros((2, len(packages) + 1), dtype=np.int64)
     np.add.at(bytes_of, numbers, stack.live_sizes[stack.visible])  # nobody is -1, the last
     np.add.at(files_of, numbers, (stack.merged.kinds[stack.visible] == FILE).astype(np.int64))
     names = [*((package.owner, package.version) for package in packages), ("", "")]

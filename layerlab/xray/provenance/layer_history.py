@@ -54,17 +54,11 @@ class LayerInstruction:
 
 @dataclass(frozen=True)
 class ExternalBase:
-    """The external base image of a stage.
-
-    Attributes:
-        config: Its ``config``; empty for scratch, or if the engine has no image of this name.
-        diff_ids: Of its layers.
-        history: How many lines its history has; None if that is not known.
-    """
+    """The external base image of a stage: its ``config``, empty for scratch or if the engine has no such image."""
 
     config: dict[str, Any]
     diff_ids: tuple[str, ...]
-    history: int | None
+    history: int | None  # how many lines it has, if that is known
 
 
 @dataclass(frozen=True)
@@ -93,15 +87,10 @@ def trace(
     stage: Stage,
     labels: Mapping[str, str] = MappingProxyType({}),
 ) -> LayerHistory:
-    """Tie an image's layers to the Dockerfile that this stage of it was built from.
+    """Tie the layers of a stage's image to the Dockerfile that it was built from.
 
-    Args:
-        engine: That has the image.
-        stack: The image's.
-        dockerfile: What it was built from.
-        stage: The stage that it is the image of.
-        labels: For an image that may have to be built to see a base; it is removed at once, and by these labels
-            even if this process is killed before.
+    An image that may have to be built to see a base is removed at once, and by these labels even if this process is
+    killed before.
 
     Raises:
         EngineGone: the engine stopped answering.
