@@ -22,7 +22,8 @@ _FLAGS: Final = re.compile(r"(?:--[a-z]+=\S+ )*")
 _SHELL: Final = "/bin/sh -c "
 _CLASSIC_COPY: Final = re.compile(r"(?:--chown=\S*?)?(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
-_LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+"""What may make a layer."""
 _CONFIG: Final = frozenset(
     {
         *("ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER"),
@@ -94,7 +95,7 @@ def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | N
     of_config = " ".join(map(str, shell)) if isinstance(shell, list) and shell else "/bin/sh -c"
     for entry in reversed(entries(config, layer_count)):
         keyword = keyword_of(entry.raw)
-        if keyword not in _LAYERS:
+        if keyword not in LAYERS:
             if entry.layer is not None:
                 return found
             continue
@@ -125,7 +126,7 @@ def _written(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, set[str]]]:
         for found in stage.instructions:
             if found.keyword == "SHELL":
                 shell = " ".join(found.arguments)
-            elif found.keyword in _LAYERS:
+            elif found.keyword in LAYERS:
                 yield found, {shell}
 
 
@@ -137,7 +138,7 @@ def keyword_of(raw: str) -> str:
     """
     first = instruction(raw).partition(" ")[0]
     # BuildKit ends only those entries with its name that make a layer.
-    if first in _LAYERS | _CONFIG or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):
+    if first in LAYERS | _CONFIG or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):
         return first
     # The classic builder writes a RUN down as its command alone.
     return "RUN" if raw.strip() else ""
@@ -159,14 +160,13 @@ def _same(raw: str, candidate: Instruction, shells: set[str]) -> bool:
 
 
 def _same_command(text: str, candidate: Instruction, shells: set[str]) -> bool:
+    bodies = [candidate.value]
+    if candidate.heredocs:
+        bodies.append("\n".join(heredoc.content for heredoc in candidate.heredocs))
+        bodies.append("\n".join([candidate.value, *(f"{h.content}{h.name}" for h in candidate.heredocs)]))
+    wanted = [f"{shell} {body}" for shell in shells for body in bodies]
     if candidate.is_json:
         wanted = [" ".join(candidate.arguments)]
-    else:
-        bodies = [candidate.value]
-        if candidate.heredocs:
-            bodies.append("\n".join(heredoc.content for heredoc in candidate.heredocs))
-            bodies.append("\n".join([candidate.value, *(f"{h.content}{h.name}" for h in candidate.heredocs)]))
-        wanted = [f"{shell} {body}" for shell in shells for body in bodies]
     for command in map(_squeeze, wanted):
         if text == command:
             return True

@@ -69,15 +69,10 @@ class Package:
 
 @dataclass(frozen=True, eq=False)
 class Ownership:
-    """The packages, and which of them owns what.
+    """The packages, and which of them owns what."""
 
-    Attributes:
-        packages: All that are installed or own a visible file.
-        owners: For each of the entries asked about, the index of its package; -1 for nobody's.
-    """
-
-    packages: list[Package]
-    owners: NDArray[np.int64]
+    packages: list[Package]  # all that are installed or own a visible file
+    owners: NDArray[np.int64]  # for each of the entries asked about, the index of its package; -1 for nobody's
 
 
 def ownership(merged: Filesystem, layers: Sequence[Layer], entries: NDArray[np.int64]) -> Ownership:

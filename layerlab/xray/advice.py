@@ -94,13 +94,8 @@ class Advice:
 
     def document(self, dockerfile: Dockerfile | None) -> dict[str, Any]:
         """As JSON has it; with the whole Dockerfile as it would be."""
-        found: dict[str, Any] = {
-            "title": self.title,
-            "why": self.why,
-            "line": self.line,
-            "bytes": self.bytes,
-            "mechanical": self.is_mechanical,
-        }
+        found: dict[str, Any] = {"title": self.title, "why": self.why, "line": self.line, "bytes": self.bytes}
+        found["mechanical"] = self.is_mechanical
         if self.edit is not None and dockerfile is not None:
             found["dockerfile"] = edited(dockerfile, [self.edit])
             found["dockerignore"] = list(self.edit.ignored)
@@ -109,17 +104,11 @@ class Advice:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An image as those look at it that find advice.
-
-    Attributes:
-        image: The image.
-        rows: What it could do without (`layerlab.xray.waste`).
-        trace: Its stages; None if nobody knows its Dockerfile.
-    """
+    """An image as those look at it that find advice."""
 
     image: Image
-    rows: list[Needless]
-    trace: Trace | None = None
+    rows: list[Needless]  # what it could do without
+    trace: Trace | None = None  # its stages, if anybody knows its Dockerfile
 
     @property
     def stack(self) -> LayerStack:
@@ -462,9 +451,7 @@ def _unused_stages(trace: Trace) -> list[Advice]:
     return [Advice(f"delete stage `{stage.label}`, or use it", why, stage.line, 0) for stage in unused]
 
 
-_FULL: Final = re.compile(
-    r"(?P<name>(?:docker\.io/)?(?:library/)?python):(?P<version>[\d.]+)(?:-(?P<suite>trixie|bookworm|bullseye))?"
-)
+_FULL: Final = re.compile(r"((?:docker\.io/)?(?:library/)?python:[\d.]+)(-(?:trixie|bookworm|bullseye))?")
 
 
 def slim(name: str) -> str | None:
@@ -474,10 +461,7 @@ def slim(name: str) -> str | None:
     ('python:3.13-slim-trixie', 'python:3.13-slim', None)
     """
     found = _FULL.fullmatch(name)
-    if found is None:
-        return None
-    suite = f"-{found['suite']}" if found["suite"] else ""
-    return f"{found['name']}:{found['version']}-slim{suite}"
+    return f"{found[1]}-slim{found[2] or ''}" if found else None
 
 
 def _smaller_base(view: View, trace: Trace, engine: Engine) -> list[Advice]:

@@ -87,21 +87,13 @@ class BuildSource:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """An image, and the stages that it was built from.
-
-    Attributes:
-        source: What it was built from.
-        image: It, its layers tied to the lines of the Dockerfile.
-        final: Its stage.
-        origins: Of its files.
-        built: Of the files of the other stages that it needs, by their labels.
-    """
+    """An image, its layers tied to the lines of the Dockerfile, and the stages that it was built from."""
 
     source: BuildSource
     image: Image
     final: Stage
     origins: FileOrigins = field(repr=False)
-    built: Mapping[str, FileOrigins] = field(repr=False)
+    built: Mapping[str, FileOrigins] = field(repr=False)  # of the other stages that it needs, by their labels
 
     @property
     def dockerfile(self) -> Dockerfile:

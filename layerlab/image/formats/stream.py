@@ -35,23 +35,14 @@ def damaged(what: str) -> ArchiveError:
 
 @dataclass
 class Budget:
-    """What an archive may still cost; what would be over a limit raises an ArchiveError.
+    """What an archive may still cost; what would be over a limit raises an ArchiveError."""
 
-    Attributes:
-        entries: Entries of all layers together; the largest images have some hundred thousand.
-        characters: Characters of their paths.
-        apparent: Bytes that files claim to have; what a sparse file claims is stored nowhere.
-        expanded: Bytes that compressed data may become beyond `EXPANSION`.
-        database_bytes: What the package databases that are read may take.
-        searched: Entries that are gone through to find what was in a directory that something else replaces.
-    """
-
-    entries: int = MOST_ENTRIES
-    characters: int = 400_000_000
-    apparent: int = 2**52
-    expanded: int = FREE_EXPANSION
-    database_bytes: int = 500_000_000
-    searched: int = 200_000_000
+    entries: int = MOST_ENTRIES  # of all layers together; the largest images have some hundred thousand
+    characters: int = 400_000_000  # of their paths
+    apparent: int = 2**52  # bytes that files claim to have; what a sparse file claims is stored nowhere
+    expanded: int = FREE_EXPANSION  # bytes that compressed data may become beyond `EXPANSION`
+    database_bytes: int = 500_000_000  # of the package databases that are read
+    searched: int = 200_000_000  # entries gone through for what was in a directory that something else replaces
 
     def spend(self, path: str, target: str = "", size: int = 0) -> None:
         """Account for one more entry, what it leads to, and the bytes that it claims."""

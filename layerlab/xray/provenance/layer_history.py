@@ -29,7 +29,6 @@ from layerlab.image import instructions
 from layerlab.image.instructions import HistoryLine
 from layerlab.image.stack import LayerStack
 
-_LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from
 _MARK: Final = "layerlab.mark"
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
@@ -99,7 +98,7 @@ def trace(
     base = _external_base(engine, stack, stages[0], labels)
     entries = instructions.entries(stack.config, len(stack.layers))
     above = entries[base.history or 0 :]
-    making = [entry for entry in above if instructions.keyword_of(entry.raw) in _LAYERS]
+    making = [entry for entry in above if instructions.keyword_of(entry.raw) in instructions.LAYERS]
     tied = _align(making, list(_written(stages, base)))
     base_layers = len(base.diff_ids)
     if base.history is None:
@@ -167,7 +166,7 @@ def _written(stages: Sequence[Stage], base: ExternalBase) -> Iterator[LayerInstr
         for found, line in [*triggers, *own]:
             if found.keyword == "WORKDIR":
                 workdir = _join(workdir, found.value.strip().strip("\"'"))
-            if found.keyword in _LAYERS:
+            if found.keyword in instructions.LAYERS:
                 yield LayerInstruction(stage, line, found, workdir)
         asked = [_parsed(found.value) for found in stage.instructions if found.keyword == "ONBUILD"]
 

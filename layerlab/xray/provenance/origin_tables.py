@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -50,10 +50,7 @@ def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
         stage, line = origin.stage or "", origin.line
         return origin.kind, stage, line, instruction, origin.through, source, origin.image, base_layer, owner
 
-    return _table(image, map(row, image.stack.visible.tolist(), image.files["owner"].tolist()))
-
-
-def _table(image: Image, rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    rows = map(row, image.stack.visible.tolist(), image.files["owner"].tolist())
     columns = list(zip(*rows, strict=True)) or [()] * 9
     origin, stage, line, instruction, through, source, base, base_layer, owner = columns
     return pd.DataFrame(
