@@ -26,8 +26,7 @@ from layerlab.errors import UsageError
 from layerlab.exercise import new_workspace
 from layerlab.exercise.workspace import NAME, pins, read_regular
 from layerlab.image.formats.compression import expanded, recognised
-from layerlab.image.formats.expansion_limits import Budget
-from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.stream import Budget, Stream
 from layerlab.image.formats.tar import is_tar, members
 from layerlab.ui.text import printable, shorten
 from layerlab.ui.units import counted, first_few, how_large

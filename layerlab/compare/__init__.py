@@ -87,10 +87,7 @@ def parts(images: Sequence[Image]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     rows = [
-        {
-            **image.files.groupby("part", observed=False)["bytes"].sum().to_dict(),
-            WASTE: image.wasted_bytes,
-        }
+        {**image.files.groupby("part", observed=False)["bytes"].sum().to_dict(), WASTE: image.wasted_bytes}
         for image in images
     ]
     return pd.DataFrame(rows, index=pd.Index([image.name for image in images], name="image"), dtype="int64")
@@ -98,9 +95,6 @@ def parts(images: Sequence[Image]) -> pd.DataFrame:
 
 def settings(images: Sequence[Image]) -> pd.DataFrame:
     """User, command, environment and whatever else a config says, where the images do not agree.
-
-    Args:
-        images: Any number.
 
     Returns:
         `setting` str, such as ``user`` or ``environment PATH``, and a column for each image under its name (a second

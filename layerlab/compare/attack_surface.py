@@ -30,25 +30,22 @@ def attack_surface(image: Image, reader: FileReader) -> dict[str, int]:
     A path is writable if the image's user may change it or what is in it: all that is his, his group's and that
     lets him, and what everybody may write to, but for sticky folders such as ``/tmp``. To root everything is.
 
-    Args:
-        image: The image.
-        reader: Of its files: users stand in ``/etc/passwd``.
-
     >>> from layerlab import image
     >>> from layerlab.image.store import file_reader
     >>> one = image.read(engine, "multi-stage-demo:optimized")
     >>> attack_surface(one, file_reader.for_image(engine, one))["writable paths"]
     0
     """
-    stack, merged = image.stack, image.stack.merged
-    entries = stack.visible
+    merged, entries = image.stack.merged, image.stack.visible
     kinds, modes = merged.kinds[entries], merged.modes[entries]
     users = _users(reader)
-    programs = set()
-    in_bin = np.flatnonzero(np.isin(merged.folders[entries], _program_folders(image)) & (kinds != DIRECTORY))
-    for index in entries[in_bin].tolist():
-        if merged.kinds[index] == SYMLINK or merged.modes[index] & 0o111:
-            programs.add(merged.paths[index].rpartition("/")[2])
+    folders = np.unique(merged.folders[entries]).tolist()
+    in_bin = [index for index in folders if index >= 0 and merged.paths[index].endswith(("/bin", "/sbin"))]
+    programs = {
+        merged.paths[index].rpartition("/")[2]
+        for index in entries[np.isin(merged.folders[entries], in_bin) & (kinds != DIRECTORY)].tolist()
+        if merged.kinds[index] == SYMLINK or merged.modes[index] & 0o111
+    }
     counts = {kind: sum(bool(names.fullmatch(name)) for name in programs) for kind, names in _PROGRAMS.items()}
     counts["set-id files"] = int(((kinds == FILE) & (modes & 0o6000 != 0)).sum())
     real = np.isin(kinds, (FILE, DIRECTORY))
@@ -65,12 +62,6 @@ def attack_surface(image: Image, reader: FileReader) -> dict[str, int]:
     there = (shell for _, _, shell in users.values() if merged.find(shell) or merged.find(f"/usr{shell}"))
     counts["users who can log in"] = sum(shell.rpartition("/")[2] not in _NO_LOGIN for shell in there)
     return counts
-
-
-def _program_folders(image: Image) -> list[int]:
-    merged = image.stack.merged
-    folders = np.unique(merged.folders[image.stack.visible])
-    return [index for index in folders.tolist() if index >= 0 and merged.paths[index].endswith(("/bin", "/sbin"))]
 
 
 def _users(reader: FileReader) -> dict[str, tuple[str, str, str]]:

@@ -28,13 +28,7 @@ SIZES: Final = "300MB, 1.2GB, 250MiB, or a number of bytes"
 
 @dataclass(frozen=True)
 class Amount:
-    """So many bytes, or such a share of an image.
-
-    Attributes:
-        value: Bytes, or percent.
-        is_share: Whether it is percent.
-        text: As it was written.
-    """
+    """So many bytes, or such a share of an image in percent; and as it was written."""
 
     value: float
     is_share: bool
@@ -90,11 +84,8 @@ def check(
 ) -> list[Check]:
     """Hold an image against limits; an empty list if there are none.
 
-    Args:
-        image: The image.
-        max_size: What its layers may store.
-        max_waste: What of that no container may see, in bytes or in percent of what is stored.
-        no_root: Whether its user has to be another than root.
+    `max_size` limits what its layers store, `max_waste` what of that no container may see (a share is one of all that
+    is stored); with `no_root` its user has to be another than root.
     """
     total, wasted, name = image.total_bytes, image.wasted_bytes, image.name
     found = []

@@ -8,9 +8,9 @@ owner counts as the same, also where another layer stores it.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -68,7 +68,7 @@ class Difference:
     @cached_property
     def changes(self) -> list[dict[str, Any]]:
         """The rows of `paths`."""
-        return sorted(_changes(*self._sides), key=lambda row: row["path"])
+        return sorted(_changes(self.before.stack, self.after.stack), key=lambda row: row["path"])
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -128,12 +128,8 @@ class Difference:
         return described
 
     @cached_property
-    def _sides(self) -> tuple[_Side, _Side]:
-        return _Side(self.before.stack), _Side(self.after.stack)
-
-    @cached_property
     def _owners(self) -> list[dict[str, Any]]:
-        old, new = (_owned(side) for side in self._sides)
+        old, new = _owned(self.before.stack), _owned(self.after.stack)
         rows = []
         for owner in sorted(old.keys() | new.keys()):
             was, now = old.get(owner), new.get(owner)
@@ -145,58 +141,39 @@ class Difference:
 
     @cached_property
     def _places(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "path": place.path,
-                "is_rest": place.is_rest,
-                **_bytes(place.bytes_before, place.bytes_after),
-                **place.counts,
-            }
-            for place in _main_places(self.changes)
-        ]
+        return _main_places(self.changes)
 
 
-class _Side:
-    """The visible entries of an image, as columns in the order of their paths."""
+def _changes(before: LayerStack, after: LayerStack) -> Iterator[dict[str, Any]]:
+    stacks = before, after
+    paths, later_paths = ([stack.merged.paths[index] for index in stack.visible.tolist()] for stack in stacks)
+    sizes, later_sizes = (stack.live_sizes[stack.visible] for stack in stacks)
+    columns = [[getattr(stack.merged, name)[stack.visible] for stack in stacks] for name in _LOOKS]
 
-    def __init__(self, stack: LayerStack) -> None:
-        merged, entries = stack.merged, stack.visible
-        self.stack = stack
-        self.paths = [merged.paths[index] for index in entries.tolist()]
-        self.columns = [getattr(merged, name)[entries].astype(np.int64) for name in _LOOKS]
-        self.kinds = self.columns[0]
-        self.bytes = stack.live_sizes[entries]
-
-    def owner(self, index: int) -> str:
-        """The package that owns an entry; empty if none does."""
-        owner = int(self.stack.ownership.owners[index])
-        return self.stack.ownership.packages[owner].owner if owner >= 0 else ""
-
-
-def _changes(before: _Side, after: _Side) -> Iterator[dict[str, Any]]:
     def row(change: str, what: str, old: int, new: int) -> dict[str, Any]:
-        side, index = (after, new) if new >= 0 else (before, old)
+        stack, index = (after, new) if new >= 0 else (before, old)
+        entry = int(stack.visible[index])
         return {
-            "path": shown(side.paths[index]),
+            "path": shown(stack.merged.paths[entry]),
             "change": change,
             "what": what,
-            "kind": KINDS[side.kinds[index]],
-            "owner": side.owner(index),
-            **_bytes(int(before.bytes[old]) if old >= 0 else 0, int(after.bytes[new]) if new >= 0 else 0),
+            "kind": KINDS[stack.merged.kinds[entry]],
+            "owner": stack.owner_names.get(entry, ""),
+            **_bytes(int(sizes[old]) if old >= 0 else 0, int(later_sizes[new]) if new >= 0 else 0),
         }
 
-    places = {path: index for index, path in enumerate(after.paths)}
-    partner = np.fromiter((places.get(path, -1) for path in before.paths), np.int64, len(before.paths))
+    places = {path: index for index, path in enumerate(later_paths)}
+    partner = np.fromiter((places.get(path, -1) for path in paths), np.int64, len(paths))
     for index in np.flatnonzero(partner < 0).tolist():
         yield row(REMOVED, "", index, -1)
-    is_new = np.ones(len(after.paths), dtype=bool)
+    is_new = np.ones(len(later_paths), dtype=bool)
     is_new[partner[partner >= 0]] = False
     for index in np.flatnonzero(is_new).tolist():
         yield row(ADDED, "", -1, index)
     old = np.flatnonzero(partner >= 0)
     new = partner[old]
-    differs = [one[old] != other[new] for one, other in zip(before.columns, after.columns, strict=True)]
-    moved = before.bytes[old] != after.bytes[new]
+    differs = [one[old] != other[new] for one, other in columns]
+    moved = sizes[old] != later_sizes[new]
     for place in np.flatnonzero(np.any([*differs, moved], axis=0)).tolist():
         words = [word for word, column in zip(_LOOKS.values(), differs, strict=True) if column[place]]
         yield row(CHANGED, ", ".join(words) or "shares", int(old[place]), int(new[place]))
@@ -232,15 +209,14 @@ def _matched(one: list[str], other: list[str]) -> Iterator[tuple[bool, range, ra
         yield change == "equal", range(*span[:2]), range(*span[2:])
 
 
-def _owned(side: _Side) -> dict[str, tuple[str, int]]:
+def _owned(stack: LayerStack) -> dict[str, tuple[str, int]]:
     """The version and the bytes of each owner."""
-    stack = side.stack
-    packages, owners = stack.ownership.packages, stack.ownership.owners
+    packages, owners, sizes = stack.ownership.packages, stack.ownership.owners, stack.live_sizes[stack.visible]
     versions: dict[str, set[str]] = defaultdict(set)
     for package in packages:
         versions[package.owner].add(package.version)
     sums = dict.fromkeys(versions, 0)
-    for owner, part, count in zip(owners.tolist(), stack.parts.tolist(), side.bytes.tolist(), strict=True):
+    for owner, part, count in zip(owners.tolist(), stack.parts.tolist(), sizes.tolist(), strict=True):
         name = packages[owner].owner if owner >= 0 else f"({PARTS[part]})"
         sums[name] = sums.get(name, 0) + count
     sums[WASTE] = stack.wasted_bytes
@@ -251,84 +227,50 @@ def _owned(side: _Side) -> dict[str, tuple[str, int]]:
     }
 
 
-@dataclass
-class _Place:
-    """A folder or a file, and what is different at it and below: bytes, and how many files (but no directories)."""
-
-    path: str
-    is_rest: bool = False  # whether places below it have lines of their own, and are not counted here
-    bytes_before: int = 0
-    bytes_after: int = 0
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((ADDED, REMOVED, CHANGED), 0))
-
-    @property
-    def moved(self) -> int:
-        """How much there is to see: bytes that came and bytes that went do not cancel out."""
-        return self.bytes_before + self.bytes_after
-
-    def take(self, other: _Place) -> None:
-        """Add what another place has."""
-        self.bytes_before += other.bytes_before
-        self.bytes_after += other.bytes_after
-        self.counts = {change: count + other.counts[change] for change, count in self.counts.items()}
-
-
-def _main_places(changes: Iterable[dict[str, Any]]) -> list[_Place]:
+def _main_places(changes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The folders and files in which most of the difference is, the largest first, and last what is elsewhere.
 
     Their differences add up to that of the bytes that containers see. A folder is named where what is different in
-    it is worth a line once the places below it that have lines of their own are left out.
+    it is worth a line once the places below it that have lines of their own are left out: these are the hierarchical
+    heavy hitters of Cormode, Korn, Muthukrishnan and Srivastava (2003).
     """
-    own = _by_path(changes)
-    if not own:
-        return []
-    places = list(own.values())
-    number = {path: index for index, path in enumerate(own)}
-    parents = [number[path.rpartition("/")[0]] for path in own]
-    moved = [place.moved for place in places]
-    heavy: list[int] = []
-    for share in (*_SHARES, PLACES):
-        heavy = _heavy(moved, parents, max(sum(moved) / share, 1))
-        if len(heavy) <= PLACES:
-            break
-    named = set(heavy)
-    for index, (place, parent) in enumerate(zip(places[:-1], parents, strict=False)):
-        if index not in named:
-            places[parent].take(place)
-        places[parent].is_rest |= place.is_rest or index in named
-    rest = places[-1]
-    largest = sorted((places[index] for index in heavy), key=lambda place: (-place.moved, place.path))
-    return [*largest, *([rest] if rest.moved or any(rest.counts.values()) else [])]
-
-
-def _heavy(moved: Sequence[int], parents: Sequence[int], threshold: float) -> list[int]:
-    """The places that have so many bytes without the places below them that are named, too.
-
-    These are the hierarchical heavy hitters of Cormode, Korn, Muthukrishnan and Srivastava (2003). Places come before
-    the folders that they lie in, and the root is the last one; it is never named.
-    """
-    left = list(moved)
-    named = []
-    for index in range(len(left) - 1):
-        if left[index] >= threshold:
-            named.append(index)
-        else:
-            left[parents[index]] += left[index]
-    return named
-
-
-def _by_path(changes: Iterable[dict[str, Any]]) -> dict[str, _Place]:
-    """A place for each path that has changed and for each folder above it, the deepest first and the root last."""
-    found: dict[str, _Place] = {}
+    places: dict[str, Counter[str]] = {"": Counter()}  # bytes, and how many files (but no directories), by path
     for row in changes:
-        place = found.setdefault(row["path"], _Place(row["path"]))
-        place.bytes_before, place.bytes_after = row["bytes_before"], row["bytes_after"]
-        place.counts[row["change"]] = int(row["kind"] != KINDS[DIRECTORY])
-        parent = place.path.rpartition("/")[0]
-        while parent not in found:
-            found[parent] = _Place(parent)
-            parent = parent.rpartition("/")[0]
-    return {path: found[path] for path in sorted(found, key=lambda path: path.count("/"), reverse=True)}
+        path, is_counted = row["path"], int(row["kind"] != KINDS[DIRECTORY])
+        found = {"before": row["bytes_before"], "after": row["bytes_after"], row["change"]: is_counted}
+        places.setdefault(path, Counter()).update(found)
+        while (path := path.rpartition("/")[0]) not in places:
+            places[path] = Counter()
+    *inner, _ = sorted(places, key=lambda path: path.count("/"), reverse=True)  # the deepest first, without the root
+    # Bytes that came and bytes that went do not cancel out.
+    moved = {path: place["before"] + place["after"] for path, place in places.items()}
+    named: set[str] = set()
+    for share in (*_SHARES, PLACES):
+        left, named, least = dict(moved), set(), max(sum(moved.values()) / share, 1)
+        for path in inner:
+            if left[path] >= least:
+                named.add(path)
+            else:
+                left[path.rpartition("/")[0]] += left[path]
+        if len(named) <= PLACES:
+            break
+    rests = set()  # below which others have lines of their own
+    for path in inner:
+        parent = path.rpartition("/")[0]
+        if path not in named:
+            places[parent].update(places[path])
+        if path in named or path in rests:
+            rests.add(parent)
+    largest = sorted(named, key=lambda path: (-places[path]["before"] - places[path]["after"], path))
+    return [
+        {
+            "path": path,
+            "is_rest": path in rests,
+            **_bytes(places[path]["before"], places[path]["after"]),
+            **{change: places[path][change] for change in (ADDED, REMOVED, CHANGED)},
+        }
+        for path in (*largest, *([""] if any(places[""].values()) else []))
+    ]
 
 
 def _bytes(before: int, after: int) -> dict[str, int]:

@@ -11,7 +11,6 @@ from layerlab.image import Image
 
 _SECOND: Final = 1_000_000_000
 """Durations in a config are nanoseconds."""
-_MISSING: Final = ""
 _ORDER: Final = (
     *("platform", "user", "working directory", "entry point", "command", "shell", "stop signal"),
     *("health check", "port", "volume", "environment", "label", "on build"),
@@ -47,6 +46,7 @@ def of_config(config: Mapping[str, Any]) -> dict[str, str]:
     """
     run = config.get("config")
     run = run if isinstance(run, Mapping) else {}
+    variables = (str(line).partition("=") for line in _list(run.get("Env")))
     platform = "/".join(str(config[key]) for key in ("os", "architecture", "variant") if config.get(key))
     found = {
         "platform": platform,
@@ -57,14 +57,14 @@ def of_config(config: Mapping[str, Any]) -> dict[str, str]:
         "shell": _command(run.get("Shell")),
         "stop signal": _text(run.get("StopSignal")),
         "health check": _health_check(run.get("Healthcheck")),
-        **{f"port {port}": "exposed" for port in _names(run.get("ExposedPorts"))},
-        **{f"volume {path}": "declared" for path in _names(run.get("Volumes"))},
-        **_environment(run.get("Env")),
+        **{f"port {port}": "exposed" for port, _ in _items(run.get("ExposedPorts"))},
+        **{f"volume {path}": "declared" for path, _ in _items(run.get("Volumes"))},
+        **{f"environment {name}": content for name, _, content in variables},
         **{f"label {name}": _text(value) for name, value in _items(run.get("Labels"))},
         **{f"on build {number}": _text(line) for number, line in enumerate(_list(run.get("OnBuild")), start=1)},
     }
     set_to_nothing = ("environment ", "label ")
-    return {name: value for name, value in found.items() if value != _MISSING or name.startswith(set_to_nothing)}
+    return {name: value for name, value in found.items() if value or name.startswith(set_to_nothing)}
 
 
 def runs_as_root(config: Mapping[str, Any]) -> bool:
@@ -78,10 +78,7 @@ def runs_as_root(config: Mapping[str, Any]) -> bool:
 
 
 def _rank(name: str) -> tuple[int, str]:
-    for place, kind in enumerate(_ORDER):
-        if name == kind or name.startswith(f"{kind} "):
-            return place, name
-    return len(_ORDER), name
+    return next(place for place, kind in enumerate(_ORDER) if f"{name} ".startswith(f"{kind} ")), name
 
 
 def _command(value: object) -> str:
@@ -93,13 +90,9 @@ def _command(value: object) -> str:
 
 
 def _health_check(value: object) -> str:
-    if not isinstance(value, Mapping):
-        return _MISSING
-    test = [str(word) for word in _list(value.get("Test"))]
-    if not test:
-        return _MISSING
-    if test[0] == "NONE":
-        return "NONE"
+    test = [str(word) for word in _list(value.get("Test"))] if isinstance(value, Mapping) else []
+    if not isinstance(value, Mapping) or not test or test[0] == "NONE":
+        return "".join(test[:1])
     command = " ".join(test[1:]) if test[0] == "CMD-SHELL" else json.dumps(test[1:], ensure_ascii=False)
     options = {
         "interval": _seconds(value.get("Interval")),
@@ -115,15 +108,6 @@ def _seconds(value: object) -> str:
     return f"{value / _SECOND:g}s" if isinstance(value, int) and value > 0 else ""
 
 
-def _environment(value: object) -> dict[str, str]:
-    pairs = (str(line).partition("=") for line in _list(value))
-    return {f"environment {name}": content for name, _, content in pairs}
-
-
-def _names(value: object) -> list[str]:
-    return [name for name, _ in _items(value)]
-
-
 def _items(value: object) -> list[tuple[str, object]]:
     return sorted((str(name), content) for name, content in value.items()) if isinstance(value, Mapping) else []
 
@@ -133,4 +117,4 @@ def _list(value: object) -> list[object]:
 
 
 def _text(value: object) -> str:
-    return _MISSING if value is None else str(value)
+    return "" if value is None else str(value)

@@ -67,11 +67,6 @@ class Image:
     stack: LayerStack = field(repr=False)
 
     @property
-    def platform(self) -> str:
-        """What it runs on, such as ``linux/amd64``; empty if its config does not say."""
-        return str(platforms.described(self.config) or "")
-
-    @property
     def total_bytes(self) -> int:
         """What its layers store."""
         return sum(self.stack.layer_bytes)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 from layerlab.image.layer import Claim
 
@@ -29,15 +29,8 @@ _RECORD: Final = ".dist-info/RECORD"
 _FIELD: Final = re.compile(r"^(Package|Version|Status|Pre-Depends|Depends|Provides):(.*)$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class DpkgPackage:
-    """A package that dpkg has installed (deb-control(5)).
-
-    Attributes:
-        name: Its name.
-        depends: What it needs: of each tuple, one.
-        provides: Other names that it goes by.
-    """
+class DpkgPackage(NamedTuple):
+    """A package that dpkg has installed (deb-control(5)): what it needs, of each tuple one, and its further names."""
 
     name: str
     depends: tuple[tuple[str, ...], ...]
@@ -68,10 +61,11 @@ def read_databases(texts: Mapping[str, bytes]) -> list[Claim]:
             claims.append(Claim(source, "dpkg", name, "", [p for p in text.split("\n") if p.startswith("/")]))
         elif source.endswith(".md5sums"):
             name = source.removeprefix(_STATUS_D).removesuffix(".md5sums")
-            claims.append(Claim(source, "dpkg", name, "", list(_md5sums(text))))
+            found = (line.partition("  ")[2] for line in text.split("\n"))
+            claims.append(Claim(source, "dpkg", name, "", [f"/{path.lstrip('/')}" for path in found if path]))
         else:
-            found = _paragraphs(text)
-            claims.extend(Claim(source, "dpkg", one["Package"], one.get("Version", ""), []) for one in found)
+            for one in _paragraphs(text):
+                claims.append(Claim(source, "dpkg", one["Package"], one.get("Version", ""), []))
     return claims
 
 
@@ -102,13 +96,6 @@ def _apk(source: str, text: str) -> Iterator[Claim]:
             yield Claim(source, "apk", name, version, paths)
 
 
-def _md5sums(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        _, separator, path = line.partition("  ")
-        if separator:
-            yield f"/{path.lstrip('/')}"
-
-
 def _record(source: str, text: str) -> Iterator[Claim]:
     folder = source.removesuffix("/RECORD")
     site, _, directory = folder.rpartition("/")
@@ -116,19 +103,15 @@ def _record(source: str, text: str) -> Iterator[Claim]:
     if not dash:
         name, version = version, ""
     name = re.sub(r"[-_.]+", "-", name).lower()
-    try:
+    with suppress(csv.Error):
         rows = [row[0] for row in csv.reader(text.split("\n")) if row and row[0]]
-    except csv.Error:
-        return
-    yield Claim(source, "python", name, version, list(_absolute(site, rows)))
+        yield Claim(source, "python", name, version, [_absolute(site, path) for path in rows])
 
 
-def _absolute(site: str, rows: Iterable[str]) -> Iterator[str]:
-    for path in rows:
-        if path.startswith(("../", "/")) or "/../" in path:
-            yield posixpath.normpath(posixpath.join(site or "/", path))
-        else:
-            yield f"{site}/{path}"
+def _absolute(site: str, path: str) -> str:
+    if path.startswith(("../", "/")) or "/../" in path:
+        return posixpath.normpath(posixpath.join(site or "/", path))
+    return f"{site}/{path}"
 
 
 def dpkg_packages(status: bytes) -> dict[str, DpkgPackage]:
@@ -144,10 +127,7 @@ def dpkg_packages(status: bytes) -> dict[str, DpkgPackage]:
 def only_recommended(before: Collection[str], after: Mapping[str, DpkgPackage], named: Collection[str]) -> set[str]:
     """The packages that apt has added only because another one recommends them: nothing needs them (apt.conf(5)).
 
-    Args:
-        before: The names of the packages that were there already.
-        after: All that are there afterwards.
-        named: What the command names.
+    `before` were there already, `after` are there afterwards, and the command has `named` some.
     """
     added = after.keys() - set(before)
     providers: dict[str, list[str]] = {}

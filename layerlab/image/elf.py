@@ -18,13 +18,10 @@ from elftools.elf.sections import Section
 MAGIC: Final = b"\x7fELF"
 _DEBUG: Final = (".debug_", ".zdebug_", ".stab", ".gdb_index", ".gnu.debuglto_")
 _SYMBOLS: Final = frozenset({".symtab", ".strtab", ".symtab_shndx"})
-_MOST_SECTIONS: Final = 5_000
-"""Sections of a file that are looked at; libraries have some 30."""
-_GAP: Final = 4096
-"""Bytes of gaps that are worth being stripped."""
+_MOST: Final = 5_000  # sections of a file that are looked at, and segments; libraries have some 30
+_GAP: Final = 4096  # bytes of gaps that are worth being stripped
 _HARMLESS: Final = (ELFError, ConstructError, ValueError, KeyError, TypeError, OverflowError, AttributeError, OSError)
 _NO_BITS: Final = "SHT_NOBITS"
-_LINKABLE: Final = "ET_REL"
 
 
 def debug_bytes(file: IO[bytes], size: int) -> int:
@@ -33,39 +30,24 @@ def debug_bytes(file: IO[bytes], size: int) -> int:
     It writes the sections that stay one after the other, and so takes out gaps, too (those that ``patchelf`` leaves).
     Object files and kernel modules count as having nothing: what links them needs their symbols. The file may say
     anything: it is not believed where its parts do not fit into it.
-
-    Args:
-        file: Can be sought in.
-        size: Its bytes.
     """
     try:
-        elf = _opened(file, size)
-        if elf is None or elf["e_type"] == _LINKABLE:
+        file.seek(0)
+        if size < len(MAGIC) or file.read(len(MAGIC)) != MAGIC:
             return 0
+        elf = ELFFile(file)
         count = elf.num_sections()
+        if elf["e_type"] == "ET_REL" or not 0 < count <= _MOST or elf.num_segments() > _MOST:
+            return 0
         sections = [elf.get_section(number) for number in range(count)]
         stored = [section for section in sections if section["sh_type"] != _NO_BITS]
         if any(section["sh_offset"] + section["sh_size"] > size for section in stored):
             return 0
-        kept = [section for section in sections if not _is_stripped(section.name)]
+        kept = [each for each in sections if not (each.name.startswith(_DEBUG) or each.name in _SYMBOLS)]
         saved = size - _packed(elf, kept)
         return min(max(saved, 0), size) if len(kept) < count or saved >= _GAP else 0
     except _HARMLESS:
         return 0
-
-
-def _opened(file: IO[bytes], size: int) -> ELFFile | None:
-    """The file, if it is an ELF file that has sections, and not too many of anything."""
-    file.seek(0)
-    if size < len(MAGIC) or file.read(len(MAGIC)) != MAGIC:
-        return None
-    elf = ELFFile(file)
-    fits = 0 < elf.num_sections() <= _MOST_SECTIONS and elf.num_segments() <= _MOST_SECTIONS
-    return elf if fits else None
-
-
-def _is_stripped(name: str) -> bool:
-    return name.startswith(_DEBUG) or name in _SYMBOLS
 
 
 def _packed(elf: ELFFile, kept: list[Section]) -> int:

@@ -207,15 +207,10 @@ def _take_away_range(merged: Filesystem, first: int, last: int, number: int, cau
 
 @dataclass(frozen=True, eq=False)
 class Inodes:
-    """The regular files' inodes, and which of their names stands for each.
+    """The regular files' inodes, by the index of the name that stands for each."""
 
-    Attributes:
-        live: Index of an inode's first visible name, for each inode that has one.
-        wasted: Index of an inode's name that was visible last, for each inode that has no visible one.
-    """
-
-    live: NDArray[np.int64]
-    wasted: NDArray[np.int64]
+    live: NDArray[np.int64]  # an inode's first visible name, for each that has one
+    wasted: NDArray[np.int64]  # the name that was visible last, for each that has no visible one
 
 
 def inodes(merged: Filesystem) -> Inodes:

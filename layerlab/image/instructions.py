@@ -11,9 +11,8 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from layerlab.dockerfile import Dockerfile, Instruction
 
@@ -23,7 +22,8 @@ _FLAGS: Final = re.compile(r"(?:--[a-z]+=\S+ )*")
 _SHELL: Final = "/bin/sh -c "
 _CLASSIC_COPY: Final = re.compile(r"(?:--chown=\S*?)?(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
-_LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
+"""What may make a layer."""
 _CONFIG: Final = frozenset(
     {
         *("ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER"),
@@ -32,14 +32,8 @@ _CONFIG: Final = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class HistoryLine:
-    """One line of an image's history.
-
-    Attributes:
-        raw: ``created_by`` as it is.
-        layer: The index of the layer that it made; None if it made none.
-    """
+class HistoryLine(NamedTuple):
+    """One line of an image's history: ``created_by`` as it is, and the index of the layer that it made, if any."""
 
     raw: str
     layer: int | None
@@ -82,11 +76,8 @@ def instruction(raw: str) -> str:
 
 def instructions(config: dict[str, Any], layer_count: int) -> list[str]:
     """The instruction of each layer; empty where the history does not say."""
-    found = [""] * layer_count
-    for entry in entries(config, layer_count):
-        if entry.layer is not None:
-            found[entry.layer] = instruction(entry.raw)
-    return found
+    made = {entry.layer: instruction(entry.raw) for entry in entries(config, layer_count)}
+    return [made.get(layer, "") for layer in range(layer_count)]
 
 
 def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | None) -> dict[int, Instruction]:
@@ -100,16 +91,18 @@ def origins(config: dict[str, Any], layer_count: int, dockerfile: Dockerfile | N
         return {}
     found: dict[int, Instruction] = {}
     written = list(_written(dockerfile))
+    shell = (config.get("config") or {}).get("Shell")
+    of_config = " ".join(map(str, shell)) if isinstance(shell, list) and shell else "/bin/sh -c"
     for entry in reversed(entries(config, layer_count)):
         keyword = keyword_of(entry.raw)
-        if keyword not in _LAYERS:
+        if keyword not in LAYERS:
             if entry.layer is not None:
                 return found
             continue
         if not written:
             break
         candidate, shells = written.pop()
-        shells.add(" ".join(_strings((config.get("config") or {}).get("Shell"))) or "/bin/sh -c")
+        shells.add(of_config)
         if candidate.keyword != keyword or not _same(entry.raw, candidate, shells):
             break
         if entry.layer is not None:
@@ -133,7 +126,7 @@ def _written(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, set[str]]]:
         for found in stage.instructions:
             if found.keyword == "SHELL":
                 shell = " ".join(found.arguments)
-            elif found.keyword in _LAYERS:
+            elif found.keyword in LAYERS:
                 yield found, {shell}
 
 
@@ -145,7 +138,7 @@ def keyword_of(raw: str) -> str:
     """
     first = instruction(raw).partition(" ")[0]
     # BuildKit ends only those entries with its name that make a layer.
-    if first in _LAYERS | _CONFIG or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):
+    if first in LAYERS | _CONFIG or _NOP.match(raw) or raw.rstrip().endswith("# buildkit"):
         return first
     # The classic builder writes a RUN down as its command alone.
     return "RUN" if raw.strip() else ""
@@ -167,14 +160,13 @@ def _same(raw: str, candidate: Instruction, shells: set[str]) -> bool:
 
 
 def _same_command(text: str, candidate: Instruction, shells: set[str]) -> bool:
+    bodies = [candidate.value]
+    if candidate.heredocs:
+        bodies.append("\n".join(heredoc.content for heredoc in candidate.heredocs))
+        bodies.append("\n".join([candidate.value, *(f"{h.content}{h.name}" for h in candidate.heredocs)]))
+    wanted = [f"{shell} {body}" for shell in shells for body in bodies]
     if candidate.is_json:
         wanted = [" ".join(candidate.arguments)]
-    else:
-        bodies = [candidate.value]
-        if candidate.heredocs:
-            bodies.append("\n".join(heredoc.content for heredoc in candidate.heredocs))
-            bodies.append("\n".join([candidate.value, *(f"{h.content}{h.name}" for h in candidate.heredocs)]))
-        wanted = [f"{shell} {body}" for shell in shells for body in bodies]
     for command in map(_squeeze, wanted):
         if text == command:
             return True
@@ -196,7 +188,3 @@ def _fits(text: str, literals: Sequence[str]) -> bool:
 
 def _squeeze(text: str) -> str:
     return " ".join(text.split())
-
-
-def _strings(value: object) -> Sequence[str]:
-    return [str(part) for part in value] if isinstance(value, list) else []

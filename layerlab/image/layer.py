@@ -99,17 +99,11 @@ def assemble(
     links: Mapping[str, str] | None = None,
     claims: Sequence[Claim] = (),
 ) -> Layer:
-    """A layer from entries in any order.
+    """A layer from entries in any order; with each there are all the directories that it lies in.
 
-    Args:
-        paths: Absolute paths, each once, with those of all the directories that they lie in.
-        columns: Kinds, sizes, modes, uids, gids and inodes, each as long as `paths`; inodes are any numbers that
-            are equal for the names of one inode and differ otherwise.
-        borrowed: Targets of hard links to the layers below, by path.
-        whiteouts: See `Layer`, as for the rest.
-        opaques: In any order.
-        links: See `Layer`.
-        claims: In any order.
+    The columns are kinds, sizes, modes, uids, gids and inodes, each as long as `paths`; inodes are any numbers that
+    are equal for the names of one inode and differ otherwise. `borrowed` are the targets of hard links to the layers
+    below, by path. For the rest see `Layer`.
     """
     ordered, arrays = list(paths), [np.asarray(column) for column in columns]
     if not all(map(le, paths, islice(paths, 1, None))):

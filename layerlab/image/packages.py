@@ -69,25 +69,14 @@ class Package:
 
 @dataclass(frozen=True, eq=False)
 class Ownership:
-    """The packages, and which of them owns what.
+    """The packages, and which of them owns what."""
 
-    Attributes:
-        packages: All that are installed or own a visible file.
-        owners: For each of the entries asked about, the index of its package; -1 for nobody's.
-    """
-
-    packages: list[Package]
-    owners: NDArray[np.int64]
+    packages: list[Package]  # all that are installed or own a visible file
+    owners: NDArray[np.int64]  # for each of the entries asked about, the index of its package; -1 for nobody's
 
 
 def ownership(merged: Filesystem, layers: Sequence[Layer], entries: NDArray[np.int64]) -> Ownership:
-    """Who owns these visible entries.
-
-    Args:
-        merged: The filesystem.
-        layers: The layers that it was put together from.
-        entries: Indexes of entries.
-    """
+    """Who owns these visible entries of the filesystem that was put together from these layers."""
     claims = _valid_claims(merged, layers)
     dpkg, python, apk = ([c for c in claims if c.manager == manager] for manager in ("dpkg", "python", "apk"))
     versions = {claim.name: claim.version for claim in dpkg if claim.version}
@@ -179,17 +168,10 @@ def parts(
 ) -> NDArray[np.int8]:
     """What these visible entries are there for; codes, see `PARTS`.
 
-    Args:
-        merged: The filesystem.
-        entries: Indexes of entries.
-        ownership: Who owns them.
-        working_directory: The image's.
-        from_context: The layers that hold what was copied from the build context.
+    `from_context` are the layers that hold what was copied from the build context.
     """
-    app_folders = ["/app"]
     top = working_directory.strip("/")
-    if top not in _EVERYWHERE:
-        app_folders.append(f"/{top}")
+    app_folders = ["/app"] if top in _EVERYWHERE else ["/app", f"/{top}"]
     of_folder = np.full(len(merged.paths) + 1, OTHER, dtype=np.int8)  # the last stands for the root
     may_be_python = np.zeros(len(merged.paths) + 1, dtype=bool)
     folders = merged.folders[entries]

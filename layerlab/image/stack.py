@@ -23,12 +23,9 @@ from layerlab.image.packages import Ownership
 
 @dataclass(frozen=True, eq=False)
 class LayerStack:
-    """What an image holds.
+    """What an image holds; its layers are listed from the bottom.
 
     Attributes:
-        config: Its config.
-        layers: From the bottom.
-        diff_ids: Their digests.
         merged: All their entries, and what became of each.
         inodes: Which of the files' inodes live.
         instructions: What made each layer, in the words of its history.
@@ -133,13 +130,7 @@ class LayerStack:
 def stack_layers(
     layers: list[Layer], config: dict[str, Any], diff_ids: list[str], dockerfile: Dockerfile | None = None
 ) -> LayerStack:
-    """Merge an image's layers.
-
-    Args:
-        layers: From the bottom.
-        config: The image's config.
-        diff_ids: The layers' digests.
-        dockerfile: What it was built from, if that is known.
+    """Merge an image's layers, given from the bottom.
 
     Raises:
         ArchiveError: a hard link leads to a path that no layer below has.

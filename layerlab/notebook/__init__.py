@@ -31,7 +31,7 @@ from layerlab.exercise.panel import LivePanel
 from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.image.store import file_reader
-from layerlab.image.store.packed import packed_bytes
+from layerlab.image.store.sources import packed_bytes
 from layerlab.notebook.cells import about, show, table
 from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,7 @@ from layerlab.ui.progress import Report, silent
 from layerlab.xray import waste
 from layerlab.xray.advice import Advice, View, advise, together
 from layerlab.xray.proof import Proof, prove
-from layerlab.xray.source import BuildSource
-from layerlab.xray.tracing import trace
+from layerlab.xray.tracing import BuildSource, trace
 from layerlab.xray.waste import Cause, Needless
 
 if TYPE_CHECKING:
@@ -165,14 +163,9 @@ def document(examined: Examined) -> dict[str, Any]:
         "findings": [advice.document(dockerfile) for advice in examined.advice],
     }
     if examined.stages is not None and examined.lines is not None:
-        found["stages"] = _records(examined.stages)
-        found["lines"] = _records(examined.lines)
+        found["stages"] = json.loads(examined.stages.to_json(orient="records"))
+        found["lines"] = json.loads(examined.lines.to_json(orient="records"))
         found["together"] = examined.together
     if examined.proofs is not None:
         found["proofs"] = [{**vars(proof), "error": proof.error} for proof in examined.proofs]
     return found
-
-
-def _records(table: pd.DataFrame) -> Sequence[dict[str, Any]]:
-    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
-    return records

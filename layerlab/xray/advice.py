@@ -1,7 +1,8 @@
 """What to change about an image, how many bytes that would save, and the edits that a program can make and prove.
 
 Bytes that nobody needs (`layerlab.xray.waste`) are put together by what stores them: a line of the Dockerfile, in
-whatever stage, or a layer where nobody knows the Dockerfile. What to do follows from why they are not needed.
+whatever stage, or a layer where nobody knows the Dockerfile. What to do follows from why they are not needed. Several
+edits can be made at once; comments stay where they are.
 """
 
 from __future__ import annotations
@@ -24,14 +25,46 @@ from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.ui.text import shorten
 from layerlab.ui.units import first_few, how_large, listed
-from layerlab.xray.edits import Edit, edited, joined, neighbours
 from layerlab.xray.provenance.file_origins import Origin
 from layerlab.xray.tracing import Trace
-from layerlab.xray.waste import DELETED, METADATA, NOTHING, SAME, SYMBOLS, Needless
-from layerlab.xray.waste.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
+from layerlab.xray.waste import (
+    BYTECODE,
+    CACHES,
+    DELETED,
+    HEADERS,
+    METADATA,
+    NOTHING,
+    SAME,
+    SYMBOLS,
+    TESTS,
+    TOOLS,
+    Needless,
+)
 
 SMALLEST: Final = 100_000
 """Bytes that are worth an edit."""
+
+_RUN: Final = re.compile(r"(\s*RUN(?:\s+--\S+)*)\s+(.*)", re.DOTALL | re.IGNORECASE)
+_COMMENT: Final = re.compile(r"(?:^|[\s;&|()])#")  # within quotes too: then nothing is lost but an edit
+_ESCAPE: Final = re.compile(r"^\s*#\s*escape\s*=", re.IGNORECASE | re.MULTILINE)
+_TRANSPARENT: Final = frozenset(
+    ["CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "STOPSIGNAL"]
+)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit that a program can make.
+
+    Attributes:
+        runs: Lines of RUNs, in their order; several become one.
+        command: What is added to the last of them; empty for nothing.
+        ignored: Lines that are added to ``.dockerignore``.
+    """
+
+    runs: tuple[int, ...] = ()
+    command: str = ""
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,13 +94,8 @@ class Advice:
 
     def document(self, dockerfile: Dockerfile | None) -> dict[str, Any]:
         """As JSON has it; with the whole Dockerfile as it would be."""
-        found: dict[str, Any] = {
-            "title": self.title,
-            "why": self.why,
-            "line": self.line,
-            "bytes": self.bytes,
-            "mechanical": self.is_mechanical,
-        }
+        found: dict[str, Any] = {"title": self.title, "why": self.why, "line": self.line, "bytes": self.bytes}
+        found["mechanical"] = self.is_mechanical
         if self.edit is not None and dockerfile is not None:
             found["dockerfile"] = edited(dockerfile, [self.edit])
             found["dockerignore"] = list(self.edit.ignored)
@@ -76,17 +104,11 @@ class Advice:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An image as those look at it that find advice.
-
-    Attributes:
-        image: The image.
-        rows: What it could do without (`layerlab.xray.waste`).
-        trace: Its stages; None if nobody knows its Dockerfile.
-    """
+    """An image as those look at it that find advice."""
 
     image: Image
-    rows: list[Needless]
-    trace: Trace | None = None
+    rows: list[Needless]  # what it could do without
+    trace: Trace | None = None  # its stages, if anybody knows its Dockerfile
 
     @property
     def stack(self) -> LayerStack:
@@ -156,11 +178,10 @@ def advise(view: View, engine: Engine | None) -> list[Advice]:
 
     Several edits may save the same bytes: what some of them save together is `together`, not their sum.
     """
-    found = _taken_away(view) + _left_behind(view) + _shipped(view)
-    if view.trace is not None:
-        found += _unneeded_context(view, view.trace) + _unused_stages(view.trace)
-    if view.trace is not None and engine is not None:
-        found += _smaller_base(view, view.trace, engine)
+    found = _taken_away(view) + _shipped(view)
+    if (trace := view.trace) is not None:
+        found += _left_behind(view, trace) + _unneeded_context(view, trace) + _unused_stages(trace)
+        found += _smaller_base(view, trace, engine) if engine is not None else []
     return sorted(found, key=lambda advice: (-advice.bytes, advice.line or 0, advice.title))
 
 
@@ -250,7 +271,7 @@ class _CleanUp(NamedTuple):
 _SITE: Final = re.compile(r"(.*/(?:site|dist)-packages)/")
 _CLEAN_UPS: Final = {
     CACHES: _CleanUp(
-        # The folder of a cache that may be removed as a whole; see `waste.rules`.
+        # The folder of a cache that may be removed as a whole; see `waste`.
         re.compile(
             r"(/var/lib/apt/lists|/var/cache/(?:ap[tk]|dnf|yum|libdnf5|zypp)|/etc/apk/cache"
             r"|.*?/(?:\.cache(?:/[^/]+)?|\.npm|http-v2|selfcheck|\.?cargo/registry|\.m2/repository|\.gradle/caches"
@@ -277,19 +298,13 @@ _CLEAN_UPS: Final = {
 }
 
 
-def _left_behind(view: View) -> list[Advice]:
+def _left_behind(view: View, trace: Trace) -> list[Advice]:
     """What a step leaves that nothing needs: it is cleaned up where it was made, since no later step can."""
-    if view.trace is None:
-        return []
     places: dict[tuple[str, int], list[Needless]] = {}
     for row in view.rows:
         if row.cause in _CLEAN_UPS and (origin := view.origin(row.entry)).kind == "made" and origin.line is not None:
             places.setdefault((row.cause, origin.line), []).append(row)
-    return [
-        advice
-        for (cause, line), rows in places.items()
-        for advice in _cleaned_up(view, view.trace, cause, rows, line)
-    ]
+    return [each for (cause, line), rows in places.items() for each in _cleaned_up(view, trace, cause, rows, line)]
 
 
 def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line: int) -> list[Advice]:
@@ -302,10 +317,8 @@ def _cleaned_up(view: View, trace: Trace, cause: str, rows: list[Needless], line
     # What lies below /var belongs to a package manager, which wants its folder back.
     names = (shlex.quote(folder) + "/*" * folder.startswith("/var/") for folder in folders)
     command = clean_up.command.format(" ".join(names))
-    lines, saves = (
-        _until_needed(trace.dockerfile, run, folders),
-        {inode: min(size, row.bytes) for row in folder_of for inode, size in view.stored([row.entry]).items()},
-    )
+    lines = _until_needed(trace.dockerfile, run, folders)
+    saves = {inode: min(size, row.bytes) for row in folder_of for inode, size in view.stored([row.entry]).items()}
     if len(lines) > 1:
         title = f"make lines {listed(lines)} one RUN that ends in `{command}`"
         saves |= view.within(lines)
@@ -438,9 +451,7 @@ def _unused_stages(trace: Trace) -> list[Advice]:
     return [Advice(f"delete stage `{stage.label}`, or use it", why, stage.line, 0) for stage in unused]
 
 
-_FULL: Final = re.compile(
-    r"(?P<name>(?:docker\.io/)?(?:library/)?python):(?P<version>[\d.]+)(?:-(?P<suite>trixie|bookworm|bullseye))?"
-)
+_FULL: Final = re.compile(r"((?:docker\.io/)?(?:library/)?python:[\d.]+)(-(?:trixie|bookworm|bullseye))?")
 
 
 def slim(name: str) -> str | None:
@@ -450,10 +461,7 @@ def slim(name: str) -> str | None:
     ('python:3.13-slim-trixie', 'python:3.13-slim', None)
     """
     found = _FULL.fullmatch(name)
-    if found is None:
-        return None
-    suite = f"-{found['suite']}" if found["suite"] else ""
-    return f"{found['name']}:{found['version']}-slim{suite}"
+    return f"{found[1]}-slim{found[2] or ''}" if found else None
 
 
 def _smaller_base(view: View, trace: Trace, engine: Engine) -> list[Advice]:
@@ -474,3 +482,61 @@ def _smaller_base(view: View, trace: Trace, engine: Engine) -> list[Advice]:
         stage.line,
         {-1: base - there},
     )
+
+
+def edited(dockerfile: Dockerfile, edits: Iterable[Edit]) -> str:
+    """The text of a Dockerfile after these edits; doing the same twice is doing it once."""
+    edits = list(edits)
+    ends = {each.line: each.end_line for each in dockerfile.instructions}
+    texts = {each.line: each.text for each in dockerfile.instructions}
+    for line, command in dict.fromkeys((edit.runs[-1], edit.command) for edit in edits if edit.command):
+        texts[line] = f"{texts[line].rstrip().rstrip(';').rstrip()} \\\n && {command}"
+    changed = {line for edit in edits for line in edit.runs}
+    for group in joined(frozenset(edit.runs) for edit in edits if len(edit.runs) > 1):
+        runs = [found for line in sorted(group) if (found := _RUN.fullmatch(texts[line]))]
+        # In parentheses, what one does to its shell (cd, set, exit) is nothing to the next.
+        one = f"{runs[0][1]} " + " \\\n && ".join(f"( {run[2].strip()} )" for run in runs)
+        texts |= {**dict.fromkeys(group, ""), min(group): one}
+    lines = dockerfile.text.split("\n")
+    for line in sorted(changed, reverse=True):
+        lines[line - 1 : ends[line]] = [texts[line]] if texts[line] else []
+    return "\n".join(lines)
+
+
+def joined(sets: Iterable[frozenset[int]]) -> list[frozenset[int]]:
+    """Sets that share a member become one."""
+    found: list[frozenset[int]] = []
+    for each in sets:
+        touching = [other for other in found if other & each]
+        found = [*(other for other in found if not other & each), each.union(*touching)]
+    return found
+
+
+def can_append(dockerfile: Dockerfile, instruction: Instruction) -> bool:
+    """Whether a command can be added to a RUN: it is a line for a shell, and BuildKit's usual one.
+
+    What follows a shell's comment would become part of it, since a RUN is one line to the shell.
+    """
+    return (
+        instruction.keyword == "RUN"
+        and not instruction.is_json
+        and not instruction.heredocs
+        and not _ESCAPE.search(dockerfile.text)
+        and not instruction.value.rstrip().endswith("&")
+        and not _COMMENT.search(instruction.value)
+        and _RUN.fullmatch(instruction.text) is not None
+        and not any(each.keyword == "SHELL" for each in dockerfile.instructions)
+    )
+
+
+def neighbours(dockerfile: Dockerfile, stage: int) -> list[list[Instruction]]:
+    """The RUNs of a stage that may become one, group by group: nothing between them changes what they do."""
+    groups: list[list[Instruction]] = [[]]
+    for each in dockerfile.stages[stage].instructions:
+        if each.keyword == "RUN" and can_append(dockerfile, each):
+            if groups[-1] and groups[-1][-1].flags != each.flags:
+                groups.append([])
+            groups[-1].append(each)
+        elif each.keyword not in _TRANSPARENT:
+            groups.append([])
+    return [group for group in groups if group]

@@ -33,11 +33,7 @@ def bill_of_materials(image: Image, reader: FileReader) -> str:
     """The bill of materials of an image, as CycloneDX JSON.
 
     Its components are the packages that dpkg, apk and Python's metadata name, the distribution, and each regular file
-    that none of them owns, with its bytes.
-
-    Args:
-        image: The image.
-        reader: Of its files: the distribution's name is in one.
+    that none of them owns, with its bytes. The distribution's name is read from a file.
 
     >>> from layerlab import demo
     >>> from layerlab.image.store import file_reader

@@ -10,10 +10,8 @@ from layerlab import image as images
 from layerlab.builder import Trials
 from layerlab.errors import EngineGone, LabError
 from layerlab.ui.progress import Step
-from layerlab.xray.advice import Advice, together
-from layerlab.xray.edits import edited
-from layerlab.xray.source import with_dockerfile
-from layerlab.xray.tracing import Trace
+from layerlab.xray.advice import Advice, edited, together
+from layerlab.xray.tracing import Trace, with_dockerfile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,11 +46,6 @@ def prove(trials: Trials, trace: Trace, advice: Sequence[Advice]) -> list[Proof]
 
     An edit after which the Dockerfile does not build any more is proved to be none, and the proof says so.
 
-    Args:
-        trials: Where to build; all images that are built go with it.
-        trace: The image, and what it was built from.
-        advice: What was advised about it.
-
     Raises:
         EngineGone: the engine stopped answering.
     """
@@ -79,10 +72,8 @@ def table(proofs: Sequence[Proof]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415
 
     rows = [(one.title, one.line, one.predicted, one.measured, one.error, one.trouble) for one in proofs]
-    kinds: dict[str, Any] = {
-        **{"title": "str", "line": "Int64", "predicted": "int64"},
-        **{"measured": "Int64", "error": "float64", "trouble": "str"},
-    }
+    kinds: dict[str, Any] = {"title": "str", "line": "Int64", "predicted": "int64", "measured": "Int64"}
+    kinds |= {"error": "float64", "trouble": "str"}
     return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 

@@ -7,16 +7,22 @@ same away, where the cache has forgotten it and it had to be built again, or whe
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 
 from layerlab import bases
+from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
-from layerlab.builder import Trials
+from layerlab.builder import Trials, adapted
+from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
 from layerlab.image import Image
@@ -26,29 +32,68 @@ from layerlab.image.store import file_reader as reading
 from layerlab.ui.text import shorten
 from layerlab.xray.provenance import layer_history
 from layerlab.xray.provenance.file_origins import FileOrigins
-from layerlab.xray.source import BuildSource, ContextFiles, named
 
 Contents = Mapping[str, int | None]
 """The sizes of a layer's files, by path; None for what it takes away."""
 
 
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """An image, and the stages that it was built from.
+@dataclass(frozen=True)
+class BuildSource:
+    """What an image was built from.
 
     Attributes:
-        source: What it was built from.
-        image: It, its layers tied to the lines of the Dockerfile.
-        final: Its stage.
-        origins: Of its files.
-        built: Of the files of the other stages that it needs, by their labels.
+        dockerfile: The Dockerfile's path.
+        folder: The build context.
+        target: The stage that is the image; the last if None.
+        build_args: Values for the Dockerfile's ARGs.
+        platform: What it was built for, see `layerlab.dockerfile.parse`.
     """
+
+    dockerfile: Path
+    folder: Path
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+
+    @cached_property
+    def context(self) -> contexts.Context:
+        """What is sent to the engine.
+
+        Raises:
+            DockerfileError, ContextError: see `layerlab.builder.context.collect`.
+        """
+        return self.collect()
+
+    def collect(self, ignored: Sequence[str] = ()) -> contexts.Context:
+        """The same as it is now, without what these lines of a ``.dockerignore`` name, too."""
+        name = os.path.relpath(self.dockerfile.resolve(), self.folder.resolve())
+        return contexts.collect(self.folder, name, ignored=ignored)
+
+    @cached_property
+    def parsed(self) -> Dockerfile:
+        """The Dockerfile; a DockerfileError if it cannot be read, or is wrong."""
+        return self.parse(self.context.text)
+
+    def parse(self, text: str) -> Dockerfile:
+        """Another text in place of the Dockerfile; a DockerfileError if it is wrong."""
+        return dockerfiles.parse(text, self.build_args, self.platform)
+
+    @property
+    def built_from(self) -> Dockerfile:
+        """The Dockerfile as far as the stage that is the image (else a DockerfileError), to which layers are tied."""
+        final = self.parsed.target(self.target)
+        return replace(self.parsed, stages=self.parsed.stages[: final.index + 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """An image, its layers tied to the lines of the Dockerfile, and the stages that it was built from."""
 
     source: BuildSource
     image: Image
     final: Stage
     origins: FileOrigins = field(repr=False)
-    built: Mapping[str, FileOrigins] = field(repr=False)
+    built: Mapping[str, FileOrigins] = field(repr=False)  # of the other stages that it needs, by their labels
 
     @property
     def dockerfile(self) -> Dockerfile:
@@ -57,12 +102,9 @@ class Trace:
 
 
 def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
-    """Trace an image; what it gives can be used as long as the trial images are there.
+    """Trace an image, which the engine has or a file, to what it was built from, as somebody says.
 
-    Args:
-        trials: Where to build.
-        image: What to trace; the engine has it, or it was read from a file.
-        source: What it was built from, as somebody says.
+    What this gives can be used as long as the trial images are there.
 
     Raises:
         OtherDockerfile: it was not built from this.
@@ -73,31 +115,21 @@ def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
     bases.ensure_for(trials.engine, parsed, source.target, report=trials.report)
     again = trials.build(context, target=source.target, build_args=source.build_args)
     verify(image, images.read(trials.engine, again.image_id, dockerfile=source.built_from), source)
-    context, adapted = named(source, trials.scratch)
-    files = ContextFiles(context)
+    context, adapted = _named(source, trials.scratch)
+    files = _ContextFiles(context)
     traced: dict[str, FileOrigins] = {}
+
+    def origins(image: Image, stage: Stage) -> FileOrigins:
+        reader = reading.for_image(trials.engine, image)
+        found = layer_history.trace(trials.engine, image.stack, parsed, stage, trials.labels)
+        return FileOrigins(reader, found, parsed, dict(traced), files, files.sizes)
+
     for stage in parsed.needed(final):
         if stage != final:
             label = adapted.stages[stage.index].label
             built = trials.build(context, target=label, build_args=source.build_args)
-            looked = images.read(trials.engine, built.image_id)
-            traced[stage.label] = _origins(trials, looked, parsed, stage, traced, files=files)
-    origins = _origins(trials, image, parsed, final, traced, files=files)
-    return Trace(source, image, final, origins, traced)
-
-
-def _origins(
-    trials: Trials,
-    image: Image,
-    dockerfile: Dockerfile,
-    stage: Stage,
-    others: Mapping[str, FileOrigins],
-    *,
-    files: ContextFiles,
-) -> FileOrigins:
-    reader = reading.for_image(trials.engine, image)
-    found = layer_history.trace(trials.engine, image.stack, dockerfile, stage, trials.labels)
-    return FileOrigins(reader, found, dockerfile, dict(others), files, files.sizes)
+            traced[stage.label] = origins(images.read(trials.engine, built.image_id), stage)
+    return Trace(source, image, final, origins(image, final), traced)
 
 
 def verify(image: Image, again: Image, source: BuildSource) -> None:
@@ -108,9 +140,8 @@ def verify(image: Image, again: Image, source: BuildSource) -> None:
     """
     mine, theirs, name = image.stack, again.stack, source.dockerfile.name
     remedy = "name the Dockerfile that it was built from, with the target and build arguments of that time"
-    same = sum(
-        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine.diff_ids, theirs.diff_ids, strict=False))
-    )
+    beside = zip(mine.diff_ids, theirs.diff_ids, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], beside))
     changed, changed_again = _changed(mine, same), _changed(theirs, same)
     if len(changed) != len(changed_again):
         raise OtherDockerfile(
@@ -166,3 +197,58 @@ def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, n
     return mine.instructions[number] == theirs.instructions[number_again] or (
         written is not None and written == theirs.origins.get(number_again)
     )
+
+
+class _ContextFiles(Mapping[str, bytes]):
+    """The regular files of a context, by path relative to it; read when they are asked for, and cut at 1 MB."""
+
+    def __init__(self, context: contexts.Context) -> None:
+        self._entries = {entry.name: entry for entry in context.entries if stat.S_ISREG(entry.status.st_mode)}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Their sizes."""
+        return {name: entry.bytes for name, entry in self._entries.items()}
+
+    def __getitem__(self, name: str) -> bytes:
+        entry = self._entries[name]
+        try:
+            handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        with os.fdopen(handle, "rb") as file:
+            return file.read(reading.LARGEST)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> contexts.Context:
+    """The same context with another Dockerfile, at the same place and with the same mode.
+
+    The folder `scratch` gets it, and has to be there as long as the context is used.
+    """
+    path = scratch / f"{len(list(scratch.iterdir()))}"
+    path.write_text(text, encoding="utf-8")
+    status = path.lstat()
+    entries = [
+        replace(entry, path=path, status=os.stat_result((entry.status.st_mode, *status[1:])))
+        if entry.name == context.dockerfile
+        else entry
+        for entry in context.entries
+    ]
+    return replace(context, text=text, entries=tuple(entries))
+
+
+def _named(source: BuildSource, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
+    """The context with a name for each stage, since BuildKit finds a target by its name alone; and its Dockerfile."""
+    text = adapted.with_names(source.context.text, source.parsed)
+    if text == source.context.text:
+        return source.context, source.parsed
+    return with_dockerfile(source.context, text, scratch), source.parse(text)

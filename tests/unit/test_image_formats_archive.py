@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
-from layerlab.image.formats import archive, archive_parts
-from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats import archive
 from layerlab.image.formats.platforms import Platform
+from layerlab.image.formats.stream import Budget
 from tests.unit.image_truth import (
     Layout,
     digest,
@@ -191,15 +191,6 @@ class TestFiles:
         assert archive.is_layout(tmp_path)
         assert paths(archive.read_path(tmp_path)) == PATHS
 
-    def test_files_of_a_layout(self, tmp_path: Path) -> None:
-        """The files that an image in a directory comes from are named, and no others."""
-        files = oci_parts(LAYERS)
-        write_layout(tmp_path, {**files, "blobs/sha256/0123": b"of another image"})
-
-        needless = {name for name, content in files.items() if b"slsa" in content or b'"unknown", "os"' in content}
-        needless |= {name for name, content in files.items() if b'"layers"' in content and b"in-toto" in content}
-        assert set(archive.read_path(tmp_path).files) == files.keys() - needless - {"oci-layout"}
-
     def test_what_nobody_asks_for_costs_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Layers of other platforms, and files that cannot be read or are no part of an image, are not looked at."""
         layout = Layout()
@@ -212,7 +203,7 @@ class TestFiles:
         for number in range(20):
             (tmp_path / f"other{number}").write_bytes(b"{")
         (tmp_path / "packed").write_bytes(pack(layout.parts.items()))
-        monkeypatch.setattr(archive_parts, "MOST_PARTS", len(layout.parts))
+        monkeypatch.setattr(archive, "MOST_PARTS", len(layout.parts))
         monkeypatch.setattr(archive, "Budget", lambda: Budget(entries=10))
 
         for path in (tmp_path, tmp_path / "packed"):
@@ -338,7 +329,7 @@ class TestRefused:
 
     def test_descriptions_without_end(self, read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
         """All descriptions together are limited, too."""
-        monkeypatch.setattr(archive_parts, "LARGEST_TOTAL", 500)
+        monkeypatch.setattr(archive, "LARGEST_TOTAL", 500)
 
         with pytest.raises(ArchiveError, match="descriptions are larger"):
             read(saved(LAYERS))

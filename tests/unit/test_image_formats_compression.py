@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
 from layerlab.image.formats.compression import FORMATS, Format, expanded, recognised
-from layerlab.image.formats.expansion_limits import Budget
+from layerlab.image.formats.stream import Budget
 
 if sys.version_info >= (3, 14):
     from compression import zstd

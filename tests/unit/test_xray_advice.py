@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from layerlab.image.store.file_reader import FileReader
 from layerlab.xray import waste
-from layerlab.xray.advice import Advice, View, covering, together
-from layerlab.xray.edits import Edit
+from layerlab.xray.advice import Advice, Edit, View, covering, together
 from tests.unit.image_folders import layer, read_folders
 
 NAMES = [f"/{folder}/{name}" for folder in "ab" for name in "wxyz"]

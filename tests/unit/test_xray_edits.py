@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import dockerfile
-from layerlab.xray.edits import Edit, can_append, edited, joined, neighbours
+from layerlab.xray.advice import Edit, can_append, edited, joined, neighbours
 
 TEXT = """\
 # first

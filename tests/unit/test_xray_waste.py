@@ -10,7 +10,7 @@ import pytest
 from layerlab import xray
 from layerlab.image.store.file_reader import FileReader
 from layerlab.xray import waste
-from layerlab.xray.waste.rules import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
+from layerlab.xray.waste import BYTECODE, CACHES, HEADERS, TESTS, TOOLS
 from tests.unit.image_folders import layer, read_folders
 
 KB = b"0123456789" * 200

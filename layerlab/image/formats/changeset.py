@@ -8,6 +8,7 @@ below them, hard links to nothing.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,8 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
-from layerlab.image.formats.expansion_limits import Budget
-from layerlab.image.formats.stream import Hashed, Stream, damaged
+from layerlab.image.formats.stream import Budget, Stream, damaged, hashed
 from layerlab.image.formats.tar import Member, members
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 
@@ -37,12 +37,10 @@ _COLUMNS: Final = "BqHII"
 
 @dataclass(frozen=True)
 class WantedFiles:
-    """Files whose bytes somebody wants, while layers are read.
+    """Files of whatever layer whose bytes somebody wants, while layers are read.
 
-    Attributes:
-        paths: Where they are, in whatever layer.
-        use: Is given the entry of each and the pieces of its content.
-        found: What `use` has made of them, by the layer's diff id and the path.
+    `use` is given the entry of each and the pieces of its content; what it makes of them is `found` by the layer's
+    diff id and the path.
     """
 
     paths: Collection[str]
@@ -51,12 +49,7 @@ class WantedFiles:
 
 
 def scan(pieces: Iterable[bytes], budget: Budget, wanted: WantedFiles | None = None) -> tuple[Layer, str]:
-    """Read one layer.
-
-    Args:
-        pieces: Its tar archive, not compressed. All of it is read.
-        budget: What it may cost; less afterwards.
-        wanted: Files whose bytes are wanted, too.
+    """Read one layer from its tar archive, not compressed, to the end; the budget is less by it afterwards.
 
     Returns:
         The layer, and its diff id: the digest of the bytes that were read.
@@ -64,15 +57,16 @@ def scan(pieces: Iterable[bytes], budget: Budget, wanted: WantedFiles | None = N
     Raises:
         ArchiveError: it is damaged or hostile.
     """
-    hashed = Hashed(pieces)
-    stream = Stream(hashed)
+    digest = hashlib.sha256()
+    stream = Stream(hashed(pieces, digest.update))
     entries = _Entries(budget, wanted)
     for member in members(stream):
         entries.add(member, stream)
     stream.drain()
+    diff_id = f"sha256:{digest.hexdigest()}"
     if wanted is not None:
-        wanted.found.update({(hashed.digest, path): found for path, found in entries.used.items()})
-    return entries.layer(), hashed.digest
+        wanted.found.update({(diff_id, path): found for path, found in entries.used.items()})
+    return entries.layer(), diff_id
 
 
 def absolute(name: str) -> str:
@@ -99,12 +93,9 @@ def absolute(name: str) -> str:
 
 
 def followed(folder: str, target: Callable[[str], str | None], *, clamped: bool = False) -> str:
-    """Where a folder is, once the symbolic links on the way are followed within the image.
+    """Where a folder is (nothing is the root), once the symbolic links on the way are followed within the image.
 
-    Args:
-        folder: An absolute path, or nothing for the root; it may not be there yet.
-        target: What the symbolic link at a path says; None if none is there.
-        clamped: Whether ``..`` of the root is the root, as to the kernel.
+    `target` tells what the symbolic link at a path says. Where `clamped`, ``..`` of the root is the root.
 
     Raises:
         ArchiveError: a link leads outside, or in a circle.
@@ -175,10 +166,11 @@ class _Entries:
         if kind == SYMLINK:
             self.links[path] = member.link
         if member.is_plain and is_database(path) and member.size <= LARGEST_DATABASE:
-            self._remember(path, stream.read(member.size))
+            self.budget.remember(text := stream.read(member.size))
+            self.texts[path] = text
         if self.wanted is not None and path in self.wanted.paths and member.is_plain:
-            text = self.texts.get(path)
-            self.used[path] = self.wanted.use(member, stream.pieces(member.size) if text is None else iter([text]))
+            known = self.texts.get(path)
+            self.used[path] = self.wanted.use(member, stream.pieces(member.size) if known is None else iter([known]))
 
     def _path(self, name: str) -> str:
         """Where an entry of this name is put."""
@@ -191,10 +183,6 @@ class _Entries:
         if target is not None:
             self.budget.spend(path, target)
         return target
-
-    def _remember(self, path: str, text: bytes) -> None:
-        self.budget.remember(text)
-        self.texts[path] = text
 
     def _row(self, kind: int, size: int, mode: int, uid: int, gid: int) -> int:
         """Keep the values of an entry, which is an inode of its own; gives where they are."""
@@ -294,5 +282,6 @@ class _Entries:
         by_row = {self.rows[path]: text for path, text in self.texts.items()}
         for path in self.linked:  # uv makes such
             if path not in self.texts and (row := self.rows.get(path, -1)) in by_row:
-                self._remember(path, by_row[row])
+                self.budget.remember(by_row[row])
+                self.texts[path] = by_row[row]
         return self.texts

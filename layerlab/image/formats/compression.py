@@ -12,12 +12,10 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from layerlab.image.formats.expansion_limits import Budget
-from layerlab.image.formats.stream import PIECE, damaged
+from layerlab.image.formats.stream import PIECE, Budget, damaged
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -49,15 +47,8 @@ class _Gunzip:
         return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
 
 
-@dataclass(frozen=True)
-class Format:
-    """A way to compress.
-
-    Attributes:
-        name: What it is called.
-        magic: Matches the bytes that it begins with.
-        expander: Makes what expands one member, or frame, of it.
-    """
+class Format(NamedTuple):
+    """A way to compress: what it begins with, and what makes the expander of one member, or frame, of it."""
 
     name: str
     magic: re.Pattern[bytes]
@@ -80,12 +71,7 @@ def recognised(start: bytes) -> Format | None:
 
 
 def expanded(pieces: Iterable[bytes], known: Format, budget: Budget) -> Iterator[bytes]:
-    """Expand compressed data, in pieces of at most 1 MiB.
-
-    Args:
-        pieces: The compressed data.
-        known: How they are compressed.
-        budget: What they may become; less afterwards.
+    """Expand compressed data, in pieces of at most 1 MiB; the budget is less by them afterwards.
 
     Raises:
         ArchiveError: they are damaged, end too early, or expand without end.

@@ -58,7 +58,19 @@ def load_layer(key: str) -> Layer | None:
     """The layer that was stored under this key; None if there is none that can be used."""
     with contextlib.suppress(*_UNREADABLE):
         described, arrays = _load(key)
-        return _unpack(described, arrays)
+        claimed = iter(_split(arrays["claimed"]))
+        return Layer(
+            paths=_split(arrays["paths"]),
+            borrowed=tuple((index, target) for index, target in described["borrowed"]),
+            whiteouts=tuple(described["whiteouts"]),
+            opaques=tuple(described["opaques"]),
+            links=described["links"],
+            claims=tuple(
+                Claim(source, manager, name, version, list(islice(claimed, count)))
+                for source, manager, name, version, count in described["claims"]
+            ),
+            **{name: arrays[name] for name in _COLUMNS},
+        )
     return None
 
 
@@ -127,23 +139,6 @@ def _store(key: str, described: Mapping[str, Any], **arrays: NDArray[Any]) -> No
     text = np.frombuffer(json.dumps({"key": key, **described}).encode(), dtype=np.uint8)
     with contextlib.suppress(OSError):
         write_whole(_path(key), lambda file: np.savez(file, allow_pickle=False, described=text, **arrays))
-
-
-def _unpack(described: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Layer:
-    """A layer from what was stored."""
-    claimed = iter(_split(arrays["claimed"]))
-    return Layer(
-        paths=_split(arrays["paths"]),
-        borrowed=tuple((index, target) for index, target in described["borrowed"]),
-        whiteouts=tuple(described["whiteouts"]),
-        opaques=tuple(described["opaques"]),
-        links=described["links"],
-        claims=tuple(
-            Claim(source, manager, name, version, list(islice(claimed, count)))
-            for source, manager, name, version, count in described["claims"]
-        ),
-        **{name: arrays[name] for name in _COLUMNS},
-    )
 
 
 def _join(texts: Iterable[str]) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from layerlab.engine.runs import container_labels
 from layerlab.errors import ArchiveError, EngineError, EngineGone, LabError
 from layerlab.image import Image
 from layerlab.image.formats import archive, platforms
-from layerlab.image.formats.archive_parts import opened_below
+from layerlab.image.formats.archive import opened_below
 from layerlab.image.formats.changeset import WantedFiles
 from layerlab.image.formats.stream import Stream
 from layerlab.image.formats.tar import Member, members
@@ -99,25 +99,19 @@ class FileReader:
         )
 
     def debug_bytes(self, indexes: Iterable[int]) -> dict[int, int]:
-        """How many bytes of these files ``strip`` would take out, see `elf`; what cannot be read is left out.
-
-        They are kept between runs, so nothing is read twice.
-        """
+        """How many bytes of these files ``strip`` would take out, see `elf`; kept between runs, too."""
         from layerlab.image import elf  # noqa: PLC0415  # plain looks need none of it
 
         look = elf.debug_bytes
         return self._learn("strip", indexes, lambda _, pieces: _of_program(pieces, look), look)
 
     def capabilities(self, indexes: Iterable[int]) -> dict[int, int]:
-        """What these programs permit whoever starts them, as the kernel's bits for capabilities.
-
-        They are kept between runs, so nothing is read twice.
-        """
+        """What these programs permit whoever starts them, as the kernel's bits for capabilities; kept, too."""
         return self._learn(
             "capabilities",
             indexes,
             lambda member, _: _permitted(member.capability.encode("utf-8", "surrogateescape")),
-            lambda file, _: _permitted(_attribute(file.fileno())),
+            lambda file, _: _permitted(file.fileno()),
         )
 
     def _learn(
@@ -254,15 +248,13 @@ def _first(pieces: Iterable[bytes], limit: int) -> bytes:
     return found
 
 
-def _attribute(handle: int) -> bytes:
-    try:
-        return os.getxattr(handle, "security.capability")
-    except OSError:  # it has none
-        return b""
-
-
-def _permitted(attribute: bytes) -> int:
-    """The permitted set of ``struct vfs_cap_data``, in the kernel's include/uapi/linux/capability.h."""
+def _permitted(attribute: bytes | int) -> int:
+    """The permitted set of ``struct vfs_cap_data`` (include/uapi/linux/capability.h), given or of an open file."""
+    if isinstance(attribute, int):
+        try:
+            attribute = os.getxattr(attribute, "security.capability")
+        except OSError:  # it has none
+            return 0
     if len(attribute) < _CAPABILITY.size:
         return 0
     _, low, _, high, _ = _CAPABILITY.unpack_from(attribute)

@@ -63,9 +63,7 @@ def scan(directory: str, archive: Path | None = None) -> Layer:
     that name, unpacking puts the directory in the whiteout's place. The kernel then shows what the layers below have
     in it, which the OCI image specification says is gone.
 
-    Args:
-        directory: The layer's.
-        archive: What the engine keeps to write the archive anew, ``tar-split.json.gz``; None where there is none.
+    `archive` is what the engine keeps to write the archive anew, ``tar-split.json.gz``, if there is any.
 
     Raises:
         OSError: something cannot be read, or goes away meanwhile.

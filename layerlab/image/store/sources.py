@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import re
+import stat
 import time
+import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import docker.errors
 
@@ -22,34 +23,31 @@ from layerlab.errors import ImageNotFound
 from layerlab.image.formats import archive, platforms
 from layerlab.image.formats.archive import StoredImage
 from layerlab.image.formats.platforms import Platform, described
+from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.tar import members
 from layerlab.image.layer import Layer
 from layerlab.image.store import cache, overlay
+from layerlab.paths import cache_directory, read_object, write_whole
 from layerlab.ui.progress import Ongoing, Report, ongoing, silent
+
+if TYPE_CHECKING:
+    from layerlab.image import Image
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 _PIECE: Final = 2**21
 PATIENCE: Final = 0.5
 """Seconds after which a look says how far it is; most end before."""
 
+_SAMPLE: Final = 2**18  # bytes of a layer that are packed at once
+_EVERY: Final = 16  # of which one is packed
+_SMALL: Final = 32 * 2**20  # bytes of a layer that is packed whole
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
 
 def load(
     engine: Engine | None, name: str, *, platform: Platform | None = None, report: Report = silent
 ) -> StoredImage:
-    """The layers of an image; what was seen before is taken from the cache.
-
-    Args:
-        engine: The engine that has the image; None if a file is meant.
-        name: A name, an id, or a file: an existing file, or the directory of an OCI layout, is read as such.
-        platform: What it is to run on, where the image exists for several; None for the engine's choice, or this
-            machine's platform.
-        report: Told about it, if it takes long.
-
-    Raises:
-        ImageNotFound: neither a file nor an image has this name, or it is not for this platform.
-        ArchiveError: the file is no image, or damaged.
-        EngineGone: the engine stopped answering.
-        EngineError: the engine failed.
-    """
+    """The layers of an image, see `layerlab.image.read`; what was seen before is taken from the cache."""
     with ongoing(report, f"read {name}", patience=PATIENCE) as step:
         if is_file(name):
             return _from_file(Path(name), platform, step)
@@ -66,9 +64,7 @@ def directories(engine: Engine, name: str) -> list[str] | None:
     """The directories of an image's layers on this machine, from the bottom; None where they cannot be read.
 
     Raises:
-        ImageNotFound: there is no such image.
-        EngineGone: the engine stopped answering.
-        EngineError: the engine failed.
+        ImageNotFound, EngineGone, EngineError: see `layerlab.image.read`.
     """
     return _directories(engine, _inspect(engine, name))
 
@@ -235,36 +231,27 @@ def exported(engine: Engine, identity: str) -> Iterator[Iterator[bytes]]:
 def _from_file(path: Path, wanted: Platform | None, step: Ongoing) -> StoredImage:
     """The image from a file; one that has not changed since it was last read is known by its inode and times.
 
-    An OCI layout is known by all the files that were read of it.
+    An OCI layout is known by its index, which names all else by digests.
     """
     key = cache.key("file", str(path.resolve()), str(wanted or platforms.host()))
-    known = cache.load_document(key)
-    if known is not None and _stamps(path, known["files"]) == known["stamps"]:
+    known, stamp, began = cache.load_document(key), _stamp(path), time.time_ns()
+    if known is not None and known["stamp"] == stamp:
         layers = _read_before(archive.diff_ids(known["config"]))
         if layers is not None:
             return StoredImage(known["id"], known["config"], layers)
-    began = time.time_ns()
-    one_file = path.is_file()
-    total = path.stat().st_size if one_file else 0
-    before = _stamps(path, [""]) if one_file else None
+    total = path.stat().st_size if path.is_file() else 0
     image = archive.read_path(path, platform=wanted, watch=partial(step.reading, total=total))
     _remember(image)
-    if one_file or image.files:  # what comes out of a pipe does not come again
-        files = list(image.files) or [""]
-        stamps = before or _stamps(path, files)
-        if stamps is not None and all(stamp[-1] < began for stamp in stamps):  # none has changed meanwhile
-            document = {"files": files, "stamps": stamps, "id": image.id, "config": image.config}
-            cache.store_document(key, document)
+    if stamp is not None and stamp[-1] < began:
+        cache.store_document(key, {"stamp": stamp, "id": image.id, "config": image.config})
     return image
 
 
-def _stamps(path: Path, files: list[str]) -> list[list[int]] | None:
-    """What tells whether these files below a path (the path itself: an empty name) are still what they were."""
-    try:
-        found = [os.stat(path / name, follow_symlinks=not name) for name in files]  # noqa: PTH116
-    except OSError:
-        return None
-    return [[one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns] for one in found]
+def _stamp(path: Path) -> list[int] | None:
+    """What tells whether a file is still what it was; None for a pipe, from which the same does not come again."""
+    one = (path / "index.json" if path.is_dir() else path).stat()
+    found = [one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns]
+    return found if stat.S_ISREG(one.st_mode) else None
 
 
 def _read_before(diff_ids: list[str]) -> list[Layer] | None:
@@ -281,3 +268,51 @@ def _remember(image: StoredImage) -> None:
     for diff_id, layer in zip(image.diff_ids, image.layers, strict=True):
         cache.store_layer(cache.key("digest", diff_id), layer)
     cache.prune()
+
+
+def packed_bytes(engine: Engine, image: Image) -> int:
+    """About how many bytes are pulled by whoever has none of an image's layers; known layers are not packed again.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+
+    >>> from layerlab import demo
+    >>> image = demo.read(engine, "optimized")
+    >>> 0.2 < packed_bytes(engine, image) / image.total_bytes < 0.6
+    True
+    """
+    file = cache_directory() / "packed-bytes.json"
+    known = read_object(file)
+    if not known.keys() >= set(image.stack.diff_ids):
+        known |= _packed_layers(engine, image)
+        with suppress(OSError):  # a cache that cannot be written
+            write_whole(file, lambda fresh: fresh.write(json.dumps(known).encode()))
+    return sum(int(known[diff_id]) for diff_id in image.stack.diff_ids)
+
+
+def _packed_layers(engine: Engine, image: Image) -> dict[str, int]:
+    """The packed bytes of each layer, by its diff id."""
+    sizes: dict[str, int] = {}
+    names: list[str] = []
+    with exported(engine, image.id) as pieces:
+        stream = Stream(pieces)
+        for member in members(stream):
+            if member.name == "manifest.json":
+                names = json.loads(stream.read(member.size))[0]["Layers"]
+            elif member.kind == "0":
+                sizes[member.name] = _packed(stream, member.size)
+    # A layer that is the same as an earlier one may be a link to it.
+    pairs = zip(image.stack.diff_ids, names, strict=True)
+    return {diff_id: sizes[name] for diff_id, name in pairs if name in sizes}
+
+
+def _packed(stream: Stream, size: int) -> int:
+    if stream.peek(4).startswith((_GZIP, _ZSTD)):
+        return size  # as it was pulled
+    seen = packed = 0
+    for number, start in enumerate(range(0, size, _SAMPLE)):
+        piece = stream.read(min(_SAMPLE, size - start))
+        if size <= _SMALL or number % _EVERY == 0:
+            seen += len(piece)
+            packed += len(zlib.compress(piece, 6))
+    return round(packed * size / seen) if seen else 0

@@ -115,7 +115,6 @@ class FileOrigins:
     others: Mapping[str, FileOrigins]
     context: Mapping[str, bytes]
     context_sizes: Mapping[str, int] | None = None
-    _names: dict[str, EntryFinder] = field(default_factory=dict, repr=False)
     _known: dict[int, Origin] = field(default_factory=dict, repr=False)
 
     def origin_at(self, layer: int, path: str) -> Origin:
@@ -170,9 +169,9 @@ class FileOrigins:
         if stage is None:
             source = next(sources(path, step), "")
             return Origin("base", step.stage.label, step.line, image=reference, source=source)
-        names = self._names_in(stage.label)
-        if names is None:
+        if stage.label not in self.others:
             return Origin("unknown", step.stage.label, step.line, (stage.label,))
+        names = self.others[stage.label].names
         found = _copied_from(names, path, kind, size, step)
         if found is None and kind != DIRECTORY:
             found = names.most_alike(path, kind, size)
@@ -237,10 +236,10 @@ class FileOrigins:
         path, kind, size = merged.paths[index], int(merged.kinds[index]), int(merged.sizes[index])
         for reference, folder in mounts(instruction):
             stage = self.dockerfile.find_stage(reference)
-            names = self._names_in(stage.label) if stage else None
-            found = names.most_alike(path, kind, size, folder) if names else None
-            if stage and found is not None and self._is_same(index, self.others[stage.label].reader, found):
-                return self._through(stage.label, found)
+            if stage is not None and stage.label in self.others:
+                found = self.others[stage.label].names.most_alike(path, kind, size, folder)
+                if found is not None and self._is_same(index, self.others[stage.label].reader, found):
+                    return self._through(stage.label, found)
         return None
 
     def _is_same(self, index: int, others: FileReader, found: int) -> bool:
@@ -298,10 +297,10 @@ class FileOrigins:
             found.setdefault(size, []).append(name)
         return found
 
-    def _names_in(self, label: str) -> EntryFinder | None:
-        if label not in self._names and label in self.others:
-            self._names[label] = EntryFinder(self.others[label].reader)
-        return self._names.get(label)
+    @cached_property
+    def names(self) -> EntryFinder:
+        """Finds what a container sees of the image."""
+        return EntryFinder(self.reader)
 
 
 def common_suffix(path: str, other: str) -> int:

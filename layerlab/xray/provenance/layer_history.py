@@ -29,7 +29,6 @@ from layerlab.image import instructions
 from layerlab.image.instructions import HistoryLine
 from layerlab.image.stack import LayerStack
 
-_LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 _TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from
 _MARK: Final = "layerlab.mark"
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
@@ -54,17 +53,11 @@ class LayerInstruction:
 
 @dataclass(frozen=True)
 class ExternalBase:
-    """The external base image of a stage.
-
-    Attributes:
-        config: Its ``config``; empty for scratch, or if the engine has no image of this name.
-        diff_ids: Of its layers.
-        history: How many lines its history has; None if that is not known.
-    """
+    """The external base image of a stage: its ``config``, empty for scratch or if the engine has no such image."""
 
     config: dict[str, Any]
     diff_ids: tuple[str, ...]
-    history: int | None
+    history: int | None  # how many lines it has, if that is known
 
 
 @dataclass(frozen=True)
@@ -93,15 +86,10 @@ def trace(
     stage: Stage,
     labels: Mapping[str, str] = MappingProxyType({}),
 ) -> LayerHistory:
-    """Tie an image's layers to the Dockerfile that this stage of it was built from.
+    """Tie the layers of a stage's image to the Dockerfile that it was built from.
 
-    Args:
-        engine: That has the image.
-        stack: The image's.
-        dockerfile: What it was built from.
-        stage: The stage that it is the image of.
-        labels: For an image that may have to be built to see a base; it is removed at once, and by these labels
-            even if this process is killed before.
+    An image that may have to be built to see a base is removed at once, and by these labels even if this process is
+    killed before.
 
     Raises:
         EngineGone: the engine stopped answering.
@@ -110,7 +98,7 @@ def trace(
     base = _external_base(engine, stack, stages[0], labels)
     entries = instructions.entries(stack.config, len(stack.layers))
     above = entries[base.history or 0 :]
-    making = [entry for entry in above if instructions.keyword_of(entry.raw) in _LAYERS]
+    making = [entry for entry in above if instructions.keyword_of(entry.raw) in instructions.LAYERS]
     tied = _align(making, list(_written(stages, base)))
     base_layers = len(base.diff_ids)
     if base.history is None:
@@ -178,7 +166,7 @@ def _written(stages: Sequence[Stage], base: ExternalBase) -> Iterator[LayerInstr
         for found, line in [*triggers, *own]:
             if found.keyword == "WORKDIR":
                 workdir = _join(workdir, found.value.strip().strip("\"'"))
-            if found.keyword in _LAYERS:
+            if found.keyword in instructions.LAYERS:
                 yield LayerInstruction(stage, line, found, workdir)
         asked = [_parsed(found.value) for found in stage.instructions if found.keyword == "ONBUILD"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -22,10 +22,6 @@ ROLES: Final = ("final", "from", "copied", "mounted", "used", "not built")
 
 def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
     """Where each file of an image came from.
-
-    Args:
-        image: What was traced.
-        traced: Its origins.
 
     Returns:
         A row per path, as in `Image.files`: `path` str; `layer` int64 (of this image); `origin` category (`KINDS`);
@@ -54,10 +50,7 @@ def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
         stage, line = origin.stage or "", origin.line
         return origin.kind, stage, line, instruction, origin.through, source, origin.image, base_layer, owner
 
-    return _table(image, map(row, image.stack.visible.tolist(), image.files["owner"].tolist()))
-
-
-def _table(image: Image, rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    rows = map(row, image.stack.visible.tolist(), image.files["owner"].tolist())
     columns = list(zip(*rows, strict=True)) or [()] * 9
     origin, stage, line, instruction, through, source, base, base_layer, owner = columns
     return pd.DataFrame(
@@ -78,11 +71,7 @@ def _table(image: Image, rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
 
 
 def lines(image: Image, table: pd.DataFrame) -> pd.DataFrame:
-    """What each line of the Dockerfile has brought to an image.
-
-    Args:
-        image: The image.
-        table: Its `origins`.
+    """What each line of the Dockerfile has brought to an image, by the table of its `origins`.
 
     Returns:
         A row per stage, line and origin, in their order: `stage` str, `line` Int64, `origin` category, `instruction`
@@ -101,13 +90,7 @@ def lines(image: Image, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, FileOrigins]) -> pd.DataFrame:
-    """What each stage of a Dockerfile is there for.
-
-    Args:
-        image: The image of the final stage.
-        traced: Its origins.
-        final: The final stage.
-        built: The origins of the other stages that were built, by label.
+    """What each stage of a Dockerfile is there for: of the final one's image, and of those that were built, by label.
 
     Returns:
         A row per stage of the Dockerfile: `stage` str, `line` int64, `base` str, `role` category: ``final``, ``from``
@@ -149,8 +132,8 @@ def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, 
             inodes = {int(merged.inodes[index]) for index in used.get(label, ())}
             used_bytes = base_bytes + own_bytes if stage == final else int(merged.sizes[sorted(inodes)].sum())
         left = base_bytes + own_bytes - used_bytes
-        row = (label, stage.line, stage.base, role, base_bytes, own_bytes, used_bytes, left, came.get(label, 0))
-        rows.append(row)
+        final_bytes = came.get(label, 0)
+        rows.append((label, stage.line, stage.base, role, base_bytes, own_bytes, used_bytes, left, final_bytes))
     columns = ["stage", "line", "base", "role", "base_bytes", "own_bytes", "used_bytes", "left_bytes", "final_bytes"]
     types = {**dict.fromkeys(["stage", "base"], "str"), **dict.fromkeys(columns[4:], "int64"), "line": "int64"}
     table = pd.DataFrame(rows, columns=columns).astype(types)
@@ -161,24 +144,21 @@ def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, 
 def _used(stack: LayerStack, traced: FileOrigins, built: Mapping[str, FileOrigins]) -> dict[str, set[int]]:
     """By stage, the entries of its image that have come to the final one."""
     used: dict[str, set[int]] = {}
+
+    def note(of_image: FileOrigins, index: int) -> None:
+        """Note an entry for the stage whose layer it lies in, where another stage is FROM that one."""
+        merged, history = of_image.reader.stack.merged, of_image.layer_history
+        step = history.steps.get(int(merged.layers[index]))
+        if step is not None and step.stage != history.stages[-1] and step.stage.label in built:
+            found = built[step.stage.label].reader.stack.merged.find(merged.paths[index])
+            if found is not None:
+                used.setdefault(step.stage.label, set()).add(found)
+
     for index in stack.visible.tolist():
-        origin = traced.origin(index)
-        _note(used, traced, index, built)
-        at = traced
+        origin, at = traced.origin(index), traced
+        note(at, index)
         for label, hop in zip(origin.through, origin.hops, strict=False):
             at = at.others[label]
             used.setdefault(label, set()).add(hop)
-            _note(used, at, hop, built)
+            note(at, hop)
     return used
-
-
-def _note(used: dict[str, set[int]], of_image: FileOrigins, index: int, built: Mapping[str, FileOrigins]) -> None:
-    """Note an entry for the stage whose layer it lies in, where another stage is FROM that one."""
-    merged = of_image.reader.stack.merged
-    step = of_image.layer_history.steps.get(int(merged.layers[index]))
-    if step is None or step.stage == of_image.layer_history.stages[-1] or step.stage.label not in built:
-        return
-    label = step.stage.label
-    found = built[label].reader.stack.merged.find(merged.paths[index])
-    if found is not None:
-        used.setdefault(label, set()).add(found)

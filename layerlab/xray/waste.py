@@ -8,7 +8,9 @@
 * ``overwritten: not compared``: it has as many bytes there, and nobody has compared them;
 * ``deleted``, ``hidden``: as in `layerlab.image.filesystem`.
 
-*Judgements* are of files that a container sees: those of `rules`, and two for which contents are read:
+*Judgements* are of files that a container sees: they hold for most images, and may be wrong for one. Those in
+`JUDGEMENTS` are tried in that order, the first counts. Most go by where a file lies and what it is called; for two
+contents are read:
 
 * ``same content at several paths``: all but one of the files of 1 kB or more that have the same bytes (under 1 MB
   only those with the same name); the one in the lowest layer counts as needed;
@@ -19,6 +21,8 @@ So no byte is in two causes, the facts add up to what is wasted, and all the jud
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -26,14 +30,13 @@ import numpy as np
 
 from layerlab.image import Image, filesystem
 from layerlab.image.filesystem import OVERWRITTEN
-from layerlab.image.layer import FILE
+from layerlab.image.layer import DIRECTORY, FILE
+from layerlab.image.packages import APP, COMPILERS, Package, part_of_package
 from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import FileReader
-from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.progress import Report, ongoing, silent
 from layerlab.ui.text import shown
 from layerlab.xray.provenance import copies
-from layerlab.xray.waste import rules
-from layerlab.xray.waste.rules import CACHES, HEADERS, TESTS, TOOLS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,19 +47,84 @@ NOTHING: Final = "overwritten: unchanged"
 NOT_COMPARED: Final = "overwritten: not compared"
 DELETED: Final = "deleted"
 HIDDEN: Final = "hidden"
+CACHES: Final = "package indexes and caches"
+BYTECODE: Final = "bytecode without use"
+TESTS: Final = "test suites"
+TOOLS: Final = "build tools"
+HEADERS: Final = "headers and static libraries"
 SAME: Final = "same content at several paths"
 SYMBOLS: Final = "debug symbols"
 
 FACTS: Final = (CONTENT, METADATA, NOTHING, NOT_COMPARED, DELETED, HIDDEN)
 """What can be known."""
-JUDGEMENTS: Final = (CACHES, rules.BYTECODE, TESTS, TOOLS, HEADERS, SAME, SYMBOLS)
+JUDGEMENTS: Final = (CACHES, BYTECODE, TESTS, TOOLS, HEADERS, SAME, SYMBOLS)
 """What is judged, in the order in which it is."""
 CAUSES: Final = (*FACTS, *JUDGEMENTS)
-EXAMPLES: Final = 3
 
+_EXAMPLES: Final = 3
 _TEXTS: Final = (
     *(".py", ".pyc", ".pyi", ".txt", ".json", ".js", ".css", ".html", ".csv", ".h", ".sh", ".pl", ".pm", ".a"),
 )
+_CACHES: Final = tuple(
+    (re.compile(pattern), detail)
+    for pattern, detail in (
+        (r"/var/lib/apt/lists(/|$)", "apt lists"),
+        (r"/var/cache/apt(/|$)", "apt archives"),
+        (r"(/var/cache/apk|/etc/apk/cache)(/|$)", "apk cache"),
+        (r"/var/cache/(dnf|yum|libdnf5|zypp)(/|$)", "dnf cache"),
+        (r".*/(\.cache/pip|http-v2|selfcheck)(/|$)", "pip cache"),
+        (r".*/(\.cache/uv|(archive|simple|wheels|sdists|interpreter|built-wheels|flat-index)-v\d+)(/|$)", "uv cache"),
+        (r".*/(\.npm/_\w+|\.cache/(yarn|node|pnpm)|\.pnpm-store|\.yarn/cache)(/|$)", "npm cache"),
+        (r".*/\.cache/pypoetry(/|$)|.*/conda/pkgs(/|$)", "other installers' caches"),
+        (r".*/(\.cache/go-build|\.?cargo/registry|\.m2/repository|\.gradle/caches)(/|$)", "build caches"),
+        (r"/var/cache/(man|ldconfig)(/|$)", "system caches"),
+        (r"/var/log/apt(/|$)", "package manager's logs"),
+        (r"(/root|/home/[^/]+)/\.cache(/|$)", "other caches"),
+    )
+)
+_CACHED_FILES: Final = tuple(
+    (re.compile(pattern), detail)
+    for pattern, detail in (
+        (r"(?!.*/(ensurepip|virtualenv|seed)/).*\.(deb|rpm|whl)", "package archives"),
+        (r"/var/(lib/dpkg|cache/debconf)/[^/]*-old", "package manager's leftovers"),
+        (r"/var/log/(dpkg|alternatives|bootstrap)\.log", "package manager's logs"),
+    )
+)
+_TESTS: Final = re.compile(
+    r".*/(site|dist)-packages/(.*/)?tests(/|$)"
+    r"|.*/lib/python3\.\d+/(?!(site|dist)-packages/)([\w/]+/)?(tests?|idle_test)(/|$)"
+    r"|.*/node_modules/(.*/)?(tests?|__tests__)(/|$)"
+)
+_OWN_TESTS: Final = re.compile(r".*/(tests|__tests__)(/|$)")
+_TOOL_FOLDERS: Final = tuple(
+    (re.compile(pattern), detail)
+    for pattern, detail in (
+        (r".*/lib/python3\.\d+/ensurepip(/|$)", "pip"),
+        (r"/usr/local/go(/|$)", "go"),
+        (r"(/usr/local|/root|/home/[^/]+)/\.?(cargo|rustup)(/|$)", "rust"),
+        (r"(/usr(/local)?/lib/node_modules/(npm|corepack)|/opt/yarn[^/]*)(/|$)", "npm"),
+    )
+)
+_TOOL_FILES: Final = re.compile(r"(|/bin|/usr/bin|/usr/local/bin|/root/\.local/bin|.*/bin)/(uvx?|poetry|hatch|pdm)")
+_INSTALLERS: Final = frozenset(
+    [
+        *("build", "cibuildwheel", "cmake", "cython", "flit-core", "hatch", "hatchling", "maturin", "meson"),
+        *("meson-python", "mypy", "ninja", "pdm", "pip", "pip-tools", "pipenv", "pipx", "poetry", "poetry-core"),
+        *("pybind11", "scikit-build", "scikit-build-core", "setuptools", "setuptools-rust", "setuptools-scm"),
+        *("twine", "uv", "virtualenv", "wheel"),
+    ]
+)
+_DEVELOPMENT: Final = re.compile(r".*-dev(-bin)?")
+_HEADER_FOLDERS: Final = re.compile(
+    r"/usr/(local/)?include(/|$)|.*/(site|dist)-packages/(.*/)?include(/|$)|.*/lib/python3\.\d+/config-[^/]*(/|$)|.*/pkgconfig$"
+)
+_HEADER_ENDINGS: Final = (
+    *(".h", ".hh", ".hpp", ".hxx", ".a", ".la", ".o", ".pxd", ".pxi", ".pyx", ".pyi"),
+    *(".c", ".cc", ".cpp", ".cxx", ".f90"),
+)
+
+_CACHED: Final = re.compile(r"(.*)/__pycache__/([^/]+?)\.(?:cpython-3(\d+)|[\w-]+?)(?:\.opt-\d)?\.pyc")
+_INTERPRETER: Final = re.compile(r"^.*/(?:lib)?python3\.(\d+)t?(?:\.so.*)?\Z")
 
 
 class Needless(NamedTuple):
@@ -87,39 +155,23 @@ class Needless(NamedTuple):
 
 
 def rows(stack: LayerStack, reader: FileReader | None = None, report: Report = silent) -> list[Needless]:
-    """All of them: facts first, then judgements; within each in the order of the layers.
-
-    Args:
-        stack: The image.
-        reader: Its files' bytes; without them nothing is compared, and no debug symbols are looked for.
-        report: Is told what is being read.
-    """
-    found = _facts(stack, reader, report)
-    found += _judgements(stack, reader, report)
-    return found
+    """All of them: facts first, then judgements; within each in the order of the layers. See `causes`."""
+    found = [*_facts(stack, reader, report), *_judgements(stack, reader, report)]
+    return sorted(found, key=lambda row: (not row.is_fact, row.layer, row.entry))
 
 
-def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> list[Needless]:
-    merged = stack.merged
-    wasted = stack.inodes.wasted.tolist()
+def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> Iterator[Needless]:
+    merged, wasted = stack.merged, stack.inodes.wasted.tolist()
     again = copies.same_size_again(stack, (index for index in wasted if merged.causes[index] == OVERWRITTEN))
     digests: dict[int, str] = {}
     if reader is not None:
-        report(Step("facts", "comparing what was overwritten", "running"))
-        digests = reader.digests(
-            {i for pair in again.items() for i in pair if merged.sizes[i] > 0}  # of nothing there is one kind
-        )
-        report(Step("facts", "comparing what was overwritten", "done"))
-    found = []
+        with ongoing(report, "comparing what was overwritten"):  # of nothing there is one kind
+            digests = reader.digests({index for pair in again.items() for index in pair if merged.sizes[index] > 0})
     for index in wasted:
-        if merged.causes[index] != OVERWRITTEN:
-            cause = filesystem.CAUSES[merged.causes[index]]
-        elif index not in again:
-            cause = CONTENT
-        else:
-            cause = _compared(stack, index, again[index], digests)
-        found.append(_row(stack, index, cause, by_layer=int(merged.gone_by[index])))
-    return sorted(found, key=lambda row: (row.layer, row.entry))
+        cause = filesystem.CAUSES[merged.causes[index]]
+        if merged.causes[index] == OVERWRITTEN:
+            cause = _compared(stack, index, again[index], digests) if index in again else CONTENT
+        yield _row(stack, index, cause, by_layer=int(merged.gone_by[index]))
 
 
 def _compared(stack: LayerStack, old: int, new: int, digests: dict[int, str]) -> str:
@@ -133,23 +185,118 @@ def _compared(stack: LayerStack, old: int, new: int, digests: dict[int, str]) ->
     return NOTHING if all(column[old] == column[new] for column in columns) else METADATA
 
 
-def _judgements(stack: LayerStack, reader: FileReader | None, report: Report) -> list[Needless]:
+def _judgements(stack: LayerStack, reader: FileReader | None, report: Report) -> Iterator[Needless]:
     merged = stack.merged
     live = stack.inodes.live[merged.sizes[stack.inodes.live] > 0].tolist()
-    judged = rules.judge(stack, live)
-    found = [_row(stack, index, cause, detail) for index, (cause, detail) in judged.items()]
+    judged = _judged(stack, live)
+    yield from (_row(stack, index, cause, detail) for index, (cause, detail) in judged.items())
     if reader is not None:
         rest = [index for index in live if index not in judged]
-        report(Step("same", "looking for the same content at several paths", "running"))
-        again = _same(stack, reader, rest)
-        report(Step("same", "looking for the same content at several paths", "done"))
-        found += [_row(stack, index, SAME, like=like) for index, like in again.items()]
-        report(Step("symbols", "looking for debug symbols", "running"))
-        programs = [index for index in rest if index not in again and _may_be_program(stack, index)]
-        symbols = reader.debug_bytes(programs)
-        report(Step("symbols", "looking for debug symbols", "done"))
-        found += [_row(stack, index, SYMBOLS, size=size) for index, size in symbols.items() if size]
-    return sorted(found, key=lambda row: (row.layer, row.entry))
+        with ongoing(report, "looking for the same content at several paths"):
+            again = _same(stack, reader, rest)
+        yield from (_row(stack, index, SAME, like=like) for index, like in again.items())
+        with ongoing(report, "looking for debug symbols"):
+            programs = [index for index in rest if index not in again and _may_be_program(stack, index)]
+            symbols = reader.debug_bytes(programs)
+        yield from (_row(stack, index, SYMBOLS, size=size) for index, size in symbols.items() if size)
+
+
+def _judged(stack: LayerStack, indexes: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """The visible files that paths and owners tell to be needless, by index: the cause, and what they are exactly."""
+    merged, owners, parts = stack.merged, stack.ownership.owners, stack.parts
+    numbers = np.full(len(merged.paths), -1, dtype=np.int64)
+    numbers[stack.visible] = np.arange(len(stack.visible))
+    by_package = [_of_package(package) for package in stack.ownership.packages]
+    folders: dict[str, tuple[str, str] | None] = {}
+    unused = _unused_bytecode(stack)
+    found = {}
+    for index in indexes:
+        path, place = merged.paths[index], int(numbers[index])
+        folder = path.rpartition("/")[0]
+        if folder not in folders:
+            folders[folder] = _of_folder(folder)
+        of_folder, owner = folders[folder], int(owners[place])
+        judged = (
+            (of_folder if of_folder and of_folder[0] == CACHES else _of_cached_file(path))
+            or ((BYTECODE, unused[index]) if index in unused else None)
+            or (of_folder if of_folder and of_folder[0] == TESTS else None)
+            or ((TESTS, "the app's") if parts[place] == APP and _OWN_TESTS.match(folder) else None)
+            or (by_package[owner] if owner >= 0 else None)
+            or of_folder
+            or _of_file(path)
+        )
+        if judged is not None:
+            found[index] = judged
+    return found
+
+
+def _of_folder(folder: str) -> tuple[str, str] | None:
+    """What a file is for the folder that it lies in."""
+    for pattern, detail in _CACHES:
+        if pattern.match(folder):
+            return CACHES, detail
+    if _TESTS.match(folder):
+        return TESTS, "of packages" if "-packages/" in folder or "node_modules/" in folder else "the interpreter's"
+    for pattern, detail in _TOOL_FOLDERS:
+        if pattern.match(folder):
+            return TOOLS, detail
+    return (HEADERS, "headers") if _HEADER_FOLDERS.match(folder) else None
+
+
+def _of_cached_file(path: str) -> tuple[str, str] | None:
+    if path.endswith((".deb", ".rpm", ".whl", "-old", ".log")):
+        for pattern, detail in _CACHED_FILES:
+            if pattern.fullmatch(path):
+                return CACHES, detail
+    return None
+
+
+def _of_package(package: Package) -> tuple[str, str] | None:
+    if package.manager == "python":
+        return (TOOLS, package.name) if package.name in _INSTALLERS else None
+    if part_of_package(package) != COMPILERS:
+        return None
+    return HEADERS if _DEVELOPMENT.fullmatch(package.name) else TOOLS, package.name
+
+
+def _of_file(path: str) -> tuple[str, str] | None:
+    if path.endswith(_HEADER_ENDINGS):
+        ending = path.rpartition(".")[2]
+        detail = "static libraries" if ending in {"a", "la", "o"} else "stubs" if ending == "pyi" else "headers"
+        return HEADERS, detail
+    return (TOOLS, path.rpartition("/")[2]) if _TOOL_FILES.fullmatch(path) else None
+
+
+def _unused_bytecode(stack: LayerStack) -> dict[int, str]:
+    """The visible bytecode in ``__pycache__`` that nothing reads (PEP 3147), by index, with the reason.
+
+    It counts only beside its module, and only for the interpreter that it names.
+    """
+    merged = stack.merged
+    visible = stack.visible.tolist()
+    compiled = [index for index in visible if merged.paths[index].endswith(".pyc") and merged.kinds[index] == FILE]
+    there = _interpreters(stack) if compiled else frozenset()
+    found = {}
+    for index in compiled:
+        parts = _CACHED.fullmatch(merged.paths[index])
+        if parts is None:
+            continue
+        if merged.find(f"{parts[1]}/{parts[2]}.py") is None:
+            found[index] = "without its module"
+        elif parts[3] and there and parts[3] not in there:
+            found[index] = f"of Python 3.{parts[3]}, which is not there"
+    return found
+
+
+def _interpreters(stack: LayerStack) -> frozenset[str]:
+    """The minor versions of the interpreters that are there; empty where none can be told."""
+    merged = stack.merged
+    found = set()
+    for index in stack.visible.tolist():
+        path = merged.paths[index]
+        if "python3." in path[-24:] and merged.kinds[index] != DIRECTORY:
+            found.update(_INTERPRETER.findall(path))
+    return frozenset(found)
 
 
 def _row(
@@ -238,7 +385,7 @@ def _cause(stack: LayerStack, key: tuple[str, int, int | None], rows: list[Needl
     for row in rows:
         if row.detail:
             details[row.detail] = details.get(row.detail, 0) + row.bytes
-    largest = sorted(rows, key=lambda row: (-row.bytes, row.entry))[:EXAMPLES]
+    largest = sorted(rows, key=lambda row: (-row.bytes, row.entry))[:_EXAMPLES]
     lines = stack.lines
     return Cause(
         cause=cause,
@@ -291,8 +438,7 @@ def owners(image: Image) -> list[dict[str, Any]]:
     """Whose the live bytes are, the most first: `owner` (empty for nobody's), `version`, `files`, `bytes`."""
     stack = image.stack
     packages, numbers = stack.ownership.packages, stack.ownership.owners
-    bytes_of = np.zeros(len(packages) + 1, dtype=np.int64)
-    files_of = np.zeros(len(packages) + 1, dtype=np.int64)
+    bytes_of, files_of = np.zeros((2, len(packages) + 1), dtype=np.int64)
     np.add.at(bytes_of, numbers, stack.live_sizes[stack.visible])  # nobody is -1, the last
     np.add.at(files_of, numbers, (stack.merged.kinds[stack.visible] == FILE).astype(np.int64))
     names = [*((package.owner, package.version) for package in packages), ("", "")]
