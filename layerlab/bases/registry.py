@@ -41,13 +41,7 @@ class NoRegistry(BaseImageError):
 
 
 def explain(name: str, message: str, *, began: bool = False) -> BaseImageError:
-    """The error to raise for a pull that failed.
-
-    Args:
-        name: The image's name.
-        message: What the engine says.
-        began: Whether the registry had already answered, and layers were on their way.
-    """
+    """The error to raise where the engine says this of a pull; `began` if layers were on their way already."""
     kind, cause = why_not_pulled(message), shorten(message, 200)
     if kind == "unreachable" and not began:
         return NoRegistry(
@@ -115,9 +109,7 @@ def pull(engine: Engine, name: str, *, report: Report = silent) -> EngineImage:
     """Pull an image, through the mirror where one is set.
 
     Raises:
-        NoRegistry: no registry can be connected to.
-        RegistryRefused: a registry answered, and said no.
-        BaseImageError: it cannot be had for another reason.
+        BaseImageError: it cannot be had; `NoRegistry` and `RegistryRefused` where that is why.
         UsageError: the mirror that is set cannot be one.
     """
     source = source_of(name)

@@ -27,12 +27,7 @@ from docker.utils import config as sdk_config
 
 from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration
 from layerlab.engine.symptoms import disk_full, is_disk_full
-from layerlab.errors import (
-    EngineError,
-    EngineGone,
-    EngineNotFound,
-    EngineTooOld,
-)
+from layerlab.errors import EngineError, EngineGone, EngineNotFound, EngineTooOld
 
 MINIMUM_VERSION: Final = (20, 10)
 CONNECT_TIMEOUT: Final = 15  # seconds; an engine on a busy machine may need some to say its version
@@ -111,25 +106,17 @@ def connect() -> Engine:
     for candidate in candidates():
         try:
             return open_engine(candidate)
-        except EngineTooOld:
-            raise
         except EngineError as error:
-            if candidate.chosen:
+            if candidate.chosen or isinstance(error, EngineTooOld):
                 raise
-            if failure is None or isinstance(failure, EngineNotFound):
-                failure = error
-    if failure is not None and not isinstance(failure, EngineNotFound):
+            if not isinstance(error, EngineNotFound):
+                failure = failure or error
+    if failure:
         raise failure
     raise EngineNotFound(
         "no Docker engine answers (tried DOCKER_HOST, the docker context and the usual sockets)",
         remedy="start Docker, or run ./lab as root on Debian or Ubuntu, which installs it",
     )
-
-
-def _let_ssh_connect() -> None:
-    """Have the SDK's connections through ``ssh`` itself, whose module wants paramiko, though they do without."""
-    sys.modules.setdefault("paramiko", ModuleType("paramiko"))
-    docker.api.client.SSHHTTPAdapter = import_module("docker.transport.sshconn").SSHHTTPAdapter  # type: ignore[attr-defined]
 
 
 def open_engine(candidate: Candidate) -> Engine:
@@ -146,8 +133,9 @@ def open_engine(candidate: Candidate) -> Engine:
     if url.scheme == "unix" and not Path(url.path).is_socket():
         raise EngineNotFound(f"there is no socket at {url.path}", remedy="start Docker")
     client = None
-    if url.scheme == "ssh":
-        _let_ssh_connect()
+    if url.scheme == "ssh":  # the SDK wants paramiko for it, even where it only runs `ssh`
+        sys.modules.setdefault("paramiko", ModuleType("paramiko"))
+        docker.api.client.SSHHTTPAdapter = import_module("docker.transport.sshconn").SSHHTTPAdapter  # type: ignore[attr-defined]
     try:
         client = docker.DockerClient(
             base_url=endpoint,

@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -52,21 +52,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What ``config.json`` says, as far as it matters here.
+    """What ``config.json`` says, as far as it matters here."""
 
-    Attributes:
-        path: The file, whether or not it is there.
-        current_context: The name of a docker context; empty for the default.
-        proxies: The proxies for builds, by the engine's address or ``default``.
-        logins: Those that it holds, and the credential helpers that keep others, in the SDK's form.
-        trouble: What of it cannot be read, and is passed over as by the docker client; empty if there is nothing.
-    """
-
-    path: Path
-    current_context: str = ""
-    proxies: Mapping[str, Any] = field(default_factory=dict)
-    logins: Mapping[str, Any] = field(default_factory=dict)
-    trouble: str = ""
+    path: Path  # the file, whether or not it is there
+    current_context: str  # the name of a docker context; empty for the default
+    proxies: Mapping[str, Any]  # the proxies for builds, by the engine's address or ``default``
+    logins: Mapping[str, Any]  # those that it holds, and the helpers that keep others, in the SDK's form
+    trouble: str  # what of it cannot be read, and is passed over as by the docker client
 
     @property
     def helpers(self) -> list[str]:

@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Final
 
 from layerlab.errors import LabError
@@ -18,9 +17,6 @@ from layerlab.ui.progress import Report, ongoing
 
 # Another apt that runs (one of an earlier ./lab that was killed, or the system's own) is waited for.
 APT_GET: Final = ("apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", "--option=DPkg::Lock::Timeout=120")
-UNATTENDED: Final[Mapping[str, str]] = MappingProxyType({"DEBIAN_FRONTEND": "noninteractive"})
-"""The environment in which packages ask nothing."""
-
 _PATIENCE: Final = 20  # seconds for a program to end after SIGTERM
 
 
@@ -43,7 +39,7 @@ def is_available(package: str) -> bool:
 def apt_get(
     arguments: list[str], title: str, report: Report, *, wanted: str, error: type[LabError] = LabError
 ) -> None:
-    """Run apt-get, and report each of its lines.
+    """Run apt-get, and report each of its lines; where it fails, raise an error of this kind that says why.
 
     Args:
         arguments: What it is asked to do, such as ``["update"]``.
@@ -51,9 +47,6 @@ def apt_get(
         report: Is told of each line.
         wanted: What this is for, for the message: ``Docker``.
         error: What is raised if it fails.
-
-    Raises:
-        LabError: of the given kind; it failed, and the message says why.
     """
     command = [*APT_GET, *arguments]
 
@@ -64,7 +57,7 @@ def apt_get(
             remedy="mend what it says (often the network, or another apt that runs), then repeat",
         )
 
-    run(command, title, report, failed=failed, environment=UNATTENDED)
+    run(command, title, report, failed=failed, environment={"DEBIAN_FRONTEND": "noninteractive"})
 
 
 def run(

@@ -74,16 +74,10 @@ def is_own_image(image: EngineImage) -> bool:
 
 @dataclass(frozen=True)
 class Owned:
-    """One thing that the lab made.
+    """One thing that the lab made."""
 
-    Attributes:
-        kind: ``container``, ``image`` or ``base image``.
-        name: Its name, or its tags.
-        thing: The SDK's object for it.
-    """
-
-    kind: str
-    name: str
+    kind: str  # ``container``, ``image`` or ``base image``
+    name: str  # its name, or its tags
     thing: Container | EngineImage = field(repr=False)
 
 
@@ -140,11 +134,7 @@ def _inherits(container: Container) -> bool:
 
 
 def inventory(engine: Engine, run: str | None = None) -> list[Owned]:
-    """What the lab made but for base images, in the order in which it can be removed.
-
-    Args:
-        engine: Where to look.
-        run: Only containers of this run, and no images; None for everything.
+    """What the lab made but for base images, in the order in which it can be removed; of a run, its containers.
 
     Raises:
         EngineGone: the engine stopped answering.

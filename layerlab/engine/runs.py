@@ -36,15 +36,10 @@ _held: Final[dict[str, TextIO]] = {}
 
 @dataclass(frozen=True)
 class Temporary:
-    """What is made in a block of code, and gone after it.
+    """What is made in a block of code, and gone after it."""
 
-    Attributes:
-        labels: For images.
-        folder: A folder for files.
-    """
-
-    labels: Mapping[str, str]
-    folder: Path
+    labels: Mapping[str, str]  # for images
+    folder: Path  # for files
 
 
 def container_labels(engine: Engine) -> dict[str, str]:

@@ -53,21 +53,10 @@ _PULLS: Final[tuple[tuple[PullFailure, str], ...]] = (
 
 
 def why_not_pulled(message: str) -> PullFailure:
-    """Why an engine could not pull an image, from what it says.
+    """Why an engine could not pull an image, from what it says: no connection, or what the registry answers.
 
-    ========== =====================================================================================
-    answer     meaning
-    ========== =====================================================================================
-    unreachable no connection: name resolution, refused, timeout, no route, a proxy in between
-    tls        something answered, but not with a certificate that the engine trusts
-    login      the registry wants a login, or lets this user not have the image (401, 403)
-    missing    the registry has no such image or tag (404)
-    rate       the registry's limit is reached (429)
-    server     the registry fails (5xx)
-    platform   the registry has the image, but not for this platform
-    disk       the engine's disk is full
-    unknown    anything else
-    ========== =====================================================================================
+    ``tls`` is a certificate that the engine does not trust, ``login`` also that this user may not have the image,
+    ``rate`` a limit that is reached, ``server`` a fault of the registry's own.
 
     >>> why_not_pulled('Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host')
     'unreachable'

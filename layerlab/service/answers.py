@@ -51,13 +51,7 @@ class Answer:
 
 
 def ask(url: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
-    """What the service answers to ``GET path``, of whom nothing good is expected.
-
-    Args:
-        url: The service's address.
-        path: Begins with a slash.
-        timeout: Seconds in which the whole answer has to come.
-    """
+    """What the service at this address answers to ``GET path`` in so many seconds; nothing good is expected of it."""
     if (found := _get(url, path, timeout)) is None:
         return Answer()
     status, server, body = found

@@ -92,11 +92,6 @@ def ask_python(engine: Engine, container: Container, processes: Sequence[Process
     """What the service's Python says of itself; None if none could be asked.
 
     It is asked as the user of the first Python, since the kernel shows a process's environment to its own user alone.
-
-    Args:
-        engine: Where the container runs.
-        container: The container.
-        processes: Its processes.
     """
     text = Path(probe.__file__).read_text(encoding="utf-8")
     deadline = time.monotonic() + TIMEOUT
@@ -114,10 +109,7 @@ def ask_python(engine: Engine, container: Container, processes: Sequence[Process
 
 
 def user_to_ask_as(processes: Sequence[Process]) -> str:
-    """As whom the server's process can be asked, as ``uid:gid``: the first Python's user, or the first process's.
-
-    Empty, for the image's user, where that is not known.
-    """
+    """As whom the server's process can be asked, as ``uid:gid``; empty, for the image's user, where nothing tells."""
     pythons = [each for each in processes if any(is_python(word) for word in each.command.split()[:4])]
     named = [each for each in processes if re.match(r"gunicorn|uwsgi", each.command)]
     for each in (*pythons, *named, *processes):

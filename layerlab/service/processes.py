@@ -43,13 +43,7 @@ class Process:
 
 
 def list_processes(engine: Engine, container: Container, names: Mapping[int, str]) -> tuple[Process, ...]:
-    """The container's processes now, by pid; none if it has ended.
-
-    Args:
-        engine: Where it runs.
-        container: The container, inspected since its start.
-        names: See `user_names`.
-    """
+    """The processes, by pid, of a container that was inspected since its start; none if it has ended."""
     with engine_errors(engine, "listing its processes"):
         try:
             try:
@@ -71,11 +65,6 @@ def parse_top(top: Mapping[str, Any], first: int, names: Mapping[int, str]) -> t
 
     Process 1 and what was started beside it by ``docker exec``, as health checks are, have one parent outside the
     container. The latter and their children are not the image's service. (An orphan's parent is process 1.)
-
-    Args:
-        top: The answer.
-        first: The pid of process 1.
-        names: See `user_names`.
     """
     rows = [dict(zip(top["Titles"], values, strict=True)) for values in top.get("Processes") or ()]
     parents = {int(row["PID"]): int(row["PPID"]) for row in rows}
