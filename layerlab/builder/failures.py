@@ -10,14 +10,7 @@ from typing import Final
 from layerlab.builder.steps import Row
 from layerlab.dockerfile import Dockerfile, Instruction, copied_from, show_place
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, REFUSALS, disk_full, is_disk_full, why_not_pulled
-from layerlab.errors import (
-    BaseImageError,
-    BuildError,
-    DockerfileError,
-    LabError,
-    RegistryRefused,
-    StepFailed,
-)
+from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, RegistryRefused, StepFailed
 from layerlab.ui.text import one_line, plain, shorten, unseen
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
@@ -63,13 +56,7 @@ _BASH: Final = re.compile(
 
 
 def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabError:
-    """The error to raise for a build that failed; a note shows the place in the Dockerfile.
-
-    Args:
-        message: What the engine says.
-        rows: What was done.
-        dockerfile: What was built.
-    """
+    """The error to raise where the engine says this of a build; a note shows the place in the Dockerfile."""
     error = _error(message, rows, dockerfile)
     if isinstance(error, StepFailed | DockerfileError):
         show_place(error, dockerfile.text, error.line)
@@ -90,9 +77,8 @@ def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErro
     if found := _IMAGE.search(culprit.title):
         error = base_image_error(found[1], culprit.error)
         return _no_stage_of_that_name(found[1], error, dockerfile) or error
-    asking: Row | None = culprit
-    if not culprit.is_step:
-        asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
+    needing = (row for row in rows if row.is_step and row.inputs & culprit.vertices.keys())
+    asking = culprit if culprit.is_step else next(needing, None)
     return _step_failed(asking, culprit.error, dockerfile) if asking else _without_step(message, rows, dockerfile)
 
 

@@ -24,11 +24,7 @@ _CACHES: Final = "BUILDKIT_CACHE_MOUNT_NS"
 
 
 class TooMuchDisk(BuildError):
-    """A trial build took too much of the engine's disk.
-
-    Args:
-        free: Bytes that were free when it began.
-    """
+    """A trial build took too much of the engine's disk, of which `free` bytes were free when it began."""
 
     def __init__(self, free: int) -> None:
         super().__init__(
@@ -69,7 +65,6 @@ class Trials:
 
         Raises:
             TooMuchDisk: it took too much of the engine's disk, where that can be seen.
-            LabError: see `layerlab.builder.build`.
         """
         return build(
             self.engine,
