@@ -23,8 +23,8 @@ import docker.errors
 from docker.utils import parse_repository_tag
 
 from layerlab.builder import build
-from layerlab.engine import Engine, ownership, runs
-from layerlab.engine.machine import apt_get, ending_with_us, is_debian, run
+from layerlab.engine import Engine, machine, ownership, runs
+from layerlab.engine.machine import ending_with_us, is_debian, run
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, is_disk_full
 from layerlab.errors import BuildError, StandInError, StepFailed
 from layerlab.service import read_file
@@ -185,9 +185,7 @@ def install(report: Report) -> None:
     """Install what making roots needs, where it is missing."""
     if shutil.which("mmdebstrap") and shutil.which("mount") and ARCHIVE_KEYS.is_file():
         return
-    apt = partial(apt_get, report=report, wanted="mmdebstrap", error=StandInError)
-    apt(["update"], "look for mmdebstrap")
-    apt(["install", "--yes", "--no-install-recommends", *PACKAGES], "install mmdebstrap")
+    machine.install("mmdebstrap", PACKAGES, report, error=StandInError)
 
 
 def apt_settings() -> str:

@@ -14,14 +14,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from layerlab.engine import machine
 from layerlab.engine.connection import Engine, connect
 from layerlab.engine.docker_settings import USUAL_SOCKET, candidates
 from layerlab.engine.locks import exclusive
-from layerlab.engine.machine import apt_get, is_available, is_debian
+from layerlab.engine.machine import is_debian
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.paths import read_object, state_directory
 from layerlab.ui.progress import Report, ongoing, silent
@@ -86,10 +86,8 @@ def install(report: Report = silent) -> None:
         EngineError: they could not be installed.
     """
     _configure()  # first, since the package's own script may start the engine
-    install_it = partial(apt_get, report=report, wanted="Docker", error=EngineError)
-    install_it(["update"], "look for Docker's packages")
-    clients = [name for name in CLIENT_PACKAGES if is_available(name)] if not shutil.which("docker") else []
-    install_it(["install", "--yes", "--no-install-recommends", *ENGINE_PACKAGES, *clients], "install Docker")
+    clients = () if shutil.which("docker") else CLIENT_PACKAGES
+    machine.install("Docker", ENGINE_PACKAGES, report, if_known=clients, error=EngineError)
 
 
 def start(report: Report = silent) -> Engine:

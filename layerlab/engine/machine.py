@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from layerlab.errors import LabError
@@ -30,34 +31,40 @@ def is_debian() -> bool:
     return bool(ids & {"debian", "ubuntu"}) and shutil.which("apt-get") is not None
 
 
-def is_available(package: str) -> bool:
-    """Whether apt knows this package."""
-    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", package], capture_output=True, check=False)
-    return shown.returncode == 0 and bool(shown.stdout.strip())
-
-
-def apt_get(
-    arguments: list[str], title: str, report: Report, *, wanted: str, error: type[LabError] = LabError
+def install(
+    wanted: str,
+    packages: Sequence[str],
+    report: Report,
+    *,
+    if_known: Sequence[str] = (),
+    error: type[LabError] = LabError,
 ) -> None:
-    """Run apt-get, and report each of its lines; where it fails, raise an error of this kind that says why.
+    """Install packages with apt-get, and report each of its lines.
 
     Args:
-        arguments: What it is asked to do, such as ``["update"]``.
-        title: The same in words, for the progress.
+        wanted: What they are for: ``Docker``.
+        packages: Their names.
         report: Is told of each line.
-        wanted: What this is for, for the message: ``Docker``.
-        error: What is raised if it fails.
+        if_known: Further packages, which older releases do not have.
+        error: What is raised, and says why, if it fails.
     """
-    command = [*APT_GET, *arguments]
 
-    def failed(lines: list[str]) -> LabError:
-        wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
-        return error(
-            f"{wanted} could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
-            remedy="mend what it says (often the network, or another apt that runs), then repeat",
-        )
+    def apt_get(title: str, *arguments: str) -> None:
+        command = [*APT_GET, *arguments]
 
-    run(command, title, report, failed=failed, environment={"DEBIAN_FRONTEND": "noninteractive"})
+        def failed(lines: list[str]) -> LabError:
+            wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
+            return error(
+                f"{wanted} could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
+                remedy="mend what it says (often the network, or another apt that runs), then repeat",
+            )
+
+        run(command, title, report, failed=failed, environment={"DEBIAN_FRONTEND": "noninteractive"})
+
+    apt_get(f"look for {wanted}", "update")
+    shows = partial(subprocess.run, capture_output=True, check=False)
+    known = [name for name in if_known if shows(["apt-cache", "show", "--no-all-versions", name]).stdout.strip()]
+    apt_get(f"install {wanted}", "install", "--yes", "--no-install-recommends", *packages, *known)
 
 
 def run(
