@@ -36,21 +36,13 @@ class TooMuchDisk(BuildError):
 
 @dataclass(frozen=True)
 class Trials:
-    """Where trial builds are made.
-
-    Attributes:
-        engine: The engine.
-        labels: Of the images; by them they are removed.
-        scratch: A folder for files, gone with them.
-        report: Is told of the builds' steps.
-        caches: Whose cache mounts (``RUN --mount=type=cache``) they use; empty for those of everybody.
-    """
+    """Where trial builds are made."""
 
     engine: Engine
-    labels: Mapping[str, str]
-    scratch: Path
-    report: Report = field(repr=False)
-    caches: str = ""
+    labels: Mapping[str, str]  # of the images; by them they are removed
+    scratch: Path  # a folder for files, gone with them
+    report: Report = field(repr=False)  # is told of the builds' steps
+    caches: str = ""  # whose cache mounts (``RUN --mount=type=cache``) they use; empty for those of everybody
 
     def build(
         self,

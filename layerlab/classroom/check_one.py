@@ -100,9 +100,9 @@ def _watch(process: subprocess.Popen[bytes], is_wanted: Callable[[], bool]) -> N
 
 def _main() -> None:
     """What the process of its own does."""
-    from layerlab.engine import hurry, interrupts  # noqa: PLC0415  # whoever starts it need not load that
+    from layerlab.engine import interrupts  # noqa: PLC0415  # whoever starts it need not load that
 
-    interrupts.install(hurry)
+    interrupts.install()
     task = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:

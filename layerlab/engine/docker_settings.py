@@ -33,21 +33,13 @@ _Kind = TypeVar("_Kind", str, dict[str, Any])
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place where an engine may be.
+    """A place where an engine may be."""
 
-    Attributes:
-        endpoint: Its address, such as ``unix:///var/run/docker.sock``.
-        source: Where that address comes from, in words.
-        chosen: Whether the user named it. Then it is used or reported, never passed over for another.
-        context: The docker context that names it; empty if none does.
-        tls: Certificates, where the user has given some.
-    """
-
-    endpoint: str
-    source: str
-    chosen: bool
-    context: str = ""
-    tls: TLSConfig | None = None
+    endpoint: str  # its address, such as ``unix:///var/run/docker.sock``
+    source: str  # where that address comes from, in words
+    chosen: bool  # whether the user named it: then it is used or reported, never passed over for another
+    context: str = ""  # the docker context that names it; empty if none does
+    tls: TLSConfig | None = None  # certificates, where the user has given some
 
 
 @dataclass(frozen=True)

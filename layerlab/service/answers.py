@@ -37,17 +37,11 @@ _NONSENSE: Final = b"GET /status HTTP/9.9\r\nHost: localhost\r\nConnection: clos
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service answered to a request.
+    """What a service answered to a request."""
 
-    Attributes:
-        status: The HTTP status; None if no whole answer came in time.
-        server: The ``Server`` header, empty if there is none.
-        document: The JSON object, if it is one.
-    """
-
-    status: int | None = None
-    server: str = ""
-    document: Mapping[str, Any] | None = None
+    status: int | None = None  # of HTTP; None if no whole answer came in time
+    server: str = ""  # the header of that name, empty if there is none
+    document: Mapping[str, Any] | None = None  # the JSON object, if it is one
 
 
 def ask(url: str, path: str, *, timeout: float = TIMEOUT) -> Answer:

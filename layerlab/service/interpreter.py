@@ -40,38 +40,23 @@ _USUAL: Final = (
 
 @dataclass(frozen=True)
 class Distribution:
-    """A Python distribution, as the service's own interpreter finds it (or as the image's files show it).
+    """A Python distribution, as the service's own interpreter finds it (or as the image's files show it)."""
 
-    Attributes:
-        name: Normalised (PEP 503).
-        version: Its version.
-        location: Absolute path of its ``.dist-info`` directory, links resolved.
-    """
-
-    name: str
+    name: str  # normalised (PEP 503)
     version: str
-    location: str
+    location: str  # absolute path of its ``.dist-info`` directory, links resolved
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """The Python that runs the service, asked within its container.
-
-    Attributes:
-        executable: ``sys.executable``.
-        prefix: ``sys.prefix``.
-        path: ``sys.path`` as the server's process has it.
-        distributions: Those that it finds, by normalised name, the first on the path only.
-        holder: The command line of the process that holds port 5000's listening socket; empty if that is not seen.
-        behind: Where in the container Python's ``http.server`` answers ``/status``, other than at port 5000.
-    """
+    """The Python that runs the service, asked within its container: what its ``sys`` says, and more."""
 
     executable: str
     prefix: str
-    path: tuple[str, ...]
-    distributions: Mapping[str, Distribution]
-    holder: str = ""
-    behind: tuple[str, ...] = ()
+    path: tuple[str, ...]  # as the server's process has it
+    distributions: Mapping[str, Distribution]  # by normalised name, the first on the path only
+    holder: str = ""  # the command line of the process that holds port 5000's listening socket, if that is seen
+    behind: tuple[str, ...] = ()  # where else in the container Python's ``http.server`` answers /status
 
 
 def candidates(commands: Sequence[str]) -> list[str]:
