@@ -72,10 +72,15 @@ def make(engine: Engine, report: Report) -> None:
     check_machine(str(engine.client.info().get("Architecture", "")))
     install(report)
     try:
-        with runs.temporary(engine) as place, ExitStack() as undo:
-            place.folder.chmod(0o755)  # apt works in it as a user of its own
-            made = _make_roots(engine, place.folder, undo, report)
-            made |= _make_others(engine, place, made, undo, report)
+        with runs.temporary(engine) as (labels, folder), ExitStack() as undo:
+            folder.chmod(0o755)  # apt works in it as a user of its own
+            made: dict[str, str] = {}  # ids of the images, by stage
+            for stage, context in make_roots(folder, report).items():
+                (context / "Dockerfile").write_text(_ROOT_DOCKERFILE)
+                made[stage] = _build(engine, context, f"write {TAGS[stage][0]}", report, stage=stage, labels={})
+                shutil.rmtree(context)
+                _mark(engine, made[stage], undo)
+            _make_others(engine, folder / "images", labels, made, undo=undo, report=report)
             for stage, image_id in made.items():
                 _tag(engine, image_id, TAGS[stage])
             undo.pop_all()
@@ -83,41 +88,32 @@ def make(engine: Engine, report: Report) -> None:
         raise failure("the engine refused", [str(error.explanation or error)]) from error
 
 
-def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -> dict[str, str]:
-    """The images of Debian itself: ids by stage, marked."""
-    made = {}
-    for stage, context in make_roots(folder, report).items():
-        (context / "Dockerfile").write_text(_ROOT_DOCKERFILE)
-        made[stage] = _build(engine, context, f"write {TAGS[stage][0]}", report, stage=stage, labels={})
-        shutil.rmtree(context)
-        _mark(engine, made[stage], undo)
-    return made
-
-
 def _make_others(
-    engine: Engine, place: runs.Temporary, made: Mapping[str, str], undo: ExitStack, report: Report
-) -> dict[str, str]:
-    """The images on top of Debian: ids by stage, marked."""
-    context = place.folder / "images"
+    engine: Engine,
+    context: Path,
+    temporary: Mapping[str, str],
+    made: dict[str, str],
+    *,
+    undo: ExitStack,
+    report: Report,
+) -> None:
+    """Add the images on top of Debian, marked; what is built on the way has the labels of what goes."""
     context.mkdir()
     text = _DOCKERFILE.read_text()
     debian, slim = (ownership.marker_tag(made[stage]) for stage in ("debian", "debian-slim"))
-    arguments = {"DEBIAN": debian, "DEBIAN_SLIM": slim}
+    options = {"build_args": {"DEBIAN": debian, "DEBIAN_SLIM": slim}}
 
     def build_stage(target: str, title: str, labels: Mapping[str, str]) -> str:
         (context / "Dockerfile").write_text(text)
-        options = {"target": target, "build_args": arguments}
-        return _build(engine, context, title, report, stage=target, labels=labels, **options)
+        return _build(engine, context, title, report, stage=target, labels=labels, target=target, **options)
 
-    source = build_stage("source", "fetch CPython's source", place.labels)
+    source = build_stage("source", "fetch CPython's source", temporary)
     version, digest = (read_file(engine, source, "/about") or b"").decode().split()
     text = text.replace("@PYTHON_VERSION@", version).replace("@PYTHON_SHA256@", digest)
-    build_stage("everything", f"compile CPython {version} and install the images' packages", place.labels)
-    others = {}
+    build_stage("everything", f"compile CPython {version} and install the images' packages", temporary)
     for target in (target for target in TAGS if target not in made):
-        others[target] = build_stage(target, f"write {TAGS[target][0]}", {})
-        _mark(engine, others[target], undo)
-    return others
+        made[target] = build_stage(target, f"write {TAGS[target][0]}", {})
+        _mark(engine, made[target], undo)
 
 
 def _build(

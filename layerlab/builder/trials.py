@@ -73,8 +73,8 @@ class Trials:
 @contextmanager
 def trial_builds(engine: Engine, report: Report = silent, *, caches: str = "") -> Iterator[Trials]:
     """A place for trial builds; all images that are built in this block are removed at its end. See `Trials`."""
-    with runs.temporary(engine) as place, limited_builder(engine):
-        yield Trials(engine, place.labels, place.folder, report, caches)
+    with runs.temporary(engine) as (labels, folder), limited_builder(engine):
+        yield Trials(engine, labels, folder, report, caches)
 
 
 def _disk_guard(engine: Engine) -> Callable[[], None]:

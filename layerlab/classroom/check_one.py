@@ -139,8 +139,8 @@ def _check(task: dict[str, Any]) -> Checked:
     images: list[Image] = []
     try:
         engine = daemon.ensure(report=tell)  # it may have gone down since the last check
-        with runs.temporary(engine) as place:
-            workspace = new_workspace.make(place.folder / "workspace", level=task["level"])
+        with runs.temporary(engine) as (_, folder):
+            workspace = new_workspace.make(folder / "workspace", level=task["level"])
             for name, content in task["files"].items():
                 path = workspace / name
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -52,37 +52,20 @@ sdk_config.load_general_config = lambda *_: {"proxies": configuration().proxies}
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker engine that answers.
+    """A Docker engine that answers."""
 
-    Attributes:
-        client: The SDK's client for it.
-        endpoint: Its address, fit for ``DOCKER_HOST``.
-        source: Where that address came from, in words.
-        version: The engine's version, such as ``20.10.24+dfsg1``.
-        storage_driver: ``overlay2``, ``overlayfs`` (the containerd image store) ...
-        root_directory: Where it keeps its data, on its own machine.
-        host: The name or address under which the ports that it publishes are reached.
-        is_local: Whether it is reached over a socket of this machine.
-        is_podman: Whether it is Podman, which speaks the engine's API and has no BuildKit.
-        context: The docker context that names it; empty if none does.
-        maps_users: Whether its files have other owners on its machine than in its containers: it is rootless, or
-            remaps users.
-        platform: What it builds on and for, as BuildKit's TARGETPLATFORM has it, such as ``linux/amd64``; empty where
-            it does not say.
-    """
-
-    client: docker.DockerClient = field(repr=False)
-    endpoint: str
-    source: str
-    version: str
-    storage_driver: str
-    root_directory: str
-    host: str
-    is_local: bool
-    is_podman: bool = False
-    maps_users: bool = False
-    context: str = ""
-    platform: str = ""
+    client: docker.DockerClient = field(repr=False)  # the SDK's
+    endpoint: str  # its address, fit for ``DOCKER_HOST``
+    source: str  # where that address came from, in words
+    version: str  # such as ``20.10.24+dfsg1``
+    storage_driver: str  # ``overlay2``, ``overlayfs`` (the containerd image store) ...
+    root_directory: str  # where it keeps its data, on its own machine
+    host: str  # the name or address under which the ports that it publishes are reached
+    is_local: bool  # whether it is reached over a socket of this machine
+    is_podman: bool = False  # which speaks the engine's API and has no BuildKit
+    maps_users: bool = False  # whether its containers' files have other owners on its machine: rootless, userns-remap
+    context: str = ""  # the docker context that names it; empty if none does
+    platform: str = ""  # such as ``linux/amd64``, as BuildKit's TARGETPLATFORM has it; empty where it does not say
 
     @property
     def has_containerd_store(self) -> bool:

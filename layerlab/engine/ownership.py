@@ -133,18 +133,6 @@ def _inherits(container: Container) -> bool:
     return False
 
 
-def inventory(engine: Engine, run: str | None = None) -> list[Owned]:
-    """What the lab made but for base images, in the order in which it can be removed; of a run, its containers.
-
-    Raises:
-        EngineGone: the engine stopped answering.
-    """
-    with answering(engine):
-        own = [Owned("container", str(container.name), container) for container in own_containers(engine, run)]
-    images = own_images(engine) if run is None else []
-    return own + [Owned("image", name_of(one), one) for one in images if one.labels[IMAGE_LABEL] != BASE_PURPOSE]
-
-
 def name_of(image: EngineImage) -> str:
     """An image's tags as far as they are readable, else its marker."""
     marker = marker_tag(str(image.id))
