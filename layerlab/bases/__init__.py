@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from layerlab.bases import registry, stand_ins
-from layerlab.bases.registry import NoRegistry, can_be_had
+from layerlab.bases.registry import can_be_had
 from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine import Engine, answering, daemon, ownership
 from layerlab.engine.locks import exclusive
 from layerlab.engine.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, EngineImage, find_image
+from layerlab.engine.symptoms import NoRegistry
 from layerlab.errors import BaseImageError, StandInError
 from layerlab.ui.progress import Report, silent
 
