@@ -46,19 +46,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Context:
-    """What is sent to the engine.
+    """What is sent to the engine."""
 
-    Attributes:
-        folder: Where it comes from.
-        dockerfile: The name under which the Dockerfile is sent.
-        text: What the Dockerfile holds.
-        entries: Everything, folders before what is in them.
-    """
-
-    folder: Path
-    dockerfile: str
-    text: str
-    entries: tuple[Entry, ...]
+    folder: Path  # where it comes from
+    dockerfile: str  # the name under which the Dockerfile is sent
+    text: str  # what the Dockerfile holds
+    entries: tuple[Entry, ...]  # everything, folders before what is in them
 
     @property
     def bytes(self) -> int:

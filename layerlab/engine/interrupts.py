@@ -1,7 +1,7 @@
 """Ctrl-C, and SIGTERM as well: the first ends things in order, the third at once.
 
-In order means that what was started on the engine is ended and removed, which takes answers from the engine. One that
-is stuck, or has gone with its network, gives none; then whoever sits there must still be able to leave.
+In order means that what was started on the engine is ended and removed. An engine that is stuck, or has gone with its
+network, gives no answers to that; then whoever sits there must still be able to leave.
 """
 
 from __future__ import annotations

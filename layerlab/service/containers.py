@@ -129,8 +129,7 @@ class Service:
         rows = list_processes(self.engine, container, user_names(container))
         if not rows:
             raise ServiceError("it has no processes: it does not run", remedy="start the service again")
-        columns = ["pid", "uid", "user", "command"]
-        table = pd.DataFrame([[getattr(row, column) for column in columns] for row in rows], columns=columns)
+        table = pd.DataFrame(rows)[["pid", "uid", "user", "command"]]
         return table.astype({"pid": "int64", "uid": "int64", "user": "str", "command": "str"})
 
     def memory_bytes(self) -> int:
