@@ -2,8 +2,7 @@
 
 ``mmdebstrap`` makes a minimal system from the archive's packages, which it verifies by their signatures, and
 ``images/finish.sh`` makes the roots of ``debian:trixie`` and its slim form out of it; ``images/Dockerfile`` builds
-the others on them. The official tags are given at the very end, and only where there is none: whoever stops this
-half-way finds no half-made image under an official name, and what BuildKit has done by then is in its cache.
+the others on them. The official tags are given at the very end, and only where there is none.
 """
 
 from __future__ import annotations

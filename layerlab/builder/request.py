@@ -34,13 +34,8 @@ def run(
 ) -> Generator[dict[str, Any] | None]:
     """Build, and give each line of the engine's answer; None where it has said nothing for `PAUSE` seconds.
 
-    Whoever stops listening, by an exception or by closing the iterator, ends the build on the engine too.
-
-    Args:
-        engine: Where to build.
-        context: What to send.
-        parameters: Of ``POST /build``, as the Engine API describes them.
-        timeout: The limit of the whole build in seconds; None for none.
+    Whoever stops listening, by an exception or by closing the iterator, ends the build on the engine too. The
+    parameters are those of ``POST /build`` in the Engine API.
 
     Raises:
         BuildTimeout: the limit was reached.

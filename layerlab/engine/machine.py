@@ -39,14 +39,9 @@ def install(
     if_known: Sequence[str] = (),
     error: type[LabError] = LabError,
 ) -> None:
-    """Install packages with apt-get, and report each of its lines.
+    """Install packages with apt-get, and report each of its lines; messages speak of what is wanted, such as Docker.
 
-    Args:
-        wanted: What they are for: ``Docker``.
-        packages: Their names.
-        report: Is told of each line.
-        if_known: Further packages, which older releases do not have.
-        error: What is raised, and says why, if it fails.
+    Those of `if_known` are left out where apt does not know them. If it fails, an error of this kind says why.
     """
 
     def apt_get(title: str, *arguments: str) -> None:
@@ -77,15 +72,7 @@ def run(
 ) -> None:
     """Run a program and report its lines. However this ends, the program and what it started have ended, too.
 
-    Args:
-        command: The program and its arguments.
-        title: What it does.
-        report: Is told of each line.
-        failed: Makes the error to raise if it fails, from the lines that it printed.
-        environment: What its environment has in addition to this process's.
-
-    Raises:
-        LabError: what `failed` has made.
+    If it fails, what `failed` makes of its lines is raised. `environment` is what it gets besides this process's.
     """
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where chroot and the like are
     lines: list[str] = []

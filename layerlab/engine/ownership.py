@@ -140,16 +140,7 @@ def name_of(image: EngineImage) -> str:
 
 
 def remove(engine: Engine, owned: Owned, given: Collection[str]) -> str:
-    """Remove one thing of the lab's; what the user's own containers or tags hold on to stays.
-
-    Args:
-        engine: Where it is.
-        owned: The thing.
-        given: Every readable tag that the lab gives to images.
-
-    Returns:
-        Why it is still there; empty when it is gone.
-    """
+    """Remove one thing of the lab's, which gives these tags; says why where the user's own hold on to it."""
     try:
         if isinstance(owned.thing, EngineImage):
             return _remove_image(engine, owned.thing, given)

@@ -79,12 +79,7 @@ def is_http_server(url: str) -> bool:
 
 
 def fetch(url: str, timeout: tuple[float, float], query: Mapping[str, Any] | None = None) -> requests.Response:
-    """What a service of one's own answers to ``GET url``, in full.
-
-    Args:
-        url: What to get.
-        timeout: Seconds to connect, and between two bytes of the answer.
-        query: Parameters of the query string.
+    """What a service of one's own answers to ``GET url``, in full; the timeout is that of `requests`.
 
     Raises:
         ServiceError: the answer has more than `ANSWER_LIMIT` bytes.

@@ -6,7 +6,7 @@ import codecs
 import re
 import socket
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -104,17 +104,7 @@ class Service:
 
     def logs(self) -> str:
         """What it has printed so far, on both of its streams, without terminal escapes."""
-        return printed(self.engine, self._container())
-
-    def log_stream(self) -> Generator[bytes]:
-        """What it prints, from its start until it ends, raw, as it comes; to be closed if not read to its end."""
-        with engine_errors(self.engine, "reading its logs"):
-            stream = self._container().logs(stream=True, follow=True)
-            try:
-                yield from stream
-            finally:
-                # The stream's own close() leaves the connection to the garbage collector.
-                stream._response.close()  # type: ignore[attr-defined]
+        return printed(self.engine, self.container())
 
     def processes(self) -> pd.DataFrame:
         """Its processes, as the engine's ``top`` sees them from outside: the image needs no ``ps``.
@@ -125,7 +115,7 @@ class Service:
         """
         import pandas as pd  # noqa: PLC0415  # a command that only runs a service needs no tables
 
-        container = self._container()
+        container = self.container()
         rows = list_processes(self.engine, container, user_names(container))
         if not rows:
             raise ServiceError("it has no processes: it does not run", remedy="start the service again")
@@ -147,7 +137,7 @@ class Service:
 
     def inspect(self) -> dict[str, Any]:
         """All that the engine knows of its container, as ``docker inspect`` prints it."""
-        return dict(self._container().attrs)
+        return dict(self.container().attrs)
 
     def exec(self, command: Sequence[str], *, user: str | int | None = None) -> ExecResult:
         """Run a command in its container, beside the service, and wait for its end.
@@ -158,7 +148,7 @@ class Service:
         """
         with engine_errors(self.engine, "running a command in it"):
             try:
-                result = self._container().exec_run(list(command), user="" if user is None else str(user))
+                result = self.container().exec_run(list(command), user="" if user is None else str(user))
                 code, output = result.exit_code, bytes(result.output)  # type: ignore[arg-type]  # not a stream
             except APIError as error:
                 # Newer engines refuse what older ones answer with an exit code: a program that cannot be run.
@@ -172,9 +162,10 @@ class Service:
 
     def stop(self, timeout: float = 10.0) -> Stop:
         """Send the stop signal, and SIGKILL if it has not ended after this many seconds."""
-        return stop(self.engine, self._container(), timeout)
+        return stop(self.engine, self.container(), timeout)
 
-    def _container(self) -> Container:
+    def container(self) -> Container:
+        """The SDK's object for it, inspected now."""
         with engine_errors(self.engine, "inspecting it"):
             return self.engine.client.containers.get(self.container_id)
 
@@ -316,9 +307,11 @@ def _serve(engine: Engine, image: str, port: int | None, on_ready: Callable[[Ser
 
 
 def _show(service: Service, output: TextIO) -> None:
-    with closing(service.log_stream()) as log:
-        for line in lines(log):
-            print(line, file=output, flush=True)
+    with engine_errors(service.engine, "reading its logs"):
+        stream = service.container().logs(stream=True, follow=True)
+        with closing(stream._response):  # type: ignore[attr-defined]  # its own close() leaves that open
+            for line in lines(stream):
+                print(line, file=output, flush=True)
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
