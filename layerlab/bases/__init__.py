@@ -12,19 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from layerlab.bases import registry, stand_ins
-from layerlab.bases.registry import NoRegistry, can_be_had
+from layerlab.bases.registry import can_be_had
 from layerlab.dockerfile import Dockerfile, copied_from
-from layerlab.engine import Engine, answering, daemon
+from layerlab.engine import Engine, answering, daemon, ownership
 from layerlab.engine.locks import exclusive
-from layerlab.engine.ownership import (
-    BASE_PURPOSE,
-    IMAGE_LABEL,
-    STAND_IN_LABEL,
-    EngineImage,
-    find_image,
-    mark_image,
-    marked_images,
-)
+from layerlab.engine.ownership import BASE_PURPOSE, IMAGE_LABEL, STAND_IN_LABEL, EngineImage, find_image
+from layerlab.engine.symptoms import NoRegistry
 from layerlab.errors import BaseImageError, StandInError
 from layerlab.ui.progress import Report, silent
 
@@ -80,8 +73,7 @@ def ensure_for(engine: Engine, dockerfile: Dockerfile, target: str | None = None
     """Get those of the lab's own base images that a Dockerfile needs for its target and that are missing.
 
     Raises:
-        DockerfileError: there is no such target.
-        RegistryRefused, StandInError, BaseImageError, EngineGone: see `ensure`.
+        DockerfileError: there is no such target. See `ensure` for the rest.
     """
     stages = dockerfile.needed(dockerfile.target(target))
     named = [stage.base for stage in stages]
@@ -108,9 +100,6 @@ def is_on_stand_ins(engine: Engine, image_id: str) -> bool:
 def own_bases(engine: Engine) -> list[EngineImage]:
     """The base images that the lab itself made or pulled: with its marker, and not built for another purpose.
 
-    Raises:
-        EngineGone: the engine stopped answering.
-
     >>> all(any(tag.startswith("layerlab:") for tag in image.tags) for image in own_bases(engine))
     True
     """
@@ -118,7 +107,7 @@ def own_bases(engine: Engine) -> list[EngineImage]:
     def is_base(labels: Mapping[str, str]) -> bool:
         return IMAGE_LABEL not in labels or (labels[IMAGE_LABEL] == BASE_PURPOSE and STAND_IN_LABEL in labels)
 
-    return marked_images(engine, is_base)
+    return ownership.marked_images(engine, is_base)
 
 
 def _get(engine: Engine, names: Sequence[str], allow: bool | None, report: Report) -> None:
@@ -138,7 +127,7 @@ def _get(engine: Engine, names: Sequence[str], allow: bool | None, report: Repor
             else:
                 has_pulled = True
                 if image.id not in before:
-                    mark_image(image)
+                    ownership.mark_image(image)
                 continue
         missing.append(name)
     if not missing:

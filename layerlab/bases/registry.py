@@ -14,53 +14,13 @@ from docker.utils import parse_repository_tag
 from layerlab.engine import Engine, gone
 from layerlab.engine.docker_settings import tell_of_logins
 from layerlab.engine.ownership import EngineImage, find_image
-from layerlab.engine.symptoms import REFUSALS, PullFailure, why_not_pulled
-from layerlab.errors import BaseImageError, EngineError, RegistryRefused, UsageError
+from layerlab.engine.symptoms import not_pulled, why_not_pulled
+from layerlab.errors import EngineError, UsageError
 from layerlab.ui.progress import Ongoing, Report, ongoing, silent
-from layerlab.ui.text import shorten
 from layerlab.ui.units import so_far
 
 MIRROR_VARIABLE: Final = "LAB_REGISTRY"
 """A registry, such as ``mirror.example:5000/docker``, from which official images are pulled instead of Docker Hub."""
-
-_REMEDIES: Final[dict[PullFailure, str]] = {
-    "tls": "if a proxy inspects TLS here, add its certificate to what the engine's machine trusts, restart the"
-    " engine and repeat",
-    "login": "check the name, and log in with `docker login` if its registry asks for that",
-    "missing": "check the name and tag, and LAB_REGISTRY if it is set",
-    "rate": "its pull limit is reached: log in with `docker login`, or wait some hours and repeat",
-    "server": "the registry has a problem of its own: repeat later",
-    "platform": "use an engine of a platform for which this image exists",
-    "disk": "the engine's disk is full: make room (`docker system df` shows what takes it) and repeat",
-    "unknown": "see whether `docker pull` gets it",
-}
-
-
-class NoRegistry(BaseImageError):
-    """No registry can be connected to."""
-
-
-def explain(name: str, message: str, *, began: bool = False) -> BaseImageError:
-    """The error to raise for a pull that failed.
-
-    Args:
-        name: The image's name.
-        message: What the engine says.
-        began: Whether the registry had already answered, and layers were on their way.
-    """
-    kind, cause = why_not_pulled(message), shorten(message, 200)
-    if kind == "unreachable" and not began:
-        return NoRegistry(
-            f"no registry can be reached for {name} ({cause})",
-            remedy="see whether the engine's machine is online, or get the image from elsewhere with `docker load`",
-        )
-    if kind == "unreachable":
-        return BaseImageError(
-            f"the download of {name} broke off ({cause})", remedy="repeat: what has arrived is not loaded again"
-        )
-    if kind in REFUSALS:
-        return RegistryRefused(f"the registry does not give {name} ({cause})", remedy=_REMEDIES[kind])
-    return BaseImageError(f"{name} cannot be pulled ({cause})", remedy=_REMEDIES[kind])
 
 
 def registry_of(name: str) -> str:
@@ -115,9 +75,7 @@ def pull(engine: Engine, name: str, *, report: Report = silent) -> EngineImage:
     """Pull an image, through the mirror where one is set.
 
     Raises:
-        NoRegistry: no registry can be connected to.
-        RegistryRefused: a registry answered, and said no.
-        BaseImageError: it cannot be had for another reason.
+        BaseImageError: it cannot be had; `NoRegistry` and `RegistryRefused` where that is why.
         UsageError: the mirror that is set cannot be one.
     """
     source = source_of(name)
@@ -141,7 +99,7 @@ def _pull(engine: Engine, name: str, step: Ongoing, report: Report) -> None:
         tell_of_logins(engine.client, report)
         for event in events:
             if "error" in event:
-                raise explain(name, str(event["error"]), began=bool(layers))
+                raise not_pulled(name, str(event["error"]), began=bool(layers))
             layer, detail = str(event.get("id", "")), event.get("progressDetail") or {}
             if event.get("status") == "Pulling fs layer":  # its size is known once its download has begun
                 layers.setdefault(layer, (0, 0))
@@ -153,4 +111,4 @@ def _pull(engine: Engine, name: str, step: Ongoing, report: Report) -> None:
             done = sum(current for current, _ in layers.values())
             step.say(so_far(done, total) if total else str(event.get("status", "")))
     except docker.errors.APIError as error:
-        raise explain(name, str(error.explanation or error)) from error
+        raise not_pulled(name, str(error.explanation or error)) from error

@@ -2,8 +2,7 @@
 
 ``mmdebstrap`` makes a minimal system from the archive's packages, which it verifies by their signatures, and
 ``images/finish.sh`` makes the roots of ``debian:trixie`` and its slim form out of it; ``images/Dockerfile`` builds
-the others on them. The official tags are given at the very end, and only where there is none: whoever stops this
-half-way finds no half-made image under an official name, and what BuildKit has done by then is in its cache.
+the others on them. The official tags are given at the very end, and only where there is none.
 """
 
 from __future__ import annotations
@@ -17,29 +16,18 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import docker.errors
 from docker.utils import parse_repository_tag
 
 from layerlab.builder import build
-from layerlab.engine import Engine, runs
-from layerlab.engine.machine import apt_get, ending_with_us, is_debian, run
-from layerlab.engine.ownership import (
-    BASE_PURPOSE,
-    STAND_IN_LABEL,
-    discard,
-    discard_unnamed,
-    find_image,
-    image_labels,
-    mark_image,
-    marker_tag,
-)
+from layerlab.engine import Engine, machine, ownership, runs
+from layerlab.engine.machine import ending_with_us, is_debian, run
 from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, is_disk_full
 from layerlab.errors import BuildError, StandInError, StepFailed
 from layerlab.service import read_file
-from layerlab.ui.progress import Ongoing, Report, ongoing
+from layerlab.ui.progress import Report, Step, ongoing
 from layerlab.ui.text import shorten
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -70,8 +58,7 @@ _FETCHING: Final = re.compile(
 SUITE: Final = "trixie"
 
 EPOCH: Final = 1754697600
-"""2025-08-09, the day of trixie's release, in seconds since 1970. No file is newer: so the same packages make the
-same bytes, and whatever an engine has built on them before is found in its cache again."""
+"""2025-08-09, trixie's release, in seconds since 1970. No file is newer: so the same packages make the same bytes."""
 
 
 def make(engine: Engine, report: Report) -> None:
@@ -84,10 +71,15 @@ def make(engine: Engine, report: Report) -> None:
     check_machine(str(engine.client.info().get("Architecture", "")))
     install(report)
     try:
-        with runs.temporary(engine) as place, ExitStack() as undo:
-            place.folder.chmod(0o755)  # apt works in it as a user of its own
-            made = _make_roots(engine, place.folder, undo, report)
-            made |= _make_others(engine, place, made, undo, report)
+        with runs.temporary(engine) as (labels, folder), ExitStack() as undo:
+            folder.chmod(0o755)  # apt works in it as a user of its own
+            made: dict[str, str] = {}  # ids of the images, by stage
+            for stage, context in make_roots(folder, report).items():
+                (context / "Dockerfile").write_text(_ROOT_DOCKERFILE)
+                made[stage] = _build(engine, context, f"write {TAGS[stage][0]}", report, stage=stage, labels={})
+                shutil.rmtree(context)
+                _mark(engine, made[stage], undo)
+            _make_others(engine, folder / "images", labels, made, undo=undo, report=report)
             for stage, image_id in made.items():
                 _tag(engine, image_id, TAGS[stage])
             undo.pop_all()
@@ -95,65 +87,48 @@ def make(engine: Engine, report: Report) -> None:
         raise failure("the engine refused", [str(error.explanation or error)]) from error
 
 
-def _make_roots(engine: Engine, folder: Path, undo: ExitStack, report: Report) -> dict[str, str]:
-    """The images of Debian itself: ids by stage, marked."""
-    made = {}
-    for stage, context in make_roots(folder, report).items():
-        name = TAGS[stage][0]
-        (context / "Dockerfile").write_text(_ROOT_DOCKERFILE)
-        with ongoing(report, f"write {name}", key=stage) as step:
-            made[stage] = _build(engine, context, step, name=name)
-        shutil.rmtree(context)
-        _mark(engine, made[stage], undo)
-    return made
-
-
 def _make_others(
-    engine: Engine, place: runs.Temporary, made: Mapping[str, str], undo: ExitStack, report: Report
-) -> dict[str, str]:
-    """The images on top of Debian: ids by stage, marked."""
-    context = place.folder / "images"
+    engine: Engine,
+    context: Path,
+    temporary: Mapping[str, str],
+    made: dict[str, str],
+    *,
+    undo: ExitStack,
+    report: Report,
+) -> None:
+    """Add the images on top of Debian, marked; what is built on the way has the labels of what goes."""
     context.mkdir()
     text = _DOCKERFILE.read_text()
-    arguments = {"DEBIAN": marker_tag(made["debian"]), "DEBIAN_SLIM": marker_tag(made["debian-slim"])}
+    debian, slim = (ownership.marker_tag(made[stage]) for stage in ("debian", "debian-slim"))
+    options = {"build_args": {"DEBIAN": debian, "DEBIAN_SLIM": slim}}
 
     def build_stage(target: str, title: str, labels: Mapping[str, str]) -> str:
         (context / "Dockerfile").write_text(text)
-        name = TAGS.get(target, (target,))[0]
-        with ongoing(report, title, key=target) as step:
-            return _build(engine, context, step, name=name, target=target, arguments=arguments, labels=labels)
+        return _build(engine, context, title, report, stage=target, labels=labels, target=target, **options)
 
-    source = build_stage("source", "fetch CPython's source", place.labels)
+    source = build_stage("source", "fetch CPython's source", temporary)
     version, digest = (read_file(engine, source, "/about") or b"").decode().split()
     text = text.replace("@PYTHON_VERSION@", version).replace("@PYTHON_SHA256@", digest)
-    build_stage("everything", f"compile CPython {version} and install the images' packages", place.labels)
-    others = {}
+    build_stage("everything", f"compile CPython {version} and install the images' packages", temporary)
     for target in (target for target in TAGS if target not in made):
-        others[target] = build_stage(target, f"write {TAGS[target][0]}", {})
-        _mark(engine, others[target], undo)
-    return others
+        made[target] = build_stage(target, f"write {TAGS[target][0]}", {})
+        _mark(engine, made[target], undo)
 
 
 def _build(
-    engine: Engine,
-    context: Path,
-    step: Ongoing,
-    *,
-    name: str,
-    target: str | None = None,
-    arguments: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] = MappingProxyType({}),
+    engine: Engine, folder: Path, title: str, report: Report, *, stage: str, labels: Mapping[str, str], **options: Any
 ) -> str:
-    """Build one image, and tell the step what goes on."""
+    """Build the image of a stage; what goes on is told as one step."""
+    name = TAGS.get(stage, (stage,))[0]
+    given = {ownership.STAND_IN_LABEL: name, **ownership.image_labels(ownership.BASE_PURPOSE), **labels}
     try:
-        return build(
-            engine,
-            context,
-            target=target,
-            build_args=arguments,
-            labels={STAND_IN_LABEL: name, **image_labels(BASE_PURPOSE), **labels},
-            report=lambda shown: step.say(shown.detail or shown.title) if shown.state == "running" else None,
-        ).image_id
+        with ongoing(report, title, key=stage) as step:
+
+            def tell(shown: Step) -> None:
+                if shown.state == "running":
+                    step.say(shown.detail or shown.title)
+
+            return build(engine, folder, labels=given, report=tell, **options).image_id
     except StepFailed as error:
         what = f"the build of {name} failed in line {error.line} of its Dockerfile"
         raise failure(what, error.log.splitlines()) from error
@@ -164,25 +139,22 @@ def _build(
 def _mark(engine: Engine, image_id: str, undo: ExitStack) -> None:
     """Mark an image as the lab's own, until something later fails."""
     image = engine.client.images.get(image_id)
-    if marker_tag(image_id) not in image.tags:
-        mark_image(image)
-        undo.callback(discard, engine, marker_tag(image_id))
+    if ownership.marker_tag(image_id) not in image.tags:
+        ownership.mark_image(image)
+        undo.callback(ownership.discard, engine, ownership.marker_tag(image_id))
 
 
 def _tag(engine: Engine, image_id: str, names: tuple[str, ...]) -> None:
     """Give an image its names where they are free; one that gets none is of no use, and goes."""
     image = engine.client.images.get(image_id)
     for name in names:
-        if find_image(engine, name) is None:
+        if ownership.find_image(engine, name) is None:
             image.tag(*parse_repository_tag(name))
-    discard_unnamed(engine, image)
+    ownership.discard_unnamed(engine, image)
 
 
 def check_machine(machine: str) -> None:
-    """See to it that roots for an engine on such a machine can be made here.
-
-    Args:
-        machine: What the engine calls its machine, such as ``x86_64``; empty if it does not say.
+    """See to it that roots can be made here for an engine on such a machine, ``x86_64`` or so; empty if not known.
 
     Raises:
         StandInError: this is no Debian or Ubuntu, the user is not root, or the engine's machine is of another kind.
@@ -205,16 +177,10 @@ def check_machine(machine: str) -> None:
 
 
 def install(report: Report) -> None:
-    """Install what making roots needs, where it is missing.
-
-    Raises:
-        StandInError: the packages cannot be installed.
-    """
+    """Install what making roots needs, where it is missing."""
     if shutil.which("mmdebstrap") and shutil.which("mount") and ARCHIVE_KEYS.is_file():
         return
-    apt = partial(apt_get, report=report, wanted="mmdebstrap", error=StandInError)
-    apt(["update"], "look for mmdebstrap")
-    apt(["install", "--yes", "--no-install-recommends", *PACKAGES], "install mmdebstrap")
+    machine.install("mmdebstrap", PACKAGES, report, error=StandInError)
 
 
 def apt_settings() -> str:
@@ -227,11 +193,7 @@ def apt_settings() -> str:
 
 
 def make_roots(folder: Path, report: Report) -> dict[str, Path]:
-    """Make a minimal Debian, and return the folders with a ``rootfs.tar`` for its image and for its slim image.
-
-    Raises:
-        StandInError: mmdebstrap failed.
-    """
+    """Make a minimal Debian, and return the folders with a ``rootfs.tar`` for its image and for its slim image."""
     root, settings = folder / "root", folder / "apt.conf"
     settings.touch(mode=0o600)  # a proxy's address may hold a password
     settings.write_text(apt_settings())
@@ -252,16 +214,9 @@ def make_roots(folder: Path, report: Report) -> dict[str, Path]:
 
 
 def failure(what: str, lines: list[str]) -> StandInError:
-    """The error for a program or a step of a build that failed, with whose fault it most likely is.
-
-    Args:
-        what: What failed.
-        lines: What it printed.
-    """
+    """The error for something that failed and printed these lines, with whose fault it most likely is."""
     text = "\n".join(lines)
-    wrong = [line for line in lines if re.match(r"E: |ERROR|error: |.*: error", line)] or [
-        line for line in lines if line
-    ]
+    wrong = [line for line in lines if re.match(r"E: |ERROR|error: |.*: error", line)] or list(filter(None, lines))
     cause = shorten(" ".join(wrong[-2:]), 300) or "it said nothing"
     if is_disk_full(text):
         remedy = "the disk is full: make room (about 4 GB are needed) and repeat"

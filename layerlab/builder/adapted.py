@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from layerlab.dockerfile import Dockerfile, Stage
+from layerlab.dockerfile import Dockerfile
 
 _DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
 _OFFICIAL: Final = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
@@ -50,20 +50,12 @@ def with_names(text: str, dockerfile: Dockerfile) -> str:
     lines = text.split("\n")
     for stage in dockerfile.stages:
         if not stage.name:
-            start = stage.instructions[0]
-            last = next(
-                number
-                for number in range(start.end_line - 1, start.line - 2, -1)
-                if number == start.line - 1 or not re.match(r"\s*(?:#|$)", lines[number])
-            )
+            name = f"stage-{stage.index}"  # as BuildKit calls it in what it says
+            while name in dockerfile.text.lower():
+                name += "-"
+            last = stage.instructions[0].end_line - 1
+            while last >= stage.line and re.match(r"\s*(?:#|$)", lines[last]):
+                last -= 1
             line = lines[last].rstrip()
-            lines[last] = f"{line} AS {_name(stage, dockerfile)}{lines[last][len(line) :]}"
+            lines[last] = f"{line} AS {name}{lines[last][len(line) :]}"
     return "\n".join(lines)
-
-
-def _name(stage: Stage, dockerfile: Dockerfile) -> str:
-    """A name that nothing in the Dockerfile uses."""
-    name = f"stage-{stage.index}"  # as BuildKit calls it in what it says
-    while name in dockerfile.text.lower():
-        name += "-"
-    return name

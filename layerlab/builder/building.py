@@ -141,9 +141,7 @@ def build(
     _check_builder(engine)
     if tag is not None and not match_tag(tag):
         raise UsageError(f"{tag!r} cannot be the tag of an image", remedy="use lower case, such as name:version")
-    if isinstance(context, Path):
-        context = contexts.collect(context, dockerfile)
-    sent = context
+    sent = contexts.collect(context, dockerfile) if isinstance(context, Path) else context
     parsed = dockerfiles.parse(sent.text, build_args, engine.platform)
     final = parsed.target(target)
     if not final.name and final != parsed.stages[-1]:
@@ -164,8 +162,7 @@ def build(
         # A name of its own in /etc/hosts makes each RUN another step, and with it whatever follows.
         "extrahosts": f"{uuid.uuid4().hex}.invalid:127.0.0.1" if apart else None,
     }
-    begin = time.monotonic()
-    image_id = None
+    begin, image_id = time.monotonic(), None
     with (
         _session(engine, parsed, secrets or {}) as parameters["session"],
         contextlib.closing(request.run(engine, sent, parameters, timeout)) as lines,
@@ -186,14 +183,7 @@ def build(
     progress.finish(built=image_id is not None)
     if image_id is None:
         raise BuildError("the engine ended the build without naming an image", remedy="build again")
-    return Build(
-        image_id=image_id,
-        tag=tag,
-        seconds=time.monotonic() - begin,
-        rows=tuple(progress.rows),
-        dockerfile=parsed,
-        target=final,
-    )
+    return Build(image_id, tag, time.monotonic() - begin, tuple(progress.rows), parsed, final)
 
 
 @contextlib.contextmanager
@@ -209,11 +199,7 @@ def _session(engine: Engine, parsed: Dockerfile, secrets: Mapping[str, bytes]) -
 
 
 def _check_it_goes_on(engine: Engine) -> None:
-    """See whether it is the engine that ends: a build that it takes along fails like one whose step is wrong.
-
-    Raises:
-        EngineGone: it takes no requests any more.
-    """
+    """Raise `EngineGone` where it is the engine that ends, which looks like a step that fails."""
     try:
         engine.client.api.get(f"{engine.client.api.base_url}/_ping", timeout=_PING_TIMEOUT).close()
     except requests.ConnectionError as error:

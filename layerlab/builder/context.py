@@ -32,17 +32,11 @@ _NEAR_MISSES: Final = ("dockerfile", "dockerfile.txt", "dockerfile.dockerfile", 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file, folder or symbolic link of a context.
+    """One file, folder or symbolic link of a context."""
 
-    Attributes:
-        name: Its path relative to the context, with slashes.
-        path: Where its content is read from.
-        status: What ``lstat`` says about it.
-    """
-
-    name: str
-    path: Path
-    status: os.stat_result
+    name: str  # its path relative to the context, with slashes
+    path: Path  # where its content is read from
+    status: os.stat_result  # what ``lstat`` says about it
 
     @property
     def bytes(self) -> int:
@@ -52,19 +46,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Context:
-    """What is sent to the engine.
+    """What is sent to the engine."""
 
-    Attributes:
-        folder: Where it comes from.
-        dockerfile: The name under which the Dockerfile is sent.
-        text: What the Dockerfile holds.
-        entries: Everything, folders before what is in them.
-    """
-
-    folder: Path
-    dockerfile: str
-    text: str
-    entries: tuple[Entry, ...]
+    folder: Path  # where it comes from
+    dockerfile: str  # the name under which the Dockerfile is sent
+    text: str  # what the Dockerfile holds
+    entries: tuple[Entry, ...]  # everything, folders before what is in them
 
     @property
     def bytes(self) -> int:
@@ -77,12 +64,7 @@ class Context:
         return sum(stat.S_ISREG(entry.status.st_mode) for entry in self.entries)
 
 
-def collect(
-    folder: Path,
-    dockerfile: str = "Dockerfile",
-    *,
-    ignored: Sequence[str] = (),
-) -> Context:
+def collect(folder: Path, dockerfile: str = "Dockerfile", *, ignored: Sequence[str] = ()) -> Context:
     """Find out what belongs to a context.
 
     ``<dockerfile>.dockerignore`` beside the Dockerfile is honoured, else ``.dockerignore`` in the folder. The
@@ -118,9 +100,8 @@ def collect(
     entries[name] = Entry(name, path.resolve(), path.stat())
     context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)))
     if context.bytes > MAX_BYTES:
-        raise _too_big(
-            context.entries, f"{how_large(context.bytes)}, and the limit is {how_large(MAX_BYTES)}", by_bytes=True
-        )
+        what = f"{how_large(context.bytes)}, and the limit is {how_large(MAX_BYTES)}"
+        raise _too_big(context.entries, what, by_bytes=True)
     return context
 
 

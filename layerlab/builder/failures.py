@@ -9,15 +9,8 @@ from typing import Final
 
 from layerlab.builder.steps import Row
 from layerlab.dockerfile import Dockerfile, Instruction, copied_from, show_place
-from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, REFUSALS, disk_full, is_disk_full, why_not_pulled
-from layerlab.errors import (
-    BaseImageError,
-    BuildError,
-    DockerfileError,
-    LabError,
-    RegistryRefused,
-    StepFailed,
-)
+from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, disk_full, is_disk_full, not_pulled
+from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, StepFailed
 from layerlab.ui.text import one_line, plain, shorten, unseen
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
@@ -63,13 +56,7 @@ _BASH: Final = re.compile(
 
 
 def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabError:
-    """The error to raise for a build that failed; a note shows the place in the Dockerfile.
-
-    Args:
-        message: What the engine says.
-        rows: What was done.
-        dockerfile: What was built.
-    """
+    """The error to raise where the engine says this of a build; a note shows the place in the Dockerfile."""
     error = _error(message, rows, dockerfile)
     if isinstance(error, StepFailed | DockerfileError):
         show_place(error, dockerfile.text, error.line)
@@ -88,11 +75,11 @@ def _error(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErro
         culprit = _told_to_another(message, rows)
         return _step_failed(culprit, message, dockerfile) if culprit else _without_step(message, rows, dockerfile)
     if found := _IMAGE.search(culprit.title):
-        error = base_image_error(found[1], culprit.error)
+        name = found[1].partition("@")[0].removeprefix("docker.io/library/").removeprefix("docker.io/")
+        error = not_pulled(name, _NOISE.sub("", culprit.error))
         return _no_stage_of_that_name(found[1], error, dockerfile) or error
-    asking: Row | None = culprit
-    if not culprit.is_step:
-        asking = next((row for row in rows if row.is_step and row.inputs & culprit.vertices.keys()), None)
+    needing = (row for row in rows if row.is_step and row.inputs & culprit.vertices.keys())
+    asking = culprit if culprit.is_step else next(needing, None)
     return _step_failed(asking, culprit.error, dockerfile) if asking else _without_step(message, rows, dockerfile)
 
 
@@ -103,20 +90,6 @@ def _told_to_another(message: str, rows: Sequence[Row]) -> Row | None:
     said = one_line(message)
     waiting = [row for row in rows if row.state is None and row.text.upper().startswith("RUN ")]
     return next((row for row in waiting if row.text[len("RUN ") :].strip() in said), None)
-
-
-def base_image_error(name: str, reason: str) -> BaseImageError:
-    """The error for an image that cannot be had: a registry refuses it, or no registry was reached."""
-    name = name.partition("@")[0].removeprefix("docker.io/library/").removeprefix("docker.io/")
-    if why_not_pulled(reason) in REFUSALS:
-        return RegistryRefused(
-            f"the registry refuses the image {name} ({_cause(reason)})",
-            remedy="check its name and tag, and whether `docker pull` gets it",
-        )
-    return BaseImageError(
-        f"the image {name} is not here, and its registry cannot be reached over the network ({_cause(reason)})",
-        remedy="see whether the engine is online, or get the image first (`docker pull`, `docker load`)",
-    )
 
 
 def _no_stage_of_that_name(image: str, error: BaseImageError, dockerfile: Dockerfile) -> LabError | None:

@@ -23,17 +23,11 @@ _TOKEN: Final = re.compile(r"\*\*/?|\\.|\[\^?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line of a ``.dockerignore``.
+    """One line of a ``.dockerignore``."""
 
-    Attributes:
-        text: The line, cleaned, without its ``!``.
-        keeps: Whether it began with ``!``: what it matches is kept.
-        regex: Matches the paths that it stands for, without what lies below them.
-    """
-
-    text: str
-    keeps: bool
-    regex: re.Pattern[str]
+    text: str  # cleaned, without its ``!``
+    keeps: bool  # whether it began with ``!``: what it matches is kept
+    regex: re.Pattern[str]  # matches the paths that it stands for, without what lies below them
 
     def may_match_below(self, folder: str) -> bool:
         """Whether a path below this folder can match, as far as that can be told cheaply."""
@@ -94,12 +88,9 @@ def parse(text: str, name: str = ".dockerignore") -> tuple[Pattern, ...]:
 
 
 def matches(patterns: tuple[Pattern, ...], path: str, above: tuple[bool, ...]) -> tuple[bool, tuple[bool, ...]]:
-    """Whether a path is ignored, and which patterns match it or a folder that it lies in.
+    """Whether a path is ignored, and which patterns match it or a folder that it lies in: the last of them decides.
 
-    Args:
-        patterns: All of them, in their order: the last one that matches decides.
-        path: Relative to the context, with slashes.
-        above: What this function said second about the folder that it lies in; empty at the top.
+    `above` is what this function said second about that folder; empty at the top.
     """
     ignored = False
     hits = []
@@ -123,7 +114,13 @@ def _regex(glob: str) -> str:
     """
     if glob.startswith("**") and not glob.startswith("**/") and _WILDCARDS.isdisjoint(glob[2:]):
         return ".*" + re.escape(glob[2:])  # only here does ** match a part of a name
-    first, *others = _pieces(glob)
+    pieces = [""]  # what stands before, between and after the ** and **/
+    for token in _TOKEN.findall(glob):
+        if token.startswith("**"):
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    first, *others = pieces
     result = _piece(first)
     for piece in others[:-1]:
         if piece.endswith("/"):
@@ -135,17 +132,6 @@ def _regex(glob: str) -> str:
     if sum(not piece.endswith("/") for piece in others[:-1]) > 1:
         raise ValueError("too many ** within names")
     return result
-
-
-def _pieces(glob: str) -> list[str]:
-    """What stands before, between and after the ``**`` and ``**/``."""
-    pieces = [""]
-    for token in _TOKEN.findall(glob):
-        if token.startswith("**"):
-            pieces.append("")
-        else:
-            pieces[-1] += token
-    return pieces
 
 
 def _piece(glob: str) -> str:

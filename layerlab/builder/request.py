@@ -2,7 +2,7 @@
 
 The Docker SDK has no BuildKit (docker-py issue 2230), but its client is a `requests` session that knows how to
 reach the engine, whatever the transport. The request runs in a thread of its own, so that a time limit, Ctrl-C and
-an engine that says nothing are all noticed at once. However it ends, nothing keeps running on the engine.
+an engine that says nothing are all noticed at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from layerlab.errors import BuildTimeout, LabError
 PAUSE: Final = 0.5  # seconds between two looks at the clock
 _SETTLED: Final = 1.0  # seconds after which a step that has begun can be ended
 _CANCEL_TIMEOUT: Final = 5.0  # seconds for the engine to end what it was told to end
-_END: Final = object()
 
 
 def run(
@@ -35,13 +34,8 @@ def run(
 ) -> Generator[dict[str, Any] | None]:
     """Build, and give each line of the engine's answer; None where it has said nothing for `PAUSE` seconds.
 
-    Whoever stops listening, by an exception or by closing the iterator, ends the build on the engine too.
-
-    Args:
-        engine: Where to build.
-        context: What to send.
-        parameters: Of ``POST /build``, as the Engine API describes them.
-        timeout: The limit of the whole build in seconds; None for none.
+    Whoever stops listening, by an exception or by closing the iterator, ends the build on the engine too. The
+    parameters are those of ``POST /build`` in the Engine API.
 
     Raises:
         BuildTimeout: the limit was reached.
@@ -50,8 +44,6 @@ def run(
     """
     call = _Call(engine, context, {**parameters, "version": "2", "buildid": uuid.uuid4().hex})
     limit = None if timeout is None else time.monotonic() + timeout
-    ended = False
-    call.start()
     try:
         while True:
             if limit is not None and time.monotonic() >= limit:
@@ -64,9 +56,7 @@ def run(
             except queue.Empty:
                 yield None
                 continue
-            if item is _END or isinstance(item, Exception):
-                ended = True
-            if item is _END:
+            if item is None:
                 return
             if isinstance(item, LabError):
                 raise item
@@ -74,30 +64,36 @@ def run(
                 raise gone(engine, item) from item
             yield item
     finally:
-        if not ended:
-            call.cancel()
-        call.close()
+        call.end()
 
 
 class _Call:
-    """A request whose answer is read in a thread."""
+    """A request that is sent, and whose answer is read, in a thread."""
 
     def __init__(self, engine: Engine, context: contexts.Context, parameters: Mapping[str, Any]) -> None:
-        self.lines: queue.Queue[Any] = queue.Queue()
+        self.lines: queue.Queue[dict[str, Any] | Exception | None] = queue.Queue()  # last what ended it
         self._api = engine.client.api
         self._url = f"{self._api.base_url}/v{self._api.api_version}/build"
         self._context = context
         self._parameters = parameters
         self._response: requests.Response | None = None
         self._cancelled = threading.Event()
+        self._is_over = False
         self._heard = -math.inf  # when the last line came
         self._thread = threading.Thread(target=self._read, name="layerlab-build", daemon=True)
-
-    def start(self) -> None:
         self._thread.start()
 
-    def cancel(self) -> None:
-        """Tell the engine to stop, and wait until it has."""
+    def end(self) -> None:
+        """Tell the engine to stop, unless it has ended, wait until it has, and close the connection."""
+        if not self._is_over:
+            self._cancel()
+        if self._response is not None:
+            with contextlib.suppress(Exception):  # whatever is wrong with it, it is given up
+                self._response.raw.shutdown()  # closing alone does not wake a thread that reads
+            self._response.close()
+        self._thread.join(_CANCEL_TIMEOUT)
+
+    def _cancel(self) -> None:
         self._cancelled.set()
         # Engine 26.1, told to end a step that it is just beginning, loses it: what the step runs would go on.
         time.sleep(max(0.0, self._heard + _SETTLED - time.monotonic()))
@@ -110,13 +106,6 @@ class _Call:
                 ).close()
             self._thread.join(PAUSE)
 
-    def close(self) -> None:
-        if self._response is not None:
-            with contextlib.suppress(Exception):  # whatever is wrong with it, it is given up
-                self._response.raw.shutdown()  # closing alone does not wake a thread that reads
-            self._response.close()
-        self._thread.join(_CANCEL_TIMEOUT)
-
     def _body(self) -> Iterator[bytes]:
         for piece in contexts.stream(self._context):
             if self._cancelled.is_set():
@@ -124,6 +113,7 @@ class _Call:
             yield piece
 
     def _read(self) -> None:
+        last: Exception | None = None
         try:
             self._response = self._api.post(
                 self._url,
@@ -132,17 +122,17 @@ class _Call:
                 headers={"Content-Type": "application/x-tar"},
                 stream=True,
             )
-            if not self._response.ok:
+            if self._response.ok:
+                for line in self._response.iter_lines(chunk_size=None):
+                    if line:
+                        self._heard = time.monotonic()
+                        self.lines.put(json.loads(line))
+            else:
                 self.lines.put({"error": _message(self._response)})
-                self.lines.put(_END)
-                return
-            for line in self._response.iter_lines(chunk_size=None):
-                if line:
-                    self._heard = time.monotonic()
-                    self.lines.put(json.loads(line))
-            self.lines.put(_END)
         except Exception as error:  # it is raised again where the lines are read
-            self.lines.put(error)
+            last = error
+        self._is_over = True
+        self.lines.put(last)
 
 
 def _message(response: requests.Response) -> str:

@@ -1,9 +1,8 @@
 """Build secrets: BuildKit asks for them while it builds, over a connection that the engine lets it call back on.
 
-``POST /session`` of the Engine API is upgraded to HTTP/2 without TLS of its own (h2c). From then on the engine is the
-client and we are the server; it asks by gRPC (github.com/moby/buildkit, ``session/secrets/secrets.proto``; gRPC's
-messages over HTTP/2 are described in github.com/grpc/grpc, ``doc/PROTOCOL-HTTP2.md``). So a secret is on no disk, in
-no layer, in no history and in no cache key; whoever builds holds it, and nobody else.
+``POST /session`` of the Engine API is upgraded to HTTP/2 (h2c). From then on the engine is the client, and asks by
+gRPC (github.com/moby/buildkit, ``session/secrets/secrets.proto``; github.com/grpc/grpc, ``doc/PROTOCOL-HTTP2.md``).
+So a secret is on no disk, in no layer, in no history and in no cache key.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
-from layerlab.builder import protobuf
+from layerlab.builder.trace import encoded, fields
 from layerlab.engine import Engine, answering
 
 _ASKS: Final = b"/moby.buildkit.secrets.v1.Secrets/GetSecret"
@@ -117,8 +116,8 @@ def _answer(method: bytes, message: bytearray, secrets: Mapping[str, bytes]) -> 
         return _message(_SERVING), _OK
     if method != _ASKS:
         return b"", _UNIMPLEMENTED
-    wanted = protobuf.fields(bytes(message[_PREFIX.size :])).get(1, [b""])[-1].decode(errors="replace")
-    return (_message(protobuf.encoded(1, secrets[wanted])), _OK) if wanted in secrets else (b"", _NOT_FOUND)
+    wanted = fields(bytes(message[_PREFIX.size :])).get(1, [b""])[-1].decode(errors="replace")
+    return (_message(encoded(1, secrets[wanted])), _OK) if wanted in secrets else (b"", _NOT_FOUND)
 
 
 def _message(content: bytes) -> bytes:

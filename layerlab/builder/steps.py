@@ -44,41 +44,24 @@ STEPS_DTYPES: Final = {
 
 @dataclass
 class Row:
-    """One step, or one piece of BuildKit's own work, with the vertices that do it.
-
-    Attributes:
-        key: What it is known by.
-        title: What is shown.
-        stage: The stage's name or index; empty for BuildKit's own work.
-        stage_index: Its index, -1 for BuildKit's own work.
-        step: BuildKit's number of it within the stage.
-        instruction: Where it stands in the Dockerfile; None for BuildKit's own work and for what an image from
-            outside asks for (ONBUILD).
-        text: The instruction on one line.
-        vertices: By their digest, as they stand now.
-        printed: Its output. BuildKit itself cuts it (its STEP_LOG_MAX_SIZE), so it is never larger than 2 MiB.
-        spans: When they ran, in the engine's seconds since 1970: the end by digest and beginning.
-        seen_at: When it was first seen running, on this machine's clock; the engine's may go differently.
-        transfers: Current and total bytes of what is pulled, by name.
-        left_to_another: Whether it was announced and never begun, though there is an image.
-        begun_before: Whether it began before the build did: another build has it in hand, or had.
-    """
+    """One step, or one piece of BuildKit's own work, with the vertices that do it."""
 
     key: str
     title: str
-    stage: str = ""
+    stage: str = ""  # its name or index; empty for BuildKit's own work
     stage_index: int = -1
-    step: int | None = None
-    instruction: Instruction | None = None
-    text: str = ""
-    vertices: dict[str, Vertex] = field(default_factory=dict)
+    step: int | None = None  # BuildKit's number of it within the stage; None for BuildKit's own work
+    instruction: Instruction | None = None  # None as well for what an image from outside asks for (ONBUILD)
+    text: str = ""  # the instruction on one line
+    vertices: dict[str, Vertex] = field(default_factory=dict)  # by their digest, as they stand now
+    # When they ran, in the engine's seconds since 1970: the end by digest and beginning.
     spans: dict[tuple[str, float], float | None] = field(default_factory=dict)
-    printed: bytearray = field(default_factory=bytearray)
-    seen_at: float | None = None
+    printed: bytearray = field(default_factory=bytearray)  # at most 2 MiB, BuildKit's STEP_LOG_MAX_SIZE
+    seen_at: float | None = None  # when it was first seen running, on this machine's clock
     shown: bool = False
-    transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
-    left_to_another: bool = False
-    begun_before: bool = False
+    transfers: dict[str, tuple[int, int]] = field(default_factory=dict)  # current and total bytes, by name
+    left_to_another: bool = False  # it was announced and never begun, though there is an image
+    begun_before: bool = False  # it began before the build did: another build has it in hand, or had
 
     @property
     def log(self) -> str:
@@ -124,17 +107,10 @@ class Row:
         if self.is_from:
             # Old engines call no FROM cached; what matters is whether anything was pulled.
             return "done" if any(size for _, size in self.transfers.values()) else "cached"
-        if self.begun_before or self._was_taken_over:
-            return "cached"
-        return "cached" if all(vertex.cached for vertex in vertices) else "done"
-
-    @property
-    def _was_taken_over(self) -> bool:
-        """Whether another build that goes on at the same time had the result at hand.
-
-        Engine 26 then tells a step as done, not as cached, within microseconds. No command runs as quickly as that.
-        """
-        return self.text.upper().startswith("RUN") and self.seconds < _QUICKEST_RUN
+        # Where another build has the result at hand, Engine 26 tells a step as done, not as cached.
+        was_taken_over = self.text.upper().startswith("RUN") and self.seconds < _QUICKEST_RUN
+        is_cached = self.begun_before or was_taken_over or all(vertex.cached for vertex in vertices)
+        return "cached" if is_cached else "done"
 
     @property
     def seconds(self) -> float:
@@ -158,25 +134,20 @@ class Row:
     def as_step(self) -> Step:
         """It as it is reported."""
         state = self.state or "running"
+        seconds: float | None = self.seconds
         if state == "running":
             seconds = time.monotonic() - self.seen_at if self.seen_at is not None else None
-        else:
-            seconds = self.seconds
+        done, total = (sum(bytes_) for bytes_ in zip((0, 0), *self.transfers.values(), strict=True))
         return Step(
             self.key,
             self.title,
             state,
             seconds,
-            self.last_line or self._transferred(),
+            self.last_line or (so_far(done, total) if total else ""),
             stage=self.stage,
             line=self.instruction.written_on if self.instruction else None,
             from_cache=self.begun_before or all(vertex.cached for vertex in self.vertices.values()),
         )
-
-    def _transferred(self) -> str:
-        done = sum(done for done, _ in self.transfers.values())
-        total = sum(size for _, size in self.transfers.values())
-        return so_far(done, total) if total else ""
 
 
 class Progress:
@@ -224,12 +195,8 @@ class Progress:
     def finish(self, *, built: bool = False) -> None:
         """Report what was held back; nothing will change any more.
 
-        Of two builds that do the same at the same time, BuildKit tells one of the steps, and the other only that it
-        has an image. Its steps were all announced, though; here they count as cached.
-
-        Args:
-            built: Whether there is an image: then nothing goes on. BuildKit does not always tell the end of its own
-                work, such as receiving a context that another build has sent as well.
+        Where there is an image, nothing goes on, though BuildKit does not always tell the end. Of two builds that do
+        the same at the same time, it tells one of the steps; of the other they were announced, and count as cached.
         """
         for row in self._held.values():
             self._show(row)
@@ -320,8 +287,7 @@ class Progress:
     def _instruction(self, stage: Stage, step: int, text: str, *, is_asked: bool) -> Instruction | None:
         """The instruction that is this step; None if an image from outside asks for it.
 
-        The numbers agree unless such an image changes them (it brings ONBUILD instructions, or a WORKDIR that leads
-        to the root directory); then the text decides.
+        Where such an image changes the numbers (ONBUILD, a WORKDIR that is the root directory), the text decides.
         """
         steps = stage.triggered if is_asked else stage.executed
         same = [i for i in steps if i.step is not None and _begins_alike(i, text)]

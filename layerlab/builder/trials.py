@@ -24,11 +24,7 @@ _CACHES: Final = "BUILDKIT_CACHE_MOUNT_NS"
 
 
 class TooMuchDisk(BuildError):
-    """A trial build took too much of the engine's disk.
-
-    Args:
-        free: Bytes that were free when it began.
-    """
+    """A trial build took too much of the engine's disk, of which `free` bytes were free when it began."""
 
     def __init__(self, free: int) -> None:
         super().__init__(
@@ -40,21 +36,13 @@ class TooMuchDisk(BuildError):
 
 @dataclass(frozen=True)
 class Trials:
-    """Where trial builds are made.
-
-    Attributes:
-        engine: The engine.
-        labels: Of the images; by them they are removed.
-        scratch: A folder for files, gone with them.
-        report: Is told of the builds' steps.
-        caches: Whose cache mounts (``RUN --mount=type=cache``) they use; empty for those of everybody.
-    """
+    """Where trial builds are made."""
 
     engine: Engine
-    labels: Mapping[str, str]
-    scratch: Path
-    report: Report = field(repr=False)
-    caches: str = ""
+    labels: Mapping[str, str]  # of the images; by them they are removed
+    scratch: Path  # a folder for files, gone with them
+    report: Report = field(repr=False)  # is told of the builds' steps
+    caches: str = ""  # whose cache mounts (``RUN --mount=type=cache``) they use; empty for those of everybody
 
     def build(
         self,
@@ -69,7 +57,6 @@ class Trials:
 
         Raises:
             TooMuchDisk: it took too much of the engine's disk, where that can be seen.
-            LabError: see `layerlab.builder.build`.
         """
         return build(
             self.engine,
@@ -86,8 +73,8 @@ class Trials:
 @contextmanager
 def trial_builds(engine: Engine, report: Report = silent, *, caches: str = "") -> Iterator[Trials]:
     """A place for trial builds; all images that are built in this block are removed at its end. See `Trials`."""
-    with runs.temporary(engine) as place, limited_builder(engine):
-        yield Trials(engine, place.labels, place.folder, report, caches)
+    with runs.temporary(engine) as (labels, folder), limited_builder(engine):
+        yield Trials(engine, labels, folder, report, caches)
 
 
 def _disk_guard(engine: Engine) -> Callable[[], None]:

@@ -100,9 +100,9 @@ def _watch(process: subprocess.Popen[bytes], is_wanted: Callable[[], bool]) -> N
 
 def _main() -> None:
     """What the process of its own does."""
-    from layerlab.engine import hurry, interrupts  # noqa: PLC0415  # whoever starts it need not load that
+    from layerlab.engine import interrupts  # noqa: PLC0415  # whoever starts it need not load that
 
-    interrupts.install(hurry)
+    interrupts.install()
     task = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
@@ -139,8 +139,8 @@ def _check(task: dict[str, Any]) -> Checked:
     images: list[Image] = []
     try:
         engine = daemon.ensure(report=tell)  # it may have gone down since the last check
-        with runs.temporary(engine) as place:
-            workspace = new_workspace.make(place.folder / "workspace", level=task["level"])
+        with runs.temporary(engine) as (_, folder):
+            workspace = new_workspace.make(folder / "workspace", level=task["level"])
             for name, content in task["files"].items():
                 path = workspace / name
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from layerlab.cli.options import err, examples, find_engine, out, stand_ins
-from layerlab.engine import SDK_ERRORS, disk_full, hurry, interrupts, is_disk_full
+from layerlab.engine import SDK_ERRORS, disk_full, interrupts, is_disk_full
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.text import plain, printable
 
@@ -87,7 +87,7 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911  # one return for each way to end
     """Run the command line; returns the exit status."""
-    interrupts.install(hurry)
+    interrupts.install()
     try:
         result = cli.main(args=arguments, prog_name="lab", standalone_mode=False)
     except click.exceptions.Exit as finished:

@@ -9,7 +9,7 @@ modules are public, too: ``daemon`` (installs, starts and stops an engine), ``ow
 True
 """
 
-from layerlab.engine.connection import SDK_ERRORS, Engine, answering, connect, gone, hurry, open_engine
+from layerlab.engine.connection import SDK_ERRORS, Engine, answering, connect, gone, open_engine
 from layerlab.engine.docker_settings import Candidate
 from layerlab.engine.symptoms import disk_full, is_disk_full
 
@@ -21,7 +21,6 @@ __all__ = [
     "connect",
     "disk_full",
     "gone",
-    "hurry",
     "is_disk_full",
     "open_engine",
 ]

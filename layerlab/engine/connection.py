@@ -27,12 +27,7 @@ from docker.utils import config as sdk_config
 
 from layerlab.engine.docker_settings import Candidate, Logins, candidates, configuration
 from layerlab.engine.symptoms import disk_full, is_disk_full
-from layerlab.errors import (
-    EngineError,
-    EngineGone,
-    EngineNotFound,
-    EngineTooOld,
-)
+from layerlab.errors import EngineError, EngineGone, EngineNotFound, EngineTooOld
 
 MINIMUM_VERSION: Final = (20, 10)
 CONNECT_TIMEOUT: Final = 15  # seconds; an engine on a busy machine may need some to say its version
@@ -57,37 +52,20 @@ sdk_config.load_general_config = lambda *_: {"proxies": configuration().proxies}
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker engine that answers.
+    """A Docker engine that answers."""
 
-    Attributes:
-        client: The SDK's client for it.
-        endpoint: Its address, fit for ``DOCKER_HOST``.
-        source: Where that address came from, in words.
-        version: The engine's version, such as ``20.10.24+dfsg1``.
-        storage_driver: ``overlay2``, ``overlayfs`` (the containerd image store) ...
-        root_directory: Where it keeps its data, on its own machine.
-        host: The name or address under which the ports that it publishes are reached.
-        is_local: Whether it is reached over a socket of this machine.
-        is_podman: Whether it is Podman, which speaks the engine's API and has no BuildKit.
-        context: The docker context that names it; empty if none does.
-        maps_users: Whether its files have other owners on its machine than in its containers: it is rootless, or
-            remaps users.
-        platform: What it builds on and for, as BuildKit's TARGETPLATFORM has it, such as ``linux/amd64``; empty where
-            it does not say.
-    """
-
-    client: docker.DockerClient = field(repr=False)
-    endpoint: str
-    source: str
-    version: str
-    storage_driver: str
-    root_directory: str
-    host: str
-    is_local: bool
-    is_podman: bool = False
-    maps_users: bool = False
-    context: str = ""
-    platform: str = ""
+    client: docker.DockerClient = field(repr=False)  # the SDK's
+    endpoint: str  # its address, fit for ``DOCKER_HOST``
+    source: str  # where that address came from, in words
+    version: str  # such as ``20.10.24+dfsg1``
+    storage_driver: str  # ``overlay2``, ``overlayfs`` (the containerd image store) ...
+    root_directory: str  # where it keeps its data, on its own machine
+    host: str  # the name or address under which the ports that it publishes are reached
+    is_local: bool  # whether it is reached over a socket of this machine
+    is_podman: bool = False  # which speaks the engine's API and has no BuildKit
+    maps_users: bool = False  # whether its containers' files have other owners on its machine: rootless, userns-remap
+    context: str = ""  # the docker context that names it; empty if none does
+    platform: str = ""  # such as ``linux/amd64``, as BuildKit's TARGETPLATFORM has it; empty where it does not say
 
     @property
     def has_containerd_store(self) -> bool:
@@ -111,25 +89,17 @@ def connect() -> Engine:
     for candidate in candidates():
         try:
             return open_engine(candidate)
-        except EngineTooOld:
-            raise
         except EngineError as error:
-            if candidate.chosen:
+            if candidate.chosen or isinstance(error, EngineTooOld):
                 raise
-            if failure is None or isinstance(failure, EngineNotFound):
-                failure = error
-    if failure is not None and not isinstance(failure, EngineNotFound):
+            if not isinstance(error, EngineNotFound):
+                failure = failure or error
+    if failure:
         raise failure
     raise EngineNotFound(
         "no Docker engine answers (tried DOCKER_HOST, the docker context and the usual sockets)",
         remedy="start Docker, or run ./lab as root on Debian or Ubuntu, which installs it",
     )
-
-
-def _let_ssh_connect() -> None:
-    """Have the SDK's connections through ``ssh`` itself, whose module wants paramiko, though they do without."""
-    sys.modules.setdefault("paramiko", ModuleType("paramiko"))
-    docker.api.client.SSHHTTPAdapter = import_module("docker.transport.sshconn").SSHHTTPAdapter  # type: ignore[attr-defined]
 
 
 def open_engine(candidate: Candidate) -> Engine:
@@ -146,8 +116,9 @@ def open_engine(candidate: Candidate) -> Engine:
     if url.scheme == "unix" and not Path(url.path).is_socket():
         raise EngineNotFound(f"there is no socket at {url.path}", remedy="start Docker")
     client = None
-    if url.scheme == "ssh":
-        _let_ssh_connect()
+    if url.scheme == "ssh":  # the SDK wants paramiko for it, even where it only runs `ssh`
+        sys.modules.setdefault("paramiko", ModuleType("paramiko"))
+        docker.api.client.SSHHTTPAdapter = import_module("docker.transport.sshconn").SSHHTTPAdapter  # type: ignore[attr-defined]
     try:
         client = docker.DockerClient(
             base_url=endpoint,

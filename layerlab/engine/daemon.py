@@ -14,14 +14,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from layerlab.engine import machine
 from layerlab.engine.connection import Engine, connect
 from layerlab.engine.docker_settings import USUAL_SOCKET, candidates
 from layerlab.engine.locks import exclusive
-from layerlab.engine.machine import apt_get, is_available, is_debian
+from layerlab.engine.machine import is_debian
 from layerlab.errors import EngineError, EngineNotFound
 from layerlab.paths import read_object, state_directory
 from layerlab.ui.progress import Report, ongoing, silent
@@ -43,11 +43,7 @@ CONFIGURATION: Final = Path("/etc/docker/daemon.json")
 BOUNDED_CACHE: Final[Mapping[str, Any]] = {
     "builder": {"gc": {"enabled": True, "defaultKeepStorage": "15GB", "defaultMaxUsedSpace": "15GB"}}
 }
-"""The configuration with which BuildKit removes from its cache what was not used for longest, once it holds more.
-
-The bound is the first of both sizes for older engines (20.10, 26.1), the second for newer ones (28.5), for which the
-first is what they keep in any case.
-"""
+"""Bounds BuildKit's cache: by the first size in older engines (20.10, 26.1), by the second in newer ones (28.5)."""
 
 
 def ensure(*, report: Report = silent) -> Engine:
@@ -84,22 +80,14 @@ def can_start() -> bool:
 
 
 def install(report: Report = silent) -> None:
-    """Install Docker from the distribution's own packages.
+    """Install Docker from the packages of Debian or Ubuntu.
 
     Raises:
-        EngineNotFound: this is not a Debian or Ubuntu.
-        EngineError: the packages could not be installed.
+        EngineError: they could not be installed.
     """
-    if not is_debian():
-        raise EngineNotFound(
-            "no Docker engine answers, and the lab installs one only on Debian and Ubuntu",
-            remedy="install Docker as https://docs.docker.com/engine/install/ says, start it and repeat",
-        )
     _configure()  # first, since the package's own script may start the engine
-    install_it = partial(apt_get, report=report, wanted="Docker", error=EngineError)
-    install_it(["update"], "look for Docker's packages")
-    clients = [name for name in CLIENT_PACKAGES if is_available(name)] if not shutil.which("docker") else []
-    install_it(["install", "--yes", "--no-install-recommends", *ENGINE_PACKAGES, *clients], "install Docker")
+    clients = () if shutil.which("docker") else CLIENT_PACKAGES
+    machine.install("Docker", ENGINE_PACKAGES, report, if_known=clients, error=EngineError)
 
 
 def start(report: Report = silent) -> Engine:

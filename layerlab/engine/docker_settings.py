@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -33,40 +33,24 @@ _Kind = TypeVar("_Kind", str, dict[str, Any])
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place where an engine may be.
+    """A place where an engine may be."""
 
-    Attributes:
-        endpoint: Its address, such as ``unix:///var/run/docker.sock``.
-        source: Where that address comes from, in words.
-        chosen: Whether the user named it. Then it is used or reported, never passed over for another.
-        context: The docker context that names it; empty if none does.
-        tls: Certificates, where the user has given some.
-    """
-
-    endpoint: str
-    source: str
-    chosen: bool
-    context: str = ""
-    tls: TLSConfig | None = None
+    endpoint: str  # its address, such as ``unix:///var/run/docker.sock``
+    source: str  # where that address comes from, in words
+    chosen: bool  # whether the user named it: then it is used or reported, never passed over for another
+    context: str = ""  # the docker context that names it; empty if none does
+    tls: TLSConfig | None = None  # certificates, where the user has given some
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What ``config.json`` says, as far as it matters here.
+    """What ``config.json`` says, as far as it matters here."""
 
-    Attributes:
-        path: The file, whether or not it is there.
-        current_context: The name of a docker context; empty for the default.
-        proxies: The proxies for builds, by the engine's address or ``default``.
-        logins: Those that it holds, and the credential helpers that keep others, in the SDK's form.
-        trouble: What of it cannot be read, and is passed over as by the docker client; empty if there is nothing.
-    """
-
-    path: Path
-    current_context: str = ""
-    proxies: Mapping[str, Any] = field(default_factory=dict)
-    logins: Mapping[str, Any] = field(default_factory=dict)
-    trouble: str = ""
+    path: Path  # the file, whether or not it is there
+    current_context: str  # the name of a docker context; empty for the default
+    proxies: Mapping[str, Any]  # the proxies for builds, by the engine's address or ``default``
+    logins: Mapping[str, Any]  # those that it holds, and the helpers that keep others, in the SDK's form
+    trouble: str  # what of it cannot be read, and is passed over as by the docker client
 
     @property
     def helpers(self) -> list[str]:

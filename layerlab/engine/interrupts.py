@@ -1,16 +1,17 @@
 """Ctrl-C, and SIGTERM as well: the first ends things in order, the third at once.
 
-In order means that what was started on the engine is ended and removed, which takes answers from the engine. One that
-is stuck, or has gone with its network, gives none; then whoever sits there must still be able to leave.
+In order means that what was started on the engine is ended and removed. An engine that is stuck, or has gone with its
+network, gives no answers to that; then whoever sits there must still be able to leave.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from types import FrameType
 from typing import Final
+
+from layerlab.engine.connection import hurry
 
 _STILL: Final = b"\nlab: still ending what it had started; Ctrl-C once more leaves that to the next ./lab\n"
 _NOW: Final = b"\nlab: ended at once; the next ./lab, or ./lab clean, removes what is left\n"
@@ -18,13 +19,10 @@ STATUS: Final = 130
 """The exit status of a program that Ctrl-C has ended: 128 + SIGINT."""
 
 
-def install(hurry: Callable[[], None]) -> None:
-    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt, once.
+def install() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt, once; who waits for an engine without a limit gets one then.
 
     Where SIGINT is ignored, as by whatever a shell has started in the background, it stays so.
-
-    Args:
-        hurry: Called at the first of them: whoever waits without a limit gets one.
     """
     asked = 0
 

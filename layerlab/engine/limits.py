@@ -1,9 +1,8 @@
 """Limits for what a check builds: memory, processes and CPU of BuildKit's containers.
 
-The API of a build ignores limits (seen on 20.10), and BuildKit has none. But an engine that keeps its containers'
-cgroups itself (cgroup driver ``cgroupfs``) puts all of BuildKit's below one cgroup, ``docker/buildkit``; where the
-lab is root on the same machine, it limits that one as long as checks go on, and then puts back what was there. An
-engine that leaves its cgroups to systemd has no such place, and elsewhere the lab cannot reach it.
+The API of a build ignores limits, and BuildKit has none. But an engine that keeps its containers' cgroups itself
+(cgroup driver ``cgroupfs``) puts all of BuildKit's below one, ``docker/buildkit``; where the lab is root on the same
+machine, it limits that one as long as checks go on, and then puts back what was there.
 """
 
 from __future__ import annotations
@@ -125,8 +124,7 @@ def _wanted(root: Path, memory: int, processes: int) -> Values:
 def _take(wanted: Values) -> TextIO:
     """Set the limits, for all checks that go on together, and note what was there before the first one.
 
-    Returns:
-        The lock by which the others see that this one goes on.
+    What it returns is the lock by which the others see that this one goes on.
     """
     with exclusive(_LOCK):
         times = min(1 + _going_on(), _MOST_AT_ONCE)  # memory and processes; the CPUs they share

@@ -15,12 +15,7 @@ from layerlab.ui.progress import Report, ongoing, silent
 
 @contextmanager
 def exclusive(name: str, *, doing: str = "", report: Report = silent) -> Iterator[None]:
-    """Hold the lock of this name; where another process holds it, wait.
-
-    Args:
-        name: The lock's name.
-        doing: What it is for, such as ``starts the engine``.
-        report: Is told if this waits, and for which process: one that is merely stopped (Ctrl-Z) holds on to it.
+    """Hold the lock of this name; where another process holds it, wait, and report what it is `doing` with it.
 
     Raises:
         StorageError: there is no place for the lock.

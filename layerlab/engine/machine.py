@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import MappingProxyType
+from functools import partial
 from typing import Final
 
 from layerlab.errors import LabError
@@ -18,9 +18,6 @@ from layerlab.ui.progress import Report, ongoing
 
 # Another apt that runs (one of an earlier ./lab that was killed, or the system's own) is waited for.
 APT_GET: Final = ("apt-get", "--quiet", "--option=Dpkg::Use-Pty=0", "--option=DPkg::Lock::Timeout=120")
-UNATTENDED: Final[Mapping[str, str]] = MappingProxyType({"DEBIAN_FRONTEND": "noninteractive"})
-"""The environment in which packages ask nothing."""
-
 _PATIENCE: Final = 20  # seconds for a program to end after SIGTERM
 
 
@@ -34,37 +31,35 @@ def is_debian() -> bool:
     return bool(ids & {"debian", "ubuntu"}) and shutil.which("apt-get") is not None
 
 
-def is_available(package: str) -> bool:
-    """Whether apt knows this package."""
-    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", package], capture_output=True, check=False)
-    return shown.returncode == 0 and bool(shown.stdout.strip())
-
-
-def apt_get(
-    arguments: list[str], title: str, report: Report, *, wanted: str, error: type[LabError] = LabError
+def install(
+    wanted: str,
+    packages: Sequence[str],
+    report: Report,
+    *,
+    if_known: Sequence[str] = (),
+    error: type[LabError] = LabError,
 ) -> None:
-    """Run apt-get, and report each of its lines.
+    """Install packages with apt-get, and report each of its lines; messages speak of what is wanted, such as Docker.
 
-    Args:
-        arguments: What it is asked to do, such as ``["update"]``.
-        title: The same in words, for the progress.
-        report: Is told of each line.
-        wanted: What this is for, for the message: ``Docker``.
-        error: What is raised if it fails.
-
-    Raises:
-        LabError: of the given kind; it failed, and the message says why.
+    Those of `if_known` are left out where apt does not know them. If it fails, an error of this kind says why.
     """
-    command = [*APT_GET, *arguments]
 
-    def failed(lines: list[str]) -> LabError:
-        wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
-        return error(
-            f"{wanted} could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
-            remedy="mend what it says (often the network, or another apt that runs), then repeat",
-        )
+    def apt_get(title: str, *arguments: str) -> None:
+        command = [*APT_GET, *arguments]
 
-    run(command, title, report, failed=failed, environment=UNATTENDED)
+        def failed(lines: list[str]) -> LabError:
+            wrong = [line for line in lines if line.startswith("E:")] or lines[-1:]
+            return error(
+                f"{wanted} could not be installed: {' '.join(command)} ended with {' '.join(wrong)}",
+                remedy="mend what it says (often the network, or another apt that runs), then repeat",
+            )
+
+        run(command, title, report, failed=failed, environment={"DEBIAN_FRONTEND": "noninteractive"})
+
+    apt_get(f"look for {wanted}", "update")
+    shows = partial(subprocess.run, capture_output=True, check=False)
+    known = [name for name in if_known if shows(["apt-cache", "show", "--no-all-versions", name]).stdout.strip()]
+    apt_get(f"install {wanted}", "install", "--yes", "--no-install-recommends", *packages, *known)
 
 
 def run(
@@ -77,15 +72,7 @@ def run(
 ) -> None:
     """Run a program and report its lines. However this ends, the program and what it started have ended, too.
 
-    Args:
-        command: The program and its arguments.
-        title: What it does.
-        report: Is told of each line.
-        failed: Makes the error to raise if it fails, from the lines that it printed.
-        environment: What its environment has in addition to this process's.
-
-    Raises:
-        LabError: what `failed` has made.
+    If it fails, what `failed` makes of its lines is raised. `environment` is what it gets besides this process's.
     """
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # where chroot and the like are
     lines: list[str] = []

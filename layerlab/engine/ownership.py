@@ -74,16 +74,10 @@ def is_own_image(image: EngineImage) -> bool:
 
 @dataclass(frozen=True)
 class Owned:
-    """One thing that the lab made.
+    """One thing that the lab made."""
 
-    Attributes:
-        kind: ``container``, ``image`` or ``base image``.
-        name: Its name, or its tags.
-        thing: The SDK's object for it.
-    """
-
-    kind: str
-    name: str
+    kind: str  # ``container``, ``image`` or ``base image``
+    name: str  # its name, or its tags
     thing: Container | EngineImage = field(repr=False)
 
 
@@ -139,22 +133,6 @@ def _inherits(container: Container) -> bool:
     return False
 
 
-def inventory(engine: Engine, run: str | None = None) -> list[Owned]:
-    """What the lab made but for base images, in the order in which it can be removed.
-
-    Args:
-        engine: Where to look.
-        run: Only containers of this run, and no images; None for everything.
-
-    Raises:
-        EngineGone: the engine stopped answering.
-    """
-    with answering(engine):
-        own = [Owned("container", str(container.name), container) for container in own_containers(engine, run)]
-    images = own_images(engine) if run is None else []
-    return own + [Owned("image", name_of(one), one) for one in images if one.labels[IMAGE_LABEL] != BASE_PURPOSE]
-
-
 def name_of(image: EngineImage) -> str:
     """An image's tags as far as they are readable, else its marker."""
     marker = marker_tag(str(image.id))
@@ -162,16 +140,7 @@ def name_of(image: EngineImage) -> str:
 
 
 def remove(engine: Engine, owned: Owned, given: Collection[str]) -> str:
-    """Remove one thing of the lab's; what the user's own containers or tags hold on to stays.
-
-    Args:
-        engine: Where it is.
-        owned: The thing.
-        given: Every readable tag that the lab gives to images.
-
-    Returns:
-        Why it is still there; empty when it is gone.
-    """
+    """Remove one thing of the lab's, which gives these tags; says why where the user's own hold on to it."""
     try:
         if isinstance(owned.thing, EngineImage):
             return _remove_image(engine, owned.thing, given)

@@ -13,9 +13,8 @@ import hashlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -34,19 +33,6 @@ _held: Final[dict[str, TextIO]] = {}
 """The locks of this run, open as long as this process lives."""
 
 
-@dataclass(frozen=True)
-class Temporary:
-    """What is made in a block of code, and gone after it.
-
-    Attributes:
-        labels: For images.
-        folder: A folder for files.
-    """
-
-    labels: Mapping[str, str]
-    folder: Path
-
-
 def container_labels(engine: Engine) -> dict[str, str]:
     """Labels for a container that is about to be made on this engine; notes that this run goes on.
 
@@ -62,8 +48,8 @@ def container_labels(engine: Engine) -> dict[str, str]:
 
 
 @contextmanager
-def temporary(engine: Engine) -> Iterator[Temporary]:
-    """Labels and a folder for what is made in this block, and gone after it, but for images that somebody has tagged.
+def temporary(engine: Engine) -> Iterator[tuple[dict[str, str], Path]]:
+    """Labels for images, and a folder, of what is made in this block and gone after it, but for what somebody tags.
 
     What others have left who were killed is removed first.
 
@@ -77,7 +63,7 @@ def temporary(engine: Engine) -> Iterator[Temporary]:
         lock = hold(_lock_name(engine, name), name)
     try:
         with tempfile.TemporaryDirectory(prefix=_prefix(name), dir=_on_disk()) as folder:
-            yield Temporary({**image_labels("check"), TEMPORARY_LABEL: name}, Path(folder))
+            yield {**image_labels("check"), TEMPORARY_LABEL: name}, Path(folder)
     finally:
         with lock:
             if _remove_images(engine, name):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from layerlab.errors import EngineError
+from layerlab.errors import BaseImageError, EngineError, RegistryRefused
+from layerlab.ui.text import shorten
 
 PullFailure = Literal["unreachable", "tls", "login", "missing", "rate", "server", "platform", "disk", "unknown"]
 REFUSALS: Final[frozenset[PullFailure]] = frozenset({"login", "missing", "rate", "server", "platform"})
@@ -53,26 +54,49 @@ _PULLS: Final[tuple[tuple[PullFailure, str], ...]] = (
 
 
 def why_not_pulled(message: str) -> PullFailure:
-    """Why an engine could not pull an image, from what it says.
+    """Why an engine could not pull an image, from what it says: no connection, or what the registry answers.
 
-    ========== =====================================================================================
-    answer     meaning
-    ========== =====================================================================================
-    unreachable no connection: name resolution, refused, timeout, no route, a proxy in between
-    tls        something answered, but not with a certificate that the engine trusts
-    login      the registry wants a login, or lets this user not have the image (401, 403)
-    missing    the registry has no such image or tag (404)
-    rate       the registry's limit is reached (429)
-    server     the registry fails (5xx)
-    platform   the registry has the image, but not for this platform
-    disk       the engine's disk is full
-    unknown    anything else
-    ========== =====================================================================================
+    ``tls`` is a certificate that the engine does not trust, ``login`` also that this user may not have the image,
+    ``rate`` a limit that is reached, ``server`` a fault of the registry's own.
 
     >>> why_not_pulled('Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host')
     'unreachable'
     """
     return next((kind for kind, pattern in _PULLS if re.search(pattern, message)), "unknown")
+
+
+_REMEDIES: Final[dict[PullFailure, str]] = {
+    "tls": "if a proxy inspects TLS here, add its certificate to what the engine's machine trusts, restart the"
+    " engine and repeat",
+    "login": "check the name, and log in with `docker login` if its registry asks for that",
+    "missing": "check the name and tag",
+    "rate": "its pull limit is reached: log in with `docker login`, or wait some hours and repeat",
+    "server": "the registry has a problem of its own: repeat later",
+    "platform": "use an engine of a platform for which this image exists",
+    "disk": "the engine's disk is full: make room (`docker system df` shows what takes it) and repeat",
+    "unknown": "see whether `docker pull` gets it",
+}
+
+
+class NoRegistry(BaseImageError):
+    """No registry can be connected to."""
+
+
+def not_pulled(name: str, message: str, *, began: bool = False) -> BaseImageError:
+    """The error to raise where the engine says this of a pull; `began` if layers were on their way already."""
+    kind, cause = why_not_pulled(message), shorten(message, 200)
+    if kind == "unreachable" and not began:
+        return NoRegistry(
+            f"no registry can be reached for {name} ({cause})",
+            remedy="see whether the engine's machine is online, or get the image from elsewhere with `docker load`",
+        )
+    if kind == "unreachable":
+        return BaseImageError(
+            f"the download of {name} broke off ({cause})", remedy="repeat: what has arrived is not loaded again"
+        )
+    if kind in REFUSALS:
+        return RegistryRefused(f"the registry does not give {name} ({cause})", remedy=_REMEDIES[kind])
+    return BaseImageError(f"{name} cannot be pulled ({cause})", remedy=_REMEDIES[kind])
 
 
 def is_disk_full(said: str) -> bool:

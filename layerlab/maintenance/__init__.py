@@ -13,7 +13,7 @@ from typing import Final
 
 from layerlab import bases, demo
 from layerlab.engine import Engine, answering, ownership
-from layerlab.engine.ownership import Owned
+from layerlab.engine.ownership import BASE_PURPOSE, IMAGE_LABEL, Owned
 from layerlab.maintenance.prerequisites import Condition, examine
 
 __all__ = ["Condition", "clean", "examine", "inventory", "remove"]
@@ -33,8 +33,13 @@ def inventory(engine: Engine, *, run: str | None = None, base_images: bool = Fal
     Raises:
         EngineGone: the engine stopped answering.
     """
+    with answering(engine):
+        found = [Owned("container", str(one.name), one) for one in ownership.own_containers(engine, run)]
+    if run is None:
+        images = [one for one in ownership.own_images(engine) if one.labels[IMAGE_LABEL] != BASE_PURPOSE]
+        found += [Owned("image", ownership.name_of(one), one) for one in images]
     own = bases.own_bases(engine) if base_images else []
-    return ownership.inventory(engine, run) + [Owned("base image", ownership.name_of(one), one) for one in own]
+    return found + [Owned("base image", ownership.name_of(one), one) for one in own]
 
 
 def clean(engine: Engine, *, run: str | None = None, base_images: bool = False) -> list[tuple[Owned, str]]:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from layerlab.engine.machine import apt_get, is_debian
+from layerlab.engine.machine import install, is_debian
 from layerlab.errors import LabError
 from layerlab.ui.progress import Report, silent
 
@@ -45,9 +45,7 @@ def ensure(report: Report = silent) -> Path:
     if (path := find()) is not None:
         return path
     if is_debian() and os.geteuid() == 0:
-        apt_get(["update"], "look for Chromium's packages", report, wanted="Chromium")
-        arguments = ["install", "--yes", "--no-install-recommends", *PACKAGES]
-        apt_get(arguments, "install Chromium", report, wanted="Chromium")
+        install("Chromium", PACKAGES, report)
         if (path := find()) is not None:
             return path
     raise LabError(

@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -37,7 +37,6 @@ from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
 from layerlab.report.explorer.widget import Explorer
 from layerlab.service import Service
-from layerlab.service.running_service import HEALTH_PAUSE
 from layerlab.ui import displays
 from layerlab.ui.progress import Report, Step
 from layerlab.xray import BuildSource, Examined, proof
@@ -74,6 +73,8 @@ __all__ = [
     "table",
     "wait_for_health",
 ]
+
+HEALTH_PAUSE: Final = 0.2  # seconds between two looks at a service's health
 
 
 @functools.cache

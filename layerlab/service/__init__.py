@@ -13,12 +13,11 @@ Everything raises `ServiceError` where the engine refuses, and `EngineGone` wher
 """
 
 from layerlab.service.answers import Answer
-from layerlab.service.containers import is_taken, read_file, run, run_foreground
+from layerlab.service.containers import ExecResult, Service, is_taken, read_file, run, run_foreground
 from layerlab.service.ending import Stop
 from layerlab.service.interpreter import Distribution, Interpreter
 from layerlab.service.observing import Running, observe
 from layerlab.service.processes import Process
-from layerlab.service.running_service import ExecResult, Service
 
 __all__ = [
     "Answer",

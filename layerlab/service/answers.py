@@ -37,27 +37,15 @@ _NONSENSE: Final = b"GET /status HTTP/9.9\r\nHost: localhost\r\nConnection: clos
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service answered to a request.
+    """What a service answered to a request."""
 
-    Attributes:
-        status: The HTTP status; None if no whole answer came in time.
-        server: The ``Server`` header, empty if there is none.
-        document: The JSON object, if it is one.
-    """
-
-    status: int | None = None
-    server: str = ""
-    document: Mapping[str, Any] | None = None
+    status: int | None = None  # of HTTP; None if no whole answer came in time
+    server: str = ""  # the header of that name, empty if there is none
+    document: Mapping[str, Any] | None = None  # the JSON object, if it is one
 
 
 def ask(url: str, path: str, *, timeout: float = TIMEOUT) -> Answer:
-    """What the service answers to ``GET path``, of whom nothing good is expected.
-
-    Args:
-        url: The service's address.
-        path: Begins with a slash.
-        timeout: Seconds in which the whole answer has to come.
-    """
+    """What the service at this address answers to ``GET path`` in so many seconds; nothing good is expected of it."""
     if (found := _get(url, path, timeout)) is None:
         return Answer()
     status, server, body = found
@@ -91,12 +79,7 @@ def is_http_server(url: str) -> bool:
 
 
 def fetch(url: str, timeout: tuple[float, float], query: Mapping[str, Any] | None = None) -> requests.Response:
-    """What a service of one's own answers to ``GET url``, in full.
-
-    Args:
-        url: What to get.
-        timeout: Seconds to connect, and between two bytes of the answer.
-        query: Parameters of the query string.
+    """What a service of one's own answers to ``GET url``, in full; the timeout is that of `requests`.
 
     Raises:
         ServiceError: the answer has more than `ANSWER_LIMIT` bytes.

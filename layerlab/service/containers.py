@@ -1,4 +1,4 @@
-"""A service's container: made, started, reached at an address, and removed whatever happens."""
+"""A service's container: made, started, reached at an address, held by its user, and removed whatever happens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import Any, Final, TextIO
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import docker.errors
 import requests
@@ -20,18 +21,23 @@ from docker.utils import parse_bytes
 
 from layerlab.engine import Engine, disk_full, gone, is_disk_full, runs
 from layerlab.errors import ImageNotFound, LabError, PortInUse, ServiceError, UsageError
+from layerlab.service.answers import fetch
 from layerlab.service.diagnosis import LOG_LINES, not_ready, why_not_ready, why_not_started
-from layerlab.service.ending import printed
+from layerlab.service.ending import Stop, how_it_ended, printed, stop, with_line_end
 from layerlab.service.engine_calls import engine_errors, explanation, read_beginning
-from layerlab.service.running_service import Service
+from layerlab.service.processes import list_processes, user_names
 from layerlab.service.waiting import PORT, Wait, wait_for_answer
 from layerlab.ui.text import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOG_LIMIT: Final = "10m"  # a service that prints without end must not fill the disk
 
 DEFAULT_PORT: Final = 5000
 LONGEST_LINE: Final = 65_536  # characters; a longer one is shown in pieces
 STOP_TIMEOUT: Final = 10  # seconds from the stop signal to SIGKILL
+REQUEST_TIMEOUT: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the answer
 
 _HARDENED: Final = {
     "read_only": True,
@@ -40,6 +46,128 @@ _HARDENED: Final = {
     "security_opt": ["no-new-privileges:true"],
 }
 _PORT_TAKEN: Final = re.compile(r"port is already allocated|address already in use|ports are not available", re.I)
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """What a command did that was run in a container beside its service.
+
+    Attributes:
+        exit_code: As a shell gives it: 126 for a program that may not be executed, 127 for one that is not there.
+        output: What it printed, on both of its streams.
+    """
+
+    exit_code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that runs and has answered.
+
+    Every method raises `ServiceError` if the engine refuses, such as for a container that has ended, and
+    `EngineGone` if the engine does not answer.
+
+    Attributes:
+        url: Where it is reached, without a slash at the end, such as ``http://127.0.0.1:49153``.
+        container_id: The whole id of its container.
+        seconds_to_first_answer: From the request to start the container to the first 200 of ``GET /status``.
+    """
+
+    engine: Engine = field(repr=False)
+    url: str
+    container_id: str
+    seconds_to_first_answer: float
+
+    def get(self, path: str, /, **query: Any) -> requests.Response:
+        """What the service answers to ``GET path``, whatever its status; redirects are not followed.
+
+        Args:
+            path: Begins with a slash; may hold a query string.
+            query: Parameters of the query string, encoded here.
+
+        Raises:
+            UsageError: the path does not begin with a slash.
+            ServiceError: no answer came, or one without end; says so if the container ended.
+        """
+        if not path.startswith("/"):
+            raise UsageError(f"{path!r} is no path of the service", remedy="begin it with a slash, as in '/status'")
+        try:
+            return fetch(self.url + path, REQUEST_TIMEOUT, query)
+        except requests.RequestException as error:
+            state = self.inspect()["State"]
+            ended = "" if state["Running"] else f": its container {how_it_ended(state)}"
+            raise ServiceError(
+                f"the service did not answer GET {path} ({type(error).__name__}){ended}",
+                remedy="see what it printed: `logs()` of the service",
+            ) from error
+
+    def logs(self) -> str:
+        """What it has printed so far, on both of its streams, without terminal escapes."""
+        return printed(self.engine, self.container())
+
+    def processes(self) -> pd.DataFrame:
+        """Its processes, as the engine's ``top`` sees them from outside: the image needs no ``ps``.
+
+        Returns:
+            A row per process, by pid: ``pid`` and ``uid`` int64, ``user`` and ``command`` str; see
+            `layerlab.service.Process`.
+        """
+        import pandas as pd  # noqa: PLC0415  # a command that only runs a service needs no tables
+
+        container = self.container()
+        rows = list_processes(self.engine, container, user_names(container))
+        if not rows:
+            raise ServiceError("it has no processes: it does not run", remedy="start the service again")
+        table = pd.DataFrame(rows)[["pid", "uid", "user", "command"]]
+        return table.astype({"pid": "int64", "uid": "int64", "user": "str", "command": "str"})
+
+    def memory_bytes(self) -> int:
+        """The memory that it uses now, in bytes, counted as ``docker stats`` does: without idle file cache."""
+        with engine_errors(self.engine, "measuring its memory"):
+            stats = self.engine.client.api.stats(self.container_id, stream=False, one_shot=True)
+        if not (memory := stats.get("memory_stats")):
+            raise ServiceError("its memory cannot be measured: it does not run", remedy="start the service again")
+        return used_bytes(memory)
+
+    def health(self) -> str | None:
+        """What its HEALTHCHECK says: ``starting``, ``healthy`` or ``unhealthy``; None where the image has none."""
+        health = self.inspect()["State"].get("Health") or {}
+        return None if health.get("Status", "none") == "none" else str(health["Status"])
+
+    def inspect(self) -> dict[str, Any]:
+        """All that the engine knows of its container, as ``docker inspect`` prints it."""
+        return dict(self.container().attrs)
+
+    def exec(self, command: Sequence[str], *, user: str | int | None = None) -> ExecResult:
+        """Run a command in its container, beside the service, and wait for its end.
+
+        Args:
+            command: The program and its arguments; no shell is involved.
+            user: Who runs it; the image's user by default.
+        """
+        with engine_errors(self.engine, "running a command in it"):
+            try:
+                result = self.container().exec_run(list(command), user="" if user is None else str(user))
+                code, output = result.exit_code, bytes(result.output)  # type: ignore[arg-type]  # not a stream
+            except APIError as error:
+                # Newer engines refuse what older ones answer with an exit code: a program that cannot be run.
+                if "exec failed" not in explanation(error):
+                    raise
+                code, output = None, explanation(error).encode()
+        text = with_line_end(output)
+        if code is None or text.startswith("OCI runtime exec failed"):
+            code = 127 if "not found" in text or "no such file" in text else 126
+        return ExecResult(int(code), text)
+
+    def stop(self, timeout: float = 10.0) -> Stop:
+        """Send the stop signal, and SIGKILL if it has not ended after this many seconds."""
+        return stop(self.engine, self.container(), timeout)
+
+    def container(self) -> Container:
+        """The SDK's object for it, inspected now."""
+        with engine_errors(self.engine, "inspecting it"):
+            return self.engine.client.containers.get(self.container_id)
 
 
 @contextmanager
@@ -101,7 +229,12 @@ def run(
     }
     with created(engine, image, options) as container:
         started = time.perf_counter()
-        _start(engine, container, image, port)
+        with engine_errors(engine, f"starting {image}"):
+            try:
+                container.start()
+            except APIError as error:
+                raise _cannot_start(engine, error, container, port) from error
+            container.reload()
         url = address(engine, container)
         if url is None and container.attrs["State"]["Running"]:
             raise ServiceError("the engine has published no port", remedy="see `./lab doctor` and the engine's log")
@@ -174,9 +307,11 @@ def _serve(engine: Engine, image: str, port: int | None, on_ready: Callable[[Ser
 
 
 def _show(service: Service, output: TextIO) -> None:
-    with closing(service.log_stream()) as log:
-        for line in lines(log):
-            print(line, file=output, flush=True)
+    with engine_errors(service.engine, "reading its logs"):
+        stream = service.container().logs(stream=True, follow=True)
+        with closing(stream._response):  # type: ignore[attr-defined]  # its own close() leaves that open
+            for line in lines(stream):
+                print(line, file=output, flush=True)
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
@@ -199,17 +334,10 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 @contextmanager
 def created(engine: Engine, image: str, options: Mapping[str, Any]) -> Iterator[Container]:
-    """A container that has been created but not started, and is removed in the end, whatever happens.
+    """A container that has been created with these options of the SDK, not started, and is removed in the end.
 
     It is created in a thread: Ctrl-C interrupts the main one only, so that the answer with the container's id is
-    never lost. Leaving the pool waits for it.
-
-    Args:
-        engine: Where it is.
-        image: A name or an id.
-        options: As the SDK takes them.
-
-    Raises: see `run`.
+    never lost. Leaving the pool waits for it. What it raises: see `run`.
     """
     log = LogConfig(type=LogConfig.types.JSON, config={"max-size": LOG_LIMIT, "max-file": "1"})
     ours = {"labels": runs.container_labels(engine), "log_config": log}
@@ -225,9 +353,7 @@ def created(engine: Engine, image: str, options: Mapping[str, Any]) -> Iterator[
 
 
 def read_file(engine: Engine, image: str, path: str, *, most: int = 1_000_000) -> bytes | None:
-    """The beginning of a file in an image, which needs no program for that and is not started; None if there is none.
-
-    Raises: see `run`.
+    """The beginning of a file in an image, which needs no program for that; None if there is none. See `run`.
 
     >>> read_file(engine, "multi-stage-demo:optimized", "/etc/passwd").split(b":")[0]
     b'root'
@@ -261,14 +387,13 @@ def limits(memory: str, cpus: float, pids: int) -> dict[str, Any]:
 
 
 def _create(engine: Engine, image: str, options: dict[str, Any]) -> Container:
-    try:
-        with engine_errors(engine, f"running {image}"):
-            try:
-                return engine.client.containers.create(image, **options)
-            except APIError as error:
-                raise _cannot_create(error, image) from error
-    except ValueError as error:  # the SDK's own look at its arguments
-        raise UsageError(f"{image} cannot be run: {error}", remedy="see the options that were given") from error
+    with engine_errors(engine, f"running {image}"):
+        try:
+            return engine.client.containers.create(image, **options)
+        except APIError as error:
+            raise _cannot_create(error, image) from error
+        except ValueError as error:  # the SDK's own look at its arguments
+            raise UsageError(f"{image} cannot be run: {error}", remedy="see the options that were given") from error
 
 
 def _cannot_create(error: APIError, image: str) -> LabError:
@@ -285,36 +410,23 @@ def _cannot_create(error: APIError, image: str) -> LabError:
     return UsageError(f"{image} cannot be run: {text}", remedy="see the name and the options that were given")
 
 
-def _start(engine: Engine, container: Container, image: str, port: int | None) -> None:
-    with engine_errors(engine, f"starting {image}"):
-        try:
-            container.start()
-        except APIError as error:
-            raise _cannot_start(engine, error, container, port) from error
-        container.reload()
-
-
 def _cannot_start(engine: Engine, error: APIError, container: Container, port: int | None) -> LabError:
     text = explanation(error)
     if is_disk_full(text):
         return disk_full(text)
     if port is not None and _PORT_TAKEN.search(text):
-        holder = port_holder(engine, port)
+        for summary in engine.client.api.containers():
+            if any(p.get("PublicPort") == port and p.get("Type") == "tcp" for p in summary.get("Ports") or ()):
+                holder = str(summary["Names"][0]).lstrip("/")
+                return PortInUse(
+                    f"port {port} is taken by the container {holder!r}",
+                    remedy=f"stop it (`docker stop {holder}`), or choose another port",
+                )
         return PortInUse(
-            f"port {port} is taken" + (f" by the container {holder!r}" if holder else " by another program"),
-            remedy=f"stop it (`docker stop {holder}`), or choose another port"
-            if holder
-            else "end that program, or choose another port (on macOS, AirPlay Receiver holds port 5000)",
+            f"port {port} is taken by another program",
+            remedy="end that program, or choose another port (on macOS, AirPlay Receiver holds port 5000)",
         )
     return not_ready(why_not_started(text, container))
-
-
-def port_holder(engine: Engine, port: int) -> str | None:
-    """The name of the running container that publishes this TCP port, if one does."""
-    for summary in engine.client.api.containers():
-        if any(p.get("PublicPort") == port and p.get("Type") == "tcp" for p in summary.get("Ports") or ()):
-            return str(summary["Names"][0]).lstrip("/")
-    return None
 
 
 def is_taken(port: int, host: str = "127.0.0.1") -> bool:
@@ -338,10 +450,7 @@ def _is_this_machine(engine: Engine) -> bool:
 
 
 def address(engine: Engine, container: Container) -> str | None:
-    """Where a started container's service is reached (the engine has chosen the port if none was asked for).
-
-    None where nothing is published, as of a container that has ended.
-    """
+    """Where a started container's service is reached; None where nothing is published, as of one that has ended."""
     published = container.attrs["NetworkSettings"]["Ports"].get(f"{PORT}/tcp")
     if not published:
         return None
@@ -353,11 +462,21 @@ def _remove(engine: Engine, container: Container) -> None:
     try:
         container.remove(force=True, v=True)
     except APIError as error:
-        # Somebody else has removed it, or is about to.
-        if error.status_code not in {404, 409}:
+        if error.status_code not in {404, 409}:  # somebody else has removed it, or is about to
             raise ServiceError(
                 f"the container {container.short_id} could not be removed: {explanation(error)}",
                 remedy=f"remove it with `docker rm -f {container.short_id}`",
             ) from error
     except (requests.RequestException, OSError) as error:
         raise gone(engine, error) from error
+
+
+def used_bytes(memory: dict[str, Any]) -> int:
+    """The memory in use, from the engine's ``memory_stats``: without the inactive part of the file cache.
+
+    That is ``total_inactive_file`` under cgroup v1, ``inactive_file`` under v2; see docker/cli,
+    ``calculateMemUsageUnixNoCache``.
+    """
+    usage, details = int(memory["usage"]), memory.get("stats", {})
+    idle = int(details.get("total_inactive_file", details.get("inactive_file", 0)))
+    return usage - idle if idle < usage else usage

@@ -49,42 +49,24 @@ _CANNOT_RUN: Final = tuple(
 
 @dataclass(frozen=True)
 class Refusal:
-    """A program that could not be run, as whoever tried says it.
+    """A program that could not be run, as whoever tried says it."""
 
-    Attributes:
-        program: Its name or path; empty where that is not said.
-        why: ``missing``, ``forbidden``, or ``format`` (neither a program for this machine nor a script).
-    """
-
-    program: str
-    why: str
+    program: str  # its name or path; empty where that is not said
+    why: str  # ``missing``, ``forbidden``, or ``format`` (neither a program for this machine nor a script)
 
 
 @dataclass(frozen=True)
 class Script:
-    """A program that could not be run, as the image has it.
-
-    Attributes:
-        path: Where it is.
-        interpreter: What its ``#!`` line names; empty if it has none.
-        link: What the interpreter is a link to, if it is one.
-        exists: Whether that interpreter is in the image.
-    """
+    """A program that could not be run, as the image has it."""
 
     path: str
-    interpreter: str
-    link: str = ""
-    exists: bool = True
+    interpreter: str  # what its ``#!`` line names; empty if it has none
+    link: str = ""  # what the interpreter is a link to, if it is one
+    exists: bool = True  # whether that interpreter is in the image
 
 
 def why_not_ready(engine: Engine, container: Container, wait: Wait) -> Failure:
-    """Why a container that was started has not answered: it has ended, or it runs and is silent.
-
-    Args:
-        engine: Where it runs, or ran.
-        container: The container, inspected after the wait.
-        wait: How the wait went.
-    """
+    """Why a container, inspected after the wait, has not answered: it has ended, or it runs and is silent."""
     state, limit = container.attrs["State"], int(container.attrs["HostConfig"]["Memory"])
     log = printed(engine, container, LOG_LINES)
     if state.get("OOMKilled"):
@@ -216,12 +198,9 @@ def why_not_started(explanation: str, container: Container | None = None) -> Fai
 
 
 def why_ended(state: Mapping[str, Any], log: str, script: Script | None = None) -> Failure:
-    """Why a container ended before it answered.
+    """Why a container ended before it answered, from its state as the engine inspects it, and what it printed.
 
-    Args:
-        state: As the engine's inspection has it.
-        log: What it printed.
-        script: What the image has under the name of the program that could not be run, if that was so.
+    `script` is what the image has under the name of the program that could not be run, if that was so.
     """
     how = f"The container {how_it_ended(state)} before it answered"
     if state["ExitCode"] != 0 and (reason := told_by_log(log, script)):

@@ -31,8 +31,7 @@ class Stop:
         exit_code: Of its first process.
         killed: Whether the engine had to send SIGKILL (or the image asks for SIGKILL as its stop signal).
         signal: The stop signal that was sent; empty if the container had ended before.
-        handles: The signals for which its first process had a handler, or which it had blocked to wait for them, as
-            far as the kernel told; None where it did not.
+        handles: The signals that its first process caught, or blocked to wait for them; None where nothing tells.
     """
 
     seconds: float
@@ -62,12 +61,8 @@ def stop(
 ) -> Stop:
     """What ``docker stop`` does, step by step, so that it is known which signal ended it.
 
-    Args:
-        engine: Where it runs.
-        container: What to stop.
-        grace: Seconds that the stop signal is given before SIGKILL.
-        tell: Called again and again while it is waited for.
-        in_vain: Seconds of grace where `Stop.is_deaf` says that it need not be waited for; all of them if not given.
+    After so many seconds of grace SIGKILL is sent; after `in_vain` seconds, if given, where `Stop.is_deaf` says that
+    it need not be waited for. `tell` is called again and again meanwhile.
     """
     signal = signal_name(str(container.attrs["Config"].get("StopSignal") or "SIGTERM"))
     handles = handled_signals(engine, container)
@@ -113,10 +108,7 @@ def _kill(engine: Engine, container: Container, signal: str) -> bool:
 
 
 def handled_signals(engine: Engine, container: Container) -> frozenset[str] | None:
-    """The signals that a container's first process catches, or blocks to wait for them; None where nothing tells.
-
-    See proc(5), SigCgt and SigBlk.
-    """
+    """The signals that a container's first process catches, or blocks: SigCgt and SigBlk of proc(5)."""
     sets = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", read_proc(engine, container, "status") or "", re.MULTILINE)
     if not sets:
         return None

@@ -27,12 +27,11 @@ SILENT: Final = (DockerException, requests.RequestException, urllib3.exceptions.
 
 @contextmanager
 def engine_errors(engine: Engine, doing: str) -> Iterator[None]:
-    """Raise what goes wrong in a call to the engine as an error of ours.
+    """Raise what goes wrong in a call about a container as an error of ours.
 
     Raises:
         ServiceError: the engine refused, or the container is gone.
-        EngineError: its disk is full.
-        EngineGone: it does not answer any more.
+        EngineError, EngineGone: as of `layerlab.engine.answering`.
     """
     try:
         yield

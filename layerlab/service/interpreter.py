@@ -40,38 +40,23 @@ _USUAL: Final = (
 
 @dataclass(frozen=True)
 class Distribution:
-    """A Python distribution, as the service's own interpreter finds it (or as the image's files show it).
+    """A Python distribution, as the service's own interpreter finds it (or as the image's files show it)."""
 
-    Attributes:
-        name: Normalised (PEP 503).
-        version: Its version.
-        location: Absolute path of its ``.dist-info`` directory, links resolved.
-    """
-
-    name: str
+    name: str  # normalised (PEP 503)
     version: str
-    location: str
+    location: str  # absolute path of its ``.dist-info`` directory, links resolved
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """The Python that runs the service, asked within its container.
-
-    Attributes:
-        executable: ``sys.executable``.
-        prefix: ``sys.prefix``.
-        path: ``sys.path`` as the server's process has it.
-        distributions: Those that it finds, by normalised name, the first on the path only.
-        holder: The command line of the process that holds port 5000's listening socket; empty if that is not seen.
-        behind: Where in the container Python's ``http.server`` answers ``/status``, other than at port 5000.
-    """
+    """The Python that runs the service, asked within its container: what its ``sys`` says, and more."""
 
     executable: str
     prefix: str
-    path: tuple[str, ...]
-    distributions: Mapping[str, Distribution]
-    holder: str = ""
-    behind: tuple[str, ...] = ()
+    path: tuple[str, ...]  # as the server's process has it
+    distributions: Mapping[str, Distribution]  # by normalised name, the first on the path only
+    holder: str = ""  # the command line of the process that holds port 5000's listening socket, if that is seen
+    behind: tuple[str, ...] = ()  # where else in the container Python's ``http.server`` answers /status
 
 
 def candidates(commands: Sequence[str]) -> list[str]:
@@ -92,11 +77,6 @@ def ask_python(engine: Engine, container: Container, processes: Sequence[Process
     """What the service's Python says of itself; None if none could be asked.
 
     It is asked as the user of the first Python, since the kernel shows a process's environment to its own user alone.
-
-    Args:
-        engine: Where the container runs.
-        container: The container.
-        processes: Its processes.
     """
     text = Path(probe.__file__).read_text(encoding="utf-8")
     deadline = time.monotonic() + TIMEOUT
@@ -114,10 +94,7 @@ def ask_python(engine: Engine, container: Container, processes: Sequence[Process
 
 
 def user_to_ask_as(processes: Sequence[Process]) -> str:
-    """As whom the server's process can be asked, as ``uid:gid``: the first Python's user, or the first process's.
-
-    Empty, for the image's user, where that is not known.
-    """
+    """As whom the server's process can be asked, as ``uid:gid``; empty, for the image's user, where nothing tells."""
     pythons = [each for each in processes if any(is_python(word) for word in each.command.split()[:4])]
     named = [each for each in processes if re.match(r"gunicorn|uwsgi", each.command)]
     for each in (*pythons, *named, *processes):

@@ -1,8 +1,4 @@
-"""Running an image as a learner would, and looking at all of it: processes, answers, its Python, how it ends.
-
-The container gets no mount and no privilege, is limited in memory, processors, processes and log, and is removed
-whatever happens.
-"""
+"""Running an image as a learner would, and looking at all of it: processes, answers, its Python, how it ends."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from docker.errors import APIError
@@ -44,41 +41,23 @@ _LOG_WIDTH: Final = 300  # characters of each line of the log
 
 @dataclass(frozen=True)
 class Running:
-    """What was seen of a container, from its start to its stop.
+    """What was seen of a container, from its start to its stop."""
 
-    Attributes:
-        up: Whether a process stayed up to be looked at.
-        processes: While it ran (several looks, taken together).
-        status, info: The answers of these endpoints on port 5000, from outside.
-        seconds: From its start until `/status` answered 200; None if it did not within 30 s.
-        debugger: Whether Werkzeug's debugger or its console answered.
-        is_http_server: Whether Python's own ``http.server`` answers on port 5000, by its page for errors: development
-            servers are built on it, whatever they call themselves.
-        interpreter: None where it could not be asked.
-        stop: None if it was not up.
-        logs: The end of what it printed, plain.
-        failure: Why it did not start or did not answer.
-        hardened: Whether it also answers with a read-only root and without capabilities; None if that was not tried.
-        hardened_why: What happened in that run, if it did not answer.
-        hostname: The container's; empty if it is not known.
-        hurried: Whether it did not answer or end in time in a way that a machine with too much to do may explain.
-    """
-
-    up: bool
-    processes: tuple[Process, ...] = ()
-    status: Answer = field(default_factory=Answer)
-    info: Answer = field(default_factory=Answer)
-    seconds: float | None = None
-    debugger: bool = False
-    is_http_server: bool = False
-    interpreter: Interpreter | None = None
-    stop: Stop | None = None
-    logs: str = ""
-    failure: Failure | None = None
-    hardened: bool | None = None
-    hardened_why: str = ""
-    hurried: bool = False
-    hostname: str = ""
+    up: bool  # whether a process stayed up to be looked at
+    processes: tuple[Process, ...] = ()  # while it ran (several looks, taken together)
+    status: Answer = field(default_factory=Answer)  # of /status on port 5000, from outside
+    info: Answer = field(default_factory=Answer)  # of /info
+    seconds: float | None = None  # from its start until /status answered 200; None if it did not in time
+    debugger: bool = False  # whether Werkzeug's debugger or its console answered
+    is_http_server: bool = False  # whether Python's own ``http.server`` does, on which development servers are built
+    interpreter: Interpreter | None = None  # None where it could not be asked
+    stop: Stop | None = None  # None if it was not up
+    logs: str = ""  # the end of what it printed, plain
+    failure: Failure | None = None  # why it did not start or did not answer
+    hardened: bool | None = None  # whether it also answers in a hardened run; None if that was not tried
+    hardened_why: str = ""  # what happened in that run, if it did not answer
+    hurried: bool = False  # whether it was late in a way that a machine with too much to do may explain
+    hostname: str = ""  # the container's; empty if it is not known
 
 
 def observe(
@@ -149,14 +128,8 @@ def _from_start_to_stop(engine: Engine, container: Container, wait: float, tell:
         container.reload()
     waited = Wait()
     if url := address(engine, container):
-        waited = wait_for_answer(
-            engine,
-            container,
-            url,
-            wait=wait,
-            patience=PATIENCE,
-            tell=lambda: tell("waiting for its first answer"),
-        )
+        said = partial(tell, "waiting for its first answer")
+        waited = wait_for_answer(engine, container, url, wait=wait, patience=PATIENCE, tell=said)
     if not is_running(engine, container):
         failure = _failure(engine, container, waited)
         return Running(up=False, status=Answer(waited.status), logs=_log(engine, container), failure=failure)

@@ -330,24 +330,13 @@ def tell(path: list[str], mark: str, known: str) -> None:
     """Print what this Python finds on this path, on a line of its own behind the mark."""
     given = json.loads(known)
     whole = whole_path(path, given["first"], given["roots"])
-    document = {
-        "executable": sys.executable,
-        "prefix": sys.prefix,
-        "path": whole,
-        "distributions": distributions(whole),
-        "behind": given.get("behind", []),
-        "holder": given.get("holder", ""),
-    }
-    print("\n" + mark + json.dumps(document), flush=True)
+    own = {"executable": sys.executable, "prefix": sys.prefix, "path": whole, "distributions": distributions(whole)}
+    print("\n" + mark + json.dumps({"behind": [], "holder": "", **given, **own}), flush=True)
 
 
-def main(path: list[str]) -> None:
+if __name__ == "__main__":
     text, mark, step = sys.argv[1:4]
     if step == "find":
         find(text, mark)
     else:
-        tell(path, mark, sys.argv[4])
-
-
-if __name__ == "__main__":
-    main(globals().get("known_path", sys.path))
+        tell(globals().get("known_path", sys.path), mark, sys.argv[4])

@@ -24,32 +24,20 @@ _BUSYBOX: Final = "-o pid,ppid,user,args"  # its ps knows no uid
 class Process:
     """A process of a container.
 
-    Attributes:
-        uid: What the kernel checks, another number than inside where the engine remaps users; 0 also if it can become
-            root again by itself; -1 where the engine's ``ps`` does not tell.
-        user: The name that the image's /etc/passwd gives to this uid, or else the number.
-        command: Its command line.
-        pid: The engine's machine's number for it.
-        gid: Its group; None where that is not told.
-        is_first: Whether it is process 1 of the container.
+    Its `uid` is what the kernel checks, another number than inside where the engine remaps users; 0 also if it can
+    become root again by itself; -1 where the engine's ``ps`` does not tell.
     """
 
     uid: int
-    user: str
+    user: str  # the name that the image's /etc/passwd gives to this uid, or else the number
     command: str
-    pid: int = field(default=0, compare=False)
-    gid: int | None = field(default=None, compare=False)
-    is_first: bool = field(default=False, compare=False)
+    pid: int = field(default=0, compare=False)  # the engine's machine's number for it
+    gid: int | None = field(default=None, compare=False)  # its group; None where that is not told
+    is_first: bool = field(default=False, compare=False)  # whether it is process 1 of the container
 
 
 def list_processes(engine: Engine, container: Container, names: Mapping[int, str]) -> tuple[Process, ...]:
-    """The container's processes now, by pid; none if it has ended.
-
-    Args:
-        engine: Where it runs.
-        container: The container, inspected since its start.
-        names: See `user_names`.
-    """
+    """The processes, by pid, of a container that was inspected since its start; none if it has ended."""
     with engine_errors(engine, "listing its processes"):
         try:
             try:
@@ -71,11 +59,6 @@ def parse_top(top: Mapping[str, Any], first: int, names: Mapping[int, str]) -> t
 
     Process 1 and what was started beside it by ``docker exec``, as health checks are, have one parent outside the
     container. The latter and their children are not the image's service. (An orphan's parent is process 1.)
-
-    Args:
-        top: The answer.
-        first: The pid of process 1.
-        names: See `user_names`.
     """
     rows = [dict(zip(top["Titles"], values, strict=True)) for values in top.get("Processes") or ()]
     parents = {int(row["PID"]): int(row["PPID"]) for row in rows}

@@ -36,15 +36,10 @@ LEAST_SHARE: Final = 0.03  # of one processor: less is no work, but waiting
 
 @dataclass(frozen=True, order=True)
 class Listener:
-    """A TCP socket that waits for connections.
-
-    Attributes:
-        port: Its port, inside the container.
-        address: The address that it is bound to: ``0.0.0.0`` and ``::`` stand for all of them.
-    """
+    """A TCP socket inside the container that waits for connections."""
 
     port: int
-    address: str
+    address: str  # ``0.0.0.0`` and ``::`` stand for all of them
 
     @property
     def is_loopback(self) -> bool:
@@ -56,19 +51,12 @@ class Listener:
 
 @dataclass(frozen=True)
 class Wait:
-    """How the wait for the first answer went.
+    """How the wait for the first answer went."""
 
-    Attributes:
-        seconds: From the start of the container to its first 200; None if there was none.
-        waited: Seconds, whatever came of it.
-        status: Of the last answer; None if none came.
-        found: Where it listened when it was looked at last; None if that cannot be told, or was not asked.
-    """
-
-    seconds: float | None = None
-    waited: float = 0.0
-    status: int | None = None
-    found: frozenset[Listener] | None = None
+    seconds: float | None = None  # from the start of the container to its first 200
+    waited: float = 0.0  # seconds, whatever came of it
+    status: int | None = None  # of the last answer; None if none came
+    found: frozenset[Listener] | None = None  # where it listened last; None if that cannot be told, or was not asked
 
     @property
     def mistake(self) -> str:
@@ -98,13 +86,8 @@ def wait_for_answer(
         container: Its container, which has just been started.
         url: Where its port is published.
         wait: Seconds to wait; `MOST_PATIENCE` times that while the machine is busy and the service still at work.
-        patience: Seconds for which each mistake (see `Wait.mistake`) has to last until it counts; the time between
-            two looks if it is not given.
+        patience: Seconds for which each `Wait.mistake` has to last until it counts; by default `LOOK_EVERY`.
         tell: Called after each request without a good answer.
-
-    Raises:
-        ServiceError: the engine refuses what is asked of it.
-        EngineGone: the engine does not answer any more.
     """
     begun = time.perf_counter()
     pause, next_look, end, used = FIRST_PAUSE, begun + LOOK_EVERY, begun + wait, 0.0
@@ -147,10 +130,7 @@ def _processor_seconds(engine: Engine, container: Container) -> float:
 
 
 def listeners(engine: Engine, container: Container) -> frozenset[Listener] | None:
-    """The sockets on which the container listens; None where that cannot be told.
-
-    All its processes share a network namespace, so that one look tells of all.
-    """
+    """The sockets on which the container listens; None where that cannot be told."""
     text = read_proc(engine, container, *_TABLES)
     return None if text is None else parse_tables(text)
 
@@ -161,9 +141,8 @@ def parse_tables(text: str) -> frozenset[Listener]:
     Format: https://docs.kernel.org/networking/proc_net_tcp.html. An address is printed as 32-bit words in the
     byte order of the machine, a port in hexadecimal.
     """
-    return frozenset(Listener(int(port, 16), _address(words)) for words, port in _LISTENING.findall(text))
-
-
-def _address(words: str) -> str:
-    packed = b"".join(int(words[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(words), 8))
-    return str(ipaddress.ip_address(packed))
+    found = set()
+    for words, port in _LISTENING.findall(text):
+        packed = b"".join(int(words[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(words), 8))
+        found.add(Listener(int(port, 16), str(ipaddress.ip_address(packed))))
+    return frozenset(found)

@@ -21,6 +21,7 @@ from layerlab.bases import registry, stand_ins
 from layerlab.engine import Engine
 from layerlab.engine import connection as engines
 from layerlab.engine.ownership import marker_tag
+from layerlab.engine.symptoms import NoRegistry
 from layerlab.errors import BaseImageError, RegistryRefused, StandInError, UsageError
 from layerlab.ui.progress import Report, Step
 
@@ -196,12 +197,12 @@ class TestPull:
 
     def test_nobody_listens(self, engine: Engine) -> None:
         """A connection that is refused is no registry."""
-        with pytest.raises(registry.NoRegistry, match="no registry can be reached"):
+        with pytest.raises(NoRegistry, match="no registry can be reached"):
             registry.pull(engine, f"127.0.0.1:{free_port()}/library/python:3.13")
 
     def test_no_such_host(self, engine: Engine) -> None:
         """A name that nobody can resolve is no registry (RFC 6761 keeps .invalid for that)."""
-        with pytest.raises(registry.NoRegistry, match="no registry can be reached"):
+        with pytest.raises(NoRegistry, match="no registry can be reached"):
             registry.pull(engine, "registry.invalid/library/python:3.13")
 
 

@@ -15,7 +15,7 @@ from layerlab.bases import stand_ins
 from layerlab.engine import Engine
 from layerlab.engine.ownership import STAND_IN_LABEL, marker_tag
 from layerlab.errors import StandInError
-from layerlab.ui.progress import Step, ongoing, silent
+from layerlab.ui.progress import Step, silent
 
 
 @pytest.fixture
@@ -25,8 +25,7 @@ def new_image(engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Ca
 
     def make() -> Image:
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nENV TEST={uuid.uuid4().hex}\n")
-        with ongoing(silent, "build") as step:
-            made.append(stand_ins._build(engine, tmp_path, step, name="example:1"))
+        made.append(stand_ins._build(engine, tmp_path, "build", silent, stage="example:1", labels={}))
         return engine.client.images.get(made[-1])
 
     yield make
@@ -60,11 +59,8 @@ class TestBuild:
         )
         steps: list[Step] = []
 
-        with (
-            pytest.raises(StandInError, match=r"line 2 of its Dockerfile: .*No space left") as caught,
-            ongoing(steps.append, "build") as step,
-        ):
-            stand_ins._build(engine, tmp_path, step, name="example:1")
+        with pytest.raises(StandInError, match=r"line 2 of its Dockerfile: .*No space left") as caught:
+            stand_ins._build(engine, tmp_path, "build", steps.append, stage="example:1", labels={})
 
         assert "disk is full" in caught.value.remedy
         assert steps[-1].state == "failed"

@@ -178,7 +178,7 @@ class TestErrors:
 
     def test_no_network(self, engine: Engine, tmp_path: Path) -> None:
         """A base image from a registry that cannot be reached is the network's fault."""
-        with pytest.raises(BaseImageError, match=r"localhost:1/nothing:1 is not here.* cannot be reached") as caught:
+        with pytest.raises(BaseImageError, match=r"no registry can be reached for localhost:1/nothing:1") as caught:
             build(engine, write(tmp_path, "FROM localhost:1/nothing:1\n"))
 
         assert not isinstance(caught.value, RegistryRefused)
@@ -197,7 +197,7 @@ class TestErrors:
         try:
             assert until(lambda: registry.exec_run(f"busybox wget -O- http://127.0.0.1:{port}/v2/").exit_code == 0)
             write(tmp_path, f"FROM 127.0.0.1:{port}/nothing:1\n")
-            with pytest.raises(RegistryRefused, match=f"refuses the image 127.0.0.1:{port}/nothing:1"):
+            with pytest.raises(RegistryRefused, match=f"does not give 127.0.0.1:{port}/nothing:1"):
                 build(engine, tmp_path)
         finally:
             registry.remove(force=True)

@@ -29,7 +29,7 @@ import sys
 from layerlab.jupyter import serve
 from layerlab.engine import interrupts
 from layerlab.engine import connect
-interrupts.install(lambda: None)
+interrupts.install()
 engine = connect()
 status = serve.serve(engine, say=lambda url: print(url, flush=True), open_browser=False)
 engine.client.close()

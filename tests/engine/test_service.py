@@ -546,7 +546,7 @@ class TestForeground:
         """Ctrl-C, and SIGTERM as the commands take it, end it in peace: its last words are shown, nothing is left."""
         output, seen = io.StringIO(), []
         before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-        interrupts.install(lambda: None)
+        interrupts.install()
 
         def press(service: Service) -> None:
             seen.append(service)

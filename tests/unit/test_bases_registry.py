@@ -3,7 +3,7 @@
 import pytest
 
 from layerlab.bases import registry
-from layerlab.engine.symptoms import why_not_pulled
+from layerlab.engine.symptoms import NoRegistry, not_pulled, why_not_pulled
 from layerlab.errors import BaseImageError, RegistryRefused, UsageError
 
 HUB = "https://registry-1.docker.io/v2/"
@@ -127,12 +127,12 @@ class TestExplain:
     @pytest.mark.parametrize("message", UNREACHABLE)
     def test_no_connection_lets_stand_ins_be_made(self, message: str) -> None:
         """Only where nothing can be connected to, the error is the one after which stand-ins are made."""
-        assert isinstance(registry.explain("python:3.13", message), registry.NoRegistry)
+        assert isinstance(not_pulled("python:3.13", message), NoRegistry)
 
     @pytest.mark.parametrize(("kind", "message"), [(kind, text) for kind, texts in REFUSED.items() for text in texts])
     def test_a_refusal_is_one(self, kind: str, message: str) -> None:
         """What a registry refuses is a RegistryRefused that names the image and quotes the reason."""
-        error = registry.explain("python:3.13", message)
+        error = not_pulled("python:3.13", message)
 
         assert isinstance(error, RegistryRefused)
         assert "python:3.13" in str(error)
@@ -153,16 +153,16 @@ class TestExplain:
     )
     def test_each_kind_has_its_remedy(self, message: str, advice: str) -> None:
         """The remedy fits the reason."""
-        assert advice in registry.explain("python:3.13", message).remedy
+        assert advice in not_pulled("python:3.13", message).remedy
 
     @pytest.mark.parametrize("message", [text for kind in OTHER for text in OTHER[kind]])
     def test_the_rest_is_neither(self, message: str) -> None:
         """Trouble with TLS, the disk or anything unknown is no refusal, and makes no stand-ins either."""
-        assert type(registry.explain("python:3.13", message)) is BaseImageError
+        assert type(not_pulled("python:3.13", message)) is BaseImageError
 
     def test_a_download_that_broke_off(self) -> None:
         """A connection that is lost while layers arrive is no reason for stand-ins: the registry had answered."""
-        error = registry.explain("python:3.13", "read: connection reset by peer", began=True)
+        error = not_pulled("python:3.13", "read: connection reset by peer", began=True)
 
         assert type(error) is BaseImageError
         assert "broke off" in str(error)
@@ -170,7 +170,7 @@ class TestExplain:
 
     def test_messages_are_shown_in_one_line(self) -> None:
         """What a registry says cannot take over the terminal."""
-        error = registry.explain("python:3.13", "denied: \x1b[2Jgo\naway " + "x" * 1000)
+        error = not_pulled("python:3.13", "denied: \x1b[2Jgo\naway " + "x" * 1000)
 
         assert "\x1b" not in str(error)
         assert "\n" not in str(error)

@@ -242,8 +242,8 @@ class TestImages:
         """Without a network it is the network's fault, whichever vertex tells."""
         error = error_of(f"failed to solve: {NO_HOST}", failed(name, NO_HOST))
 
-        assert (type(error), "the image python:3.13 is not here" in str(error)) == (BaseImageError, True)
-        assert "network" in str(error)
+        assert isinstance(error, BaseImageError)
+        assert "no registry can be reached for python:3.13 (" in str(error)
 
     @pytest.mark.parametrize(
         "reason",
@@ -253,14 +253,18 @@ class TestImages:
         """A registry that answers and says no is told from a network that does not reach it."""
         error = error_of(reason, failed("[internal] load metadata for docker.io/library/python:3.99", reason))
 
-        assert (type(error), "refuses the image python:3.99" in str(error)) == (RegistryRefused, True)
+        assert (type(error), "does not give python:3.99" in str(error)) == (RegistryRefused, True)
 
     @pytest.mark.parametrize(
         ("name", "error", "said"),
         [
             ("builder", DockerfileError, "line 3 of the Dockerfile: no stage is called builder; line 1 begins one"),
-            ("nginx", BaseImageError, "no stage is called nginx (there are: build), and the image nginx"),
-            ("nginx:1", BaseImageError, "the image nginx:1 is not here"),
+            (
+                "nginx",
+                BaseImageError,
+                "no stage is called nginx (there are: build), and no registry can be reached",
+            ),
+            ("nginx:1", BaseImageError, "no registry can be reached for nginx:1"),
         ],
     )
     def test_a_stage_that_is_not_there(self, name: str, error: type[LabError], said: str) -> None:
@@ -269,7 +273,7 @@ class TestImages:
         asked = f"[internal] load metadata for docker.io/library/{name if ':' in name else f'{name}:latest'}"
         found = error_of(NO_HOST, failed(asked, NO_HOST), text=text)
 
-        assert (type(found), said in str(found)) == (error, True)
+        assert (isinstance(found, error), said in str(found)) == (True, True)
         assert error is not DockerfileError or found.remedy == "write build there"
 
 

@@ -13,8 +13,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded, TrailersReceived
 
-from layerlab.builder import protobuf
 from layerlab.builder.session import _serve
+from layerlab.builder.trace import encoded, fields
 
 SECRETS = {"token": b"hunter2", "large": bytes(range(256)) * 2_000, "empty": b""}
 GET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
@@ -63,14 +63,14 @@ def secret(answer: bytes) -> bytes:
     """The secret in an answer."""
     compressed, size = struct.unpack(">BI", answer[:5])
     assert (compressed, size) == (0, len(answer) - 5)
-    return protobuf.fields(answer[5:])[1][0]
+    return fields(answer[5:])[1][0]
 
 
 def test_each_gets_what_it_asks_for(engine_side: socket.socket) -> None:
     """Several at once, one of them larger than what may be under way at a time."""
     names = ["token", "large", "token", "empty"]
 
-    answers = ask(engine_side, *((GET, protobuf.encoded(1, name.encode())) for name in names))
+    answers = ask(engine_side, *((GET, encoded(1, name.encode())) for name in names))
 
     assert [status for _, status in answers] == ["0"] * 4
     assert [secret(answer) for answer, _ in answers] == [SECRETS[name] for name in names]
@@ -78,7 +78,7 @@ def test_each_gets_what_it_asks_for(engine_side: socket.socket) -> None:
 
 def test_what_is_not_there(engine_side: socket.socket) -> None:
     """A secret that nobody gave is NOT_FOUND, what we do not offer UNIMPLEMENTED, in the numbers of gRPC."""
-    calls = [(GET, protobuf.encoded(1, b"other")), ("/moby.sshforward.v1.SSH/CheckAgent", b"")]
+    calls = [(GET, encoded(1, b"other")), ("/moby.sshforward.v1.SSH/CheckAgent", b"")]
 
     assert ask(engine_side, *calls) == [(b"", "5"), (b"", "12")]
 
@@ -87,7 +87,7 @@ def test_it_is_well(engine_side: socket.socket) -> None:
     """The engine asks again and again whether the session is alive: SERVING is 1."""
     ((answer, status),) = ask(engine_side, ("/grpc.health.v1.Health/Check", b""))
 
-    assert (protobuf.fields(answer[5:]), status) == ({1: [1]}, "0")
+    assert (fields(answer[5:]), status) == ({1: [1]}, "0")
 
 
 def test_what_is_no_http(engine_side: socket.socket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,12 +150,23 @@ class TestAptGet:
     def test_its_lines_are_progress(self) -> None:
         """What it prints is reported while it goes on, and its end at the end."""
         steps: list[Step] = []
-        machine.apt_get(["install", "chromium"], "install Chromium", steps.append, wanted="Chromium")
+        machine.install("Chromium", ["chromium"], steps.append)
 
-        assert any(step.detail.endswith("install chromium") for step in steps if step.state == "running")
+        assert any(step.detail.endswith("update") for step in steps if step.title == "look for Chromium")
+        assert any(re.search("install .* chromium$", step.detail) for step in steps if step.state == "running")
         assert (steps[-1].title, steps[-1].state) == ("install Chromium", "done")
+
+    def test_what_only_newer_releases_have(self, tmp_path: Path) -> None:
+        """A package that apt does not know is left out, where the caller says that it may be."""
+        program = tmp_path / "apt-cache"
+        program.write_text('#!/bin/sh\ncase "$*" in *new) echo "Package: new" ;; *) exit 100 ;; esac\n')
+        program.chmod(0o755)
+        steps: list[Step] = []
+        machine.install("Docker", ["one"], steps.append, if_known=["new", "missing"])
+
+        assert steps[-1].detail.endswith("install --yes --no-install-recommends one new")
 
     def test_a_failure_says_what_was_wanted_and_why_it_failed(self) -> None:
         """The reason is apt's own line, and the caller says which kind of error it is."""
         with pytest.raises(EngineError, match=r"^Docker could not be .* E: Unable to locate package missing$"):
-            machine.apt_get(["install", "missing"], "x", lambda _: None, wanted="Docker", error=EngineError)
+            machine.install("Docker", ["missing"], lambda _: None, error=EngineError)

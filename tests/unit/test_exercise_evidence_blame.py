@@ -67,19 +67,19 @@ class TestImages:
         ("error", "blame", "line"),
         [
             (
-                BaseImageError("the image example.com/front:1 is not here (dial tcp: no such host)", remedy=""),
+                BaseImageError("no registry can be reached for example.com/front:1 (no such host)", remedy=""),
                 "network",
                 1,
             ),
-            (BaseImageError("the image hub.example/astral/uv:0.9 is not here (dial tcp)", remedy=""), "network", 4),
+            (BaseImageError("no registry reached for hub.example/astral/uv:0.9 (EOF)", remedy=""), "network", 4),
             (
-                RegistryRefused("the registry refuses the image debian:nope (debian:nope: not found)", remedy=""),
+                RegistryRefused("the registry does not give debian:nope (debian:nope: not found)", remedy=""),
                 "dockerfile",
                 8,
             ),
             (
                 RegistryRefused(
-                    "the registry refuses the image debian:nope (pull access denied, repository does not exist or may"
+                    "the registry does not give debian:nope (pull access denied, repository does not exist or may"
                     " require authorization)",
                     remedy="",
                 ),
@@ -87,12 +87,12 @@ class TestImages:
                 8,
             ),
             (
-                RegistryRefused("the registry refuses the image debian:nope (toomanyrequests: limit)", remedy=""),
+                RegistryRefused("the registry does not give debian:nope (toomanyrequests: limit)", remedy=""),
                 "network",
                 8,
             ),
             (
-                RegistryRefused("the registry refuses the image debian:nope (500 Internal Server Error)", remedy=""),
+                RegistryRefused("the registry does not give debian:nope (500 Internal Server Error)", remedy=""),
                 "network",
                 8,
             ),

@@ -17,9 +17,8 @@ from layerlab.engine import Engine
 from layerlab.errors import EngineGone, ServiceError, UsageError
 from layerlab.service import Service, answers, run
 from layerlab.service.answers import fetch
-from layerlab.service.containers import lines
+from layerlab.service.containers import lines, used_bytes
 from layerlab.service.ending import excerpt, how_it_ended
-from layerlab.service.running_service import used_bytes
 from layerlab.service.waiting import Listener, Wait, parse_tables
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # nothing is bound to it here

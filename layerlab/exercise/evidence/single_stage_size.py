@@ -53,8 +53,8 @@ def _own(engine: Engine) -> int | None:
 
 
 def _measured(engine: Engine, folder: Path, report: Report) -> int:
-    with runs.temporary(engine) as place:
-        built = build(engine, folder, dockerfile=_NAME, labels=place.labels, report=report)
+    with runs.temporary(engine) as (labels, _):
+        built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report)
         return image.read(engine, built.image_id).total_bytes
 
 
