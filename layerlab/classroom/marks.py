@@ -90,16 +90,6 @@ class Mark:
         return self.checked.verdict.score if self.checked.verdict else 0
 
     @property
-    def statuses(self) -> tuple[Status, ...]:
-        """Of the seven tasks, in order."""
-        return self.checked.statuses
-
-    @property
-    def image_bytes(self) -> int | None:
-        """What the image's layers store."""
-        return self.checked.image_bytes
-
-    @property
     def seconds(self) -> float:
         """How long the check took."""
         return self.checked.verdict.seconds if self.checked.verdict else 0.0

@@ -128,31 +128,34 @@ def find(paths: Sequence[Path], *, level: int | None = None) -> tuple[list[Submi
     >>> submissions[0].learner, submissions[0].files
     ('anna', {'Dockerfile': b'FROM scratch'})
     """
-    with ExitStack() as opened:
-        return _find(paths, level, opened)
-
-
-def _find(paths: Sequence[Path], level: int | None, opened: ExitStack) -> tuple[list[Submission], list[str]]:
     found: list[tuple[str, str, Tree]] = []  # argument, learner, what was handed in
     passed_over: list[str] = []
-    for path in paths:
-        try:
-            learners, others = _of_argument(path, opened, is_alone=len(paths) == 1)
-        except (OSError, _Unreadable) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(
-                f"{printable(str(path))} cannot be read ({why})", remedy="name a folder, an archive or a Dockerfile"
-            ) from error
-        found += [(path.resolve().name, learner, tree) for learner, tree in learners]
-        passed_over += others
-    names = Counter(learner for _, learner, _ in found)
-    submissions: dict[str, Submission] = {}
-    for argument, learner, tree in found:
-        name = shorten(printable(learner if names[learner] == 1 else f"{argument}/{learner}"), 150)
-        number = next(n for n in range(1, len(found) + 1) if (name if n == 1 else f"{name} ({n})") not in submissions)
-        name = name if number == 1 else f"{name} ({number})"
-        submissions[name] = _submission(name, tree, level)
-    return list(submissions.values()), [printable(name) for name in passed_over]
+    with ExitStack() as opened:
+        for path in paths:
+            try:
+                learners, others = _of_argument(path, opened, is_alone=len(paths) == 1)
+            except (OSError, _Unreadable) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                raise UsageError(
+                    f"{printable(str(path))} cannot be read ({why})",
+                    remedy="name a folder, an archive or a Dockerfile",
+                ) from error
+            found += [(path.resolve().name, learner, tree) for learner, tree in learners]
+            passed_over += others
+        names = Counter(learner for _, learner, _ in found)
+        submissions: dict[str, Submission] = {}
+        for argument, learner, tree in found:
+            name = shorten(printable(learner if names[learner] == 1 else f"{argument}/{learner}"), 150)
+            number = next(
+                n for n in range(1, len(found) + 1) if (name if n == 1 else f"{name} ({n})") not in submissions
+            )
+            name = name if number == 1 else f"{name} ({number})"
+            try:
+                with ExitStack() as within:
+                    submissions[name] = _taken(name, *_with_dockerfile(tree, within), level)
+            except _Unreadable as error:
+                submissions[name] = Submission(name, why_not=shorten(printable(str(error)), 300))
+        return list(submissions.values()), [printable(name) for name in passed_over]
 
 
 def _of_argument(path: Path, opened: ExitStack, *, is_alone: bool) -> tuple[list[tuple[str, Tree]], list[str]]:
@@ -203,15 +206,6 @@ def _grouped(tree: Tree) -> tuple[dict[str, Tree], list[str]]:
     names = Counter(who for who, _ in groups)
     learners = {who if names[who] == 1 else f"{who} {number}": group for (who, number), group in groups.items()}
     return learners, passed_over
-
-
-def _submission(learner: str, tree: Tree, level: int | None) -> Submission:
-    try:
-        with ExitStack() as opened:
-            tree, path = _with_dockerfile(tree, opened)
-            return _taken(learner, tree, path, level)
-    except _Unreadable as error:
-        return Submission(learner, why_not=shorten(printable(str(error)), 300))
 
 
 def _with_dockerfile(tree: Tree, opened: ExitStack) -> tuple[Tree, str]:
