@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import pandas as pd
@@ -27,17 +28,7 @@ LEAST: Final = 50_000
 _MB: Final = ["bytes_before", "bytes_after", "difference"]
 
 
-def show(
-    frame: pd.DataFrame, title: str, sizes: Sequence[str] = (), named: Mapping[str, str] | None = None, /, *,
-    first: bool = False, **headings: str,
-) -> None:  # fmt: skip
-    """Print a table of the columns that have a heading (in `named`, where they are called what somebody else likes).
-
-    Columns that are `sizes` are shown in MB (10^6 bytes) instead of bytes.
-    """
-    frame = frame.assign(**{column: frame[column] / 1e6 for column in sizes})
-    every = {**(named or {}), **headings}
-    tables.show(out, frame, title=title, headings=every, signed=["difference"], first=first)
+show: Final = partial(tables.show, out)
 
 
 def print_image(looked: Image) -> None:
@@ -229,7 +220,11 @@ def _print_places(difference: Difference) -> None:
         out.print(f"\n{_pair(difference)}: the same files, as far as size, mode and owner tell.")
         return
     frame = difference.places
-    places = [_where(path, rest) for path, rest in zip(frame["path"], frame["is_rest"], strict=True)]
+    places = (
+        frame["path"]
+        .mask(frame["is_rest"], frame["path"] + " (the rest of it)")
+        .mask(frame["path"] == "", "elsewhere")
+    )
     counts = ", ".join(f"{count:,} {change}" for change, count in difference.counts.items())
     show(
         frame.assign(path=places), f"Where the difference is, {_pair(difference)} (files: {counts})", _MB,
@@ -238,18 +233,13 @@ def _print_places(difference: Difference) -> None:
     )  # fmt: skip
 
 
-def _where(path: str, is_rest: bool) -> str:
-    if not path:
-        return "elsewhere"
-    return f"{path} (the rest of it)" if is_rest else path
-
-
 def _print_owners(difference: Difference) -> None:
     frame = difference.owners[difference.owners["change"] != "same"]
     if frame.empty:
         return
-    versions = [_versions(*row) for row in zip(frame["version_before"], frame["version_after"], strict=True)]
-    frame = frame.assign(version=versions)
+    before, after = frame["version_before"], frame["version_after"]
+    changed = (before != "") & (after != "") & (before != after)
+    frame = frame.assign(version=after.mask(after == "", before).mask(changed, before + " → " + after))
     shown, others = frame.head(OWNERS), frame.iloc[OWNERS:]
     if len(others):
         sums = {name: others[name].sum() for name in _MB}
@@ -259,12 +249,6 @@ def _print_owners(difference: Difference) -> None:
         shown, f"Whose the difference is, {_pair(difference)}", _MB, owner="whose", change="change",
         version="version", bytes_before="MB before", bytes_after="MB after", difference="difference",
     )  # fmt: skip
-
-
-def _versions(before: str, after: str) -> str:
-    if before and after and before != after:
-        return f"{before} → {after}"
-    return after or before
 
 
 def _print_layers(difference: Difference) -> None:
