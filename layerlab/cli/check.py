@@ -114,6 +114,6 @@ def _check(
         mine = dataclasses.replace(images[-1], name=folder.resolve().name)
         if others := all_passed.beside(engine, folder):
             tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
-            tables.print_comparison([mine, *others.values()], ["", *others])
+            tables.print_comparison([mine, *others.values()])
         out.print("", *map(printable, all_passed.sentences(engine, folder, mine)), sep="\n")
     return int(not passed)

@@ -8,7 +8,7 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab import compare, demo
+from layerlab import compare
 from layerlab.cli.options import out
 from layerlab.compare import Difference, column_names
 from layerlab.engine import Engine
@@ -151,16 +151,13 @@ def _print_proofs(examined: Examined) -> None:
         out.print(f"Not proved: {printable(str(row.title))}: {printable(str(row.trouble))}")
 
 
-def print_comparison(images: Sequence[Image], names: Sequence[str]) -> None:
-    """Print a table of these images, which were asked for under these names."""
+def print_comparison(images: Sequence[Image]) -> None:
+    """Print a table of these images."""
     frame = compare.compare(images)
-    seconds = [demo.cold_build_seconds(name) for name in names]
-    frame["build_seconds"] = pd.Series(seconds, dtype="Float64").to_numpy()
     frame["share"] = [f"{ratio:.1%}" for ratio in frame["ratio"]]
     show(
-        frame, "Comparison: MB (10^6 bytes) uncompressed, seconds of the build without a cache",
-        ["bytes", "wasted_bytes"], name="image", bytes="MB", share="share", wasted_bytes="wasted", layers="layers",
-        files="files", build_seconds="build s",
+        frame, "Comparison: MB (10^6 bytes) uncompressed", ["bytes", "wasted_bytes"], name="image", bytes="MB",
+        share="share", wasted_bytes="wasted", layers="layers", files="files",
     )  # fmt: skip
     if line := compare.in_words(images):
         out.print(printable(line))

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from layerlab import __main__ as program
-from layerlab import bootstrap, demo, paths
+from layerlab import bootstrap, paths
 from layerlab.builder.failures import _from_outside
 from layerlab.cli import main
 from layerlab.engine import connection, locks
@@ -92,16 +92,6 @@ class TestFolders:
         with pytest.raises(StorageError, match="/dev/null/layerlab cannot be written") as caught:
             paths.state_directory()
         assert "XDG_STATE_HOME" in caught.value.remedy
-
-    @pytest.mark.parametrize("content", ["", "[", "[1]", '{"single": "x"}', '{"single": null}', "\x00"])
-    def test_a_damaged_memory_of_seconds_is_none(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
-    ) -> None:
-        """Whatever lies there, the comparison goes on without."""
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        demo.seconds_file().write_text(content)
-
-        assert demo.cold_build_seconds("single") is None
 
 
 class TestDamage:
