@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 
 from layerlab.dockerfile import Dockerfile, parse
 from layerlab.errors import UsageError
 from layerlab.plots.labels import Face, brief, named, sentence_list, text_width
-from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
+from layerlab.plots.page import INSIDE, MARGIN, Panel, fitting, open_page
 from layerlab.plots.picture import Picture, checked, few
 from layerlab.plots.style import CACHED, CODE, INK, MUTED, RAN, SMALL, STORED, Look
 from layerlab.ui.units import counted, megabytes, seconds
@@ -27,8 +26,7 @@ LINE: Final = 0.19
 MOST_LINES: Final = 150
 
 
-@dataclass(frozen=True)
-class _Measure:
+class _Measure(NamedTuple):
     """What is drawn in one margin: its column, heading, look, how its numbers are written, and the answer's verb."""
 
     column: str
@@ -262,11 +260,16 @@ def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:
             f"a Dockerfile with {len(shown)} lines of instructions cannot be drawn",
             remedy=f"draw one with 1 to {MOST_LINES}",
         )
-    answer = " ".join(filter(None, (_dearest(data, measure) for measure in measures)))
+    dearest = [_dearest(data, measure, lines) for measure in measures]
+    answer = " ".join(said for said, _ in dearest if said)
     page = open_page(question, answer, LINE * len(shown) + 0.4)
     top = page.top + 0.22
     page.column(MARGIN + NUMBERS - 0.14, top, LINE, shown, points=SMALL - 0.5, colour=MUTED, align="right")
-    _source(page, [lines[number - 1] for number in shown], top)
+    em = text_width("m", CODE, "mono")
+    for row, line in enumerate(lines[number - 1] for number in shown):
+        indent = min((len(line) - len(line.lstrip())) * em, SOURCE / 2)
+        x, y = MARGIN + NUMBERS + indent, top + LINE * (row + 0.5)
+        page.text(x, y, line, points=CODE, face="mono", width=SOURCE - indent - 0.15)
     width = (INSIDE - NUMBERS - SOURCE) / len(measures)
     drawn = data.set_index("line").reindex(shown, fill_value=0)
     for column, measure in enumerate(measures):
@@ -278,31 +281,15 @@ def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:
         where = (x, top), width - 0.15, LINE
         page.bars(*where, values, labels=labels, looks=looks, right=right, gid=measure.column)
     alt = f"A Dockerfile of {len(lines)} lines with bars beside them. " + " ".join(
-        f"{measure.heading}: {_listed(data, measure, lines)}." for measure in measures
+        f"{measure.heading}: {listed}." for measure, (_, listed) in zip(measures, dearest, strict=True)
     )
     return Picture(question, page.figure, f"{alt} {answer}".strip(), data)
 
 
-def _source(page: Page, lines: list[str], top: float) -> None:
-    em = text_width("m", CODE, "mono")
-    for row, line in enumerate(lines):
-        indent = min((len(line) - len(line.lstrip())) * em, SOURCE / 2)
-        x, y = MARGIN + NUMBERS + indent, top + LINE * (row + 0.5)
-        page.text(x, y, line, points=CODE, face="mono", width=SOURCE - indent - 0.15)
-
-
-def _dearest(data: pd.DataFrame, measure: _Measure) -> str:
-    if not data[measure.column].any():
-        return ""
-    place = int(data[measure.column].to_numpy().argmax())
-    line, cost = data["line"].iloc[place], data[measure.column].iloc[place]
-    return f"{measure.most}: line {line}, {measure.written(cost)}{measure.unit}."
-
-
-def _listed(data: pd.DataFrame, measure: _Measure, lines: list[str]) -> str:
+def _dearest(data: pd.DataFrame, measure: _Measure, lines: list[str]) -> tuple[str, str]:
+    """Of one measure, the answer's sentence, and the lines that cost most."""
     most = data[data[measure.column] > 0].nlargest(5, measure.column)
-    listed = sentence_list(
-        f"line {line} ({brief(lines[line - 1])}) {measure.written(cost)}{measure.unit}"
-        for line, cost in zip(most["line"], most[measure.column], strict=True)
-    )
-    return listed or "nothing"
+    costs = [f"{measure.written(cost)}{measure.unit}" for cost in most[measure.column]]
+    told = [f"line {n} ({brief(lines[n - 1])}) {cost}" for n, cost in zip(most["line"], costs, strict=True)]
+    answer = f"{measure.most}: line {most['line'].iloc[0]}, {costs[0]}." if costs else ""
+    return answer, sentence_list(told) or "nothing"

@@ -7,7 +7,6 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab.errors import UsageError
 from layerlab.plots.images import ROW, rows_of_images
 from layerlab.plots.labels import brief, named, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
@@ -151,12 +150,11 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
 
     Args:
         layers: as `Image.layers`: `index`, `instruction`, `line`, `bytes`.
-        wasted: as `Image.waste`: `bytes`, `layer`, `cause`, `by_layer`, `by_line`; no rows if there is none.
+        wasted: as its `Image.waste`: `bytes`, `layer`, `cause`, `by_layer`, `by_line`; no rows if there is none.
         title: the image's name.
 
     Raises:
-        UsageError: a table lacks a column, there are no layers, numbers cannot be drawn, or the two tables are
-            not of the same image.
+        UsageError: a table lacks a column, there are no layers, or numbers that cannot be drawn.
 
     >>> layers = pd.DataFrame({"index": [0], "instruction": ["RUN make"], "line": [2], "bytes": [5_000_000]})
     >>> wasted = pd.DataFrame({
@@ -174,8 +172,6 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
         data[cause] = data["index"].map(sums).fillna(0.0)
     lost = data[causes].sum(axis=1)
     data.insert(4, "live_bytes", data["bytes"] - lost)
-    if (data["live_bytes"] < 0).any() or not reasons["layer"].isin(data["index"]).all():
-        raise UsageError("a layer has more waste than bytes", remedy="pass the two tables of the same image")
     total = data["bytes"].sum()
     if causes:
         by_cause = sentence_list(f"{megabytes(data[cause].sum())} MB {cause}" for cause in causes)
@@ -210,10 +206,6 @@ def _reasons(wasted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"bytes": [], **{name: [] for name in BY}})
     kinds = {"bytes": "number", "layer": "number", "cause": "text", "by_layer": "number", "by_line": "line"}
     data = checked(wasted, "the table of waste", kinds)
-    if unknown := set(data["cause"]) - set(CAUSES):
-        raise UsageError(
-            f"the table of waste has an unknown cause {min(unknown)!r}", remedy=f"use {', '.join(CAUSES)}"
-        )
     sums: pd.DataFrame = data.groupby(BY, dropna=False)["bytes"].sum().reset_index()
     return sums[sums["bytes"] > 0].sort_values("bytes", ascending=False, kind="stable")
 
