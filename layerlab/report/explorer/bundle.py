@@ -67,9 +67,5 @@ def _add(path: Path, modules: dict[Path, str], importers: tuple[Path, ...]) -> s
         body = _EXPORT.sub("", _TEXT.sub(text, _NAMES.sub(names, source)))
         if other := _OTHER.search(body):
             raise ValueError(f"{path} has what the joiner does not know: {other[0].strip()}")
-        modules[path] = f"const {_name(path, len(modules))} = (() => {{\n{body}return {{ {exported} }};\n}})();"
-    return _name(path, list(modules).index(path))
-
-
-def _name(path: Path, number: int) -> str:
-    return f"${number}_{path.stem.replace('-', '_')}"
+        modules[path] = f"const ${len(modules)} = (() => {{\n// {path.name}\n{body}return {{ {exported} }};\n}})();"
+    return f"${list(modules).index(path)}"
