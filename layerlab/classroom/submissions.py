@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
@@ -146,10 +146,8 @@ def find(paths: Sequence[Path], *, level: int | None = None) -> tuple[list[Submi
         submissions: dict[str, Submission] = {}
         for argument, learner, tree in found:
             name = shorten(printable(learner if names[learner] == 1 else f"{argument}/{learner}"), 150)
-            number = next(
-                n for n in range(1, len(found) + 1) if (name if n == 1 else f"{name} ({n})") not in submissions
-            )
-            name = name if number == 1 else f"{name} ({number})"
+            numbered = chain([name], (f"{name} ({number})" for number in count(2)))
+            name = next(one for one in numbered if one not in submissions)
             try:
                 with ExitStack() as within:
                     submissions[name] = _taken(name, *_with_dockerfile(tree, within), level)
@@ -169,7 +167,7 @@ def _of_argument(path: Path, opened: ExitStack, *, is_alone: bool) -> tuple[list
         archive = _ARCHIVE.fullmatch(name)
         if not archive and not zipfile.is_zipfile(path) and not recognised(start) and not is_tar(start):
             named = _NAMED_DOCKERFILE.fullmatch(name)
-            learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else _who(named) if named else whole.stem
+            learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else named["who"] or named["name"] if named else whole.stem
             return [(learner, {NAME: HandedFile(partial(read_regular, path))})], []
         name = archive[1] if archive else name
         tree = _unpacked(opened.enter_context(path.open("rb")), name, opened)
@@ -200,7 +198,7 @@ def _grouped(tree: Tree) -> tuple[dict[str, Tree], list[str]]:
         elif archive := _ARCHIVE.fullmatch(top) or _OTHER_ARCHIVE.fullmatch(top):
             groups[archive[1] if archive.re is _ARCHIVE else top, ""][top] = tree[top]
         elif named := _NAMED_DOCKERFILE.fullmatch(top):
-            groups[_who(named), ""][NAME] = tree[top]
+            groups[named["who"] or named["name"], ""][NAME] = tree[top]
         else:
             passed_over.append(top)
     names = Counter(who for who, _ in groups)
@@ -271,11 +269,10 @@ def _taken(learner: str, tree: Tree, path: str, level: int | None) -> Submission
             executable |= {key} if may_run or (may_run is None and content.startswith(b"#!")) else set()
     if NAME not in files:
         raise _Unreadable(f"its {NAME} is larger than {how_large(LARGEST)}")
-    for keys, what in (
-        (set_aside, "set aside, since the lab's own counts"),
-        (too_large, "left out, since too large"),
-    ):
-        notes += [f"{first_few(keys, width=60)}: {what}"] if keys else []
+    if set_aside:
+        notes.append(f"{first_few(set_aside, width=60)}: set aside, since the lab's own counts")
+    if too_large:
+        notes.append(f"{first_few(too_large, width=60)}: left out, since too large")
     return Submission(learner, files, frozenset(executable), level, tuple(printable(note) for note in notes))
 
 
@@ -391,5 +388,3 @@ def _is_workspace(tree: Iterable[str]) -> bool:
     return any(_DOCKERFILE.fullmatch(top) for top in tops) or {"app", "requirements.txt"} <= tops
 
 
-def _who(named: re.Match[str]) -> str:
-    return named["who"] or named["name"]

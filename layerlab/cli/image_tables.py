@@ -40,8 +40,7 @@ def print_image(looked: Image) -> None:
         instruction="instruction",
     )  # fmt: skip
     parts = looked.files.groupby("part", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
-    parts = parts.sort_values("sum", ascending=False)
-    show(parts, "What is live", ["sum"], part="part", sum="MB", count="files")
+    show(parts.sort_values("sum", ascending=False), "What is live", ["sum"], part="part", sum="MB", count="files")
     show(
         looked.packages.nlargest(12, "bytes"), "The largest packages", ["bytes"],
         name="package", version="version", manager="manager", bytes="MB", files="files",

@@ -117,8 +117,8 @@ def document(
         "causes": list(CAUSES),
         "judgements": [_shown(cause) for cause in judgements],
         "looks": {
-            "parts": {name: _look(PART_LOOKS[name]) for name in PARTS},
-            "causes": {name: _look(CAUSE_LOOKS[name]) for name in CAUSES},
+            kind: {name: [looks[name].fill, looks[name].hatch, looks[name].hatch_colour] for name in names}
+            for kind, names, looks in (("parts", PARTS, PART_LOOKS), ("causes", CAUSES, CAUSE_LOOKS))
         },
         **_tree(*_thinned(stack.merged.paths, columns, most)),
     }
@@ -126,10 +126,6 @@ def document(
 
 def _shown(text: str) -> str:
     return printable(shown(text))
-
-
-def _look(look: Any) -> list[str]:
-    return [look.fill, look.hatch, look.hatch_colour]
 
 
 def _columns(image: Image) -> Columns:
