@@ -167,7 +167,8 @@ def _of_argument(path: Path, opened: ExitStack, *, is_alone: bool) -> tuple[list
         archive = _ARCHIVE.fullmatch(name)
         if not archive and not zipfile.is_zipfile(path) and not recognised(start) and not is_tar(start):
             named = _NAMED_DOCKERFILE.fullmatch(name)
-            learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else named["who"] or named["name"] if named else whole.stem
+            who = (named["who"] or named["name"]) if named else whole.stem
+            learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else who
             return [(learner, {NAME: HandedFile(partial(read_regular, path))})], []
         name = archive[1] if archive else name
         tree = _unpacked(opened.enter_context(path.open("rb")), name, opened)
@@ -386,5 +387,3 @@ def _is_workspace(tree: Iterable[str]) -> bool:
     """Whether this is one learner's: it has at its top what a workspace has."""
     tops = {key.partition("/")[0] for key in tree}
     return any(_DOCKERFILE.fullmatch(top) for top in tops) or {"app", "requirements.txt"} <= tops
-
-

@@ -87,7 +87,9 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
     about = f"{named(title)}: " if title else ""
     answer = f"{about}{counted(len(data), 'layer')}, {megabytes(total)} MB stored. "
     seen = f"{megabytes(live)} MB: what a later layer deletes or replaces is stored all the same"
-    answer += f"A container sees {seen if wasted > 0 else 'all of it: no layer deletes or replaces what another stored'}."
+    answer += (
+        f"A container sees {seen if wasted > 0 else 'all of it: no layer deletes or replaces what another stored'}."
+    )
     height, end = _row_height(len(data)), len(data) + 1.5
     page = open_page(question, answer, height * end + 0.55)
     top = page.top + 0.25
