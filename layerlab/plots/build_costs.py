@@ -24,6 +24,7 @@ NUMBERS: Final = 0.36  # inches for the lines' numbers
 SOURCE: Final = 5.0  # inches for the lines
 LINE: Final = 0.19
 MOST_LINES: Final = 150
+ARROW: Final = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
 
 
 class _Measure(NamedTuple):
@@ -184,7 +185,8 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
             page.text(MARGIN + 0.2, y, step.instruction, points=CODE, face=face, width=INSTRUCTIONS + 0.4)
             _step(panel, row + 0.5, step.began, step.seconds, cached=step.cached)
             for other in taken:
-                _arrow(panel, places[other], (step.began, row + 0.25))
+                ends = (step.began, row + 0.25), places[other]
+                panel.axes.annotate("", *ends, arrowprops=ARROW, annotation_clip=False, zorder=5, gid="taken")
             places[name] = (step.end, row + 0.75)
         if ran:
             span = f"{counted(len(own), 'step')}, from {own['began'].min():.1f} to {own['end'].max():.1f} s"
@@ -198,21 +200,14 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
 def _together(data: pd.DataFrame, idle: list[str]) -> str:
     """What the picture says: how much of the work went on side by side, and what was left out."""
     work, took = float(data["seconds"].sum()), float(data["end"].max() if len(data) else 0.0)
-    sentences = ["Every step was taken from the cache."]
-    if took:
-        sentences = [f"It took {seconds(took)}: what is taken from a stage has to be made first."]
-        if work > took:
-            side_by_side = "since stages that need nothing of each other run at the same time"
-            sentences = [f"{seconds(work)} of work took {seconds(took)}, {side_by_side}."]
-    if idle:
-        sentences.append(f"Nothing needs {sentence_list(map(named, idle))}, so BuildKit leaves it out.")
-    return " ".join(sentences)
-
-
-def _arrow(panel: Panel, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """From where something was made to where it is taken."""
-    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
-    panel.axes.annotate("", end, start, arrowprops=style, annotation_clip=False, zorder=5, gid="taken")
+    said = "Every step was taken from the cache."
+    if work > took:
+        said = (
+            f"{seconds(work)} of work took {seconds(took)}, since stages that need nothing of each other run at once."
+        )
+    elif took:
+        said = f"It took {seconds(took)}: what is taken from a stage has to be made first."
+    return f"{said} Nothing needs {sentence_list(map(named, idle))}, so BuildKit leaves it out." if idle else said
 
 
 def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:

@@ -1,8 +1,6 @@
 """The explorer's JavaScript as one piece: what a browser is given, whole, so that it needs no network.
 
-The sources are ES modules, which editors and TypeScript's compiler read as they are. There is nothing to build:
-`joined` puts them together when they are asked for. It knows the few forms that they are written in, and refuses
-whatever else says ``import`` or ``export``:
+`joined` knows the few forms that the sources are written in, and refuses whatever else says ``import`` or ``export``:
 
 * ``import { name, other as another } from "./module.js";``
 * ``import text from "./file.css" with { type: "text" };``
