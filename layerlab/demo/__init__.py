@@ -135,8 +135,7 @@ def recipe_of(engine: Engine, name: str) -> Recipe | None:
         raise
     except EngineError:  # no image can have this name
         return None
-    is_own = found is not None and is_own_image(found)
-    return RECIPES.get(found.labels[IMAGE_LABEL]) if found and is_own else None
+    return RECIPES.get(found.labels[IMAGE_LABEL]) if found and is_own_image(found) else None
 
 
 def build_image(

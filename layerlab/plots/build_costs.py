@@ -202,9 +202,8 @@ def _together(data: pd.DataFrame, idle: list[str]) -> str:
     work, took = float(data["seconds"].sum()), float(data["end"].max() if len(data) else 0.0)
     said = "Every step was taken from the cache."
     if work > took:
-        said = (
-            f"{seconds(work)} of work took {seconds(took)}, since stages that need nothing of each other run at once."
-        )
+        why = "since stages that need nothing of each other run at the same time"
+        said = f"{seconds(work)} of work took {seconds(took)}, {why}."
     elif took:
         said = f"It took {seconds(took)}: what is taken from a stage has to be made first."
     return f"{said} Nothing needs {sentence_list(map(named, idle))}, so BuildKit leaves it out." if idle else said
