@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Final
 
 from layerlab.errors import LabError
 from layerlab.ui import streams
-
-_LOADER: Final = "<frozen importlib"
 
 
 def main() -> int:
@@ -33,7 +28,7 @@ def run() -> int:
     except LabError as error:  # while the modules are loaded
         print(f"lab: {error.one_line}", file=sys.stderr)
         return 2
-    except (ImportError, SyntaxError, AttributeError, EOFError, NameError, TypeError, ValueError) as error:
+    except (ImportError, SyntaxError) as error:
         if not is_damage(error):
             raise
         from layerlab import bootstrap  # noqa: PLC0415
@@ -46,27 +41,11 @@ def run() -> int:
         return 2
 
 
-def is_damage(error: Exception) -> bool:
-    """Whether an error comes from a package of .venv that is missing, or cannot be loaded any more."""
-    if isinstance(error, ImportError) and error.name:
-        return error.name.partition(".")[0] != "layerlab"
-    if isinstance(error, SyntaxError) and error.filename:
-        return _is_package(error.filename)
-    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):  # an empty file, say
-        return _is_package(error.obj.__file__ or "")
-    frames = list(_frames(error.__traceback__))
-    return frames[-1][0].startswith(_LOADER) or any(name == "<module>" and _is_package(file) for file, name in frames)
-
-
-def _frames(trace: TracebackType | None) -> Iterator[tuple[str, str]]:
-    """The file and the name of each piece of code through which an error has come."""
-    while trace is not None:
-        yield trace.tb_frame.f_code.co_filename, trace.tb_frame.f_code.co_name
-        trace = trace.tb_next
-
-
-def _is_package(file: str) -> bool:
-    return Path(file).is_relative_to(sys.prefix)
+def is_damage(error: ImportError | SyntaxError) -> bool:
+    """Whether an error comes from a package of .venv that is missing or cut off."""
+    if isinstance(error, SyntaxError):
+        return Path(error.filename or "").is_relative_to(sys.prefix)
+    return error.name is not None and error.name.partition(".")[0] != "layerlab"
 
 
 if __name__ == "__main__":

@@ -96,12 +96,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def unusable(path: Path | str, error: OSError) -> StorageError:
-    """The error to raise where something of the lab's cannot be written.
-
-    Args:
-        path: What cannot be written.
-        error: What the system said.
-    """
+    """The error to raise where something of the lab's cannot be written; `error` is what the system said."""
     return StorageError(
         f"{path} cannot be written ({error.strerror or error})",
         remedy="make room there, or see its permissions, or name another folder: XDG_STATE_HOME=/path ./lab",

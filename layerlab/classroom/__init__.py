@@ -8,7 +8,7 @@ submission in a fresh workspace; nothing else goes into it.
 >>> (folder / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")
 44
 >>> marks = grade(submissions.find([folder])[0], jobs=1)
->>> [(mark.learner, mark.score, mark.image_bytes) for mark in marks]
+>>> [(mark.learner, mark.score, mark.checked.image_bytes) for mark in marks]
 [('folder', 0, None)]
 """
 

@@ -1,15 +1,15 @@
 """Checks one submission in a process of its own: so whatever becomes of it costs its own mark only.
 
-``python -m layerlab.classroom.check_one`` reads the submission from standard input, as JSON, and writes a line of
+``python -m layerlab.classroom.check_one`` reads the submission from standard input, pickled, and writes a line of
 JSON for each step and one for what came of it. It ends, and cleans up behind itself, at SIGTERM and as soon as its
 standard input does: so it does not outlive whoever has started it.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -46,13 +46,6 @@ def check_apart(
     """
     if submission.why_not:
         return Checked(why_not=submission.why_not)
-    task = {
-        "digest": submission.digest,
-        "level": submission.level,
-        "picture": picture,
-        "executable": sorted(submission.executable),
-        "files": {name: base64.b64encode(content).decode() for name, content in submission.files.items()},
-    }
     # -P: not the modules of the folder where the user stands, which may be a learner's.
     command = [sys.executable, "-P", "-m", "layerlab.classroom.check_one"]
     with subprocess.Popen(
@@ -65,7 +58,7 @@ def check_apart(
         checked = None
         try:
             with suppress(BrokenPipeError):  # it has ended
-                process.stdin.write(json.dumps(task).encode() + b"\n")
+                pickle.dump((submission, picture), process.stdin)
                 process.stdin.flush()
             for line in process.stdout:
                 said = json.loads(line)
@@ -103,16 +96,16 @@ def _main() -> None:
     from layerlab.engine import interrupts  # noqa: PLC0415  # whoever starts it need not load that
 
     interrupts.install()
-    task = json.loads(sys.stdin.buffer.readline())
+    submission, picture = pickle.load(sys.stdin.buffer)  # noqa: S301  # from `check_apart`, which holds the other end
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
-        checked = _check(task)
+        checked = _check(submission, draws=picture)
     except KeyboardInterrupt:
         os._exit(interrupts.STATUS)  # what it had made is removed by now
     _say(checked.document())
 
 
-def _check(task: dict[str, Any]) -> Checked:
+def _check(submission: Submission, *, draws: bool) -> Checked:
     from layerlab import exercise  # noqa: PLC0415
     from layerlab.engine import daemon, runs  # noqa: PLC0415
     from layerlab.errors import LabError  # noqa: PLC0415
@@ -140,15 +133,15 @@ def _check(task: dict[str, Any]) -> Checked:
     try:
         engine = daemon.ensure(report=tell)  # it may have gone down since the last check
         with runs.temporary(engine) as (_, folder):
-            workspace = new_workspace.make(folder / "workspace", level=task["level"])
-            for name, content in task["files"].items():
+            workspace = new_workspace.make(folder / "workspace", level=submission.level)
+            for name, content in submission.files.items():
                 path = workspace / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(base64.b64decode(content))
-                path.chmod(0o755 if name in task["executable"] else 0o644)
-            verdict = exercise.check(engine, workspace, report=tell, on_image=images.append, caches=task["digest"])
+                path.write_bytes(content)
+                path.chmod(0o755 if name in submission.executable else 0o644)
+            verdict = exercise.check(engine, workspace, report=tell, on_image=images.append, caches=submission.digest)
             size = images[-1].total_bytes if images else None
-            return Checked(verdict, size, draw(images[-1]) if images and task["picture"] else "")
+            return Checked(verdict, size, draw(images[-1]) if images and draws else "")
     except LabError as error:
         return Checked(why_not=error.one_line)
     except Exception as error:  # what a submission brings about in the checker costs its own mark only

@@ -9,15 +9,15 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from functools import partial
+from itertools import chain, count
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from layerlab.classroom.marks import Mark
 from layerlab.errors import UsageError
 from layerlab.exercise import panel, terminal, wording
 from layerlab.exercise.workspace import NAME
-from layerlab.paths import write_whole
+from layerlab.paths import write_output
 from layerlab.ui.text import plain, shown
 from layerlab.ui.units import how_large
 
@@ -36,26 +36,20 @@ def write(marks: Sequence[Mark], folder: Path) -> list[Path]:
     Raises:
         UsageError: it cannot be written.
     """
-    written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken: set[str] = set()
-        for mark in marks:
-            name = re.sub(r"[^\w()-]+", "_", shown(mark.learner)).strip("_")[:80] or "learner"
-            name = next(
-                one
-                for n in range(1, len(marks) + 1)
-                if (one := f"{name}-{n}" if n > 1 else name).lower() not in taken
-            )
-            taken.add(name.lower())
-            written.append(folder / f"{name}.html")
-            content = page(mark).encode(errors="replace")
-            write_whole(written[-1], partial(_put, content))
     except OSError as error:
         raise UsageError(
             f"the feedback cannot be written into {folder} ({error.strerror or error})", remedy="name another folder"
         ) from error
-    return written
+    written: dict[str, Path] = {}  # by names in lower case, as some file systems see them
+    for mark in marks:
+        stem = re.sub(r"[^\w()-]+", "_", shown(mark.learner)).strip("_")[:80] or "learner"
+        names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        name = next(one for one in names if one.lower() not in written)
+        written[name.lower()] = folder / f"{name}.html"
+        write_output(written[name.lower()], page(mark))
+    return list(written.values())
 
 
 def page(mark: Mark) -> str:
@@ -63,8 +57,8 @@ def page(mark: Mark) -> str:
     verdict = mark.checked.verdict
     title = _safe(f"{mark.learner}: {wording.score(verdict) if verdict else 'not checked'}")
     parts = [f"<h1>{title}</h1>"]
-    if mark.image_bytes is not None:
-        parts.append(f"<p>The image stores {how_large(mark.image_bytes)}.</p>")
+    if mark.checked.image_bytes is not None:
+        parts.append(f"<p>The image stores {how_large(mark.checked.image_bytes)}.</p>")
     parts += [f"<p>{_safe(note)}.</p>" for note in mark.notes]
     if verdict is None:
         parts.append(f"<p>{_safe(mark.why_not)}</p>")
@@ -92,10 +86,6 @@ def page(mark: Mark) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>{''.join(parts)}</body></html>\n"
     )
-
-
-def _put(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
 
 
 def _text(mark: Mark, name: str) -> str | None:

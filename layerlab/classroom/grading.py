@@ -69,7 +69,6 @@ class GradingProgress:
         self._began = time.monotonic()
         self._checked = 0
         self._began_with: dict[str, float] = {}
-        self._lock = threading.Lock()
         if self._left:
             report(Step(self._all, self._all, "running"))
 
@@ -83,18 +82,17 @@ class GradingProgress:
         """A submission has been checked, or was known from before."""
         said = wording.score(checked.verdict) if checked.verdict else f"no mark: {checked.why_not}"
         title = f"{submission.learner}: {said}"
-        with self._lock:
-            self._left -= 1
-            self._checked += not is_known
-            state: State = "cached" if is_known else "done" if checked.verdict else "failed"
-            self._report(Step(submission.digest, title, state, checked.verdict.seconds if checked.verdict else None))
-            if not self._left:
-                self._report(Step(self._all, self._all, "done", time.monotonic() - self._began))
-            elif self._checked:
-                spent = time.monotonic() - self._began
-                left = spent / self._checked * self._left
-                detail = f"{self._left} left, for about {max(left / 60, 1):.0f} min"
-                self._report(Step(self._all, self._all, "running", spent, detail))
+        self._left -= 1
+        self._checked += not is_known
+        state: State = "cached" if is_known else "done" if checked.verdict else "failed"
+        self._report(Step(submission.digest, title, state, checked.verdict.seconds if checked.verdict else None))
+        spent = time.monotonic() - self._began
+        if not self._left:
+            self._report(Step(self._all, self._all, "done", spent))
+        elif self._checked:
+            left = spent / self._checked * self._left
+            detail = f"{self._left} left, for about {max(left / 60, 1):.0f} min"
+            self._report(Step(self._all, self._all, "running", spent, detail))
 
 
 def grade_with(
@@ -110,6 +108,13 @@ def grade_with(
     """The same with a check of one's own, run by any pool."""
     todo = {one.digest: one for one in submissions if not one.why_not}
     found: dict[str, Checked] = {}
+
+    def settle(digest: str, checked: Checked) -> None:
+        found[digest] = checked
+        if checked.is_lasting:
+            remember(digest, checked)
+        progress.done(todo[digest], checked)
+
     for digest, one in todo.items():
         known = None if again else recall(digest)
         if known and (known.picture or not picture or known.image_bytes is None):
@@ -122,16 +127,13 @@ def grade_with(
         if checked.verdict is None or (checked.is_doubtful and not is_alone and len(futures) > 1):
             doubtful.append(digest)
             progress.running(todo[digest], "waits to be checked once more, alone")
-            continue
-        found[digest] = checked
-        _keep(digest, checked)
-        progress.done(todo[digest], checked)
+        else:
+            settle(digest, checked)
     for digest in doubtful:
-        found[digest] = _result(pool.submit(check, todo[digest]))
-        if found[digest].verdict is None:  # such as where the engine went down again
-            found[digest] = _result(pool.submit(check, todo[digest]))
-        _keep(digest, found[digest])
-        progress.done(todo[digest], found[digest])
+        checked = _result(pool.submit(check, todo[digest]))
+        if checked.verdict is None:  # such as where the engine went down again
+            checked = _result(pool.submit(check, todo[digest]))
+        settle(digest, checked)
     near = similar({one.learner: one.files[NAME].decode(errors="replace") for one in submissions if one.files})
     return [
         Mark(
@@ -150,8 +152,3 @@ def _result(future: Future[Checked]) -> Checked:
         return future.result()
     except Exception as error:  # a worker that was lost again and again costs this submission's mark only
         return Checked(why_not=f"it could not be checked ({type(error).__name__}: {error})")
-
-
-def _keep(digest: str, checked: Checked) -> None:
-    if checked.is_lasting:
-        remember(digest, checked)

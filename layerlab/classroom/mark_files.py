@@ -35,9 +35,9 @@ def as_csv(marks: Sequence[Mark]) -> str:
     head += ["image_mb", "seconds", "why_not", "notes", "similar", "id"]
     rows.writerow(head)
     for number, mark in enumerate(marks, start=1):
-        size = "" if mark.image_bytes is None else f"{mark.image_bytes / 1e6:.1f}"
+        size = "" if mark.checked.image_bytes is None else f"{mark.checked.image_bytes / 1e6:.1f}"
         texts = mark.why_not, "; ".join(mark.notes), "; ".join(mark.similar), mark.learner
-        figures = [str(mark.score), str(len(TASK_NAMES)), *mark.statuses, size, f"{mark.seconds:.1f}"]
+        figures = [str(mark.score), str(len(TASK_NAMES)), *mark.checked.statuses, size, f"{mark.seconds:.1f}"]
         rows.writerow([number, _cell(mark.learner), *figures, *map(_cell, texts)])
     return "\ufeff" + out.getvalue()
 
@@ -51,7 +51,7 @@ def as_junit(marks: Sequence[Mark]) -> str:
     """A test suite for each learner and a test case for each task."""
     root = ElementTree.Element("testsuites", name="./lab grade")
     for mark in marks:
-        statuses = mark.statuses
+        statuses = mark.checked.statuses
         counts = {"tests": len(statuses), "failures": statuses.count("fail"), "errors": statuses.count("unknown")}
         attributes = {key: str(count) for key, count in counts.items()} | {"time": f"{mark.seconds:.1f}"}
         suite = ElementTree.SubElement(root, "testsuite", {"name": _xml(mark.learner), **attributes})
@@ -72,8 +72,8 @@ def as_markdown(marks: Sequence[Mark]) -> str:
     """A table, for a wiki or an issue."""
     lines = ["| learner | score | tasks | MB | seconds | why not |", "|---|---|---|--:|--:|---|"]
     for mark in marks:
-        signs = " ".join(wording.SIGNS[status] for status in mark.statuses)
-        size = "" if mark.image_bytes is None else f"{mark.image_bytes / 1e6:.1f}"
+        signs = " ".join(wording.SIGNS[status] for status in mark.checked.statuses)
+        size = "" if mark.checked.image_bytes is None else f"{mark.checked.image_bytes / 1e6:.1f}"
         cells = [mark.learner, f"{mark.score}/{len(TASK_NAMES)}", signs, size, f"{mark.seconds:.1f}", mark.why_not]
         lines.append(f"| {' | '.join(map(_markdown, cells))} |")
     return "\n".join(lines) + "\n"
@@ -102,7 +102,7 @@ def as_classroom50(marks: Sequence[Mark], environment: Mapping[str, str] = os.en
     classroom, assignment, submission, commit, release = (environment[name] for name in wanted)
     tests = [
         {"test-name": f"{number} {wording.TITLES[number]}", "passed": passed, "score": int(passed), "max-score": 1}
-        for number, passed in enumerate((status == "pass" for status in marks[0].statuses), start=1)
+        for number, passed in enumerate((status == "pass" for status in marks[0].checked.statuses), start=1)
     ]
     document: dict[str, Any] = {
         "schema": "classroom50/result/v1",

@@ -48,8 +48,8 @@ class Checked:
     @property
     def statuses(self) -> tuple[Status, ...]:
         """Of the seven tasks, in order."""
-        unknown: tuple[Status, ...] = tuple("unknown" for _ in TASK_NAMES)
-        return tuple(task.status for task in self.verdict.tasks) if self.verdict else unknown
+        unknown: Status = "unknown"
+        return tuple(task.status for task in self.verdict.tasks) if self.verdict else (unknown,) * len(TASK_NAMES)
 
     @property
     def is_lasting(self) -> bool:
@@ -60,9 +60,8 @@ class Checked:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        verdict = self.verdict
-        extra = {"seconds": verdict.seconds, "blame": verdict.blame} if verdict else {}
-        told = verdict.document() | extra if verdict else None
+        one = self.verdict
+        told = one and {**one.document(), "seconds": one.seconds, "blame": one.blame}
         return {"verdict": told, "image_bytes": self.image_bytes, "picture": self.picture, "why_not": self.why_not}
 
 
@@ -90,16 +89,6 @@ class Mark:
         return self.checked.verdict.score if self.checked.verdict else 0
 
     @property
-    def statuses(self) -> tuple[Status, ...]:
-        """Of the seven tasks, in order."""
-        return self.checked.statuses
-
-    @property
-    def image_bytes(self) -> int | None:
-        """What the image's layers store."""
-        return self.checked.image_bytes
-
-    @property
     def seconds(self) -> float:
         """How long the check took."""
         return self.checked.verdict.seconds if self.checked.verdict else 0.0
@@ -122,11 +111,9 @@ class Mark:
 
     def document(self) -> dict[str, Any]:
         """As JSON, without the picture."""
-        told = {key: value for key, value in self.checked.document().items() if key != "picture"}
-        return {"learner": self.learner, "score": self.score, "max_score": len(TASK_NAMES), **told} | {
-            "notes": list(self.notes),
-            "similar": list(self.similar),
-        }
+        told = {"learner": self.learner, "score": self.score, "max_score": len(TASK_NAMES), **self.checked.document()}
+        del told["picture"]
+        return {**told, "notes": list(self.notes), "similar": list(self.similar)}
 
 
 def read_checked(document: Mapping[str, Any]) -> Checked:
@@ -138,15 +125,11 @@ def read_checked(document: Mapping[str, Any]) -> Checked:
     told = document["verdict"]
     verdict = None
     if told is not None:
-        tasks = tuple(
-            Result(
-                task["id"],
-                task["status"],
-                tuple(Finding(**{**one, "hints": tuple(one["hints"])}) for one in task["findings"]),
-            )
-            for task in told["tasks"]
-        )
-        verdict = Verdict(told["image"], tasks, told["seconds"], told["blame"])
+        tasks = []
+        for task in told["tasks"]:
+            findings = tuple(Finding(**{**one, "hints": tuple(one["hints"])}) for one in task["findings"])
+            tasks.append(Result(task["id"], task["status"], findings))
+        verdict = Verdict(told["image"], tuple(tasks), told["seconds"], told["blame"])
     return Checked(verdict, document["image_bytes"], document["picture"], document["why_not"])
 
 

@@ -40,4 +40,4 @@ def points(task: int, folder: Path = Path()) -> float:
         print(f"{wording.place(finding)}: {finding.level}: {one_line(finding.message)}")
     if verdict is None:
         print(found.why_not)
-    return float(mark.statuses[task - 1] == "pass")
+    return float(mark.checked.statuses[task - 1] == "pass")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
@@ -127,31 +127,32 @@ def find(paths: Sequence[Path], *, level: int | None = None) -> tuple[list[Submi
     >>> submissions[0].learner, submissions[0].files
     ('anna', {'Dockerfile': b'FROM scratch'})
     """
-    with ExitStack() as opened:
-        return _find(paths, level, opened)
-
-
-def _find(paths: Sequence[Path], level: int | None, opened: ExitStack) -> tuple[list[Submission], list[str]]:
     found: list[tuple[str, str, Tree]] = []  # argument, learner, what was handed in
     passed_over: list[str] = []
-    for path in paths:
-        try:
-            learners, others = _of_argument(path, opened, is_alone=len(paths) == 1)
-        except (OSError, _Unreadable) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(
-                f"{printable(str(path))} cannot be read ({why})", remedy="name a folder, an archive or a Dockerfile"
-            ) from error
-        found += [(path.resolve().name, learner, tree) for learner, tree in learners]
-        passed_over += others
-    names = Counter(learner for _, learner, _ in found)
-    submissions: dict[str, Submission] = {}
-    for argument, learner, tree in found:
-        name = shorten(printable(learner if names[learner] == 1 else f"{argument}/{learner}"), 150)
-        number = next(n for n in range(1, len(found) + 1) if (name if n == 1 else f"{name} ({n})") not in submissions)
-        name = name if number == 1 else f"{name} ({number})"
-        submissions[name] = _submission(name, tree, level)
-    return list(submissions.values()), [printable(name) for name in passed_over]
+    with ExitStack() as opened:
+        for path in paths:
+            try:
+                learners, others = _of_argument(path, opened, is_alone=len(paths) == 1)
+            except (OSError, _Unreadable) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                raise UsageError(
+                    f"{printable(str(path))} cannot be read ({why})",
+                    remedy="name a folder, an archive or a Dockerfile",
+                ) from error
+            found += [(path.resolve().name, learner, tree) for learner, tree in learners]
+            passed_over += others
+        names = Counter(learner for _, learner, _ in found)
+        submissions: dict[str, Submission] = {}
+        for argument, learner, tree in found:
+            name = shorten(printable(learner if names[learner] == 1 else f"{argument}/{learner}"), 150)
+            numbered = chain([name], (f"{name} ({number})" for number in count(2)))
+            name = next(one for one in numbered if one not in submissions)
+            try:
+                with ExitStack() as within:
+                    submissions[name] = _taken(name, *_with_dockerfile(tree, within), level)
+            except _Unreadable as error:
+                submissions[name] = Submission(name, why_not=shorten(printable(str(error)), 300))
+        return list(submissions.values()), [printable(name) for name in passed_over]
 
 
 def _of_argument(path: Path, opened: ExitStack, *, is_alone: bool) -> tuple[list[tuple[str, Tree]], list[str]]:
@@ -165,7 +166,8 @@ def _of_argument(path: Path, opened: ExitStack, *, is_alone: bool) -> tuple[list
         archive = _ARCHIVE.fullmatch(name)
         if not archive and not zipfile.is_zipfile(path) and not recognised(start) and not is_tar(start):
             named = _NAMED_DOCKERFILE.fullmatch(name)
-            learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else _who(named) if named else whole.stem
+            who = (named["who"] or named["name"]) if named else whole.stem
+            learner = whole.parent.name if _DOCKERFILE.fullmatch(name) else who
             return [(learner, {NAME: HandedFile(partial(read_regular, path))})], []
         name = archive[1] if archive else name
         tree = _unpacked(opened.enter_context(path.open("rb")), name, opened)
@@ -196,21 +198,12 @@ def _grouped(tree: Tree) -> tuple[dict[str, Tree], list[str]]:
         elif archive := _ARCHIVE.fullmatch(top) or _OTHER_ARCHIVE.fullmatch(top):
             groups[archive[1] if archive.re is _ARCHIVE else top, ""][top] = tree[top]
         elif named := _NAMED_DOCKERFILE.fullmatch(top):
-            groups[_who(named), ""][NAME] = tree[top]
+            groups[named["who"] or named["name"], ""][NAME] = tree[top]
         else:
             passed_over.append(top)
     names = Counter(who for who, _ in groups)
     learners = {who if names[who] == 1 else f"{who} {number}": group for (who, number), group in groups.items()}
     return learners, passed_over
-
-
-def _submission(learner: str, tree: Tree, level: int | None) -> Submission:
-    try:
-        with ExitStack() as opened:
-            tree, path = _with_dockerfile(tree, opened)
-            return _taken(learner, tree, path, level)
-    except _Unreadable as error:
-        return Submission(learner, why_not=shorten(printable(str(error)), 300))
 
 
 def _with_dockerfile(tree: Tree, opened: ExitStack) -> tuple[Tree, str]:
@@ -276,11 +269,10 @@ def _taken(learner: str, tree: Tree, path: str, level: int | None) -> Submission
             executable |= {key} if may_run or (may_run is None and content.startswith(b"#!")) else set()
     if NAME not in files:
         raise _Unreadable(f"its {NAME} is larger than {how_large(LARGEST)}")
-    for keys, what in (
-        (set_aside, "set aside, since the lab's own counts"),
-        (too_large, "left out, since too large"),
-    ):
-        notes += [f"{first_few(keys, width=60)}: {what}"] if keys else []
+    if set_aside:
+        notes.append(f"{first_few(set_aside, width=60)}: set aside, since the lab's own counts")
+    if too_large:
+        notes.append(f"{first_few(too_large, width=60)}: left out, since too large")
     return Submission(learner, files, frozenset(executable), level, tuple(printable(note) for note in notes))
 
 
@@ -394,7 +386,3 @@ def _is_workspace(tree: Iterable[str]) -> bool:
     """Whether this is one learner's: it has at its top what a workspace has."""
     tops = {key.partition("/")[0] for key in tree}
     return any(_DOCKERFILE.fullmatch(top) for top in tops) or {"app", "requirements.txt"} <= tops
-
-
-def _who(named: re.Match[str]) -> str:
-    return named["who"] or named["name"]

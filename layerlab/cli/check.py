@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,6 @@ import click
 
 from layerlab import exercise, image
 from layerlab.cli.options import PATH, as_json, err, examples, find_engine, out
-from layerlab.engine import Engine
 from layerlab.errors import LabError
 from layerlab.exercise import all_passed, earlier_checks, terminal, watching
 from layerlab.exercise.workspace import NAME, open_workspace
@@ -48,7 +46,45 @@ def command(*, folder: Path, as_json: bool, watch: bool, quick: bool, hints: tup
     """
     if not (folder / NAME).exists():
         open_workspace(folder)  # says what is missing, before an engine is looked for or even installed
-    check = partial(_check, find_engine(), folder, as_json=as_json, is_quick=quick, show_all=show_all, one_line=watch)
+    engine = find_engine()
+
+    def check(hints: tuple[int, ...]) -> int:
+        """Check once and print what came of it; returns 0 if all seven tasks pass, else 1."""
+        images: list[image.Image] = []
+        with displays.terminal(f"checking {folder}") as report:
+            verdict = exercise.check(engine, folder, report=report, on_image=images.append, is_quick=quick)
+        # What was left out on purpose is no step back from the last check.
+        known = tuple(task for task in verdict.tasks if not (quick and task.status == "unknown"))
+        judged = dataclasses.replace(verdict, tasks=known)
+        changes = earlier_checks.changes(earlier_checks.recall(folder), judged)
+        earlier_checks.remember(folder, judged)
+        for number in hints:
+            earlier_checks.reveal(folder, verdict.tasks[number - 1])
+        passed = all(task.status == "pass" for task in verdict.tasks)
+        if as_json:
+            print(json.dumps(verdict.document(), indent=None if watch else 2), flush=True)
+            return int(not passed)
+        terminal.print_verdict(
+            out,
+            verdict,
+            name=str(folder),
+            source=terminal.source_of(folder),
+            memory=earlier_checks.recall(folder),
+            changes=changes,
+            tasks=hints,
+            show_all=show_all,
+        )
+        for number in sorted(set(hints)):
+            if not verdict.tasks[number - 1].findings:
+                out.print(f"Task {number} needs no hint: nothing was found about it.")
+        if passed and images:
+            mine = dataclasses.replace(images[-1], name=folder.resolve().name)
+            if others := all_passed.beside(engine, folder):
+                tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
+                tables.print_comparison([mine, *others.values()])
+            out.print("", *map(printable, all_passed.sentences(engine, folder, mine)), sep="\n")
+        return int(not passed)
+
     return _watch(check, folder, hints) if watch else check(hints)
 
 
@@ -70,50 +106,3 @@ def _watch(check: Callable[[tuple[int, ...]], int], folder: Path, hints: tuple[i
     except KeyboardInterrupt:
         err.print()
         return status
-
-
-def _check(
-    engine: Engine,
-    folder: Path,
-    hints: tuple[int, ...],
-    *,
-    as_json: bool,
-    is_quick: bool,
-    show_all: bool,
-    one_line: bool,
-) -> int:
-    """Check once and print what came of it; returns 0 if all seven tasks pass, else 1."""
-    images: list[image.Image] = []
-    with displays.terminal(f"checking {folder}") as report:
-        verdict = exercise.check(engine, folder, report=report, on_image=images.append, is_quick=is_quick)
-    # What was left out on purpose is no step back from the last check.
-    known = tuple(task for task in verdict.tasks if not (is_quick and task.status == "unknown"))
-    judged = dataclasses.replace(verdict, tasks=known)
-    changes = earlier_checks.changes(earlier_checks.recall(folder), judged)
-    earlier_checks.remember(folder, judged)
-    for number in hints:
-        earlier_checks.reveal(folder, verdict.tasks[number - 1])
-    passed = all(task.status == "pass" for task in verdict.tasks)
-    if as_json:
-        print(json.dumps(verdict.document(), indent=None if one_line else 2), flush=True)
-        return int(not passed)
-    terminal.print_verdict(
-        out,
-        verdict,
-        name=str(folder),
-        source=terminal.source_of(folder),
-        memory=earlier_checks.recall(folder),
-        changes=changes,
-        tasks=hints,
-        show_all=show_all,
-    )
-    for number in sorted(set(hints)):
-        if not verdict.tasks[number - 1].findings:
-            out.print(f"Task {number} needs no hint: nothing was found about it.")
-    if passed and images:
-        mine = dataclasses.replace(images[-1], name=folder.resolve().name)
-        if others := all_passed.beside(engine, folder):
-            tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
-            tables.print_comparison([mine, *others.values()], ["", *others])
-        out.print("", *map(printable, all_passed.sentences(engine, folder, mine)), sep="\n")
-    return int(not passed)

@@ -36,13 +36,12 @@ def command(images: tuple[str, ...], layers: bool, paths: bool, platform: str | 
     built.
     """
     engine = find_engine(needed=not images or not all(map(is_file, images)))
-    names = list(images or demo.of_interest(engine))
-    looked = [read_image(engine, name, platform) for name in names]
+    looked = [read_image(engine, name, platform) for name in images or demo.of_interest(engine)]
     if as_json:
         print(json.dumps(compare.document(engine, looked, differences=True, paths=paths), indent=2))
     else:
         tables = import_module("layerlab.cli.image_tables")  # needs pandas, which a JSON document does not
-        tables.print_comparison(looked, names)
+        tables.print_comparison(looked)
         tables.print_surfaces(engine, looked)
         tables.print_differences(looked, layers=layers, paths=paths)
     return 0

@@ -94,8 +94,8 @@ def command(
     else:
         width = min(max((len(mark.learner) for mark in marks), default=0), 40)
         for mark in marks:
-            signs = " ".join(wording.SIGNS[status] for status in mark.statuses)
-            size = "" if mark.image_bytes is None else f"{mark.image_bytes / 1e6:.0f} MB"
+            signs = " ".join(wording.SIGNS[status] for status in mark.checked.statuses)
+            size = "" if mark.checked.image_bytes is None else f"{mark.checked.image_bytes / 1e6:.0f} MB"
             line = (
                 f"{mark.learner:<{width}}  {mark.score}/{len(TASK_NAMES)}  {signs}  {size:>7}  {mark.seconds:5.1f} s"
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import pandas as pd
 
-from layerlab import compare, demo
+from layerlab import compare
 from layerlab.cli.options import out
 from layerlab.compare import Difference, column_names
 from layerlab.engine import Engine
@@ -27,17 +28,7 @@ LEAST: Final = 50_000
 _MB: Final = ["bytes_before", "bytes_after", "difference"]
 
 
-def show(
-    frame: pd.DataFrame, title: str, sizes: Sequence[str] = (), named: Mapping[str, str] | None = None, /, *,
-    first: bool = False, **headings: str,
-) -> None:  # fmt: skip
-    """Print a table of the columns that have a heading (in `named`, where they are called what somebody else likes).
-
-    Columns that are `sizes` are shown in MB (10^6 bytes) instead of bytes.
-    """
-    frame = frame.assign(**{column: frame[column] / 1e6 for column in sizes})
-    every = {**(named or {}), **headings}
-    tables.show(out, frame, title=title, headings=every, signed=["difference"], first=first)
+show: Final = partial(tables.show, out)
 
 
 def print_image(looked: Image) -> None:
@@ -49,8 +40,7 @@ def print_image(looked: Image) -> None:
         instruction="instruction",
     )  # fmt: skip
     parts = looked.files.groupby("part", observed=True)["bytes"].agg(["sum", "count"]).reset_index()
-    parts = parts.sort_values("sum", ascending=False)
-    show(parts, "What is live", ["sum"], part="part", sum="MB", count="files")
+    show(parts.sort_values("sum", ascending=False), "What is live", ["sum"], part="part", sum="MB", count="files")
     show(
         looked.packages.nlargest(12, "bytes"), "The largest packages", ["bytes"],
         name="package", version="version", manager="manager", bytes="MB", files="files",
@@ -160,16 +150,13 @@ def _print_proofs(examined: Examined) -> None:
         out.print(f"Not proved: {printable(str(row.title))}: {printable(str(row.trouble))}")
 
 
-def print_comparison(images: Sequence[Image], names: Sequence[str]) -> None:
-    """Print a table of these images, which were asked for under these names."""
+def print_comparison(images: Sequence[Image]) -> None:
+    """Print a table of these images."""
     frame = compare.compare(images)
-    seconds = [demo.cold_build_seconds(name) for name in names]
-    frame["build_seconds"] = pd.Series(seconds, dtype="Float64").to_numpy()
     frame["share"] = [f"{ratio:.1%}" for ratio in frame["ratio"]]
     show(
-        frame, "Comparison: MB (10^6 bytes) uncompressed, seconds of the build without a cache",
-        ["bytes", "wasted_bytes"], name="image", bytes="MB", share="share", wasted_bytes="wasted", layers="layers",
-        files="files", build_seconds="build s",
+        frame, "Comparison: MB (10^6 bytes) uncompressed", ["bytes", "wasted_bytes"], name="image", bytes="MB",
+        share="share", wasted_bytes="wasted", layers="layers", files="files",
     )  # fmt: skip
     if line := compare.in_words(images):
         out.print(printable(line))
@@ -229,7 +216,11 @@ def _print_places(difference: Difference) -> None:
         out.print(f"\n{_pair(difference)}: the same files, as far as size, mode and owner tell.")
         return
     frame = difference.places
-    places = [_where(path, rest) for path, rest in zip(frame["path"], frame["is_rest"], strict=True)]
+    places = (
+        frame["path"]
+        .mask(frame["is_rest"], frame["path"] + " (the rest of it)")
+        .mask(frame["path"] == "", "elsewhere")
+    )
     counts = ", ".join(f"{count:,} {change}" for change, count in difference.counts.items())
     show(
         frame.assign(path=places), f"Where the difference is, {_pair(difference)} (files: {counts})", _MB,
@@ -238,18 +229,13 @@ def _print_places(difference: Difference) -> None:
     )  # fmt: skip
 
 
-def _where(path: str, is_rest: bool) -> str:
-    if not path:
-        return "elsewhere"
-    return f"{path} (the rest of it)" if is_rest else path
-
-
 def _print_owners(difference: Difference) -> None:
     frame = difference.owners[difference.owners["change"] != "same"]
     if frame.empty:
         return
-    versions = [_versions(*row) for row in zip(frame["version_before"], frame["version_after"], strict=True)]
-    frame = frame.assign(version=versions)
+    before, after = frame["version_before"], frame["version_after"]
+    changed = (before != "") & (after != "") & (before != after)
+    frame = frame.assign(version=after.mask(after == "", before).mask(changed, before + " → " + after))
     shown, others = frame.head(OWNERS), frame.iloc[OWNERS:]
     if len(others):
         sums = {name: others[name].sum() for name in _MB}
@@ -259,12 +245,6 @@ def _print_owners(difference: Difference) -> None:
         shown, f"Whose the difference is, {_pair(difference)}", _MB, owner="whose", change="change",
         version="version", bytes_before="MB before", bytes_after="MB after", difference="difference",
     )  # fmt: skip
-
-
-def _versions(before: str, after: str) -> str:
-    if before and after and before != after:
-        return f"{before} → {after}"
-    return after or before
 
 
 def _print_layers(difference: Difference) -> None:

@@ -72,7 +72,7 @@ def cli(context: click.Context, serves: bool, port: int | None, browser: bool, s
     engine = find_engine()
     for name in demo.FIRST:
         build.build_image(engine, name, stand_ins=stand_ins)
-    image_tables.print_comparison([demo.read(engine, name) for name in demo.FIRST], demo.FIRST)
+    image_tables.print_comparison([demo.read(engine, name) for name in demo.FIRST])
     if (size := build_cache.size(engine) or 0) > build_cache.MUCH:
         err.print(f"\nThe build cache holds {size / 1e9:.0f} GB: {build_cache.EMPTY_IT}.")
     if not serves:

@@ -10,7 +10,6 @@ True
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from layerlab.engine.ownership import (
     own_images,
 )
 from layerlab.errors import DockerfileError, EngineError, EngineGone, ImageNotFound, UsageError
-from layerlab.paths import ROOT, cache_directory, read_object
+from layerlab.paths import ROOT
 from layerlab.ui.progress import Report, silent
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "RECIPES",
     "Recipe",
     "build_image",
-    "cold_build_seconds",
     "find",
     "of_interest",
     "read",
@@ -49,7 +47,6 @@ __all__ = [
     "recipe",
     "recipe_of",
     "resolve",
-    "seconds_file",
 ]
 
 
@@ -138,8 +135,7 @@ def recipe_of(engine: Engine, name: str) -> Recipe | None:
         raise
     except EngineError:  # no image can have this name
         return None
-    is_own = found is not None and is_own_image(found)
-    return RECIPES.get(found.labels[IMAGE_LABEL]) if found and is_own else None
+    return RECIPES.get(found.labels[IMAGE_LABEL]) if found and is_own_image(found) else None
 
 
 def build_image(
@@ -174,34 +170,10 @@ def build_image(
         report=report,
     )
     mark_image(engine.client.images.get(built.image_id))
-    _remember_seconds(name, built)
     for earlier in before:
         if earlier.id != built.image_id:
             discard_unnamed(engine, earlier)
     return built
-
-
-def _remember_seconds(name: str, built: Build) -> None:
-    """Remember how long an image took when all of it was built; a build from the cache says nothing about that.
-
-    Nor does one of which an engine has told no step, as it may where all comes from the cache.
-    """
-    ran = built.steps[built.steps["instruction"].str.match("RUN", case=False)]
-    if len(ran) and not ran["cached"].any():
-        with suppress(OSError):  # a cache that cannot be written: the next cold build tells it
-            file = seconds_file()
-            file.write_text(json.dumps({**read_object(file), name: round(built.seconds, 2)}))
-
-
-def seconds_file() -> Path:
-    """Where it is remembered how long builds took."""
-    return cache_directory() / "cold-build-seconds.json"
-
-
-def cold_build_seconds(name: str) -> float | None:
-    """How long this recipe took when last all of it was built here, seconds; None where that was not seen."""
-    seconds = read_object(seconds_file()).get(name)
-    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def read_dockerfile(path: Path, platform: str = "") -> Dockerfile:

@@ -120,7 +120,11 @@ def _parse(text: str, build_args: Mapping[str, str], platform: str) -> Dockerfil
             stages.append(_stage(instruction, len(stages), values))
             own.append([])
         elif not stages and instruction.keyword == "ARG":
-            _define(instruction, values, build_args)
+            for name, equals, default in (word.partition("=") for word in instruction.arguments):
+                if name in build_args:
+                    values[name] = build_args[name]
+                elif equals:
+                    values[name] = shell_words.expand(default, values)
         elif not stages:
             _refuse(instruction.line, f"{instruction.keyword} before the first FROM; only ARG may stand there")
         if stages:
@@ -145,16 +149,6 @@ def _platform_arguments(platform: str) -> dict[str, str | None]:
     system, architecture, variant = (*platform.split("/"), "", "")[:3]
     parts = (platform, system, architecture, variant, "")
     return dict(zip(_PLATFORM_ARGS, parts * 2, strict=True))
-
-
-def _define(instruction: Instruction, values: dict[str, str | None], build_args: Mapping[str, str]) -> None:
-    """Take in an ARG before the first FROM."""
-    for word in instruction.arguments:
-        name, equals, default = word.partition("=")
-        if name in build_args:
-            values[name] = build_args[name]
-        elif equals:
-            values[name] = shell_words.expand(default, values)
 
 
 def _stage(instruction: Instruction, index: int, values: Mapping[str, str | None]) -> Stage:
@@ -297,26 +291,18 @@ def _instruction(joined: str, line: int, escape: str, written: str) -> Instructi
     first, *rest = re.split(rf"{shell_words.SPACE}+", joined.strip(), maxsplit=1)
     keyword = first.upper()
     if keyword not in _KEYWORDS:
-        _refuse_keyword(first, line, written)
+        odd = re.search(r"[^!-~]", first)
+        if odd and odd[0] in written:
+            where = f"{placed(written, odd[0])}, which is part of no instruction"
+            _refuse(line, where, "delete that character, type anew what is to be there, and save the file")
+        near = difflib.get_close_matches(keyword, _KEYWORDS, n=1)
+        _refuse(line, f"unknown instruction {keyword}" + (f" (did you mean {near[0]}?)" if near else ""))
     flags, value = _split_flags(rest[0] if rest else "", escape)
     try:
         arguments, is_json = _arguments(keyword, value, escape)
     except ValueError as error:
         _refuse(line, str(error))
     return Instruction(line, line, keyword, flags, value, arguments, is_json, None, None, (), "")
-
-
-def _refuse_keyword(word: str, line: int, written: str) -> NoReturn:
-    """Say what is wrong with what stands where an instruction should; `written` is the line that it stands on."""
-    odd = re.search(r"[^!-~]", word)
-    if odd and odd[0] in written:
-        _refuse(
-            line,
-            f"{placed(written, odd[0])}, which is part of no instruction",
-            "delete that character, type anew what is to be there, and save the file",
-        )
-    near = difflib.get_close_matches(word.upper(), _KEYWORDS, n=1)
-    _refuse(line, f"unknown instruction {word.upper()}" + (f" (did you mean {near[0]}?)" if near else ""))
 
 
 def _split_flags(rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], str]:

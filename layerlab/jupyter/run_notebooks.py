@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -15,31 +14,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from layerlab.paths import ROOT
-
-CELL_TIMEOUT = 600  # seconds
-
-
-def execute(path: Path) -> float:
-    """Run a notebook from top to bottom and save its outputs; returns how many seconds that took.
-
-    Raises:
-        CellExecutionError: a cell failed; the file is left as it was.
-    """
-    notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    began = time.monotonic()
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(ROOT / "notebooks")}},
-        store_widget_state=False,
-        record_timing=False,
-    )
-    client.execute()
-    seconds = time.monotonic() - began
-    tidy(notebook)
-    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-    return seconds
 
 
 def tidy(notebook: Any) -> None:
@@ -60,14 +34,22 @@ def _says_something(output: Any) -> bool:
 
 
 def main(paths: list[str]) -> int:
-    """Execute these notebooks, one after the other; status 1 if one of them failed."""
+    """Run these notebooks and save their outputs; status 1 if a cell failed: its file is left as it was."""
     failed = 0
     for name in paths:
+        notebook: Any = nbformat.read(name, as_version=4)  # type: ignore[no-untyped-call]
+        began = time.monotonic()
+        where = {"metadata": {"path": str(ROOT / "notebooks")}}
+        client = NotebookClient(notebook, timeout=600, resources=where, store_widget_state=False, record_timing=False)
         try:
-            print(f"{name}: {execute(Path(name)):.1f} s", flush=True)
+            client.execute()
         except CellExecutionError as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed = 1
+            continue
+        print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)
+        tidy(notebook)
+        nbformat.write(notebook, name)  # type: ignore[no-untyped-call]
     return failed
 
 

@@ -79,11 +79,23 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
 def _start(engine: Engine, wanted: int | None, token: str) -> tuple[int, subprocess.Popen[bytes]]:
     """Start the server, and wait until it answers; returns its port and its process."""
     with exclusive("jupyterlab", doing="starts JupyterLab"):  # else two could find the same port free
-        port, log = wanted or free_port(), _log()
-        with log.open("wb") as output:
+        port = wanted or free_port()
+        command = [
+            *(sys.executable, "-m", "jupyterlab"),
+            "--no-browser",
+            "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={port}",
+            "--ServerApp.port_retries=0",
+            f"--ServerApp.root_dir={ROOT}",
+            "--LabApp.collaborative=False",
+            f"--LabApp.extra_labextensions_path={EXTENSIONS}",
+            # As root (in a container, on a fresh machine) Jupyter asks for this; it listens here only, with a token.
+            *(["--allow-root"] if os.geteuid() == 0 else []),
+        ]
+        with _log().open("wb") as output:
             # A session of its own: Ctrl-C reaches the lab alone, which ends the server in order.
             server = subprocess.Popen(
-                ending_with_us(_command(port)),
+                ending_with_us(command),
                 env=_environment(engine, token),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -104,21 +116,6 @@ def _log() -> Path:
     return state_directory() / f"jupyterlab-{os.getpid()}.log"
 
 
-def _command(port: int) -> list[str]:
-    return [
-        *(sys.executable, "-m", "jupyterlab"),
-        "--no-browser",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={ROOT}",
-        "--LabApp.collaborative=False",
-        f"--LabApp.extra_labextensions_path={EXTENSIONS}",
-        # As root (in a container, on a fresh machine) Jupyter asks for this; it listens on 127.0.0.1 with a token.
-        *(["--allow-root"] if os.name == "posix" and os.geteuid() == 0 else []),
-    ]
-
-
 def _quieten() -> None:
     """Keep JupyterLab from asking for news from the network, unless the user's own settings say otherwise."""
     overrides = Path(sys.prefix) / "share/jupyter/lab/settings/overrides.json"
@@ -129,7 +126,6 @@ def _quieten() -> None:
 
 
 def _environment(engine: Engine, token: str) -> dict[str, str]:
-    own_programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     # The token goes by the environment: a command line can be read by every user of the machine.
     return {
         **os.environ,
@@ -137,7 +133,7 @@ def _environment(engine: Engine, token: str) -> dict[str, str]:
         **({"DOCKER_CONTEXT": engine.context} if engine.context else {"DOCKER_HOST": engine.endpoint}),
         "JUPYTER_TOKEN": token,
         "LAB_RUN_ID": RUN_ID,
-        "PATH": own_programs,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         # The user's own layouts know other folders' files; the user's settings (theme, shortcuts) hold here too.
         "JUPYTERLAB_WORKSPACES_DIR": str(state_directory() / "workspaces"),
     }

@@ -69,9 +69,7 @@ def _machine() -> Iterator[Condition]:
     except OSError:  # not a Linux
         system = platform.platform(terse=True)
     yield Condition("system", "ok", f"{system}, {platform.machine()}, {os.cpu_count()} cores")
-    prefix = Path(sys.prefix)
-    shown = prefix.relative_to(ROOT) if prefix.is_relative_to(ROOT) else prefix
-    yield Condition("Python", "ok", f"{platform.python_version()} in {shown}")
+    yield Condition("Python", "ok", f"{platform.python_version()} in {sys.prefix.removeprefix(f'{ROOT}/')}")
     yield Condition("JupyterLab", "ok", version("jupyterlab"))
     client = shutil.which("docker")
     yield _condition(
@@ -86,11 +84,10 @@ def _machine() -> Iterator[Condition]:
         yield Condition("Docker's settings", "note", seen, "mend that file")
     for helper in configured.helpers:
         is_here = shutil.which(helper) is not None
+        missing = f"{helper} is not installed, and {configured.path} has it asked for them"
         yield _condition(
             "logins",
-            f"{helper} is asked for them"
-            if is_here
-            else f"{helper} is not installed, and {configured.path} has it asked for them",
+            f"{helper} is asked for them" if is_here else missing,
             "public images are pulled without a login; else install it, or take it out of that file",
             is_fine=is_here,
         )
@@ -143,12 +140,12 @@ def _engine(engine: Engine) -> Iterator[Condition]:
 
 def _images(engine: Engine) -> Iterator[Condition]:
     for name in bases.BASES:
-        if image := find_image(engine, name):
+        seen, image = "not here yet", find_image(engine, name)
+        if image:
             made = "a stand-in made from Debian packages" if bases.is_on_stand_ins(engine, str(image.id)) else "here"
-            yield Condition(name, "ok", f"{made}, {how_large(image.attrs['Size'])} by the engine's count")
-        else:
-            remedy = "./lab pulls it, or makes a stand-in if no registry answers"
-            yield Condition(name, "note", "not here yet", remedy)
+            seen = f"{made}, {how_large(image.attrs['Size'])} by the engine's count"
+        remedy = "./lab pulls it, or makes a stand-in if no registry answers"
+        yield _condition(name, seen, remedy, is_fine=image is not None)
     for recipe in (demo.RECIPES[name] for name in demo.of_interest(engine)):
         own = own_images(engine, recipe.name)
         seen = f"built, {str(own[0].id).removeprefix('sha256:')[:12]}" if own else "not built yet"

@@ -131,19 +131,11 @@ def make(engine: Engine, folder: Path, *, report: Report = silent) -> Slimmed:
             made = collect(folder, NAME)
             after = trials.build(made).image_id
             asked, log = _compare(engine, after, answers)
-            failure = log if not asked else ""
-            missed = {rule: name for found in _MISSING.findall(log) for rule, name in _missed(*found).items()}
-            new = {rule: name for rule, name in missed.items() if rule not in kept}
-            result = Slimmed(
-                written=written,
-                kept=kept,
-                remarks=remarks,
-                left_out=_left_out(engine, trials, made),
-                bytes_before=image.read(engine, before).total_bytes,
-                bytes_after=image.read(engine, after).total_bytes,
-                requests=tuple(asked),
-                failure=failure,
-            )
+            missed = (_missed(*found) for found in _MISSING.findall(log))
+            new = {rule: name for each in missed for rule, name in each.items() if rule not in kept}
+            left_out = _left_out(engine, trials, made)
+            large, small = (image.read(engine, each).total_bytes for each in (before, after))
+            result = Slimmed(written, kept, remarks, left_out, large, small, tuple(asked), "" if asked else log)
             if result.same or not new or not is_new:
                 return result
             kept = {**kept, **new}
@@ -259,7 +251,8 @@ def _settings(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     given = dict(each.partition("=")[::2] for each in config.get("Env") or ())
     variables = {name: value for name, value in given.items() if name not in _BASE_VARIABLES}
     variables = {"LANG": "C.UTF-8", "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt", **variables}
-    lines += [f"ENV {name}={_quoted(value)}" for name, value in variables.items()]
+    quoted = {name: re.sub(r'(["\\$])', r"\\\1", value) for name, value in variables.items()}
+    lines += [f'ENV {name}="{value}"' for name, value in quoted.items()]
     lines += [f"WORKDIR {config.get('WorkingDir') or '/'}", "USER 10001:10001"]
     lines += [f"EXPOSE {port}" for port in config.get("ExposedPorts") or ()]
     kind, *test = (config.get("Healthcheck") or {}).get("Test") or [""]
@@ -273,10 +266,6 @@ def _settings(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         if words:
             lines.append(f"{keyword} {json.dumps(_without_shell(words))}")
     return lines, remarks
-
-
-def _quoted(value: str) -> str:
-    return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
 
 
 def _without_shell(words: Sequence[str]) -> list[str]:

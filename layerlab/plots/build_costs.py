@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 
 from layerlab.dockerfile import Dockerfile, parse
 from layerlab.errors import UsageError
 from layerlab.plots.labels import Face, brief, named, sentence_list, text_width
-from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
+from layerlab.plots.page import INSIDE, MARGIN, Panel, fitting, open_page
 from layerlab.plots.picture import Picture, checked, few
 from layerlab.plots.style import CACHED, CODE, INK, MUTED, RAN, SMALL, STORED, Look
 from layerlab.ui.units import counted, megabytes, seconds
@@ -25,10 +24,10 @@ NUMBERS: Final = 0.36  # inches for the lines' numbers
 SOURCE: Final = 5.0  # inches for the lines
 LINE: Final = 0.19
 MOST_LINES: Final = 150
+ARROW: Final = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
 
 
-@dataclass(frozen=True)
-class _Measure:
+class _Measure(NamedTuple):
     """What is drawn in one margin: its column, heading, look, how its numbers are written, and the answer's verb."""
 
     column: str
@@ -186,7 +185,8 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
             page.text(MARGIN + 0.2, y, step.instruction, points=CODE, face=face, width=INSTRUCTIONS + 0.4)
             _step(panel, row + 0.5, step.began, step.seconds, cached=step.cached)
             for other in taken:
-                _arrow(panel, places[other], (step.began, row + 0.25))
+                ends = (step.began, row + 0.25), places[other]
+                panel.axes.annotate("", *ends, arrowprops=ARROW, annotation_clip=False, zorder=5, gid="taken")
             places[name] = (step.end, row + 0.75)
         if ran:
             span = f"{counted(len(own), 'step')}, from {own['began'].min():.1f} to {own['end'].max():.1f} s"
@@ -200,21 +200,13 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
 def _together(data: pd.DataFrame, idle: list[str]) -> str:
     """What the picture says: how much of the work went on side by side, and what was left out."""
     work, took = float(data["seconds"].sum()), float(data["end"].max() if len(data) else 0.0)
-    sentences = ["Every step was taken from the cache."]
-    if took:
-        sentences = [f"It took {seconds(took)}: what is taken from a stage has to be made first."]
-        if work > took:
-            side_by_side = "since stages that need nothing of each other run at the same time"
-            sentences = [f"{seconds(work)} of work took {seconds(took)}, {side_by_side}."]
-    if idle:
-        sentences.append(f"Nothing needs {sentence_list(map(named, idle))}, so BuildKit leaves it out.")
-    return " ".join(sentences)
-
-
-def _arrow(panel: Panel, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """From where something was made to where it is taken."""
-    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
-    panel.axes.annotate("", end, start, arrowprops=style, annotation_clip=False, zorder=5, gid="taken")
+    said = "Every step was taken from the cache."
+    if work > took:
+        why = "since stages that need nothing of each other run at the same time"
+        said = f"{seconds(work)} of work took {seconds(took)}, {why}."
+    elif took:
+        said = f"It took {seconds(took)}: what is taken from a stage has to be made first."
+    return f"{said} Nothing needs {sentence_list(map(named, idle))}, so BuildKit leaves it out." if idle else said
 
 
 def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:
@@ -262,11 +254,16 @@ def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:
             f"a Dockerfile with {len(shown)} lines of instructions cannot be drawn",
             remedy=f"draw one with 1 to {MOST_LINES}",
         )
-    answer = " ".join(filter(None, (_dearest(data, measure) for measure in measures)))
+    dearest = [_dearest(data, measure, lines) for measure in measures]
+    answer = " ".join(said for said, _ in dearest if said)
     page = open_page(question, answer, LINE * len(shown) + 0.4)
     top = page.top + 0.22
     page.column(MARGIN + NUMBERS - 0.14, top, LINE, shown, points=SMALL - 0.5, colour=MUTED, align="right")
-    _source(page, [lines[number - 1] for number in shown], top)
+    em = text_width("m", CODE, "mono")
+    for row, line in enumerate(lines[number - 1] for number in shown):
+        indent = min((len(line) - len(line.lstrip())) * em, SOURCE / 2)
+        x, y = MARGIN + NUMBERS + indent, top + LINE * (row + 0.5)
+        page.text(x, y, line, points=CODE, face="mono", width=SOURCE - indent - 0.15)
     width = (INSIDE - NUMBERS - SOURCE) / len(measures)
     drawn = data.set_index("line").reindex(shown, fill_value=0)
     for column, measure in enumerate(measures):
@@ -278,31 +275,15 @@ def dockerfile(text: str | Dockerfile, costs: pd.DataFrame) -> Picture:
         where = (x, top), width - 0.15, LINE
         page.bars(*where, values, labels=labels, looks=looks, right=right, gid=measure.column)
     alt = f"A Dockerfile of {len(lines)} lines with bars beside them. " + " ".join(
-        f"{measure.heading}: {_listed(data, measure, lines)}." for measure in measures
+        f"{measure.heading}: {listed}." for measure, (_, listed) in zip(measures, dearest, strict=True)
     )
     return Picture(question, page.figure, f"{alt} {answer}".strip(), data)
 
 
-def _source(page: Page, lines: list[str], top: float) -> None:
-    em = text_width("m", CODE, "mono")
-    for row, line in enumerate(lines):
-        indent = min((len(line) - len(line.lstrip())) * em, SOURCE / 2)
-        x, y = MARGIN + NUMBERS + indent, top + LINE * (row + 0.5)
-        page.text(x, y, line, points=CODE, face="mono", width=SOURCE - indent - 0.15)
-
-
-def _dearest(data: pd.DataFrame, measure: _Measure) -> str:
-    if not data[measure.column].any():
-        return ""
-    place = int(data[measure.column].to_numpy().argmax())
-    line, cost = data["line"].iloc[place], data[measure.column].iloc[place]
-    return f"{measure.most}: line {line}, {measure.written(cost)}{measure.unit}."
-
-
-def _listed(data: pd.DataFrame, measure: _Measure, lines: list[str]) -> str:
+def _dearest(data: pd.DataFrame, measure: _Measure, lines: list[str]) -> tuple[str, str]:
+    """Of one measure, the answer's sentence, and the lines that cost most."""
     most = data[data[measure.column] > 0].nlargest(5, measure.column)
-    listed = sentence_list(
-        f"line {line} ({brief(lines[line - 1])}) {measure.written(cost)}{measure.unit}"
-        for line, cost in zip(most["line"], most[measure.column], strict=True)
-    )
-    return listed or "nothing"
+    costs = [f"{measure.written(cost)}{measure.unit}" for cost in most[measure.column]]
+    told = [f"line {n} ({brief(lines[n - 1])}) {cost}" for n, cost in zip(most["line"], costs, strict=True)]
+    answer = f"{measure.most}: line {most['line'].iloc[0]}, {costs[0]}." if costs else ""
+    return answer, sentence_list(told) or "nothing"

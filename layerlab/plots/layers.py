@@ -7,7 +7,6 @@ from typing import Final
 
 import pandas as pd
 
-from layerlab.errors import UsageError
 from layerlab.plots.images import ROW, rows_of_images
 from layerlab.plots.labels import brief, named, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
@@ -60,11 +59,6 @@ def _place(line: object, layer: float) -> str:
     return f"line {line}" if isinstance(line, Integral) else f"layer {layer:.0f}"
 
 
-def _about(title: str) -> str:
-    """The beginning of a sentence about the image of this name."""
-    return f"{named(title)}: " if title else ""
-
-
 def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
     """Which line costs, and why does a later `rm` not help? Two staircases, from the bottom layer on.
 
@@ -90,13 +84,12 @@ def staircase(layers: pd.DataFrame, title: str = "") -> Picture:
     data = checked(layers, "the table of layers", COLUMNS | CHANGES)
     total, live = float(data["bytes"].sum()), float(data["running_bytes"].iloc[-1])
     wasted = total - live
-    answer = f"{_about(title)}{counted(len(data), 'layer')}, {megabytes(total)} MB stored. "
-    if wasted > 0:
-        answer += (
-            f"A container sees {megabytes(live)} MB: what a later layer deletes or replaces is stored all the same."
-        )
-    else:
-        answer += "A container sees all of it: no layer deletes or replaces what another stored."
+    about = f"{named(title)}: " if title else ""
+    answer = f"{about}{counted(len(data), 'layer')}, {megabytes(total)} MB stored. "
+    seen = f"{megabytes(live)} MB: what a later layer deletes or replaces is stored all the same"
+    answer += (
+        f"A container sees {seen if wasted > 0 else 'all of it: no layer deletes or replaces what another stored'}."
+    )
     height, end = _row_height(len(data)), len(data) + 1.5
     page = open_page(question, answer, height * end + 0.55)
     top = page.top + 0.25
@@ -151,12 +144,11 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
 
     Args:
         layers: as `Image.layers`: `index`, `instruction`, `line`, `bytes`.
-        wasted: as `Image.waste`: `bytes`, `layer`, `cause`, `by_layer`, `by_line`; no rows if there is none.
+        wasted: as its `Image.waste`: `bytes`, `layer`, `cause`, `by_layer`, `by_line`; no rows if there is none.
         title: the image's name.
 
     Raises:
-        UsageError: a table lacks a column, there are no layers, numbers cannot be drawn, or the two tables are
-            not of the same image.
+        UsageError: a table lacks a column, there are no layers, or numbers that cannot be drawn.
 
     >>> layers = pd.DataFrame({"index": [0], "instruction": ["RUN make"], "line": [2], "bytes": [5_000_000]})
     >>> wasted = pd.DataFrame({
@@ -174,14 +166,10 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
         data[cause] = data["index"].map(sums).fillna(0.0)
     lost = data[causes].sum(axis=1)
     data.insert(4, "live_bytes", data["bytes"] - lost)
-    if (data["live_bytes"] < 0).any() or not reasons["layer"].isin(data["index"]).all():
-        raise UsageError("a layer has more waste than bytes", remedy="pass the two tables of the same image")
-    total = data["bytes"].sum()
-    if causes:
-        by_cause = sentence_list(f"{megabytes(data[cause].sum())} MB {cause}" for cause in causes)
-        answer = f"{_about(title)}{megabytes(lost.sum())} of {megabytes(total)} MB are waste: {by_cause}."
-    else:
-        answer = f"{_about(title)}0 of {megabytes(total)} MB are waste: a container sees every stored byte."
+    by_cause = sentence_list(f"{megabytes(data[cause].sum())} MB {cause}" for cause in causes)
+    answer = f"{named(title)}: " if title else ""
+    answer += f"{megabytes(lost.sum())} of {megabytes(data['bytes'].sum())} MB are waste: "
+    answer += f"{by_cause or 'a container sees every stored byte'}."
     height = _row_height(len(data))
     page = open_page(question, answer, height * len(data) + 0.75)
     top, across = page.top + 0.45, INSIDE - LEFT - REASONS
@@ -210,10 +198,6 @@ def _reasons(wasted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"bytes": [], **{name: [] for name in BY}})
     kinds = {"bytes": "number", "layer": "number", "cause": "text", "by_layer": "number", "by_line": "line"}
     data = checked(wasted, "the table of waste", kinds)
-    if unknown := set(data["cause"]) - set(CAUSES):
-        raise UsageError(
-            f"the table of waste has an unknown cause {min(unknown)!r}", remedy=f"use {', '.join(CAUSES)}"
-        )
     sums: pd.DataFrame = data.groupby(BY, dropna=False)["bytes"].sum().reset_index()
     return sums[sums["bytes"] > 0].sort_values("bytes", ascending=False, kind="stable")
 

@@ -27,12 +27,9 @@ MANY: Final = 5
 class Picture:
     """What each function of `layerlab.plots` returns; a notebook shows it by itself.
 
-    JupyterLab's image renderer (4.6) gives a picture no alternative text, whatever an output's metadata say,
-    and HTML with an ``<img alt>`` would depend on every viewer letting data URLs through. So a notebook gets
-    two outputs: the picture as ``image/png``, which shows everywhere (with ``alt`` in its metadata, which
-    nbconvert's classic page uses), and the same in words below it, folded. The text form is the question
-    alone and holds no number, since nbval compares it; the words are one HTML element on one line, of the
-    class ``picture-in-words``, which nbval's sanitiser can leave out.
+    JupyterLab shows no alternative text of an ``image/png``, whatever its metadata say, and HTML with a data URL is
+    not let through everywhere. So a notebook gets the picture, and the same in words below it, folded. The text form
+    is the question alone, since nbval compares it; the words' class is known to nbval's sanitiser.
 
     Attributes:
         question: The question that it answers; the same on every machine.
@@ -106,16 +103,24 @@ def checked(table: pd.DataFrame, what: str, columns: dict[str, str]) -> pd.DataF
         )
     if table.empty:
         raise UsageError(f"{what} has no rows, so there is nothing to draw", remedy="pass a table with rows")
-    drawn = pd.DataFrame(index=pd.RangeIndex(len(table)))
+    drawn = table[list(columns)].reset_index(drop=True)
     for name, kind in columns.items():
-        if kind == "line":
-            drawn[name] = pd.to_numeric(table[name], errors="coerce").astype("Int64").array
+        values = drawn[name]
+        if kind == "text":
+            drawn[name] = values.astype("object").map(str)
         elif kind == "flag":
-            drawn[name] = table[name].fillna(False).astype(bool).to_numpy()
-        elif kind == "text":
-            drawn[name] = table[name].astype("object").map(str).to_numpy()
+            drawn[name] = values.fillna(False).astype(bool)
+        elif kind == "line":
+            drawn[name] = pd.to_numeric(values, errors="coerce").astype("Int64")
         else:
-            drawn[name] = _numbers(table[name], f"{what}, column {name!r}", signed=kind == "signed")
+            numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+            if not np.isfinite(numbers).all() or (kind == "number" and (numbers < 0).any()):
+                raise UsageError(
+                    f"{what}, column {name!r}, holds something other than finite"
+                    f"{', non-negative' if kind == 'number' else ''} numbers",
+                    remedy="leave out the rows that were not measured",
+                )
+            drawn[name] = numbers
     return drawn
 
 
@@ -137,13 +142,3 @@ def few(names: Sequence[object], what: str) -> None:
     """
     if len(names) > MANY:
         raise UsageError(f"{len(names)} {what} do not fit beside each other", remedy=f"draw at most {MANY}")
-
-
-def _numbers(values: pd.Series, what: str, *, signed: bool) -> np.ndarray:
-    converted = pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
-    if not np.isfinite(converted).all() or (not signed and (converted < 0).any()):
-        raise UsageError(
-            f"{what} holds something other than {'finite' if signed else 'finite, non-negative'} numbers",
-            remedy="leave out the rows that were not measured",
-        )
-    return converted

@@ -99,13 +99,10 @@ def html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Callable[[Any], str]] = {
-        "shown": lambda text: printable(shown(str(text))),
-        "megabytes": tenths,
-        "counted": "{:,}".format,
-        "base64": _base64,
-    }
-    environment.filters |= filters
+    environment.filters["shown"] = lambda text: printable(shown(str(text)))
+    environment.filters["megabytes"] = tenths
+    environment.filters["counted"] = "{:,}".format
+    environment.filters["base64"] = _base64
     return environment.get_template("report.html").render(page, style=style, script=script, policy=policy)
 
 

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -42,8 +43,7 @@ _COLOURS: Final[dict[State, str]] = {
 _CUT: Final = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 
 
-@contextlib.contextmanager
-def terminal(title: str, *, stream: TextIO | None = None) -> Iterator[Report]:
+def terminal(title: str, *, stream: TextIO | None = None) -> AbstractContextManager[Report]:
     """Show progress in a terminal, or in plain lines where the stream is none.
 
     In a terminal each step ends up as one line; below them stand those that run, with their seconds and the newest
@@ -56,12 +56,10 @@ def terminal(title: str, *, stream: TextIO | None = None) -> Iterator[Report]:
     """
     stream = stream or sys.stderr
     moves = stream.isatty() and os.environ.get("TERM") != "dumb"
-    with _shown(_Animated(title, stream) if moves else _PlainLines(title, stream)) as report:
-        yield report
+    return _shown(_Animated(title, stream) if moves else _PlainLines(title, stream))
 
 
-@contextlib.contextmanager
-def notebook(title: str) -> Iterator[Report]:
+def notebook(title: str) -> AbstractContextManager[Report]:
     """Show progress in a notebook, as a widget; outside of one, as `terminal` does.
 
     nbval, which compares a notebook's outputs with the saved ones, does not see the widget, whether it is there or
@@ -70,8 +68,7 @@ def notebook(title: str) -> Iterator[Report]:
     Args:
         title: What goes on.
     """
-    with _shown(_Widget(title)) if _in_kernel() else terminal(title) as report:
-        yield report
+    return _shown(_Widget(title)) if _in_kernel() else terminal(title)
 
 
 def widget_view(widget: Any) -> dict[str, Any]:
@@ -88,9 +85,9 @@ def publish_widget(widget: Any) -> None:
 
     Without the text that a widget usually adds for those who cannot show it: nbval would compare it.
     """
-    from IPython.core.display_functions import publish_display_data  # noqa: PLC0415  # only a notebook needs it
+    from IPython.display import display  # noqa: PLC0415  # only a notebook needs it
 
-    publish_display_data(widget_view(widget))  # type: ignore[no-untyped-call]
+    display(widget_view(widget), raw=True)  # type: ignore[no-untyped-call]
 
 
 def publish_with_words(shown: Any, words: str) -> None:
@@ -299,7 +296,6 @@ class _Widget(_Display):
     """A table for a notebook, with a bar for the seconds of each step."""
 
     _widget: Any = None
-    _changed = False
 
     def show(self, line: Line, before: State | None) -> None:
         if self._widget is None:
@@ -307,24 +303,22 @@ class _Widget(_Display):
 
             self._widget = HTML()
             publish_widget(self._widget)
-        self._changed = True
         if before != line.step.state:
-            self.tick()
+            self._draw(f"{self.title} …")
 
     def tick(self) -> None:
-        if self._widget is not None and (self._changed or self.running):
-            self._changed = False
-            self._widget.value = self.html(f"{self.title} …")
+        if self.running:
+            self._draw(f"{self.title} …")
 
     def end(self, how: str) -> None:
-        if self._widget is not None:
-            self._widget.value = self.html(self.summary(how))
+        self._draw(self.summary(how))
 
-    def html(self, caption: str) -> str:
-        """The table."""
+    def _draw(self, caption: str) -> None:
+        if self._widget is None:  # it was interrupted before there was one
+            return
         longest = max((line.seconds for line in self.lines.values() if line.step.state != "cached"), default=0) or 1
         rows = "".join(_html_row(line, 100 * min(1, line.seconds / longest)) for line in self.lines.values())
-        return f"""<div tabindex="0" style="max-height:28em;overflow:auto;line-height:1.5">
+        self._widget.value = f"""<div tabindex="0" style="max-height:28em;overflow:auto;line-height:1.5">
 <table style="width:100%;table-layout:fixed;border-collapse:collapse">
 <caption style="text-align:left;font-weight:bold">{html.escape(caption)}</caption><colgroup><col style="width:2em">
 <col style="width:2.5em"><col><col style="width:8em"><col style="width:5.5em"></colgroup>{rows}</table></div>"""
@@ -345,8 +339,5 @@ def _html_row(line: Line, percent: float) -> str:
 
 def _in_kernel() -> bool:
     """Whether this runs in the kernel of a notebook."""
-    if "IPython" not in sys.modules:
-        return False
-    from IPython.core.getipython import get_ipython  # noqa: PLC0415
-
-    return hasattr(get_ipython(), "kernel")
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

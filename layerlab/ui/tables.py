@@ -42,30 +42,33 @@ class _Later:
 
 
 def show(
-    console: Console,
-    frame: pd.DataFrame,
-    *,
-    title: str,
-    headings: Mapping[str, str],
-    signed: Collection[str] = (),
-    first: bool = False,
-) -> None:
-    """Print these columns of a DataFrame under these headings; numbers to the right, missing values as a dash.
+    console: Console, frame: pd.DataFrame, title: str, sizes: Collection[str] = (),
+    named: Mapping[str, str] | None = None, /, *, first: bool = False, **headings: str,
+) -> None:  # fmt: skip
+    """Print the columns of a DataFrame that have a heading; numbers to the right, missing values as a dash.
 
-    Numbers in the `signed` columns are differences: they have a plus or a minus. An empty line parts the table from
-    what is above it, unless it is the `first`.
+    Args:
+        console: Where to.
+        frame: Its column `difference` has a plus or a minus.
+        title: Above it.
+        sizes: The columns whose bytes are shown in MB (10^6 bytes).
+        named: Headings of columns that are called what somebody else likes.
+        first: Whether no empty line parts it from what is above.
+        headings: Those of the others.
     """
     import pandas as pd  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False)
-    for column, heading in headings.items():
-        numeric = pd.api.types.is_numeric_dtype(frame[column])
+    columns = []
+    for column, heading in {**(named or {}), **headings}.items():
+        values = frame[column] / 1e6 if column in sizes else frame[column]
+        numeric = pd.api.types.is_numeric_dtype(values)
         table.add_column(Text(heading), justify="right" if numeric else "left", overflow="fold")
-    for row in frame[list(headings)].itertuples(index=False):
-        cells = zip(headings, row, strict=True)
-        table.add_row(*[Text("–" if pd.isna(value) else _cell(value, column in signed)) for column, value in cells])
+        columns.append(["–" if pd.isna(value) else _cell(value, column == "difference") for value in values])
+    for row in zip(*columns, strict=True):
+        table.add_row(*map(Text, row))
     if not first:
         console.print()
     console.print(table)

@@ -17,16 +17,6 @@ _ESCAPES: Final = re.compile(
 # Everything that moves a cursor, hides text or turns its direction around, but not line ends and tabs.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
-# The byte order mark of UTF-32 begins like that of UTF-16.
-_MARKS: Final = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-_ZEROS: Final = {(1, 3): "UTF-16", (0, 2): "UTF-16", (1, 2, 3): "UTF-32", (0, 1, 2): "UTF-32"}
-"""Which of the first four bytes are zero where ASCII is written with two or four bytes, and no mark before it."""
-
 
 def wide_encoding(content: bytes) -> str:
     """UTF-16 or UTF-32 if a file of text is in that; empty if not.
@@ -34,8 +24,11 @@ def wide_encoding(content: bytes) -> str:
     >>> wide_encoding("FROM scratch".encode("utf-16-le")), wide_encoding(b"FROM scratch")
     ('UTF-16', '')
     """
-    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
-    return marked or _ZEROS.get(tuple(place for place, byte in enumerate(content[:4]) if not byte), "")
+    start = content[:4]
+    if b"\0\0" in start:  # before the mark of UTF-16, with which that of UTF-32 begins
+        return "UTF-32"
+    is_marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "UTF-16" if is_marked or b"\0\0" in {start[::2], start[1::2]} else ""
 
 
 def unseen(line: str) -> str:

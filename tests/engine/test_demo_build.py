@@ -6,13 +6,11 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import docker.errors
 import pytest
 
 from layerlab import demo
-from layerlab.builder import Build
 from layerlab.demo import Recipe
 from layerlab.engine import Engine
 from layerlab.engine.ownership import is_own_image, marker_tag, own_images
@@ -78,33 +76,6 @@ class TestBuildImage:
         assert demo.find(engine, recipe.name).id == own.image_id
         assert demo.build_image(engine, recipe.name).image_id == own.image_id
         assert engine.client.images.get(recipe.tag).id == learners.id
-
-    def test_only_a_cold_build_tells_how_long_it_takes(self, engine: Engine, recipe: Recipe) -> None:
-        """A build from the cache does not overwrite what is known of a real one."""
-        demo.build_image(engine, recipe.name, no_cache=True)
-        cold = demo.cold_build_seconds(recipe.name)
-        demo.build_image(engine, recipe.name)
-
-        assert cold is not None
-        assert demo.cold_build_seconds(recipe.name) == cold
-
-    @pytest.mark.parametrize("told", ["nothing", "from the cache"])
-    def test_a_build_of_which_a_run_was_not_told_tells_nothing(
-        self, engine: Engine, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, told: str
-    ) -> None:
-        """Whatever an engine leaves out, a time that is shown as that of a cold build is one."""
-        really_build = demo.build
-
-        def incomplete(*arguments: Any, **options: Any) -> Build:
-            built = really_build(*arguments, **options)
-            told_of = built.steps.iloc[:1] if told == "nothing" else built.steps.assign(cached=True)
-            vars(built)["steps"] = told_of  # where the cached property keeps it
-            return built
-
-        monkeypatch.setattr(demo, "build", incomplete)
-        demo.build_image(engine, recipe.name, no_cache=True)
-
-        assert demo.cold_build_seconds(recipe.name) is None
 
 
 class TestFind:

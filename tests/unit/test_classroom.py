@@ -406,7 +406,7 @@ class TestGrading:
         told = graded(checker, [one, other])
 
         assert len(checker.asked) == 1
-        assert told["anna"].statuses == told["ben"].statuses
+        assert told["anna"].checked == told["ben"].checked
 
     def test_progress_has_an_estimate(self) -> None:
         """Of when all will be done."""

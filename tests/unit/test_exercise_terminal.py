@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from layerlab.errors import EngineGone, ImageNotFound
 from layerlab.exercise import all_passed, earlier_checks, terminal, watching, wording
 from layerlab.exercise.earlier_checks import Memory
 from layerlab.exercise.verdict import TASK_NAMES, Finding, Verdict
-from layerlab.ui.tables import console
+from layerlab.ui.tables import console, show
 from tests.unit.image_truth import file, saved, tar
 from tests.unit.verdicts import finding, verdict
 
@@ -374,6 +375,7 @@ class TestSizes:
         monkeypatch.setattr(demo, "read", look)
         sizes = io.StringIO()
         monkeypatch.setattr(image_tables, "out", console(sizes))
+        monkeypatch.setattr(image_tables, "show", partial(show, image_tables.out))
         return sizes
 
     def test_a_perfect_solution_is_compared_with_the_labs_images(self, lab: Lab, printed_sizes: io.StringIO) -> None:

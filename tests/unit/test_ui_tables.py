@@ -12,7 +12,7 @@ from layerlab.ui import tables
 
 def shown(frame: pd.DataFrame, **headings: str) -> str:
     text = io.StringIO()
-    tables.show(Console(file=text, width=100), frame, title="A title", headings=headings)
+    tables.show(Console(file=text, width=100), frame, "A title", **headings)
     return text.getvalue()
 
 

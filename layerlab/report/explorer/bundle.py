@@ -1,8 +1,6 @@
 """The explorer's JavaScript as one piece: what a browser is given, whole, so that it needs no network.
 
-The sources are ES modules, which editors and TypeScript's compiler read as they are. There is nothing to build:
-`joined` puts them together when they are asked for. It knows the few forms that they are written in, and refuses
-whatever else says ``import`` or ``export``:
+`joined` knows the few forms that the sources are written in, and refuses whatever else says ``import`` or ``export``:
 
 * ``import { name, other as another } from "./module.js";``
 * ``import text from "./file.css" with { type: "text" };``
@@ -67,9 +65,5 @@ def _add(path: Path, modules: dict[Path, str], importers: tuple[Path, ...]) -> s
         body = _EXPORT.sub("", _TEXT.sub(text, _NAMES.sub(names, source)))
         if other := _OTHER.search(body):
             raise ValueError(f"{path} has what the joiner does not know: {other[0].strip()}")
-        modules[path] = f"const {_name(path, len(modules))} = (() => {{\n{body}return {{ {exported} }};\n}})();"
-    return _name(path, list(modules).index(path))
-
-
-def _name(path: Path, number: int) -> str:
-    return f"${number}_{path.stem.replace('-', '_')}"
+        modules[path] = f"const ${len(modules)} = (() => {{\n// {path.name}\n{body}return {{ {exported} }};\n}})();"
+    return f"${list(modules).index(path)}"

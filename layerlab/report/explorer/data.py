@@ -48,7 +48,6 @@ from layerlab.image.packages import PARTS
 from layerlab.image.stack import LayerStack
 from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
-from layerlab.report.explorer.thinning import Columns, thinned
 from layerlab.ui.text import printable, shown
 
 MOST: Final = 120_000
@@ -57,12 +56,16 @@ NAME: Final = "Dockerfile"
 NONE: Final = -1
 _NOBODY: Final = "no package"
 _NOT_SENT: Final = frozenset({"inodes", "folders"})
+_SUMS: Final = ["sizes", "files"]
+_STANDS_FOR_MANY: Final = "//"
+"""In the path of a row that stands for several files, before a number and words; no real path has an empty part."""
+
+Columns = dict[str, NDArray[np.int64]]
 
 
-def packed(image: Image, dockerfile: Dockerfile | None = None, *, name: str = NAME, most: int = MOST) -> bytes:
+def packed(image: Image, dockerfile: Dockerfile | None = None, *, name: str = NAME) -> bytes:
     """All that the explorer shows, deflated; see `document`."""
-    described = document(image, dockerfile, name=name, most=most)
-    text = json.dumps(described, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(document(image, dockerfile, name=name), ensure_ascii=True, separators=(",", ":"))
     return zlib.compress(text.encode("ascii"), 9)
 
 
@@ -114,19 +117,15 @@ def document(
         "causes": list(CAUSES),
         "judgements": [_shown(cause) for cause in judgements],
         "looks": {
-            "parts": {name: _look(PART_LOOKS[name]) for name in PARTS},
-            "causes": {name: _look(CAUSE_LOOKS[name]) for name in CAUSES},
+            kind: {name: [looks[name].fill, looks[name].hatch, looks[name].hatch_colour] for name in names}
+            for kind, names, looks in (("parts", PARTS, PART_LOOKS), ("causes", CAUSES, CAUSE_LOOKS))
         },
-        **_tree(*thinned(stack.merged.paths, columns, most)),
+        **_tree(*_thinned(stack.merged.paths, columns, most)),
     }
 
 
 def _shown(text: str) -> str:
     return printable(shown(text))
-
-
-def _look(look: Any) -> list[str]:
-    return [look.fill, look.hatch, look.hatch_colour]
 
 
 def _columns(image: Image) -> Columns:
@@ -155,6 +154,39 @@ def _columns(image: Image) -> Columns:
         "inodes": merged.inodes,
         "folders": merged.folders,
     }
+
+
+def _thinned(paths: Sequence[str], columns: Columns, most: int) -> tuple[Sequence[str], Columns]:
+    """The entries, or fewer that have the same sums.
+
+    Beyond `most` entries, the small files of one folder that agree in everything but their size become one row.
+    Directories and inodes with several names stay what they are, so there may still be more than `most`.
+
+    Args:
+        paths: The entries' paths.
+        columns: What is said of each entry; `sizes` and `files` are added up. Files with the same number in `folders`
+            lie in the same folder, those with the same one in `inodes` are names of one inode.
+        most: How many entries to aim at.
+    """
+    surplus = len(paths) - most
+    if surplus <= 0:
+        return paths, columns
+    table = pd.DataFrame(columns)
+    movable = table[~table["inodes"].duplicated(keep=False) & (table["kinds"] != DIRECTORY)]
+    group = movable.groupby([name for name in columns if name not in {*_SUMS, "inodes"}]).ngroup()
+    small = group[movable["sizes"].nsmallest(surplus + group.nunique()).index]  # a row of each group is left
+    small = small[small.duplicated(keep=False)]
+    sums = table.loc[small.index, _SUMS].groupby(small).sum()
+    counts, first = small.value_counts(), small.drop_duplicates().sort_values()
+    kept = np.setdiff1d(np.arange(len(paths)), small.index)
+    names = [paths[index] for index in kept.tolist()]
+    for index, number in first.items():
+        folder = paths[int(str(index))].rpartition("/")[0]
+        names.append(f"{folder}{_STANDS_FOR_MANY}{number} {counts[number]:,} small files")
+    fewer = {name: column[np.concatenate([kept, first.index])] for name, column in columns.items()}
+    for name in _SUMS:
+        fewer[name][len(kept) :] = sums[name]
+    return names, fewer
 
 
 def _tree(paths: Sequence[str], columns: Columns) -> dict[str, Any]:
