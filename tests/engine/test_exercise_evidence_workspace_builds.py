@@ -22,7 +22,7 @@ from layerlab.engine import Engine
 from layerlab.engine.runs import TEMPORARY_LABEL
 from layerlab.exercise.evidence import workspace_builds
 from layerlab.exercise.evidence.workspace_builds import Prepared
-from layerlab.exercise.workspace import open_workspace
+from layerlab.exercise.workspace import Workspace, open_workspace
 from layerlab.paths import ROOT, state_directory
 from layerlab.ui.progress import Report, Step, silent
 
@@ -41,7 +41,7 @@ def write(folder: Path, dockerfile: str, files: dict[str, str] | None = None) ->
 def prepared(engine: Engine, folder: Path, report: Report = silent) -> Iterator[tuple[Prepared, Dockerfile]]:
     """A workspace ready to be built; its images are removed afterwards."""
     workspace = open_workspace(folder)
-    assert workspace.dockerfile is not None
+    assert isinstance(workspace, Workspace)
     with trial_builds(engine, report) as trials:
         yield workspace_builds.prepare(trials, workspace), workspace.dockerfile
 

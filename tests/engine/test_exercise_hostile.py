@@ -32,9 +32,9 @@ def check(
     """Build under the limits; what came of it, and the files in the image's ``/x``."""
     (folder / "Dockerfile").write_text(dockerfile)
     listener = steps.append if steps is not None else lambda _: None
-    with trials.trial_builds(engine, caches=caches) as place:
+    with trials.trial_builds(engine, listener, caches=caches) as place:
         copy = workspace_builds.prepare(place, open_workspace(folder))
-        outcome = workspace_builds.build_final(copy, listener, timeout=timeout)
+        outcome = workspace_builds.build_final(copy, timeout=timeout)
         return outcome, _files(engine, outcome.image_id) if outcome.image_id else {}
 
 

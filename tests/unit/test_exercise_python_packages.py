@@ -133,12 +133,6 @@ def test_a_mount_of_the_app_is_named_as_the_reason() -> None:
     assert "it has the app mounted" in finding.message
 
 
-def test_without_an_image_nothing_is_judged() -> None:
-    """Only an image shows which packages are there, and what decides about them."""
-    broken = Failure("dockerfile", "COPY requirements.txt . failed: not found.", 3)
-    assert judge(given(good(), image=None, failure=broken)).status == "unknown"
-
-
 @pytest.mark.parametrize(
     ("path", "visible"),
     [

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from layerlab.exercise.evidence.experiments import Bench, instruction_of
+from layerlab.exercise.evidence.experiments import instruction_of
 from layerlab.exercise.evidence.facts import SystemInstall
+from layerlab.exercise.evidence.workspace_builds import Prepared
 from layerlab.image.databases import DpkgPackage, dpkg_packages, only_recommended
 from layerlab.image.filesystem import NEVER
 from layerlab.image.store.file_reader import FileReader
@@ -112,14 +113,14 @@ def _index_below(reader: FileReader, history: LayerHistory, layer: int, manager:
     return "", None
 
 
-def without_index(bench: Bench, install: SystemInstall) -> SystemInstall:
+def without_index(prepared: Prepared, install: SystemInstall) -> SystemInstall:
     """Try an installation without the index that was there before: it fails if it did not fetch one itself."""
-    run = instruction_of(bench.prepared.dockerfile, install.stage, install.line)
+    run = instruction_of(prepared.dockerfile, install.stage, install.line)
     if not install.index or run is None:
         return install
     cached = [mount.text for mount in run.mounts if mount.target == install.index]
-    text = bench.up_to(run, f"--mount=type=tmpfs,target={install.index}", cached)
-    _, failure, _ = bench.build(f"line {run.line} without the package index", bench.changed({}, text))
+    text = prepared.up_to(run, f"--mount=type=tmpfs,target={install.index}", cached)
+    failure = prepared.experiment(f"line {run.line} without the package index", prepared.changed({}, text)).failure
     if failure is None or (failure.blame == "dockerfile" and failure.line == run.line):
         return replace(install, needs_index=failure is not None)
     return replace(install, failure=failure)

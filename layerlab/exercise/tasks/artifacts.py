@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import defaultdict
-from collections.abc import Iterator
-from typing import Final
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from layerlab.dockerfile import shell_words
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import python_packages, runtime_stage, toolchain
-from layerlab.exercise.tasks.context_files import strangers
+from layerlab.exercise.evidence.facts import Distribution, Evidence, File, Snapshot
+from layerlab.exercise.tasks import python_packages, runtime_stage
 from layerlab.exercise.tasks.judging import (
     CACHE,
     MULTI_STAGE,
     SINGLE_STAGE,
-    final_chain,
-    final_stage,
+    bundles,
     finding,
-    from_line,
     gone_but_stored,
-    line_of,
+    image_distributions,
+    installed_distributions,
+    package_files,
     package_folders,
     python_cache,
-    unavailable,
+    unknown,
     untried,
 )
-from layerlab.exercise.tasks.package_sources import BUILD_STAGE, Provenance, Source, provenance
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.units import first_few, how_large
 
@@ -36,6 +35,20 @@ TASK: Final = 5
 MOST_COPIED: Final = 10_000_000
 """Bytes that the layers may store a second time."""
 
+BUILD_STAGE: Final = "a build stage"
+_INSTALLERS: Final = frozenset({"pip", "setuptools", "uv", "wheel"})
+_DEBIANS: Final = "/usr/lib/python3/dist-packages/"
+_LATER: Final = (".pyc", ".pyo", "/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json")
+_LARGEST: Final = 1_000_000  # bytes: evidence holds that much of a file
+_LARGEST_SCRIPT: Final = 100_000
+_NEVER: Final = re.compile(r"(?:.*/)?(?:Dockerfile.*|README.*|\.dockerignore|\.gitignore|\.git/.*)")
+_CONFIGURATION: Final = re.compile(
+    r"gunicorn[\w.-]*\.py|u?wsgi\.(?:ini|ya?ml|xml|json)|hypercorn\.(?:toml|py)|supervisord?\.conf|circus\.ini|granian\.\w+"
+    r"|nginx\.conf|Caddyfile|haproxy\.cfg"
+)
+_ACCOUNTS: Final = frozenset({"/etc/passwd", "/etc/group", "/etc/nsswitch.conf"})  # what a user needs, from scratch
+_SERVER_VARIABLES: Final = ("GUNICORN", "UWSGI", "FLASK", "WSGI", "HYPERCORN", "UVICORN", "GRANIAN", "WAITRESS")
+_FOLDER: Final = re.compile(r"(?:^|[\s'\"=])(/[\w./-]*\w)(?=/\*|/?(?:[\s'\";]|$))")
 _PYTHON: Final = r"/(?:site|dist)-packages/|/lib/python3[\d.]*t?/"
 _OWN: Final = re.compile(rf"{_PYTHON}|/ensurepip/|^/usr/share/python-wheels/")
 _SYSTEM: Final = re.compile(r"^/(?:usr/)?(?:lib|lib64|share)/|^/(?:usr/share|etc|var/lib)/")
@@ -78,24 +91,49 @@ _COPY_HINTS: Final = (
 )
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a distribution comes from.
+
+    Attributes:
+        kind: `BUILD_STAGE`, ``final`` (installed in the final stage), ``base``, ``context`` or ``unknown``.
+        line: Of the instruction that made it, in the final stage.
+    """
+
+    kind: str
+    line: int | None = None
+
+
+@dataclass
+class Provenance:
+    """The pinned distributions by where they come from.
+
+    Attributes:
+        used: Their names, by source; those that the service uses.
+        ignored: Names of distributions that were taken from a build stage, while another copy of them is used.
+        ignored_line: The line that copied those.
+    """
+
+    used: dict[Source, list[str]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    ignored_line: int | None = None
+
+
 def judge(evidence: Evidence) -> Result:
     """Judge task 5."""
-    if evidence.image is None:
-        return unavailable(TASK, evidence)
-    snapshot = evidence.image
-    found = provenance(evidence, snapshot, snapshot.visible)
+    found = provenance(evidence)
     findings = [
         *_packages(evidence, found),
         *_everything(evidence),
-        *_context(evidence, snapshot),
-        *_leftovers(evidence, snapshot),
-        *_copies(evidence, snapshot),
+        *_context(evidence),
+        *_leftovers(evidence.image),
+        *_copies(evidence),
     ]
     failed = any(each.level == "error" for each in findings)
     message = untried(evidence)
     if not failed and (message or {source.kind for source in found.used} == {"unknown"}):
         message = message or "Where the installed packages come from could not be found out."
-        return verdict.judge(TASK, [*findings, *unavailable(TASK, evidence, message).findings], unknown=True)
+        return unknown(TASK, message, findings)
     return verdict.judge(TASK, findings)
 
 
@@ -105,19 +143,19 @@ def _packages(evidence: Evidence, found: Provenance) -> Iterator[Finding]:
         message = (
             "None of the packages of requirements.txt is in the image, so nothing that a build stage made is used."
         )
-        yield finding(evidence, "error", message, _STAGE_HINTS, from_line(evidence))
+        yield finding("error", message, _STAGE_HINTS, evidence.final.line)
     for source, names in found.used.items():
         if source.kind not in {BUILD_STAGE, "unknown"}:
-            message = f"{first_few(names)} {_from(evidence, source)}, not from a build stage."
+            message = f"{first_few(names)} {_from(source)}, not from a build stage."
             ignored = [name for name in names if name in found.ignored]
             if ignored:
                 where = f"line {found.ignored_line} brings" if found.ignored_line else "the image also holds"
                 message += f" Those of {first_few(ignored)} that {where} from a build stage are not used."
             message += " What installs packages, and what it leaves behind, then belongs to the image that ships."
-            yield finding(evidence, "error", message, _STAGE_HINTS, source.line or from_line(evidence))
+            yield finding("error", message, _STAGE_HINTS, source.line or evidence.final.line)
 
 
-def _from(evidence: Evidence, source: Source) -> str:
+def _from(source: Source) -> str:
     if source.kind == "final":
         return f"were installed by line {source.line} in the final stage itself" if source.line else "were installed"
     if source.kind == "context":
@@ -127,10 +165,10 @@ def _from(evidence: Evidence, source: Source) -> str:
 
 def _everything(evidence: Evidence) -> Iterator[Finding]:
     """COPY of a whole filesystem, of a stage that began with more than nothing."""
-    for stage in final_chain(evidence):
+    for stage in evidence.chain:
         for each in stage.instructions:
             reference = each.flag("from")
-            source = evidence.dockerfile.find_stage(reference) if reference and evidence.dockerfile else None
+            source = evidence.dockerfile.find_stage(reference) if reference else None
             paths = {posixpath.normpath(f"/{shell_words.unquote(path)}").lstrip("/") for path in each.arguments[:-1]}
             if each.keyword not in {"COPY", "ADD"} or not reference or not paths & {"", "*"}:
                 continue
@@ -139,7 +177,7 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
                     f"Line {each.line} copies the whole filesystem of {reference}: its base, its tools and all that "
                     "the build left there are shipped, not the artifacts alone."
                 )
-                yield finding(evidence, "error", message, _EVERYTHING_HINTS, each.line)
+                yield finding("error", message, _EVERYTHING_HINTS, each.line)
 
 
 def _has_base(evidence: Evidence, label: str) -> bool:
@@ -147,10 +185,11 @@ def _has_base(evidence: Evidence, label: str) -> bool:
     return snapshot is None or any(layer.is_base for layer in snapshot.layers)
 
 
-def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
+def _context(evidence: Evidence) -> Iterator[Finding]:
+    snapshot = evidence.image
     by_line: dict[int | None, list[tuple[File, str]]] = defaultdict(list)
-    for file, path in strangers(evidence, snapshot):
-        by_line[line_of(snapshot, file)].append((file, path))
+    for file, path in strangers(evidence):
+        by_line[snapshot.line_of(file)].append((file, path))
     for line, found in by_line.items():
         names = sorted({path for _, path in found})
         files = [file for file, _ in found]
@@ -162,14 +201,14 @@ def _context(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         message += (
             " The service needs the app and what starts it; other files may tell what was not meant to be told."
         )
-        yield finding(evidence, "error", message, _CONTEXT_HINTS, line)
+        yield finding("error", message, _CONTEXT_HINTS, line)
 
 
-def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    yield from python_packages.caches(evidence, snapshot)
-    tools = toolchain.tools(snapshot)
+def _leftovers(snapshot: Snapshot) -> Iterator[Finding]:
+    yield from python_packages.caches(snapshot)
+    tools = runtime_stage.tools(snapshot)
     with_compiler = {tool.layer for tool in tools if tool.kind == "compiler"}
-    yield from runtime_stage.brought(evidence, snapshot, (tool for tool in tools if tool.layer in with_compiler))
+    yield from runtime_stage.brought(snapshot, (tool for tool in tools if tool.layer in with_compiler))
     owned = {(tool.layer, file.path) for tool in tools for file in tool.files}
     found: dict[tuple[str, int], list[File]] = defaultdict(list)
     packages = package_folders(snapshot)
@@ -178,9 +217,9 @@ def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         if kind and snapshot.origins(file).kind != "context":
             found[kind, file.layer].append(file)
         if file.visible and file.kind == "file" and _INSTALLER.search(file.path):
-            what = f"{file.path} ({how_large(file.bytes)}) came with line {line_of(snapshot, file)}"
+            what = f"{file.path} ({how_large(file.bytes)}) came with line {snapshot.line_of(file)}"
             message = f"{what}; a running service installs nothing."
-            yield finding(evidence, "advice", message, _LEFTOVER_HINTS, line_of(snapshot, file))
+            yield finding("advice", message, _LEFTOVER_HINTS, snapshot.line_of(file))
     for (kind, number), files in found.items():
         line = snapshot.layers[number].line
         largest = max(files, key=lambda file: file.bytes)
@@ -188,7 +227,7 @@ def _leftovers(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         what = f"{len(files)} files of the build" if len(files) > 1 else "A file of the build"
         message = f"{what} ({kind}, {size}), such as {largest.path}, came with line {line}."
         message += gone_but_stored(snapshot, files) + " A build needs them, the service does not."
-        yield finding(evidence, "error", message, _LEFTOVER_HINTS, line)
+        yield finding("error", message, _LEFTOVER_HINTS, line)
 
 
 def _kind(file: File, packages: tuple[str, ...]) -> str | None:
@@ -204,8 +243,9 @@ def _kind(file: File, packages: tuple[str, ...]) -> str | None:
     return next((kind for kind, pattern in rules if pattern.search(file.path)), None)
 
 
-def _copies(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
+def _copies(evidence: Evidence) -> Iterator[Finding]:
     """Bytes that layers store although the image had them already."""
+    snapshot = evidence.image
     total = sum(copy.bytes for copy in snapshot.copies)
     if total <= MOST_COPIED:
         return
@@ -226,6 +266,194 @@ def _copies(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         f"{how_large(total)} of what the image stores was there already, byte for byte ({first_few(lines, 4)}):"
         f" {how}. At most {how_large(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
     )
-    stage = final_stage(evidence)
-    line = snapshot.layers[order[0]].line or (stage.line if stage else None)
-    yield finding(evidence, "error", message, _COPY_HINTS, line)
+    yield finding("error", message, _COPY_HINTS, snapshot.layers[order[0]].line or evidence.final.line)
+
+
+def provenance(evidence: Evidence) -> Provenance:
+    """Where the distributions that requirements.txt pins (without it: all) come from.
+
+    Further ones are told only where the final stage installs them itself.
+    """
+    pinned, image = evidence.requirements, evidence.image
+    everywhere = image_distributions(image)
+    used = {name: each for name, each in installed_distributions(evidence).items() if not pinned or name in pinned}
+    if not used:
+        used = {each.name: each for each in everywhere if not pinned or each.name in pinned}
+    tracer = _Tracer(evidence)
+    found = Provenance()
+    by_source: dict[Source, list[str]] = defaultdict(list)
+    for name, distribution in sorted(used.items()):
+        source = tracer.source(distribution)
+        if pinned or source.kind != "base":
+            by_source[source].append(name)
+    for name, distribution in sorted(installed_distributions(evidence).items()):
+        if pinned and name not in pinned and name not in _INSTALLERS:
+            source = tracer.source(distribution)
+            if source.kind == "final" and tracer.asked_an_index(distribution, source.line):
+                by_source[source].append(name)
+    found.used = dict(by_source)
+    not_built = {name for source, names in by_source.items() if source.kind != BUILD_STAGE for name in names}
+    for other in everywhere:
+        is_ignored = other.name in not_built and other.name in used and other.location != used[other.name].location
+        if is_ignored and tracer.source(other).kind == BUILD_STAGE:
+            found.ignored.append(other.name)
+            metadata = image.visible.get(f"{other.location}/METADATA")
+            found.ignored_line = image.line_of(metadata) if metadata else None
+    return found
+
+
+class _Tracer:
+    """Follows files back to where they were made."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._image = evidence.image
+
+    def source(self, distribution: Distribution) -> Source:
+        """Where most bytes of a distribution come from; bytecode and notes of the installation left out."""
+        files = package_files(self._image, distribution)
+        weights: Counter[Source] = Counter()
+        for file in files:
+            if not file.path.endswith(_LATER):
+                weights[self._of_file(file, distribution)] += file.bytes
+        known = {source: weight for source, weight in weights.items() if source.kind != "unknown"}
+        if not known:
+            return self._of_bundle()
+        return max(known, key=lambda source: known[source])
+
+    def _of_bundle(self) -> Source:
+        """Where one file that holds packages (a .pex, a zipapp) was made, if the service is started from one."""
+        for file in bundles(self._evidence):
+            origin = self._image.origins(file)
+            if origin.kind == "made" and not posixpath.basename(file.path).startswith(("python", "pypy")):
+                is_built = origin.stage != self._image.stage
+                return Source(BUILD_STAGE) if is_built else Source("final", origin.line)
+        return Source("unknown")
+
+    def _of_file(self, file: File, distribution: Distribution) -> Source:
+        if file.path in self._image.base_files and self._image.layers[file.layer].is_base:
+            return Source("base")
+        if self._is_built(file):
+            return Source(BUILD_STAGE)
+        origin = self._image.origins(file)
+        if origin.kind == "made":
+            kind = self._handed_on(origin.line, distribution)
+            return Source(kind, origin.line) if kind == "final" else Source(kind)
+        return Source(origin.kind, self._image.line_of(file))
+
+    def _is_built(self, file: File) -> bool:
+        """Whether a stage other than the final one made this very file."""
+        origin = self._image.origins(file)
+        return origin.kind == "made" and origin.stage != self._image.stage
+
+    def asked_an_index(self, distribution: Distribution, line: int | None) -> bool:
+        """Whether a distribution was got by its name, not from what lay there (PEP 610), nor as Debian's."""
+        is_local = f"{distribution.location}/direct_url.json" in self._image.visible
+        is_handed_on = any(tried.line == line and tried.taken for tried in self._evidence.handed_on)
+        return not (is_local or is_handed_on or distribution.location.startswith(_DEBIANS))
+
+    def _handed_on(self, line: int | None, distribution: Distribution) -> str:
+        """The kind of source of what a RUN of the final stage installed, which may have had it from a build stage."""
+        for tried in self._evidence.handed_on:
+            if tried.line == line and distribution.name in tried.names:
+                is_open = tried.failure is not None or self._evidence.is_quick
+                return "unknown" if is_open else BUILD_STAGE if distribution.name in tried.taken else "final"
+        return "final"
+
+
+def strangers(evidence: Evidence) -> tuple[tuple[File, str], ...]:
+    """The shipped files that should have stayed behind, each with its path in the build context."""
+    brought = [
+        (file, _paths_of(evidence, file))
+        for file in evidence.image.files
+        if file.kind == "file" and file.bytes and evidence.image.origins(file).kind == "context"
+    ]
+    allowed = _Allowed(evidence, brought)
+    found = [(file, paths) for file, paths in brought if not allowed.contains(file, paths)]
+    return tuple((file, paths[0] if paths else posixpath.basename(file.path)) for file, paths in found)
+
+
+def _paths_of(evidence: Evidence, file: File) -> list[str]:
+    """The paths in the build context that a file may have come from."""
+    source = evidence.image.origins(file).source
+    if len(evidence.context.get(source, b"")) == min(file.bytes, _LARGEST):  # else it was in an archive
+        return [source]
+    return [path for path in evidence.context if posixpath.basename(path) == posixpath.basename(file.path)]
+
+
+class _Allowed:
+    """The files that are the app, or start the service."""
+
+    def __init__(self, evidence: Evidence, brought: Iterable[tuple[File, list[str]]]) -> None:
+        self._snapshot = snapshot = evidence.image
+        self._words = set(_words(_started(snapshot.config)))
+        self._folders = set(_folders(_started(snapshot.config)))
+        self._from_heredocs = {each.line for each in evidence.dockerfile.instructions if each.heredocs}
+        self._modules: set[str] = set()  # Python files that start the service, by their path in the build context
+        rest = list(brought)
+        for _ in range(4):  # a script that starts another one
+            starting = [(file, paths) for file, paths in rest if self._starts(file, paths)]
+            if not starting:
+                break
+            rest = [each for each in rest if each not in starting]
+            for file, paths in starting:
+                self._modules |= {path for path in paths if path.endswith(".py")}
+                if file.bytes <= _LARGEST_SCRIPT:
+                    text = (snapshot.contents(file.layer, file.path) or b"").decode(errors="replace")
+                    self._words |= set(_words([text]))
+                    self._folders |= set(_folders([text]))
+
+    def contains(self, file: File, paths: list[str]) -> bool:
+        """Whether this file may be shipped."""
+        if any(path.startswith("app/") or path == "requirements.txt" for path in paths):
+            return True
+        if file.path in _ACCOUNTS or self._snapshot.origins(file).line in self._from_heredocs:
+            return True
+        return self._starts(file, paths) or any(map(self._makes_a_package, paths))
+
+    def _makes_a_package(self, path: str) -> bool:
+        """Whether a file is needed to import a module that starts the service."""
+        folder, _, name = path.rpartition("/")
+        return name == "__init__.py" and any(module.startswith(f"{folder}/") for module in self._modules)
+
+    def _starts(self, file: File, paths: list[str]) -> bool:
+        if any(_NEVER.fullmatch(path) for path in paths):
+            return False
+        if file.path.startswith(tuple(self._folders)):
+            return True
+        for path in (file.path, *paths):
+            name = posixpath.basename(path)
+            if name in self._words or _CONFIGURATION.fullmatch(name):
+                return True
+            stem = name.removesuffix(".py")
+            if stem != name and any(word.rpartition(".")[2] == stem for word in self._words):
+                return True
+        return False
+
+
+def _started(config: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of a config that say what is started."""
+    yield from config.get("Entrypoint") or ()
+    yield from config.get("Cmd") or ()
+    yield from (config.get("Healthcheck") or {}).get("Test") or ()
+    for variable in config.get("Env") or ():
+        if str(variable).startswith(_SERVER_VARIABLES):
+            yield str(variable)
+
+
+def _folders(texts: Iterable[str]) -> Iterator[str]:
+    """Folders whose scripts or settings are read, as ``/etc/service`` or ``/docker-entrypoint.d/*.sh``, with a slash.
+
+    Where else a folder lies says too little: an app's may hold anything.
+    """
+    for text in texts:
+        for found in _FOLDER.finditer(text):
+            folder = posixpath.normpath(found[1])
+            if folder.startswith("/etc/") or folder.endswith(".d"):
+                yield f"{folder}/"
+
+
+def _words(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for word in re.split(r"[\s'\"=,;:()\[\]{}<>|&]+", text):
+            yield posixpath.basename(word)

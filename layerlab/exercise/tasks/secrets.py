@@ -18,7 +18,7 @@ from layerlab.exercise.tasks.credentials import (
     is_secret,
     written,
 )
-from layerlab.exercise.tasks.judging import final_instructions, line_of, package_folders
+from layerlab.exercise.tasks.judging import package_folders
 
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
 _LARGEST: Final = 1_000_000  # bytes of a file
@@ -53,10 +53,10 @@ class Secret:
     files: tuple[File, ...] = ()
 
 
-def secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
+def secrets(evidence: Evidence) -> Iterator[Secret]:
     """All that are found, each once."""
     seen: set[tuple[str, int | None]] = set()
-    for secret in (*_environment(evidence, snapshot), *_history(evidence, snapshot), *_files(snapshot)):
+    for secret in (*_environment(evidence), *_history(evidence), *_files(evidence.image)):
         key = (secret.what, secret.line)
         if key not in seen:
             yield secret
@@ -65,8 +65,8 @@ def secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
 
 def build_arguments(evidence: Evidence) -> Iterator[tuple[str, int]]:
     """Names and lines of ARGs with a secret as their default, in stages that do not ship."""
-    final = {each.line for each in final_instructions(evidence)}
-    for each in evidence.dockerfile.instructions if evidence.dockerfile else ():
+    final = {each.line for each in evidence.instructions}
+    for each in evidence.dockerfile.instructions:
         if each.keyword == "ARG" and each.line not in final:
             for word in each.arguments:
                 name, _, value = word.partition("=")
@@ -81,9 +81,9 @@ def _of_variable(kind: str, name: str, value: str) -> str | None:
     return next((f"{found.what} in the {kind} {name}" for found in credentials(value)), None)
 
 
-def _environment(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
-    inherited = set(_variables(snapshot.base_config).items())
-    for name, value in _variables(snapshot.config).items():
+def _environment(evidence: Evidence) -> Iterator[Secret]:
+    inherited = set(_variables(evidence.image.base_config).items())
+    for name, value in _variables(evidence.image.config).items():
         what = _of_variable("variable", name, value)
         if what and (name, value) not in inherited:
             line = _setting(evidence, name, value, "ENV")
@@ -97,16 +97,16 @@ def _variables(config: Mapping[str, Any]) -> dict[str, str]:
 def _setting(evidence: Evidence, name: str, value: str, keyword: str) -> int | None:
     """The line of the last instruction of the final image that sets a variable, to this value if one does."""
     word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    found = [each for each in reversed(final_instructions(evidence)) if each.keyword == keyword]
+    found = [each for each in reversed(evidence.instructions) if each.keyword == keyword]
     found = [each for each in found if word.search(each.text)]
     found.sort(key=lambda each: value.strip("\"'") not in each.text)
     return found[0].line if found else None
 
 
-def _history(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
+def _history(evidence: Evidence) -> Iterator[Secret]:
     where = "in the image's history, which `docker history` prints"
-    inherited = set(_variables(snapshot.base_config).items())
-    for entry in snapshot.history:
+    inherited = set(_variables(evidence.image.base_config).items())
+    for entry in evidence.image.history:
         arguments = _BUILD_ARGUMENTS.match(entry)
         keyword, _, rest = entry.partition(" ")
         if arguments or keyword in {"ARG", "ENV"}:
@@ -132,7 +132,7 @@ def _credentials_in(evidence: Evidence, command: str, instruction: str, where: s
 
 def _line_with(evidence: Evidence, *texts: str) -> int | None:
     """The line of the last instruction of the final image that holds the first of these texts that any holds."""
-    instructions = final_instructions(evidence)
+    instructions = evidence.instructions
     return next((each.line for text in texts for each in reversed(instructions) if text in each.text), None)
 
 
@@ -160,7 +160,7 @@ def _files(snapshot: Snapshot) -> Iterator[Secret]:
         is_brought = snapshot.origins(file).kind == "context" if file.path.startswith(packages) else True
         what = _kind_of_file(snapshot, file) if is_brought else None
         if what:
-            yield Secret(f"{what} {file.path}", "in the image's files", line_of(snapshot, file), (file,))
+            yield Secret(f"{what} {file.path}", "in the image's files", snapshot.line_of(file), (file,))
 
 
 def _kind_of_file(snapshot: Snapshot, file: File) -> str | None:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.facts import Evidence, File, Running, Snapshot
-from layerlab.exercise.tasks import writable
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
 from layerlab.exercise.tasks.judging import (
     PRODUCTION,
     SINGLE_STAGE,
-    final_stage,
+    app_folders,
     finding,
-    from_line,
     gone_but_stored,
-    last,
-    line_of,
-    unavailable,
+    installed_distributions,
+    unknown,
 )
-from layerlab.exercise.tasks.secrets import Secret, build_arguments, secrets
+from layerlab.exercise.tasks.secrets import build_arguments, secrets
 from layerlab.exercise.tasks.ways_to_root import ways_to_root
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import one_line, shorten
 from layerlab.ui.units import counted, first_few
 
 TASK: Final = 6
+_OTHERS_WRITE: Final = 0o002
+_STICKY: Final = 0o1000
+_PACKAGES: Final = re.compile(r"/(?:site|dist)-packages(?:/|$)")
+_SHARED: Final = frozenset({"", "/", "/usr", "/usr/local"})
 
 _ROOT_HINTS: Final = (
     "As which user does each process of the running container run, and which instruction says so?",
@@ -52,36 +55,25 @@ _HARDENED_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 6."""
-    if evidence.image is None:
-        return unavailable(TASK, evidence)
-    snapshot, running = evidence.image, evidence.running
-    findings = [
-        *_writable(evidence, snapshot),
-        *_secrets(evidence, snapshot),
-        *ways_to_root(evidence, snapshot),
-    ]
-    if running is None or not running.up or not running.processes:
-        return verdict.judge(TASK, [*findings, *_nobody_there(evidence, running).findings], unknown=True)
-    findings += [*_processes(evidence, snapshot, running), *_advice(evidence, snapshot, running)]
-    return verdict.judge(TASK, findings)
+    running = evidence.running
+    findings = [*_writable(evidence), *_secrets(evidence), *ways_to_root(evidence)]
+    if not running.up or not running.processes:
+        message = "No process of the container stayed up, so nobody can tell as which user the service runs."
+        message += f" {running.failure.message}" if running.failure else ""
+        return unknown(TASK, message, findings)
+    return verdict.judge(TASK, [*findings, *_processes(evidence), *_advice(evidence)])
 
 
-def _nobody_there(evidence: Evidence, running: Running | None) -> Result:
-    message = "No process of the container stayed up, so nobody can tell as which user the service runs."
-    if running and running.failure:
-        message += f" {running.failure.message}"
-    return unavailable(TASK, evidence, message)
-
-
-def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
-    as_root = [process for process in running.processes if process.uid == 0]
+def _processes(evidence: Evidence) -> Iterator[Finding]:
+    processes = evidence.running.processes
+    as_root = [process for process in processes if process.uid == 0]
     if not as_root:
         return
     names = first_few([shorten(process.command, 60) for process in as_root], 2)
-    user = str(snapshot.config.get("User") or "")
-    told = last(evidence, "USER")
-    started = last(evidence, "ENTRYPOINT") or last(evidence, "CMD")
-    total = len(running.processes)
+    user = str(evidence.image.config.get("User") or "")
+    told = evidence.last("USER")
+    started = evidence.last("ENTRYPOINT") or evidence.last("CMD")
+    total = len(processes)
     who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
     message = f"{who} as root (UID 0): {names}."
     if user.partition(":")[0] not in {"", "0", "root"}:
@@ -97,15 +89,22 @@ def _processes(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iter
         message += " No USER says otherwise"
         is_given_up = started is not None and len(as_root) < total
         message += ", and what is started gives up root for a part of them only." if is_given_up else "."
-        line = started.line if started and is_given_up else from_line(evidence)
+        line = started.line if started and is_given_up else evidence.final.line
     message += " Whoever gets into the service is root in the container then, and may change all of it."
-    yield finding(evidence, "error", message, _ROOT_HINTS, line)
+    yield finding("error", message, _ROOT_HINTS, line)
 
 
-def _writable(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
+def _writable(evidence: Evidence) -> Iterator[Finding]:
+    """The entries of the app, its packages and /etc that everybody may change.
+
+    Not symbolic links, sticky directories and empty files; nor what the base has just so.
+    """
+    image, is_guarded = evidence.image, _guarded(evidence)
     by_line: dict[int | None, list[File]] = defaultdict(list)
-    for file in writable.world_writable(evidence, snapshot):
-        by_line[line_of(snapshot, file)].append(file)
+    for file in image.files:
+        is_open = file.visible and file.mode & _OTHERS_WRITE and _counts(file) and not _is_bases(image, file)
+        if is_open and (is_guarded(file.path) or image.origins(file).kind == "context"):
+            by_line[image.line_of(file)].append(file)
     for line, files in by_line.items():
         first = next((file for file in files if file.kind == "file"), files[0])
         where = f"since line {line}" if line else "in this image"
@@ -114,45 +113,80 @@ def _writable(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
             + (f" and {len(files) - 1} more" if len(files) > 1 else "")
             + f" {where}. Whoever gets in as any user can put other code or settings there."
         )
-        yield finding(evidence, "error", message, _WRITABLE_HINTS, line)
+        yield finding("error", message, _WRITABLE_HINTS, line)
 
 
-def _secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    for secret in secrets(evidence, snapshot):
-        yield finding(evidence, "error", _leaked(evidence, snapshot, secret), _SECRET_HINTS, secret.line)
+def _secrets(evidence: Evidence) -> Iterator[Finding]:
+    for secret in secrets(evidence):
+        what = shorten(f"{secret.what[0].upper()}{secret.what[1:]}", 200)
+        message = f"{what} can be read by whoever has the image: it is {secret.where}."
+        message += gone_but_stored(evidence.image, secret.files)
+        yield finding("error", message, _SECRET_HINTS, secret.line)
     for name, line in build_arguments(evidence):
         message = (
             f"The default of ARG {shorten(name, 60)} looks like a secret. It is not in the image, "
             "but in the Dockerfile and in the build cache, for whoever can read these."
         )
-        yield finding(evidence, "advice", message, _SECRET_HINTS, line)
+        yield finding("advice", message, _SECRET_HINTS, line)
 
 
-def _leaked(evidence: Evidence, snapshot: Snapshot, secret: Secret) -> str:
-    what = f"{secret.what[0].upper()}{secret.what[1:]}"
-    message = f"{shorten(what, 200)} can be read by whoever has the image: it is {secret.where}."
-    return message + gone_but_stored(snapshot, secret.files)
-
-
-def _advice(evidence: Evidence, snapshot: Snapshot, running: Running) -> Iterator[Finding]:
+def _advice(evidence: Evidence) -> Iterator[Finding]:
+    image, running = evidence.image, evidence.running
     if running.hardened is False and running.seconds is not None:  # else it answers nowhere, which task 7 explains
         why = f" ({shorten(running.hardened_why, 200)})" if running.hardened_why else ""
         message = (
             f"With a read-only root and without capabilities the service does not answer{why}. "
             "It would be harder to abuse if it needed to write nowhere but in memory."
         )
-        started = last(evidence, "CMD", "ENTRYPOINT")
-        yield finding(evidence, "advice", message, _HARDENED_HINTS, started.line if started else None)
+        started = evidence.last("CMD", "ENTRYPOINT")
+        yield finding("advice", message, _HARDENED_HINTS, started.line if started else None)
     uids = frozenset(process.uid for process in running.processes) - {0}
-    own = writable.own(evidence, snapshot, uids)
-    if own:
+    is_guarded = _guarded(evidence)
+    owned = (file for file in image.files if file.visible and file.kind == "file" and file.uid in uids)
+    if own := [file for file in owned if is_guarded(file.path)]:
         more = f" and {counted(len(own) - 1, 'more file')} of the app, its packages or settings belong"
         message = (
             f"{own[0].path}"
             + (more if own[1:] else " belongs")
             + f" to the user that runs the service ({own[0].uid}), which could therefore change what it runs, or how."
         )
-        stage = final_stage(evidence)
-        yield finding(
-            evidence, "advice", message, _WRITABLE_HINTS, line_of(snapshot, own[0]) or (stage.line if stage else None)
-        )
+        yield finding("advice", message, _WRITABLE_HINTS, image.line_of(own[0]) or evidence.final.line)
+
+
+def _counts(file: File) -> bool:
+    if file.kind == "directory":
+        return not file.mode & _STICKY
+    return file.kind == "file" and file.bytes > 0
+
+
+def _is_bases(snapshot: Snapshot, file: File) -> bool:
+    base = snapshot.base_image_files.get(file.path)
+    return base is not None and base.mode == file.mode and base.kind == file.kind
+
+
+def _guarded(evidence: Evidence) -> Callable[[str], bool]:
+    """Whether a path is one that nobody but its owner should change: of the app, its packages and /etc.
+
+    The folder that holds the app's counts too: whoever may write there may put another app in its place.
+    """
+    apps = app_folders(evidence)
+    places = tuple(f"{folder}/" for folder in {"/etc", *apps, *_environments(evidence)} - {"", "/"})
+    above = {posixpath.dirname(folder) for folder in apps} - {"", "/"}
+    return lambda path: path in above or f"{path}/".startswith(places) or bool(_PACKAGES.search(path))
+
+
+def _environments(evidence: Evidence) -> Iterator[str]:
+    """The folders that hold Python packages: virtual environments, and wherever else the interpreter finds them."""
+    for file in evidence.image.files:
+        if file.visible and posixpath.basename(file.path) == "pyvenv.cfg":
+            yield posixpath.dirname(file.path)
+    interpreter = evidence.running.interpreter
+    if interpreter and interpreter.prefix not in _SHARED:
+        yield interpreter.prefix
+    for distribution in installed_distributions(evidence).values():
+        folder = posixpath.dirname(distribution.location)
+        if folder not in _SHARED:
+            yield folder
+        scripts = posixpath.normpath(f"{folder}/../../../bin")
+        if _PACKAGES.search(folder) and scripts != "/bin":
+            yield scripts

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks.judging import PRODUCTION, finding, line_of
+from layerlab.exercise.tasks.judging import PRODUCTION, finding
 from layerlab.exercise.verdict import Finding
 from layerlab.ui.text import shorten
 
@@ -47,9 +47,10 @@ _BACK_HINTS: Final = (
 )
 
 
-def ways_to_root(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
+def ways_to_root(evidence: Evidence) -> Iterator[Finding]:
     """What is not as in the base image, but for added users and groups and what packages bring; an error per line."""
     by_line: dict[int | None, list[str]] = defaultdict(list)
+    snapshot = evidence.image
     capabilities = snapshot.capabilities()
     becomes_root = any(_runs_as_root(file) for file in snapshot.visible.values())
     for file in snapshot.files:
@@ -63,7 +64,7 @@ def ways_to_root(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
                     f"may be changed by the user that runs the service (mode {file.mode & 0o7777:o}, "
                     f"owner {file.uid}:{file.gid})"
                 )
-            by_line[line_of(snapshot, file)] += [f"{shorten(file.path, 100)} {what}" for what in whats]
+            by_line[snapshot.line_of(file)] += [f"{shorten(file.path, 100)} {what}" for what in whats]
     for line, found in by_line.items():
         if found:
             more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
@@ -71,7 +72,7 @@ def ways_to_root(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
                 f"What decides who is root is not as in the base image: {'; '.join(found[:_MOST])}{more}. That is a "
                 "way back to root, and the service's user is worth nothing if whoever gets in can take it."
             )
-            yield finding(evidence, "error", message, _BACK_HINTS, line)
+            yield finding("error", message, _BACK_HINTS, line)
 
 
 def _decides(file: File) -> bool:
@@ -149,7 +150,7 @@ def _is_roots(snapshot: Snapshot, path: str) -> bool:
 
 def _may_change(evidence: Evidence, file: File) -> bool:
     """Whether the service's user may change a file that decides who is root, or its folder."""
-    processes = evidence.running.processes if evidence.running else ()
+    processes = evidence.running.processes
     owners, groups = {process.uid for process in processes} - {0}, {process.gid for process in processes}
     return bool((file.uid in owners and file.mode & 0o200) or (file.gid in groups and file.mode & 0o020))
 
