@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from layerlab.dockerfile import shell_words
@@ -35,7 +35,7 @@ TASK: Final = 5
 MOST_COPIED: Final = 10_000_000
 """Bytes that the layers may store a second time."""
 
-BUILD_STAGE: Final = "a build stage"
+_BUILD_STAGE: Final = "a build stage"
 _INSTALLERS: Final = frozenset({"pip", "setuptools", "uv", "wheel"})
 _DEBIANS: Final = "/usr/lib/python3/dist-packages/"
 _LATER: Final = (".pyc", ".pyo", "/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json")
@@ -92,11 +92,11 @@ _COPY_HINTS: Final = (
 
 
 @dataclass(frozen=True)
-class Source:
+class _Source:
     """Where a distribution comes from.
 
     Attributes:
-        kind: `BUILD_STAGE`, ``final`` (installed in the final stage), ``base``, ``context`` or ``unknown``.
+        kind: `_BUILD_STAGE`, ``final`` (installed in the final stage), ``base``, ``context`` or ``unknown``.
         line: Of the instruction that made it, in the final stage.
     """
 
@@ -104,26 +104,11 @@ class Source:
     line: int | None = None
 
 
-@dataclass
-class Provenance:
-    """The pinned distributions by where they come from.
-
-    Attributes:
-        used: Their names, by source; those that the service uses.
-        ignored: Names of distributions that were taken from a build stage, while another copy of them is used.
-        ignored_line: The line that copied those.
-    """
-
-    used: dict[Source, list[str]] = field(default_factory=dict)
-    ignored: list[str] = field(default_factory=list)
-    ignored_line: int | None = None
-
-
 def judge(evidence: Evidence) -> Result:
     """Judge task 5."""
-    found = provenance(evidence)
+    sources = _sources(evidence)
     findings = [
-        *_packages(evidence, found),
+        *_packages(evidence, sources),
         *_everything(evidence),
         *_context(evidence),
         *_leftovers(evidence.image),
@@ -131,31 +116,31 @@ def judge(evidence: Evidence) -> Result:
     ]
     failed = any(each.level == "error" for each in findings)
     message = untried(evidence)
-    if not failed and (message or {source.kind for source in found.used} == {"unknown"}):
+    if not failed and (message or {source.kind for source in sources} == {"unknown"}):
         message = message or "Where the installed packages come from could not be found out."
         return unknown(TASK, message, findings)
     return verdict.judge(TASK, findings)
 
 
-def _packages(evidence: Evidence, found: Provenance) -> Iterator[Finding]:
+def _packages(evidence: Evidence, sources: Mapping[_Source, list[str]]) -> Iterator[Finding]:
     """Packages that the service uses and that no build stage made."""
-    if not found.used:
+    if not sources:
         message = (
             "None of the packages of requirements.txt is in the image, so nothing that a build stage made is used."
         )
         yield finding("error", message, _STAGE_HINTS, evidence.final.line)
-    for source, names in found.used.items():
-        if source.kind not in {BUILD_STAGE, "unknown"}:
+    for source, names in sources.items():
+        if source.kind not in {_BUILD_STAGE, "unknown"}:
             message = f"{first_few(names)} {_from(source)}, not from a build stage."
-            ignored = [name for name in names if name in found.ignored]
-            if ignored:
-                where = f"line {found.ignored_line} brings" if found.ignored_line else "the image also holds"
+            if ignored := _ignored(evidence, names):
+                line = evidence.image.line_of(list(ignored.values())[-1])
+                where = f"line {line} brings" if line else "the image also holds"
                 message += f" Those of {first_few(ignored)} that {where} from a build stage are not used."
             message += " What installs packages, and what it leaves behind, then belongs to the image that ships."
             yield finding("error", message, _STAGE_HINTS, source.line or evidence.final.line)
 
 
-def _from(source: Source) -> str:
+def _from(source: _Source) -> str:
     if source.kind == "final":
         return f"were installed by line {source.line} in the final stage itself" if source.line else "were installed"
     if source.kind == "context":
@@ -188,7 +173,7 @@ def _has_base(evidence: Evidence, label: str) -> bool:
 def _context(evidence: Evidence) -> Iterator[Finding]:
     snapshot = evidence.image
     by_line: dict[int | None, list[tuple[File, str]]] = defaultdict(list)
-    for file, path in strangers(evidence):
+    for file, path in _strangers(evidence):
         by_line[snapshot.line_of(file)].append((file, path))
     for line, found in by_line.items():
         names = sorted({path for _, path in found})
@@ -269,99 +254,88 @@ def _copies(evidence: Evidence) -> Iterator[Finding]:
     yield finding("error", message, _COPY_HINTS, snapshot.layers[order[0]].line or evidence.final.line)
 
 
-def provenance(evidence: Evidence) -> Provenance:
-    """Where the distributions that requirements.txt pins (without it: all) come from.
+def _sources(evidence: Evidence) -> dict[_Source, list[str]]:
+    """The distributions that requirements.txt pins (without it: all), those that the service uses, by their source.
 
     Further ones are told only where the final stage installs them itself.
     """
-    pinned, image = evidence.requirements, evidence.image
-    everywhere = image_distributions(image)
-    used = {name: each for name, each in installed_distributions(evidence).items() if not pinned or name in pinned}
+    pinned, installed = evidence.requirements, installed_distributions(evidence)
+    used = {name: each for name, each in installed.items() if not pinned or name in pinned}
     if not used:
+        everywhere = image_distributions(evidence.image)
         used = {each.name: each for each in everywhere if not pinned or each.name in pinned}
-    tracer = _Tracer(evidence)
-    found = Provenance()
-    by_source: dict[Source, list[str]] = defaultdict(list)
+    by_source: dict[_Source, list[str]] = defaultdict(list)
     for name, distribution in sorted(used.items()):
-        source = tracer.source(distribution)
+        source = _source(evidence, distribution)
         if pinned or source.kind != "base":
             by_source[source].append(name)
-    for name, distribution in sorted(installed_distributions(evidence).items()):
+    for name, distribution in sorted(installed.items()):
         if pinned and name not in pinned and name not in _INSTALLERS:
-            source = tracer.source(distribution)
-            if source.kind == "final" and tracer.asked_an_index(distribution, source.line):
+            source = _source(evidence, distribution)
+            if source.kind == "final" and _asked_an_index(evidence, distribution, source.line):
                 by_source[source].append(name)
-    found.used = dict(by_source)
-    not_built = {name for source, names in by_source.items() if source.kind != BUILD_STAGE for name in names}
-    for other in everywhere:
-        is_ignored = other.name in not_built and other.name in used and other.location != used[other.name].location
-        if is_ignored and tracer.source(other).kind == BUILD_STAGE:
-            found.ignored.append(other.name)
-            metadata = image.visible.get(f"{other.location}/METADATA")
-            found.ignored_line = image.line_of(metadata) if metadata else None
+    return dict(by_source)
+
+
+def _ignored(evidence: Evidence, names: Iterable[str]) -> dict[str, File]:
+    """Those of the used distributions of which a copy that is not used was taken from a build stage: its METADATA."""
+    installed, found = installed_distributions(evidence), dict[str, File]()
+    for other in image_distributions(evidence.image):
+        used = installed.get(other.name)
+        notes = evidence.image.visible.get(f"{other.location}/METADATA")
+        is_other = other.name in names and used is not None and other.location != used.location
+        if is_other and notes and _source(evidence, other).kind == _BUILD_STAGE:
+            found[other.name] = notes
     return found
 
 
-class _Tracer:
-    """Follows files back to where they were made."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self._evidence = evidence
-        self._image = evidence.image
-
-    def source(self, distribution: Distribution) -> Source:
-        """Where most bytes of a distribution come from; bytecode and notes of the installation left out."""
-        files = package_files(self._image, distribution)
-        weights: Counter[Source] = Counter()
-        for file in files:
-            if not file.path.endswith(_LATER):
-                weights[self._of_file(file, distribution)] += file.bytes
-        known = {source: weight for source, weight in weights.items() if source.kind != "unknown"}
-        if not known:
-            return self._of_bundle()
-        return max(known, key=lambda source: known[source])
-
-    def _of_bundle(self) -> Source:
-        """Where one file that holds packages (a .pex, a zipapp) was made, if the service is started from one."""
-        for file in bundles(self._evidence):
-            origin = self._image.origins(file)
-            if origin.kind == "made" and not posixpath.basename(file.path).startswith(("python", "pypy")):
-                is_built = origin.stage != self._image.stage
-                return Source(BUILD_STAGE) if is_built else Source("final", origin.line)
-        return Source("unknown")
-
-    def _of_file(self, file: File, distribution: Distribution) -> Source:
-        if file.path in self._image.base_files and self._image.layers[file.layer].is_base:
-            return Source("base")
-        if self._is_built(file):
-            return Source(BUILD_STAGE)
-        origin = self._image.origins(file)
-        if origin.kind == "made":
-            kind = self._handed_on(origin.line, distribution)
-            return Source(kind, origin.line) if kind == "final" else Source(kind)
-        return Source(origin.kind, self._image.line_of(file))
-
-    def _is_built(self, file: File) -> bool:
-        """Whether a stage other than the final one made this very file."""
-        origin = self._image.origins(file)
-        return origin.kind == "made" and origin.stage != self._image.stage
-
-    def asked_an_index(self, distribution: Distribution, line: int | None) -> bool:
-        """Whether a distribution was got by its name, not from what lay there (PEP 610), nor as Debian's."""
-        is_local = f"{distribution.location}/direct_url.json" in self._image.visible
-        is_handed_on = any(tried.line == line and tried.taken for tried in self._evidence.handed_on)
-        return not (is_local or is_handed_on or distribution.location.startswith(_DEBIANS))
-
-    def _handed_on(self, line: int | None, distribution: Distribution) -> str:
-        """The kind of source of what a RUN of the final stage installed, which may have had it from a build stage."""
-        for tried in self._evidence.handed_on:
-            if tried.line == line and distribution.name in tried.names:
-                is_open = tried.failure is not None or self._evidence.is_quick
-                return "unknown" if is_open else BUILD_STAGE if distribution.name in tried.taken else "final"
-        return "final"
+def _source(evidence: Evidence, distribution: Distribution) -> _Source:
+    """Where most bytes of a distribution come from; bytecode and notes of the installation left out."""
+    weights: Counter[_Source] = Counter()
+    for file in package_files(evidence.image, distribution):
+        if not file.path.endswith(_LATER):
+            weights[_source_of_file(evidence, file, distribution)] += file.bytes
+    known = [source for source, _ in weights.most_common() if source.kind != "unknown"]
+    return known[0] if known else _source_of_bundle(evidence)
 
 
-def strangers(evidence: Evidence) -> tuple[tuple[File, str], ...]:
+def _source_of_bundle(evidence: Evidence) -> _Source:
+    """Where one file that holds packages (a .pex, a zipapp) was made, if the service is started from one."""
+    for file in bundles(evidence):
+        origin = evidence.image.origins(file)
+        if origin.kind == "made" and not posixpath.basename(file.path).startswith(("python", "pypy")):
+            is_built = origin.stage != evidence.image.stage
+            return _Source(_BUILD_STAGE) if is_built else _Source("final", origin.line)
+    return _Source("unknown")
+
+
+def _source_of_file(evidence: Evidence, file: File, distribution: Distribution) -> _Source:
+    image = evidence.image
+    if file.path in image.base_files and image.layers[file.layer].is_base:
+        return _Source("base")
+    origin = image.origins(file)
+    if origin.kind != "made":
+        return _Source(origin.kind, image.line_of(file))
+    if origin.stage != image.stage:
+        return _Source(_BUILD_STAGE)
+    for tried in evidence.handed_on:  # a RUN of the final stage may have had it from a build stage
+        if tried.line == origin.line and distribution.name in tried.names:
+            if tried.failure is not None or evidence.is_quick:
+                return _Source("unknown")
+            if distribution.name in tried.taken:
+                return _Source(_BUILD_STAGE)
+            break
+    return _Source("final", origin.line)
+
+
+def _asked_an_index(evidence: Evidence, distribution: Distribution, line: int | None) -> bool:
+    """Whether a distribution was got by its name, not from what lay there (PEP 610), nor as Debian's."""
+    is_local = f"{distribution.location}/direct_url.json" in evidence.image.visible
+    is_handed_on = any(tried.line == line and tried.taken for tried in evidence.handed_on)
+    return not (is_local or is_handed_on or distribution.location.startswith(_DEBIANS))
+
+
+def _strangers(evidence: Evidence) -> tuple[tuple[File, str], ...]:
     """The shipped files that should have stayed behind, each with its path in the build context."""
     brought = [
         (file, _paths_of(evidence, file))
