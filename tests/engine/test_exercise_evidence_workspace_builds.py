@@ -104,9 +104,7 @@ class TestBuild:
         with prepared(engine, tmp_path, steps.append) as (copy, _):
             assert workspace_builds.build_final(copy).failure is None
 
-        assert [step.title.partition(" not ")[0] for step in steps] == [
-            "going on without a login: docker-credential-desktop"
-        ]
+        assert steps[0].title.startswith("going on without a login: docker-credential-desktop not ")
 
     def test_an_ignored_dockerfile(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What .dockerignore names stays out of the image; a Dockerfile that is not named goes in as it is."""
@@ -280,8 +278,8 @@ class TestNothingIsLeft:
             if step.line == 2:
                 raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt), prepared(engine, tmp_path) as (copy, _):
-            workspace_builds.build_final(copy, interrupt)
+        with pytest.raises(KeyboardInterrupt), prepared(engine, tmp_path, interrupt) as (copy, _):
+            workspace_builds.build_final(copy)
 
         assert is_gone(engine, busybox_image, command)
         assert images_of(engine, copy.trials.labels) == []

@@ -121,12 +121,12 @@ class TestLimits:
                 raise KeyboardInterrupt
 
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nRUN {command}\n")
-        with trials.trial_builds(engine) as place:
+        with trials.trial_builds(engine, look) as place:
             copy = workspace_builds.prepare(place, open_workspace(tmp_path))
             files = limits._wanted(limits._ROOT, limits.MEMORY, limits.PROCESSES)
             while_it_builds = {name: Path(name).read_text() for name in files}
             with pytest.raises(KeyboardInterrupt):
-                workspace_builds.build_final(copy, look)
+                workspace_builds.build_final(copy)
 
         (processes,) = (value for name, value in while_it_builds.items() if name.endswith("pids.max"))
         assert limits.PROCESSES <= int(processes) <= 4 * limits.PROCESSES  # others may check at the same time
