@@ -22,9 +22,9 @@ from layerlab.exercise.evidence.experiments import (
     choose_pin,
     found_after,
     with_pin,
+    without_index,
 )
 from layerlab.exercise.evidence.facts import HandedOn, PinChange, PythonInstall, Snapshot
-from layerlab.exercise.evidence.system_installs import without_index
 from layerlab.exercise.evidence.workspace_builds import Prepared
 from layerlab.ui.progress import Report, Step, silent
 from tests.engine.test_exercise_evidence_workspace_builds import is_gone, prepared, write

@@ -20,7 +20,6 @@ from typing import Final
 from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.exercise.evidence import python_installs
 from layerlab.exercise.evidence.facts import (
     AppChange,
     HandedOn,
@@ -29,7 +28,9 @@ from layerlab.exercise.evidence.facts import (
     PythonInstall,
     RanStep,
     Snapshot,
+    SystemInstall,
 )
+from layerlab.exercise.evidence.installs import distribution_of, in_layer
 from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
@@ -183,8 +184,8 @@ def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple
 
     None, and no text, where that cannot be written down.
     """
-    every = (each for layer in range(len(stack.layers)) for each in python_installs.in_layer(stack, layer))
-    paths = [stack.merged.paths[each.index] for each in every if each.name == name]
+    every = (each for layer in range(len(stack.layers)) for each in in_layer(stack, layer))
+    paths = [stack.merged.paths[each.entry] for each in every if each.name == name]
     found = [_NOTES.fullmatch(path) for path in paths if stack.merged.find(path) is not None]
     places = sorted({(each["folder"], each["name"]) for each in found if each})
     copies = (
@@ -251,7 +252,7 @@ class _Packed:
 
     def could_give(self, names: Sequence[str]) -> set[str]:
         """Which of these distributions may be in it."""
-        known = python_installs.distribution_of(self.path)
+        known = distribution_of(self.path)
         return {known[0]} & set(names) if known else set(names)
 
 
@@ -311,7 +312,7 @@ def _packed(
 
 
 def _may_give(path: str) -> bool:
-    return _PACKED.search(path) is not None or python_installs.distribution_of(path) is not None
+    return _PACKED.search(path) is not None or distribution_of(path) is not None
 
 
 def _break(
@@ -327,8 +328,19 @@ def _break(
         is_missed = failure is not None and failure.blame == "dockerfile" and failure.line == run.line
         return replace(question, taken=question.names) if is_missed else replace(question, failure=failure)
     stack = images.read(prepared.engine, built.image_id).stack
-    whole = (
-        each for each in python_installs.in_layer(stack, layer) if stack.merged.sizes[each.index] != len(_WRECKAGE)
-    )
+    whole = (each for each in in_layer(stack, layer) if stack.merged.sizes[each.entry] != len(_WRECKAGE))
     installed = {each.name for each in whole}
     return replace(question, taken=tuple(name for name in question.names if name not in installed))
+
+
+def without_index(prepared: Prepared, install: SystemInstall) -> SystemInstall:
+    """Try an installation without the index that was there before: it fails if it did not fetch one itself."""
+    run = instruction_of(prepared.dockerfile, install.stage, install.line)
+    if not install.index or run is None:
+        return install
+    cached = [mount.text for mount in run.mounts if mount.target == install.index]
+    text = prepared.up_to(run, f"--mount=type=tmpfs,target={install.index}", cached)
+    failure = prepared.experiment(f"line {run.line} without the package index", prepared.changed({}, text)).failure
+    if failure is None or (failure.blame == "dockerfile" and failure.line == run.line):
+        return replace(install, needs_index=failure is not None)
+    return replace(install, failure=failure)

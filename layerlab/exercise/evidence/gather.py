@@ -13,7 +13,7 @@ from layerlab import image
 from layerlab.builder import trial_builds
 from layerlab.engine import Engine
 from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence import experiments, snapshots, system_installs, workspace_builds
+from layerlab.exercise.evidence import experiments, snapshots, workspace_builds
 from layerlab.exercise.evidence.facts import Blame, Evidence, Failure, NoImage, Running, Snapshot
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
@@ -30,26 +30,13 @@ def gather(
     engine: Engine,
     workspace: Workspace,
     report: Report,
-    on_image: OnImage | None = None,
+    on_image: OnImage | None,
     *,
-    hardened: bool = True,
-    is_quick: bool = False,
-    caches: str = "",
+    hardened: bool,
+    is_quick: bool,
+    caches: str,
 ) -> Evidence | NoImage:
-    """All that can be found out about a workspace; nothing of it is left on the engine.
-
-    Args:
-        engine: Where it is built and run.
-        workspace: The learner's folder.
-        report: Is told of each step.
-        on_image: Is given the learner's image before it is removed.
-        hardened: Whether to try a hardened run as well, which is for advice only.
-        is_quick: Whether to leave the experiments out.
-        caches: Whose cache mounts the builds use; empty for those of everybody.
-
-    Raises:
-        EngineGone: the engine stopped answering.
-    """
+    """All that can be found out about a workspace, see `layerlab.exercise.check`; nothing of it is left on the engine."""
     relay = _Relay(report)
     with trial_builds(engine, relay, caches=caches) as trials:
         prepared = workspace_builds.prepare(trials, workspace)
@@ -131,7 +118,7 @@ def _build_more(
     handed_on = experiments.break_packed(prepared, final, stages, is_quick=is_quick)
     systems = snapshots.system_installs([*stages.values(), final])
     if not is_quick:
-        systems = tuple(system_installs.without_index(prepared, each) for each in systems)
+        systems = tuple(experiments.without_index(prepared, each) for each in systems)
     return Evidence(
         dockerfile=prepared.dockerfile,
         image_id=str(outcome.image_id),
