@@ -119,12 +119,8 @@ def _app(folder: Path) -> dict[str, bytes]:
     if (folder / "app").is_symlink():
         return {}
     try:
-        with os.scandir(folder / "app") as children:
-            return _contents(
-                contexts.Entry(f"app/{each.name}", Path(each.path), each.stat(follow_symlinks=False))
-                for each in itertools.islice(children, _MOST_MODULES)
-                if each.name.endswith(".py")
-            )
+        found = itertools.islice((folder / "app").glob("*.py"), _MOST_MODULES)
+        return _contents(contexts.Entry(f"app/{each.name}", each, each.lstat()) for each in found)
     except OSError:
         return {}
 

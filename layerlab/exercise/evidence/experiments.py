@@ -64,14 +64,15 @@ def change_app(prepared: Prepared, installs: Sequence[PythonInstall]) -> AppChan
 
     The build is stopped as soon as that is known.
     """
-    found = _change_app(prepared, installs) if installs else AppChange()
-    for _ in range(_CONTROLS):
+    found = AppChange()
+    for number in range(1 + _CONTROLS if installs else 0):
+        if number:
+            # Other builds on this engine may have had that step in hand just then, or the build cache have lost it.
+            # Built as it is once more, it is there again: only what runs right after that runs for the change's sake.
+            prepared.experiment("as it is, once more", prepared.context)
+        found = _change_app(prepared, installs)
         if not found.again:
             break
-        # Other builds on this engine may have had that step in hand just then, or the build cache have lost it.
-        # Built as it is once more, it is there again: only what runs right after that runs for the change's sake.
-        prepared.experiment("as it is, once more", prepared.context)
-        found = _change_app(prepared, installs)
     return found
 
 
@@ -87,55 +88,34 @@ def _change_app(prepared: Prepared, installs: Sequence[PythonInstall]) -> AppCha
         name: content + (b"" if content.endswith(b"\n") or not content else b"\n") + note
         for name, content in app.items()
     }
-    watch = _Watch(installs)
-    try:
-        failure = prepared.experiment("after a change of the app", prepared.changed(changed), watch.look).failure
-    except _Known:
-        failure = None
-    return AppChange(watch.again, watch.because, None if watch.again else failure)
+    found, left, known_at = AppChange(), list(installs), 0.0
 
-
-@dataclass
-class _Watch:
-    """Watches the steps of a build until it is known whether one of some RUNs runs again."""
-
-    installs: Sequence[PythonInstall]
-    again: PythonInstall | None = None
-    because: int | None = None
-
-    def __post_init__(self) -> None:
-        self._left = list(self.installs)
-        self._known_at: float | None = None
-
-    def look(self, step: Step, told: RanStep) -> None:
-        """Look at a step as it stands now.
-
-        Raises:
-            _Known: it is known.
-        """
+    def look(step: Step, told: RanStep) -> None:
+        """Look at a step as it stands now; raises `_Known` when it is known whether one of the RUNs runs again."""
+        nonlocal found, left, known_at
         if told.instruction.upper().startswith("FROM"):
             return
         # What has only just begun may turn out to be in the cache.
         runs = step.state == "running" and (step.seconds or 0.0) > _SURELY_RUNS
         if (runs or step.state in {"done", "failed"}) and not step.from_cache:
             # A step that is not in the cache leaves all later ones of its stage without it, too.
-            here = [
-                each
-                for each in self.installs
-                if each.is_step(told) or (each.stage == told.stage and (told.line or each.line) < each.line)
-            ]
-            copies = told.instruction.split(maxsplit=1)[:1] != ["RUN"]
-            if copies and self.because is None and here:
-                self.because = told.line
-            if here:
-                self.again = here[0]
-                raise _Known
+            for each in installs:
+                if each.is_step(told) or (each.stage == told.stage and (told.line or each.line) < each.line):
+                    copies = told.instruction.split(maxsplit=1)[:1] != ["RUN"]
+                    found = AppChange(each, told.line if copies else None)
+                    raise _Known
         if step.state == "cached":
-            self._left = [each for each in self._left if not each.is_step(told)]
-        if not self._left:
-            self._known_at = self._known_at or time.monotonic()
-            if time.monotonic() - self._known_at > _PATIENCE:
+            left = [each for each in left if not each.is_step(told)]
+        if not left:
+            known_at = known_at or time.monotonic()
+            if time.monotonic() - known_at > _PATIENCE:
                 raise _Known
+
+    try:
+        outcome = prepared.experiment("after a change of the app", prepared.changed(changed), look)
+    except _Known:
+        return found
+    return found if found.again else AppChange(failure=outcome.failure)
 
 
 def choose_pin(pinned: Mapping[str, str]) -> PinChange:

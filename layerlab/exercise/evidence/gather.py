@@ -36,14 +36,14 @@ def gather(
     is_quick: bool,
     caches: str,
 ) -> Evidence | NoImage:
-    """All that can be found out about a workspace, see `layerlab.exercise.check`; nothing of it is left on the engine."""
+    """All that can be found out about a workspace; see `layerlab.exercise.check` for what is not said here."""
     relay = _Relay(report)
     with trial_builds(engine, relay, caches=caches) as trials:
         prepared = workspace_builds.prepare(trials, workspace)
         outcome = workspace_builds.build_final(prepared)
         if outcome.failure is not None:
             return NoImage(outcome.failure, workspace.requirements)
-        return _look(relay, prepared, workspace, outcome, on_image, hardened=hardened, is_quick=is_quick)
+        return _look(relay, prepared, outcome, on_image, hardened=hardened, is_quick=is_quick)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 def _look(
     relay: _Relay,
     prepared: Prepared,
-    workspace: Workspace,
     outcome: Outcome,
     on_image: OnImage | None,
     *,
@@ -86,12 +85,11 @@ def _look(
     is_quick: bool,
 ) -> Evidence:
     """Look at what was built, and try it."""
-    engine, image_id = prepared.engine, str(outcome.image_id)
+    engine, image_id, pinned = prepared.engine, str(outcome.image_id), prepared.workspace.requirements
     with _side_by_side(relay) as pool:
         ran = pool.submit(observe, engine, image_id, hardened=hardened, report=relay)
-        is_tried = workspace.requirements and not is_quick
-        pin = pool.submit(experiments.change_pin, prepared, workspace.requirements, image_id) if is_tried else None
-        evidence = pool.submit(_build_more, prepared, workspace, outcome, ran, is_quick=is_quick).result()
+        pin = pool.submit(experiments.change_pin, prepared, pinned, image_id) if pinned and not is_quick else None
+        evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
         running = evidence.running
         if pin:
             found = experiments.found_after(prepared, *pin.result(), running.interpreter)
@@ -105,12 +103,11 @@ def _look(
     return replace(evidence, running=running)
 
 
-def _build_more(
-    prepared: Prepared, workspace: Workspace, outcome: Outcome, ran: Future[Running], *, is_quick: bool
-) -> Evidence:
+def _build_more(prepared: Prepared, outcome: Outcome, ran: Future[Running], *, is_quick: bool) -> Evidence:
     """Further builds, one after the other: at the same time, those of the same steps blur what was cached."""
-    stages, final = _snapshots(prepared, workspace, str(outcome.image_id))
-    size, failure = _single_bytes(prepared, workspace.level)
+    workspace, image_id = prepared.workspace, str(outcome.image_id)
+    stages, final = _snapshots(prepared, image_id)
+    size, failure = _single_bytes(prepared)
     change = None
     if workspace.requirements and not is_quick:
         installs = snapshots.installing_python(stages.values(), final, workspace.requirements)
@@ -121,7 +118,7 @@ def _build_more(
         systems = tuple(experiments.without_index(prepared, each) for each in systems)
     return Evidence(
         dockerfile=prepared.dockerfile,
-        image_id=str(outcome.image_id),
+        image_id=image_id,
         image=final,
         running=ran.result(),
         context=workspace.context,
@@ -140,7 +137,7 @@ def _build_more(
     )
 
 
-def _snapshots(prepared: Prepared, workspace: Workspace, image_id: str) -> tuple[dict[str, Snapshot], Snapshot]:
+def _snapshots(prepared: Prepared, image_id: str) -> tuple[dict[str, Snapshot], Snapshot]:
     """The snapshots of the stages that ran, by label, and of the final one; each needs those that it copies from."""
     final, found = prepared.dockerfile.target(), list[Snapshot]()
     for stage in prepared.dockerfile.needed(final):  # the final one comes last
@@ -150,8 +147,8 @@ def _snapshots(prepared: Prepared, workspace: Workspace, image_id: str) -> tuple
             prepared.dockerfile,
             stage,
             {each.stage: each for each in found},
-            context=workspace.context,
-            pinned=workspace.requirements,
+            context=prepared.workspace.context,
+            pinned=prepared.workspace.requirements,
             labels=prepared.trials.labels,
             with_copies=stage == final,
         )
@@ -162,10 +159,10 @@ def _snapshots(prepared: Prepared, workspace: Workspace, image_id: str) -> tuple
     return {each.stage: each for each in others}, last
 
 
-def _single_bytes(prepared: Prepared, level: int) -> tuple[int | None, Failure | None]:
+def _single_bytes(prepared: Prepared) -> tuple[int | None, Failure | None]:
     """The single-stage image's size, or whose fault it is that nothing can be compared with."""
     try:
-        return single_bytes(prepared.engine, level, report=prepared.trials.report), None
+        return single_bytes(prepared.engine, prepared.workspace.level, report=prepared.trials.report), None
     except LabError as error:
         blame: Blame = "network" if isinstance(error, BaseImageError) else "engine"
         return None, Failure(blame, f"The single-stage image could not be had to compare with: {error.one_line}")

@@ -56,16 +56,21 @@ class Prepared:
     """A private copy of a workspace, ready to be built, as it is or changed.
 
     Attributes:
-        dockerfile: The learner's; lines and labels that are told are those of it.
+        workspace: What it is a copy of; lines and labels that are told are those of its Dockerfile.
         context: What is sent to the engine.
         adapted: What is sent as Dockerfile, parsed.
         trials: Where it is built, and what is told of each step.
     """
 
-    dockerfile: Dockerfile
+    workspace: Workspace
     context: contexts.Context = field(repr=False)
     adapted: Dockerfile = field(repr=False)
     trials: Trials = field(repr=False)
+
+    @property
+    def dockerfile(self) -> Dockerfile:
+        """The learner's."""
+        return self.workspace.dockerfile
 
     @property
     def engine(self) -> Engine:
@@ -137,11 +142,7 @@ class Prepared:
 
 
 def prepare(trials: Trials, workspace: Workspace) -> Prepared:
-    """A private copy of a workspace.
-
-    Args:
-        trials: Where it will be built; the copy is gone with it.
-        workspace: What to copy.
+    """A private copy of a workspace, gone with the place where it will be built.
 
     Raises:
         OSError: there is no room for the copy.
@@ -161,7 +162,7 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)
     context = contexts.Context(scratch, name, text, tuple(entries[key] for key in sorted(entries)))
     parsed = dockerfiles.parse(text, platform=trials.engine.platform)
-    return Prepared(workspace.dockerfile, context, parsed, trials)
+    return Prepared(workspace, context, parsed, trials)
 
 
 def build_final(prepared: Prepared, *, timeout: float = TIMEOUT) -> Outcome:
