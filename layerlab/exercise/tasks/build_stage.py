@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from layerlab.dockerfile import Dockerfile, Stage
@@ -27,9 +28,6 @@ _LONGEST: Final = 40  # characters of a part of a name that are read: more might
 _MADE_OF_PLACEHOLDERS: Final = re.compile(f"(?:{'|'.join(_PLACEHOLDERS.split())})+")
 """One of them, or several joined, such as ``firststage``."""
 _FILES_LOOKED_AT: Final = 60  # of a distribution: all of one come by the same way
-
-
-_Flaw = tuple[str, tuple[str, str, str]]  # what a stage lacks, and the hints of it
 
 
 _NAME_HINTS: Final = (
@@ -66,17 +64,18 @@ def judge(evidence: Evidence) -> Result:
     if not others:
         return verdict.judge(TASK, [_nothing_but_the_final_stage(dockerfile, final)])
     flaws = {stage.label: list(_flaws(dockerfile, stage)) for stage in others}
+    advice = [flaw for stage in others for flaw in flaws[stage.label]]
     makers = _makers(evidence)
     if used := [stage for stage in others if stage.label in makers]:
         good = any(not flaws[stage.label] for stage in used)
-        findings = _as_findings(others if good else used, flaws, "advice" if good else "error")
+        errors = [replace(flaw, level="error") for stage in used for flaw in flaws[stage.label]]
         together = [_not_apart(evidence)] if all(stage in evidence.chain for stage in used) else []
-        return verdict.judge(TASK, [*findings, *together])
+        return verdict.judge(TASK, [*(advice if good else errors), *together])
     if untried := judging.untried(evidence):
         return judging.unknown(TASK, untried)
     idle = next((stage for stage in others if not flaws[stage.label]), others[-1])
     unused = judging.finding("error", _unused(image, idle), _USE_HINTS, idle.line)
-    return verdict.judge(TASK, [unused, *_as_findings(others, flaws, "advice")])
+    return verdict.judge(TASK, [unused, *advice])
 
 
 def _nothing_but_the_final_stage(dockerfile: Dockerfile, final: Stage) -> Finding:
@@ -106,40 +105,33 @@ def _not_apart(evidence: Evidence) -> Finding:
     return judging.finding("error" if shipped else "advice", message, _ALL_OF_IT_HINTS, evidence.final.line)
 
 
-def _as_findings(stages: list[Stage], flaws: Mapping[str, list[_Flaw]], level: verdict.Level) -> list[Finding]:
-    return [
-        judging.finding(level, message, hints, stage.line)
-        for stage in stages
-        for message, hints in flaws[stage.label]
-    ]
-
-
 def _called(stage: Stage) -> str:
     return f"“{shorten(stage.name, 60)}”" if stage.name else f"number {stage.index}, which has no name"
 
 
-def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[_Flaw]:
-    """What is wrong with a stage's name and base."""
+def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[Finding]:
+    """What is wrong with a stage's name and base, as advice."""
+    name = ""
     if not stage.name:
-        yield (
+        name = (
             f"Stage number {stage.index} has no name: COPY --from={stage.index} says nothing to a reader, and means "
-            "another stage as soon as one is put before it.",
-            _NAME_HINTS,
+            "another stage as soon as one is put before it."
         )
     elif not is_descriptive(stage.name):
-        yield (
+        name = (
             f"The name “{shorten(stage.name, 60)}” does not say what the stage is for; it needs three letters or "
-            "more and must not be a placeholder.",
-            _NAME_HINTS,
+            "more and must not be a placeholder."
         )
+    if name:
+        yield judging.finding("advice", name, _NAME_HINTS, stage.line)
     root = dockerfile.chain(stage)[0]
     if not is_pinned(root.base):
         where = "" if root is stage else f" (of the stage {_called(root)} on line {root.line}, which it builds on)"
-        yield (
+        message = (
             f"Its base {shorten(root.base, 80)}{where} names no version but the latest, so the same Dockerfile "
-            "may build something else tomorrow.",
-            _BASE_HINTS,
+            "may build something else tomorrow."
         )
+        yield judging.finding("advice", message, _BASE_HINTS, stage.line)
 
 
 def is_descriptive(name: str) -> bool:
