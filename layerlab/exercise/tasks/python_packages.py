@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,7 +12,15 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.facts import Distribution, Evidence, Failure, File, PythonInstall, Snapshot
+from layerlab.exercise.evidence.facts import (
+    Distribution,
+    Evidence,
+    Failure,
+    File,
+    Interpreter,
+    PythonInstall,
+    Snapshot,
+)
 from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -133,10 +142,10 @@ def _why_missing(evidence: Evidence, missing: list[str]) -> tuple[str, int | Non
     )
 
 
-def _versions(interpreter: object, folder: str) -> str:
+def _versions(interpreter: Interpreter | None, folder: str) -> str:
     """If a folder is for another Python than the interpreter's: which."""
     there = re.search(r"/python(\d+\.\d+)/", folder)
-    path = getattr(interpreter, "path", ())
+    path = interpreter.path if interpreter else ()
     here = next((found[1] for each in path if (found := re.search(r"/python(\d+\.\d+)(?:/|$)", each))), None)
     if there and here and there[1] != here:
         return f" (it is Python {here}, they are for {there[1]})"
@@ -153,7 +162,9 @@ def _broken_environment(image: Snapshot) -> tuple[str, int | None] | None:
         folder = posixpath.dirname(file.path)
         text = (image.contents(None, file.path) or b"").decode(errors="replace")
         home = re.search(r"(?m)^home\s*=\s*(\S+)", text)
-        if home is None or any(_exists(f"{home[1]}/{name}", image) for name in _interpreters(text)):
+        version = re.search(r"(?m)^version(?:_info)?\s*=\s*(\d+)\.(\d+)", text)
+        names = ["python3", "python", *([f"python{version[1]}.{version[2]}"] if version else [])]
+        if home is None or any(_exists(f"{home[1]}/{name}", image) for name in names):
             continue
         return (
             f" The virtual environment {shorten(folder, 80)} belongs to an interpreter in {shorten(home[1], 80)}, "
@@ -161,11 +172,6 @@ def _broken_environment(image: Snapshot) -> tuple[str, int | None] | None:
             image.line_of(file),
         )
     return None
-
-
-def _interpreters(configuration: str) -> list[str]:
-    version = re.search(r"(?m)^version(?:_info)?\s*=\s*(\d+)\.(\d+)", configuration)
-    return ["python3", "python", *([f"python{version[1]}.{version[2]}"] if version else [])]
 
 
 def _exists(path: str, image: Snapshot) -> bool:
@@ -267,10 +273,10 @@ def _untried(evidence: Evidence) -> Iterator[Finding]:
 
 def caches(image: Snapshot) -> Iterator[Finding]:
     """Caches of pip and uv in the layers above the base; task 5 asks for these findings, too."""
-    groups: dict[tuple[int, str], list[File]] = {}
+    groups: dict[tuple[int, str], list[File]] = defaultdict(list)
     for file in image.files:
         if folder := judging.python_cache(file):
-            groups.setdefault((file.layer, folder), []).append(file)
+            groups[file.layer, folder].append(file)
     for (index, folder), files in groups.items():
         size = sum(file.bytes for file in files)
         tool = "uv" if re.search(r"/uv(/|$)|-v\d+/", files[0].path) and "http-v2" not in files[0].path else "pip"

@@ -59,7 +59,10 @@ def judge(evidence: Evidence) -> Result:
         return judging.unknown(TASK, idle)
     unknown = [each for each in evidence.system_installs if each.index and each.needs_index is None]
     if unknown and not any(finding.level == "error" for finding in findings):
-        return judging.unknown(TASK, _not_tried(unknown[0]))
+        install = unknown[0]
+        why = install.failure.message if install.failure else "A quick check leaves that out."
+        where = f"Line {install.line} was not tried without the package index that was there before."
+        return judging.unknown(TASK, f"{where} {why}")
     return verdict.judge(TASK, findings)
 
 
@@ -121,21 +124,15 @@ def _index(install: SystemInstall) -> Iterator[Finding]:
     yield judging.finding("error", message, _UPDATE_HINTS, install.line)
 
 
-def _not_tried(install: SystemInstall) -> str:
-    why = install.failure.message if install.failure else "A quick check leaves that out."
-    return f"Line {install.line} was not tried without the package index that was there before. {why}"
-
-
 def _shipped(image: Snapshot) -> Iterator[Finding]:
     """Indexes and archives of packages in the layers above the base."""
-    groups: dict[tuple[int, str], list[File]] = {}
+    groups: dict[tuple[int, str], list[File]] = defaultdict(list)
     for file in image.files:
-        kind = _kind(file)
-        if kind and not _is_of_a_base(image, file):
-            groups.setdefault((file.layer, kind), []).append(file)
-    for (index, kind), files in list(groups.items())[:_MOST_FINDINGS]:
+        found = _SHIPPED.fullmatch(file.path) if file.kind == "file" and file.bytes else None
+        if found and not file.path.endswith(("/lock", "/CACHEDIR.TAG")) and not _is_of_a_base(image, file):
+            groups[file.layer, "package indexes" if found["index"] else "package archives"].append(file)
+    for (index, what), files in list(groups.items())[:_MOST_FINDINGS]:
         size = how_large(sum(file.bytes for file in files))
-        what = "package indexes" if kind == "index" else "package archives"
         message = (
             f"{size} of {what} ship with the image (such as {shorten(files[0].path, 100)}), and nothing reads them."
         )
@@ -148,12 +145,3 @@ def _is_of_a_base(image: Snapshot, file: File) -> bool:
     if not file.path.endswith("InRelease"):
         return False
     return file.path in image.base_image_files or image.origins(file).kind == "base"
-
-
-def _kind(file: File) -> str | None:
-    if file.kind != "file" or not file.bytes:
-        return None
-    found = _SHIPPED.fullmatch(file.path)
-    if not found or file.path.endswith(("/lock", "/CACHEDIR.TAG")):
-        return None
-    return "index" if found["index"] else "archive"
