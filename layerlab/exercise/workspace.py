@@ -18,8 +18,8 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.builder import context as contexts
 from layerlab.builder import ignore
 from layerlab.dockerfile import Dockerfile
-from layerlab.errors import ContextError, DockerfileError, LabError, UsageError
-from layerlab.exercise.evidence.facts import Blame, Failure, NoImage
+from layerlab.errors import Blame, ContextError, DockerfileError, Failure, LabError, UsageError
+from layerlab.exercise.evidence.facts import NoImage
 from layerlab.paths import ROOT
 from layerlab.ui.text import plain, shorten
 

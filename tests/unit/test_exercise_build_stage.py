@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from layerlab import exercise
-from layerlab.exercise.evidence.facts import Evidence, Failure, HandedOn, NoImage, Origin
+from layerlab.errors import Failure
+from layerlab.exercise.evidence.facts import Evidence, HandedOn, NoImage
 from layerlab.exercise.tasks.build_stage import is_descriptive, is_pinned, judge
+from layerlab.xray.provenance.file_origins import Origin
 from tests.unit.checker_evidence import GOOD, good
 
 

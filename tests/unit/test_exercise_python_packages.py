@@ -7,19 +7,11 @@ from typing import Any
 
 import pytest
 
-from layerlab.exercise.evidence.facts import (
-    Answer,
-    AppChange,
-    Evidence,
-    Failure,
-    Interpreter,
-    Origin,
-    PinChange,
-    PythonInstall,
-    RanStep,
-    Running,
-)
+from layerlab.errors import Failure
+from layerlab.exercise.evidence.facts import AppChange, Evidence, PinChange, PythonInstall, RanStep
 from layerlab.exercise.tasks.python_packages import judge
+from layerlab.service import Answer, Interpreter, Running
+from layerlab.xray.provenance.file_origins import Origin
 from tests.unit.checker_evidence import GOOD, SITE, Made, good
 
 INSTALL = PythonInstall("build", 5, "RUN pip install", ("flask", "gunicorn"), 59_000_000)

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.facts import Evidence, Failure, Origin, Process, Running
+from layerlab.errors import Failure
+from layerlab.exercise.evidence.facts import Evidence
 from layerlab.exercise.tasks.security import judge
 from layerlab.exercise.verdict import Finding
+from layerlab.service import Process, Running
+from layerlab.xray.provenance.file_origins import Origin
 
 from .checker_evidence import BASE_ENVIRONMENT, BUILT, GOOD, SITE, Made, good
 

@@ -14,14 +14,15 @@ from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine.symptoms import OFFLINE, is_disk_full, why_not_pulled
 from layerlab.errors import (
     BaseImageError,
+    Blame,
     BuildTimeout,
     ContextError,
     DockerfileError,
+    Failure,
     LabError,
     RegistryRefused,
     StepFailed,
 )
-from layerlab.exercise.evidence.facts import Blame, Failure
 from layerlab.exercise.workspace import failure_from
 from layerlab.ui.text import plain, shorten
 from layerlab.ui.units import how_large

@@ -23,7 +23,6 @@ from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.exercise.evidence.facts import (
     AppChange,
     HandedOn,
-    Interpreter,
     PinChange,
     PythonInstall,
     RanStep,
@@ -34,7 +33,7 @@ from layerlab.exercise.evidence.installs import distribution_of, in_layer
 from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
-from layerlab.service import observe
+from layerlab.service import Interpreter, observe
 from layerlab.ui.progress import Step
 from layerlab.ui.text import shorten
 

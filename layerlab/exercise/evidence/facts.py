@@ -10,37 +10,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from layerlab import service
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
-from layerlab.errors import Blame, Failure
-from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
+from layerlab.errors import Failure
+from layerlab.service import Running
 from layerlab.xray.provenance.copies import Copy
 from layerlab.xray.provenance.file_origins import FileOrigins, Origin
 
-__all__ = [
-    "SMALLEST_BUNDLE",
-    "Answer",
-    "AppChange",
-    "Blame",
-    "Copy",
-    "Distribution",
-    "Evidence",
-    "Failure",
-    "File",
-    "HandedOn",
-    "Interpreter",
-    "NoImage",
-    "Origin",
-    "PinChange",
-    "Process",
-    "PythonInstall",
-    "RanStep",
-    "Running",
-    "Snapshot",
-    "SnapshotLayer",
-    "Stop",
-    "SystemInstall",
-]
-
+Answer = service.Answer
+Distribution = service.Distribution
+Interpreter = service.Interpreter
+Stop = service.Stop
+"""What is seen of a container; the tasks, which import nothing that talks to one, have these from here."""
 
 SMALLEST_BUNDLE: Final = 100_000
 """Bytes of a file that may hold Python packages: a .pex, a zip application."""

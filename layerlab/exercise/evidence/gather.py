@@ -12,13 +12,13 @@ from typing import Final
 from layerlab import image
 from layerlab.builder import trial_builds
 from layerlab.engine import Engine
-from layerlab.errors import BaseImageError, LabError
+from layerlab.errors import BaseImageError, Blame, Failure, LabError
 from layerlab.exercise.evidence import experiments, snapshots, workspace_builds
-from layerlab.exercise.evidence.facts import Blame, Evidence, Failure, NoImage, Running, Snapshot
+from layerlab.exercise.evidence.facts import Evidence, NoImage, Snapshot
 from layerlab.exercise.evidence.single_stage_size import single_bytes
 from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.exercise.workspace import Workspace
-from layerlab.service import observe
+from layerlab.service import Running, observe
 from layerlab.service.waiting import is_busy
 from layerlab.ui.progress import Report, Step
 

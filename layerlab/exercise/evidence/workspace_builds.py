@@ -21,9 +21,9 @@ from layerlab.builder import Trials, adapted
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.engine import Engine
-from layerlab.errors import LabError, StepFailed
+from layerlab.errors import Failure, LabError, StepFailed
 from layerlab.exercise.evidence.blame import explain
-from layerlab.exercise.evidence.facts import Failure, RanStep
+from layerlab.exercise.evidence.facts import RanStep
 from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line, plain

@@ -12,22 +12,7 @@ from typing import Any, Final
 from layerlab.dockerfile import shell_words
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Distribution, Evidence, File, Snapshot
-from layerlab.exercise.tasks import python_packages, runtime_stage
-from layerlab.exercise.tasks.judging import (
-    CACHE,
-    MULTI_STAGE,
-    SINGLE_STAGE,
-    bundles,
-    finding,
-    gone_but_stored,
-    image_distributions,
-    installed_distributions,
-    package_files,
-    package_folders,
-    python_cache,
-    unknown,
-    untried,
-)
+from layerlab.exercise.tasks import judging, python_packages, runtime_stage
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.units import first_few, how_large
 
@@ -67,27 +52,27 @@ _INSTALLER: Final = re.compile(r"/bin/(?:uv|uvx|poetry|pdm|micromamba)$")
 _STAGE_HINTS: Final = (
     "Which stage runs the command that installs the packages which the service imports?",
     "Install them in the build stage, into one folder, and let the final stage take that folder and use it.",
-    f"Virtual environment, one folder: “The build stage” in {MULTI_STAGE}.",
+    f"Virtual environment, one folder: “The build stage” in {judging.MULTI_STAGE}.",
 )
 _EVERYTHING_HINTS: Final = (
     "Which folders of the build stage does the service open while it runs?",
     "Name these folders one by one; a copy of the whole filesystem ships everything that the build needed.",
-    f"COPY --from: “The stage that ships” in {MULTI_STAGE}.",
+    f"COPY --from: “The stage that ships” in {judging.MULTI_STAGE}.",
 )
 _CONTEXT_HINTS: Final = (
     "Which files of your folder does the service need while it runs?",
     "Copy only these, or keep the others out of the build context, best by naming what may come in.",
-    f"Allow-list: “The build context, and `.dockerignore`” in {CACHE}.",
+    f"Allow-list: “The build context, and `.dockerignore`” in {judging.CACHE}.",
 )
 _LEFTOVER_HINTS: Final = (
     "Does the running service ever open these files?",
     "Leave them in a stage that does not ship, or let a mount lend them to the one command that needs them.",
-    f"Copied, left behind: “What is copied, and what is left behind” in {MULTI_STAGE}.",
+    f"Copied, left behind: “What is copied, and what is left behind” in {judging.MULTI_STAGE}.",
 )
 _COPY_HINTS: Final = (
     "Which files does this layer store that an earlier layer, or the base, had already?",
     "A layer stores whole files: whatever owner or mode a file is to have, give it that when it is first stored.",
-    f"COPY --chown, stored again: “Permissions: habit (8)” in {SINGLE_STAGE}.",
+    f"COPY --chown, stored again: “Permissions: habit (8)” in {judging.SINGLE_STAGE}.",
 )
 
 
@@ -115,10 +100,10 @@ def judge(evidence: Evidence) -> Result:
         *_copies(evidence),
     ]
     failed = any(each.level == "error" for each in findings)
-    message = untried(evidence)
+    message = judging.untried(evidence)
     if not failed and (message or {source.kind for source in sources} == {"unknown"}):
         message = message or "Where the installed packages come from could not be found out."
-        return unknown(TASK, message, findings)
+        return judging.unknown(TASK, message, findings)
     return verdict.judge(TASK, findings)
 
 
@@ -128,7 +113,7 @@ def _packages(evidence: Evidence, sources: Mapping[_Source, list[str]]) -> Itera
         message = (
             "None of the packages of requirements.txt is in the image, so nothing that a build stage made is used."
         )
-        yield finding("error", message, _STAGE_HINTS, evidence.final.line)
+        yield judging.finding("error", message, _STAGE_HINTS, evidence.final.line)
     for source, names in sources.items():
         if source.kind not in {_BUILD_STAGE, "unknown"}:
             message = f"{first_few(names)} {_from(source)}, not from a build stage."
@@ -137,7 +122,7 @@ def _packages(evidence: Evidence, sources: Mapping[_Source, list[str]]) -> Itera
                 where = f"line {line} brings" if line else "the image also holds"
                 message += f" Those of {first_few(ignored)} that {where} from a build stage are not used."
             message += " What installs packages, and what it leaves behind, then belongs to the image that ships."
-            yield finding("error", message, _STAGE_HINTS, source.line or evidence.final.line)
+            yield judging.finding("error", message, _STAGE_HINTS, source.line or evidence.final.line)
 
 
 def _from(source: _Source) -> str:
@@ -162,7 +147,7 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
                     f"Line {each.line} copies the whole filesystem of {reference}: its base, its tools and all that "
                     "the build left there are shipped, not the artifacts alone."
                 )
-                yield finding("error", message, _EVERYTHING_HINTS, each.line)
+                yield judging.finding("error", message, _EVERYTHING_HINTS, each.line)
 
 
 def _has_base(evidence: Evidence, label: str) -> bool:
@@ -182,11 +167,11 @@ def _context(evidence: Evidence) -> Iterator[Finding]:
         where = f"line {line}" if line else "an instruction"
         folder = posixpath.commonpath([posixpath.dirname(file.path) for file in files])
         message = f"{first_few(names, 4)} of the build context came with {where} to {folder} ({size})."
-        message += gone_but_stored(snapshot, files)
+        message += judging.gone_but_stored(snapshot, files)
         message += (
             " The service needs the app and what starts it; other files may tell what was not meant to be told."
         )
-        yield finding("error", message, _CONTEXT_HINTS, line)
+        yield judging.finding("error", message, _CONTEXT_HINTS, line)
 
 
 def _leftovers(snapshot: Snapshot) -> Iterator[Finding]:
@@ -196,7 +181,7 @@ def _leftovers(snapshot: Snapshot) -> Iterator[Finding]:
     yield from runtime_stage.brought(snapshot, (tool for tool in tools if tool.layer in with_compiler))
     owned = {(tool.layer, file.path) for tool in tools for file in tool.files}
     found: dict[tuple[str, int], list[File]] = defaultdict(list)
-    packages = package_folders(snapshot)
+    packages = judging.package_folders(snapshot)
     for file in snapshot.files:
         kind = _kind(file, packages) if file.kind == "file" and (file.layer, file.path) not in owned else None
         if kind and snapshot.origins(file).kind != "context":
@@ -204,20 +189,20 @@ def _leftovers(snapshot: Snapshot) -> Iterator[Finding]:
         if file.visible and file.kind == "file" and _INSTALLER.search(file.path):
             what = f"{file.path} ({how_large(file.bytes)}) came with line {snapshot.line_of(file)}"
             message = f"{what}; a running service installs nothing."
-            yield finding("advice", message, _LEFTOVER_HINTS, snapshot.line_of(file))
+            yield judging.finding("advice", message, _LEFTOVER_HINTS, snapshot.line_of(file))
     for (kind, number), files in found.items():
         line = snapshot.layers[number].line
         largest = max(files, key=lambda file: file.bytes)
         size = how_large(sum(file.bytes for file in files))
         what = f"{len(files)} files of the build" if len(files) > 1 else "A file of the build"
         message = f"{what} ({kind}, {size}), such as {largest.path}, came with line {line}."
-        message += gone_but_stored(snapshot, files) + " A build needs them, the service does not."
-        yield finding("error", message, _LEFTOVER_HINTS, line)
+        message += judging.gone_but_stored(snapshot, files) + " A build needs them, the service does not."
+        yield judging.finding("error", message, _LEFTOVER_HINTS, line)
 
 
 def _kind(file: File, packages: tuple[str, ...]) -> str | None:
     """What of a build it is, in the plural; the caches of pip and uv are told by findings of their own."""
-    if python_cache(file):
+    if judging.python_cache(file):
         return None
     rules = [("caches", _CACHE)]
     if not _OWN.search(file.path) and not file.path.startswith(packages):
@@ -251,7 +236,7 @@ def _copies(evidence: Evidence) -> Iterator[Finding]:
         f"{how_large(total)} of what the image stores was there already, byte for byte ({first_few(lines, 4)}):"
         f" {how}. At most {how_large(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
     )
-    yield finding("error", message, _COPY_HINTS, snapshot.layers[order[0]].line or evidence.final.line)
+    yield judging.finding("error", message, _COPY_HINTS, snapshot.layers[order[0]].line or evidence.final.line)
 
 
 def _sources(evidence: Evidence) -> dict[_Source, list[str]]:
@@ -259,10 +244,10 @@ def _sources(evidence: Evidence) -> dict[_Source, list[str]]:
 
     Further ones are told only where the final stage installs them itself.
     """
-    pinned, installed = evidence.requirements, installed_distributions(evidence)
+    pinned, installed = evidence.requirements, judging.installed_distributions(evidence)
     used = {name: each for name, each in installed.items() if not pinned or name in pinned}
     if not used:
-        everywhere = image_distributions(evidence.image)
+        everywhere = judging.image_distributions(evidence.image)
         used = {each.name: each for each in everywhere if not pinned or each.name in pinned}
     by_source: dict[_Source, list[str]] = defaultdict(list)
     for name, distribution in sorted(used.items()):
@@ -279,8 +264,8 @@ def _sources(evidence: Evidence) -> dict[_Source, list[str]]:
 
 def _ignored(evidence: Evidence, names: Iterable[str]) -> dict[str, File]:
     """Those of the used distributions of which a copy that is not used was taken from a build stage: its METADATA."""
-    installed, found = installed_distributions(evidence), dict[str, File]()
-    for other in image_distributions(evidence.image):
+    installed, found = judging.installed_distributions(evidence), dict[str, File]()
+    for other in judging.image_distributions(evidence.image):
         used = installed.get(other.name)
         notes = evidence.image.visible.get(f"{other.location}/METADATA")
         is_other = other.name in names and used is not None and other.location != used.location
@@ -292,7 +277,7 @@ def _ignored(evidence: Evidence, names: Iterable[str]) -> dict[str, File]:
 def _source(evidence: Evidence, distribution: Distribution) -> _Source:
     """Where most bytes of a distribution come from; bytecode and notes of the installation left out."""
     weights: Counter[_Source] = Counter()
-    for file in package_files(evidence.image, distribution):
+    for file in judging.package_files(evidence.image, distribution):
         if not file.path.endswith(_LATER):
             weights[_source_of_file(evidence, file, distribution)] += file.bytes
     known = [source for source, _ in weights.most_common() if source.kind != "unknown"]
@@ -301,7 +286,7 @@ def _source(evidence: Evidence, distribution: Distribution) -> _Source:
 
 def _source_of_bundle(evidence: Evidence) -> _Source:
     """Where one file that holds packages (a .pex, a zipapp) was made, if the service is started from one."""
-    for file in bundles(evidence):
+    for file in judging.bundles(evidence):
         origin = evidence.image.origins(file)
         if origin.kind == "made" and not posixpath.basename(file.path).startswith(("python", "pypy")):
             is_built = origin.stage != evidence.image.stage

@@ -11,13 +11,7 @@ from typing import Final
 from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Answer, Evidence, Stop
-from layerlab.exercise.tasks.judging import (
-    MULTI_STAGE,
-    PRODUCTION,
-    SERVICE,
-    finding,
-    unknown,
-)
+from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 
@@ -35,22 +29,22 @@ _WHY_NOT: Final = "It is made for trying things out: slow, not hardened, and nev
 _START_HINTS: Final = (
     "What does the container print when it is started without arguments?",
     "Start it as the image starts it, and read its log to the end; what it cannot find, the final stage has not got.",
-    f"ENV PATH, CMD: “The stage that ships” in {MULTI_STAGE}.",
+    f"ENV PATH, CMD: “The stage that ships” in {judging.MULTI_STAGE}.",
 )
 _ANSWER_HINTS: Final = (
     "Where does the service listen, and who can reach it there?",
     "Start it as the image starts it, and ask /status from outside the container.",
-    f"0.0.0.0, 127.0.0.1: “Where it listens” in {PRODUCTION}.",
+    f"0.0.0.0, 127.0.0.1: “Where it listens” in {judging.PRODUCTION}.",
 )
 _SERVER_HINTS: Final = (
     "Which program answers the requests, and what does its own documentation say that it is made for?",
     "requirements.txt holds a server that is made for production; let the command start that one.",
-    f"gunicorn, Flask's own server: “Which server?” in {SERVICE}.",
+    f"gunicorn, Flask's own server: “Which server?” in {judging.SERVICE}.",
 )
 _STOP_HINTS: Final = (
     "Which process is number 1 in the container, and what does it do with the signal that `docker stop` sends?",
     "Let the server itself be process 1 and get a signal that it obeys, or let something in front pass signals on.",
-    f"Exec form, shell form, SIGTERM: “Does it stop when told to?” in {PRODUCTION}.",
+    f"Exec form, shell form, SIGTERM: “Does it stop when told to?” in {judging.PRODUCTION}.",
 )
 
 
@@ -63,12 +57,12 @@ def judge(evidence: Evidence) -> Result:
     if not answers:
         if failure and failure.blame in _NOT_THE_LEARNERS and not findings:
             message = f"{failure.message} That is the {failure.blame}'s fault, not the Dockerfile's."
-            return unknown(TASK, message)
+            return judging.unknown(TASK, message)
         findings.append(_silent(evidence))
     elif stranger := _stranger(evidence):
         findings.append(stranger)
     elif running.stop is None and not findings:
-        return unknown(TASK, "The container was not stopped, so nobody can tell how it ends.")
+        return judging.unknown(TASK, "The container was not stopped, so nobody can tell how it ends.")
     return verdict.judge(TASK, findings)
 
 
@@ -94,7 +88,7 @@ def _stranger(evidence: Evidence) -> Finding | None:
         f"What answers is not the app: its /info names the container that it runs in, which is "
         f"{running.hostname!r} here, and the answer {what}."
     )
-    return finding("error", message, _ANSWER_HINTS, _line(evidence))
+    return judging.finding("error", message, _ANSWER_HINTS, _line(evidence))
 
 
 def _silent(evidence: Evidence) -> Finding:
@@ -109,7 +103,7 @@ def _silent(evidence: Evidence) -> Finding:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
     message += ("" if message.endswith(".") else ".") + _what_is_started(evidence)
     hints = _ANSWER_HINTS if running.up else _START_HINTS
-    return finding("error", message, hints, line)
+    return judging.finding("error", message, hints, line)
 
 
 def _what_is_started(evidence: Evidence) -> str:
@@ -158,7 +152,7 @@ def _server(evidence: Evidence) -> Iterator[Finding]:
         f"{what} Python's http.server answers (its page for errors tells), on which Flask's and Werkzeug's "
         f"development servers are built. {_WHY_NOT}"
     )
-    yield finding("error", message, _SERVER_HINTS, _line(evidence))
+    yield judging.finding("error", message, _SERVER_HINTS, _line(evidence))
 
 
 def _debugger(evidence: Evidence) -> Iterator[Finding]:
@@ -169,7 +163,7 @@ def _debugger(evidence: Evidence) -> Iterator[Finding]:
         )
         settings = (each for each in evidence.instructions if each.keyword == "ENV")
         debug = next((each for each in settings if "DEBUG" in each.value), None)
-        yield finding("error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
+        yield judging.finding("error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
 
 
 def _stop(evidence: Evidence) -> Iterator[Finding]:
@@ -183,7 +177,7 @@ def _stop(evidence: Evidence) -> Iterator[Finding]:
         "Requests under way are cut off then, at each update."
     )
     line = started.line if started else _line(evidence)
-    yield finding("error", message, _STOP_HINTS, line)
+    yield judging.finding("error", message, _STOP_HINTS, line)
 
 
 def _why_killed(evidence: Evidence, stop: Stop) -> tuple[str, Instruction | None]:

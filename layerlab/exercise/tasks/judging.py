@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from packaging.utils import canonicalize_name
 
-from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, Failure, File, Snapshot
+from layerlab.errors import Failure
+from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot
 from layerlab.exercise.verdict import Finding, Result, judge
 from layerlab.ui.units import how_large
 

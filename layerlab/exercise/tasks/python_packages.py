@@ -11,16 +11,9 @@ from typing import Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
+from layerlab.errors import Failure
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.facts import (
-    Distribution,
-    Evidence,
-    Failure,
-    File,
-    Interpreter,
-    PythonInstall,
-    Snapshot,
-)
+from layerlab.exercise.evidence.facts import Distribution, Evidence, File, Interpreter, PythonInstall, Snapshot
 from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten

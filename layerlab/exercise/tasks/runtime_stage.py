@@ -11,15 +11,7 @@ from typing import Final, Literal
 
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks.judging import (
-    BYTES,
-    MULTI_STAGE,
-    SINGLE_STAGE,
-    finding,
-    gone_but_stored,
-    package_folders,
-    unknown,
-)
+from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.image.databases import read_databases
 from layerlab.ui.text import shorten
@@ -46,17 +38,17 @@ _APK: Final = frozenset({"/lib/apk/db/installed", "/usr/lib/apk/db/installed"})
 _TOOL_HINTS: Final = (
     "Which line of the final stage brings this, and what does the running service do with it?",
     "Compile and install where the tools are, in a stage that does not ship; the final stage takes only the result.",
-    f"Compilers: “The build stage” in {MULTI_STAGE}.",
+    f"Compilers: “The build stage” in {judging.MULTI_STAGE}.",
 )
 _BASE_HINTS: Final = (
     "What is in the base image of your final stage that the service never uses?",
     "The final stage needs Python itself and nothing to build with; the build stage may have any base it likes.",
-    f"Slim: “The base image: habit (1)” in {SINGLE_STAGE}.",
+    f"Slim: “The base image: habit (1)” in {judging.SINGLE_STAGE}.",
 )
 _SIZE_HINTS: Final = (
     "Which layers of your image are the largest, and which line made each of them?",
     "Look for what is stored and not needed: the base, tools, caches, second copies of the same files.",
-    f"The bytes beside the lines: “The Dockerfile with its bytes in the margin” in {BYTES}.",
+    f"The bytes beside the lines: “The Dockerfile with its bytes in the margin” in {judging.BYTES}.",
 )
 
 
@@ -91,7 +83,7 @@ def judge(evidence: Evidence) -> Result:
     elif not any(each.level == "error" for each in findings):
         message = "The single-stage image, whose half is the limit for yours, could not be built or measured here."
         message += f" {evidence.failure.message}" if evidence.failure else ""
-        return unknown(TASK, message, findings)
+        return judging.unknown(TASK, message, findings)
     return verdict.judge(TASK, findings)
 
 
@@ -101,7 +93,7 @@ def _base(evidence: Evidence, found: tuple[Tool, ...]) -> Iterator[Finding]:
     if tools:
         stage = evidence.chain[0]
         figures = first_few([_called(tool) for tool in tools], 4)
-        yield finding(
+        yield judging.finding(
             "error",
             f"The final image is based on {stage.base}, which is made to build things: it holds {figures}. A service "
             "that runs needs none of that, and whoever breaks into it may use all of it.",
@@ -123,9 +115,9 @@ def brought(snapshot: Snapshot, found: Iterable[Tool]) -> Iterator[Finding]:
         size = how_large(sum(file.bytes for file in files.values()))
         message = f"{first_few([_called(tool) for tool in tools], 5)} came with line {line}"
         message += f" ({size} in all)." if len(tools) > 1 else "."
-        message += gone_but_stored(snapshot, files.values())
+        message += judging.gone_but_stored(snapshot, files.values())
         message += " Only building needs this: in a running service it is weight, and of use to whoever breaks in."
-        yield finding("error", message, _TOOL_HINTS, line)
+        yield judging.finding("error", message, _TOOL_HINTS, line)
 
 
 def _called(tool: Tool) -> str:
@@ -149,7 +141,7 @@ def _size(evidence: Evidence, single: int) -> Iterator[Finding]:
     line = largest.line if largest and largest.bytes > base else evidence.chain[0].line
     parts = [f"its base {how_large(base)}"] if base else []
     parts += [f"line {layer.line} {how_large(layer.bytes)}" for layer in above[:3] if layer.line and layer.bytes]
-    yield finding(
+    yield judging.finding(
         "error",
         f"The image stores {how_large(snapshot.total_bytes)}, more than half of the single-stage image's "
         f"{how_large(single)} ({'; '.join(parts)}). Whatever is stored is pulled, kept and scanned wherever it runs.",
@@ -167,7 +159,7 @@ def tools(snapshot: Snapshot) -> tuple[Tool, ...]:
     by_layer[None] = dict(snapshot.base_files)
     for file in snapshot.files:
         by_layer[file.layer][file.path] = file
-    packages = package_folders(snapshot)
+    packages = judging.package_folders(snapshot)
     return tuple(tool for layer, files in by_layer.items() for tool in _in_layer(snapshot, layer, files, packages))
 
 

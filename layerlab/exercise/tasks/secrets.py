@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks.judging import package_folders
+from layerlab.exercise.tasks import judging
 
 PRIVATE_KEY: Final = "the private key"
 
@@ -440,7 +440,7 @@ def _command(text: str, arguments: int) -> str:
 
 
 def _files(snapshot: Snapshot) -> Iterator[Secret]:
-    packages = package_folders(snapshot)
+    packages = judging.package_folders(snapshot)
     for file in snapshot.files:
         if file.kind != "file" or not file.bytes:
             continue
