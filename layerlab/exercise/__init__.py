@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from layerlab.engine import Engine
-from layerlab.exercise.evidence.facts import Evidence
+from layerlab.exercise.evidence.facts import Evidence, NoImage
 from layerlab.exercise.evidence.gather import OnImage, gather
 from layerlab.exercise.tasks import (
     artifacts,
     build_stage,
     command,
+    judging,
     python_packages,
     runtime_stage,
     security,
@@ -95,12 +96,20 @@ def check(
     """
     began = time.monotonic()
     workspace = open_workspace(folder, engine.platform)
-    evidence = gather(engine, workspace, report, on_image, hardened=hardened, is_quick=is_quick, caches=caches)
+    if isinstance(workspace, NoImage):
+        evidence: Evidence | NoImage = workspace
+    else:
+        evidence = gather(engine, workspace, report, on_image, hardened=hardened, is_quick=is_quick, caches=caches)
     return replace(judge(evidence), seconds=time.monotonic() - began)
 
 
-def judge(evidence: Evidence) -> Verdict:
+def judge(evidence: Evidence | NoImage) -> Verdict:
     """The verdict that follows from the evidence."""
+    if isinstance(evidence, NoImage):
+        tasks = [judging.not_built(task, evidence.failure) for task in range(1, len(_TASKS) + 1)]
+        if not evidence.requirements:  # that is wrong without an image, too
+            tasks[python_packages.TASK - 1] = python_packages.without_pins()
+        return Verdict(None, tuple(tasks), blame=evidence.failure.blame)
     results = [judge_task(evidence) for judge_task in _TASKS]
     if evidence.is_worked_example:
         results[0] = replace(results[0], findings=(*results[0].findings, _WORKED_EXAMPLE))

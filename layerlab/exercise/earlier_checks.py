@@ -12,10 +12,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
-from layerlab.paths import cache_directory, write_whole
+from layerlab.paths import cache_directory, read_object, write_whole
 from layerlab.ui.units import listed
 
 
@@ -38,9 +37,12 @@ class Memory:
 
 def recall(folder: Path) -> Memory:
     """What is remembered of a workspace; nothing where there is nothing, or nothing that can be read."""
+    statuses: dict[str, Status] = {"pass": "pass", "fail": "fail", "unknown": "unknown"}
     try:
-        return _read(json.loads(_file(folder).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        known = read_object(_file(folder))
+        tasks = {str(name): statuses[status] for name, status in known["tasks"].items()}
+        return Memory(tasks, {str(key): min(max(int(count), 0), HINTS) for key, count in known["hints"].items()})
+    except (ValueError, TypeError, KeyError, AttributeError):
         return Memory()
 
 
@@ -96,12 +98,6 @@ def _file(folder: Path) -> Path:
     """A file for each workspace, whatever path it is reached by."""
     name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:32]
     return cache_directory() / "checks" / f"{name}.json"
-
-
-def _read(document: Any) -> Memory:
-    statuses: dict[str, Status] = {"pass": "pass", "fail": "fail", "unknown": "unknown"}
-    tasks = {str(name): statuses[status] for name, status in document["tasks"].items()}
-    return Memory(tasks, {str(key): min(max(int(count), 0), HINTS) for key, count in document["hints"].items()})
 
 
 def _write(folder: Path, memory: Memory) -> None:

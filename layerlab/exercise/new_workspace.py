@@ -43,7 +43,7 @@ def make(folder: Path, *, level: int = 1) -> Path:
     if level not in LEVELS:
         raise UsageError(f"the exercise has no level {level}", remedy=f"choose from {', '.join(map(str, LEVELS))}")
     try:
-        _make(folder, files(level), is_there=_refuse_what_is_there(folder))
+        _make(folder, files(level))
     except OSError as error:
         raise UsageError(
             f"the workspace {_shown(folder)} cannot be made ({error.strerror or error})",
@@ -52,7 +52,8 @@ def make(folder: Path, *, level: int = 1) -> Path:
     return folder
 
 
-def _make(folder: Path, content: Mapping[str, bytes], *, is_there: bool) -> None:
+def _make(folder: Path, content: Mapping[str, bytes]) -> None:
+    is_there = _refuse_what_is_there(folder)
     if not is_there:
         folder.mkdir()
     try:
@@ -60,11 +61,10 @@ def _make(folder: Path, content: Mapping[str, bytes], *, is_there: bool) -> None
             folder.chmod(0o755)
         _write(folder, content)
     except BaseException:  # Ctrl-C included: nothing half made stays
-        for name in {name.partition("/")[0] for name in content} if is_there else ():
-            shutil.rmtree(folder / name, ignore_errors=True)
-            (folder / name).unlink(missing_ok=True)
+        for path in folder.iterdir():  # which was empty
+            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
         if not is_there:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.rmdir()
         raise
 
 

@@ -14,7 +14,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,54 +142,65 @@ class LivePanel:
 
     def _show_verdict(self, verdict: Verdict, sentences: Sequence[str]) -> None:
         told, following = wording.told_once(verdict), wording.next_task(verdict)
-        views = [
-            _TaskView(self._folder, task, told[task.id], is_open=task == following, is_next=task == following)
-            for task in verdict.tasks
-        ]
+        views = [_task(self._folder, task, told[task.id], is_next=task == following) for task in verdict.tasks]
         summary = widgets.HTML(summary_html(self._folder.name, verdict, sentences))
-        chips = widgets.HBox([view.chip for view in views], layout=widgets.Layout(flex_flow="row wrap"))
-        replaced = self._tasks.children
-        self._tasks.children = (summary, chips, *(view.box for view in views))
-        for row in replaced:
-            _close(row)
+        chips = widgets.HBox([chip for chip, _ in views], layout=widgets.Layout(flex_flow="row wrap"))
+        _fill(self._tasks, [summary, chips, *(box for _, box in views)])
 
 
-class _TaskView:
-    """A task: its chip, which opens and folds it, and its findings, of which a few are read first."""
+def _task(folder: Path, task: Result, findings: Sequence[Finding], *, is_next: bool) -> tuple[Any, Any]:
+    """A task's chip, which opens and folds it, and the box of its findings, of which a few are read first."""
+    first = wording.opened(findings, earlier_checks.recall(folder), task)
+    box = widgets.VBox()
+    chip = widgets.ToggleButton(
+        value=is_next,
+        description=f"{wording.SIGNS[task.status]} {task.id} {task.name.replace('-', ' ')}",
+        tooltip=f"{wording.TITLES[task.id]}: {wording.told_of(task, findings)}",
+        layout=widgets.Layout(width="max-content", border_left=f"4px solid {COLOURS[task.status]}"),
+    )
 
-    def __init__(
-        self, folder: Path, task: Result, findings: Sequence[Finding], *, is_open: bool, is_next: bool
-    ) -> None:
-        self._folder, self._task, self._findings, self._is_next = folder, task, findings, is_next
-        self._first = wording.opened(findings, earlier_checks.recall(folder), task)
-        self.box = widgets.VBox()
-        self.chip = widgets.ToggleButton(
-            value=is_open,
-            description=f"{wording.SIGNS[task.status]} {task.id} {task.name.replace('-', ' ')}",
-            tooltip=f"{wording.TITLES[task.id]}: {wording.told_of(task, findings)}",
-            layout=widgets.Layout(width="max-content", border_left=f"4px solid {COLOURS[task.status]}"),
-        )
-        self.chip.observe(lambda _: self._show(self._first), names="value")
-        self._show(self._first)
-
-    def _show(self, findings: Sequence[Finding]) -> None:
+    def show(shown: Sequence[Finding]) -> None:
         """Show these findings where it is open, and nothing where it is folded."""
-        replaced, rows, place = self.box.children, list[Any](), ""
-        if self.chip.value:
-            source, memory = terminal.source_of(self._folder), earlier_checks.recall(self._folder)
-            rows = [widgets.HTML(task_html(self._task, self._findings, is_next=self._is_next))]
-            for finding in findings:
-                ask = partial(earlier_checks.reveal, self._folder, self._task, finding)
+        rows, place = list[Any](), ""
+        if chip.value:
+            source = terminal.source_of(folder)
+            rows = [widgets.HTML(task_html(task, findings, is_next=is_next))]
+            for finding in shown:
                 is_there, place = place == wording.place(finding), wording.place(finding)
-                excerpt = "" if is_there else terminal.excerpt_of(finding, source)
-                rows.append(_FindingView(self._task, finding, excerpt, memory, ask).box)
-            if left := len(self._findings) - len(findings):
+                rows.append(_finding(folder, task, finding, "" if is_there else terminal.excerpt_of(finding, source)))
+            if left := len(findings) - len(shown):
                 more = widgets.Button(description=f"Show {left} more", layout=widgets.Layout(width="max-content"))
-                more.on_click(lambda _: self._show(self._findings))
+                more.on_click(lambda _: show(findings))
                 rows.append(more)
-        self.box.children = tuple(rows)
-        for row in replaced:
-            _close(row)
+        _fill(box, rows)
+
+    chip.observe(lambda _: show(first), names="value")
+    show(first)
+    return chip, box
+
+
+def _finding(folder: Path, task: Result, finding: Finding, excerpt: str) -> Any:
+    """A finding, its hints as far as they were asked for, and a button that asks for the next one."""
+    hints, button = widgets.HTML(), widgets.Button(layout=widgets.Layout(width="max-content"))
+
+    def show(memory: Memory) -> None:
+        shown = memory.shown(task, finding)
+        is_last = len(shown) == HINTS
+        hints.value = hints_html(shown)
+        button.disabled = is_last
+        button.description = "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {HINTS}"
+
+    button.on_click(lambda _: show(earlier_checks.reveal(folder, task, finding)))
+    show(earlier_checks.recall(folder))
+    parts = [widgets.HTML(finding_html(finding, excerpt)), hints, button]
+    return widgets.VBox(parts, layout=widgets.Layout(margin="0 0 0.6em 1em"))
+
+
+def _fill(box: Any, rows: Sequence[Any]) -> None:
+    """Put other widgets into a box, and let go of those that were in it."""
+    replaced, box.children = box.children, tuple(rows)
+    for row in replaced:
+        _close(row)
 
 
 def _close(widget: Any) -> None:
@@ -198,28 +208,6 @@ def _close(widget: Any) -> None:
     for part in getattr(widget, "children", ()):
         _close(part)
     widget.close()
-
-
-class _FindingView:
-    """A finding, its hints as far as they were asked for, and a button that asks for the next one."""
-
-    def __init__(
-        self, task: Result, finding: Finding, excerpt: str, memory: Memory, ask: Callable[[], Memory]
-    ) -> None:
-        self._task, self._finding = task, finding
-        self._hints = widgets.HTML()
-        self._button = widgets.Button(layout=widgets.Layout(width="max-content"))
-        self._button.on_click(lambda _: self._show(ask()))
-        parts = [widgets.HTML(finding_html(finding, excerpt)), self._hints, self._button]
-        self.box = widgets.VBox(parts, layout=widgets.Layout(margin="0 0 0.6em 1em"))
-        self._show(memory)
-
-    def _show(self, memory: Memory) -> None:
-        shown = memory.shown(self._task, self._finding)
-        is_last = len(shown) == HINTS
-        self._hints.value = hints_html(shown)
-        self._button.disabled = is_last
-        self._button.description = "That was the last hint" if is_last else f"Hint {len(shown) + 1} of {HINTS}"
 
 
 def summary_html(name: str, verdict: Verdict, sentences: Sequence[str]) -> str:

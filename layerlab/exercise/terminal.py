@@ -7,7 +7,6 @@ colours say.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,11 +18,11 @@ from layerlab.dockerfile.parsed import excerpt
 from layerlab.exercise import wording
 from layerlab.exercise.earlier_checks import Memory
 from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
+from layerlab.exercise.workspace import MAX_CONTENT, read_regular
 from layerlab.ui.text import one_line, plain
 
 STYLES: Final[dict[Status, str]] = {"pass": "cyan", "fail": "bold red", "unknown": "yellow"}
 _INDENT: Final = 4
-_LARGEST_SOURCE: Final = 1_000_000  # bytes
 _LONGEST_LINE: Final = 200  # characters of an excerpt where nobody knows the width
 
 
@@ -88,14 +87,9 @@ def source_of(folder: Path) -> Callable[[str], str | None]:
     root = Path(os.path.realpath(folder))
 
     def source(name: str) -> str | None:
-        try:
-            path = Path(os.path.realpath(root / name))
-            if not path.is_relative_to(root) or not stat.S_ISREG(path.stat().st_mode):
-                return None
-            with path.open("rb") as file:
-                return file.read(_LARGEST_SOURCE).decode(errors="replace")
-        except (OSError, ValueError):
-            return None
+        path = Path(os.path.realpath(root / name))
+        content = read_regular(path, MAX_CONTENT) if path.is_relative_to(root) else b""
+        return content.decode(errors="replace") or None
 
     return source
 

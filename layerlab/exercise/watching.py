@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import stat
 import threading
 import time
@@ -27,9 +28,7 @@ _NOT_WATCHED: Final = frozenset(
     {".git", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", "__pycache__", "venv"}
 )
 # What editors write beside a file while it is open: vim, Emacs, Kate, JetBrains, and vim's test of a folder.
-_SCRATCH_ENDINGS: Final = ("~", ".swp", ".swo", ".swx", ".tmp", ".kate-swp", "___jb_tmp___", "___jb_old___")
-_SCRATCH_BEGINNINGS: Final = (".#", "#", ".~")
-_SCRATCH: Final = frozenset({"4913"})
+_SCRATCH: Final = re.compile(r"4913|(?:\.#|#|\.~).*|.*(?:~|\.sw[opx]|\.tmp|\.kate-swp|___jb_(?:tmp|old)___)")
 
 
 def look(folder: Path) -> Files:
@@ -88,9 +87,5 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
                 looks += 1
                 if entry.is_dir(follow_symlinks=False):
                     folders += [entry.path] if entry.name not in _NOT_WATCHED else []
-                elif not _is_scratch(entry.name):
+                elif not _SCRATCH.fullmatch(entry.name):
                     yield entry
-
-
-def _is_scratch(name: str) -> bool:
-    return name in _SCRATCH or name.endswith(_SCRATCH_ENDINGS) or name.startswith(_SCRATCH_BEGINNINGS)

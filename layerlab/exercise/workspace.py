@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,8 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.builder import context as contexts
 from layerlab.builder import ignore
 from layerlab.dockerfile import Dockerfile
-from layerlab.errors import ContextError, DockerfileError, LabError, UsageError
-from layerlab.exercise.evidence.facts import Blame, Failure
+from layerlab.errors import Blame, ContextError, DockerfileError, Failure, LabError, UsageError
+from layerlab.exercise.evidence.facts import NoImage
 from layerlab.paths import ROOT
 from layerlab.ui.text import plain, shorten
 
@@ -36,32 +36,30 @@ class Workspace:
     """What a learner's folder holds.
 
     Attributes:
-        dockerfile: Parsed; None if it is empty, wrong or unreadable, and then `failure` says so.
-        sent: The build context, after ``.dockerignore``; None if there is trouble with it.
+        dockerfile: Parsed.
+        sent: The build context, after ``.dockerignore``.
         dockerfile_is_ignored: Whether ``.dockerignore`` names the Dockerfile, so that no COPY should take it along.
         context: The contents of the context's files, by relative path, each cut at `MAX_CONTENT`.
         app: The same of the service's modules (``app/*.py``), whether or not ``.dockerignore`` names them.
         requirements: The pins of ``requirements.txt``, version by normalised name.
         level: 2 if ``requirements.txt`` pins psycopg2, else 1.
         is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
-        failure: Why it cannot be built, as far as that can be told without building.
     """
 
-    dockerfile: Dockerfile | None = None
-    sent: contexts.Context | None = field(default=None, repr=False)
-    dockerfile_is_ignored: bool = False
-    context: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    app: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    requirements: Mapping[str, str] = field(default_factory=dict)
-    level: int = 1
-    is_worked_example: bool = False
-    failure: Failure | None = None
+    dockerfile: Dockerfile
+    sent: contexts.Context = field(repr=False)
+    dockerfile_is_ignored: bool
+    context: Mapping[str, bytes] = field(repr=False)
+    app: Mapping[str, bytes] = field(repr=False)
+    requirements: Mapping[str, str]
+    level: int
+    is_worked_example: bool
 
 
-def open_workspace(folder: Path, platform: str = "") -> Workspace:
+def open_workspace(folder: Path, platform: str = "") -> Workspace | NoImage:
     """Look at a learner's folder.
 
-    What is wrong within the folder is no exception but the workspace's `failure`: the checker can tell more of it.
+    What is wrong within the folder is no exception: the checker can tell more of it.
 
     Args:
         folder: Where it is.
@@ -81,30 +79,39 @@ def open_workspace(folder: Path, platform: str = "") -> Workspace:
             f"there is no folder {plain(str(folder))}",
             remedy="make one with `./lab new DIR`, or name the folder that holds your Dockerfile",
         )
-    pinned = pins(read_regular(folder / "requirements.txt", MAX_CONTENT).decode("utf-8-sig", errors="replace"))
-    found = Workspace(requirements=pinned, level=2 if "psycopg2" in pinned else 1)
+    pinned = _pinned(folder)
     try:
         sent = contexts.collect(folder, NAME)
         dockerfile = dockerfiles.parse(sent.text, platform=platform)
     except DockerfileError as error:
         if not os.path.lexists(folder / NAME):
             raise
-        return replace(found, failure=failure_from("dockerfile", error, error.line))
+        return NoImage(failure_from("dockerfile", error, error.line), pinned)
     except ContextError as error:
-        return replace(found, failure=failure_from("limit" if "too big" in str(error) else "workspace", error))
+        return NoImage(failure_from("limit" if "too big" in str(error) else "workspace", error), pinned)
     except OSError as error:  # a file went away, a name that is too long
         why = f"The workspace cannot be read ({error.strerror}). What to do: repeat."
-        return replace(found, failure=Failure("workspace", why))
+        return NoImage(Failure("workspace", why), pinned)
     is_ignored = _is_ignored(folder)
-    return replace(
-        found,
+    return Workspace(
         dockerfile=dockerfile,
         sent=sent,
         dockerfile_is_ignored=is_ignored,
         context=_contents(entry for entry in sent.entries if not (is_ignored and entry.name == NAME)),
         app=_app(folder),
+        requirements=pinned,
+        level=level_of(folder),
         is_worked_example=is_worked_example(dockerfile),
     )
+
+
+def level_of(folder: Path) -> int:
+    """The level of a workspace: 2 if its ``requirements.txt`` pins psycopg2, else 1."""
+    return 2 if "psycopg2" in _pinned(folder) else 1
+
+
+def _pinned(folder: Path) -> dict[str, str]:
+    return pins(read_regular(folder / "requirements.txt", MAX_CONTENT).decode("utf-8-sig", errors="replace"))
 
 
 def _app(folder: Path) -> dict[str, bytes]:
@@ -112,12 +119,8 @@ def _app(folder: Path) -> dict[str, bytes]:
     if (folder / "app").is_symlink():
         return {}
     try:
-        with os.scandir(folder / "app") as children:
-            return _contents(
-                contexts.Entry(f"app/{each.name}", Path(each.path), each.stat(follow_symlinks=False))
-                for each in itertools.islice(children, _MOST_MODULES)
-                if each.name.endswith(".py")
-            )
+        found = itertools.islice((folder / "app").glob("*.py"), _MOST_MODULES)
+        return _contents(contexts.Entry(f"app/{each.name}", each, each.lstat()) for each in found)
     except OSError:
         return {}
 

@@ -13,18 +13,24 @@ Ready: a Docker engine, multi-stage-demo:optimized
 from __future__ import annotations
 
 import functools
+import shutil
+import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from layerlab import builder, demo, exercise, image, maintenance, plots, service, xray
 from layerlab import compare as comparison
-from layerlab import demo, exercise, maintenance, plots, service, xray
 from layerlab.builder import Build
+from layerlab.builder import context as contexts
 from layerlab.engine import Engine, daemon
+from layerlab.engine.ownership import discard, image_labels, mark_image, marker_tag
 from layerlab.errors import UsageError
 from layerlab.exercise import all_passed, earlier_checks, new_workspace, wording
 from layerlab.exercise.panel import LivePanel
@@ -33,12 +39,12 @@ from layerlab.image import Image
 from layerlab.image.store import file_reader
 from layerlab.image.store.sources import packed_bytes
 from layerlab.notebook.cells import about, show, table
-from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
 from layerlab.report.explorer.widget import Explorer
 from layerlab.service import Service
 from layerlab.ui import displays
 from layerlab.ui.progress import Report, Step
+from layerlab.ui.units import counted
 from layerlab.xray import BuildSource, Examined, proof
 
 __all__ = [
@@ -75,6 +81,10 @@ __all__ = [
 ]
 
 HEALTH_PAUSE: Final = 0.2  # seconds between two looks at a service's health
+_COPIED: Final = (
+    *("app", "slim", "requirements.txt", ".dockerignore"),
+    *("Dockerfile", "Dockerfile.single", "Dockerfile.single.dockerignore", "Dockerfile.minimal"),
+)
 
 
 @functools.cache
@@ -526,7 +536,64 @@ def expect(statements: Mapping[str, object]) -> None:
         raise AssertionError(f"does not hold: {'; '.join(wrong)}")
 
 
-def experiment(folder: str | Path = ROOT) -> AbstractContextManager[Experiment]:
+@dataclass
+class Experiment:
+    """A copy of a build context that may be changed and built at will.
+
+    Attributes:
+        folder: The copy.
+        image_ids: What was built from it.
+    """
+
+    folder: Path
+    image_ids: set[str] = field(default_factory=set)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace the one place in a file of the copy that reads ``old``.
+
+        Raises:
+            ValueError: it is not there exactly once.
+        """
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise ValueError(f"{name} holds this text {text.count(old)} times, not once: {old!r}")
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the copy."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def change(self, name: str) -> None:
+        """Append a comment to a file of the copy, another one each time: a change that no build has seen before."""
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(f"# changed for an experiment: {uuid.uuid4().hex}\n")
+
+    def context(self, dockerfile: str = "Dockerfile") -> pd.DataFrame:
+        """What a build from this Dockerfile sends to the engine: ``path`` str and ``bytes`` int64, a row per file."""
+        entries = contexts.collect(self.folder, dockerfile).entries
+        return _frame([(each.name, each.bytes) for each in entries if each.path.is_file()], path="str", bytes="int64")
+
+    def look(self, built: Build, dockerfile: str = "Dockerfile") -> Image:
+        """Look into an image that was built from this copy, its layers tied to the Dockerfile's lines."""
+        parsed = demo.read_dockerfile(self.folder / dockerfile, engine().platform)
+        return image.read(engine(), built.image_id, dockerfile=parsed)
+
+    def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
+        """Build the copy; see `layerlab.builder.build` for the options. The image is removed with the experiment."""
+        with displays.notebook(what or f"an experiment with {dockerfile}") as report:
+            labels = image_labels("experiment")
+            built = builder.build(
+                engine(), self.folder, dockerfile=dockerfile, labels=labels, report=report, **options
+            )
+        mark_image(engine().client.images.get(built.image_id))
+        self.image_ids.add(built.image_id)
+        print(f"{what or dockerfile}: built in {counted(len(built.steps), 'step')}")
+        return built
+
+
+@contextmanager
+def experiment(folder: str | Path = ROOT) -> Iterator[Experiment]:
     """A copy of a build context to try things out on; it and the images made from it go when the block ends.
 
     Args:
@@ -539,7 +606,19 @@ def experiment(folder: str | Path = ROOT) -> AbstractContextManager[Experiment]:
     >>> bool(built.steps.set_index("instruction")["cached"]["COPY app app"])
     False
     """
-    return experiment_on(engine(), ROOT / folder)
+    source = ROOT / folder
+    with tempfile.TemporaryDirectory(prefix="layerlab-") as name:
+        trial = Experiment(Path(name))
+        for path in [ROOT / each for each in _COPIED] if source == ROOT else source.iterdir():
+            if path.is_dir():
+                shutil.copytree(path, trial.folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(path, trial.folder)
+        try:
+            yield trial
+        finally:
+            for image_id in trial.image_ids:
+                discard(engine(), marker_tag(image_id))
 
 
 def _frame(rows: Sequence[object], **columns: str) -> pd.DataFrame:

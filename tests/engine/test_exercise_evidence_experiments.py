@@ -16,16 +16,16 @@ from layerlab.engine import Engine
 from layerlab.exercise.evidence import snapshots, workspace_builds
 from layerlab.exercise.evidence.experiments import (
     NO_RELEASE,
-    Bench,
     break_packed,
     change_app,
     change_pin,
     choose_pin,
     found_after,
     with_pin,
+    without_index,
 )
 from layerlab.exercise.evidence.facts import HandedOn, PinChange, PythonInstall, Snapshot
-from layerlab.exercise.evidence.system_installs import without_index
+from layerlab.exercise.evidence.workspace_builds import Prepared
 from layerlab.ui.progress import Report, Step, silent
 from tests.engine.test_exercise_evidence_workspace_builds import is_gone, prepared, write
 
@@ -40,7 +40,7 @@ INSTALL: Final = f"V=$(sed -n s/cycler==//p requirements.txt); mkdir -p {SITE} &
 class Checked:
     """A workspace that was built, and what its stages hold."""
 
-    bench: Bench
+    copy: Prepared
     image_id: str
     stages: dict[str, Snapshot]
     final: Snapshot
@@ -57,7 +57,7 @@ class Checked:
 @contextmanager
 def checked(engine: Engine, folder: Path, dockerfile: str, report: Report = silent) -> Iterator[Checked]:
     write(folder, dockerfile, APP)
-    with prepared(engine, folder) as (copy, parsed):
+    with prepared(engine, folder, report) as (copy, parsed):
         outcome = workspace_builds.build_final(copy)
         assert outcome.failure is None
         stages: dict[str, Snapshot] = {}
@@ -67,7 +67,7 @@ def checked(engine: Engine, folder: Path, dockerfile: str, report: Report = sile
                 engine, built, parsed, stage, stages, pinned=PINNED, labels=copy.trials.labels
             )
         final = stages.pop(parsed.target().label)
-        yield Checked(Bench(copy, report), str(outcome.image_id), stages, final)
+        yield Checked(copy, str(outcome.image_id), stages, final)
 
 
 class TestWhichStepsInstall:
@@ -95,7 +95,7 @@ class TestWhichStepsInstall:
         )
         with checked(engine, tmp_path, dockerfile) as found:
             assert found.lines == [4]
-            again = change_app(found.bench, found.installs).again
+            again = change_app(found.copy, found.installs).again
             assert again is not None
             assert again.line == 4
 
@@ -108,7 +108,7 @@ class TestTheAppChanges:
         dockerfile = f"{start}COPY app /app\nRUN cat /app/*.py\n"
         with checked(engine, tmp_path, dockerfile) as found:
             for _ in range(2):
-                change = change_app(found.bench, found.installs)
+                change = change_app(found.copy, found.installs)
                 assert (change.again, change.failure) == (None, None)
 
     def test_installed_after_the_app(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ class TestTheAppChanges:
         slow = f"RUN test $(wc -l < /app/sub/x.py) = 0 || {command}"
         dockerfile = f"FROM {busybox_image}\nCOPY . /\n{slow}\nRUN {INSTALL}\n"
         with checked(engine, tmp_path, dockerfile) as found:
-            change = change_app(found.bench, found.installs)
+            change = change_app(found.copy, found.installs)
 
         assert change.again is not None
         assert (change.again.line, change.again.distributions, change.because) == (4, ("cycler",), 2)
@@ -128,8 +128,7 @@ class TestTheAppChanges:
         said: list[str] = []
 
         def listen(step: Step) -> None:
-            if step.line == 4 and step.detail:
-                assert step.title.startswith("after a change of the app: ")
+            if step.line == 4 and step.detail and step.title.startswith("after a change of the app: "):
                 said.append(step.detail)
 
         dockerfile = (
@@ -137,7 +136,7 @@ class TestTheAppChanges:
             "RUN --mount=target=/x cat /x/app/sub/x.py /x/other.py && sleep 0.6\n"
         )
         with checked(engine, tmp_path, dockerfile, listen) as found:
-            change_app(found.bench, found.installs)
+            change_app(found.copy, found.installs)
 
         assert said[-1].startswith("# ")
         assert {name: (tmp_path / name).read_text() for name in APP} == APP
@@ -152,7 +151,7 @@ class TestTheAppChanges:
                 f"FROM {busybox_image}\nCOPY --from=source {source} ./\nRUN {INSTALL}\n"
             )
             with checked(engine, tmp_path, dockerfile) as found:
-                again = change_app(found.bench, found.installs).again
+                again = change_app(found.copy, found.installs).again
                 assert (again is not None) is is_again
 
 
@@ -186,7 +185,7 @@ class TestAPinChanges:
 
     def change(self, engine: Engine, folder: Path, dockerfile: str) -> PinChange:
         with checked(engine, folder, dockerfile) as found:
-            return found_after(found.bench, *change_pin(found.bench, PINNED, found.image_id), None)
+            return found_after(found.copy, *change_pin(found.copy, PINNED, found.image_id), None)
 
     def test_the_file_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What is found afterwards is the other release."""
@@ -248,7 +247,7 @@ class TestWhatBuildStagesHandOn:
                 f"FROM {busybox_image}\n{lines}\n"
             )
             with checked(engine, tmp_path, dockerfile) as found:
-                return break_packed(found.bench, found.final, found.stages)
+                return break_packed(found.copy, found.final, found.stages)
 
         return ask
 
@@ -321,5 +320,5 @@ class TestWithoutTheIndex:
         with checked(engine, tmp_path, text.replace("MARK", secrets.token_hex(8))) as found:
             (install,) = snapshots.system_installs([found.final])
             assert install.line == 5
-            tried = without_index(found.bench, install)
+            tried = without_index(found.copy, install)
             assert (tried.index, tried.index_line, tried.needs_index) == expected

@@ -20,9 +20,10 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.engine.ownership import CONTAINER_LABEL, RUN_ID
 from layerlab.exercise.evidence import snapshots
-from layerlab.exercise.evidence.facts import File, Origin, Snapshot, SystemInstall
+from layerlab.exercise.evidence.facts import File, Snapshot, SystemInstall
 from layerlab.image.store import overlay
 from layerlab.xray.provenance import layer_history
+from layerlab.xray.provenance.file_origins import Origin
 
 APP = "".join(f"print({number})\n" for number in range(200))
 DOCKERFILE = """\

@@ -22,7 +22,7 @@ from layerlab.engine import Engine
 from layerlab.engine.runs import TEMPORARY_LABEL
 from layerlab.exercise.evidence import workspace_builds
 from layerlab.exercise.evidence.workspace_builds import Prepared
-from layerlab.exercise.workspace import open_workspace
+from layerlab.exercise.workspace import Workspace, open_workspace
 from layerlab.paths import ROOT, state_directory
 from layerlab.ui.progress import Report, Step, silent
 
@@ -41,7 +41,7 @@ def write(folder: Path, dockerfile: str, files: dict[str, str] | None = None) ->
 def prepared(engine: Engine, folder: Path, report: Report = silent) -> Iterator[tuple[Prepared, Dockerfile]]:
     """A workspace ready to be built; its images are removed afterwards."""
     workspace = open_workspace(folder)
-    assert workspace.dockerfile is not None
+    assert isinstance(workspace, Workspace)
     with trial_builds(engine, report) as trials:
         yield workspace_builds.prepare(trials, workspace), workspace.dockerfile
 
@@ -104,9 +104,7 @@ class TestBuild:
         with prepared(engine, tmp_path, steps.append) as (copy, _):
             assert workspace_builds.build_final(copy).failure is None
 
-        assert [step.title.partition(" not ")[0] for step in steps] == [
-            "going on without a login: docker-credential-desktop"
-        ]
+        assert steps[0].title.startswith("going on without a login: docker-credential-desktop not ")
 
     def test_an_ignored_dockerfile(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What .dockerignore names stays out of the image; a Dockerfile that is not named goes in as it is."""
@@ -279,8 +277,8 @@ class TestNothingIsLeft:
             if step.line == 2:
                 raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt), prepared(engine, tmp_path) as (copy, _):
-            workspace_builds.build_final(copy, interrupt)
+        with pytest.raises(KeyboardInterrupt), prepared(engine, tmp_path, interrupt) as (copy, _):
+            workspace_builds.build_final(copy)
 
         assert is_gone(engine, busybox_image, command)
         assert images_of(engine, copy.trials.labels) == []

@@ -32,9 +32,9 @@ def check(
     """Build under the limits; what came of it, and the files in the image's ``/x``."""
     (folder / "Dockerfile").write_text(dockerfile)
     listener = steps.append if steps is not None else lambda _: None
-    with trials.trial_builds(engine, caches=caches) as place:
+    with trials.trial_builds(engine, listener, caches=caches) as place:
         copy = workspace_builds.prepare(place, open_workspace(folder))
-        outcome = workspace_builds.build_final(copy, listener, timeout=timeout)
+        outcome = workspace_builds.build_final(copy, timeout=timeout)
         return outcome, _files(engine, outcome.image_id) if outcome.image_id else {}
 
 
@@ -121,12 +121,12 @@ class TestLimits:
                 raise KeyboardInterrupt
 
         (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nRUN {command}\n")
-        with trials.trial_builds(engine) as place:
+        with trials.trial_builds(engine, look) as place:
             copy = workspace_builds.prepare(place, open_workspace(tmp_path))
             files = limits._wanted(limits._ROOT, limits.MEMORY, limits.PROCESSES)
             while_it_builds = {name: Path(name).read_text() for name in files}
             with pytest.raises(KeyboardInterrupt):
-                workspace_builds.build_final(copy, look)
+                workspace_builds.build_final(copy)
 
         (processes,) = (value for name, value in while_it_builds.items() if name.endswith("pids.max"))
         assert limits.PROCESSES <= int(processes) <= 4 * limits.PROCESSES  # others may check at the same time

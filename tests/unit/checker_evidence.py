@@ -12,20 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from layerlab.dockerfile import Stage, parse
-from layerlab.exercise.evidence.facts import (
-    Answer,
-    Copy,
-    Distribution,
-    Evidence,
-    File,
-    Interpreter,
-    Origin,
-    Process,
-    Running,
-    Snapshot,
-    SnapshotLayer,
-    Stop,
-)
+from layerlab.exercise.evidence.facts import Evidence, File, Snapshot, SnapshotLayer
+from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
+from layerlab.xray.provenance.copies import Copy
+from layerlab.xray.provenance.file_origins import Origin
 
 MB = 1_000_000
 BASE_ENVIRONMENT = ["PATH=/usr/local/bin:/usr/bin:/bin", "GPG_KEY=7169605F62C751356D054A26A821E680E5FA6305"]

@@ -5,10 +5,14 @@ from types import ModuleType
 
 import pytest
 
-from layerlab.exercise.evidence.facts import Copy, Distribution, Evidence, Failure, HandedOn, Interpreter, Origin
+from layerlab.errors import Failure
+from layerlab.exercise.evidence.facts import Evidence, HandedOn
 from layerlab.exercise.tasks import python_packages, runtime_stage
 from layerlab.exercise.tasks.artifacts import judge
 from layerlab.exercise.verdict import Finding
+from layerlab.service import Distribution, Interpreter
+from layerlab.xray.provenance.copies import Copy
+from layerlab.xray.provenance.file_origins import Origin
 
 from .checker_evidence import BUILT, GOOD, MB, SITE, WORKSPACE, Made, good
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from layerlab.dockerfile import parse
-from layerlab.exercise.evidence.facts import Evidence, Failure, HandedOn, Origin
-from layerlab.exercise.tasks import artifacts, build_stage, runtime_stage
+from layerlab import exercise
+from layerlab.errors import Failure
+from layerlab.exercise.evidence.facts import Evidence, HandedOn, NoImage
 from layerlab.exercise.tasks.build_stage import is_descriptive, is_pinned, judge
-from layerlab.exercise.verdict import Result
+from layerlab.xray.provenance.file_origins import Origin
 from tests.unit.checker_evidence import GOOD, good
 
 
@@ -143,12 +142,12 @@ def test_wheels_count_if_the_service_is_installed_from_them(tried: HandedOn, sta
     assert judge(made.evidence(handed_on=(tried,))).status == status
 
 
-@pytest.mark.parametrize("judge_task", [build_stage.judge, runtime_stage.judge, artifacts.judge])
-@pytest.mark.parametrize("text", [GOOD, "FROM python:3.13\nRUN true\n"])
-def test_without_an_image(text: str, judge_task: Callable[[Evidence], Result]) -> None:
-    """Nothing but why there is none is told: the tasks come when it builds."""
-    failure = Failure("network", "The base cannot be had.", 1)
-    unknown = judge_task(Evidence(dockerfile=parse(text), failure=failure))
-    assert unknown.status == "unknown"
-    assert unknown.findings[0].line == 1
-    assert "network" in unknown.findings[0].message
+@pytest.mark.parametrize("pinned", [{"flask": "3.1.3"}, {}])
+def test_without_an_image(pinned: dict[str, str]) -> None:
+    """Nothing but why there is none is told: the tasks come when it builds. To pin nothing is wrong already."""
+    verdict = exercise.judge(NoImage(Failure("network", "The base cannot be had.", 1), pinned))
+    assert (verdict.image, verdict.blame) == (None, "network")
+    expected = ["unknown"] * 7 if pinned else ["unknown"] * 2 + ["fail"] + ["unknown"] * 4
+    assert [task.status for task in verdict.tasks] == expected
+    assert verdict.tasks[0].findings[0].line == 1
+    assert "network" in verdict.tasks[0].findings[0].message

@@ -5,19 +5,11 @@ from typing import Any
 
 import pytest
 
-from layerlab.exercise.evidence.facts import (
-    Answer,
-    Blame,
-    Distribution,
-    Evidence,
-    Failure,
-    Interpreter,
-    Process,
-    Running,
-    Stop,
-)
+from layerlab.errors import Blame, Failure
+from layerlab.exercise.evidence.facts import Evidence
 from layerlab.exercise.tasks.command import judge
 from layerlab.exercise.verdict import Finding
+from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
 
 from .checker_evidence import GOOD, WORKSPACE, good
 

@@ -7,19 +7,11 @@ from typing import Any
 
 import pytest
 
-from layerlab.exercise.evidence.facts import (
-    Answer,
-    AppChange,
-    Evidence,
-    Failure,
-    Interpreter,
-    Origin,
-    PinChange,
-    PythonInstall,
-    RanStep,
-    Running,
-)
+from layerlab.errors import Failure
+from layerlab.exercise.evidence.facts import AppChange, Evidence, PinChange, PythonInstall, RanStep
 from layerlab.exercise.tasks.python_packages import judge
+from layerlab.service import Answer, Interpreter, Running
+from layerlab.xray.provenance.file_origins import Origin
 from tests.unit.checker_evidence import GOOD, SITE, Made, good
 
 INSTALL = PythonInstall("build", 5, "RUN pip install", ("flask", "gunicorn"), 59_000_000)
@@ -131,12 +123,6 @@ def test_a_mount_of_the_app_is_named_as_the_reason() -> None:
     text = GOOD.replace("RUN /opt/venv/bin/pip", "RUN --mount=target=/build /opt/venv/bin/pip")
     (finding,) = judge(given(good(text), app_change=AppChange(INSTALL))).findings
     assert "it has the app mounted" in finding.message
-
-
-def test_without_an_image_nothing_is_judged() -> None:
-    """Only an image shows which packages are there, and what decides about them."""
-    broken = Failure("dockerfile", "COPY requirements.txt . failed: not found.", 3)
-    assert judge(given(good(), image=None, failure=broken)).status == "unknown"
 
 
 @pytest.mark.parametrize(

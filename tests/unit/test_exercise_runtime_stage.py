@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from layerlab.exercise.evidence.facts import Evidence, Origin
+from layerlab.exercise.evidence.facts import Evidence
 from layerlab.exercise.tasks.runtime_stage import judge
 from layerlab.exercise.verdict import Finding
+from layerlab.xray.provenance.file_origins import Origin
 
 from .checker_evidence import GOOD, MB, Made, good
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlab.exercise.evidence.facts import Evidence, Failure, SystemInstall
+from layerlab.exercise.evidence.facts import Evidence, SystemInstall
 from layerlab.exercise.tasks.system_packages import judge
 from tests.unit.checker_evidence import Made, good
 
@@ -81,12 +81,6 @@ def test_an_index_that_was_there_before_counts_where_it_is_needed(
     result = judge(evidence)
     assert result.status == status
     assert told in result.findings[0].message
-
-
-def test_without_an_image_nobody_can_tell() -> None:
-    """The words of a command are no evidence."""
-    broken = Failure("dockerfile", "RUN apt-get install gcc failed.", 2)
-    assert judge(final(INSTALL).evidence(image=None, failure=broken)).status == "unknown"
 
 
 def test_indexes_and_archives_that_ship_fail_with_their_size() -> None:

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -131,7 +132,8 @@ class TestLook:
             path = folder / "many" / name.format(number)
             _ = path.mkdir() if name.endswith("/") else path.touch()
         asked = []
-        monkeypatch.setattr(watching, "_is_scratch", lambda name: asked.append(name) or name.endswith("~"))
+        scratch = SimpleNamespace(fullmatch=lambda name: asked.append(name) or name.endswith("~"))
+        monkeypatch.setattr(watching, "_SCRATCH", scratch)
         scanned = []
         scandir = os.scandir
         monkeypatch.setattr(os, "scandir", lambda path: scanned.append(path) or scandir(path))

@@ -13,7 +13,8 @@ from layerlab.builder import adapted
 from layerlab.builder import context as contexts
 from layerlab.dockerfile import parse
 from layerlab.errors import DockerfileError, UsageError
-from layerlab.exercise.workspace import open_workspace, pins
+from layerlab.exercise.evidence.facts import NoImage
+from layerlab.exercise.workspace import Workspace, level_of, open_workspace, pins
 from layerlab.paths import ROOT
 
 
@@ -58,15 +59,14 @@ class TestFailure:
         """An empty Dockerfile is no exception but a failure of the Dockerfile's."""
         found = open_workspace(write(tmp_path, Dockerfile=text))
 
-        assert found.dockerfile is None
-        assert found.failure is not None
+        assert isinstance(found, NoImage)
         assert (found.failure.blame, "empty" in found.failure.message) == ("dockerfile", True)
 
     def test_syntax(self, tmp_path: Path) -> None:
         """A line that is no instruction is told with its number."""
         found = open_workspace(write(tmp_path, Dockerfile="FROM scratch\n\nCOPPY a b\n"))
 
-        assert found.failure is not None
+        assert isinstance(found, NoImage)
         assert (found.failure.blame, found.failure.line) == ("dockerfile", 3)
         assert "COPY" in found.failure.message
 
@@ -77,17 +77,18 @@ class TestFailure:
 
         found = open_workspace(tmp_path)
 
-        assert found.failure is not None
-        assert (found.failure.blame, found.dockerfile, found.sent) == ("dockerfile", None, None)
+        assert isinstance(found, NoImage)
+        assert found.failure.blame == "dockerfile"
         assert "encoded in UTF-16" in found.failure.message
 
     def test_a_platform(self, tmp_path: Path) -> None:
         """Stages that are chosen by the platform are those of the engine's."""
         folder = write(tmp_path, Dockerfile="FROM a AS t-arm64\nFROM t-${TARGETARCH}\n")
 
-        found = [open_workspace(folder, platform).dockerfile for platform in ("linux/arm64", "")]
+        found = [open_workspace(folder, platform) for platform in ("linux/arm64", "")]
 
-        assert [parsed.stages[1].base for parsed in found if parsed] == ["t-arm64", "t-${TARGETARCH}"]
+        bases = [each.dockerfile.stages[1].base for each in found if isinstance(each, Workspace)]
+        assert bases == ["t-arm64", "t-${TARGETARCH}"]
 
     def test_a_link_that_leads_out(self, tmp_path: Path) -> None:
         """A Dockerfile that is a link out of the folder is not read."""
@@ -98,12 +99,8 @@ class TestFailure:
 
         found = open_workspace(tmp_path / "w")
 
-        assert found.failure is not None
-        assert (found.dockerfile, found.failure.blame, "leads out" in found.failure.message) == (
-            None,
-            "dockerfile",
-            True,
-        )
+        assert isinstance(found, NoImage)
+        assert (found.failure.blame, "leads out" in found.failure.message) == ("dockerfile", True)
 
     def test_a_dockerfile_that_is_none(self, tmp_path: Path) -> None:
         """A dangling link in its place is a failure of the workspace's, not a file that is missing."""
@@ -111,7 +108,7 @@ class TestFailure:
 
         found = open_workspace(tmp_path)
 
-        assert found.failure is not None
+        assert isinstance(found, NoImage)
         assert "is no file" in found.failure.message
 
     def test_ignore_rules_that_lead_out(self, tmp_path: Path) -> None:
@@ -123,7 +120,7 @@ class TestFailure:
 
         found = open_workspace(tmp_path / "w")
 
-        assert found.failure is not None
+        assert isinstance(found, NoImage)
         assert (found.failure.blame, "leads out" in found.failure.message) == ("workspace", True)
 
     def test_too_many_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +133,8 @@ class TestFailure:
 
         found = open_workspace(tmp_path)
 
-        assert found.failure is not None
-        assert (found.failure.blame, found.sent) == ("limit", None)
+        assert isinstance(found, NoImage)
+        assert found.failure.blame == "limit"
 
     def test_endless_rules(self, tmp_path: Path) -> None:
         """A .dockerignore so long that matching it would take for ever is not matched."""
@@ -145,7 +142,7 @@ class TestFailure:
 
         found = open_workspace(tmp_path)
 
-        assert found.failure is not None
+        assert isinstance(found, NoImage)
         assert found.failure.blame == "limit"
 
     def test_a_huge_file(self, tmp_path: Path) -> None:
@@ -158,9 +155,9 @@ class TestFailure:
         write(tmp_path, _dockerignore="huge\n")
         accepted = open_workspace(tmp_path)
 
-        assert refused.failure is not None
+        assert isinstance(refused, NoImage)
         assert (refused.failure.blame, "huge (10000 MB)" in refused.failure.message) == ("limit", True)
-        assert accepted.failure is None
+        assert isinstance(accepted, Workspace)
         assert set(accepted.context) == {"Dockerfile", ".dockerignore"}
 
 
@@ -200,7 +197,6 @@ class TestContents:
 
         assert set(found.context) == {"Dockerfile"}
         assert found.requirements == {}
-        assert found.failure is None
 
     def test_app(self, tmp_path: Path) -> None:
         """The service's modules are known although .dockerignore names them; links are not followed."""
@@ -241,7 +237,7 @@ class TestRequirements:
     )
     def test_level(self, tmp_path: Path, text: str, level: int) -> None:
         """The level is 2 where psycopg2 itself is pinned, in any spelling of its name."""
-        assert open_workspace(write(tmp_path, Dockerfile="FROM scratch\n", requirements_txt=text)).level == level
+        assert level_of(write(tmp_path, requirements_txt=text)) == level
 
 
 class TestWorkedExample:

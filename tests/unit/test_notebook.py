@@ -16,7 +16,6 @@ import pytest
 
 from layerlab import notebook as lab
 from layerlab.builder import Build
-from layerlab.notebook.context_copy import Experiment, experiment_on
 from layerlab.paths import ROOT
 from layerlab.ui import displays
 from layerlab.ui.progress import Step
@@ -39,11 +38,11 @@ class TestExpect:
 
 class TestExperiment:
     @pytest.fixture
-    def trial(self) -> Iterator[Experiment]:
-        with experiment_on(None) as trial:  # type: ignore[arg-type]  # nothing is built
+    def trial(self) -> Iterator[lab.Experiment]:
+        with lab.experiment() as trial:  # nothing is built, so no engine is asked for
             yield trial
 
-    def test_it_is_a_copy_of_what_the_images_are_built_from(self, trial: Experiment) -> None:
+    def test_it_is_a_copy_of_what_the_images_are_built_from(self, trial: lab.Experiment) -> None:
         """Every file that a build would send is there, and nothing that Python left beside the code."""
         copied = {path.relative_to(trial.folder) for path in trial.folder.rglob("*") if path.is_file()}
         sent = {
@@ -67,7 +66,7 @@ class TestExperiment:
         folders: list[Path] = []
 
         def fail() -> None:
-            with experiment_on(None) as trial:
+            with lab.experiment() as trial:
                 folders.append(trial.folder)
                 assert trial.folder.is_dir()
                 raise KeyboardInterrupt
@@ -76,7 +75,7 @@ class TestExperiment:
             fail()
         assert not folders[0].exists()
 
-    def test_an_edit_replaces_the_one_place(self, trial: Experiment) -> None:
+    def test_an_edit_replaces_the_one_place(self, trial: lab.Experiment) -> None:
         """The copy is changed, the repository is not."""
         before = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -87,12 +86,12 @@ class TestExperiment:
         assert (ROOT / "Dockerfile").read_text(encoding="utf-8") == before
 
     @pytest.mark.parametrize(("old", "count"), [("RUN ", r"[2-9]"), ("no such line", "0")])
-    def test_an_edit_that_is_not_clear_is_an_error(self, trial: Experiment, old: str, count: str) -> None:
+    def test_an_edit_that_is_not_clear_is_an_error(self, trial: lab.Experiment, old: str, count: str) -> None:
         """A text that is not there once would make an experiment of something else."""
         with pytest.raises(ValueError, match=f"^Dockerfile holds this text {count} times, not once"):
             trial.edit("Dockerfile", old, "")
 
-    def test_no_change_is_like_another(self, trial: Experiment) -> None:
+    def test_no_change_is_like_another(self, trial: lab.Experiment) -> None:
         """Each one is new to the build cache, adds one comment and leaves the rest as it is."""
         path = trial.folder / "app/wsgi.py"
         before = path.read_text(encoding="utf-8")
@@ -104,7 +103,7 @@ class TestExperiment:
         assert len(set(added)) == 2
         assert all(line.startswith("# ") for line in added)
 
-    def test_the_context_is_what_dockerignore_lets_through(self, trial: Experiment) -> None:
+    def test_the_context_is_what_dockerignore_lets_through(self, trial: lab.Experiment) -> None:
         """A stray file stays out of the table as it stays out of the build."""
         trial.write("secrets.txt", "not for an image")
 

@@ -14,14 +14,15 @@ from layerlab.dockerfile import Dockerfile, copied_from
 from layerlab.engine.symptoms import OFFLINE, is_disk_full, why_not_pulled
 from layerlab.errors import (
     BaseImageError,
+    Blame,
     BuildTimeout,
     ContextError,
     DockerfileError,
+    Failure,
     LabError,
     RegistryRefused,
     StepFailed,
 )
-from layerlab.exercise.evidence.facts import Failure
 from layerlab.exercise.workspace import failure_from
 from layerlab.ui.text import plain, shorten
 from layerlab.ui.units import how_large
@@ -42,7 +43,7 @@ _NEWER_FLAGS: Final = {
     "RUN": {"device", "mount", "network", "security"},
 }
 """Flags that the builders of newer engines know."""
-_UPDATE: Final = "update Docker, or do without it here"
+_MAKE_ROOM: Final = "make room (`docker system df` shows what takes it) and check again"
 
 
 def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Failure:
@@ -66,24 +67,21 @@ def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Fai
     return failure_from("engine", error, running)
 
 
+def _failure(blame: Blame, what: str, remedy: str, line: int | None) -> Failure:
+    return Failure(blame, f"{what}. What to do: {remedy}.", line)
+
+
 def _stopped(error: BuildTimeout | TooMuchDisk, running: int | None) -> Failure:
     """A build that was ended by a limit of time or room, or because the disk was full before."""
     where = f" while line {running} was running" if running else ""
     if isinstance(error, BuildTimeout):
-        return Failure("limit", f"{_first(error)}{where}. What to do: see why that step does not end.", running)
+        return _failure("limit", f"{_first(error)}{where}", "see why that step does not end", running)
+    what = f"The build was stopped{where}:"
     if error.free < MIN_DISK:
-        return Failure(
-            "engine",
-            f"The build was stopped{where}: the engine's disk had only {how_large(error.free)} left when it began."
-            " What to do: make room (`docker system df` shows what takes it) and check again.",
-            running,
-        )
-    return Failure(
-        "limit",
-        f"The build was stopped{where}: it took more of the engine's disk than a check may ({MAX_DISK / 1e9:g} GB,"
-        " or all that is left). What to do: see what that step writes.",
-        running,
-    )
+        what += f" the engine's disk had only {how_large(error.free)} left when it began"
+        return _failure("engine", what, _MAKE_ROOM, running)
+    what += f" it took more of the engine's disk than a check may ({MAX_DISK / 1e9:g} GB, or all that is left)"
+    return _failure("limit", what, "see what that step writes", running)
 
 
 def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Failure:
@@ -99,33 +97,17 @@ def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Failure:
 def _step_failed(error: StepFailed) -> Failure:
     said = f"{error.log[-_MAX_LOG:]}\n{error}"
     if is_disk_full(said):
-        return Failure(
-            "engine",
-            f"The engine's disk is full: {shorten(str(error), 300)}. What to do: make room (`docker system df` shows"
-            " what takes it) and check again.",
-            error.line,
-        )
+        return _failure("engine", f"The engine's disk is full: {shorten(str(error), 300)}", _MAKE_ROOM, error.line)
     if _KILLED.search(said):
-        return Failure(
-            "limit",
-            f"{_first(error)}: it was ended by the limits of a check on memory or processes."
-            " What to do: see why this step needs so much.",
-            error.line,
-        )
+        what = f"{_first(error)}: it was ended by the limits of a check on memory or processes"
+        return _failure("limit", what, "see why this step needs so much", error.line)
     if is_of_secret(said):
-        return Failure(
-            "dockerfile",
-            f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here."
-            " What to do: do without, or let the step also work without it (no `required`).",
-            error.line,
-        )
+        what = f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here"
+        remedy = "do without, or let the step also work without it (no `required`)"
+        return _failure("dockerfile", what, remedy, error.line)
     if _NETWORK.search(said):
-        return Failure(
-            "network",
-            f"{_first(error)}: it did not get what it loads over the network."
-            " What to do: see whether builds on this engine are online, and check again.",
-            error.line,
-        )
+        what = f"{_first(error)}: it did not get what it loads over the network"
+        return _failure("network", what, "see whether builds on this engine are online, and check again", error.line)
     return replace(failure_from("dockerfile", error, error.line), log=error.log)
 
 
@@ -145,8 +127,8 @@ def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Failure:
         return failure_from("engine", error, line)
     flag = _UNKNOWN_FLAG.search(str(error))
     if flag and instruction and flag[1] in _NEWER_FLAGS.get(instruction.keyword, ()):
-        what = f"This engine's builder does not know {instruction.keyword} --{flag[1]}. What to do: {_UPDATE}."
-        return Failure("engine", what, line)
+        what = f"This engine's builder does not know {instruction.keyword} --{flag[1]}"
+        return _failure("engine", what, "update Docker, or do without it here", line)
     return failure_from("dockerfile", error, line)
 
 

@@ -12,35 +12,29 @@ import posixpath
 import re
 import secrets
 import stat
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
-from layerlab.builder import Build
-from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Instruction
-from layerlab.engine import Engine
-from layerlab.exercise.evidence import python_installs
 from layerlab.exercise.evidence.facts import (
     AppChange,
-    Failure,
     HandedOn,
-    Interpreter,
     PinChange,
     PythonInstall,
     RanStep,
     Snapshot,
+    SystemInstall,
 )
-from layerlab.exercise.evidence.workspace_builds import TIMEOUT, Prepared, Recorder, attempt, written
+from layerlab.exercise.evidence.installs import distribution_of, in_layer
+from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
-from layerlab.service import observe
-from layerlab.ui.progress import Report, Step
+from layerlab.service import Interpreter, observe
+from layerlab.ui.progress import Step
 from layerlab.ui.text import shorten
 
 _SURELY_RUNS: Final = 0.3  # seconds
@@ -60,95 +54,32 @@ NO_RELEASE: Final = "99999"
 _PACKED: Final = re.compile(r"\.(?:whl|zip|pex|pyz|t(?:ar\.)?(?:gz|bz2?|lz4|xz|zst)|tar)$")
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Where experiments are made.
-
-    Attributes:
-        prepared: What is changed, and built.
-        report: Is told of each step, with the experiment's name before it.
-        timeout: Of one build, in seconds.
-    """
-
-    prepared: Prepared
-    report: Report
-    timeout: float = TIMEOUT
-
-    @property
-    def engine(self) -> Engine:
-        """Where it is built."""
-        return self.prepared.trials.engine
-
-    def build(
-        self,
-        called: str,
-        context: contexts.Context,
-        look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
-    ) -> tuple[Build | None, Failure | None, str]:
-        """Build a changed context, see `builds.attempt`.
-
-        Args:
-            called: The experiment, in a few words.
-            context: What is built.
-            look: Is given each step as it is reported, and as it is told of; what it raises ends the build.
-        """
-
-        def listen(step: Step) -> None:
-            self.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))
-            if step.stage:
-                look(step, recorder.told(step))
-
-        recorder = Recorder(self.prepared, listen)
-        return attempt(self.prepared, context, recorder, self.timeout)
-
-    def up_to(self, run: Instruction, mounts: str, without: Sequence[str] = ()) -> str:
-        """The Dockerfile up to a RUN, which gets these options and loses those mounts."""
-        lines = self.prepared.context.text.split("\n")[: run.end_line]
-        for number in range(run.line - 1, run.end_line):
-            for mount in without:
-                lines[number] = lines[number].replace(f"--mount={mount}", "", 1)
-        first = run.line - 1
-        lines[first] = re.sub(r"^(\s*RUN)\b", rf"\g<1> {mounts}", lines[first], count=1, flags=re.IGNORECASE)
-        return "\n".join(lines) + "\n"
-
-    def changed(self, contents: Mapping[str, bytes], dockerfile: str = "") -> contexts.Context:
-        """The context with other contents of some files, new ones included, and perhaps another Dockerfile."""
-        context = self.prepared.context
-        folder = Path(tempfile.mkdtemp(dir=self.prepared.trials.scratch))
-        entries = {entry.name: entry for entry in context.entries}
-        texts = {context.dockerfile: dockerfile.encode()} if dockerfile else {}
-        for number, (name, content) in enumerate({**contents, **texts}.items()):
-            mode = entries[name].status.st_mode if name in entries else stat.S_IFREG | 0o644
-            entries[name] = written(name, folder / str(number), content, mode)
-        ordered = tuple(entries[name] for name in sorted(entries))
-        return replace(context, text=dockerfile or context.text, entries=ordered)
-
-
 class _Known(Exception):
     """What was asked is known, so the build need not go on."""
 
 
-def change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
+def change_app(prepared: Prepared, installs: Sequence[PythonInstall]) -> AppChange:
     """Append a comment line to every ``app/**/*.py`` and see whether a RUN that installs Python packages runs again.
 
     The build is stopped as soon as that is known.
     """
-    found = _change_app(bench, installs) if installs else AppChange()
-    for _ in range(_CONTROLS):
+    found = AppChange()
+    for number in range(1 + _CONTROLS if installs else 0):
+        if number:
+            # Other builds on this engine may have had that step in hand just then, or the build cache have lost it.
+            # Built as it is once more, it is there again: only what runs right after that runs for the change's sake.
+            prepared.experiment("as it is, once more", prepared.context)
+        found = _change_app(prepared, installs)
         if not found.again:
             break
-        # Other builds on this engine may have had that step in hand just then, or the build cache have lost it.
-        # Built as it is once more, it is there again: only what runs right after that runs for the change's sake.
-        bench.build("as it is, once more", bench.prepared.context)
-        found = _change_app(bench, installs)
     return found
 
 
-def _change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
+def _change_app(prepared: Prepared, installs: Sequence[PythonInstall]) -> AppChange:
     note = f"# {secrets.token_hex(16)}\n".encode()  # one that was built before would be in the build cache
     app = {
         entry.name: entry.path.read_bytes()
-        for entry in bench.prepared.context.entries
+        for entry in prepared.context.entries
         if entry.name.startswith("app/") and entry.name.endswith(".py") and stat.S_ISREG(entry.status.st_mode)
     }
     # Empty lines at its end stay, so that this is a comment more and nothing else.
@@ -156,55 +87,34 @@ def _change_app(bench: Bench, installs: Sequence[PythonInstall]) -> AppChange:
         name: content + (b"" if content.endswith(b"\n") or not content else b"\n") + note
         for name, content in app.items()
     }
-    watch = _Watch(installs)
-    try:
-        _, failure, _ = bench.build("after a change of the app", bench.changed(changed), watch.look)
-    except _Known:
-        failure = None
-    return AppChange(watch.again, watch.because, None if watch.again else failure)
+    found, left, known_at = AppChange(), list(installs), 0.0
 
-
-@dataclass
-class _Watch:
-    """Watches the steps of a build until it is known whether one of some RUNs runs again."""
-
-    installs: Sequence[PythonInstall]
-    again: PythonInstall | None = None
-    because: int | None = None
-
-    def __post_init__(self) -> None:
-        self._left = list(self.installs)
-        self._known_at: float | None = None
-
-    def look(self, step: Step, told: RanStep) -> None:
-        """Look at a step as it stands now.
-
-        Raises:
-            _Known: it is known.
-        """
+    def look(step: Step, told: RanStep) -> None:
+        """Look at a step as it stands now; raises `_Known` when it is known whether one of the RUNs runs again."""
+        nonlocal found, left, known_at
         if told.instruction.upper().startswith("FROM"):
             return
         # What has only just begun may turn out to be in the cache.
         runs = step.state == "running" and (step.seconds or 0.0) > _SURELY_RUNS
         if (runs or step.state in {"done", "failed"}) and not step.from_cache:
             # A step that is not in the cache leaves all later ones of its stage without it, too.
-            here = [
-                each
-                for each in self.installs
-                if each.is_step(told) or (each.stage == told.stage and (told.line or each.line) < each.line)
-            ]
-            copies = told.instruction.split(maxsplit=1)[:1] != ["RUN"]
-            if copies and self.because is None and here:
-                self.because = told.line
-            if here:
-                self.again = here[0]
-                raise _Known
+            for each in installs:
+                if each.is_step(told) or (each.stage == told.stage and (told.line or each.line) < each.line):
+                    copies = told.instruction.split(maxsplit=1)[:1] != ["RUN"]
+                    found = AppChange(each, told.line if copies else None)
+                    raise _Known
         if step.state == "cached":
-            self._left = [each for each in self._left if not each.is_step(told)]
-        if not self._left:
-            self._known_at = self._known_at or time.monotonic()
-            if time.monotonic() - self._known_at > _PATIENCE:
+            left = [each for each in left if not each.is_step(told)]
+        if not left:
+            known_at = known_at or time.monotonic()
+            if time.monotonic() - known_at > _PATIENCE:
                 raise _Known
+
+    try:
+        outcome = prepared.experiment("after a change of the app", prepared.changed(changed), look)
+    except _Known:
+        return found
+    return found if found.again else AppChange(failure=outcome.failure)
 
 
 def choose_pin(pinned: Mapping[str, str]) -> PinChange:
@@ -216,7 +126,7 @@ def choose_pin(pinned: Mapping[str, str]) -> PinChange:
     return PinChange(name, pinned[name], NO_RELEASE)
 
 
-def change_pin(bench: Bench, pinned: Mapping[str, str], image_id: str) -> tuple[PinChange, dict[str, str]]:
+def change_pin(prepared: Prepared, pinned: Mapping[str, str], image_id: str) -> tuple[PinChange, dict[str, str]]:
     """Build with another release pinned in requirements.txt; `found_after` tells what the service finds then.
 
     The change is always the same, so that the builder finds most of it in its cache at the next check. Only what the
@@ -226,25 +136,26 @@ def change_pin(bench: Bench, pinned: Mapping[str, str], image_id: str) -> tuple[
         What was changed, and the release in each folder that has one in the first image; empty where there is none.
     """
     change = choose_pin(pinned)
-    if all(entry.name != _REQUIREMENTS for entry in bench.prepared.context.entries):
+    if all(entry.name != _REQUIREMENTS for entry in prepared.context.entries):
         return replace(change, is_sent=False), {}
-    folders, text = _with_notes_alone(bench.prepared, change.name, images.read(bench.engine, image_id).stack)
-    built, failure, said = _with_change(bench, change, text)
-    if built is None:
-        is_refused = failure and (failure.blame == "dockerfile" or f"{change.name}=={NO_RELEASE}" in said)
+    folders, text = _with_notes_alone(prepared, change.name, images.read(prepared.engine, image_id).stack)
+    built = _with_change(prepared, change, text)
+    if built.image_id is None:
+        failure = built.failure
+        is_refused = failure and (failure.blame == "dockerfile" or f"{change.name}=={NO_RELEASE}" in built.said)
         refused = shorten(failure.message, 300) if failure and is_refused else ""
         return replace(change, refused=refused, failure=None if is_refused else failure), {}
-    reader = files.for_image(bench.engine, images.read(bench.engine, built.image_id))
+    reader = files.for_image(prepared.engine, images.read(prepared.engine, built.image_id))
     notes = [reader.read(None, f"/{number}/METADATA") or b"" for number in range(len(folders))]
     found = [_RELEASE.search(note.decode(errors="replace")) for note in notes]
     return change, {folder: each[1] if each else "" for folder, each in zip(folders, found, strict=True)}
 
 
-def _with_change(bench: Bench, change: PinChange, dockerfile: str = "") -> tuple[Build | None, Failure | None, str]:
-    entry = next(entry for entry in bench.prepared.context.entries if entry.name == _REQUIREMENTS)
+def _with_change(prepared: Prepared, change: PinChange, dockerfile: str = "") -> Outcome:
+    entry = next(entry for entry in prepared.context.entries if entry.name == _REQUIREMENTS)
     changed = with_pin(entry.path.read_bytes(), change.name, change.new)
     called = f"with {change.name} {change.new} in {_REQUIREMENTS}"
-    return bench.build(called, bench.changed({_REQUIREMENTS: changed}, dockerfile))
+    return prepared.experiment(called, prepared.changed({_REQUIREMENTS: changed}, dockerfile))
 
 
 def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple[list[str], str]:
@@ -252,8 +163,8 @@ def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple
 
     None, and no text, where that cannot be written down.
     """
-    every = (each for layer in range(len(stack.layers)) for each in python_installs.in_layer(stack, layer))
-    paths = [stack.merged.paths[each.index] for each in every if each.name == name]
+    every = (each for layer in range(len(stack.layers)) for each in in_layer(stack, layer))
+    paths = [stack.merged.paths[each.entry] for each in every if each.name == name]
     found = [_NOTES.fullmatch(path) for path in paths if stack.merged.find(path) is not None]
     places = sorted({(each["folder"], each["name"]) for each in found if each})
     copies = (
@@ -278,12 +189,12 @@ def with_pin(requirements: bytes, name: str, release: str) -> bytes:
 
 
 def found_after(
-    bench: Bench, change: PinChange, installed: Mapping[str, str], interpreter: Interpreter | None
+    prepared: Prepared, change: PinChange, installed: Mapping[str, str], interpreter: Interpreter | None
 ) -> PinChange:
     """The releases that the service finds in the image of a changed pin.
 
     Args:
-        bench: Where it was built.
+        prepared: Where it was built.
         change: Which pin was changed.
         installed: The release in each folder, from `change_pin`.
         interpreter: The service's, as the container of the first image has it.
@@ -296,10 +207,10 @@ def found_after(
         found = {release for place, release in installed.items() if release and folder in {place, None}}
         return replace(change, found=tuple(sorted(found)))
     # It lies in one file, which unpacks itself when it is started.
-    built, failure, _ = _with_change(bench, change)
-    if built is None:
-        return replace(change, failure=failure)
-    running = observe(bench.engine, built.image_id)
+    built = _with_change(prepared, change)
+    if built.image_id is None:
+        return replace(change, failure=built.failure)
+    running = observe(prepared.engine, built.image_id)
     known = running.interpreter.distributions if running.interpreter else {}
     return replace(change, found=(known[change.name].version,) if change.name in known else ())
 
@@ -320,12 +231,12 @@ class _Packed:
 
     def could_give(self, names: Sequence[str]) -> set[str]:
         """Which of these distributions may be in it."""
-        known = python_installs.distribution_of(self.path)
+        known = distribution_of(self.path)
         return {known[0]} & set(names) if known else set(names)
 
 
 def break_packed(
-    bench: Bench, image: Snapshot, stages: Mapping[str, Snapshot], *, is_quick: bool = False
+    prepared: Prepared, image: Snapshot, stages: Mapping[str, Snapshot], *, is_quick: bool = False
 ) -> tuple[HandedOn, ...]:
     """Break what RUNs of the final stage have from build stages (wheels, archives, packages), and see what they do.
 
@@ -334,14 +245,14 @@ def break_packed(
     """
     found = []
     for install in image.python_installs:
-        run = instruction_of(bench.prepared.dockerfile, install.stage, install.line)
-        packed = list(_packed(bench.prepared.dockerfile, run, install, image, stages)) if run else []
+        run = instruction_of(prepared.dockerfile, install.stage, install.line)
+        packed = list(_packed(prepared.dockerfile, run, install, image, stages)) if run else []
         installed = (*install.distributions, *install.moved)
         names = {name for each in packed for name in each.could_give(installed)}
         if install.stage == image.stage and run and names:
             makers = tuple(sorted({each.stage for each in packed if each.could_give(installed)}))
             question = HandedOn(install.line, makers, tuple(sorted(names)))
-            found.append(question if is_quick else _break(bench, run, install.layer, packed, question))
+            found.append(question if is_quick else _break(prepared, run, install.layer, packed, question))
     return tuple(found)
 
 
@@ -380,22 +291,35 @@ def _packed(
 
 
 def _may_give(path: str) -> bool:
-    return _PACKED.search(path) is not None or python_installs.distribution_of(path) is not None
+    return _PACKED.search(path) is not None or distribution_of(path) is not None
 
 
-def _break(bench: Bench, run: Instruction, layer: int, packed: Sequence[_Packed], question: HandedOn) -> HandedOn:
+def _break(
+    prepared: Prepared, run: Instruction, layer: int, packed: Sequence[_Packed], question: HandedOn
+) -> HandedOn:
     """Build up to a RUN, with these files broken for it."""
     mounts = " ".join(f"--mount=type=bind,source={_BROKEN},target={each.path}" for each in packed)
-    text = bench.up_to(run, mounts, [each.mount for each in packed if each.mount])
-    context = bench.changed({_BROKEN: _WRECKAGE}, text)
-    built, failure, _ = bench.build(f"line {run.line} without what a build stage made", context)
-    if failure:
-        is_missed = failure.blame == "dockerfile" and failure.line == run.line
+    text = prepared.up_to(run, mounts, [each.mount for each in packed if each.mount])
+    context = prepared.changed({_BROKEN: _WRECKAGE}, text)
+    built = prepared.experiment(f"line {run.line} without what a build stage made", context)
+    if built.image_id is None:
+        failure = built.failure
+        is_missed = failure is not None and failure.blame == "dockerfile" and failure.line == run.line
         return replace(question, taken=question.names) if is_missed else replace(question, failure=failure)
-    installed = set()
-    if built:
-        stack = images.read(bench.engine, built.image_id).stack
-        sizes = stack.merged.sizes
-        whole = (each for each in python_installs.in_layer(stack, layer) if sizes[each.index] != len(_WRECKAGE))
-        installed = {each.name for each in whole}
+    stack = images.read(prepared.engine, built.image_id).stack
+    whole = (each for each in in_layer(stack, layer) if stack.merged.sizes[each.entry] != len(_WRECKAGE))
+    installed = {each.name for each in whole}
     return replace(question, taken=tuple(name for name in question.names if name not in installed))
+
+
+def without_index(prepared: Prepared, install: SystemInstall) -> SystemInstall:
+    """Try an installation without the index that was there before: it fails if it did not fetch one itself."""
+    run = instruction_of(prepared.dockerfile, install.stage, install.line)
+    if not install.index or run is None:
+        return install
+    cached = [mount.text for mount in run.mounts if mount.target == install.index]
+    text = prepared.up_to(run, f"--mount=type=tmpfs,target={install.index}", cached)
+    failure = prepared.experiment(f"line {run.line} without the package index", prepared.changed({}, text)).failure
+    if failure is None or (failure.blame == "dockerfile" and failure.line == run.line):
+        return replace(install, needs_index=failure is not None)
+    return replace(install, failure=failure)

@@ -10,36 +10,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from layerlab.dockerfile import Dockerfile
-from layerlab.errors import Blame, Failure
-from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
+from layerlab import service
+from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.errors import Failure
+from layerlab.service import Running
 from layerlab.xray.provenance.copies import Copy
 from layerlab.xray.provenance.file_origins import FileOrigins, Origin
 
-__all__ = [
-    "SMALLEST_BUNDLE",
-    "Answer",
-    "AppChange",
-    "Blame",
-    "Copy",
-    "Distribution",
-    "Evidence",
-    "Failure",
-    "File",
-    "HandedOn",
-    "Interpreter",
-    "Origin",
-    "PinChange",
-    "Process",
-    "PythonInstall",
-    "RanStep",
-    "Running",
-    "Snapshot",
-    "SnapshotLayer",
-    "Stop",
-    "SystemInstall",
-]
-
+Answer = service.Answer
+Distribution = service.Distribution
+Interpreter = service.Interpreter
+Stop = service.Stop
+"""What is seen of a container; the tasks, which import nothing that talks to one, have these from here."""
 
 SMALLEST_BUNDLE: Final = 100_000
 """Bytes of a file that may hold Python packages: a .pex, a zip application."""
@@ -147,6 +129,10 @@ class Snapshot:
         """What a container sees, by path; the base's entries included."""
         above = {file.path: file for file in self.files if file.visible}
         return {**self.base_files, **above}
+
+    def line_of(self, file: File) -> int | None:
+        """The line of the Dockerfile that stored a file; None for one of the base."""
+        return self.layers[file.layer].line
 
 
 @dataclass(frozen=True)
@@ -288,44 +274,76 @@ class HandedOn:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Everything. What could not be had is None, and `failure` or the part's own failure says why.
+class NoImage:
+    """All that there is to judge by where no image could be built.
 
     Attributes:
-        dockerfile: Parsed; None if it is empty or does not parse.
+        failure: Why.
+        requirements: See `Evidence`.
+    """
+
+    failure: Failure
+    requirements: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything about a workspace whose image could be built.
+
+    Attributes:
+        dockerfile: Parsed.
+        image_id: Of the final image.
+        image: That image.
+        running: Its container.
         context: Files of the build context as BuildKit got it (after ``.dockerignore``), by path relative to it, with
             their contents up to 1 MB (longer ones cut).
         app: The same of ``app/*.py`` in the workspace, whether or not ``.dockerignore`` names them.
         requirements: The pins of ``requirements.txt`` in the workspace, version by normalised name.
         ran: The steps of the build, those that failed or did not begin left out.
-        image_id: Of the image; None if the build failed.
-        image: The final image; None if there is none.
         stages: The snapshots of the other stages that ran, by label.
         system_installs: Of all stages that ran.
-        running: None if there is no image.
         app_change, pin_change, handed_on: What the experiments showed; None, None and nothing if none was made.
         is_quick: Whether the experiments were left out on purpose.
         single_bytes: ``total_bytes`` of the lab's single-stage image of the same level.
-        failure: Why the build did not get to its end.
+        failure: Why that could not be had.
         level: Of the exercise: 1, or 2 (requirements.txt pins psycopg2).
         is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
     """
 
-    dockerfile: Dockerfile | None = None
+    dockerfile: Dockerfile
+    image_id: str
+    image: Snapshot
+    running: Running
     context: Mapping[str, bytes] = field(default_factory=dict)
     app: Mapping[str, bytes] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
     ran: tuple[RanStep, ...] = ()
-    image_id: str | None = None
-    image: Snapshot | None = None
     stages: Mapping[str, Snapshot] = field(default_factory=dict)
     system_installs: tuple[SystemInstall, ...] = ()
     app_change: AppChange | None = None
     pin_change: PinChange | None = None
     handed_on: tuple[HandedOn, ...] = ()
     is_quick: bool = False
-    running: Running | None = None
     single_bytes: int | None = None
     failure: Failure | None = None
     level: int = 1
     is_worked_example: bool = False
+
+    @property
+    def final(self) -> Stage:
+        """The stage that is built."""
+        return self.dockerfile.target()
+
+    @property
+    def chain(self) -> tuple[Stage, ...]:
+        """The final stage and the stages that it is FROM, itself last."""
+        return self.dockerfile.chain(self.final)
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """The instructions that make the final image, in their order."""
+        return tuple(each for stage in self.chain for each in stage.instructions)
+
+    def last(self, *keywords: str) -> Instruction | None:
+        """The last instruction of the final image with one of these keywords."""
+        return next((each for each in reversed(self.instructions) if each.keyword in keywords), None)

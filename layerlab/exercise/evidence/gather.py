@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from layerlab import image
 from layerlab.builder import trial_builds
-from layerlab.dockerfile import Stage
 from layerlab.engine import Engine
-from layerlab.errors import BaseImageError, LabError
-from layerlab.exercise.evidence import experiments, snapshots, system_installs, workspace_builds
-from layerlab.exercise.evidence.facts import Blame, Evidence, Failure, Snapshot
+from layerlab.errors import BaseImageError, Blame, Failure, LabError
+from layerlab.exercise.evidence import experiments, snapshots, workspace_builds
+from layerlab.exercise.evidence.facts import Evidence, NoImage, Snapshot
 from layerlab.exercise.evidence.single_stage_size import single_bytes
+from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.exercise.workspace import Workspace
-from layerlab.service import observe
+from layerlab.service import Running, observe
 from layerlab.service.waiting import is_busy
 from layerlab.ui.progress import Report, Step
 
@@ -30,47 +30,20 @@ def gather(
     engine: Engine,
     workspace: Workspace,
     report: Report,
-    on_image: OnImage | None = None,
+    on_image: OnImage | None,
     *,
-    hardened: bool = True,
-    is_quick: bool = False,
-    caches: str = "",
-) -> Evidence:
-    """All that can be found out about a workspace; nothing of it is left on the engine.
-
-    Args:
-        engine: Where it is built and run.
-        workspace: The learner's folder.
-        report: Is told of each step.
-        on_image: Is given the learner's image before it is removed.
-        hardened: Whether to try a hardened run as well, which is for advice only.
-        is_quick: Whether to leave the experiments out.
-        caches: Whose cache mounts the builds use; empty for those of everybody.
-
-    Raises:
-        EngineGone: the engine stopped answering.
-    """
-    evidence = Evidence(
-        dockerfile=workspace.dockerfile,
-        context=workspace.context,
-        app=workspace.app,
-        requirements=workspace.requirements,
-        failure=workspace.failure,
-        level=workspace.level,
-        is_worked_example=workspace.is_worked_example,
-        is_quick=is_quick,
-    )
-    if workspace.dockerfile is None or workspace.sent is None:
-        return evidence
+    hardened: bool,
+    is_quick: bool,
+    caches: str,
+) -> Evidence | NoImage:
+    """All that can be found out about a workspace; see `layerlab.exercise.check` for what is not said here."""
     relay = _Relay(report)
     with trial_builds(engine, relay, caches=caches) as trials:
         prepared = workspace_builds.prepare(trials, workspace)
-        outcome = workspace_builds.build_final(prepared, relay)
-        evidence = replace(evidence, ran=outcome.ran, failure=outcome.failure)
-        if outcome.image_id is None:
-            return evidence
-        evidence = replace(evidence, image_id=outcome.image_id)
-        return _look(experiments.Bench(prepared, relay), relay, evidence, on_image, hardened=hardened)
+        outcome = workspace_builds.build_final(prepared)
+        if outcome.failure is not None:
+            return NoImage(outcome.failure, workspace.requirements)
+        return _look(relay, prepared, outcome, on_image, hardened=hardened, is_quick=is_quick)
 
 
 @dataclass(frozen=True)
@@ -103,18 +76,23 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 
 
 def _look(
-    bench: experiments.Bench, relay: _Relay, evidence: Evidence, on_image: OnImage | None, *, hardened: bool
+    relay: _Relay,
+    prepared: Prepared,
+    outcome: Outcome,
+    on_image: OnImage | None,
+    *,
+    hardened: bool,
+    is_quick: bool,
 ) -> Evidence:
     """Look at what was built, and try it."""
-    engine, image_id = bench.engine, str(evidence.image_id)
+    engine, image_id, pinned = prepared.engine, str(outcome.image_id), prepared.workspace.requirements
     with _side_by_side(relay) as pool:
         ran = pool.submit(observe, engine, image_id, hardened=hardened, report=relay)
-        is_tried = evidence.requirements and not evidence.is_quick
-        pin = pool.submit(experiments.change_pin, bench, evidence.requirements, image_id) if is_tried else None
-        evidence = pool.submit(_build_more, bench, evidence).result()
-        running = ran.result()
+        pin = pool.submit(experiments.change_pin, prepared, pinned, image_id) if pinned and not is_quick else None
+        evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
+        running = evidence.running
         if pin:
-            found = experiments.found_after(bench, *pin.result(), running.interpreter)
+            found = experiments.found_after(prepared, *pin.result(), running.interpreter)
             evidence = replace(evidence, pin_change=found)
     if running.hurried and is_busy():
         # What went on beside it may be why it was late.
@@ -125,56 +103,66 @@ def _look(
     return replace(evidence, running=running)
 
 
-def _build_more(bench: experiments.Bench, evidence: Evidence) -> Evidence:
+def _build_more(prepared: Prepared, outcome: Outcome, ran: Future[Running], *, is_quick: bool) -> Evidence:
     """Further builds, one after the other: at the same time, those of the same steps blur what was cached."""
-    stages, final = _snapshots(bench, evidence)
-    size, failure = _single_bytes(bench, evidence.level)
-    evidence = replace(evidence, image=final, stages=stages, single_bytes=size, failure=failure)
-    if evidence.requirements and not evidence.is_quick:
-        installs = snapshots.installing_python(stages.values(), final, evidence.requirements)
-        evidence = replace(evidence, app_change=experiments.change_app(bench, installs))
-    handed_on = experiments.break_packed(bench, final, stages, is_quick=evidence.is_quick)
+    workspace, image_id = prepared.workspace, str(outcome.image_id)
+    stages, final = _snapshots(prepared, image_id)
+    size, failure = _single_bytes(prepared)
+    change = None
+    if workspace.requirements and not is_quick:
+        installs = snapshots.installing_python(stages.values(), final, workspace.requirements)
+        change = experiments.change_app(prepared, installs)
+    handed_on = experiments.break_packed(prepared, final, stages, is_quick=is_quick)
     systems = snapshots.system_installs([*stages.values(), final])
-    if not evidence.is_quick:
-        systems = tuple(system_installs.without_index(bench, each) for each in systems)
-    return replace(evidence, handed_on=handed_on, system_installs=systems)
-
-
-def _snapshots(bench: experiments.Bench, evidence: Evidence) -> tuple[dict[str, Snapshot], Snapshot]:
-    """The snapshots of the stages that ran, by label, and of the final one; each needs those that it copies from."""
-    dockerfile = bench.prepared.dockerfile
-    final = dockerfile.target()
-    taken: dict[str, Snapshot] = {}
-    for stage in dockerfile.needed(final):
-        if stage != final:
-            built = workspace_builds.build_stage(bench.prepared, stage, bench.report)
-            taken[stage.label] = _snapshot(bench, evidence, built, stage, taken)
-    return taken, _snapshot(bench, evidence, str(evidence.image_id), final, taken)
-
-
-def _snapshot(
-    bench: experiments.Bench, evidence: Evidence, image_id: str, stage: Stage, others: dict[str, Snapshot]
-) -> Snapshot:
-    taken = snapshots.take(
-        bench.engine,
-        image_id,
-        bench.prepared.dockerfile,
-        stage,
-        others,
-        context=evidence.context,
-        pinned=evidence.requirements,
-        labels=bench.prepared.trials.labels,
-        with_copies=image_id == evidence.image_id,
+    if not is_quick:
+        systems = tuple(experiments.without_index(prepared, each) for each in systems)
+    return Evidence(
+        dockerfile=prepared.dockerfile,
+        image_id=image_id,
+        image=final,
+        running=ran.result(),
+        context=workspace.context,
+        app=workspace.app,
+        requirements=workspace.requirements,
+        ran=outcome.ran,
+        stages=stages,
+        system_installs=systems,
+        app_change=change,
+        handed_on=handed_on,
+        is_quick=is_quick,
+        single_bytes=size,
+        failure=failure,
+        level=workspace.level,
+        is_worked_example=workspace.is_worked_example,
     )
-    # What only the way to the engine has added is nothing of the learner's.
-    sent = f"/{workspace_builds.SENT_NAME}"
-    return replace(taken, files=tuple(file for file in taken.files if not file.path.endswith(sent)))
 
 
-def _single_bytes(bench: experiments.Bench, level: int) -> tuple[int | None, Failure | None]:
+def _snapshots(prepared: Prepared, image_id: str) -> tuple[dict[str, Snapshot], Snapshot]:
+    """The snapshots of the stages that ran, by label, and of the final one; each needs those that it copies from."""
+    final, found = prepared.dockerfile.target(), list[Snapshot]()
+    for stage in prepared.dockerfile.needed(final):  # the final one comes last
+        taken = snapshots.take(
+            prepared.engine,
+            image_id if stage == final else workspace_builds.build_stage(prepared, stage),
+            prepared.dockerfile,
+            stage,
+            {each.stage: each for each in found},
+            context=prepared.workspace.context,
+            pinned=prepared.workspace.requirements,
+            labels=prepared.trials.labels,
+            with_copies=stage == final,
+        )
+        # What only the way to the engine has added is nothing of the learner's.
+        sent = f"/{workspace_builds.SENT_NAME}"
+        found.append(replace(taken, files=tuple(file for file in taken.files if not file.path.endswith(sent))))
+    *others, last = found
+    return {each.stage: each for each in others}, last
+
+
+def _single_bytes(prepared: Prepared) -> tuple[int | None, Failure | None]:
     """The single-stage image's size, or whose fault it is that nothing can be compared with."""
     try:
-        return single_bytes(bench.engine, level, report=bench.report), None
+        return single_bytes(prepared.engine, prepared.workspace.level, report=prepared.trials.report), None
     except LabError as error:
         blame: Blame = "network" if isinstance(error, BaseImageError) else "engine"
         return None, Failure(blame, f"The single-stage image could not be had to compare with: {error.one_line}")

@@ -33,26 +33,21 @@ def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
     """
     # One at a time: two checks that build it at once would build, and remove, the same image.
     with exclusive("single-stage"), tempfile.TemporaryDirectory(prefix="layerlab-single-") as scratch:
-        folder = Path(scratch) / "workspace"
-        new_workspace.make(folder, level=level)
+        folder = new_workspace.make(Path(scratch) / "workspace", level=level)
         bases.ensure(engine, report=report)
-        key = _key(engine, folder)
-        known = _remembered()
-        size = known.pop(key, None) or (_own(engine) if level == 1 else None) or _measured(engine, folder, report)
+        file, key = cache_directory() / "single-stage-bytes.json", _key(engine, folder)
+        known = {each: size for each, size in read_object(file).items() if type(size) is int and size > 0}
+        size = known.pop(key, None) or _measured(engine, folder, level, report)
         latest = [*known.items(), (key, size)][-_MOST:]
         with suppress(OSError):  # a cache that cannot be written: it is measured again next time
-            _file().write_text(json.dumps(dict(latest)))
+            file.write_text(json.dumps(dict(latest)))
         return size
 
 
-def _own(engine: Engine) -> int | None:
-    try:
-        return image.read(engine, str(demo.find(engine, "single").id)).total_bytes
-    except ImageNotFound:
-        return None
-
-
-def _measured(engine: Engine, folder: Path, report: Report) -> int:
+def _measured(engine: Engine, folder: Path, level: int, report: Report) -> int:
+    if level == 1:
+        with suppress(ImageNotFound):
+            return image.read(engine, str(demo.find(engine, "single").id)).total_bytes
     with runs.temporary(engine) as (labels, _):
         built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report)
         return image.read(engine, built.image_id).total_bytes
@@ -66,11 +61,3 @@ def _key(engine: Engine, folder: Path) -> str:
     for name in sorted(bases.BASES):
         digest.update(str(engine.client.images.get(name).id).encode())
     return digest.hexdigest()
-
-
-def _file() -> Path:
-    return cache_directory() / "single-stage-bytes.json"
-
-
-def _remembered() -> dict[str, int]:
-    return {key: size for key, size in read_object(_file()).items() if type(size) is int and size > 0}

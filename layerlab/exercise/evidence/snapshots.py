@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from layerlab import image as images
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.engine import Engine
-from layerlab.exercise.evidence import python_installs
-from layerlab.exercise.evidence import system_installs as installs
+from layerlab.exercise.evidence import installs
 from layerlab.exercise.evidence.facts import (
     SMALLEST_BUNDLE,
     File,
@@ -83,8 +82,8 @@ def take(
         contents=reader.read,
         capabilities=lambda: _capabilities(reader, start),
         base=lambda: {file.path: file for file in _files(merged, shown_by_base)},
-        system_installs=installs.find(reader, traced),
-        python_installs=python_installs.find(origins, pinned or {}),
+        system_installs=tuple(installs.system(reader, traced)),
+        python_installs=tuple(installs.python(origins, pinned or {})),
         traced=origins,
     )
 

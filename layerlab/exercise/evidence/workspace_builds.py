@@ -7,21 +7,25 @@ What is built is a private copy: the context's files as they were when the check
 from __future__ import annotations
 
 import os
+import re
 import stat
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from layerlab import bases
 from layerlab import dockerfile as dockerfiles
-from layerlab.builder import Build, Trials, adapted
+from layerlab.builder import Trials, adapted
 from layerlab.builder import context as contexts
-from layerlab.dockerfile import Dockerfile, Stage
-from layerlab.errors import LabError, StepFailed
+from layerlab.dockerfile import Dockerfile, Instruction, Stage
+from layerlab.engine import Engine
+from layerlab.errors import Failure, LabError, StepFailed
 from layerlab.exercise.evidence.blame import explain
-from layerlab.exercise.evidence.facts import Failure, RanStep
+from layerlab.exercise.evidence.facts import RanStep
 from layerlab.exercise.workspace import Workspace
-from layerlab.ui.progress import Report, Step, silent
+from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line, plain
 
 TIMEOUT: Final = 600.0  # seconds of one build
@@ -31,50 +35,118 @@ it, so ``COPY . .`` ships it where `docker build` would not. Whoever looks at th
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A private copy of a workspace, ready to be built.
-
-    Attributes:
-        dockerfile: The learner's; lines and labels that are told are those of it.
-        context: What is sent to the engine.
-        adapted: What is sent as Dockerfile, parsed.
-        trials: Where it is built.
-    """
-
-    dockerfile: Dockerfile
-    context: contexts.Context = field(repr=False)
-    adapted: Dockerfile = field(repr=False)
-    trials: Trials = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What came of the build.
+    """What came of a build.
 
     Attributes:
-        image_id: Of the final image; None if there is none.
+        image_id: Of its image; None if there is none.
         ran: The steps that came to their end, in the order of the Dockerfile.
         failure: Why there is no image.
+        said: What the step has said that failed.
     """
 
     image_id: str | None
     ran: tuple[RanStep, ...] = ()
     failure: Failure | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A private copy of a workspace, ready to be built, as it is or changed.
+
+    Attributes:
+        workspace: What it is a copy of; lines and labels that are told are those of its Dockerfile.
+        context: What is sent to the engine.
+        adapted: What is sent as Dockerfile, parsed.
+        trials: Where it is built, and what is told of each step.
+    """
+
+    workspace: Workspace
+    context: contexts.Context = field(repr=False)
+    adapted: Dockerfile = field(repr=False)
+    trials: Trials = field(repr=False)
+
+    @property
+    def dockerfile(self) -> Dockerfile:
+        """The learner's."""
+        return self.workspace.dockerfile
+
+    @property
+    def engine(self) -> Engine:
+        """Where it is built."""
+        return self.trials.engine
+
+    def build(self, context: contexts.Context, report: Report, *, timeout: float = TIMEOUT) -> Outcome:
+        """Build a context; where that does not succeed, the outcome says whose fault it is."""
+        recorder = Recorder(self, report)
+        try:
+            built = self.trials.build(context, timeout=timeout, report=recorder)
+        except LabError as error:
+            said = f"{error.log}\n{error}" if isinstance(error, StepFailed) else ""
+            return Outcome(None, recorder.ran(), explain(error, self.dockerfile, recorder.running()), said)
+        return Outcome(built.image_id, recorder.ran())
+
+    def experiment(
+        self,
+        called: str,
+        context: contexts.Context,
+        look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
+    ) -> Outcome:
+        """Build a changed context.
+
+        Args:
+            called: The experiment, in a few words.
+            context: What is built.
+            look: Is given each step as it is reported, and as it is told of; what it raises ends the build.
+        """
+
+        def listen(step: Step) -> None:
+            self.trials.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))
+            if step.stage:
+                look(step, self.told(step))
+
+        return self.build(context, listen)
+
+    def told(self, step: Step) -> RanStep:
+        """A step that has been reported, under the learner's label and line; what ONBUILD asks for has no line."""
+        written = [each for each in self.dockerfile.instructions if each.line == step.line]
+        words = plain(written[0].summary) if written else one_line(step.title.partition("] ")[2])
+        line = None if any(each.keyword == "ONBUILD" for each in written) else step.line
+        stage = next((each for each in self.adapted.stages if each.label == step.stage), None)
+        label = self.dockerfile.stages[stage.index].label if stage else step.stage
+        is_cached = step.state == "cached"
+        return RanStep(label, line, words, is_cached, None if is_cached else step.seconds)
+
+    def up_to(self, run: Instruction, mounts: str, without: Sequence[str] = ()) -> str:
+        """The Dockerfile up to a RUN, which gets these options and loses those mounts."""
+        lines = self.context.text.split("\n")[: run.end_line]
+        for number in range(run.line - 1, run.end_line):
+            for mount in without:
+                lines[number] = lines[number].replace(f"--mount={mount}", "", 1)
+        first = run.line - 1
+        lines[first] = re.sub(r"^(\s*RUN)\b", rf"\g<1> {mounts}", lines[first], count=1, flags=re.IGNORECASE)
+        return "\n".join(lines) + "\n"
+
+    def changed(self, contents: Mapping[str, bytes], dockerfile: str = "") -> contexts.Context:
+        """The context with other contents of some files, new ones included, and perhaps another Dockerfile."""
+        context = self.context
+        folder = Path(tempfile.mkdtemp(dir=self.trials.scratch))
+        entries = {entry.name: entry for entry in context.entries}
+        texts = {context.dockerfile: dockerfile.encode()} if dockerfile else {}
+        for number, (name, content) in enumerate({**contents, **texts}.items()):
+            mode = entries[name].status.st_mode if name in entries else stat.S_IFREG | 0o644
+            entries[name] = written(name, folder / str(number), content, mode)
+        ordered = tuple(entries[name] for name in sorted(entries))
+        return replace(context, text=dockerfile or context.text, entries=ordered)
 
 
 def prepare(trials: Trials, workspace: Workspace) -> Prepared:
-    """A private copy of a workspace that has no trouble.
-
-    Args:
-        trials: Where it will be built; the copy is gone with it.
-        workspace: What to copy.
+    """A private copy of a workspace, gone with the place where it will be built.
 
     Raises:
-        ValueError: the workspace has a failure that keeps it from being built.
         OSError: there is no room for the copy.
     """
-    if workspace.dockerfile is None or workspace.sent is None:
-        raise ValueError("there is nothing to build")
     scratch = trials.scratch
     text = adapted.with_names(workspace.sent.text, workspace.dockerfile)
     found = adapted.frontend(text)
@@ -90,46 +162,25 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     entries[name] = written(name, scratch / "Dockerfile", text.encode(), mode)
     context = contexts.Context(scratch, name, text, tuple(entries[key] for key in sorted(entries)))
     parsed = dockerfiles.parse(text, platform=trials.engine.platform)
-    return Prepared(workspace.dockerfile, context, parsed, trials)
+    return Prepared(workspace, context, parsed, trials)
 
 
-def build_final(prepared: Prepared, report: Report = silent, *, timeout: float = TIMEOUT) -> Outcome:
+def build_final(prepared: Prepared, *, timeout: float = TIMEOUT) -> Outcome:
     """Build the final image; the lab's own bases are got first, if any is missing."""
     try:
-        bases.ensure_for(prepared.trials.engine, prepared.dockerfile, report=report)
+        bases.ensure_for(prepared.engine, prepared.dockerfile, report=prepared.trials.report)
     except LabError as error:
         return Outcome(None, failure=explain(error, prepared.dockerfile, None))
-    recorder = Recorder(prepared, report)
-    built, failure, _ = attempt(prepared, prepared.context, recorder, timeout)
-    if built is None:
-        return Outcome(None, recorder.ran(), failure)
-    return Outcome(built.image_id, recorder.ran())
+    return prepared.build(prepared.context, prepared.trials.report, timeout=timeout)
 
 
-def attempt(
-    prepared: Prepared,
-    context: contexts.Context,
-    recorder: Recorder,
-    timeout: float,
-) -> tuple[Build | None, Failure | None, str]:
-    """Build; where that does not succeed, whose fault it is, and what the step said that failed."""
-    try:
-        return prepared.trials.build(context, timeout=timeout, report=recorder), None, ""
-    except LabError as error:
-        said = f"{error.log}\n{error}" if isinstance(error, StepFailed) else ""
-        return None, explain(error, prepared.dockerfile, recorder.running()), said
-
-
-def build_stage(prepared: Prepared, stage: Stage, report: Report = silent, *, timeout: float = TIMEOUT) -> str:
+def build_stage(prepared: Prepared, stage: Stage) -> str:
     """The id of the image of one stage, whose steps are in the builder's cache by now, unless it had to make room.
 
     Raises:
         LabError: it cannot be built.
     """
-    recorder = Recorder(prepared, report)
-    target = prepared.adapted.stages[stage.index].label
-    built = prepared.trials.build(prepared.context, target=target, timeout=timeout, report=recorder)
-    return built.image_id
+    return prepared.trials.build(prepared.context, target=prepared.adapted.stages[stage.index].label).image_id
 
 
 class Recorder:
@@ -137,7 +188,7 @@ class Recorder:
 
     def __init__(self, prepared: Prepared, report: Report) -> None:
         self._stages = {stage.label: stage.index for stage in prepared.adapted.stages}
-        self._dockerfile = prepared.dockerfile
+        self._prepared = prepared
         self._report = report
         self._steps: dict[str, Step] = {}
 
@@ -149,13 +200,7 @@ class Recorder:
     def ran(self) -> tuple[RanStep, ...]:
         """The steps that came to their end, in the order of the Dockerfile."""
         ended = [step for step in self._steps.values() if step.state in {"done", "cached"}]
-        return tuple(map(self.told, sorted(ended, key=self._position)))
-
-    def told(self, step: Step) -> RanStep:
-        """A step that has been reported, under the learner's label and line."""
-        cached = step.state == "cached"
-        seconds = None if cached else step.seconds
-        return RanStep(self._label(step), self._line(step), self._instruction(step), cached, seconds)
+        return tuple(map(self._prepared.told, sorted(ended, key=self._position)))
 
     def running(self) -> int | None:
         """The line of the step that runs."""
@@ -164,19 +209,6 @@ class Recorder:
 
     def _position(self, step: Step) -> tuple[int, int]:
         return self._stages.get(step.stage, len(self._stages)), int(step.key.rpartition(" ")[2])
-
-    def _label(self, step: Step) -> str:
-        index = self._stages.get(step.stage)
-        return step.stage if index is None else self._dockerfile.stages[index].label
-
-    def _line(self, step: Step) -> int | None:
-        """Its line; none if an ONBUILD asks for it, which stands in another stage."""
-        asks = any(each.keyword == "ONBUILD" and each.line == step.line for each in self._dockerfile.instructions)
-        return None if asks else step.line
-
-    def _instruction(self, step: Step) -> str:
-        written = next((i.summary for i in self._dockerfile.instructions if i.line == step.line), None)
-        return plain(written) if written else one_line(step.title.partition("] ")[2])
 
 
 def _copied(entry: contexts.Entry, target: Path) -> contexts.Entry:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.exercise import verdict
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks import judging, toolchain
+from layerlab.exercise.tasks import judging, runtime_stage
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 from layerlab.ui.units import counted, first_few, how_large
@@ -27,9 +28,6 @@ _LONGEST: Final = 40  # characters of a part of a name that are read: more might
 _MADE_OF_PLACEHOLDERS: Final = re.compile(f"(?:{'|'.join(_PLACEHOLDERS.split())})+")
 """One of them, or several joined, such as ``firststage``."""
 _FILES_LOOKED_AT: Final = 60  # of a distribution: all of one come by the same way
-
-
-_Flaw = tuple[str, tuple[str, str, str]]  # what a stage lacks, and the hints of it
 
 
 _NAME_HINTS: Final = (
@@ -61,87 +59,79 @@ _ALL_OF_IT_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 1."""
-    dockerfile, final, image = evidence.dockerfile, judging.final_stage(evidence), evidence.image
-    if dockerfile is None or final is None or image is None:
-        return judging.unavailable(TASK, evidence)
+    dockerfile, final, image = evidence.dockerfile, evidence.final, evidence.image
     others = [stage for stage in dockerfile.needed(final) if stage.index != final.index]
     if not others:
-        return verdict.judge(TASK, [_nothing_but_the_final_stage(evidence, dockerfile, final)])
+        return verdict.judge(TASK, [_nothing_but_the_final_stage(dockerfile, final)])
     flaws = {stage.label: list(_flaws(dockerfile, stage)) for stage in others}
-    makers = _makers(evidence, image, final)
+    advice = [flaw for stage in others for flaw in flaws[stage.label]]
+    makers = _makers(evidence)
     if used := [stage for stage in others if stage.label in makers]:
         good = any(not flaws[stage.label] for stage in used)
-        findings = _as_findings(evidence, others if good else used, flaws, "advice" if good else "error")
-        chain = judging.final_chain(evidence)
-        together = [_not_apart(evidence, image, chain)] if all(stage in chain for stage in used) else []
-        return verdict.judge(TASK, [*findings, *together])
+        errors = [replace(flaw, level="error") for stage in used for flaw in flaws[stage.label]]
+        together = [_not_apart(evidence)] if all(stage in evidence.chain for stage in used) else []
+        return verdict.judge(TASK, [*(advice if good else errors), *together])
     if untried := judging.untried(evidence):
-        return judging.unavailable(TASK, evidence, untried)
+        return judging.unknown(TASK, untried)
     idle = next((stage for stage in others if not flaws[stage.label]), others[-1])
-    unused = judging.finding(evidence, "error", _unused(image, idle), _USE_HINTS, idle.line)
-    return verdict.judge(TASK, [unused, *_as_findings(evidence, others, flaws, "advice")])
+    unused = judging.finding("error", _unused(image, idle), _USE_HINTS, idle.line)
+    return verdict.judge(TASK, [unused, *advice])
 
 
-def _nothing_but_the_final_stage(evidence: Evidence, dockerfile: Dockerfile, final: Stage) -> Finding:
+def _nothing_but_the_final_stage(dockerfile: Dockerfile, final: Stage) -> Finding:
     if len(dockerfile.stages) == 1:
         message = (
             "The Dockerfile has one stage only, so whatever is needed to build ships with the image: "
             "compilers, caches and leftovers take space and help an attacker."
         )
-        return judging.finding(evidence, "error", message, _ONE_STAGE_HINTS, final.line)
-    idle = dockerfile.stages[final.index - 1] if final.index else dockerfile.stages[-1]
+        return judging.finding("error", message, _ONE_STAGE_HINTS, final.line)
+    idle = dockerfile.stages[-2]
     message = (
         f"The final stage (line {final.line}) takes nothing from the stage {_called(idle)}, so BuildKit does not "
         "even run it, and the image is that of a single stage."
     )
-    return judging.finding(evidence, "error", message, _USE_HINTS, idle.line)
+    return judging.finding("error", message, _USE_HINTS, idle.line)
 
 
-def _not_apart(evidence: Evidence, image: Snapshot, chain: tuple[Stage, ...]) -> Finding:
+def _not_apart(evidence: Evidence) -> Finding:
     """Of a final stage that only goes on where another one ends: whatever is there ships, the tools above all."""
-    tools = sorted(toolchain.tools(image), key=lambda tool: -tool.bytes)
+    tools = sorted(runtime_stage.tools(evidence.image), key=lambda tool: -tool.bytes)
     shipped = [tool.name for tool in tools]
-    message = f"The final stage is FROM {_called(chain[1])}, so all that is there ships, and nothing is left behind"
+    message = (
+        f"The final stage is FROM {_called(evidence.chain[-2])}, so all that is there ships, and nothing is left"
+    )
+    message += " behind"
     message += f": {first_few(shipped)} among it." if shipped else ", although nothing here seems to be too much."
-    return judging.finding(evidence, "error" if shipped else "advice", message, _ALL_OF_IT_HINTS, chain[0].line)
-
-
-def _as_findings(
-    evidence: Evidence, stages: list[Stage], flaws: Mapping[str, list[_Flaw]], level: verdict.Level
-) -> list[Finding]:
-    return [
-        judging.finding(evidence, level, message, hints, stage.line)
-        for stage in stages
-        for message, hints in flaws[stage.label]
-    ]
+    return judging.finding("error" if shipped else "advice", message, _ALL_OF_IT_HINTS, evidence.final.line)
 
 
 def _called(stage: Stage) -> str:
     return f"“{shorten(stage.name, 60)}”" if stage.name else f"number {stage.index}, which has no name"
 
 
-def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[_Flaw]:
-    """What is wrong with a stage's name and base."""
+def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[Finding]:
+    """What is wrong with a stage's name and base, as advice."""
+    name = ""
     if not stage.name:
-        yield (
+        name = (
             f"Stage number {stage.index} has no name: COPY --from={stage.index} says nothing to a reader, and means "
-            "another stage as soon as one is put before it.",
-            _NAME_HINTS,
+            "another stage as soon as one is put before it."
         )
     elif not is_descriptive(stage.name):
-        yield (
+        name = (
             f"The name “{shorten(stage.name, 60)}” does not say what the stage is for; it needs three letters or "
-            "more and must not be a placeholder.",
-            _NAME_HINTS,
+            "more and must not be a placeholder."
         )
+    if name:
+        yield judging.finding("advice", name, _NAME_HINTS, stage.line)
     root = dockerfile.chain(stage)[0]
     if not is_pinned(root.base):
         where = "" if root is stage else f" (of the stage {_called(root)} on line {root.line}, which it builds on)"
-        yield (
+        message = (
             f"Its base {shorten(root.base, 80)}{where} names no version but the latest, so the same Dockerfile "
-            "may build something else tomorrow.",
-            _BASE_HINTS,
+            "may build something else tomorrow."
         )
+        yield judging.finding("advice", message, _BASE_HINTS, stage.line)
 
 
 def is_descriptive(name: str) -> bool:
@@ -163,12 +153,12 @@ def is_pinned(reference: str) -> bool:
     return bool(colon and tag) and tag != "latest"
 
 
-def _makers(evidence: Evidence, image: Snapshot, final: Stage) -> set[str]:
+def _makers(evidence: Evidence) -> set[str]:
     """The labels of the stages other than the final one that made something which the service uses."""
-    makers: set[str] = set()
+    final, makers = evidence.final, set[str]()
     lines: set[int] = set()  # of what made something in the final stage itself
-    for file in _used_files(evidence, image.visible):
-        origin = image.origins(file)
+    for file in _used_files(evidence):
+        origin = evidence.image.origins(file)
         if origin.kind == "made" and origin.stage != final.label and origin.stage is not None:
             makers.add(origin.stage)
         elif origin.kind == "made" and origin.line is not None:
@@ -179,26 +169,24 @@ def _makers(evidence: Evidence, image: Snapshot, final: Stage) -> set[str]:
     return makers
 
 
-def _used_files(evidence: Evidence, visible: Mapping[str, File]) -> Iterator[File]:
+def _used_files(evidence: Evidence) -> Iterator[File]:
     """Files that the service runs with: its packages, itself, its interpreter and what that loads."""
-    installed = judging.installed_distributions(evidence)
+    visible, installed = evidence.image.visible, judging.installed_distributions(evidence)
     for name in installed:
         if name in evidence.requirements or not evidence.requirements:
-            files = judging.package_files(evidence, installed[name], visible)
+            files = judging.package_files(evidence.image, installed[name])
             named = (file for file in files if file.bytes and ".dist-info/" not in file.path)
             yield from [file for file in named if not file.path.endswith((".pyc", "/py.typed"))][:_FILES_LOOKED_AT]
     for folder in judging.app_folders(evidence):
         modules = (path for path in visible if posixpath.dirname(path) == folder and path.endswith((".py", ".pyc")))
         yield from (visible[path] for path in modules)
-    running = evidence.running
-    if running and running.interpreter:
-        interpreter = running.interpreter
+    if interpreter := evidence.running.interpreter:
         own = [interpreter.executable, *(f"{folder}/os.py" for folder in interpreter.path)]
         for path in (*own, *interpreter.path):
             file = visible.get(path)
             if file and file.kind == "file":
                 yield file
-    yield from judging.bundles(evidence, visible)
+    yield from judging.bundles(evidence)
     if evidence.level == 2:
         libraries = (path for path in visible if posixpath.basename(path).startswith("libpq.so"))
         yield from (visible[path] for path in libraries if visible[path].kind == "file")

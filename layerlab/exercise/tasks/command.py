@@ -10,17 +10,8 @@ from typing import Final
 
 from layerlab.dockerfile import Instruction
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.facts import Answer, Evidence, Running, Stop
-from layerlab.exercise.tasks.judging import (
-    MULTI_STAGE,
-    PRODUCTION,
-    SERVICE,
-    final_instructions,
-    finding,
-    from_line,
-    last,
-    unavailable,
-)
+from layerlab.exercise.evidence.facts import Answer, Evidence, Stop
+from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
 
@@ -38,59 +29,56 @@ _WHY_NOT: Final = "It is made for trying things out: slow, not hardened, and nev
 _START_HINTS: Final = (
     "What does the container print when it is started without arguments?",
     "Start it as the image starts it, and read its log to the end; what it cannot find, the final stage has not got.",
-    f"ENV PATH, CMD: “The stage that ships” in {MULTI_STAGE}.",
+    f"ENV PATH, CMD: “The stage that ships” in {judging.MULTI_STAGE}.",
 )
 _ANSWER_HINTS: Final = (
     "Where does the service listen, and who can reach it there?",
     "Start it as the image starts it, and ask /status from outside the container.",
-    f"0.0.0.0, 127.0.0.1: “Where it listens” in {PRODUCTION}.",
+    f"0.0.0.0, 127.0.0.1: “Where it listens” in {judging.PRODUCTION}.",
 )
 _SERVER_HINTS: Final = (
     "Which program answers the requests, and what does its own documentation say that it is made for?",
     "requirements.txt holds a server that is made for production; let the command start that one.",
-    f"gunicorn, Flask's own server: “Which server?” in {SERVICE}.",
+    f"gunicorn, Flask's own server: “Which server?” in {judging.SERVICE}.",
 )
 _STOP_HINTS: Final = (
     "Which process is number 1 in the container, and what does it do with the signal that `docker stop` sends?",
     "Let the server itself be process 1 and get a signal that it obeys, or let something in front pass signals on.",
-    f"Exec form, shell form, SIGTERM: “Does it stop when told to?” in {PRODUCTION}.",
+    f"Exec form, shell form, SIGTERM: “Does it stop when told to?” in {judging.PRODUCTION}.",
 )
 
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 7."""
-    if evidence.image is None:
-        return unavailable(TASK, evidence)
     running = evidence.running
-    if running is None:
-        return unavailable(TASK, evidence, "The container was not run, so nobody can tell what the image starts.")
-    findings = [*_server(evidence, running), *_debugger(evidence, running), *_stop(evidence, running)]
+    findings = [*_server(evidence), *_debugger(evidence), *_stop(evidence)]
     answers = running.seconds is not None and all(map(_is_right, (running.status, running.info)))
     failure = running.failure
     if not answers:
         if failure and failure.blame in _NOT_THE_LEARNERS and not findings:
             message = f"{failure.message} That is the {failure.blame}'s fault, not the Dockerfile's."
-            return unavailable(TASK, evidence, message)
-        findings.append(_silent(evidence, running))
-    elif stranger := _stranger(evidence, running):
+            return judging.unknown(TASK, message)
+        findings.append(_silent(evidence))
+    elif stranger := _stranger(evidence):
         findings.append(stranger)
     elif running.stop is None and not findings:
-        return unavailable(TASK, evidence, "The container was not stopped, so nobody can tell how it ends.")
+        return judging.unknown(TASK, "The container was not stopped, so nobody can tell how it ends.")
     return verdict.judge(TASK, findings)
 
 
 def _line(evidence: Evidence) -> int | None:
     """That of what says what is started: an ENTRYPOINT only where no CMD comes after it."""
-    started = last(evidence, "CMD", "ENTRYPOINT")
-    return started.line if started else from_line(evidence)
+    started = evidence.last("CMD", "ENTRYPOINT")
+    return started.line if started else evidence.final.line
 
 
 def _is_right(answer: Answer) -> bool:
     return answer.status == 200 and answer.document is not None
 
 
-def _stranger(evidence: Evidence, running: Running) -> Finding | None:
+def _stranger(evidence: Evidence) -> Finding | None:
     """Something that answers in the app's place: the app's ``/info`` tells the name of the container."""
+    running = evidence.running
     told = (running.info.document or {}).get("container")
     is_told = any(map(_TELLS_CONTAINER.search, evidence.app.values()))
     if not is_told or not running.hostname or told == running.hostname:
@@ -100,13 +88,13 @@ def _stranger(evidence: Evidence, running: Running) -> Finding | None:
         f"What answers is not the app: its /info names the container that it runs in, which is "
         f"{running.hostname!r} here, and the answer {what}."
     )
-    return finding(evidence, "error", message, _ANSWER_HINTS, _line(evidence))
+    return judging.finding("error", message, _ANSWER_HINTS, _line(evidence))
 
 
-def _silent(evidence: Evidence, running: Running) -> Finding:
+def _silent(evidence: Evidence) -> Finding:
     """Why the service does not answer as it should."""
+    running, line = evidence.running, _line(evidence)
     failure = running.failure
-    line = _line(evidence)
     if failure:
         message, line = failure.message, failure.line or line
     elif running.seconds is None:
@@ -115,14 +103,13 @@ def _silent(evidence: Evidence, running: Running) -> Finding:
         message = f"{_wrong('/status', running.status)} {_wrong('/info', running.info)}".strip()
     message += ("" if message.endswith(".") else ".") + _what_is_started(evidence)
     hints = _ANSWER_HINTS if running.up else _START_HINTS
-    return finding(evidence, "error", message, hints, line)
+    return judging.finding("error", message, hints, line)
 
 
 def _what_is_started(evidence: Evidence) -> str:
     """The command that the engine makes of ENTRYPOINT and CMD, which may be another than they seem to say."""
-    config = evidence.image.config if evidence.image else {}
-    words = [str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()]
-    said = [each for each in (last(evidence, "ENTRYPOINT"), last(evidence, "CMD")) if each]
+    words = [str(word) for key in ("Entrypoint", "Cmd") for word in evidence.image.config.get(key) or ()]
+    said = [each for each in (evidence.last("ENTRYPOINT"), evidence.last("CMD")) if each]
     started = shorten(shlex.join(words), 200)
     if not said:
         return (
@@ -144,12 +131,13 @@ def _wrong(path: str, answer: Answer) -> str:
     return f"GET {path} answers {answer.status}{'' if answer.document is not None else ', without a JSON object'}."
 
 
-def _server(evidence: Evidence, running: Running) -> Iterator[Finding]:
+def _server(evidence: Evidence) -> Iterator[Finding]:
     """A server that is not made for production: the one that answers, or one behind it.
 
     Flask's, Werkzeug's and wsgiref's servers are built on Python's ``http.server``, whose page for errors tells it
     under any name. Of those for production, only eventlet's is.
     """
+    running = evidence.running
     python = running.interpreter
     behind = python.behind if python else ()
     if not behind and (not running.is_http_server or (python and "eventlet" in python.distributions)):
@@ -164,38 +152,38 @@ def _server(evidence: Evidence, running: Running) -> Iterator[Finding]:
         f"{what} Python's http.server answers (its page for errors tells), on which Flask's and Werkzeug's "
         f"development servers are built. {_WHY_NOT}"
     )
-    yield finding(evidence, "error", message, _SERVER_HINTS, _line(evidence))
+    yield judging.finding("error", message, _SERVER_HINTS, _line(evidence))
 
 
-def _debugger(evidence: Evidence, running: Running) -> Iterator[Finding]:
-    if running.debugger:
+def _debugger(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.running.debugger:
         message = (
             "Werkzeug's debugger is open: whoever can reach the port may run Python code in the container, "
             "with a PIN of nine digits as the only lock."
         )
-        settings = (each for each in final_instructions(evidence) if each.keyword == "ENV")
+        settings = (each for each in evidence.instructions if each.keyword == "ENV")
         debug = next((each for each in settings if "DEBUG" in each.value), None)
-        yield finding(evidence, "error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
+        yield judging.finding("error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
 
 
-def _stop(evidence: Evidence, running: Running) -> Iterator[Finding]:
-    stop = running.stop
+def _stop(evidence: Evidence) -> Iterator[Finding]:
+    running, stop = evidence.running, evidence.running.stop
     still_loading = running.seconds is None and running.hurried
     if stop is None or not stop.killed or still_loading:  # what has not begun to serve need not end yet
         return
-    why, started = _why_killed(evidence, running, stop)
+    why, started = _why_killed(evidence, stop)
     message = (
         f"`docker stop` has to kill the service (after 10 s, exit code {stop.exit_code}): {why} "
         "Requests under way are cut off then, at each update."
     )
     line = started.line if started else _line(evidence)
-    yield finding(evidence, "error", message, _STOP_HINTS, line)
+    yield judging.finding("error", message, _STOP_HINTS, line)
 
 
-def _why_killed(evidence: Evidence, running: Running, stop: Stop) -> tuple[str, Instruction | None]:
+def _why_killed(evidence: Evidence, stop: Stop) -> tuple[str, Instruction | None]:
     """Why the stop signal did not end it, by what process 1 is; and the instruction that is to be changed."""
-    started = last(evidence, "ENTRYPOINT") or last(evidence, "CMD")
-    asked = last(evidence, "STOPSIGNAL") or last(evidence, "CMD", "ENTRYPOINT")
+    running, started = evidence.running, evidence.last("ENTRYPOINT") or evidence.last("CMD")
+    asked = evidence.last("STOPSIGNAL") or evidence.last("CMD", "ENTRYPOINT")
     first = next((process.command for process in running.processes if process.is_first), "")
     shown = f"process 1 ({shorten(first, 80)})" if first else "process 1"
     if stop.signal == "SIGKILL":

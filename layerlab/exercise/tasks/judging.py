@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from email.parser import HeaderParser
 from typing import Final, Literal
 
-from layerlab.dockerfile import Instruction, Stage
+from packaging.utils import canonicalize_name
+
+from layerlab.errors import Failure
 from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot
 from layerlab.exercise.verdict import Finding, Result, judge
 from layerlab.ui.units import how_large
@@ -47,34 +49,22 @@ _BUILD_HINTS: Final = (
 
 
 def finding(
-    evidence: Evidence,
-    level: Literal["error", "advice"],
-    message: str,
-    hints: tuple[str, str, str],
-    line: int | None = None,
+    level: Literal["error", "advice"], message: str, hints: tuple[str, str, str], line: int | None = None
 ) -> Finding:
     """A finding about a line of the Dockerfile (or about no place, without one)."""
     return Finding(level, message, hints, "Dockerfile" if line else None, line)
 
 
-def unavailable(task: int, evidence: Evidence, message: str = "") -> Result:
-    """The result of a task whose evidence could not be had; the finding says why and whose fault that is.
+def not_built(task: int, failure: Failure) -> Result:
+    """The result of a task where there is no image: why, and whose fault that is."""
+    message = f"{failure.message} The fault is {_BLAMED[failure.blame]}; without an image nobody can judge this."
+    message += f"\n{failure.log}" if failure.log else ""
+    return judge(task, [finding("error", message, _BUILD_HINTS, failure.line)], unknown=True)
 
-    Args:
-        task: 1 to 7.
-        evidence: Its `failure` says what happened.
-        message: What happened, where something else is missing than the image.
-    """
-    failure = evidence.failure
-    if message:
-        line = None
-    elif failure:
-        message = f"{failure.message} The fault is {_BLAMED[failure.blame]}; without an image nobody can judge this."
-        message += f"\n{failure.log}" if failure.log else ""
-        line = failure.line
-    else:
-        message, line = "There is no image to look at, so this task is not judged.", None
-    return judge(task, [finding(evidence, "error", message, _BUILD_HINTS, line)], unknown=True)
+
+def unknown(task: int, message: str, findings: Iterable[Finding] = ()) -> Result:
+    """The result of a task that cannot be judged for want of something else than the image."""
+    return judge(task, [*findings, finding("error", message, _BUILD_HINTS)], unknown=True)
 
 
 def untried(evidence: Evidence) -> str:
@@ -86,39 +76,6 @@ def untried(evidence: Evidence) -> str:
     return ""
 
 
-def final_stage(evidence: Evidence) -> Stage | None:
-    """The stage that is built; None if the Dockerfile does not parse."""
-    return evidence.dockerfile.target() if evidence.dockerfile else None
-
-
-def final_chain(evidence: Evidence) -> tuple[Stage, ...]:
-    """The final stage and the stages that it is FROM, itself first."""
-    dockerfile = evidence.dockerfile
-    return dockerfile.chain(dockerfile.target())[::-1] if dockerfile else ()
-
-
-def from_line(evidence: Evidence) -> int | None:
-    """The line of the final stage's FROM."""
-    stage = final_stage(evidence)
-    return stage.line if stage else None
-
-
-def base_stage(evidence: Evidence) -> Stage | None:
-    """The stage whose FROM names the external base of the final image (or scratch)."""
-    chain = final_chain(evidence)
-    return chain[-1] if chain else None
-
-
-def final_instructions(evidence: Evidence) -> tuple[Instruction, ...]:
-    """The instructions that make the final image, those of the stages that it is FROM first."""
-    return tuple(each for stage in reversed(final_chain(evidence)) for each in stage.instructions)
-
-
-def last(evidence: Evidence, *keywords: str) -> Instruction | None:
-    """The last instruction of the final image with one of these keywords."""
-    return next((each for each in reversed(final_instructions(evidence)) if each.keyword in keywords), None)
-
-
 def gone_but_stored(snapshot: Snapshot, files: Iterable[File]) -> str:
     """For files that a later layer hides, the sentence that says so; nothing if a container sees one of them."""
     hidden = list(files)
@@ -127,30 +84,15 @@ def gone_but_stored(snapshot: Snapshot, files: Iterable[File]) -> str:
     first, size = hidden[0], how_large(sum(file.bytes for file in hidden))
     remover = None if first.hidden_by is None else snapshot.layers[first.hidden_by].line
     who = f"Line {remover}" if remover else "A later line"
-    line = line_of(snapshot, first)
+    line = snapshot.line_of(first)
     where = f"the layer of line {line}" if line else "its own layer"
     return f" {who} removes that later, but {where} still stores it: {size}."
 
 
-def line_of(snapshot: Snapshot, file: File) -> int | None:
-    """The line of the Dockerfile that stored a file; None for one of the base."""
-    return snapshot.layers[file.layer].line
-
-
-def normalised(name: str) -> str:
-    """A distribution's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def image_distributions(snapshot: Snapshot, visible: Mapping[str, File] | None = None) -> tuple[Distribution, ...]:
-    """Every distribution whose ``.dist-info`` directory a container of an image sees, wherever it lies, by path.
-
-    Args:
-        snapshot: The image.
-        visible: Its `Snapshot.visible`, if it is at hand.
-    """
+def image_distributions(snapshot: Snapshot) -> tuple[Distribution, ...]:
+    """Every distribution whose ``.dist-info`` directory a container of an image sees, wherever it lies, by path."""
     found: dict[str, Distribution] = {}
-    for path in snapshot.visible if visible is None else visible:
+    for path in snapshot.visible:
         folder, _, name = path.rpartition("/")
         if name not in {"METADATA", "RECORD", "WHEEL", "INSTALLER"} or not folder.endswith(".dist-info"):
             continue
@@ -191,7 +133,7 @@ def _distribution(snapshot: Snapshot, folder: str) -> Distribution:
     if metadata:
         headers = HeaderParser().parsestr(metadata[:100_000].decode(errors="replace"))
         name, version = str(headers.get("Name") or name), str(headers.get("Version") or version)
-    return Distribution(normalised(name), version, folder)
+    return Distribution(canonicalize_name(name), version, folder)
 
 
 def installed_distributions(evidence: Evidence) -> dict[str, Distribution]:
@@ -200,11 +142,9 @@ def installed_distributions(evidence: Evidence) -> dict[str, Distribution]:
     They are those that its own interpreter finds; where that could not be asked, those in a ``site-packages`` or
     ``dist-packages`` directory of the image.
     """
-    interpreter = evidence.running.interpreter if evidence.running else None
+    interpreter = evidence.running.interpreter
     if interpreter is not None:
         return dict(interpreter.distributions)
-    if evidence.image is None:
-        return {}
     found: dict[str, Distribution] = {}
     for distribution in image_distributions(evidence.image):
         if posixpath.basename(posixpath.dirname(distribution.location)) in _PACKAGE_FOLDERS:
@@ -212,23 +152,14 @@ def installed_distributions(evidence: Evidence) -> dict[str, Distribution]:
     return found
 
 
-def package_files(
-    evidence: Evidence, distribution: Distribution, visible: Mapping[str, File] | None = None
-) -> tuple[File, ...]:
-    """The regular files of a distribution that a container of the final image sees.
+def package_files(snapshot: Snapshot, distribution: Distribution) -> tuple[File, ...]:
+    """The regular files of a distribution that a container of an image sees.
 
     Its RECORD tells which they are; without one: its ``.dist-info`` directory and the package of its name.
-
-    Args:
-        evidence: Of the image.
-        distribution: One of it.
-        visible: The image's `Snapshot.visible`, if it is at hand: it takes a while to make.
     """
-    if evidence.image is None:
-        return ()
-    seen = evidence.image.visible if visible is None else visible
+    seen = snapshot.visible
     folder = posixpath.dirname(distribution.location)
-    record = evidence.image.contents(None, f"{distribution.location}/RECORD")
+    record = snapshot.contents(None, f"{distribution.location}/RECORD")
     if record:
         lines = record.decode(errors="replace").splitlines()
         names = (next(csv.reader([line]), []) for line in lines if len(line) < 5000)
@@ -240,12 +171,12 @@ def package_files(
     return tuple(seen[path] for path in paths if path in seen and seen[path].kind == "file")
 
 
-def bundles(evidence: Evidence, visible: Mapping[str, File]) -> tuple[File, ...]:
+def bundles(evidence: Evidence) -> tuple[File, ...]:
     """Large files that a process or the image's command names: programs, and packages in one file such as a .pex."""
-    running, config = evidence.running, evidence.image.config if evidence.image else {}
-    words = {word for process in running.processes for word in process.command.split()[:20]} if running else set()
-    words |= {str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or ()}
-    found = (visible.get(word) for word in sorted(words))
+    image = evidence.image
+    words = {word for process in evidence.running.processes for word in process.command.split()[:20]}
+    words |= {str(word) for key in ("Entrypoint", "Cmd") for word in image.config.get(key) or ()}
+    found = (image.visible.get(word) for word in sorted(words))
     return tuple(file for file in found if file and file.kind == "file" and file.bytes > SMALLEST_BUNDLE)
 
 
@@ -259,8 +190,6 @@ def app_folders(evidence: Evidence) -> tuple[str, ...]:
         for path in evidence.context
         if posixpath.dirname(path) == "app" and path.endswith(".py")
     }
-    if evidence.image is None or not wanted:
-        return ()
     modules: dict[str, set[str]] = {}
     for path, file in evidence.image.visible.items():
         folder, _, name = path.rpartition("/")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
+from layerlab.errors import Failure
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.facts import Distribution, Evidence, Failure, File, PythonInstall, Snapshot
+from layerlab.exercise.evidence.facts import Distribution, Evidence, File, Interpreter, PythonInstall, Snapshot
 from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -48,98 +50,95 @@ _LIBRARY_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 3."""
-    dockerfile, image = evidence.dockerfile, evidence.image
     if not evidence.requirements:
-        message = (
-            f"Beside the Dockerfile is no {REQUIREMENTS} that pins anything (name==version, a line each), so nothing "
-            "says what belongs in the image."
-        )
-        return verdict.judge(TASK, [Finding("error", message, _FILE_HINTS, REQUIREMENTS)])
-    if dockerfile is None or image is None:
-        return judging.unavailable(TASK, evidence)
-    visible = image.visible
-    place = min((install.line for install in _installs(evidence)), default=dockerfile.target().line)
+        return without_pins()
+    place = min((install.line for install in _installs(evidence)), default=evidence.final.line)
     findings = [
-        *_missing(evidence, image, visible, place),
-        *_decided_elsewhere(evidence, image, place),
+        *_missing(evidence, place),
+        *_decided_elsewhere(evidence, place),
         *_again(evidence),
-        *caches(evidence, image),
-        *_library(evidence, place),
+        *caches(evidence.image),
+        *_library(evidence),
     ]
     untried = [] if findings else list(_untried(evidence))
     return verdict.judge(TASK, [*findings, *untried], unknown=bool(untried))
 
 
+def without_pins() -> Result:
+    """The result where requirements.txt pins nothing, whatever the image is."""
+    message = (
+        f"Beside the Dockerfile is no {REQUIREMENTS} that pins anything (name==version, a line each), so nothing "
+        "says what belongs in the image."
+    )
+    return verdict.judge(TASK, [Finding("error", message, _FILE_HINTS, REQUIREMENTS)])
+
+
 def _installs(evidence: Evidence) -> Iterator[PythonInstall]:
     for snapshot in (*evidence.stages.values(), evidence.image):
-        if snapshot is not None:
-            yield from (install for install in snapshot.python_installs if install.distributions)
+        yield from (install for install in snapshot.python_installs if install.distributions)
 
 
-def _missing(evidence: Evidence, image: Snapshot, visible: Mapping[str, File], line: int | None) -> Iterator[Finding]:
+def _missing(evidence: Evidence, line: int) -> Iterator[Finding]:
     """Pinned distributions that the service does not find, or not at that version."""
     installed = judging.installed_distributions(evidence)
     missing = sorted(name for name in evidence.requirements if name not in installed)
-    hollow = sorted(
-        name
-        for name in evidence.requirements
-        if name in installed and _is_hollow(evidence, image, installed[name], visible)
-    )
-    other = sorted(
-        f"{name} {installed[name].version} instead of {version}"
-        for name, version in evidence.requirements.items()
-        if name in installed and not _is_version(installed[name], version)
-    )
+    present = sorted(name for name in evidence.requirements if name in installed)
+    hollow = [name for name in present if _is_hollow(evidence.image, installed[name])]
+    other = [
+        f"{name} {installed[name].version} instead of {evidence.requirements[name]}"
+        for name in present
+        if not _is_version(installed[name], evidence.requirements[name])
+    ]
     if other:
         message = (
             f"{counted(len(other), 'package')} with another version than {REQUIREMENTS} pins: "
             f"{first_few(other)}. "
             "What was tested is not what runs."
         )
-        yield judging.finding(evidence, "error", message, _FILE_HINTS, line)
+        yield judging.finding("error", message, _FILE_HINTS, line)
     if hollow:
         message = (
             f"Of {first_few(hollow)}, which {REQUIREMENTS} pins, only the installer's notes (.dist-info) are in "
             "the image; the modules are gone, so nothing can import them."
         )
-        yield judging.finding(evidence, "error", message, _THERE_HINTS, line)
+        yield judging.finding("error", message, _THERE_HINTS, line)
     if missing:
-        why, where = _why_missing(evidence, image, visible, missing)
+        why, where = _why_missing(evidence, missing)
         message = (
             f"The service does not find {len(missing)} of {len(evidence.requirements)} packages that {REQUIREMENTS} "
             f"pins: {first_few(missing)}.{why}"
         )
         hints = _THERE_HINTS if why else _FILE_HINTS  # what was never installed is in no folder at all
-        yield judging.finding(evidence, "error", message, hints, where or line)
+        yield judging.finding("error", message, hints, where or line)
 
 
-def _why_missing(
-    evidence: Evidence, image: Snapshot, visible: Mapping[str, File], missing: list[str]
-) -> tuple[str, int | None]:
+def _why_missing(evidence: Evidence, missing: list[str]) -> tuple[str, int | None]:
     """What is known of why these distributions are not found (a sentence, or nothing), and the line it is about."""
-    broken = _broken_environment(image, visible)
-    if broken:
+    image = evidence.image
+    if broken := _broken_environment(image):
         return broken
     elsewhere: dict[str, list[str]] = {}
-    for distribution in judging.image_distributions(image, visible):
+    for distribution in judging.image_distributions(image):
         if distribution.name in missing:
             elsewhere.setdefault(posixpath.dirname(distribution.location), []).append(distribution.name)
     if not elsewhere:
         return "", None
     folder, names = max(elsewhere.items(), key=lambda each: len(each[1]))
-    file = visible.get(folder) or next(each for path, each in visible.items() if path.startswith(f"{folder}/"))
-    interpreter = evidence.running.interpreter if evidence.running else None
+    file = image.visible.get(folder) or next(
+        each for path, each in image.visible.items() if path.startswith(f"{folder}/")
+    )
+    interpreter = evidence.running.interpreter
     asked = f", and {interpreter.executable} does not look there" if interpreter else ""
     return (
         f" {len(names)} of them lie in {shorten(folder, 100)}{asked}{_versions(interpreter, folder)}.",
-        judging.line_of(image, file),
+        image.line_of(file),
     )
 
 
-def _versions(interpreter: object, folder: str) -> str:
+def _versions(interpreter: Interpreter | None, folder: str) -> str:
     """If a folder is for another Python than the interpreter's: which."""
     there = re.search(r"/python(\d+\.\d+)/", folder)
-    path = getattr(interpreter, "path", ())
+    path = interpreter.path if interpreter else ()
     here = next((found[1] for each in path if (found := re.search(r"/python(\d+\.\d+)(?:/|$)", each))), None)
     if there and here and there[1] != here:
         return f" (it is Python {here}, they are for {there[1]})"
@@ -148,7 +147,7 @@ def _versions(interpreter: object, folder: str) -> str:
     return ""
 
 
-def _broken_environment(image: Snapshot, visible: Mapping[str, File]) -> tuple[str, int | None] | None:
+def _broken_environment(image: Snapshot) -> tuple[str, int | None] | None:
     """A virtual environment whose interpreter is not in the image."""
     for file in image.files:
         if not file.visible or posixpath.basename(file.path) != "pyvenv.cfg":
@@ -156,29 +155,26 @@ def _broken_environment(image: Snapshot, visible: Mapping[str, File]) -> tuple[s
         folder = posixpath.dirname(file.path)
         text = (image.contents(None, file.path) or b"").decode(errors="replace")
         home = re.search(r"(?m)^home\s*=\s*(\S+)", text)
-        if home is None or any(_exists(f"{home[1]}/{name}", visible) for name in _interpreters(text)):
+        version = re.search(r"(?m)^version(?:_info)?\s*=\s*(\d+)\.(\d+)", text)
+        names = ["python3", "python", *([f"python{version[1]}.{version[2]}"] if version else [])]
+        if home is None or any(_exists(f"{home[1]}/{name}", image) for name in names):
             continue
         return (
             f" The virtual environment {shorten(folder, 80)} belongs to an interpreter in {shorten(home[1], 80)}, "
             "and this image has none there.",
-            judging.line_of(image, file),
+            image.line_of(file),
         )
     return None
 
 
-def _interpreters(configuration: str) -> list[str]:
-    version = re.search(r"(?m)^version(?:_info)?\s*=\s*(\d+)\.(\d+)", configuration)
-    return ["python3", "python", *([f"python{version[1]}.{version[2]}"] if version else [])]
-
-
-def _exists(path: str, visible: Mapping[str, File]) -> bool:
+def _exists(path: str, image: Snapshot) -> bool:
     """Whether the image holds a program; /bin and /sbin may be links into /usr, as they are in Debian."""
-    return path in visible or f"/usr{path}" in visible or path.removeprefix("/usr") in visible
+    return any(each in image.visible for each in (path, f"/usr{path}", path.removeprefix("/usr")))
 
 
-def _is_hollow(evidence: Evidence, image: Snapshot, distribution: Distribution, visible: Mapping[str, File]) -> bool:
+def _is_hollow(image: Snapshot, distribution: Distribution) -> bool:
     """Whether all that a distribution brought is gone, its ``.dist-info`` directory left."""
-    files = judging.package_files(evidence, distribution, visible)
+    files = judging.package_files(image, distribution)
     own = f"{distribution.location}/"
     if any(not file.path.startswith(own) for file in files):
         return False
@@ -190,7 +186,9 @@ def _is_hollow(evidence: Evidence, image: Snapshot, distribution: Distribution, 
     folder = posixpath.dirname(distribution.location)
     # Bytecode in the place of its source is in no RECORD.
     left = tuple(f"{folder}/{name.removesuffix('.py')}{end}" for name in modules for end in ("/", ".pyc"))
-    return bool(modules) and not any(file.kind == "file" and path.startswith(left) for path, file in visible.items())
+    return bool(modules) and not any(
+        file.kind == "file" and path.startswith(left) for path, file in image.visible.items()
+    )
 
 
 def _is_version(distribution: Distribution, pinned: str) -> bool:
@@ -200,7 +198,7 @@ def _is_version(distribution: Distribution, pinned: str) -> bool:
         return distribution.version == pinned
 
 
-def _decided_elsewhere(evidence: Evidence, image: Snapshot, line: int) -> Iterator[Finding]:
+def _decided_elsewhere(evidence: Evidence, line: int) -> Iterator[Finding]:
     """Whether a change of requirements.txt changes nothing in the image."""
     change = evidence.pin_change
     if change is None or change.failure or change.decides:
@@ -210,18 +208,18 @@ def _decided_elsewhere(evidence: Evidence, image: Snapshot, line: int) -> Iterat
         message = (
             f"{REQUIREMENTS} is not part of the build context (.dockerignore leaves it out): no step can read it."
         )
-        yield judging.finding(evidence, "error", message, _FILE_HINTS, line)
+        yield judging.finding("error", message, _FILE_HINTS, line)
         return
     used = judging.installed_distributions(evidence).get(change.name)
-    notes = image.visible.get(f"{used.location}/METADATA") if used else None
-    origin = image.origins(notes) if notes else None
+    notes = evidence.image.visible.get(f"{used.location}/METADATA") if used else None
+    origin = evidence.image.origins(notes) if notes else None
     made = origin.line if origin and origin.kind == "made" and origin.line else line
     found = f"still found {first_few(change.found)}" if change.found else "found none at all"
     message = (
         f"{change.name} was pinned to {change.new} instead of {change.old}, and the service {found}, which line "
         f"{made} installed. {nothing}"
     )
-    yield judging.finding(evidence, "error", message, _FILE_HINTS, made)
+    yield judging.finding("error", message, _FILE_HINTS, made)
 
 
 def _again(evidence: Evidence) -> Iterator[Finding]:
@@ -230,8 +228,7 @@ def _again(evidence: Evidence) -> Iterator[Finding]:
     install = change.again if change else None
     if change is None or install is None:
         return
-    instructions = evidence.dockerfile.instructions if evidence.dockerfile else ()
-    run = next((each for each in instructions if each.line == install.line), None)
+    run = next((each for each in evidence.dockerfile.instructions if each.line == install.line), None)
     if change.because:
         why = f": line {change.because} brings the app in before it"
     elif run and any(mount.kind == "bind" for mount in run.mounts):
@@ -245,7 +242,7 @@ def _again(evidence: Evidence) -> Iterator[Finding]:
         f" {counted(len(install.distributions), 'package')} again ({how_large(install.bytes)}{took})"
         f"{why}. Each small change then costs a whole installation."
     )
-    yield judging.finding(evidence, "error", message, _ORDER_HINTS, install.line)
+    yield judging.finding("error", message, _ORDER_HINTS, install.line)
 
 
 def _untried(evidence: Evidence) -> Iterator[Finding]:
@@ -255,7 +252,7 @@ def _untried(evidence: Evidence) -> Iterator[Finding]:
             "Not tried, since --quick leaves the experiments out: whether a change of the app installs packages "
             f"again, and whether {REQUIREMENTS} decides what is installed."
         )
-        yield judging.finding(evidence, "error", message, _ORDER_HINTS)
+        yield judging.finding("error", message, _ORDER_HINTS)
         return
     for change, question in (
         (evidence.app_change, "What is installed again after a change of the app"),
@@ -264,16 +261,15 @@ def _untried(evidence: Evidence) -> Iterator[Finding]:
         failure = change.failure if change else Failure("engine", "It was not tried.")
         if failure:
             message = f"{question} could not be seen: {failure.message}"
-            yield judging.finding(evidence, "error", message, _ORDER_HINTS, failure.line)
+            yield judging.finding("error", message, _ORDER_HINTS, failure.line)
 
 
-def caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
+def caches(image: Snapshot) -> Iterator[Finding]:
     """Caches of pip and uv in the layers above the base; task 5 asks for these findings, too."""
-    groups: dict[tuple[int, str], list[File]] = {}
+    groups: dict[tuple[int, str], list[File]] = defaultdict(list)
     for file in image.files:
-        folder = judging.python_cache(file)
-        if folder:
-            groups.setdefault((file.layer, folder), []).append(file)
+        if folder := judging.python_cache(file):
+            groups[file.layer, folder].append(file)
     for (index, folder), files in groups.items():
         size = sum(file.bytes for file in files)
         tool = "uv" if re.search(r"/uv(/|$)|-v\d+/", files[0].path) and "http-v2" not in files[0].path else "pip"
@@ -282,13 +278,13 @@ def caches(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
             "that never come."
         )
         message += judging.gone_but_stored(image, files)
-        yield judging.finding(evidence, "error", message, _CACHE_HINTS, image.layers[index].line)
+        yield judging.finding("error", message, _CACHE_HINTS, image.layers[index].line)
 
 
-def _library(evidence: Evidence, line: int | None) -> Iterator[Finding]:
+def _library(evidence: Evidence) -> Iterator[Finding]:
     """Level 2: whether psycopg2 can load the library that it is linked against."""
     running = evidence.running
-    if evidence.level != 2 or running is None:
+    if evidence.level != 2:
         return
     logs = re.search(r"[^\n]*libpq[^\n]*(?:cannot open|No such file)[^\n]*", running.logs)
     document = running.info.document
@@ -302,5 +298,4 @@ def _library(evidence: Evidence, line: int | None) -> Iterator[Finding]:
         f"psycopg2 is installed, but the service cannot load it{quoted}: /info does not tell libpq's version. It was "
         "linked against a shared library that the final image lacks."
     )
-    stage = judging.final_stage(evidence)
-    yield judging.finding(evidence, "error", message, _LIBRARY_HINTS, stage.line if stage else line)
+    yield judging.finding("error", message, _LIBRARY_HINTS, evidence.final.line)

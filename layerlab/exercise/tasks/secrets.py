@@ -1,24 +1,76 @@
-"""Secrets in an image: in its environment, its history and its files."""
+"""Secrets in an image: in its environment, its history and its files.
+
+A variable is one by its name and value, a token by its format, a login by its form.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot
-from layerlab.exercise.tasks.credentials import (
-    PRIVATE_KEY,
-    assignments,
-    credentials,
-    is_reference,
-    is_secret,
-    written,
+from layerlab.exercise.tasks import judging
+
+PRIVATE_KEY: Final = "the private key"
+
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+# What a name ends in, it names: with these, the secret itself.
+_PASSWORD: Final = re.compile(r".*(?:PASSWORDS?|PASSWD|PASSPHRASE|PWORD|(?:DB|REQUIRE|SSH|USER)PASS)|.+PWD")
+_SECRET: Final = re.compile(
+    r".*(?:SECRETS?|TOKENS?|CREDENTIALS?|CREDS|ACCESSKEYID|ROOTTOKENID|ERLANGCOOKIE"
+    r"|(?:ACCESS|API|AUTH|ENCRYPTION|LICENSE|MASTER|PRIVATE|SECRET|SIGNING|SSH)KEYS?)"
 )
-from layerlab.exercise.tasks.judging import final_instructions, line_of, package_folders
+# With one of these anywhere, it names what may be a secret, or something about one: the value decides.
+_MAY_BE: Final = re.compile(
+    r".*(?:PASSWORD|PASSWD|PASSPHRASE|SECRET(?!AR)|APIKEY|CREDENTIAL).*|.*TOKENS?|KEYS?|PASS|AUTH"
+)
+# At the end of a name: which one of several it is.
+_WHICH: Final = frozenset(
+    {"ADMIN", "BASE", "CURRENT", "DATABASE", "DB", "DEFAULT", "DEV", "DEVELOPMENT", "FALLBACKS", "LOCAL", "NEW"}
+    | {"OLD", "PROD", "PRODUCTION", "ROOT", "STAGING", "TEST", "V"}
+)
+# At the end of a name: how a secret is called or where it is. Such a value may look random, too.
+_ABOUT: Final = frozenset(
+    {"ALIAS", "ARN", "BACKEND", "CHECKSUM", "DIGEST", "DIR", "DIRECTORY", "EMAIL", "ENDPOINT", "FILE", "FILES"}
+    | {"FINGERPRINT", "HASHER", "HASHERS", "HEADER", "HOST", "ID", "IDS", "NAME", "NAMES", "PATH", "PREFIX", "REGION"}
+    | {"SERVER", "SHA", "SUFFIX", "THUMBPRINT", "URI", "URL", "USER", "USERNAME", "VAULT", "VERSION"}
+)
+# Anywhere in a name: whose keys anybody may have, or never sees.
+_PUBLIC: Final = frozenset({"PUBLIC", "PUBLISHABLE"})
+_PUBLIC_KEYS: Final = frozenset({"APT", "CACHE", "GPG", "HOST", "KMS", "PGP", "SITE", "VAPID"})
+
+_NUMBER: Final = re.compile(r"(?:[-+]?\d[\d_.,]*+\s?(?:[num]?s|[kmg]i?b?|[bhdwy%])?)+", re.IGNORECASE)
+_NO_SECRET: Final = re.compile(
+    r"true|false|yes|no|on|off|[yn]|none|null|nil|auto|optional|required|always|never|(?:en|dis)abled?"
+    r"|[a-z][a-z0-9+.-]*://\S*|(?:arn|env|file|op|ssm|vault):\S*"  # where it is
+    r"|[\w.-]+\.(?:asc|cer|cfg|conf|crt|env|gpg|ini|jks|json|key|p12|pem|pfx|pub|py|sh|toml|txt|xml|ya?ml)"
+    r"|<.*>|\[\w*\]|\{\{.*\}\}|\{[\w.]*\}|%\w+%?|\*+|x{3,}|\.{3,}|your[-_ ].*|replace[-_ ]?me"  # to be filled in
+    r"|(?:.*[^a-z])?(?:dummy|fake|placeholder|unused)(?:[^a-z].*)?"
+    r"|(?:ssh|ecdsa|sk)-[\w@.-]+ AAAA.*|-----BEGIN (?:PUBLIC KEY|CERTIFICATE).*"
+    r"|(?-i:(?:0x)?[0-9A-F]{40})",  # a public key's fingerprint
+    re.IGNORECASE | re.DOTALL,
+)
+_PATH: Final = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w.@+ -]*)+")
+_FOLDERS: Final = re.compile(r"/(?:app|config|data|dev|etc|home|mnt|nix|opt|proc|root|run|srv|tmp|usr|var)/")
+_NAME: Final = re.compile(r"[a-z_][a-z\d_-]*(?:[./][a-z\d_-]+)+")  # of a module, or of an entry in a store of secrets
+_WORD: Final = re.compile(r"[A-Za-z]*\d{0,4}|\d+[A-Za-z]{0,3}")
+_PAIR: Final = re.compile(r"[\w.@-]+[:/][^\s:/]+")
+
+_CRYPTED: Final = re.compile(r"\$(?:\d[a-z]?|g?y|argon2\w+|scrypt)\$")
+_REFERENCE: Final = re.compile(r"`|\$[\w{(@*]")
+_ASSIGNMENT: Final = re.compile(
+    r"""(?:^|\\n|[\s;&|("',-])([A-Za-z_][\w-]{0,100})=("[^"]*"|'[^']*'|[^\s;&|()"',\[\]\\]*+)(?![(\[])"""
+)
+_NEXT_ECHO: Final = re.compile(
+    r"[\"']?[ \t]{0,9}(?:>>?[ \t]{0,9}[^\s;&|]{1,200}[ \t]{0,9})?"
+    r"(?:&&|;)\s{1,9}(?:echo|printf)\s{1,9}(?:-\w\s{1,9})?[\"']?"
+)
 
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
 _LARGEST: Final = 1_000_000  # bytes of a file
@@ -34,6 +86,244 @@ _LOGINS: Final = frozenset({".netrc", ".pypirc", ".git-credentials", ".pgpass"})
 # Files whose lines give values to names.
 _SETTINGS: Final = re.compile(r"(?:\.env|/\.(?:boto|my\.cnf|npmrc|s3cfg)|/\.aws/credentials|/pip\.conf)$")
 _SETTING: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A credential in a text.
+
+    Attributes:
+        what: Such as ``the GitHub token``.
+        text: What it was found by, its name or form included.
+        value: The secret itself.
+    """
+
+    what: str
+    text: str
+    value: str
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable of this name and value holds a secret.
+
+    >>> is_secret("DB_PASSWORD", "hunter2"), is_secret("DB_PASSWORD", "/run/secrets/db")
+    (True, False)
+    >>> is_secret("STRIPE_KEY", "0b5c9e2f77aa"), is_secret("PRIMARY_KEY", "id")
+    (True, False)
+    """
+    value = value.strip().strip("\"'")
+    parts = [part.upper() for part in _WORDS.findall(name)]
+    while parts and (parts[-1] in _WHICH or parts[-1].isdigit()):
+        parts.pop()
+    if not value or not parts or _PUBLIC.intersection(parts) or _says_it_is_none(value):
+        return False
+    end = "".join(parts[-3:])
+    if _PASSWORD.fullmatch(end) or parts[-1] == "PASS":
+        return True
+    if _SECRET.fullmatch(end):
+        return _looks_random(value) or not _NAME.fullmatch(value)
+    if parts[-1] in _ABOUT or _PUBLIC_KEYS.intersection(parts) or not any(map(_MAY_BE.fullmatch, parts)):
+        return False
+    return _looks_random(value) or (parts[-1] == "AUTH" and bool(_PAIR.fullmatch(value)))
+
+
+def _says_it_is_none(value: str) -> bool:
+    """Whether a value is plainly none: a flag, a number, a path, an address, a file's name, or to be filled in."""
+    if _PATH.fullmatch(value):
+        return bool(_FOLDERS.match(value)) or not _looks_random(value)
+    return bool(_NUMBER.fullmatch(value) or _NO_SECRET.fullmatch(value))
+
+
+def _looks_random(value: str) -> bool:
+    """Whether letters and digits are mixed as in no word, number or version."""
+    parts = re.split(r"[^A-Za-z0-9]+", value)
+    return not re.search(r"\s", value) and any(len(part) >= 8 and not _WORD.fullmatch(part) for part in parts)
+
+
+def is_reference(value: str) -> bool:
+    """Whether a value in a command, or in a file that is read by one, is only known when it runs."""
+    value = value.strip("\"'")
+    return bool(_REFERENCE.search(value)) and not _CRYPTED.match(value)
+
+
+def assignments(command: str) -> Iterator[tuple[str, str]]:
+    """The variables and options that a command gives a secret as their value, with it."""
+    for name, value in _ASSIGNMENT.findall(command):
+        if is_secret(name, value) and not is_reference(value) and name != value:
+            yield name, value
+
+
+def written(command: str) -> str:
+    """A command, with what successive ``echo`` or ``printf`` of it write, line by line, as one text."""
+    return _NEXT_ECHO.sub("\n", command)
+
+
+def credentials(text: str) -> Iterator[Found]:
+    """Tokens in well-known formats and logins in well-known forms, each part of a text once."""
+    spans: list[tuple[int, int]] = []
+    lower = text.lower()
+    for form in _FORMS:
+        if not any(literal.lower() in lower for literal in form.literals):
+            continue
+        for match in form.pattern.finditer(text):
+            begin, end = match.span()
+            if form.is_one(match) and not any(begin < other_end and other < end for other, other_end in spans):
+                spans.append((begin, end))
+                yield Found(form.what, match[0], match.groupdict().get("value") or match[0])
+
+
+def _is_literal(match: re.Match[str]) -> bool:
+    value = match["value"]
+    return not is_reference(value) and not _NO_SECRET.fullmatch(value)
+
+
+def _is_random(match: re.Match[str]) -> bool:
+    return _looks_random(match["value"])
+
+
+def _is_login(match: re.Match[str]) -> bool:
+    """Whether a value is a name and a password in base64."""
+    try:
+        return b":" in base64.b64decode(match["value"], validate=True)
+    except binascii.Error:
+        return False
+
+
+def _is_parameter(match: re.Match[str]) -> bool:
+    return is_secret(match["name"], match["value"]) and not is_reference(match["value"])
+
+
+def _is_curls(match: re.Match[str]) -> bool:
+    before = re.split(r"[|;&\n]", match.string[max(0, match.start() - 500) : match.start()])[-1]
+    return bool(re.search(r"\bcurl\b", before)) and _is_literal(match)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a credential is written.
+
+    Attributes:
+        what: See `Found`.
+        literals: A text without any of these holds none.
+        pattern: Its group ``value``, or all of it, is the secret.
+        is_one: Whether a match is one indeed.
+    """
+
+    what: str
+    literals: tuple[str, ...]
+    pattern: re.Pattern[str]
+    is_one: Callable[[re.Match[str]], bool] = _is_literal
+
+
+# How a token begins and goes on, as its issuer documents it (in brackets: where). Lengths are the least there were.
+_TOKENS: Final = (
+    # [docs.github.com: GitHub's token formats]
+    ("the GitHub token", ("gho_", "ghp_", "ghr_", "ghs_", "ghu_"), r"[A-Za-z0-9]{20,}"),
+    ("the GitHub token", ("github_pat_",), r"\w{22,}"),
+    (  # [docs.gitlab.com: token prefixes]
+        "the GitLab token",
+        ("glagent-", "glcbt-", "gldt-", "gloas-", "glpat-", "glptt-", "glrt-", "glrtr-", "glsoat-"),
+        r"[\w.-]{20,}",
+    ),
+    ("the npm token", ("npm_",), r"[A-Za-z0-9]{20,}"),  # [github.blog: npm's new access token format]
+    ("the PyPI token", ("pypi-AgE",), r"[\w-]{16,}"),  # [docs.pypi.org: secret reporting; a macaroon begins so]
+    ("the AWS access key", ("AKIA", "ASIA"), r"[A-Z0-9]{16}(?!\w)"),  # [docs.aws.amazon.com: unique identifiers]
+    (  # [docs.slack.dev: tokens, incoming webhooks]
+        "the Slack token",
+        ("xapp-", "xoxa-", "xoxb-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-"),
+        r"[\w.-]{10,}",
+    ),
+    ("the Slack webhook", ("hooks.slack.com/services/", "hooks.slack.com/triggers/"), r"[\w/+]{20,}"),
+    ("the JSON Web Token", ("eyJ",), r"[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}"),  # [RFC 7519: base64 of {" and so on]
+    ("the Docker Hub token", ("dckr_oat_", "dckr_pat_"), r"[\w-]{20,}"),  # [docs.docker.com: access tokens]
+    ("the Hugging Face token", ("hf_",), r"[A-Za-z]{30,}"),  # [huggingface.co: user access tokens]
+    # [docs.stripe.com: API keys]
+    ("the Stripe key", ("rk_live_", "rk_test_", "sk_live_", "sk_test_"), r"[A-Za-z0-9]{16,}"),
+)
+_VALUE: Final = r"(?P<value>[^\s\"'\\;&|]{1,500})"
+_GAP: Final = r"(?:\s|\\n|\\t){1,20}"  # echo and printf write line ends as escapes
+_FORMS: Final = (
+    _Form(
+        PRIVATE_KEY,  # at the beginning of a line, or within a program with something of the key behind it
+        ("-----BEGIN ",),
+        re.compile(
+            r"(?:^-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+            r"|-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----[\s\\nr\"']{1,20}[A-Za-z0-9+/=:,-]{16})",
+            re.MULTILINE,
+        ),
+        bool,
+    ),
+    *(
+        _Form(what, begins, re.compile(rf"(?:(?<![\w.])|(?<=\\n))(?:{'|'.join(map(re.escape, begins))}){rest}"), bool)
+        for what, begins, rest in _TOKENS
+    ),
+    _Form(
+        "the AWS secret key",
+        ("aws",),
+        re.compile(r"(?i)aws_?secret_?access_?key[\"']?[\s=:]{1,5}[\"']?(?P<value>[A-Za-z0-9/+]{40})(?![\w/+])"),
+    ),
+    _Form(
+        "the login in an address",
+        ("://",),
+        re.compile(r"://[^/\s:@\"'<>{}()\[\]]{0,100}:(?P<value>[^/\s@\"'<>{}()]{1,300})@(?!sha256:)"),
+    ),
+    _Form(
+        "the token in an address",  # Sentry's have a key that everybody may have, and end in a number
+        ("://",),
+        re.compile(r"://(?P<value>[A-Za-z0-9_-]{20,300}):?@(?![\w.:-]{1,300}/\d+(?:[\s\"']|$))"),
+        _is_random,
+    ),
+    _Form(
+        "the token in an address",
+        ("://",),
+        re.compile(
+            r"(?i)[?&](?P<name>[\w-]{0,40}(?:key|passw(?:or)?d|pwd|secret|token)[\w-]{0,20})=(?P<value>[^\s&\"'#;)]{1,500})"
+        ),
+        _is_parameter,
+    ),
+    _Form(
+        "the login of a .netrc",
+        ("password",),
+        re.compile(
+            rf"\bmachine{_GAP}[^\s\\]{{1,200}}{_GAP}login{_GAP}[^\s\\]{{1,200}}{_GAP}"
+            rf"(?:account{_GAP}[^\s\\]{{1,200}}{_GAP})?password{_GAP}{_VALUE}"
+        ),
+    ),
+    _Form(
+        "the login of an .npmrc",
+        ("_auth", ":_password"),
+        re.compile(
+            rf"(?::_(?:authToken|auth|password)|(?<![\w.])_authToken)(?:\s{{0,3}}=\s{{0,3}}|\s{{1,3}})[\"']?{_VALUE}"
+        ),
+    ),
+    _Form(
+        "the login of a .pgpass",
+        (":",),
+        re.compile(
+            r"(?<![^\s\"'])(?!(?:[\da-f]{2}:){4})[\w.*/-]{1,200}:(?:\d{2,5}|\*):[\w*-]{1,100}:(?!\d+:)[\w.*@-]{1,100}"
+            r":(?P<value>[^\s:\"'\\/<>][^\s:\"'\\<>]{0,200})(?![^\s\"'\\])",
+            re.ASCII,
+        ),
+    ),
+    _Form(
+        "Docker's login",
+        ('"auth"',),
+        re.compile(r"\"auth\"\s{0,5}:\s{0,5}\"(?P<value>[A-Za-z0-9+/]{4,1000}={0,2})\""),
+        _is_login,
+    ),
+    _Form(
+        "the login given to curl",
+        ("curl",),
+        re.compile(rf"\s(?:-u ?|--user[ =])[\"']?[^\s:\"'$]{{1,100}}:{_VALUE}"),
+        _is_curls,
+    ),
+    _Form(
+        "the login in a header",
+        ("authorization:",),
+        re.compile(rf"(?i)\bauthorization:\s{{0,5}}(?:bearer|basic|token)\s{{1,5}}{_VALUE}"),
+        _is_random,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -53,20 +343,18 @@ class Secret:
     files: tuple[File, ...] = ()
 
 
-def secrets(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
+def secrets(evidence: Evidence) -> Iterator[Secret]:
     """All that are found, each once."""
-    seen: set[tuple[str, int | None]] = set()
-    for secret in (*_environment(evidence, snapshot), *_history(evidence, snapshot), *_files(snapshot)):
-        key = (secret.what, secret.line)
-        if key not in seen:
-            yield secret
-        seen.add(key)
+    found: dict[tuple[str, int | None], Secret] = {}
+    for secret in (*_environment(evidence), *_history(evidence), *_files(evidence.image)):
+        found.setdefault((secret.what, secret.line), secret)
+    yield from found.values()
 
 
 def build_arguments(evidence: Evidence) -> Iterator[tuple[str, int]]:
     """Names and lines of ARGs with a secret as their default, in stages that do not ship."""
-    final = {each.line for each in final_instructions(evidence)}
-    for each in evidence.dockerfile.instructions if evidence.dockerfile else ():
+    final = {each.line for each in evidence.instructions}
+    for each in evidence.dockerfile.instructions:
         if each.keyword == "ARG" and each.line not in final:
             for word in each.arguments:
                 name, _, value = word.partition("=")
@@ -81,9 +369,9 @@ def _of_variable(kind: str, name: str, value: str) -> str | None:
     return next((f"{found.what} in the {kind} {name}" for found in credentials(value)), None)
 
 
-def _environment(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
-    inherited = set(_variables(snapshot.base_config).items())
-    for name, value in _variables(snapshot.config).items():
+def _environment(evidence: Evidence) -> Iterator[Secret]:
+    inherited = set(_variables(evidence.image.base_config).items())
+    for name, value in _variables(evidence.image.config).items():
         what = _of_variable("variable", name, value)
         if what and (name, value) not in inherited:
             line = _setting(evidence, name, value, "ENV")
@@ -97,16 +385,16 @@ def _variables(config: Mapping[str, Any]) -> dict[str, str]:
 def _setting(evidence: Evidence, name: str, value: str, keyword: str) -> int | None:
     """The line of the last instruction of the final image that sets a variable, to this value if one does."""
     word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    found = [each for each in reversed(final_instructions(evidence)) if each.keyword == keyword]
+    found = [each for each in reversed(evidence.instructions) if each.keyword == keyword]
     found = [each for each in found if word.search(each.text)]
     found.sort(key=lambda each: value.strip("\"'") not in each.text)
     return found[0].line if found else None
 
 
-def _history(evidence: Evidence, snapshot: Snapshot) -> Iterator[Secret]:
+def _history(evidence: Evidence) -> Iterator[Secret]:
     where = "in the image's history, which `docker history` prints"
-    inherited = set(_variables(snapshot.base_config).items())
-    for entry in snapshot.history:
+    inherited = set(_variables(evidence.image.base_config).items())
+    for entry in evidence.image.history:
         arguments = _BUILD_ARGUMENTS.match(entry)
         keyword, _, rest = entry.partition(" ")
         if arguments or keyword in {"ARG", "ENV"}:
@@ -132,7 +420,7 @@ def _credentials_in(evidence: Evidence, command: str, instruction: str, where: s
 
 def _line_with(evidence: Evidence, *texts: str) -> int | None:
     """The line of the last instruction of the final image that holds the first of these texts that any holds."""
-    instructions = final_instructions(evidence)
+    instructions = evidence.instructions
     return next((each.line for text in texts for each in reversed(instructions) if text in each.text), None)
 
 
@@ -152,7 +440,7 @@ def _command(text: str, arguments: int) -> str:
 
 
 def _files(snapshot: Snapshot) -> Iterator[Secret]:
-    packages = package_folders(snapshot)
+    packages = judging.package_folders(snapshot)
     for file in snapshot.files:
         if file.kind != "file" or not file.bytes:
             continue
@@ -160,7 +448,7 @@ def _files(snapshot: Snapshot) -> Iterator[Secret]:
         is_brought = snapshot.origins(file).kind == "context" if file.path.startswith(packages) else True
         what = _kind_of_file(snapshot, file) if is_brought else None
         if what:
-            yield Secret(f"{what} {file.path}", "in the image's files", line_of(snapshot, file), (file,))
+            yield Secret(f"{what} {file.path}", "in the image's files", snapshot.line_of(file), (file,))
 
 
 def _kind_of_file(snapshot: Snapshot, file: File) -> str | None:

@@ -47,28 +47,29 @@ _SHIPPED_HINTS: Final = (
 
 def judge(evidence: Evidence) -> Result:
     """Judge task 2."""
-    if evidence.dockerfile is None or evidence.image is None:
-        return judging.unavailable(TASK, evidence)
     by_stage: dict[str, list[SystemInstall]] = defaultdict(list)
     for install in evidence.system_installs:
         by_stage[install.stage].append(install)
-    findings = [*_shipped(evidence, evidence.image)]
+    findings = [*_shipped(evidence.image)]
     for installs in by_stage.values():
         findings += _too_many(evidence, installs)
     for install in evidence.system_installs:
-        findings += [*_recommends(evidence, install), *_index(evidence, install)]
+        findings += [*_recommends(evidence, install), *_index(install)]
     if not evidence.system_installs and (idle := _never_built(evidence)):
-        return judging.unavailable(TASK, evidence, idle)
+        return judging.unknown(TASK, idle)
     unknown = [each for each in evidence.system_installs if each.index and each.needs_index is None]
     if unknown and not any(finding.level == "error" for finding in findings):
-        return judging.unavailable(TASK, evidence, _not_tried(unknown[0]))
+        install = unknown[0]
+        why = install.failure.message if install.failure else "A quick check leaves that out."
+        where = f"Line {install.line} was not tried without the package index that was there before."
+        return judging.unknown(TASK, f"{where} {why}")
     return verdict.judge(TASK, findings)
 
 
 def _never_built(evidence: Evidence) -> str:
     """What cannot be seen where no stage but the final one is built: that no package came is no merit then."""
     dockerfile = evidence.dockerfile
-    if dockerfile is None or len(dockerfile.needed(dockerfile.target())) > 1 or len(dockerfile.stages) == 1:
+    if len(dockerfile.needed(dockerfile.target())) > 1 or len(dockerfile.stages) == 1:
         return ""
     idle = next(stage for stage in dockerfile.stages if stage != dockerfile.target())
     return (
@@ -77,7 +78,7 @@ def _never_built(evidence: Evidence) -> str:
 
 
 def _too_many(evidence: Evidence, installs: list[SystemInstall]) -> Iterator[Finding]:
-    stage = evidence.dockerfile.find_stage(installs[0].stage) if evidence.dockerfile else None
+    stage = evidence.dockerfile.find_stage(installs[0].stage)
     called = f"“{shorten(stage.name, 60)}”" if stage and stage.name else f"“{installs[0].stage}”"
     for each in installs[1 : 1 + _MOST_FINDINGS]:
         message = (
@@ -85,7 +86,7 @@ def _too_many(evidence: Evidence, installs: list[SystemInstall]) -> Iterator[Fin
             f"({first_few(each.packages)}) comes after line {installs[0].line}. Each stores the package database "
             "again, and they may use different indexes."
         )
-        yield judging.finding(evidence, "error", message, _ONE_RUN_HINTS, each.line)
+        yield judging.finding("error", message, _ONE_RUN_HINTS, each.line)
 
 
 def _recommends(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]:
@@ -96,22 +97,22 @@ def _recommends(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]
             f"({first_few(install.recommended)}) are needed by none of the others, which only recommend them. They "
             "cost time, space and security updates."
         )
-        yield judging.finding(evidence, "error", message, _RECOMMENDS_HINTS, install.line)
+        yield judging.finding("error", message, _RECOMMENDS_HINTS, install.line)
     elif install.manager == "dpkg" and not _speaks_of_recommends(evidence):
         message = (
             f"Nothing came here that is merely recommended ({first_few(install.packages)}). Say so all the same: "
             "what these packages recommend may change with the next release."
         )
-        yield judging.finding(evidence, "advice", message, _RECOMMENDS_HINTS, install.line)
+        yield judging.finding("advice", message, _RECOMMENDS_HINTS, install.line)
 
 
 def _speaks_of_recommends(evidence: Evidence) -> bool:
     """Whether the Dockerfile or a file of the context says anything of recommended packages, by option or setting."""
-    texts = [evidence.dockerfile.text.encode() if evidence.dockerfile else b"", *evidence.context.values()]
+    texts = [evidence.dockerfile.text.encode(), *evidence.context.values()]
     return any(b"ecommends" in text for text in texts)
 
 
-def _index(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]:
+def _index(install: SystemInstall) -> Iterator[Finding]:
     """An installation that works only with an index which was there before."""
     if not install.needs_index:
         return
@@ -120,29 +121,23 @@ def _index(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]:
         f"This RUN installs {first_few(install.packages)} with a package index that {where}, however old that is: "
         "tried without it, it fails."
     )
-    yield judging.finding(evidence, "error", message, _UPDATE_HINTS, install.line)
+    yield judging.finding("error", message, _UPDATE_HINTS, install.line)
 
 
-def _not_tried(install: SystemInstall) -> str:
-    why = install.failure.message if install.failure else "A quick check leaves that out."
-    return f"Line {install.line} was not tried without the package index that was there before. {why}"
-
-
-def _shipped(evidence: Evidence, image: Snapshot) -> Iterator[Finding]:
+def _shipped(image: Snapshot) -> Iterator[Finding]:
     """Indexes and archives of packages in the layers above the base."""
-    groups: dict[tuple[int, str], list[File]] = {}
+    groups: dict[tuple[int, str], list[File]] = defaultdict(list)
     for file in image.files:
-        kind = _kind(file)
-        if kind and not _is_of_a_base(image, file):
-            groups.setdefault((file.layer, kind), []).append(file)
-    for (index, kind), files in list(groups.items())[:_MOST_FINDINGS]:
+        found = _SHIPPED.fullmatch(file.path) if file.kind == "file" and file.bytes else None
+        if found and not file.path.endswith(("/lock", "/CACHEDIR.TAG")) and not _is_of_a_base(image, file):
+            groups[file.layer, "package indexes" if found["index"] else "package archives"].append(file)
+    for (index, what), files in list(groups.items())[:_MOST_FINDINGS]:
         size = how_large(sum(file.bytes for file in files))
-        what = "package indexes" if kind == "index" else "package archives"
         message = (
             f"{size} of {what} ship with the image (such as {shorten(files[0].path, 100)}), and nothing reads them."
         )
         message += judging.gone_but_stored(image, files)
-        yield judging.finding(evidence, "error", message, _SHIPPED_HINTS, image.layers[index].line)
+        yield judging.finding("error", message, _SHIPPED_HINTS, image.layers[index].line)
 
 
 def _is_of_a_base(image: Snapshot, file: File) -> bool:
@@ -150,12 +145,3 @@ def _is_of_a_base(image: Snapshot, file: File) -> bool:
     if not file.path.endswith("InRelease"):
         return False
     return file.path in image.base_image_files or image.origins(file).kind == "base"
-
-
-def _kind(file: File) -> str | None:
-    if file.kind != "file" or not file.bytes:
-        return None
-    found = _SHIPPED.fullmatch(file.path)
-    if not found or file.path.endswith(("/lock", "/CACHEDIR.TAG")):
-        return None
-    return "index" if found["index"] else "archive"

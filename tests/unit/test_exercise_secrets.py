@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from layerlab.exercise.tasks.credentials import assignments, credentials, is_secret, written
+from layerlab.exercise.tasks.secrets import assignments, credentials, is_secret, written
 
 # The words that BuildKit's rule SecretsUsedInArgOrEnv knows, and variables of images that everybody uses.
 SECRETS = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from layerlab import dockerfile
-from layerlab.exercise.evidence import system_installs
+from layerlab.exercise.evidence import installs
 from layerlab.exercise.evidence.facts import SystemInstall
 from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
 from tests.unit.image_folders import layer, read_folders
@@ -36,7 +36,7 @@ def found(tmp_path: Path, path: str, *databases: str | None) -> tuple[SystemInst
     """What is found in layers that have this database."""
     files = [{"/other": b""} if text is None else {path: text.encode()} for text in databases]
     folders = [layer(tmp_path / str(number), file) for number, file in enumerate(files)]
-    return system_installs.find(read_folders(folders), layer_history())
+    return tuple(installs.system(read_folders(folders), layer_history()))
 
 
 def dpkg(*names: str, status: str = "install ok installed") -> str:
@@ -74,7 +74,7 @@ def stack(tmp_path: Path, *layers: dict[str, str]) -> tuple[SystemInstall, ...]:
     """What is found in layers of these files."""
     encoded = [{path: text.encode() for path, text in files.items()} for files in layers]
     folders = [layer(tmp_path / str(number), files) for number, files in enumerate(encoded)]
-    return system_installs.find(read_folders(folders), layer_history())
+    return tuple(installs.system(read_folders(folders), layer_history()))
 
 
 def test_what_is_only_recommended_is_told_by_apts_marks_and_by_what_depends_on_it(tmp_path: Path) -> None:
