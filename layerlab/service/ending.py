@@ -108,9 +108,14 @@ def _kill(engine: Engine, container: Container, signal: str) -> bool:
 
 
 def handled_signals(engine: Engine, container: Container) -> frozenset[str] | None:
-    """The signals that a container's first process catches, or blocks: SigCgt and SigBlk of proc(5)."""
-    sets = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", read_proc(engine, container, "status") or "", re.MULTILINE)
-    if not sets:
+    """The signals that a container's first process catches, or blocks: SigCgt and SigBlk of proc(5).
+
+    None where nothing tells: while a process waits for signals with sigtimedwait(2), as tini does, the kernel does
+    not count them as blocked.
+    """
+    text = read_proc(engine, container, "status", "wchan") or ""
+    sets = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", text, re.MULTILINE)
+    if not sets or "sigtimedwait" in text.rpartition("\n")[2]:
         return None
     asked = int(sets[0], 16) | int(sets[-1], 16)
     return frozenset(name for number, name in SIGNALS.items() if asked >> (number - 1) & 1)

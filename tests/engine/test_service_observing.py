@@ -28,6 +28,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 place = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "5000"))
 http.server.HTTPServer(place, Handler).serve_forever()
 """
+WAITS = """
+import signal, subprocess, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+served = subprocess.Popen([sys.executable, "-m", "app"])
+signal.sigwait([signal.SIGTERM])
+time.sleep(2)
+served.kill()
+sys.exit(7)
+"""
 SERVE = 'CMD ["python", "-S", "/serve.py"]'
 
 pytestmark = pytest.mark.usefixtures("own_images")
@@ -48,12 +57,13 @@ def make_image(engine, tmp_path_factory) -> Iterator[MakeImage]:
     base = ownership.marker_tag(str(demo.find(engine, "optimized").id))
     folder = tmp_path_factory.mktemp("context")
     (folder / "serve.py").write_text(SERVER)
+    (folder / "wait.py").write_text(WAITS)
     (folder / "start").write_text("#!/build/venv/bin/python\nprint()\n")
     (folder / "start").chmod(0o755)
     made = []
 
     def make(*lines: str) -> str:
-        (folder / "Dockerfile").write_text("\n".join([f"FROM {base}", "COPY serve.py start /", *lines, ""]))
+        (folder / "Dockerfile").write_text("\n".join([f"FROM {base}", "COPY serve.py start wait.py /", *lines, ""]))
         tag = f"layerlab-test-container-{len(made)}:{ownership.RUN_ID}"
         made.append(tag)
         return build(engine, folder, tag=tag).image_id
@@ -159,6 +169,15 @@ class TestUsers:
         assert seen.stop.seconds < observing.GRACE / 2  # the kernel drops the signal: there is nothing to wait for
         assert seen.interpreter is not None
         assert seen.interpreter.prefix == "/opt/venv"
+
+    def test_one_that_waits_for_its_signal(self, engine, make_image, monkeypatch):
+        """Process 1 without a handler that takes the signal and its time, as tini does, is given the whole of it."""
+        monkeypatch.setattr(observing, "GRACE", 60.0)
+        seen = observe(engine, make_image('CMD ["python", "/wait.py"]'))
+
+        assert seen.stop is not None
+        assert (seen.stop.by_signal, seen.stop.exit_code, seen.stop.is_deaf) == (True, 7, False)
+        assert seen.stop.seconds > observing.IN_VAIN
 
     def test_dropped(self, engine, make_image):
         """An entry point that gives root up leaves none, though a health check still runs as root beside it."""
