@@ -73,7 +73,7 @@ class TestServe:
             container = engine.client.containers.run(busybox_image, "sleep 600", detach=True, labels=labels)
 
         assert process.returncode == 0
-        assert container.id not in [c.id for c in engine.client.containers.list(all=True)]
+        assert container.id not in [c.id for c in engine.client.containers.list(all=True, ignore_removed=True)]
         deadline = time.monotonic() + 10
         while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -131,7 +131,7 @@ class TestContainers:
         ]
         try:
             removed = clean(engine, run=NAME)
-            left = {str(c.id) for c in engine.client.containers.list(all=True)}
+            left = {str(c.id) for c in engine.client.containers.list(all=True, ignore_removed=True)}
 
             assert [(owned.kind, owned.name, why_not) for owned, why_not in removed] == [
                 ("container", f"{NAME}-own", "")
