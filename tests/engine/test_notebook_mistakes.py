@@ -90,7 +90,7 @@ MISTAKES = (
     ),
     Mistake(
         "a picture is drawn from wrong figures",
-        *("layerlab/compare/__init__.py", "WASTE: image.wasted_bytes,", "WASTE: 0,"),
+        *("layerlab/compare/__init__.py", "WASTE: image.wasted_bytes}", "WASTE: 0}"),
         "05-where-the-bytes-are.ipynb",
         ("cell-02", "cell-04", "cell-06", "cell-07"),
         seen="add up to all that it stores: False",

@@ -17,6 +17,7 @@ import docker.errors
 import pytest
 
 from layerlab import image, xray
+from layerlab.builder import build
 from layerlab.engine import Engine
 from layerlab.engine.ownership import is_own_image
 from layerlab.exercise import new_workspace
@@ -90,7 +91,7 @@ class TestPlainCommands:
         type_in(commands[:1], ROOT, engine)
         made = engine.client.images.get(TAG)
         config, files = made.attrs["Config"], files_of(read_layers(engine, str(made.id)))
-        lines = traced(engine, TAG, "Dockerfile")
+        lines = traced(engine, TAG, ROOT / "Dockerfile")
         answers = type_in(commands[1:], ROOT, engine)
 
         status, info = (json.loads(text) for command, text in answers.items() if command.startswith("curl"))
@@ -99,7 +100,7 @@ class TestPlainCommands:
         assert TAG.partition(":")[2] in next(text for c, text in answers.items() if c.startswith("docker images"))
         assert {key: config[key] for key in SETTINGS} == {key: optimized.config[key] for key in SETTINGS}
         assert files == files_of(read_layers(engine, optimized.id))
-        assert lines == traced(engine, optimized.id, "Dockerfile")
+        assert lines == traced(engine, optimized.id, ROOT / "Dockerfile")
 
     def test_they_work_in_a_solved_workspace(self, engine: Engine, tmp_path: Path) -> None:
         """With the worked example, in a folder far from the repository; the classic builder has its steps already."""
@@ -108,15 +109,20 @@ class TestPlainCommands:
         assert typed_from_the_readme(folder, engine)["user_id"] != 0
 
     @pytest.mark.long  # minutes, for the same reason
-    def test_the_single_stage_image_is_traced(self, engine: Engine, new_tag: Callable[[], str]) -> None:
+    def test_the_single_stage_image_is_traced(
+        self, engine: Engine, new_tag: Callable[[], str], tmp_path: Path
+    ) -> None:
         """What the classic builder makes of Dockerfile.single comes from the same lines as what BuildKit makes."""
-        tag = new_tag()
-        type_in([f"docker build -q -f Dockerfile.single -t {tag} ."], ROOT, engine)
-        with built(engine, "Dockerfile.single") as single:
-            # Without a session, BuildKit has to be sent the ignored Dockerfile, and COPY . . takes it along.
-            expected = traced(engine, single.id, "Dockerfile.single")
-            assert expected.pop("/app/Dockerfile.single")
-            assert traced(engine, tag, "Dockerfile.single") == expected
+        folder = new_workspace.make(tmp_path / "mine")  # here Dockerfile.single.dockerignore is BuildKit's alone
+        classic, buildkit = new_tag(), new_tag()
+        type_in([f"docker build -q -f Dockerfile.single -t {classic} ."], folder, engine)
+        build(engine, folder, dockerfile="Dockerfile.single", tag=buildkit)
+        expected = traced(engine, buildkit, folder / "Dockerfile.single")
+        # Without a session, BuildKit has to be sent the Dockerfile where it is ignored, and COPY . . takes it along.
+        expected.pop("/app/Dockerfile.single", None)
+        found = traced(engine, classic, folder / "Dockerfile.single")
+        found.pop("/app/Dockerfile.single", None)
+        assert found == expected
 
     @pytest.mark.long  # a minute: the classic builder keeps no step of what is removed afterwards
     def test_they_work_with_the_starter_as_it_is(self, engine: Engine, tmp_path: Path) -> None:
@@ -125,9 +131,9 @@ class TestPlainCommands:
         assert typed_from_the_readme(folder, engine)["user_id"] == 0
 
 
-def traced(engine: Engine, name: str, dockerfile: str) -> dict[str, tuple[object, ...]]:
+def traced(engine: Engine, name: str, dockerfile: Path) -> dict[str, tuple[object, ...]]:
     """Where each file came from: what kind of origin, and which stage and line."""
-    source = xray.BuildSource(ROOT / dockerfile, ROOT)
+    source = xray.BuildSource(dockerfile, dockerfile.parent)
     looked = image.read(engine, name, dockerfile=source.built_from)
     found = xray.examine(engine, looked, source, read_contents=False).origins
     assert found is not None
