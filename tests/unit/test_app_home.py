@@ -45,6 +45,7 @@ def page() -> Page:
     return Page(client.get("/").text)
 
 
+@pytest.mark.slow
 def test_links_and_pictures_lead_somewhere(page: Page) -> None:
     """Every link and picture of the page is answered, and none leads to another place."""
     targets = page.all("a", "href") + page.all("img", "src")

@@ -116,6 +116,7 @@ def test_what_is_kept_changes_nothing(kind: str, wanted: list[tuple[int, int, st
         assert content(picture, file_format) == content(drawn_plainly(kind, seed, width, file_format), file_format)
 
 
+@pytest.mark.slow
 def test_many_seeds_in_a_row_are_drawn_right() -> None:
     """The same kind and size again and again, with numbers of different lengths at the ticks."""
     for seed in range(12):
@@ -140,6 +141,7 @@ def test_a_plot_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     assert content(plots.draw("walk", 1, 320, "png"), "png") == content(drawn_plainly("walk", 1, 320, "png"), "png")
 
 
+@pytest.mark.slow
 def test_one_at_a_time_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight threads that want a plot draw one after the other."""
     inside, most = 0, 0
@@ -203,6 +205,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     assert json.loads(done.stdout) == [digests(3), False]
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_picture() -> None:
     """The seed matters, for every kind."""
     one, other = digests(1), digests(2)

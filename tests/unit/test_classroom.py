@@ -232,6 +232,7 @@ class TestTakenOver:
         assert set(learners["anna"].files) == {"Dockerfile", "good/windows.sh"}
         assert set(learners["ben"].files) == set(learners["clara"].files) == {"Dockerfile"}
 
+    @pytest.mark.slow
     def test_bombs(self, tmp_path: Path) -> None:
         """What expands without end costs a row and a moment: a file, a tar, very many files, zips within zips."""
         zeros = bytes(60_000_000)

@@ -231,6 +231,7 @@ class TestOwners:
 
     @ALMOST_ALL
     @given(stacks())
+    @pytest.mark.slow
     def test_owned_bytes_are_those_of_the_table_of_files(self, stack: Stack) -> None:
         """Sums by owner over the table of files, made by pandas, are the same."""
         looked = read("one.tar", stack)

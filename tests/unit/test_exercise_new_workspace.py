@@ -250,6 +250,7 @@ class TestAllOrNothing:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_it_says_what_was_made_and_what_comes_next(self, tmp_path: Path) -> None:
         """Relative to where the user is; commands can be pasted, even with a space in the name."""
         done = lab("new", "my image", "--level", "2", cwd=tmp_path)
@@ -260,6 +261,7 @@ class TestCommand:
         assert f"{shlex.quote(str(ROOT / 'lab'))} check 'my image'" in done.stdout
         assert (tmp_path / "my image" / "Dockerfile").is_file()
 
+    @pytest.mark.slow
     def test_a_refusal_is_one_line(self, tmp_path: Path) -> None:
         """Exit status 2, one line on stderr, nothing on stdout."""
         (tmp_path / "mine").touch()
@@ -269,6 +271,7 @@ class TestCommand:
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert "nothing is overwritten" in done.stderr
 
+    @pytest.mark.slow
     def test_a_level_must_exist(self, tmp_path: Path) -> None:
         """Level 3 is a usage error, and makes nothing."""
         done = lab("new", "mine", "--level", "3", cwd=tmp_path)

@@ -161,6 +161,7 @@ class TestTables:
 
 
 class TestWithoutPandas:
+    @pytest.mark.slow
     def test_a_look_imports_none(self, archive: str) -> None:
         """Looking at an image and describing it as JSON does not wait for pandas, which takes longer than both."""
         code = (
@@ -176,6 +177,7 @@ class TestWithoutPandas:
 class TestInvariants:
     @given(stacks())
     @settings(max_examples=40, deadline=None)
+    @pytest.mark.slow
     def test_live_and_wasted_bytes_are_all(self, stack: list[list[Entry]]) -> None:
         """Of any image, the tables agree with each other and with the totals."""
         with tempfile.NamedTemporaryFile(suffix=".tar") as archive:

@@ -108,6 +108,7 @@ class TestMembers:
         piece=st.sampled_from([1, 511, 512, 4096]),
     )
     @settings(max_examples=100, deadline=None)
+    @pytest.mark.slow
     def test_as_tarfile_reads_them(self, entries: list[Entry], format: int, piece: int) -> None:
         """Names, kinds, sizes, modes, owners and links are those that Python's tarfile finds."""
         archive = tar((e if e.kind == "file" else Entry(**{**vars(e), "content": b""}) for e in entries), format)

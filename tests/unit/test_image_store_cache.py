@@ -54,6 +54,7 @@ class TestLayers:
 
     @given(stacks())
     @settings(max_examples=30, deadline=None)
+    @pytest.mark.slow
     def test_of_any_kind_come_back(self, stack: list[list[Entry]]) -> None:
         """Whatever a layer holds, it comes back."""
         for entries in stack:

@@ -140,6 +140,7 @@ class TestErrors:
         assert ended.returncode == 1
         return ended.stdout
 
+    @pytest.mark.slow
     def test_what_the_reader_can_mend_is_said_without_a_traceback(self, tmp_path: Path) -> None:
         """A notebook shows what happened and what to do, and the cell has failed all the same."""
         error = "ImageNotFound('there is no image x', remedy='see `docker images`')"
@@ -148,6 +149,7 @@ class TestErrors:
 
         assert shown == "ImageNotFound: there is no image x.\nWhat to do: see `docker images`.\n"
 
+    @pytest.mark.slow
     def test_a_failed_step_shows_the_end_of_its_log(self, tmp_path: Path) -> None:
         """What the command printed comes before what the lab says about it."""
         error = "StepFailed('line 3 failed', remedy='mend it', line=3, instruction='RUN x', log='a\\nx: not found')"

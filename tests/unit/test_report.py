@@ -88,6 +88,7 @@ class TestHtml:
             "form-action 'none'",
         ]
 
+    @pytest.mark.slow
     def test_leaves_out_what_it_was_not_given(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without limits and advice there are no sections for them."""
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -98,6 +99,7 @@ class TestHtml:
         assert "Nothing is wasted" in text
 
     @pytest.mark.parametrize(("lines", "is_drawn"), [(0, True), (2_000, False)])
+    @pytest.mark.slow
     def test_draws_the_dockerfile(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int, *, is_drawn: bool
     ) -> None:

@@ -59,6 +59,7 @@ def shown_at(sent: dict[str, Any], layer: int) -> tuple[set[str], int]:
 class TestEntries:
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(stacks())
+    @pytest.mark.slow
     def test_are_the_filesystem_at_each_layer(self, stack: list[list[Entry]]) -> None:
         """What is there at each layer, and its bytes, are what a naive merge of the layers up to it says."""
         sent = document(read("image.tar", stack))
