@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 
+from layerlab.errors import UsageError
 from layerlab.plots.images import ROW, rows_of_images
 from layerlab.plots.labels import brief, named, sentence_list
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
@@ -148,7 +149,8 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
         title: the image's name.
 
     Raises:
-        UsageError: a table lacks a column, there are no layers, or numbers that cannot be drawn.
+        UsageError: a table lacks a column, there are no layers, numbers cannot be drawn, or the two tables are
+            not of the same image.
 
     >>> layers = pd.DataFrame({"index": [0], "instruction": ["RUN make"], "line": [2], "bytes": [5_000_000]})
     >>> wasted = pd.DataFrame({
@@ -166,6 +168,8 @@ def waste(layers: pd.DataFrame, wasted: pd.DataFrame, title: str = "") -> Pictur
         data[cause] = data["index"].map(sums).fillna(0.0)
     lost = data[causes].sum(axis=1)
     data.insert(4, "live_bytes", data["bytes"] - lost)
+    if (data["live_bytes"] < 0).any() or not reasons["layer"].isin(data["index"]).all():
+        raise UsageError("a layer has more waste than bytes", remedy="pass the two tables of the same image")
     by_cause = sentence_list(f"{megabytes(data[cause].sum())} MB {cause}" for cause in causes)
     answer = f"{named(title)}: " if title else ""
     answer += f"{megabytes(lost.sum())} of {megabytes(data['bytes'].sum())} MB are waste: "
@@ -198,6 +202,10 @@ def _reasons(wasted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"bytes": [], **{name: [] for name in BY}})
     kinds = {"bytes": "number", "layer": "number", "cause": "text", "by_layer": "number", "by_line": "line"}
     data = checked(wasted, "the table of waste", kinds)
+    if unknown := set(data["cause"]) - set(CAUSES):
+        raise UsageError(
+            f"the table of waste has an unknown cause {min(unknown)!r}", remedy=f"use {', '.join(CAUSES)}"
+        )
     sums: pd.DataFrame = data.groupby(BY, dropna=False)["bytes"].sum().reset_index()
     return sums[sums["bytes"] > 0].sort_values("bytes", ascending=False, kind="stable")
 

@@ -220,6 +220,19 @@ class TestWaste:
         assert {bar.get_gid() for bar in bars(picture)} == {"live_bytes"}
         assert "optimized: 0 of 262 MB are waste" in picture.alt
 
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"layer": 99}, "more waste than bytes"),
+            ({"cause": "lost"}, "unknown cause 'lost'"),
+            ({"bytes": 10**10}, "more waste than bytes"),
+        ],
+    )
+    def test_tables_of_different_images_are_refused(self, change: dict[str, object], message: str) -> None:
+        """Waste that cannot belong to these layers is not drawn."""
+        with pytest.raises(UsageError, match=message):
+            plots.waste(SINGLE, WASTE.assign(**change))
+
 
 class TestOwners:
     def test_a_bar_per_owner_and_image(self) -> None:
