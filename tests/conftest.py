@@ -11,7 +11,7 @@ from hypothesis import settings
 
 # A machine that is busy is slow: that is no fault of what is tested.
 settings.register_profile("lab", deadline=None)
-settings.register_profile("fast", deadline=None, max_examples=10)
+settings.register_profile("short", deadline=None, max_examples=20)
 settings.load_profile("lab")
 
 
@@ -28,6 +28,18 @@ def pytest_collection_finish() -> None:
     """Tell the garbage collector that what is there by now stays: it would look at all modules again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as long all but the first case of each test that is marked `variants`."""
+    begun = set()
+    for item in items:
+        if item.get_closest_marker("variants"):
+            test = item.nodeid.partition("[")[0]
+            if test in begun:
+                item.add_marker(pytest.mark.long)
+            begun.add(test)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,7 +39,8 @@ class SuitePart:
 BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once, and they run in their order
 # Files with few tests are not the quick ones: put last, as xdist would put them, they would run alone.
 IN_ORDER: Final = (*BY_FILE, "--no-loadscope-reorder")
-SHORT: Final = "-m=not long"  # one for each mechanism is enough to see a mistake before a commit
+# One test for each mechanism, and a few generated cases, are enough to see a mistake before a commit.
+SHORT: Final = ("-m=not long", "--hypothesis-profile=short")
 # Those that use the engine often wait for it: so they have more workers than there are cores.
 PARTS: Final = (
     SuitePart(
@@ -54,21 +55,21 @@ PARTS: Final = (
             ("deno", "check", "--quiet", "layerlab"),
         ),
     ),
-    SuitePart("unit", (("pytest", "tests/unit", *BY_FILE, "-n=2"),)),
-    SuitePart("engine", (("pytest", "tests/engine", SHORT, *IN_ORDER, "-n=4"),), needs_engine=True),
+    SuitePart("unit", (("pytest", "tests/unit", *SHORT, *BY_FILE, "-n=2"),)),
+    SuitePart("engine", (("pytest", "tests/engine", *SHORT, *IN_ORDER, "-n=4"),), needs_engine=True),
     SuitePart("notebooks", (("pytest", "notebooks", "--nbval", *BY_FILE, "-n=3"),), needs_engine=True),
     SuitePart(
-        "browser", (("pytest", "tests/browser", SHORT, *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True
+        "browser", (("pytest", "tests/browser", *SHORT, *IN_ORDER, "-n=3"),), needs_engine=True, needs_browser=True
     ),
 )
 ALL: Final = tuple(
-    replace(part, commands=tuple(tuple(word for word in command if word != SHORT) for command in part.commands))
+    replace(part, commands=tuple(tuple(word for word in command if word not in SHORT) for command in part.commands))
     for part in PARTS
 )
 """The same with every labelled solution and what else is marked as long: for releases and for every week."""
 FAST: Final = (
     PARTS[0],
-    SuitePart("unit", (("pytest", "tests/unit", "-m=not slow", "--hypothesis-profile=fast", *BY_FILE, "-n=2"),)),
+    SuitePart("unit", (("pytest", "tests/unit", *SHORT, "-m=not slow and not long", *BY_FILE, "-n=2"),)),
     SuitePart("engine", (("pytest", "tests/engine", "-m=fast", *BY_FILE, "-n=2"),), needs_engine=True),
 )
 """While you work: unit tests but the slow ones, and those of the engine's that show most in least time."""

@@ -69,7 +69,10 @@ SERVERS = {
 """By what each is built, and the command where it is not the image's own."""
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[] if name == "optimized" else [pytest.mark.long]) for name in SERVERS],
+)
 def server(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

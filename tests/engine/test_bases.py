@@ -255,6 +255,7 @@ class TestInstalling:
         assert said.splitlines()[-1] == "/tmp/home/.local/lib/python3.13/site-packages/hello_lab.py"
         assert "error" not in said.lower()
 
+    @pytest.mark.long
     def test_from_pypi(self, engine: Engine, images: tuple[str, ...]) -> None:
         """Pip and uv reach PyPI from inside a container and trust it, and pip complains of root only."""
         script = (

@@ -130,6 +130,7 @@ def published(engine: Engine, address: str, busybox_image: str, tmp_path: Path) 
             engine.client.images.remove(tag, force=True)
 
 
+@pytest.mark.long
 class TestPull:
     def test_by_its_own_name(self, engine: Engine, address: str, published: tuple[str, str]) -> None:
         """An image of a registry that answers is pulled, with progress, and is the one that was pushed."""

@@ -44,6 +44,7 @@ def exists(engine: Engine, name: str) -> bool:
 
 
 class TestBuild:
+    @pytest.mark.long
     def test_labels(self, engine: Engine, new_image: Callable[[], Image]) -> None:
         """A stand-in says what it stands in for; without the lab's marker it is not the lab's yet."""
         image = new_image()

@@ -63,6 +63,7 @@ class TestBuild:
         + "RUN true # again\n" * 9,
     )
 
+    @pytest.mark.variants
     @pytest.mark.parametrize("text", DOCKERFILES)
     def test_numbers(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path, text: str) -> None:
         """The steps' numbers that the parser gives are those that BuildKit gives, and so are their lines."""
@@ -118,6 +119,7 @@ class TestBuild:
             with pytest.raises(DockerfileError, match=r"line 2 .* this engine's builder does not know"):
                 build(engine, tmp_path)
 
+    @pytest.mark.long
     def test_onbuild(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
         """What a stage asks for by ONBUILD has its line, in a stage with steps of its own and in one without."""
         salt = secrets.token_hex(8)
@@ -212,6 +214,7 @@ class TestContext:
         "**\n!**/*.py\n!Dockerfile\n",
     )
 
+    @pytest.mark.variants
     @pytest.mark.parametrize("rules", RULES)
     def test_as_docker_does(
         self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path, rules: str
@@ -252,6 +255,7 @@ class TestContext:
 
         assert log.splitlines() == ["/x/run 755 0:0", "/x/private 600 0:0", "/x/link -> /nowhere"]
 
+    @pytest.mark.long
     def test_big(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
         """A context of many megabytes arrives whole."""
         data = secrets.token_bytes(1_000_000) * 30

@@ -206,6 +206,7 @@ class TestErrors:
 class TestEnd:
     """However a build ends, nothing of it keeps running on the engine: the fixture `long_command` sees to that."""
 
+    @pytest.mark.long
     def test_error_of_the_caller(
         self, engine: Engine, busybox_image: str, tmp_path: Path, long_command: tuple[str, Callable[[], bool]]
     ) -> None:
@@ -234,6 +235,7 @@ class TestEnd:
         with pytest.raises(KeyboardInterrupt):
             build(engine, write(tmp_path, f"FROM {busybox_image}\nRUN echo begun; {command}\n"), report=press)
 
+    @pytest.mark.long
     def test_timeout(
         self, engine: Engine, busybox_image: str, tmp_path: Path, long_command: tuple[str, Callable[[], bool]]
     ) -> None:
@@ -260,6 +262,7 @@ class TestEnd:
         assert began
         assert until(lambda: not runs())
 
+    @pytest.mark.long
     def test_connection_lost(
         self, engine: Engine, busybox_image: str, tmp_path: Path, long_command: tuple[str, Callable[[], bool]]
     ) -> None:

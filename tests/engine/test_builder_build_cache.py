@@ -77,6 +77,7 @@ def change(context: Path) -> None:
     (context / "app" / "main.py").write_text(secrets.token_hex(16))
 
 
+@pytest.mark.long
 def test_trimming_keeps_what_was_used_last(engine: Engine, context: Path) -> None:
     """What was not used for longest goes, until the cache has grown by no more than it may."""
 

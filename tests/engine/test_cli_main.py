@@ -41,6 +41,7 @@ def started(
 
 
 class TestBadInput:
+    @pytest.mark.variants
     @pytest.mark.parametrize(
         ("arguments", "expected"),
         [
@@ -60,6 +61,7 @@ class TestBadInput:
         assert done.stderr.startswith("lab: ")
         assert expected in done.stderr
 
+    @pytest.mark.variants
     @pytest.mark.parametrize("content", [b"not an archive", b"\x1f\x8b broken gzip"])
     def test_a_file_that_is_no_archive(self, tmp_path: Path, content: bytes) -> None:
         """A file that is not what `docker save` writes is said to be so."""
@@ -86,6 +88,7 @@ class TestBadInput:
 
 
 class TestHelp:
+    @pytest.mark.variants
     @pytest.mark.parametrize("command", ["", "xray"])
     def test_every_command_explains_itself(self, command: str) -> None:
         """--help says what it does and lists its options."""
@@ -128,6 +131,7 @@ class TestOutput:
         words = str(request.param).split()
         return [{"IMAGE": busybox_image, "FOLDER": str(folder)}.get(word, word) for word in words]
 
+    @pytest.mark.variants
     def test_a_terminal_without_utf_8_changes_no_status(self, command: list[str]) -> None:
         """What it cannot show is replaced."""
         lines = lab(*command)
@@ -138,6 +142,7 @@ class TestOutput:
             assert (done.returncode, b"Error" in done.stderr) == (lines.returncode, False), done.stderr
             assert len(printed.splitlines()) == len(lines.stdout.splitlines())
 
+    @pytest.mark.variants
     def test_where_nobody_reads_on_the_status_says_so(self, command: list[str]) -> None:
         """As of a program that SIGPIPE has ended, 128 + 13; and nothing is said."""
         reading, writing = os.pipe()
@@ -147,6 +152,7 @@ class TestOutput:
 
         assert (done.returncode, [line for line in done.stderr.splitlines() if b"broken: " not in line]) == (141, [])
 
+    @pytest.mark.variants
     @pytest.mark.parametrize("redirections", [">&-", ">/dev/full"])
     def test_where_nothing_can_be_printed_one_line_says_so(self, busybox_image: str, redirections: str) -> None:
         """Half a result, or none, with status 0 would be believed."""
@@ -155,6 +161,7 @@ class TestOutput:
         assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
         assert done.stderr.startswith(b"lab: standard output ")
 
+    @pytest.mark.long
     def test_without_standard_error_the_result_is_the_same(self, busybox_image: str) -> None:
         """Progress and the line about the limit get lost, and nothing else."""
         command = ["xray", busybox_image, "--max-size", "1MB"]

@@ -11,11 +11,16 @@ from layerlab.engine import Engine
 from layerlab.exercise import earlier_checks
 from tests.examples import Example, examples
 
-WITH_ENGINE = [example for example in examples() if example.needs_engine]
+WITH_ENGINE = [
+    # What the functions for the notebooks do is seen in the notebooks themselves.
+    pytest.param(example, id=str(example), marks=[pytest.mark.long] if example.module == "layerlab.notebook" else [])
+    for example in examples()
+    if example.needs_engine
+]
 
 
 @pytest.mark.usefixtures("_readable_tags", "own_images")
-@pytest.mark.parametrize("example", WITH_ENGINE, ids=str)
+@pytest.mark.parametrize("example", WITH_ENGINE)
 def test_they_do_what_they_say(
     example: Example, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ class TestTheAppChanges:
         assert (change.again.line, change.again.distributions, change.because) == (4, ("cycler",), 2)
         assert is_gone(engine, busybox_image, command)
 
+    @pytest.mark.long
     def test_what_is_appended(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """The app's Python files get a comment line of their own; other files, and the workspace's, stay."""
         said: list[str] = []
@@ -141,6 +142,7 @@ class TestTheAppChanges:
         assert said[-1].startswith("# ")
         assert {name: (tmp_path / name).read_text() for name in APP} == APP
 
+    @pytest.mark.long
     def test_what_a_stage_that_changed_gives_unchanged(
         self, engine: Engine, busybox_image: str, tmp_path: Path
     ) -> None:
@@ -196,12 +198,14 @@ class TestAPinChanges:
         change = self.change(engine, tmp_path, dockerfile)
         assert (change.found, change.decides) == (("0.12.0",), True)
 
+    @pytest.mark.long
     def test_another_file_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """Pins that are typed stay what they are."""
         typed = f"RUN echo cycler==0.12.1 > requirements.txt; {INSTALL}\n"
         change = self.change(engine, tmp_path, f"FROM {busybox_image}\nCOPY requirements.txt .\n{typed}")
         assert (change.found, change.decides) == (("0.12.1",), False)
 
+    @pytest.mark.long
     def test_the_last_step_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What a later step puts elsewhere, or replaces, counts as it is in the end."""
         typed = "RUN rm -r /site; echo cycler==0.12.1 > requirements.txt; "
@@ -227,9 +231,7 @@ class TestAPinChanges:
         assert (change.is_sent, change.decides) == (False, False)
 
 
-LONG: Final = pytest.mark.long
-
-
+@pytest.mark.long
 class TestWhatBuildStagesHandOn:
     WHEEL: Final = "/wheels/cycler-0.12.1-py3-none-any.whl"
     UNPACK: Final = f"unzip -q -d /site {WHEEL}"
@@ -255,19 +257,18 @@ class TestWhatBuildStagesHandOn:
         ("lines", "line"),
         [
             (f"RUN --mount=from=build,source=/wheels,target=/wheels {UNPACK}", 7),
-            pytest.param(f"RUN --mount=from=build,target=/mnt \\\n unzip -q -d /site /mnt{WHEEL}", 7, marks=LONG),
-            pytest.param(f"RUN --mount=from=build,src={WHEEL},dst=/w.whl unzip -q -d /site /w.whl", 7, marks=LONG),
-            pytest.param(f"COPY --from=build /wheels /wheels\nRUN {UNPACK} && rm -r /wheels", 8, marks=LONG),
-            pytest.param(f'COPY --from=build /wheels /wheels\nRUN ["sh", "-c", "{UNPACK}"]', 8, marks=LONG),
+            (f"RUN --mount=from=build,target=/mnt \\\n unzip -q -d /site /mnt{WHEEL}", 7),
+            (f"RUN --mount=from=build,src={WHEEL},dst=/w.whl unzip -q -d /site /w.whl", 7),
+            (f"COPY --from=build /wheels /wheels\nRUN {UNPACK} && rm -r /wheels", 8),
+            (f'COPY --from=build /wheels /wheels\nRUN ["sh", "-c", "{UNPACK}"]', 8),
             ("COPY --from=build /site /tmp/site\nRUN mv /tmp/site /site", 8),
-            pytest.param("COPY --from=build /site /tmp/site\nRUN cp -r /tmp/site /site", 8, marks=LONG),
+            ("COPY --from=build /site /tmp/site\nRUN cp -r /tmp/site /site", 8),
         ],
     )
     def test_taken(self, tried: Callable[[str], tuple[HandedOn, ...]], lines: str, line: int) -> None:
         """Wheels that were mounted or copied, in whole or one by one, and an environment that is moved."""
         assert tried(lines) == (HandedOn(line, ("build",), ("cycler",), taken=("cycler",)),)
 
-    @pytest.mark.long
     def test_not_taken(self, tried: Callable[[str], tuple[HandedOn, ...]]) -> None:
         """What lies there and is not used makes no difference to what the RUN installs."""
         own = f"V=0.12.1; mkdir -p {SITE} && echo own > {SITE}/METADATA"
@@ -277,7 +278,6 @@ class TestWhatBuildStagesHandOn:
         ):
             assert tried(lines) == (HandedOn(line, ("build",), ("cycler",)),), lines
 
-    @pytest.mark.long
     def test_no_question(self, tried: Callable[[str], tuple[HandedOn, ...]]) -> None:
         """Nothing is tried where no RUN of the final stage installs, or where it has nothing of another stage."""
         own = f"V=0.12.1; mkdir -p {SITE} && echo own > {SITE}/METADATA"
@@ -294,6 +294,7 @@ CACHED: Final = f"RUN --mount=type=cache,id=MARK,target={LISTS}"
 
 
 class TestWithoutTheIndex:
+    @pytest.mark.variants
     @pytest.mark.parametrize(
         ("lines", "expected"),
         [

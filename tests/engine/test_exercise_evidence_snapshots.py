@@ -252,6 +252,7 @@ def test_files_and_config_are_told_apart_from_the_base(
     assert "READY=yes" in snapshot.config["Env"]
 
 
+@pytest.mark.long
 def test_without_directories_the_export_tells_the_same(
     engine: Engine, built: Built, taken: dict[str, Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:

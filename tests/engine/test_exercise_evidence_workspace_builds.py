@@ -238,6 +238,7 @@ class TestNothingIsLeft:
         assert engine.client.images.get(f"{name}:mine").id == image_id
         engine.client.images.remove(f"{name}:mine")
 
+    @pytest.mark.long
     def test_after_a_kill(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What a killed check has left, the next one removes; that of one that goes on stays."""
         write(tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}\n")
@@ -268,6 +269,7 @@ class TestNothingIsLeft:
         assert not any(check in path.read_text() for path in state_directory().glob("run-*.lock"))
         assert not Path(scratch).exists()
 
+    @pytest.mark.long
     def test_ctrl_c(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """Whatever a listener raises ends the build on the engine, and leaves no image and no lock."""
         command = f"sleep {secrets.randbelow(90_000) + 10_000}"

@@ -77,6 +77,7 @@ class TestNoEnd:
         assert max(len(step.detail) for step in steps) < 5_000
         assert f"yes {word}" not in processes(engine, busybox_image)
 
+    @pytest.mark.long
     def test_memory(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """A step that allocates without end is killed by the limit where the builder can be limited."""
         if limits.why_unlimited(engine):  # nothing may be allocated without end where nothing ends it
@@ -90,6 +91,7 @@ class TestNoEnd:
         assert (outcome.failure.blame, outcome.failure.line) == ("limit", 2)
         assert "memory" in outcome.failure.message
 
+    @pytest.mark.long
     def test_disk(self, engine: Engine, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A step that fills the engine's disk is stopped long before the disk is full, where the disk can be seen."""
         monkeypatch.setattr(trials, "MAX_DISK", 50_000_000)
@@ -153,6 +155,7 @@ class TestText:
 
 
 class TestNeighbours:
+    @pytest.mark.long
     def test_a_cache_mount(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What one build leaves in a cache mount, a build of somebody else's never sees."""
         mount = f"--mount=type=cache,id={secrets.token_hex(8)},target=/c"

@@ -86,7 +86,8 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 
 
 class TestTheEngineEnds:
-    @pytest.mark.parametrize("how", ["kill", pytest.param("stop", marks=pytest.mark.long)])
+    @pytest.mark.variants
+    @pytest.mark.parametrize("how", ["kill", "stop"])
     def test_during_a_build(self, spare: SpareEngine, lab: SmallLab, how: str) -> None:
         """A build whose engine is killed or stopped says so; once it runs again, so does the build."""
         lab.write(SLOW)
@@ -165,6 +166,7 @@ class TestTheEngineEnds:
         assert "The fault is the engine's, not the Dockerfile's" in ended.stdout
         assert re.search(r"\? 4 .*: could not be judged", ended.stdout)
 
+    @pytest.mark.long
     def test_during_a_pull(self, spare: SpareEngine, lab: SmallLab) -> None:
         """No half image is left under an official name; the next run pulls it."""
         with closing(spare.connect().client) as client:
@@ -208,6 +210,7 @@ class TestTheLabEnds:
         building.end()
         wait_until(lambda: not runs_in(spare, "sleep 300"), "the step has ended")
 
+    @pytest.mark.long
     def test_killed_during_a_service(self, engine: Engine, lab: SmallLab) -> None:
         """The next command removes its container; that of a run that goes on stays, and so does the user's own."""
         lab.write(SERVES)
@@ -299,6 +302,7 @@ class TestTheEngineIsSilent:
         far.client.close()
 
 
+@pytest.mark.long
 class TestTheDiskIsFull:
     @pytest.fixture
     def lab(self, small: SpareEngine) -> Iterator[SmallLab]:
@@ -316,7 +320,6 @@ class TestTheDiskIsFull:
         assert "the disk is full: make room" in ended.line
         assert lab.run("build", "optimized").status == 0
 
-    @pytest.mark.long
     def test_during_everything_else(self, small: SpareEngine, lab: SmallLab) -> None:
         """Builds, looks into images and checks say that the engine's disk is full, and blame nobody."""
         workspace = lab.root / "my-image"
@@ -340,6 +343,7 @@ class TestTheDiskIsFull:
         assert lab.run("build", "optimized").status == 0
 
 
+@pytest.mark.long
 class TestFoldersOfTheLab:
     @pytest.fixture
     def places(self, spare: SpareEngine, tmp_path: Path) -> dict[str, Path]:
@@ -351,7 +355,7 @@ class TestFoldersOfTheLab:
             spare.corner.run("mount", "-t", "tmpfs", "-o", option, "tmpfs", made[name])
         return made
 
-    @pytest.mark.parametrize("which", [pytest.param("read-only", marks=pytest.mark.long), "full"])
+    @pytest.mark.parametrize("which", ["read-only", "full"])
     def test_a_cache_that_cannot_be_written_is_done_without(
         self, lab: SmallLab, places: dict[str, Path], which: str
     ) -> None:
@@ -361,7 +365,7 @@ class TestFoldersOfTheLab:
         assert lab.run("--no-serve", XDG_CACHE_HOME=place).status == 0
         assert lab.run("xray", "optimized", XDG_CACHE_HOME=place).status == 0
 
-    @pytest.mark.parametrize("which", [pytest.param("read-only", marks=pytest.mark.long), "full"])
+    @pytest.mark.parametrize("which", ["read-only", "full"])
     def test_where_notes_have_to_be_made_the_folder_is_named(
         self, lab: SmallLab, places: dict[str, Path], which: str
     ) -> None:

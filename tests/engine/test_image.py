@@ -185,7 +185,7 @@ def changed(engine: Engine, busybox_image: str, tmp_path_factory: pytest.TempPat
     engine.client.images.remove(tag, force=True)
 
 
-@pytest.fixture(params=["changed", pytest.param("single", marks=pytest.mark.long), "optimized"])
+@pytest.fixture(params=["optimized", "changed", "single"])
 def any_image(engine: Engine, own_images: None, request: pytest.FixtureRequest) -> str:
     """The image with all changes, and both of the lab's."""
     if request.param == "changed":
@@ -202,6 +202,7 @@ def assert_sees(looked: image.Image, truth: Mounted) -> None:
 
 
 class TestAgainstTheEngine:
+    @pytest.mark.variants
     def test_the_merged_filesystem(self, engine: Engine, any_image: str) -> None:
         """The visible files are those that the engine mounts: paths, kinds, modes, owners, and every byte."""
         looked = image.read(engine, any_image)

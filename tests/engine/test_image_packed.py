@@ -15,6 +15,7 @@ from layerlab.image.store import sources
 from tests.engine.test_images_minimal import packed_layers
 
 
+@pytest.mark.long
 def test_it_is_close_to_what_gzip_makes(
     engine: Engine,
     busybox_image: str,

@@ -82,6 +82,7 @@ class TestSingle:
         assert beginner.get("/status").headers["Server"].startswith("Werkzeug/")
         assert "Debugger is active!" in beginner.logs()
 
+    @pytest.mark.long
     def test_docker_stop_has_to_kill(self, engine: Engine, single: Built) -> None:
         """Habit 11: the shell that is process 1 passes no signal on."""
         with run(engine, single.id, hardened=False) as service:

@@ -24,6 +24,7 @@ http.server.HTTPServer(("", 5000), Handler).serve_forever()
 """
 
 
+@pytest.mark.long
 def test_what_is_there_stays_and_is_asked(engine: Engine, tmp_path: Path) -> None:
     """A small server answers as before, with what it imports; its Dockerfile.minimal is kept when it is edited."""
     (tmp_path / "Dockerfile").write_text("FROM python:3.13-slim-trixie\nCOPY server.py /\nCMD python /server.py\n")

@@ -119,6 +119,7 @@ def pins(path: Path) -> list[str]:
     return [line for line in lines if line and not line.lstrip().startswith("#")]
 
 
+@pytest.mark.long
 def test_notebooks_are_run_and_saved(beside: Path) -> None:
     """The outputs of a notebook that runs are saved; one that fails is said to, and its file stays as it was."""
     line = block("docs/contributing.md", ".venv/bin/python -m layerlab.jupyter.run_notebooks")[0]

@@ -95,6 +95,7 @@ def run_a_service(lab: SmallLab) -> Ended:
     return running.end()
 
 
+@pytest.mark.long
 def test_everything_works_as_with_an_engine_here(remote: SpareEngine, lab: SmallLab) -> None:
     """Contexts go there as streams, layers come from its export, a service is reached at its address."""
     lab.write(SERVES, "RUN dd if=/dev/zero of=/big bs=1M count=3\nRUN rm /big\n")
@@ -123,6 +124,7 @@ def settings(remote: SpareEngine, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     ("environment", "config", "endpoint"),
     [

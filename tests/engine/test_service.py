@@ -460,6 +460,7 @@ class TestNotReady:
 
         assert "nothing in it listened on any port" in str(error)
 
+    @pytest.mark.variants
     @pytest.mark.parametrize(
         ("address", "expected"),
         [
@@ -474,6 +475,7 @@ class TestNotReady:
         assert expected in str(error)
         assert "0.0.0.0:5000" in error.remedy
 
+    @pytest.mark.long
     def test_listens_elsewhere_remote(self, engine, image, name):
         """So it is where the container's own ``cat`` has to tell, as on an engine of another machine."""
         remote = dataclasses.replace(engine, is_local=False)
@@ -541,6 +543,7 @@ class TestForeground:
             monkeypatch.setattr(service_containers, "DEFAULT_PORT", taken.getsockname()[1])
             yield
 
+    @pytest.mark.variants
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_stopped(self, engine, polite, number):
         """Ctrl-C, and SIGTERM as the commands take it, end it in peace: its last words are shown, nothing is left."""
@@ -562,6 +565,7 @@ class TestForeground:
         with pytest.raises(ServiceError, match="not there any more"):
             seen[0].inspect()
 
+    @pytest.mark.long
     def test_deaf(self, engine, image, monkeypatch):
         """A service that ignores the stop signal is killed, and that is said."""
         monkeypatch.setattr(service_containers, "STOP_TIMEOUT", 1)
@@ -576,6 +580,7 @@ class TestForeground:
 
         assert output.getvalue().splitlines()[-1] == "it did not heed the stop signal: killed after 1 s"
 
+    @pytest.mark.long
     def test_default_port_taken(self, engine, polite):
         """Where the default port is taken a free one is used, and that is said."""
         output = io.StringIO()

@@ -144,6 +144,7 @@ def exported(engine: Engine, image_id: str) -> dict[str, str]:
 
 
 class TestOrigins:
+    @pytest.mark.long
     def test_contents_are_those_of_the_origin(
         self, engine: Engine, built: Image, source: BuildSource, examined: Examined, new_tag: Callable[[], str]
     ) -> None:
@@ -215,6 +216,7 @@ class TestOrigins:
         assert table["final_bytes"].sum() == built.live_bytes
         assert table.loc["passing", "used_bytes"] == 0
 
+    @pytest.mark.long
     def test_another_dockerfile_is_refused(
         self, engine: Engine, built: Image, source: BuildSource, tmp_path: Path
     ) -> None:
@@ -434,6 +436,7 @@ def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_command(built: Image, source: BuildSource, tmp_path: Path) -> None:
     """``xray --json`` adds to the document what it has found; what cannot be is one line and status 2."""
     done = lab("xray", built.id, "--dockerfile", str(source.dockerfile), "--json")

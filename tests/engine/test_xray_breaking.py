@@ -39,6 +39,7 @@ def the_one(found: Examined, words: str) -> Advice:
     return advice
 
 
+@pytest.mark.long
 def test_only_caches_are_removed_as_a_whole(look: Look, busybox_image: str) -> None:
     """A cache's own folder is named in the command; a folder of data that only sounds like a cache's is not."""
     found = look(
@@ -108,6 +109,7 @@ def test_a_smaller_base(engine: Engine, look: Look) -> None:
     assert not any("ship from" in each.title for each in slim.advice)
 
 
+@pytest.mark.long
 def test_an_argument_without_a_value_comes_from_the_environment(
     engine: Engine, busybox_image: str, new_tag: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

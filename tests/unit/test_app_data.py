@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app import data
@@ -17,7 +17,6 @@ ROWS = st.integers(1, 300)
 
 
 @given(SEEDS, ROWS)
-@settings(deadline=None, max_examples=40)
 def test_the_table_is_as_described(seed: int, rows: int) -> None:
     """Every column has its documented type and range, whatever the seed."""
     table = data.orders(seed, rows)
@@ -34,7 +33,6 @@ def test_the_table_is_as_described(seed: int, rows: int) -> None:
 
 
 @given(SEEDS, ROWS)
-@settings(deadline=None, max_examples=20)
 def test_the_same_seed_gives_the_same_table(seed: int, rows: int) -> None:
     """Two tables of one seed are equal, and a table of another seed is another."""
     table = data.orders(seed, rows)
@@ -49,7 +47,6 @@ def test_another_seed_gives_another_table() -> None:
 
 @pytest.mark.parametrize("by", ["city", "product"])
 @given(seed=SEEDS, rows=ROWS)
-@settings(deadline=None, max_examples=25)
 def test_the_summary_is_what_adding_up_by_hand_gives(by: str, seed: int, rows: int) -> None:
     """Counts, sums and means agree with a loop that knows no pandas; cents are exact."""
     table = data.orders(seed, rows)

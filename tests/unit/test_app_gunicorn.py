@@ -144,7 +144,7 @@ def fetch(url: str) -> bytes:
         return bytes(response.read())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_service_runs_without_the_configuration_too() -> None:
     """With nothing but gunicorn's defaults each worker counts for itself, and says so."""
     with served("--no-control-socket", workers=1) as (_, url):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import schemathesis
-from hypothesis import settings
 
 from app import create_app, openapi, queries
 
@@ -13,7 +12,6 @@ schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app())
 
 @pytest.mark.slow
 @schema.parametrize()
-@settings(max_examples=20, deadline=None)
 def test_the_service_does_what_its_description_says(case: schemathesis.Case) -> None:
     """Whatever is sent, right or wrong, is answered with a status, type and body that the description names."""
     case.call_and_validate()

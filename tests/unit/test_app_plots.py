@@ -116,7 +116,7 @@ def test_what_is_kept_changes_nothing(kind: str, wanted: list[tuple[int, int, st
         assert content(picture, file_format) == content(drawn_plainly(kind, seed, width, file_format), file_format)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_seeds_in_a_row_are_drawn_right() -> None:
     """The same kind and size again and again, with numbers of different lengths at the ticks."""
     for seed in range(12):
@@ -173,7 +173,7 @@ def test_what_never_moves_is_placed_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert made == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes_in_threads() -> None:
     """Drawn by eight threads at once, every picture is byte for byte the one drawn alone."""
     wanted = list(product(plots.KINDS, plots.FORMATS)) * 3
@@ -195,7 +195,7 @@ print(json.dumps([drawn, "matplotlib.pyplot" in sys.modules]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     """A new process draws the same bytes, and never loads pyplot, whose registry threads would share."""
     root = Path(plots.__file__).parent.parent

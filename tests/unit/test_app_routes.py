@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
@@ -33,7 +33,6 @@ pairs = st.tuples(st.one_of(st.sampled_from(NAMES), st.text(max_size=8)), values
 
 @pytest.mark.parametrize("path", PARAMETERS)
 @given(query=st.lists(pairs, max_size=4))
-@settings(deadline=None, max_examples=60)
 def test_no_query_makes_a_server_error(path: str, query: list[tuple[str, str]]) -> None:
     """Any query is either answered or refused, and a refusal names one of the parameters and its limits."""
     response = client.get(path, query_string=MultiDict(query))
@@ -48,7 +47,6 @@ def test_no_query_makes_a_server_error(path: str, query: list[tuple[str, str]]) 
 
 @pytest.mark.parametrize("path", PARAMETERS)
 @given(query=st.binary(max_size=30))
-@settings(deadline=None, max_examples=40)
 def test_no_bytes_make_a_server_error(path: str, query: bytes) -> None:
     """Bytes that are no text, or no query, are answered or refused as well."""
     response = client.open(path, environ_overrides={"QUERY_STRING": query.decode("latin-1")})
@@ -57,7 +55,6 @@ def test_no_bytes_make_a_server_error(path: str, query: bytes) -> None:
 
 
 @given(path=st.text(max_size=20))
-@settings(deadline=None, max_examples=100)
 def test_no_path_makes_a_server_error(path: str) -> None:
     """Whatever else is asked for is not found, in JSON."""
     response = client.open(environ_overrides={"PATH_INFO": f"/{path}".encode().decode("latin-1")})

@@ -73,7 +73,7 @@ class TestMain:
         assert (repository / ".venv" / "pyvenv.cfg").exists()
         assert not list((repository / ".venv").glob("holds-*"))
 
-    @pytest.mark.slow
+    @pytest.mark.long
     def test_it_gives_a_sign_of_life_and_can_be_interrupted(self, repository: Path, silent_index: str) -> None:
         """A network that says nothing is waited for, and Ctrl-C, which a terminal sends to all of it, ends that."""
         with started(repository, silent_index) as process:
@@ -158,7 +158,7 @@ class TestIsSound:
 
 
 class TestPip:
-    @pytest.mark.slow
+    @pytest.mark.long
     def test_it_works_for_an_environment_without(self, environment: Path) -> None:
         """What it knows are that environment's packages: none."""
         listed = bootstrap.said(bootstrap.PYTHON, bootstrap.pip(), "list", "--format=json")

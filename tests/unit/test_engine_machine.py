@@ -78,7 +78,7 @@ class TestRun:
 
         assert steps[-1].state == "failed"
 
-    @pytest.mark.slow
+    @pytest.mark.long
     def test_ctrl_c_ends_the_program_and_its_children(self, tmp_path: Path) -> None:
         """On Ctrl-C the program can tidy up, and nothing that it started outlives it."""
         script = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from layerlab import image
 from layerlab.dockerfile import parse
@@ -176,7 +176,6 @@ class TestWithoutPandas:
 
 class TestInvariants:
     @given(stacks())
-    @settings(max_examples=40, deadline=None)
     @pytest.mark.slow
     def test_live_and_wasted_bytes_are_all(self, stack: list[list[Entry]]) -> None:
         """Of any image, the tables agree with each other and with the totals."""

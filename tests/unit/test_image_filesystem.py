@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from layerlab.errors import ArchiveError
 from layerlab.image import dataframes as frames
@@ -50,7 +50,6 @@ def waste_of(*stack: Sequence[Entry]) -> list[tuple[object, ...]]:
 
 @pytest.mark.slow
 @given(stacks())
-@settings(max_examples=100, deadline=None)
 def test_against_a_naive_merge(stack: list[list[Entry]]) -> None:
     """What is visible, what is waste and why, and every sum are those of a merge path by path."""
     layers, files, waste = tables(stack)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
@@ -101,7 +101,6 @@ class TestForms:
         assert paths(read(saved(stack))) == [["/a", "/b"], [], ["/a", "/b"], []]
 
     @given(st.permutations(range(5)))
-    @settings(max_examples=20, deadline=None)
     def test_parts_in_any_order(self, read: Reader, order: list[int]) -> None:
         """The manifest may come before the layers or after them."""
         manifest, files = described(LAYERS)
@@ -345,7 +344,6 @@ class TestRefused:
             read(pack(oci_parts(stack, config, zstd.compress).items()))
 
     @given(data=st.data())
-    @settings(max_examples=60, deadline=None)
     def test_any_damage(self, read: Reader, data: st.DataObject) -> None:
         """Whatever a file holds, there is an image or an ArchiveError, and nothing else."""
         content = bytearray(data.draw(st.sampled_from([saved(LAYERS), pack(oci_parts(LAYERS).items())])))
@@ -368,7 +366,7 @@ class TestExpansion:
         with pytest.raises(ArchiveError, match="without end"):
             archive.read_stream([gzip.compress(content)])
 
-    @pytest.mark.slow
+    @pytest.mark.long
     def test_files_of_zeros(self, tmp_path: Path) -> None:
         """Some hundred megabytes of zeros are an honest layer: `dd if=/dev/zero` makes such."""
         path = tmp_path / "image.tar"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
@@ -41,7 +41,6 @@ def whole(pieces: list[bytes], known: Format, budget: Budget | None = None) -> b
 @by_format
 class TestExpanded:
     @given(content=st.binary(max_size=5000), piece=st.integers(1, 300), two=st.booleans())
-    @settings(max_examples=50, deadline=None)
     def test_gives_back_what_was_compressed(self, known: Format, content: bytes, piece: int, two: bool) -> None:
         """Also in small pieces, and also where one member follows another."""
         compress = COMPRESS[known.name]
@@ -55,6 +54,7 @@ class TestExpanded:
         assert whole([COMPRESS[known.name](b"abc") + bytes(600), bytes(600)], known) == b"abc"
 
     @pytest.mark.slow
+    @pytest.mark.variants
     def test_a_bomb_costs_no_memory(self, known: Format) -> None:
         """What expands a thousandfold is passed on in small pieces."""
         bomb = COMPRESS[known.name](bytes(50_000_000))
@@ -66,6 +66,7 @@ class TestExpanded:
         assert peak < 20_000_000
 
     @pytest.mark.slow
+    @pytest.mark.variants
     def test_a_bomb_ends(self, known: Format) -> None:
         """Data that expand beyond all measure are refused, as soon as they do."""
         bomb = COMPRESS[known.name](bytes(50_000_000))
@@ -88,7 +89,6 @@ class TestExpanded:
             whole([spoil(COMPRESS[known.name](b"x" * 1000))], known)
 
     @given(noise=st.binary(min_size=1, max_size=30), at=st.integers(0, 100))
-    @settings(max_examples=50, deadline=None)
     def test_any_damage(self, known: Format, noise: bytes, at: int) -> None:
         """Whatever the data are, there are bytes or an ArchiveError, and nothing else."""
         content = COMPRESS[known.name](bytes(range(256)) * 4)

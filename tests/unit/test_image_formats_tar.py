@@ -10,7 +10,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.errors import ArchiveError
@@ -107,7 +107,6 @@ class TestMembers:
         format=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
         piece=st.sampled_from([1, 511, 512, 4096]),
     )
-    @settings(max_examples=100, deadline=None)
     @pytest.mark.slow
     def test_as_tarfile_reads_them(self, entries: list[Entry], format: int, piece: int) -> None:
         """Names, kinds, sizes, modes, owners and links are those that Python's tarfile finds."""
@@ -196,7 +195,6 @@ class TestDamage:
             listed(archive)
 
     @given(st.binary(max_size=3000), st.integers(0, 2500))
-    @settings(max_examples=150, deadline=None)
     def test_any_bytes(self, noise: bytes, at: int) -> None:
         """Whatever the bytes are, there are members or an ArchiveError, and nothing else."""
         archive = tar([file("a", 700), file("d/" + "n" * 120, 3), file("c", 600)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from layerlab.image.formats.changeset import Budget, scan
 from layerlab.image.layer import Layer
@@ -53,7 +53,6 @@ class TestLayers:
         assert differences(layer, cache.load_layer("key")) == []
 
     @given(stacks())
-    @settings(max_examples=30, deadline=None)
     @pytest.mark.slow
     def test_of_any_kind_come_back(self, stack: list[list[Entry]]) -> None:
         """Whatever a layer holds, it comes back."""

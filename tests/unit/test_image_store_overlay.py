@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, note, reject, settings
+from hypothesis import given, note, reject
 from hypothesis import strategies as st
 
 from layerlab.image.formats.changeset import Budget, scan
@@ -239,7 +239,6 @@ def extract(root: Path, entry: Entry) -> bool:
 
 @pytest.mark.slow
 @given(st.lists(ENTRIES, max_size=12))
-@settings(max_examples=100, deadline=None)
 def test_an_archive_is_what_the_kernel_makes_of_it(drawn: list[Entry]) -> None:
     """Odd names, entries below symbolic links and in the place of others: as extracting leaves them."""
     # An engine takes no name twice.

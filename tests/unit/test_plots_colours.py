@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.plots import labels, style
@@ -72,7 +72,6 @@ class TestColours:
 
 class TestLabels:
     @given(st.text(max_size=400), st.floats(0.3, 4))
-    @settings(max_examples=60, deadline=None)
     def test_shortened_text_fits(self, text: str, width: float) -> None:
         """Whatever the text, it is no wider than its place, and unchanged where it fits."""
         cleaned = labels.clean(text, "mono")
@@ -82,7 +81,6 @@ class TestLabels:
         assert short == cleaned or labels.text_width(cleaned, 8.5, "mono") > width
 
     @given(st.text())
-    @settings(max_examples=60, deadline=None)
     def test_clean_text_is_harmless(self, text: str) -> None:
         """What is drawn has no control, direction or surrogate character and no line break."""
         for character in labels.clean(text):

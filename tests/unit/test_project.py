@@ -223,7 +223,7 @@ class TestProject:
             assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_an_engine_plain_pytest_says_why_it_skips() -> None:
     """Nothing fails, and the summary has one line for all that an engine's tests and the browser's could not do."""
     done = subprocess.run(

@@ -25,13 +25,13 @@ def test_there_are_many_and_no_two_probe_the_same() -> None:
 
 
 def test_those_of_every_run_cover_every_task() -> None:
-    """At least 40 are judged by every test run: of each kind, and for each task some that fail it."""
+    """At least 30 are judged by every test run: of each kind, and for each task some that fail it."""
     core = [read for read in map(solutions.read, FOLDERS) if read.core]
     kinds = Counter(read.name.split("-")[0] for read in core)
-    assert len(core) >= 40
-    assert min(kinds[kind] for kind in ("right", "wrong", "cheat")) >= 8
+    assert len(core) >= 30
+    assert min(kinds[kind] for kind in ("right", "wrong", "cheat")) >= 6
     for task in TASKS:
-        assert len([read for read in core if read.statuses[task] == {"fail"}]) >= 4
+        assert len([read for read in core if read.statuses[task] == {"fail"}]) >= 2
 
 
 def test_no_two_have_the_same_files() -> None:

@@ -342,7 +342,7 @@ with displays.notebook("<b>the title</b>") as report:
 print("It is built.")
 """
 
-    @pytest.mark.slow
+    @pytest.mark.long
     def test_notebook(self) -> None:
         """The outputs are a widget, which nbval does not compare, and one line that is always the same."""
         root = str(Path(displays.__file__).parents[1])

@@ -83,7 +83,7 @@ def test_paths_stand_for_these_files_and_no_others(names: list[str], chosen: ran
     assert len(found) <= len(wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_files_take_no_time() -> None:
     """A context of 100,000 files, the most that is sent."""
     there = {f"d{number % 300}/e{number % 7}/f{number}" for number in range(100_000)}
