@@ -72,6 +72,7 @@ class TestNotebook05:
         assert (ROOT / "notebooks" / self.NAME).read_bytes() == before
 
 
+@pytest.mark.long
 class TestNotebook08:
     NAME = "08-your-turn.ipynb"
 

@@ -221,6 +221,7 @@ class TestEnd:
         with pytest.raises(ZeroDivisionError):
             build(engine, write(tmp_path, f"FROM {busybox_image}\nRUN echo begun; {command}\n"), report=fail)
 
+    @pytest.mark.long
     def test_ctrl_c(
         self, engine: Engine, busybox_image: str, tmp_path: Path, long_command: tuple[str, Callable[[], bool]]
     ) -> None:

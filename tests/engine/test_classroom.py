@@ -111,6 +111,7 @@ def test_an_export_gets_the_right_marks(tmp_path: Path) -> None:
 
 
 class TestEnding:
+    @pytest.mark.long
     def test_after_ctrl_c_nothing_goes_on(self, busybox_image: str, tmp_path: Path) -> None:
         """Of several checks, and of those that wait."""
         word = f"31{os.getpid()}"

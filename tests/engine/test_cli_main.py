@@ -131,7 +131,7 @@ class TestOutput:
         words = str(request.param).split()
         return [{"IMAGE": busybox_image, "FOLDER": str(folder)}.get(word, word) for word in words]
 
-    @pytest.mark.variants
+    @pytest.mark.long
     def test_a_terminal_without_utf_8_changes_no_status(self, command: list[str]) -> None:
         """What it cannot show is replaced."""
         lines = lab(*command)
@@ -182,6 +182,7 @@ class TestXray:
             "lab: --no-root",
         ]
 
+    @pytest.mark.long
     def test_limits_that_are_kept(self, busybox_image: str) -> None:
         """Where all are kept, the status is 0, and the tables are the usual ones."""
         done = lab("xray", busybox_image, "--max-size", "100MB", "--max-waste", "10MB")
@@ -216,6 +217,7 @@ class TestDoctor:
 
         assert (finding["state"] == "ok", finding["seen"]) == (is_limited, sentence)
 
+    @pytest.mark.long
     def test_it_looks_at_dockers_settings(self, tmp_path: Path) -> None:
         """A credential helper that is missing, and what cannot be read, stop nothing."""
         (tmp_path / "config.json").write_text('{"credsStore": "desktop", "proxies": 7}')

@@ -179,6 +179,7 @@ print(json.dumps(imported))
         assert len(trimmed) > 800
         assert whole - trimmed == {"PIL._avif", "PIL._webp", "PIL._imagingft", "PIL._imagingcms"}
 
+    @pytest.mark.long
     def test_what_libraries_look_up_at_run_time_is_there(self, engine: Engine, optimized: Built) -> None:
         """Time zones, glyphs that the font lacks, formulas, certificates and event loops work."""
         program = r"""

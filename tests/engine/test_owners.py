@@ -95,6 +95,7 @@ def test_dpkg_says_the_same(engine: Engine) -> None:
     assert {path for path in aliased if not path.startswith(("/usr/bin/", "/usr/sbin/", "/usr/lib"))} == set()
 
 
+@pytest.mark.long
 def test_python_says_the_same(engine: Engine, look: Callable[[str], Image]) -> None:
     """In a virtual environment, a --target folder, a user's folder and the interpreter's own, RECORD decides."""
     looked = look(DOCKERFILE)

@@ -163,6 +163,7 @@ def test_docker_finds_the_same(
     assert (lab.returncode == 0) == (docker.returncode == 0) == (endpoint is not None)
 
 
+@pytest.mark.long
 def test_a_service_is_reached_at_the_engines_own_address(remote: SpareEngine) -> None:
     """Of an engine on 127.0.0.2, which need not be this machine, that is no other address of this machine's."""
     with small_lab("127.0.0.2:2376", remote.corner.seen_from) as lab:

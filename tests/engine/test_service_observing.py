@@ -156,6 +156,7 @@ class TestGood:
 
 
 class TestUsers:
+    @pytest.mark.long
     def test_development_server(self, engine, make_image, monkeypatch):
         """Flask's server as root, with its debugger, behind a shell that has to be killed: all of it is seen."""
         monkeypatch.setattr(observing, "GRACE", 60.0)
@@ -179,6 +180,7 @@ class TestUsers:
         assert (seen.stop.by_signal, seen.stop.exit_code, seen.stop.is_deaf) == (True, 7, False)
         assert seen.stop.seconds > observing.IN_VAIN
 
+    @pytest.mark.long
     def test_dropped(self, engine, make_image):
         """An entry point that gives root up leaves none, though a health check still runs as root beside it."""
         health = 'HEALTHCHECK --interval=1s CMD ["sleep", "20"]'
@@ -232,6 +234,7 @@ class TestAnswers:
         assert seen.interpreter is not None
         assert seen.interpreter.executable == "/opt/venv/bin/python"
 
+    @pytest.mark.long
     def test_other_port(self, engine, make_image):
         """A service on another port is told which it is."""
         seen = observe(engine, make_image("ENV PORT=8000", SERVE))

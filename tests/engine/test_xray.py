@@ -258,6 +258,7 @@ class TestTheClassicBuilder:
         engine.client.images.build(path=str(source.folder), dockerfile="docker/Dockerfile", tag=tags[1], rm=True)
         return [image.read(engine, tag, dockerfile=source.built_from) for tag in tags]
 
+    @pytest.mark.long
     def test_origins_are_the_same(self, engine: Engine, by_both: list[Image], source: BuildSource) -> None:
         """Each file comes from the same stage and line, whichever builder it was."""
         tables = []
