@@ -144,7 +144,6 @@ class TestEnding:
         assert re.findall(r"cached +(\w+)", (tmp_path / "err").read_text()) == ["anna"]
 
 
-@pytest.mark.long
 def test_classroom_50_gets_its_result(busybox_image: str, tmp_path: Path) -> None:
     """The autograder, run in a checkout as Classroom 50's runner does, writes a result with integers for points."""
     program = ROOT / "class/classroom50/autograder.py"
