@@ -7,7 +7,6 @@ files is escaped.
 from __future__ import annotations
 
 import atexit
-import base64
 import contextvars
 import html
 import re
@@ -247,8 +246,7 @@ def hints_html(hints: Sequence[str]) -> str:
 
 def picture_html(picture: Picture) -> str:
     """A picture with what it says in words."""
-    data = base64.b64encode(picture.png()).decode()
-    return f'<img style="max-width:100%" src="data:image/png;base64,{data}" alt="{html.escape(picture.alt)}">'
+    return f'<img style="max-width:100%" src="{picture.data_url()}" alt="{html.escape(picture.alt)}">'
 
 
 def _linked(hint: str) -> str:

@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from layerlab.paths import ROOT
+from layerlab.plots.picture import KIND
 
 
 def tidy(notebook: Any) -> None:
@@ -30,7 +31,7 @@ def tidy(notebook: Any) -> None:
 def _says_something(output: Any) -> bool:
     """Whether there is something to see without a kernel; a widget's live view goes, and leaves its picture."""
     data = output.get("data", {})
-    return data.pop("application/vnd.jupyter.widget-view+json", None) is None or "image/png" in data
+    return data.pop("application/vnd.jupyter.widget-view+json", None) is None or KIND in data
 
 
 def main(paths: list[str]) -> int:

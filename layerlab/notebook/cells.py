@@ -9,14 +9,30 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 from IPython.display import HTML, display
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
 
 from layerlab.paths import ROOT
+
+COLOURS: Final = {"k": ("#0550AE", "#79B8FF"), "c": ("#59636E", "#A5ADB8"), "s": ("#116329", "#7EE2A0")}
+"""How Pygments' classes for keywords, comments and strings begin, and their colours on light and on dark pages."""
+_LIGHT, _DARK = ("".join(f"--{kind}:{both[dark]};" for kind, both in COLOURS.items()) for dark in (False, True))
+_STYLE: Final = (
+    f".lab-code{{{_LIGHT}}}"
+    # What says that the page is dark: JupyterLab, the website, and VS Code.
+    f":is([data-jp-theme-light=false],[data-theme=dark],.vscode-dark) .lab-code{{{_DARK}}}"
+    f"@media(prefers-color-scheme:dark){{[data-theme=auto] .lab-code{{{_DARK}}}}}"
+    + "".join(f".lab-code [class^={kind}]{{color:var(--{kind})}}" for kind in COLOURS)
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,7 @@ def _text(value: object, *, varies: bool) -> str:
 
 
 def show(path: str | Path, *, holding: str | None = None) -> None:
-    """Show a file of the repository, or a paragraph of it, with line numbers.
+    """Show a file of the repository, or a paragraph of it, with line numbers; Dockerfiles and Python highlighted.
 
     Args:
         path: The file, relative to the repository's root.
@@ -119,7 +135,9 @@ def show(path: str | Path, *, holding: str | None = None) -> None:
     """
     text = (ROOT / path).read_text(encoding="utf-8")
     lines = (1, None) if holding is None else _paragraph(text, holding)
-    display(HTML(_numbered(text, *lines)))  # type: ignore[no-untyped-call]
+    name = Path(path).name
+    language = "docker" if name.startswith("Dockerfile") else "python" if name.endswith(".py") else "text"
+    display(HTML(_numbered(_highlighted(text, language), *lines)))  # type: ignore[no-untyped-call]
 
 
 def _paragraph(text: str, holding: str) -> tuple[int, int]:
@@ -135,17 +153,22 @@ def _paragraph(text: str, holding: str) -> tuple[int, int]:
     return found[0]
 
 
-def _numbered(text: str, first: int = 1, last: int | None = None) -> str:
-    """Lines with their numbers, as HTML.
+def _highlighted(text: str, language: str) -> list[str]:
+    """The lines as HTML, escaped; only what has a colour of ours is in an element."""
+    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    marked = highlight("\n".join(text.splitlines()), lexer, HtmlFormatter(nowrap=True))
+    return re.sub(r'<span class="(?![kcs])[^"]*">([^<]*)</span>', r"\1", marked).splitlines()
+
+
+def _numbered(lines: list[str], first: int = 1, last: int | None = None) -> str:
+    """Lines of HTML with their numbers.
 
     A long line goes on below its beginning: what scrolls sideways cannot be reached with the keyboard in every
     browser. Where styles are taken out, it still is a line.
     """
-    rows = list(enumerate(text.splitlines(), start=1))[first - 1 : last]
+    rows = list(enumerate(lines, start=1))[first - 1 : last]
     width = len(str(rows[-1][0])) if rows else 1
     code = '<span style="display:inline-block;max-width:92%;vertical-align:top">'
-    body = "\n".join(
-        f'<span style="opacity:.7">{n:>{width}}</span>  {code}{html.escape(line)}</span>' for n, line in rows
-    )
+    body = "\n".join(f'<span style="opacity:.7">{n:>{width}}</span>  {code}{line}</span>' for n, line in rows)
     style = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:monospace;font-size:90%"
-    return f'<pre style="{style}">{body}</pre>'
+    return f'<style>{_STYLE}</style><pre class="lab-code" style="{style}">{body}</pre>'

@@ -12,7 +12,7 @@ from layerlab.errors import UsageError
 from layerlab.plots.labels import clean, named, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture, checked, few, of_images
-from layerlab.plots.style import MUTED, PARTS, SMALL, STORED, TEXT, Look, known_part, part_order
+from layerlab.plots.style import BAND, MUTED, PARTS, SMALL, STORED, TEXT, Look, known_part, part_order
 from layerlab.ui.units import counted, megabytes, times
 
 ROW: Final = 0.46
@@ -299,7 +299,7 @@ def flow(table: pd.DataFrame) -> Picture:
         pieces = (each for fate in fates for each in data[data["fate"] == fate].itertuples(index=False))
         panel.stack(row, ((f"{piece.fate}: {piece.part}", PARTS[piece.part], piece.bytes) for piece in pieces))
     band = (0, 0.81), sums["copied"] / 1e6, 0.38  # from the one bar to the other
-    panel.axes.add_patch(Rectangle(*band, facecolor="#E4E0D4", edgecolor="none", zorder=0))
+    panel.axes.add_patch(Rectangle(*band, facecolor=BAND, edgecolor="none", zorder=0))
     listed = "; ".join(
         f"{fate}: {_listed(rows[['part', 'bytes']].itertuples(index=False))}"
         for fate, rows in data.groupby("fate", sort=False)

@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from layerlab.plots.labels import Face, clean, font, shorten, text_width
-from layerlab.plots.style import CARD, DPI, INK, MUTED, RULE, SHARPNESS, SMALL, TEXT, TITLE, WIDTH, Look
+from layerlab.plots.style import CARD, DPI, INK, MUTED, RULE, SMALL, TEXT, TITLE, WIDTH, Look
 
 MARGIN: Final = 0.28
 INSIDE: Final = WIDTH - 2 * MARGIN
@@ -44,7 +44,7 @@ class Panel:
 
     def inches(self) -> float:
         """How many inches one unit of the axes' scale takes."""
-        return float(self.axes.bbox.width) / (DPI * SHARPNESS) / self.axes.get_xlim()[1]
+        return float(self.axes.bbox.width) / DPI / self.axes.get_xlim()[1]
 
     def bar(self, start: float, width: float, row: float, look: Look, *, gid: str, height: float = 0.62) -> None:
         """A horizontal bar from start, so wide, around the middle of a row; nothing of no width.
@@ -214,7 +214,7 @@ def open_page(title: str, answer: str, body: float) -> Page:
     lines = textwrap.wrap(clean(answer), LONGEST)
     top = 0.62 + LINE * len(lines) + 0.1
     height = top + body + 0.12
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI * SHARPNESS, facecolor=CARD, edgecolor=RULE, linewidth=1.5)
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=CARD, edgecolor=RULE, linewidth=1.5)
     figure.set_layout_engine("none")
     FigureCanvasAgg(figure)
     page = Page(figure, height, top)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from layerlab.errors import UsageError
-from layerlab.plots.style import SHARPNESS
+from layerlab.plots.style import themed
 from layerlab.ui.displays import publish_with_words
 
 MANY: Final = 5
 """What fits beside each other."""
+KIND: Final = "image/svg+xml"
+"""What a notebook keeps of a picture."""
+_FINER: Final = re.compile(r"(?<=\.\d\d)\d+")
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """What each function of `layerlab.plots` returns; a notebook shows it by itself.
 
-    JupyterLab shows no alternative text of an ``image/png``, whatever its metadata say, and HTML with a data URL is
+    JupyterLab shows no alternative text of a picture, whatever its metadata say, and HTML with a data URL is
     not let through everywhere. So a notebook gets the picture, and the same in words below it, folded. The text form
     is the question alone, since nbval compares it; the words' class is known to nbval's sanitiser.
 
@@ -46,24 +49,30 @@ class Picture:
     def __repr__(self) -> str:
         return f"<Picture: {self.question}>"
 
-    def png(self) -> bytes:
-        """The picture as a PNG file, the same bytes for the same figure; its description says `alt`."""
-        canvas = FigureCanvasAgg(self.figure)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        pixels = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
-        description = PngInfo()
-        description.add_itxt("Description", self.alt)
-        # A quarter of the size, which is kept in every saved notebook.
-        small = pixels.convert("RGB").quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        file = io.BytesIO()
-        small.save(file, "PNG", optimize=True, pnginfo=description)
-        return file.getvalue()
+    def svg(self) -> str:
+        """The picture as an SVG file, the same for the same figure; it says `alt`, and follows the page's theme."""
+        file, figure = io.StringIO(), self.figure
+        with mpl.rc_context({"svg.hashsalt": "layerlab", "svg.fonttype": "path", "savefig.bbox": None}):
+            figure.savefig(file, format="svg", facecolor=figure.get_facecolor(), edgecolor=figure.get_edgecolor())
+        # Without what nobody sees, such as thousandths of a pixel, which is kept in every saved notebook.
+        drawn = re.sub(r"(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<!--.*?-->", "", file.getvalue())
+        drawn = re.sub('<g id="[^"]*">', "<g>", drawn)
+        drawn = re.sub(r'(?<= d=")[^"]*', lambda path: " ".join(_FINER.sub("", path[0]).split()), drawn)
+        width, height = self.size
+        drawn = re.sub(
+            r'width="\S+pt" height="\S+pt"', f'role="img" width="{width}" height="{height}"', drawn, count=1
+        )
+        return themed(drawn.replace("<defs>", f"<desc>{html.escape(self.alt)}</desc><defs>", 1))
 
     @property
     def size(self) -> tuple[int, int]:
         """Its width and height on a page, in pixels."""
-        width, height = (int(pixels) // SHARPNESS for pixels in self.figure.bbox.size)
+        width, height = map(int, self.figure.bbox.size)
         return width, height
+
+    def data_url(self) -> str:
+        """The file as an address, for an ``<img>`` that needs no file beside it."""
+        return f"data:{KIND};base64,{base64.b64encode(self.svg().encode()).decode()}"
 
     def in_words(self) -> str:
         """The alternative text as HTML, folded, for below the picture."""
@@ -73,11 +82,7 @@ class Picture:
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        width, height = self.size
-        return (
-            {"image/png": self.png(), "text/plain": repr(self)},
-            {"image/png": {"width": width, "height": height, "alt": self.alt}},
-        )
+        return {KIND: self.svg(), "text/plain": repr(self)}, {KIND: {"alt": self.alt}}
 
     def _ipython_display_(self) -> None:
         publish_with_words(self, self.in_words())

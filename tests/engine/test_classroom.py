@@ -107,7 +107,7 @@ def test_an_export_gets_the_right_marks(tmp_path: Path) -> None:
         scores = {row["learner"]: row["score"] for row in csv.DictReader(file)}
     assert scores == {"Anna Ä": "7", "'=ben()": "6", "clara": "0"}
     assert sorted(path.name for path in pages.iterdir()) == ["Anna_Ä.html", "ben().html", "clara.html"]
-    assert 'src="data:image/png;base64,' in (pages / "Anna_Ä.html").read_text()
+    assert 'src="data:image/svg+xml;base64,' in (pages / "Anna_Ä.html").read_text()
 
 
 class TestEnding:

@@ -88,13 +88,13 @@ class TestTidy:
         """A widget's live view goes; what it shows to those who cannot run it is kept."""
         notebook = self.notebook()
         view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
-        shown = nbformat.v4.new_output("display_data", {**view, "image/png": "iVBORw0K", "text/plain": "words"})
+        shown = nbformat.v4.new_output("display_data", {**view, "image/svg+xml": "<svg/>", "text/plain": "words"})
         notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", {**view, "text/plain": "only"}), shown]
 
         tidy(notebook)
 
         assert [output.data for output in notebook.cells[1].outputs] == [
-            {"image/png": "iVBORw0K", "text/plain": "words"}
+            {"image/svg+xml": "<svg/>", "text/plain": "words"}
         ]
 
     def test_the_kernel_is_named_without_its_version(self) -> None:
@@ -202,8 +202,8 @@ class TestSavedOutputs:
     def test_pictures_have_an_alternative_text(self, path: Path) -> None:
         """Whoever cannot see a picture is told what it shows."""
         for output in outputs(read(path)):
-            if "image/png" in output.get("data", {}):
-                assert len(output.metadata.get("image/png", {}).get("alt", "")) > 20
+            for kind in {"image/png", "image/svg+xml"} & set(output.get("data", {})):
+                assert len(output.metadata.get(kind, {}).get("alt", "")) > 20
 
     def test_tables_have_a_caption(self, path: Path) -> None:
         """A table says what it is about, for those who jump from table to table."""

@@ -11,6 +11,7 @@ import pytest
 from layerlab.notebook import cells
 from layerlab.notebook.cells import about, table
 from layerlab.paths import ROOT
+from tests.unit.pictures import contrast
 
 FRAME = pd.DataFrame({"name": ["<b>x</b>", "y"], "bytes": [1234.5, 0.004], "n": [1000, 2], "gone": [None, None]})
 
@@ -84,21 +85,39 @@ class TestAbout:
 TEXT = "# first\nFROM a\n\n# (1) <second>\nRUN b\n   \nRUN c\n\n\n# (10) third\nRUN d"
 
 
+def without_tags(shown: str) -> str:
+    return re.sub("<style>.*?</style>|<[^>]+>", "", shown)
+
+
 class TestShow:
     def test_lines_have_their_numbers(self) -> None:
         """Numbers are those of the file, aligned; what a file holds is shown, not obeyed."""
-        shown = cells._numbered(TEXT, 4, 10)
-        plain = re.sub("<[^>]+>", "", shown).splitlines()
+        plain = without_tags(cells._numbered(cells._highlighted(TEXT, "docker"), 4, 10)).splitlines()
 
         assert plain[0] == " 4  # (1) &lt;second&gt;"
         assert plain[1:3] == [" 5  RUN b", " 6     "]
         assert plain[-1] == "10  # (10) third"
 
-    def test_a_whole_file_is_shown_by_default(self) -> None:
+    @pytest.mark.parametrize("language", ["docker", "python", "text"])
+    def test_a_whole_file_is_shown_by_default(self, language: str) -> None:
         """From its first to its last line, a line of the file on each line."""
-        plain = html.unescape(re.sub("<[^>]+>", "", cells._numbered(TEXT))).splitlines()
+        shown = cells._numbered(cells._highlighted(TEXT, language))
+        plain = html.unescape(without_tags(shown)).splitlines()
 
         assert [line[4:] for line in plain] == TEXT.splitlines()
+
+    def test_instructions_comments_and_strings_are_told_apart(self) -> None:
+        """They are in elements of their own, and nothing else is: what a file holds cannot make one."""
+        comment, run = cells._highlighted("# <b onclick=x>\nRUN echo '<script>'", "docker")
+
+        assert comment == '<span class="c"># &lt;b onclick=x&gt;</span>'
+        assert re.findall("<[^>]+>", run) == ['<span class="k">', "</span>", '<span class="s1">', "</span>"]
+
+    def test_colours_can_be_read_in_both_themes(self) -> None:
+        """Their contrast is at least 4.5, as WCAG 2.2 asks, on JupyterLab's pages and the website's."""
+        for light, dark in cells.COLOURS.values():
+            assert contrast(light, "#F2F2F2") >= 4.5
+            assert contrast(dark, "#262626") >= 4.5
 
     @pytest.mark.parametrize(
         ("holding", "lines"), [("first", (1, 2)), ("(1)", (4, 5)), ("RUN c", (7, 7)), ("(10)", (10, 11))]

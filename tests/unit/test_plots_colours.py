@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlab.plots import labels, style
+from layerlab.report.explorer.bundle import ASSETS
 from tests.unit.pictures import contrast
 
 pytestmark = pytest.mark.slow  # drawing takes long: ./lab test --fast does without
@@ -50,24 +52,32 @@ TOGETHER = {
 }
 
 
+THEMES: dict[str, dict[str, str]] = {"light": {}, "dark": style.DARK}
+
+
 class TestColours:
     @pytest.mark.parametrize("deficiency", DEFICIENCIES)
     @pytest.mark.parametrize("looks", TOGETHER.values(), ids=TOGETHER)
-    def test_looks_keep_apart(self, looks: list[style.Look], deficiency: str) -> None:
+    @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+    def test_looks_keep_apart(self, looks: list[style.Look], theme: dict[str, str], deficiency: str) -> None:
         """Any two looks of one picture are at least 15 apart in L*a*b* (2.3 is just seen), or differ in hatching."""
         for one, other in itertools.combinations(looks, 2):
-            distance = float(np.linalg.norm(lab(one.fill, deficiency) - lab(other.fill, deficiency)))
+            fills = [theme.get(look.fill, look.fill) for look in (one, other)]
+            distance = float(np.linalg.norm(lab(fills[0], deficiency) - lab(fills[1], deficiency)))
             assert distance >= 15 or (one.fill == other.fill and one.hatch != other.hatch), (one, other)
 
-    def test_outlines_stand_out(self) -> None:
+    @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+    def test_outlines_stand_out(self, theme: dict[str, str]) -> None:
         """What a fill near the card's colour does not show, its outline does: contrast at least 3 (WCAG 2.2)."""
         for look in itertools.chain(*TOGETHER.values()):
-            assert contrast(look.edge, style.CARD) >= 3
+            assert contrast(theme.get(look.edge, look.edge), theme.get(style.CARD, style.CARD)) >= 3
 
-    def test_the_card_is_seen_on_both_themes(self) -> None:
-        """Text is on the card alone, and the card contrasts with JupyterLab's dark page."""
-        assert contrast(style.CARD, "#111111") >= 4.5
-        assert contrast(style.INK, style.CARD) >= 7
+    def test_dark_colours_are_the_explorer_s(self) -> None:
+        """What stands beside the explorer on a dark page has its colours, as far as it has them."""
+        _, _, dark = (ASSETS / "explorer.css").read_text().partition('[data-theme="dark"]')
+        explored = re.findall(r"--(?:background|text|muted|rule|folder|live): (#\w+);", dark)
+
+        assert [colour.upper() for colour in explored] == list(style.DARK.values())[:-1]
 
 
 class TestLabels:

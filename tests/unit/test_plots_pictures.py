@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import itertools
+import re
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pytest
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.colors import to_hex
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from PIL import Image
 
 from layerlab import plots
 from layerlab.plots import Picture, labels, style
@@ -23,6 +23,8 @@ from tests.unit.pictures import (
     sizes_table,
     texts,
 )
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 pytestmark = pytest.mark.slow  # drawing takes long: ./lab test --fast does without
 
@@ -56,9 +58,10 @@ class TestEveryPicture:
         assert all(text.get_fontsize() * figure.dpi / 72 / pixel >= 11 for text in texts(figure))
 
     def test_text_stands_out(self, drawn: dict[str, Picture], name: str) -> None:
-        """The contrast of each text to what lies behind it is at least 4.5, as WCAG 2.2 asks."""
-        for text in texts(drawn[name].figure):
-            assert contrast(to_hex(text.get_color()), style.CARD) >= 4.5
+        """The contrast of each text to what lies behind it is at least 4.5 in both themes, as WCAG 2.2 asks."""
+        for colour in {to_hex(text.get_color()).upper() for text in texts(drawn[name].figure)}:
+            assert contrast(colour, style.CARD) >= 4.5
+            assert contrast(style.DARK[colour], style.DARK[style.CARD]) >= 4.5
 
     def test_nothing_is_taken_for_a_formula(self, drawn: dict[str, Picture], name: str) -> None:
         """Dollar signs are dollar signs, and each text is one line of characters that its font has."""
@@ -87,14 +90,27 @@ class TestEveryPicture:
 class TestPicture:
     @pytest.mark.parametrize("name", [*PICTURES, "a hostile Dockerfile", "12 images"])
     def test_it_can_be_rendered(self, drawn: dict[str, Picture], name: str) -> None:
-        """The file is a PNG of twice 900 pixels, opaque, described by its text."""
+        """The file is XML of 900 pixels, described by its text, and nothing in it is run or fetched."""
         picture = drawn[name]
-        image = Image.open(io.BytesIO(picture.png()))
-        image.load()
+        image = ElementTree.fromstring(picture.svg())  # noqa: S314  # our own file
+        described = image.find(f"{SVG}desc")
 
-        assert image.size[0] == 1800
-        assert image.info["Description"] == picture.alt
-        assert not image.has_transparency_data
+        assert image.attrib["width"] == "900"
+        assert described is not None
+        assert described.text == picture.alt
+        assert {each.tag.removeprefix(SVG) for each in image.iter()} <= {
+            *("svg", "style", "desc", "defs", "g", "path", "use", "clipPath", "rect", "pattern"),
+        }
+        assert all(address.startswith("#") for address in re.findall('href="([^"]*)', picture.svg()))
+
+    def test_it_follows_the_theme(self, drawn: dict[str, Picture]) -> None:
+        """Every colour that has a dark one is asked for by its name, with the light one where no style sheet is."""
+        written = drawn["waste"].svg()
+
+        for light, dark in style.DARK.items():
+            assert f"--{light[1:].lower()}: {dark};" in written
+            assert not re.search(f"(?<!, ){light.lower()}", written)
+        assert f"var(--{style.INK[1:].lower()}, {style.INK.lower()})" in written
 
     def test_the_text_form_holds_no_number(self) -> None:
         """The text form, which nbval compares, is the same on two machines whose images differ in size."""
@@ -103,7 +119,7 @@ class TestPicture:
         assert repr(here) == repr(there) == "<Picture: How large is each image?>"
 
     def test_a_notebook_gets_a_picture_and_its_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Displayed, it gives a PNG with its alternative text as metadata, then the same text to read."""
+        """Displayed, it gives an SVG with its alternative text as metadata, then the same text to read."""
         picture = plots.sizes(sizes_table(single=1851, optimized=262))
         shown: list[tuple[dict[str, Any], dict[str, Any]]] = []
         monkeypatch.setattr(
@@ -112,9 +128,8 @@ class TestPicture:
         picture._ipython_display_()
         (image, metadata), (words, _) = shown
 
-        assert image == {"image/png": picture.png(), "text/plain": repr(picture)}
-        height = round(picture.figure.bbox.height / 2)
-        assert metadata == {"image/png": {"alt": picture.alt, "width": 900, "height": height}}
+        assert image == {"image/svg+xml": picture.svg(), "text/plain": repr(picture)}
+        assert metadata == {"image/svg+xml": {"alt": picture.alt}}
         assert set(words) == {"text/html"}
         assert "single 1851 MB, optimized 262 MB" in words["text/html"]
 
@@ -127,28 +142,29 @@ class TestPicture:
         assert "&lt;img src=x" in words
         assert "\n" not in words
 
-    def test_nbconvert_shows_the_alternative_text(self) -> None:
-        """A page made from a notebook has it as the picture's alt."""
+    def test_nbconvert_shows_it(self) -> None:
+        """A page made from a notebook has it in an ``<img>``, in which nothing is run."""
         exporter = pytest.importorskip("nbconvert").HTMLExporter(template_name="classic")
         picture = plots.sizes(sizes_table(single=1851, optimized=262))
         data, metadata = picture._repr_mimebundle_()
-        data["image/png"] = "iVBORw0KGgo="
         output = new_output("display_data", data=data, metadata=metadata)
         page, _ = exporter.from_notebook_node(new_notebook(cells=[new_code_cell(outputs=[output])]))
 
-        assert f'alt="{picture.alt}"' in page
+        assert 'src="data:image/svg+xml;base64,' in page
+        assert "<svg" not in page
 
     def test_a_learner_s_settings_change_nothing(self) -> None:
         """The picture is the same to the byte under other rcParams, at drawing and at rendering."""
-        usual = plots.parts(parts_table()).png()
+        usual = plots.parts(parts_table()).svg()
         settings = {
             "figure.dpi": 30, "figure.autolayout": True, "figure.facecolor": "black", "axes.facecolor": "red",
             "axes.grid": True, "text.color": "white", "font.size": 30, "font.family": "monospace",
             "hatch.linewidth": 5, "hatch.color": "white", "patch.linewidth": 4, "lines.linewidth": 9,
-            "lines.marker": "o", "axes.xmargin": 0.4, "text.parse_math": True, "axes.unicode_minus": False,
+            "lines.marker": "o", "axes.xmargin": 0.4, "text.parse_math": True,
+            "savefig.bbox": "tight", "savefig.facecolor": "red", "svg.fonttype": "none", "axes.unicode_minus": False,
         }  # fmt: skip
         with mpl.rc_context(settings):
-            other = plots.parts(parts_table()).png()
+            other = plots.parts(parts_table()).svg()
 
         assert other == usual
 

@@ -68,7 +68,7 @@ class TestHtml:
         addresses = Elements(text).addresses
 
         assert addresses
-        assert all(address.startswith(("#", "data:image/png;base64,")) for address in addresses)
+        assert all(address.startswith(("#", "data:image/svg+xml;base64,")) for address in addresses)
 
     def test_policy_is_about_what_is_there(self, text: str) -> None:
         """The digests in the policy are those of the script and of the style, and nothing else is allowed."""

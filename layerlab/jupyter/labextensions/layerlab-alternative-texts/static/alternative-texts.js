@@ -1,8 +1,9 @@
-// Gives pictures in notebooks the alternative text that their output's metadata has ({"image/png": {"alt": "..."}}).
+// What JupyterLab's own renderers of pictures (up to 4.6) do not do: an alternative text, which their output's metadata
+// has ({"image/svg+xml": {"alt": "..."}}), and the page's theme, by which an SVG file chooses its colours.
 //
-// JupyterLab's own renderer (up to 4.6) ignores it, and a screen reader finds a picture without a name. So this takes
-// that renderer and adds the one attribute. It is a "prebuilt extension" without a build: the object that webpack's
-// module federation expects, with JupyterLab's own modules taken from what it shares.
+// An SVG file is shown before its notebook is trusted, too: in an <img>, nothing in it is run or loaded. This is a
+// "prebuilt extension" without a build: the object that webpack's module federation expects, with JupyterLab's own
+// modules taken from what it shares.
 "use strict";
 
 (() => {
@@ -15,25 +16,30 @@
   }
 
   async function extension() {
-    const { RenderedImage, imageRendererFactory } = await taken("@jupyterlab/rendermime");
+    const { imageRendererFactory, svgRendererFactory } = await taken("@jupyterlab/rendermime");
+    const style = document.createElement("style");
+    style.textContent = "[data-jp-theme-light=true] img { color-scheme: light } [data-jp-theme-light=false] img { color-scheme: dark }";
+    document.head.append(style);
 
-    class NamedImage extends RenderedImage {
-      async render(model) {
-        await super.render(model);
-        const about = model.metadata[this.mimeType];
-        const image = this.node.querySelector("img");
-        if (image && about && typeof about.alt === "string") {
-          image.alt = about.alt;
-        }
+    function named(factory, name) {
+      function createRenderer(options) {
+        const made = factory.createRenderer(options);
+        const render = made.renderModel.bind(made);
+        made.renderModel = async (model) => {
+          await render({ data: model.data, metadata: model.metadata, trusted: true });
+          const about = model.metadata[options.mimeType];
+          const image = made.node.querySelector("img");
+          if (image && about && typeof about.alt === "string") {
+            image.alt = about.alt;
+          }
+        };
+        return made;
       }
+      const rendererFactory = { ...factory, safe: true, createRenderer };
+      return { id: `${NAME}:${name}`, rendererFactory, rank: factory.defaultRank, dataType: "string" };
     }
 
-    return {
-      id: `${NAME}:factory`,
-      rendererFactory: { ...imageRendererFactory, createRenderer: (options) => new NamedImage(options) },
-      rank: imageRendererFactory.defaultRank,
-      dataType: "string",
-    };
+    return [named(imageRendererFactory, "factory"), named(svgRendererFactory, "svg")];
   }
 
   window._JUPYTERLAB = window._JUPYTERLAB || {};
