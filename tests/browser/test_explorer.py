@@ -183,6 +183,19 @@ class TestUse:
         assert button.get_attribute("aria-pressed") == "true"
         assert state(opened)["highlight"] == {"by": "row", "row": 1}
 
+    def test_the_dockerfile_opens_on_an_instruction(self, page: Page) -> None:
+        """Comments that stand first are there when one scrolls up."""
+        commented = dockerfile.parse("# why\n" * 80 + "FROM base\nRUN make\nRUN tidy\n" + "# how\n" * 80)
+        open_explorer(page, read("app.tar", STACK, STEPS, commented), commented)
+        pane = page.get_by_role("region", name="with the bytes of each line")
+        line = pane.get_by_role("row").filter(has_text="FROM base")
+
+        page.wait_for_function("pane => pane.scrollTop > 0", arg=pane.element_handle())
+        above, there = pane.bounding_box(), line.bounding_box()
+        assert above is not None
+        assert there is not None
+        assert abs(there["y"] - above["y"]) <= 2
+
     def test_colours(self, opened: Page) -> None:
         """Each way to colour has a legend whose bytes add up to all that is shown."""
         choice = opened.get_by_label("Colour by")

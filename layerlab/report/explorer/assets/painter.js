@@ -89,8 +89,8 @@ export class Painter {
     for (const child of tree.children) this.rectangle(child, paint);
     if (pointed) this.outline(pointed, theme.text, 1.5);
     if (selected) {
-      this.outline(selected, theme.background, 5);
-      this.outline(selected, theme.focus, 3);
+      this.outline(selected, theme.background, 3); // within the margin that names keep
+      this.outline(selected, theme.focus, 2);
     }
   }
 

@@ -27,6 +27,7 @@ export class View {
   ended = new AbortController();
   scene = /** @type {Scene | null} */ (null);
   size = ""; // for which the map is arranged
+  isOpened = false;
 
   /**
    * @param {HTMLElement} host What it holds is replaced.
@@ -66,6 +67,7 @@ export class View {
     parts.frame.dataset.theme = themeName();
     watchTheme(() => this.applyTheme(), signal);
     const sizes = new ResizeObserver(() => {
+      if (!this.isOpened && parts.map.clientWidth) this.openSource();
       if (this.scene && parts.map.clientWidth !== Number.parseInt(this.size)) this.arrange(this.scene);
     });
     sizes.observe(parts.map);
@@ -160,6 +162,15 @@ export class View {
     const { count, list } = found(scene, this.choose);
     this.parts.foundCount.textContent = count;
     this.parts.foundList.replaceChildren(...list);
+  }
+
+  /** Bring the first instruction to the top, once there is room: what stands above it are comments. */
+  openSource() {
+    const { source, pane } = this.parts;
+    const first = this.model.about.source.rows.findIndex(({ text }) => /^\s*[^\s#]/.test(text));
+    const line = source.rows[first];
+    if (line) pane.scrollTop += line.getBoundingClientRect().top - pane.getBoundingClientRect().top;
+    this.isOpened = Boolean(line);
   }
 
   /**

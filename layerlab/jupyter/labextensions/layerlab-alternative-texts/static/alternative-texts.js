@@ -16,9 +16,12 @@
   }
 
   async function extension() {
-    const { imageRendererFactory, svgRendererFactory } = await taken("@jupyterlab/rendermime");
+    const { imageRendererFactory, svgRendererFactory } = await taken(
+      "@jupyterlab/rendermime",
+    );
     const style = document.createElement("style");
-    style.textContent = "[data-jp-theme-light=true] img { color-scheme: light } [data-jp-theme-light=false] img { color-scheme: dark }";
+    style.textContent =
+      "[data-jp-theme-light=true] img { color-scheme: light } [data-jp-theme-light=false] img { color-scheme: dark }";
     document.head.append(style);
 
     function named(factory, name) {
@@ -26,7 +29,11 @@
         const made = factory.createRenderer(options);
         const render = made.renderModel.bind(made);
         made.renderModel = async (model) => {
-          await render({ data: model.data, metadata: model.metadata, trusted: true });
+          await render({
+            data: model.data,
+            metadata: model.metadata,
+            trusted: true,
+          });
           const about = model.metadata[options.mimeType];
           const image = made.node.querySelector("img");
           if (image && about && typeof about.alt === "string") {
@@ -36,10 +43,18 @@
         return made;
       }
       const rendererFactory = { ...factory, safe: true, createRenderer };
-      return { id: `${NAME}:${name}`, rendererFactory, rank: factory.defaultRank, dataType: "string" };
+      return {
+        id: `${NAME}:${name}`,
+        rendererFactory,
+        rank: factory.defaultRank,
+        dataType: "string",
+      };
     }
 
-    return [named(imageRendererFactory, "factory"), named(svgRendererFactory, "svg")];
+    return [
+      named(imageRendererFactory, "factory"),
+      named(svgRendererFactory, "svg"),
+    ];
   }
 
   window._JUPYTERLAB = window._JUPYTERLAB || {};
