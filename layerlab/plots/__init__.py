@@ -12,6 +12,7 @@
 `stages`        Which stage waits for which?
 `measures`      What is different when they run?
 `surfaces`      What does an attacker find?
+`access`        Who can do what to whom?
 `beside`        How do your layers compare?
 ==============  =======================================================================
 
@@ -24,12 +25,13 @@ shows by itself. A table that cannot be drawn is a `UsageError`, which says what
 """
 
 from layerlab.plots.build_costs import dockerfile, rebuilds, stages
-from layerlab.plots.images import flow, measures, owners, parts, sizes, surfaces
+from layerlab.plots.images import access, flow, measures, owners, parts, sizes, surfaces
 from layerlab.plots.layers import beside, staircase, waste
 from layerlab.plots.picture import Picture
 
 __all__ = [
     "Picture",
+    "access",
     "beside",
     "dockerfile",
     "flow",

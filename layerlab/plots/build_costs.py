@@ -24,7 +24,6 @@ NUMBERS: Final = 0.36  # inches for the lines' numbers
 SOURCE: Final = 5.0  # inches for the lines
 LINE: Final = 0.19
 MOST_LINES: Final = 150
-ARROW: Final = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
 
 
 class _Measure(NamedTuple):
@@ -185,8 +184,7 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
             page.text(MARGIN + 0.2, y, step.instruction, points=CODE, face=face, width=INSTRUCTIONS + 0.4)
             _step(panel, row + 0.5, step.began, step.seconds, cached=step.cached)
             for other in taken:
-                ends = (step.began, row + 0.25), places[other]
-                panel.axes.annotate("", *ends, arrowprops=ARROW, annotation_clip=False, zorder=5, gid="taken")
+                panel.arrow(places[other], (step.began, row + 0.25), INK, gid="taken")
             places[name] = (step.end, row + 0.75)
         if ran:
             span = f"{counted(len(own), 'step')}, from {own['began'].min():.1f} to {own['end'].max():.1f} s"

@@ -19,6 +19,8 @@ ROW: Final = 0.46
 LINE: Final = 0.22
 OWNERS: Final = 2.1  # inches
 OWNER: Final = 0.27
+WHOM: Final = 1.5  # inches, as ACTS
+ACTS: Final = 2.35
 FATES: Final = ("copied", "left behind", "own")
 
 
@@ -78,6 +80,56 @@ def surfaces(table: pd.DataFrame) -> Picture:
     'What does an attacker find?'
     """
     return _by_measure(table, "What does an attacker find?", PARTS["waste"])
+
+
+def access(table: pd.DataFrame) -> Picture:
+    """Who can do what to whom? A row for each thing that was tried, a column for each container that tried it.
+
+    Args:
+        table: a row per container and attempt: `who` str (the container), `process` str (what runs in it, as whom),
+            `whom` str (what it was tried on), `what` str (what was tried), `can` bool; all in the order of drawing.
+
+    Raises:
+        UsageError: the table lacks a column, holds no rows, or too many containers.
+
+    >>> table = pd.DataFrame({
+    ...     "who": ["single", "optimized"], "process": ["python, user 0", "gunicorn, user 10001"],
+    ...     "whom": ["the root filesystem"] * 2, "what": ["change the code"] * 2, "can": [True, False],
+    ... })
+    >>> access(table).alt
+    'Arrows where a container can. single (python, user 0) can change the code. optimized (...) can do nothing ...'
+    """
+    question = "Who can do what to whom?"
+    kinds = {"who": "text", "process": "text", "whom": "text", "what": "text", "can": "flag"}
+    data = checked(table, "the table of attempts", kinds)
+    who = dict(zip(data["who"], data["process"], strict=True))
+    few(list(who), "containers")
+    done = data.groupby(["whom", "what", "who"], sort=False)["can"].any().unstack("who", fill_value=False)[list(who)]
+    whom, acts = (done.index.get_level_values(level).to_series(index=range(len(done))) for level in ("whom", "what"))
+    all_can = sentence_list(map(named, acts[done.all(axis=1).to_numpy()]))
+    answer = f"An arrow leads from whoever can to what it is done to. All of them can: {all_can or 'nothing'}."
+    heads = [[*name.split(", ", 1), *process.split(", ", 1)] for name, process in who.items()]
+    lines = max(map(len, heads))
+    page = open_page(question, answer, OWNER * len(done) + LINE * lines + 0.15)
+    top, width = page.top + LINE * lines + 0.05, (INSIDE - WHOM - ACTS) / len(who)
+    page.column(MARGIN, top, OWNER, acts, points=SMALL, width=ACTS - 0.12)
+    others = whom.where(whom != whom.shift(), "")
+    page.column(MARGIN + INSIDE - WHOM, top, OWNER, others, points=SMALL, face="bold", width=WHOM)
+    said = []
+    for column, (name, process) in enumerate(who.items()):
+        x, texts = MARGIN + ACTS + column * width, heads[column]
+        page.text(x, top - LINE * (len(texts) - 0.5), texts[0], face="bold", points=SMALL, width=width - 0.1)
+        page.column(x, top - LINE * len(texts[1:]), LINE, texts[1:], points=SMALL, colour=MUTED, width=width - 0.1)
+        panel = page.panel(x, top, width - 0.25, OWNER * len(done), right=1, rows=len(done), gid=name)
+        panel.baseline()
+        for row, can in enumerate(done[name]):
+            if can:
+                panel.arrow((0, row + 0.5), (1, row + 0.5), PARTS["waste"].fill, gid="can")
+            else:
+                panel.note(0, row + 0.5, "–", colour=MUTED)
+        able = sentence_list(map(named, acts[done[name].to_numpy()])) or "do nothing of that"
+        said.append(f"{named(name)} ({named(process)}) can {able}.")
+    return Picture(question, page.figure, f"Arrows where a container can. {' '.join(said)} {answer}", data)
 
 
 def _by_measure(table: pd.DataFrame, question: str, look: Look) -> Picture:

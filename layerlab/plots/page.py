@@ -67,6 +67,11 @@ class Panel:
         """A straight line, behind the bars."""
         self.axes.plot(x, y, color=colour, linewidth=width, linestyle="-", marker="", zorder=1)
 
+    def arrow(self, start: tuple[float, float], end: tuple[float, float], colour: str, *, gid: str) -> None:
+        """A straight arrow, over the bars."""
+        style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+        self.axes.annotate("", end, start, arrowprops=style, annotation_clip=False, zorder=5, gid=gid)
+
     def baseline(self) -> None:
         """The line from which the bars start."""
         self.line((0, 0), self.axes.get_ylim(), MUTED, 0.8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -50,6 +50,19 @@ HOSTILE = [
 
 def sizes_table(**images: float) -> pd.DataFrame:
     return pd.DataFrame({"name": list(images), "bytes": [int(size * MB) for size in images.values()]})
+
+
+def access_table(names: Sequence[str]) -> pd.DataFrame:
+    """Attempts of containers of these names; the n-th cannot do the first n."""
+    acts = ["change the service's code", "write into /tmp", "run a program from /tmp", "get a capability"]
+    whoms = ["the root filesystem", "/tmp", "/tmp", "the kernel"]
+    return pd.DataFrame(
+        [
+            {"who": name, "process": "gunicorn, user 10001", "whom": whom, "what": act, "can": row >= number}
+            for number, name in enumerate(names)
+            for row, (whom, act) in enumerate(zip(whoms, acts, strict=True))
+        ]
+    )
 
 
 def parts_table() -> pd.DataFrame:
@@ -216,6 +229,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "stages": lambda: plots.stages(STAGES, steps_table()),
     "dockerfile": lambda: plots.dockerfile(DOCKERFILE, COSTS),
     "flow": lambda: plots.flow(FLOW),
+    "access": lambda: plots.access(access_table(["single", "optimized", "single, hardened", "optimized, hardened"])),
     "surfaces": lambda: plots.surfaces(
         pd.DataFrame({"shells": [4, 0], "paths": [41_505, 2]}, index=["one", "other"])
     ),
@@ -263,6 +277,7 @@ def hostile_pictures() -> dict[str, Callable[[], Picture]]:
     lines = layers_table([("RUN true", None, 0, 0)])
     flows = pd.DataFrame({"fate": "copied", "part": HOSTILE, "bytes": 10**9})
     return {
+        "5 hostile containers": lambda: plots.access(access_table(names[:5]).replace("/tmp", HOSTILE[8])),
         "40 layers": lambda: plots.staircase(layers, HOSTILE[3]),
         "40 layers' waste": lambda: plots.waste(layers, wasted, HOSTILE[0]),
         "1 empty layer": lambda: plots.staircase(lines),
