@@ -1,8 +1,9 @@
 """What a look at a very large image costs: 10 GB in 500,000 files, in an archive that is made here.
 
-The image is synthetic, since nobody wants to build one of that size: five layers of files full of zeros, so that the
-archive (an OCI layout, compressed with zstd) takes some ten megabytes. Expanded, its layers are as long as those of
-any image of that size: all their bytes are hashed and parsed. The lab is a process that prints JSON, from
+The image is synthetic, since nobody wants to build one of that size: five layers of files that begin with random
+bytes and go on with zeros, so that the archive (an OCI layout, compressed with zstd) takes some 320 MB; zeros alone
+would become a thousand times as large, and be refused. Expanded, its layers are as long as those of any image of
+that size: all their bytes are hashed and parsed. The lab is a process that prints JSON, from
 its start to its end; dive (https://github.com/wagoodman/dive) reads the same archive and writes JSON, too, but checks
 no digest. Memory is the largest that a process had at one time (``ru_maxrss``, getrusage(2)).
 """
@@ -10,15 +11,16 @@ no digest. Memory is the largest that a process had at one time (``ru_maxrss``, 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, Final, NamedTuple
 
 from benchmarks import programs
@@ -36,6 +38,7 @@ FILES: Final = 500_000
 BYTES: Final = 10_000_000_000
 LAYERS: Final = 5
 _BLOCK: Final = 512
+_RANDOM: Final = 32  # of so many bytes of a file one is random; the lab reads archives that become 50 times as large
 _TABLES: Final = """
 import sys
 from layerlab import image
@@ -113,58 +116,71 @@ def write(archive: Path, *, files: int, size: int, layers: int = LAYERS) -> None
         size: Bytes of each.
         layers: How many layers it has.
     """
-    blobs: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder, tarfile.open(archive, "w") as out:
+        _write_layout(Path(folder), files=files, size=size, layers=layers)
+        for path in sorted(Path(folder).iterdir()):
+            out.add(path, arcname=path.name)
 
-    def add(content: bytes, kind: str) -> dict[str, Any]:
-        digest = hashlib.sha256(content).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = content
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(content)}
+
+def _write_layout(folder: Path, *, files: int, size: int, layers: int) -> None:
+    blobs = folder / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def add(path: Path, kind: str) -> dict[str, Any]:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        blob = path.rename(blobs / digest)
+        return {
+            "mediaType": f"application/vnd.oci.image.{kind}",
+            "digest": f"sha256:{digest}",
+            "size": blob.stat().st_size,
+        }
+
+    def document(content: object, name: str = "document") -> Path:
+        path = folder / name
+        path.write_text(json.dumps(content))
+        return path
 
     diff_ids, described = [], []
     for number in range(layers):
-        content, diff_id = _layer(number, files // layers, size)
-        diff_ids.append(diff_id)
-        described.append(add(content, "layer.v1.tar+zstd"))
+        path = folder / "layer"
+        diff_ids.append(_write_layer(path, number, files // layers, size))
+        described.append(add(path, "layer.v1.tar+zstd"))
     config = {
         "architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }  # fmt: skip
     manifest = {
         "schemaVersion": 2,
-        "config": add(json.dumps(config).encode(), "config.v1+json"),
+        "config": add(document(config), "config.v1+json"),
         "layers": described,
     }
-    index = {"schemaVersion": 2, "manifests": [add(json.dumps(manifest).encode(), "manifest.v1+json")]}
-    blobs["index.json"] = json.dumps(index).encode()
+    document({"schemaVersion": 2, "manifests": [add(document(manifest), "manifest.v1+json")]}, "index.json")
     # dive takes the layers in a random order where there is no manifest.json.
     names = [f"blobs/{blob['digest'].replace(':', '/')}" for blob in [manifest["config"], *described]]  # type: ignore[index]
-    blobs["manifest.json"] = json.dumps([{"Config": names[0], "RepoTags": None, "Layers": names[1:]}]).encode()
-    with tarfile.open(archive, "w") as out:
-        for name, content in blobs.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            out.addfile(info, io.BytesIO(content))
+    document([{"Config": names[0], "RepoTags": None, "Layers": names[1:]}], "manifest.json")
 
 
-def _layer(number: int, files: int, size: int) -> tuple[bytes, str]:
-    """A layer's archive, compressed, and its diff id."""
-    compressor, digest = zstd.ZstdCompressor(level=1), hashlib.sha256()
-    zeros = bytes(-(-size // _BLOCK) * _BLOCK)
-    compressed = []
+def _write_layer(path: Path, number: int, files: int, size: int) -> str:
+    """Write a layer's archive, compressed; returns its diff id."""
+    compressor, digest, random = zstd.ZstdCompressor(level=1), hashlib.sha256(), Random(number)  # noqa: S311  # the same each time
+    zeros = bytes(-(-size // _BLOCK) * _BLOCK - size // _RANDOM)
+    with path.open("wb") as out:
 
-    def put(*pieces: bytes) -> None:
-        for piece in pieces:
-            digest.update(piece)
-            compressed.append(compressor.compress(piece))
+        def put(*pieces: bytes) -> None:
+            for piece in pieces:
+                digest.update(piece)
+                out.write(compressor.compress(piece))
 
-    folder = ""
-    for file in range(files):
-        if file % 100 == 0:
-            folder = f"usr/lib/python3/layer{number}/package-{file // 100:05d}/submodule"
-            put(_header(folder, tarfile.DIRTYPE, 0))
-        put(_header(f"{folder}/file_number_{file:06d}.py", tarfile.REGTYPE, size), zeros)
-    put(bytes(2 * _BLOCK))
-    compressed.append(compressor.flush())
-    return b"".join(compressed), f"sha256:{digest.hexdigest()}"
+        folder = ""
+        for file in range(files):
+            if file % 100 == 0:
+                folder = f"usr/lib/python3/layer{number}/package-{file // 100:05d}/submodule"
+                put(_header(folder, tarfile.DIRTYPE, 0))
+            put(_header(f"{folder}/file_number_{file:06d}.py", tarfile.REGTYPE, size))
+            put(random.randbytes(size // _RANDOM), zeros)
+        put(bytes(2 * _BLOCK))
+        out.write(compressor.flush())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _header(name: str, kind: bytes, size: int) -> bytes:

@@ -18,11 +18,11 @@ HEADINGS: Final = ("measured", "lab", "unit", "instead", "otherwise", "so it is"
 NUMBERS: Final = frozenset({"lab", "otherwise"})
 IN_README: Final = (
     "the multi-stage image",
+    "the multi-stage image, as pulled",
     "a rebuild after a change of the app",
     "first answer after the start: gunicorn, multi-stage",
     "GET /status: gunicorn, multi-stage",
     "the single-stage image: a process that prints the JSON document, first look",
-    "a check of the worked example after an edit",
 )
 """What of all rows a user asks first."""
 

@@ -1,6 +1,6 @@
 """How the service in the multi-stage image does, beside the same service in the single-stage image.
 
-There gunicorn serves it, with two workers of four threads; here Flask's development server, as its Dockerfile has it.
+There gunicorn serves it, with two workers; here Flask's development server, as its Dockerfile has it.
 Each container has one processor and is asked over 127.0.0.1; wrk (https://github.com/wg/wrk), which asks, needs
 far less than the processor that is left to it. A request that is not answered with 200 does not count.
 """

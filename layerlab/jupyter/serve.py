@@ -30,7 +30,7 @@ FIRST_PORT: Final = 8888
 START_TIMEOUT: Final = 60  # seconds
 FIRST_NOTEBOOK: Final = "notebooks/00-start.ipynb"
 EXTENSIONS: Final = Path(__file__).parent / "labextensions"
-"""What the lab adds to JupyterLab itself: alternative texts of pictures."""
+"""What the lab adds to JupyterLab itself: pictures have alternative texts, and follow its theme."""
 
 
 def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None], open_browser: bool = True) -> int:

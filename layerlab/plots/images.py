@@ -105,7 +105,9 @@ def access(table: pd.DataFrame) -> Picture:
     who = dict(zip(data["who"], data["process"], strict=True))
     few(list(who), "containers")
     done = data.groupby(["whom", "what", "who"], sort=False)["can"].any().unstack("who", fill_value=False)[list(who)]
-    whom, acts = (done.index.get_level_values(level).to_series(index=range(len(done))) for level in ("whom", "what"))
+    whom, acts = (
+        done.index.get_level_values(level).to_series(index=pd.RangeIndex(len(done))) for level in ("whom", "what")
+    )
     all_can = sentence_list(map(named, acts[done.all(axis=1).to_numpy()]))
     answer = f"An arrow leads from whoever can to what it is done to. All of them can: {all_can or 'nothing'}."
     heads = [[*name.split(", ", 1), *process.split(", ", 1)] for name, process in who.items()]

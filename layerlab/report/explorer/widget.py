@@ -1,7 +1,7 @@
 """The explorer in a notebook: a widget while there is a kernel, and a picture where there is none.
 
 The widget's data goes from the kernel to the page and is kept in no notebook. What a saved notebook keeps is a
-picture of some 50 kB and its words, for whoever reads it without running it.
+picture of some 100 kB and its words, for whoever reads it without running it.
 """
 
 from __future__ import annotations
