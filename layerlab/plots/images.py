@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any, Final
 
 import pandas as pd
@@ -105,17 +106,15 @@ def access(table: pd.DataFrame) -> Picture:
     who = dict(zip(data["who"], data["process"], strict=True))
     few(list(who), "containers")
     done = data.groupby(["whom", "what", "who"], sort=False)["can"].any().unstack("who", fill_value=False)[list(who)]
-    whom, acts = (
-        done.index.get_level_values(level).to_series(index=pd.RangeIndex(len(done))) for level in ("whom", "what")
-    )
-    all_can = sentence_list(map(named, acts[done.all(axis=1).to_numpy()]))
+    whom, acts = zip(*done.index, strict=True)
+    all_can = sentence_list(map(named, compress(acts, done.all(axis=1))))
     answer = f"An arrow leads from whoever can to what it is done to. All of them can: {all_can or 'nothing'}."
     heads = [[*name.split(", ", 1), *process.split(", ", 1)] for name, process in who.items()]
     lines = max(map(len, heads))
     page = open_page(question, answer, OWNER * len(done) + LINE * lines + 0.15)
     top, width = page.top + LINE * lines + 0.05, (INSIDE - WHOM - ACTS) / len(who)
     page.column(MARGIN, top, OWNER, acts, points=SMALL, width=ACTS - 0.12)
-    others = whom.where(whom != whom.shift(), "")
+    others = [name if name != above else "" for name, above in zip(whom, ("", *whom), strict=False)]
     page.column(MARGIN + INSIDE - WHOM, top, OWNER, others, points=SMALL, face="bold", width=WHOM)
     said = []
     for column, (name, process) in enumerate(who.items()):
@@ -129,7 +128,7 @@ def access(table: pd.DataFrame) -> Picture:
                 panel.arrow((0, row + 0.5), (1, row + 0.5), PARTS["waste"].fill, gid="can")
             else:
                 panel.note(0, row + 0.5, "–", colour=MUTED)
-        able = sentence_list(map(named, acts[done[name].to_numpy()])) or "do nothing of that"
+        able = sentence_list(map(named, compress(acts, done[name]))) or "do nothing of that"
         said.append(f"{named(name)} ({named(process)}) can {able}.")
     return Picture(question, page.figure, f"Arrows where a container can. {' '.join(said)} {answer}", data)
 

@@ -102,7 +102,6 @@ def html(
     environment.filters["shown"] = lambda text: printable(shown(str(text)))
     environment.filters["megabytes"] = tenths
     environment.filters["counted"] = "{:,}".format
-    environment.filters["base64"] = _base64
     return environment.get_template("report.html").render(page, style=style, script=script, policy=policy)
 
 
