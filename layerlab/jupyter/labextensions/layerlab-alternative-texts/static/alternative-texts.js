@@ -20,8 +20,11 @@
       "@jupyterlab/rendermime",
     );
     const style = document.createElement("style");
-    style.textContent =
-      "[data-jp-theme-light=true] img { color-scheme: light } [data-jp-theme-light=false] img { color-scheme: dark }";
+    style.textContent = `
+      .jp-RenderedSVG img { height: auto; max-width: 100% }
+      [data-jp-theme-light=true] img { color-scheme: light }
+      [data-jp-theme-light=false] img { color-scheme: dark }
+    `;
     document.head.append(style);
 
     function named(factory, name) {
