@@ -21,18 +21,10 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
+from layerlab.jupyter.serve import EXTENSIONS
 from layerlab.paths import ROOT
 
-COLOURS: Final = {"k": ("#0550AE", "#79B8FF"), "c": ("#59636E", "#A5ADB8"), "s": ("#116329", "#7EE2A0")}
-"""How Pygments' classes for keywords, comments and strings begin, and their colours on light and on dark pages."""
-_LIGHT, _DARK = ("".join(f"--{kind}:{both[dark]};" for kind, both in COLOURS.items()) for dark in (False, True))
-_STYLE: Final = (
-    f".lab-code{{{_LIGHT}}}"
-    # What says that the page is dark: JupyterLab, the website, and VS Code.
-    f":is([data-jp-theme-light=false],[data-theme=dark],.vscode-dark) .lab-code{{{_DARK}}}"
-    f"@media(prefers-color-scheme:dark){{[data-theme=auto] .lab-code{{{_DARK}}}}}"
-    + "".join(f".lab-code [class^={kind}]{{color:var(--{kind})}}" for kind in COLOURS)
-)
+_STYLE: Final = (EXTENSIONS / "layerlab-alternative-texts/static/code.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -171,4 +163,4 @@ def _numbered(lines: list[str], first: int = 1, last: int | None = None) -> str:
     code = '<span style="display:inline-block;max-width:92%;vertical-align:top">'
     body = "\n".join(f'<span style="opacity:.7">{n:>{width}}</span>  {code}{line}</span>' for n, line in rows)
     style = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:monospace;font-size:90%"
-    return f'<style>{_STYLE}</style><pre class="lab-code" style="{style}">{body}</pre>'
+    return f'<style>\n{_STYLE}</style><pre class="lab-code" style="{style}">{body}</pre>'

@@ -86,7 +86,7 @@ TEXT = "# first\nFROM a\n\n# (1) <second>\nRUN b\n   \nRUN c\n\n\n# (10) third\n
 
 
 def without_tags(shown: str) -> str:
-    return re.sub("<style>.*?</style>|<[^>]+>", "", shown)
+    return re.sub("(?s)<style>.*?</style>|<[^>]+>", "", shown)
 
 
 class TestShow:
@@ -115,9 +115,11 @@ class TestShow:
 
     def test_colours_can_be_read_in_both_themes(self) -> None:
         """Their contrast is at least 4.5, as WCAG 2.2 asks, on JupyterLab's pages and the website's."""
-        for light, dark in cells.COLOURS.values():
-            assert contrast(light, "#F2F2F2") >= 4.5
-            assert contrast(dark, "#262626") >= 4.5
+        light, dark, automatically_dark = re.findall(r"\{\s*(--keyword: [^}]+?)\s*\}", cells._STYLE)
+
+        assert dark == automatically_dark
+        assert [contrast(colour, "#F2F2F2") >= 4.5 for colour in re.findall(r"#\w+", light)] == [True] * 3
+        assert [contrast(colour, "#262626") >= 4.5 for colour in re.findall(r"#\w+", dark)] == [True] * 3
 
     @pytest.mark.parametrize(
         ("holding", "lines"), [("first", (1, 2)), ("(1)", (4, 5)), ("RUN c", (7, 7)), ("(10)", (10, 11))]

@@ -8,6 +8,7 @@
 
 (() => {
   const NAME = "layerlab-alternative-texts";
+  const CODE = new URL("code.css", document.currentScript.src).href;
   let shared;
 
   async function taken(module) {
@@ -25,7 +26,10 @@
       [data-jp-theme-light=true] img { color-scheme: light }
       [data-jp-theme-light=false] img { color-scheme: dark }
     `;
-    document.head.append(style);
+    const code = document.createElement("link");
+    code.rel = "stylesheet";
+    code.href = CODE;
+    document.head.append(style, code);
 
     function named(factory, name) {
       function createRenderer(options) {
