@@ -182,10 +182,12 @@ def stages(table: pd.DataFrame, steps: pd.DataFrame) -> Picture:
             face: Face = "bold" if taken else "mono"
             y = top + ROW * (row + 0.5)
             page.text(MARGIN + 0.2, y, step.instruction, points=CODE, face=face, width=INSTRUCTIONS + 0.4)
-            _step(panel, row + 0.5, step.began, step.seconds, cached=step.cached)
+            # What is taken has to be there, even where a copy of the same came from the cache.
+            began = max([step.began, *(places[other][0] for other in taken if step.cached)])
+            _step(panel, row + 0.5, began, step.seconds, cached=step.cached)
             for other in taken:
-                panel.arrow(places[other], (step.began, row + 0.25), INK, gid="taken")
-            places[name] = (step.end, row + 0.75)
+                panel.arrow(places[other], (began, row + 0.25), INK, gid="taken")
+            places[name] = (began + step.seconds, row + 0.75)
         if ran:
             span = f"{counted(len(own), 'step')}, from {own['began'].min():.1f} to {own['end'].max():.1f} s"
             giving = f", takes from {sentence_list(map(named, uses[name]))}" if uses[name] else ""

@@ -145,6 +145,16 @@ class TestStages:
         assert (arrow.xyann[0], arrow.xy[0]) == (6.0, 6.25)
         assert "takes from build" in picture.alt
 
+    def test_a_cached_copy_does_not_come_before_what_it_takes(self) -> None:
+        """A copy of the same may be in the cache, though the stage that it is taken from ran again."""
+        steps = steps_table()
+        steps.loc[steps["instruction"].str.startswith("COPY --from"), "cached"] = True
+        picture = plots.stages(STAGES, steps)
+        [arrow] = [each for each in picture.figure.axes[0].texts if each.get_gid() == "taken"]
+
+        assert (arrow.xyann[0], arrow.xy[0]) == (6.0, 6.0)
+        assert max(bar.get_x() for bar in bars(picture) if bar.get_gid() == "cached") == 6.0
+
     def test_what_nothing_needs_is_named(self) -> None:
         """It has a name and no steps."""
         picture = plots.stages(STAGES, steps_table())
