@@ -60,17 +60,11 @@ class Picture:
         drawn = re.sub(r"(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<!--.*?-->", "", file.getvalue())
         drawn = re.sub('<g id="[^"]*">', "<g>", drawn)
         drawn = re.sub(r'(?<= d=")[^"]*', _shorter, drawn)
-        width, height = self.size
+        width, height = map(int, figure.bbox.size)
         drawn = re.sub(
             r'width="\S+pt" height="\S+pt"', f'role="img" width="{width}" height="{height}"', drawn, count=1
         )
         return themed(drawn.replace("<defs>", f"<desc>{html.escape(self.alt)}</desc><defs>", 1))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Its width and height on a page, in pixels."""
-        width, height = map(int, self.figure.bbox.size)
-        return width, height
 
     def data_url(self) -> str:
         """The file as an address, for an ``<img>`` that needs no file beside it."""
