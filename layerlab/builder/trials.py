@@ -43,6 +43,7 @@ class Trials:
     scratch: Path  # a folder for files, gone with them
     report: Report = field(repr=False)  # is told of the builds' steps
     caches: str = ""  # whose cache mounts (``RUN --mount=type=cache``) they use; empty for those of everybody
+    watch: Callable[[], None] = field(default=lambda: None, repr=False)  # is called again and again; may end them
 
     def build(
         self,
@@ -66,26 +67,29 @@ class Trials:
             labels=self.labels,
             timeout=timeout,
             report=report or self.report,
-            watch=_disk_guard(self.engine),
+            watch=_disk_guard(self.engine, self.watch),
         )
 
 
 @contextmanager
-def trial_builds(engine: Engine, report: Report = silent, *, caches: str = "") -> Iterator[Trials]:
+def trial_builds(
+    engine: Engine, report: Report = silent, *, caches: str = "", watch: Callable[[], None] = lambda: None
+) -> Iterator[Trials]:
     """A place for trial builds; all images that are built in this block are removed at its end. See `Trials`."""
     with runs.temporary(engine) as (labels, folder), limited_builder(engine):
-        yield Trials(engine, labels, folder, report, caches)
+        yield Trials(engine, labels, folder, report, caches, watch)
 
 
-def _disk_guard(engine: Engine) -> Callable[[], None]:
-    """To be called again and again during a build: raises `TooMuchDisk` when that has taken too much."""
+def _disk_guard(engine: Engine, watch: Callable[[], None]) -> Callable[[], None]:
+    """To be called again and again during a build: raises `TooMuchDisk` when that took too much; calls `watch`."""
     root = Path(engine.root_directory)
     if not engine.is_local or not root.is_dir():
-        return lambda: None
+        return watch
     free = shutil.disk_usage(root).free
     least = max(free - MAX_DISK, min(free, MIN_DISK) // 2)
 
     def guard() -> None:
+        watch()
         if shutil.disk_usage(root).free < least:
             raise TooMuchDisk(free)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from layerlab.engine import Engine
+from layerlab.exercise import check
 from layerlab.exercise.evidence import snapshots, workspace_builds
 from layerlab.exercise.evidence.experiments import (
     NO_RELEASE,
@@ -21,6 +22,7 @@ from layerlab.exercise.evidence.experiments import (
     change_pin,
     choose_pin,
     found_after,
+    may_have_installed,
     with_pin,
     without_index,
 )
@@ -229,6 +231,55 @@ class TestAPinChanges:
         (tmp_path / ".dockerignore").write_text("requirements.txt\n")
         change = self.change(engine, tmp_path, f"FROM {busybox_image}\nRUN true\n")
         assert (change.is_sent, change.decides) == (False, False)
+
+    @pytest.mark.parametrize(
+        ("lines", "begins"),
+        [
+            ("RUN true #MARK\nCOPY requirements.txt .\nRUN true #MARK\nRUN true", [4, 5]),
+            ("RUN --mount=source=requirements.txt,target=/x true #MARK", [2]),
+            ("COPY . .\nRUN true #MARK", []),
+            ("COPY app .\nADD ./ .\nRUN true #MARK", []),
+            ("RUN --mount=target=/x true #MARK", []),
+            ("COPY --from=empty / /x\nRUN true #MARK", []),
+        ],
+    )
+    def test_when_it_begins(
+        self, engine: Engine, busybox_image: str, tmp_path: Path, lines: str, begins: list[int]
+    ) -> None:
+        """After a RUN that had the file; not where it had the Dockerfile too, which is another one afterwards."""
+        text = f"FROM {busybox_image}\n{lines}\n".replace("#MARK", f"# {secrets.token_hex(8)}")
+        write(tmp_path, text if "empty" not in lines else f"FROM {busybox_image} AS empty\n{text}", APP)
+        seen: list[int | None] = []
+        with prepared(engine, tmp_path) as (copy, _):
+
+            def look(step: Step) -> None:
+                seen.extend([step.line] if may_have_installed(copy, step) else [])
+
+            workspace_builds.build_final(copy, look)
+
+        assert seen == begins
+
+    @pytest.mark.parametrize("ends", ["fails", "is given up"])
+    def test_what_has_begun_ends_with_the_check(
+        self, engine: Engine, busybox_image: str, tmp_path: Path, ends: str
+    ) -> None:
+        """Where the first build fails, or Ctrl-C ends all of it."""
+        command = f"sleep {secrets.randbelow(90_000) + 10_000}"
+        begun = f"RUN grep -q 0.12.1 requirements.txt || {command}"
+        write(tmp_path, f"FROM {busybox_image}\nCOPY requirements.txt .\n{begun}\nRUN sleep 3; false\n", APP)
+
+        has_begun: list[bool] = []
+
+        def listen(step: Step) -> None:
+            if step.line == 4 and (step.seconds or 0) > 1 and not has_begun:
+                has_begun.append(not is_gone(engine, busybox_image, command, patience=0.1))
+                if ends == "is given up":
+                    raise KeyboardInterrupt
+
+        with nullcontext() if ends == "fails" else pytest.raises(KeyboardInterrupt):
+            assert check(engine, tmp_path, report=listen).image is None
+        assert has_begun == [True]
+        assert is_gone(engine, busybox_image, command)
 
 
 @pytest.mark.long

@@ -23,7 +23,7 @@ from layerlab.service.waiting import is_busy
 from layerlab.ui.progress import Report, Step
 
 OnImage = Callable[[image.Image], None]
-_AT_ONCE: Final = 3  # the container, further builds, the one with a changed pin
+_AT_ONCE: Final = 4  # the container, further builds, the one with a changed pin, which two parts ask for
 
 
 def gather(
@@ -38,12 +38,24 @@ def gather(
 ) -> Evidence | NoImage:
     """All that can be found out about a workspace; see `layerlab.exercise.check` for what is not said here."""
     relay = _Relay(report)
-    with trial_builds(engine, relay, caches=caches) as trials:
+    is_tried = bool(workspace.requirements) and not is_quick
+    begun = list[Future[None]]()  # at most one
+    with trial_builds(engine, relay, caches=caches, watch=relay.watch) as trials, _side_by_side(relay) as pool:
         prepared = workspace_builds.prepare(trials, workspace)
-        outcome = workspace_builds.build_final(prepared)
+
+        def look(step: Step) -> None:
+            """Begin with the changed pin once something may have been installed: what follows takes long, too."""
+            if is_tried and not begun and experiments.may_have_installed(prepared, step):
+                begun.append(pool.submit(experiments.begin_with_pin, prepared))
+
+        outcome = workspace_builds.build_final(prepared, look)
+        if outcome.failure and outcome.failure.blame == "limit" and begun:
+            begun[0].result()  # both share the limits of a check
+            outcome = workspace_builds.build_final(prepared)
         if outcome.failure is not None:
+            relay.ended.set()  # nobody asks any more for what is built beside it
             return NoImage(outcome.failure, workspace.requirements)
-        return _look(relay, prepared, outcome, on_image, hardened=hardened, is_quick=is_quick)
+        return _look(pool, prepared, outcome, on_image, hardened=hardened, is_quick=is_quick)
 
 
 @dataclass(frozen=True)
@@ -54,9 +66,13 @@ class _Relay:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, step: Step) -> None:
+        self.watch()
+        self.listener(step)
+
+    def watch(self) -> None:
+        """End what goes on, once the check has ended: also a build that reports nothing."""
         if self.ended.is_set():
             raise _Ended
-        self.listener(step)
 
 
 class _Ended(Exception):
@@ -65,7 +81,7 @@ class _Ended(Exception):
 
 @contextmanager
 def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
-    """Threads that end soon after an exception has left the block: with the next thing that they report."""
+    """Threads that end soon after an exception has left the block."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="layerlab-check") as pool:
         try:
             yield pool
@@ -76,7 +92,7 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 
 
 def _look(
-    relay: _Relay,
+    pool: ThreadPoolExecutor,
     prepared: Prepared,
     outcome: Outcome,
     on_image: OnImage | None,
@@ -86,17 +102,16 @@ def _look(
 ) -> Evidence:
     """Look at what was built, and try it."""
     engine, image_id, pinned = prepared.engine, str(outcome.image_id), prepared.workspace.requirements
-    with _side_by_side(relay) as pool:
-        ran = pool.submit(observe, engine, image_id, hardened=hardened, report=relay)
-        pin = pool.submit(experiments.change_pin, prepared, pinned, image_id) if pinned and not is_quick else None
-        evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
-        running = evidence.running
-        if pin:
-            found = experiments.found_after(prepared, *pin.result(), running.interpreter)
-            evidence = replace(evidence, pin_change=found)
+    ran = pool.submit(observe, engine, image_id, hardened=hardened, report=prepared.trials.report)
+    pin = pool.submit(experiments.change_pin, prepared, pinned, image_id) if pinned and not is_quick else None
+    evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
+    running = evidence.running
+    if pin:
+        found = experiments.found_after(prepared, *pin.result(), running.interpreter)
+        evidence = replace(evidence, pin_change=found)
     if running.hurried and is_busy():
         # What went on beside it may be why it was late.
-        again = observe(engine, image_id, report=relay)
+        again = observe(engine, image_id, report=prepared.trials.report)
         running = replace(again, hardened=running.hardened, hardened_why=running.hardened_why)
     if on_image is not None:
         on_image(image.read(engine, image_id, dockerfile=evidence.dockerfile))

@@ -165,13 +165,20 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     return Prepared(workspace, context, parsed, trials)
 
 
-def build_final(prepared: Prepared, *, timeout: float = TIMEOUT) -> Outcome:
-    """Build the final image; the lab's own bases are got first, if any is missing."""
+def build_final(
+    prepared: Prepared, look: Callable[[Step], None] = lambda _step: None, *, timeout: float = TIMEOUT
+) -> Outcome:
+    """Build the final image, and give `look` each step; the lab's own bases are got first, if any is missing."""
+
+    def listen(step: Step) -> None:
+        prepared.trials.report(step)
+        look(step)
+
     try:
         bases.ensure_for(prepared.engine, prepared.dockerfile, report=prepared.trials.report)
     except LabError as error:
         return Outcome(None, failure=explain(error, prepared.dockerfile, None))
-    return prepared.build(prepared.context, prepared.trials.report, timeout=timeout)
+    return prepared.build(prepared.context, listen, timeout=timeout)
 
 
 def build_stage(prepared: Prepared, stage: Stage) -> str:
