@@ -20,15 +20,11 @@ from layerlab.ui.units import listed
 
 @dataclass(frozen=True)
 class Memory:
-    """What is known of a workspace.
+    """What is known of a workspace."""
 
-    Attributes:
-        tasks: How each task stood at the last check, by its name; empty before the first one.
-        hints: How many hints have been shown, by `hint_key`.
-    """
-
+    # How each task stood at the last check, by its name; empty before the first one.
     tasks: Mapping[str, Status] = field(default_factory=dict)
-    hints: Mapping[str, int] = field(default_factory=dict)
+    hints: Mapping[str, int] = field(default_factory=dict)  # how many hints have been shown, by `hint_key`
 
     def shown(self, task: Result, finding: Finding) -> tuple[str, ...]:
         """The hints of a finding that were asked for."""

@@ -33,27 +33,18 @@ _LINUX: Final = {"sys_platform": "linux", "platform_system": "Linux", "os_name":
 
 @dataclass(frozen=True)
 class Workspace:
-    """What a learner's folder holds.
+    """What a learner's folder holds."""
 
-    Attributes:
-        dockerfile: Parsed.
-        sent: The build context, after ``.dockerignore``.
-        dockerfile_is_ignored: Whether ``.dockerignore`` names the Dockerfile, so that no COPY should take it along.
-        context: The contents of the context's files, by relative path, each cut at `MAX_CONTENT`.
-        app: The same of the service's modules (``app/*.py``), whether or not ``.dockerignore`` names them.
-        requirements: The pins of ``requirements.txt``, version by normalised name.
-        level: 2 if ``requirements.txt`` pins psycopg2, else 1.
-        is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
-    """
-
-    dockerfile: Dockerfile
-    sent: contexts.Context = field(repr=False)
-    dockerfile_is_ignored: bool
+    dockerfile: Dockerfile  # parsed
+    sent: contexts.Context = field(repr=False)  # the build context, after `.dockerignore`
+    dockerfile_is_ignored: bool  # whether `.dockerignore` names the Dockerfile, so that no COPY should take it along
+    # The contents of the context's files, by relative path, each cut at `MAX_CONTENT`.
     context: Mapping[str, bytes] = field(repr=False)
+    # The same of the service's modules (`app/*.py`), whether or not `.dockerignore` names them.
     app: Mapping[str, bytes] = field(repr=False)
-    requirements: Mapping[str, str]
-    level: int
-    is_worked_example: bool
+    requirements: Mapping[str, str]  # the pins of `requirements.txt`, version by normalised name
+    level: int  # 2 if `requirements.txt` pins psycopg2, else 1
+    is_worked_example: bool  # whether the Dockerfile is the lab's own but for comments and blanks
 
 
 def open_workspace(folder: Path, platform: str = "") -> Workspace | NoImage:

@@ -249,17 +249,11 @@ def found_after(
 
 @dataclass(frozen=True)
 class _Packed:
-    """A wheel or an archive of a build stage that a RUN has at hand.
+    """A wheel or an archive of a build stage that a RUN has at hand."""
 
-    Attributes:
-        path: Where the RUN has it.
-        stage: The label of the stage that made it.
-        mount: The mount's option that is this very file; empty otherwise.
-    """
-
-    path: str
-    stage: str
-    mount: str = ""
+    path: str  # where the RUN has it
+    stage: str  # the label of the stage that made it
+    mount: str = ""  # the mount's option that is this very file; empty otherwise
 
     def could_give(self, names: Sequence[str]) -> set[str]:
         """Which of these distributions may be in it."""

@@ -29,19 +29,12 @@ SMALLEST_BUNDLE: Final = 100_000
 
 @dataclass(frozen=True)
 class SnapshotLayer:
-    """One layer of an image.
+    """One layer of an image."""
 
-    Attributes:
-        index: From the bottom, 0 first.
-        stage: The label of the stage whose instruction made it; None for a layer of the external base image.
-        line: The line of that instruction; None for a base layer (or where it is not known).
-        bytes: Of its regular files.
-    """
-
-    index: int
-    stage: str | None
-    line: int | None
-    bytes: int
+    index: int  # from the bottom, 0 first
+    stage: str | None  # the label of the stage whose instruction made it; None for a layer of the external base image
+    line: int | None  # the line of that instruction; None for a base layer (or where it is not known)
+    bytes: int  # of its regular files
 
     @property
     def is_base(self) -> bool:
@@ -51,67 +44,45 @@ class SnapshotLayer:
 
 @dataclass(frozen=True)
 class File:
-    """An entry of a layer.
+    """An entry of a layer."""
 
-    Attributes:
-        path: Absolute.
-        kind: What it is.
-        bytes: Of a regular file; 0 for a further name of an inode, and for anything else.
-        mode: Permission bits with set-user-id (0o4000), set-group-id and sticky bit (0o1000).
-        uid, gid: Owner.
-        layer: The index of its layer.
-        visible: Whether a container of the image sees this very entry.
-        hidden_by: The index of the layer that hides or removes it; None if it is visible.
-    """
-
-    path: str
+    path: str  # absolute
     kind: Literal["file", "directory", "symlink", "device", "fifo"]
-    bytes: int
-    mode: int
-    uid: int
-    gid: int
-    layer: int
-    visible: bool
-    hidden_by: int | None = None
+    bytes: int  # of a regular file; 0 for a further name of an inode, and for anything else
+    mode: int  # permission bits with set-user-id (0o4000), set-group-id and sticky bit (0o1000)
+    uid: int  # of its owner
+    gid: int  # of its group
+    layer: int  # the index of its layer
+    visible: bool  # whether a container of the image sees this very entry
+    hidden_by: int | None = None  # the index of the layer that hides or removes it; None if it is visible
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An image: of the final stage, or of another that BuildKit ran.
+    """An image: of the final stage, or of another that BuildKit ran."""
 
-    Attributes:
-        stage: The stage's label.
-        config: The image's config (``config`` within the image config: User, Env, Cmd ...).
-        base_config: The same of the external base image; empty for scratch.
-        history: ``created_by`` of each history entry, those of the base image left out.
-        layers: From the bottom.
-        files: The entries of its layers above the external base, layer by layer, those that a container does not see
-            included; whiteouts are none.
-        total_bytes: Of all layers, the base's included.
-        copies: See `Copy`; only of the final image, only files of 1 kB or more.
-        origins: Of files; called with one.
-        traced: What tells them, for the snapshots of stages that take something from this one.
-        contents: Reads a visible or hidden file of a layer above the base, or a visible one of the base, up to 1 MB:
-            by layer (None: the visible one) and path. None if there is no such file.
-        capabilities: The capabilities that programs above the base give to whoever starts them, as bits by path.
-        base: See `base_image_files`; described when it is asked for, as there are tens of thousands.
-        system_installs, python_installs: Of its layers above the external base.
-    """
-
-    stage: str
-    config: Mapping[str, Any]
-    base_config: Mapping[str, Any]
-    history: tuple[str, ...]
-    layers: tuple[SnapshotLayer, ...]
+    stage: str  # the stage's label
+    config: Mapping[str, Any]  # the image's config (`config` within the image config: User, Env, Cmd ...)
+    base_config: Mapping[str, Any]  # the same of the external base image; empty for scratch
+    history: tuple[str, ...]  # `created_by` of each history entry, those of the base image left out
+    layers: tuple[SnapshotLayer, ...]  # from the bottom
+    # The entries of its layers above the external base, layer by layer, those that a container does not see
+    # included; whiteouts are none.
     files: tuple[File, ...]
-    total_bytes: int
-    copies: tuple[Copy, ...] = ()
-    origins: Callable[[File], Origin] = lambda _: Origin("unknown")
+    total_bytes: int  # of all layers, the base's included
+    copies: tuple[Copy, ...] = ()  # see `Copy`; only of the final image, only files of 1 kB or more
+    origins: Callable[[File], Origin] = lambda _: Origin("unknown")  # of files; called with one
+    # Reads a visible or hidden file of a layer above the base, or a visible one of the base, up to 1 MB: by
+    # layer (None: the visible one) and path. None if there is no such file.
     contents: Callable[[int | None, str], bytes | None] = lambda _layer, _path: None
+    # The capabilities that programs above the base give to whoever starts them, as bits by path.
     capabilities: Callable[[], Mapping[str, int]] = dict
+    # See `base_image_files`; described when it is asked for, as there are tens of thousands.
     base: Callable[[], Mapping[str, File]] = dict
+    # Of its layers above the external base.
     system_installs: tuple[SystemInstall, ...] = ()
     python_installs: tuple[PythonInstall, ...] = ()
+    # What tells them, for the snapshots of stages that take something from this one.
     traced: FileOrigins | None = field(default=None, repr=False)
 
     @cached_property
@@ -137,74 +108,45 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class SystemInstall:
-    """A RUN that changed which system packages a stage has (from the package database in its layer).
+    """A RUN that changed which system packages a stage has (from the package database in its layer)."""
 
-    Attributes:
-        stage: The stage's label.
-        line: Of the RUN; of the stage's FROM for one that ONBUILD asks for.
-        packages: The names of those that it added, sorted.
-        manager: ``dpkg`` or ``apk``.
-        layer: The index of its layer.
-        recommended: Those of the packages that came only because others recommend them, sorted.
-        index: The folder of a package index that was there before (in the layers below it, or in a cache mount) and
-            that it did not write anew as far as its layer shows; empty if there was none.
-        index_line: Of the instruction that brought it, where that is a layer's.
-        needs_index: Whether it fails without that index; None if that was not tried.
-        failure: Why it could not be tried.
-    """
-
-    stage: str
-    line: int
-    packages: tuple[str, ...]
-    manager: str = "dpkg"
-    layer: int = 0
-    recommended: tuple[str, ...] = ()
+    stage: str  # the stage's label
+    line: int  # of the RUN; of the stage's FROM for one that ONBUILD asks for
+    packages: tuple[str, ...]  # the names of those that it added, sorted
+    manager: str = "dpkg"  # `dpkg` or `apk`
+    layer: int = 0  # the index of its layer
+    recommended: tuple[str, ...] = ()  # those of the packages that came only because others recommend them, sorted
+    # The folder of a package index that was there before (in the layers below it, or in a cache mount) and that
+    # it did not write anew as far as its layer shows; empty if there was none.
     index: str = ""
-    index_line: int | None = None
-    needs_index: bool | None = None
-    failure: Failure | None = None
+    index_line: int | None = None  # of the instruction that brought it, where that is a layer's
+    needs_index: bool | None = None  # whether it fails without that index; None if that was not tried
+    failure: Failure | None = None  # why it could not be tried
 
 
 @dataclass(frozen=True)
 class RanStep:
-    """An instruction that BuildKit ran.
+    """An instruction that BuildKit ran."""
 
-    Attributes:
-        stage: The stage's label.
-        line: Of the instruction; None for what ONBUILD asks for.
-        instruction: On one line.
-        cached: Whether its result was there already.
-        seconds: How long it took, if it was not.
-    """
-
-    stage: str
-    line: int | None
-    instruction: str
-    cached: bool
-    seconds: float | None = None
+    stage: str  # the stage's label
+    line: int | None  # of the instruction; None for what ONBUILD asks for
+    instruction: str  # on one line
+    cached: bool  # whether its result was there already
+    seconds: float | None = None  # how long it took, if it was not
 
 
 @dataclass(frozen=True)
 class PythonInstall:
-    """A RUN in whose layer distributions lie that requirements.txt pins.
+    """A RUN in whose layer distributions lie that requirements.txt pins."""
 
-    Attributes:
-        stage: The stage's label.
-        line: Of the RUN; for what an ONBUILD asks for, that of FROM.
-        instruction: The RUN on one line.
-        distributions: Their normalised names, sorted; those that only lie in another place than before left out.
-        moved: The names of those.
-        bytes: Of the layer's files.
-        layer: Its index in the stage's image.
-    """
-
-    stage: str
-    line: int
-    instruction: str
+    stage: str  # the stage's label
+    line: int  # of the RUN; for what an ONBUILD asks for, that of FROM
+    instruction: str  # the RUN on one line
+    # Their normalised names, sorted; those that only lie in another place than before left out.
     distributions: tuple[str, ...]
-    bytes: int = 0
-    layer: int = 0
-    moved: tuple[str, ...] = ()
+    bytes: int = 0  # of the layer's files
+    layer: int = 0  # its index in the stage's image
+    moved: tuple[str, ...] = ()  # the names of those that only lie in another place than before
 
     def is_step(self, step: RanStep) -> bool:
         """Whether this is the step that BuildKit ran."""
@@ -214,39 +156,24 @@ class PythonInstall:
 
 @dataclass(frozen=True)
 class AppChange:
-    """What a build ran again after a comment line was appended to every ``app/**/*.py``.
+    """What a build ran again after a comment line was appended to every ``app/**/*.py``."""
 
-    Attributes:
-        again: The RUN that installs Python packages and was run again; None if none was.
-        because: The line of the COPY before it that ran again, and so made it.
-        failure: Why that could not be seen.
-    """
-
-    again: PythonInstall | None = None
-    because: int | None = None
-    failure: Failure | None = None
+    again: PythonInstall | None = None  # the RUN that installs Python packages and was run again; None if none was
+    because: int | None = None  # the line of the COPY before it that ran again, and so made it
+    failure: Failure | None = None  # why that could not be seen
 
 
 @dataclass(frozen=True)
 class PinChange:
-    """What became of the image when requirements.txt pinned another release of one distribution.
+    """What became of the image when requirements.txt pinned another release of one distribution."""
 
-    Attributes:
-        name: The distribution's.
-        old, new: The release that is pinned, and the one that was put in its place.
-        found: The releases that the service finds then.
-        refused: What the build said that failed because of it.
-        is_sent: Whether the file is part of the build context at all.
-        failure: Why that could not be seen.
-    """
-
-    name: str
-    old: str
-    new: str
-    found: tuple[str, ...] = ()
-    refused: str = ""
-    is_sent: bool = True
-    failure: Failure | None = None
+    name: str  # the distribution's
+    old: str  # the release that is pinned
+    new: str  # the one that was put in its place
+    found: tuple[str, ...] = ()  # the releases that the service finds then
+    refused: str = ""  # what the build said that failed because of it
+    is_sent: bool = True  # whether the file is part of the build context at all
+    failure: Failure | None = None  # why that could not be seen
 
     @property
     def decides(self) -> bool:
@@ -256,78 +183,52 @@ class PinChange:
 
 @dataclass(frozen=True)
 class HandedOn:
-    """What a RUN of the final stage did without the wheels and archives of the build stages that it had at hand.
+    """What a RUN of the final stage did without the wheels and archives of the build stages that it had at hand."""
 
-    Attributes:
-        line: Of the RUN.
-        stages: The labels of the stages that made them.
-        taken: The names of the distributions that it then did not install: it takes them from those stages.
-        names: Of all distributions that it might have taken so.
-        failure: Why that could not be seen.
-    """
-
-    line: int
-    stages: tuple[str, ...]
-    names: tuple[str, ...]
+    line: int  # of the RUN
+    stages: tuple[str, ...]  # the labels of the stages that made them
+    names: tuple[str, ...]  # of all distributions that it might have taken so
+    # The names of the distributions that it then did not install: it takes them from those stages.
     taken: tuple[str, ...] = ()
-    failure: Failure | None = None
+    failure: Failure | None = None  # why that could not be seen
 
 
 @dataclass(frozen=True)
 class NoImage:
-    """All that there is to judge by where no image could be built.
+    """All that there is to judge by where no image could be built."""
 
-    Attributes:
-        failure: Why.
-        requirements: See `Evidence`.
-    """
-
-    failure: Failure
-    requirements: Mapping[str, str] = field(default_factory=dict)
+    failure: Failure  # why
+    requirements: Mapping[str, str] = field(default_factory=dict)  # see `Evidence`
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything about a workspace whose image could be built.
+    """Everything about a workspace whose image could be built."""
 
-    Attributes:
-        dockerfile: Parsed.
-        image_id: Of the final image.
-        image: That image.
-        running: Its container.
-        context: Files of the build context as BuildKit got it (after ``.dockerignore``), by path relative to it, with
-            their contents up to 1 MB (longer ones cut).
-        app: The same of ``app/*.py`` in the workspace, whether or not ``.dockerignore`` names them.
-        requirements: The pins of ``requirements.txt`` in the workspace, version by normalised name.
-        ran: The steps of the build, those that failed or did not begin left out.
-        stages: The snapshots of the other stages that ran, by label.
-        system_installs: Of all stages that ran.
-        app_change, pin_change, handed_on: What the experiments showed; None, None and nothing if none was made.
-        is_quick: Whether the experiments were left out on purpose.
-        single_bytes: ``total_bytes`` of the lab's single-stage image of the same level.
-        failure: Why that could not be had.
-        level: Of the exercise: 1, or 2 (requirements.txt pins psycopg2).
-        is_worked_example: Whether the Dockerfile is the lab's own but for comments and blanks.
-    """
-
-    dockerfile: Dockerfile
-    image_id: str
+    dockerfile: Dockerfile  # parsed
+    image_id: str  # of the final image
     image: Snapshot
-    running: Running
+    running: Running  # its container
+    # Files of the build context as BuildKit got it (after `.dockerignore`), by path relative to it, with their
+    # contents up to 1 MB (longer ones cut).
     context: Mapping[str, bytes] = field(default_factory=dict)
+    # The same of `app/*.py` in the workspace, whether or not `.dockerignore` names them.
     app: Mapping[str, bytes] = field(default_factory=dict)
+    # The pins of `requirements.txt` in the workspace, version by normalised name.
     requirements: Mapping[str, str] = field(default_factory=dict)
-    ran: tuple[RanStep, ...] = ()
+    ran: tuple[RanStep, ...] = ()  # the steps of the build, those that failed or did not begin left out
+    # The snapshots of the other stages that ran, by label.
     stages: Mapping[str, Snapshot] = field(default_factory=dict)
-    system_installs: tuple[SystemInstall, ...] = ()
+    system_installs: tuple[SystemInstall, ...] = ()  # of all stages that ran
+    # What the experiments showed; None, None and nothing if none was made.
     app_change: AppChange | None = None
     pin_change: PinChange | None = None
     handed_on: tuple[HandedOn, ...] = ()
-    is_quick: bool = False
-    single_bytes: int | None = None
-    failure: Failure | None = None
-    level: int = 1
-    is_worked_example: bool = False
+    is_quick: bool = False  # whether the experiments were left out on purpose
+    single_bytes: int | None = None  # `total_bytes` of the lab's single-stage image of the same level
+    failure: Failure | None = None  # why that could not be had
+    level: int = 1  # of the exercise: 1, or 2 (requirements.txt pins psycopg2)
+    is_worked_example: bool = False  # whether the Dockerfile is the lab's own but for comments and blanks
 
     @property
     def final(self) -> Stage:

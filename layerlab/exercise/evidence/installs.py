@@ -123,17 +123,11 @@ _DATABASES: Final[Mapping[str, tuple[tuple[str, ...], Callable[[bytes], Mapping[
 
 
 class Stored(NamedTuple):
-    """A file that tells of a distribution: the notes of its installation, or a wheel or sdist of it.
+    """A file that tells of a distribution: the notes of its installation, or a wheel or sdist of it."""
 
-    Attributes:
-        entry: Its index among the image's entries.
-        name: The distribution's normalised name.
-        version: Its version, as the file's path has it.
-    """
-
-    entry: int
-    name: str
-    version: str
+    entry: int  # its index among the image's entries
+    name: str  # the distribution's normalised name
+    version: str  # its version, as the file's path has it
 
 
 def distribution_of(path: str) -> tuple[str, str] | None:

@@ -36,36 +36,22 @@ it, so ``COPY . .`` ships it where `docker build` would not. Whoever looks at th
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a build.
+    """What came of a build."""
 
-    Attributes:
-        image_id: Of its image; None if there is none.
-        ran: The steps that came to their end, in the order of the Dockerfile.
-        failure: Why there is no image.
-        said: What the step has said that failed.
-    """
-
-    image_id: str | None
-    ran: tuple[RanStep, ...] = ()
-    failure: Failure | None = None
-    said: str = ""
+    image_id: str | None  # of its image; None if there is none
+    ran: tuple[RanStep, ...] = ()  # the steps that came to their end, in the order of the Dockerfile
+    failure: Failure | None = None  # why there is no image
+    said: str = ""  # what the step has said that failed
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A private copy of a workspace, ready to be built, as it is or changed.
+    """A private copy of a workspace, ready to be built, as it is or changed."""
 
-    Attributes:
-        workspace: What it is a copy of; lines and labels that are told are those of its Dockerfile.
-        context: What is sent to the engine.
-        adapted: What is sent as Dockerfile, parsed.
-        trials: Where it is built, and what is told of each step.
-    """
-
-    workspace: Workspace
-    context: contexts.Context = field(repr=False)
-    adapted: Dockerfile = field(repr=False)
-    trials: Trials = field(repr=False)
+    workspace: Workspace  # what it is a copy of; lines and labels that are told are those of its Dockerfile
+    context: contexts.Context = field(repr=False)  # what is sent to the engine
+    adapted: Dockerfile = field(repr=False)  # what is sent as Dockerfile, parsed
+    trials: Trials = field(repr=False)  # where it is built, and what is told of each step
 
     @property
     def dockerfile(self) -> Dockerfile:

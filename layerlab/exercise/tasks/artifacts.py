@@ -78,15 +78,10 @@ _COPY_HINTS: Final = (
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a distribution comes from.
+    """Where a distribution comes from."""
 
-    Attributes:
-        kind: `_BUILD_STAGE`, ``final`` (installed in the final stage), ``base``, ``context`` or ``unknown``.
-        line: Of the instruction that made it, in the final stage.
-    """
-
-    kind: str
-    line: int | None = None
+    kind: str  # `_BUILD_STAGE`, `final` (installed in the final stage), `base`, `context` or `unknown`
+    line: int | None = None  # of the instruction that made it, in the final stage
 
 
 def judge(evidence: Evidence) -> Result:

@@ -54,19 +54,12 @@ _SIZE_HINTS: Final = (
 
 @dataclass(frozen=True)
 class Tool:
-    """Something that only building needs.
+    """Something that only building needs."""
 
-    Attributes:
-        kind: What it is.
-        name: A package, a program, or a folder of headers.
-        files: What belongs to it, in one layer.
-        layer: That layer's index; None for the base image's.
-    """
-
-    kind: Kind
-    name: str
-    files: tuple[File, ...]
-    layer: int | None
+    kind: Kind  # what it is
+    name: str  # a package, a program, or a folder of headers
+    files: tuple[File, ...]  # what belongs to it, in one layer
+    layer: int | None  # that layer's index; None for the base image's
 
     @property
     def bytes(self) -> int:

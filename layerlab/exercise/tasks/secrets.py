@@ -90,17 +90,11 @@ _SETTING: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*=[ \t]*(.*
 
 @dataclass(frozen=True)
 class Found:
-    """A credential in a text.
+    """A credential in a text."""
 
-    Attributes:
-        what: Such as ``the GitHub token``.
-        text: What it was found by, its name or form included.
-        value: The secret itself.
-    """
-
-    what: str
-    text: str
-    value: str
+    what: str  # such as `the GitHub token`
+    text: str  # what it was found by, its name or form included
+    value: str  # the secret itself
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -200,19 +194,12 @@ def _is_curls(match: re.Match[str]) -> bool:
 
 @dataclass(frozen=True)
 class _Form:
-    """How a credential is written.
+    """How a credential is written."""
 
-    Attributes:
-        what: See `Found`.
-        literals: A text without any of these holds none.
-        pattern: Its group ``value``, or all of it, is the secret.
-        is_one: Whether a match is one indeed.
-    """
-
-    what: str
-    literals: tuple[str, ...]
-    pattern: re.Pattern[str]
-    is_one: Callable[[re.Match[str]], bool] = _is_literal
+    what: str  # see `Found`
+    literals: tuple[str, ...]  # a text without any of these holds none
+    pattern: re.Pattern[str]  # its group `value`, or all of it, is the secret
+    is_one: Callable[[re.Match[str]], bool] = _is_literal  # whether a match is one indeed
 
 
 # How a token begins and goes on, as its issuer documents it (in brackets: where). Lengths are the least there were.
@@ -328,19 +315,12 @@ _FORMS: Final = (
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret that whoever has the image can read.
+    """A secret that whoever has the image can read."""
 
-    Attributes:
-        what: Such as ``the variable API_TOKEN``.
-        where: Where it can be read, as the end of a sentence.
-        line: Of the instruction that put it there.
-        files: The files that hold it, if any do.
-    """
-
-    what: str
-    where: str
-    line: int | None
-    files: tuple[File, ...] = ()
+    what: str  # such as `the variable API_TOKEN`
+    where: str  # where it can be read, as the end of a sentence
+    line: int | None  # of the instruction that put it there
+    files: tuple[File, ...] = ()  # the files that hold it, if any do
 
 
 def secrets(evidence: Evidence) -> Iterator[Secret]:
