@@ -197,15 +197,6 @@ class TestFailure:
             "network", 2, True,
         )  # fmt: skip
 
-    def test_what_ran_before(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
-        """Of a build that fails, the steps that came to their end are told."""
-        write(tmp_path, f"FROM {busybox_image}\nRUN echo {secrets.token_hex(8)}\nRUN false\nRUN true\n")
-
-        with prepared(engine, tmp_path) as (copy, _):
-            outcome = workspace_builds.build_final(copy)
-
-        assert [(step.line, step.cached) for step in outcome.ran] == [(1, True), (2, False)]
-
 
 class TestNothingIsLeft:
     def test_images(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Outcome:
     """What came of a build."""
 
     image_id: str | None  # of its image; None if there is none
-    ran: tuple[RanStep, ...] = ()  # the steps that came to their end, in the order of the Dockerfile
+    ran: tuple[RanStep, ...] = ()  # the steps, in the order of the Dockerfile
     failure: Failure | None = None  # why there is no image
     said: str = ""  # what the step has said that failed
 
@@ -65,13 +65,22 @@ class Prepared:
 
     def build(self, context: contexts.Context, report: Report, *, timeout: float = TIMEOUT) -> Outcome:
         """Build a context; where that does not succeed, the outcome says whose fault it is."""
-        recorder = Recorder(self, report)
+        steps: dict[str, Step] = {}
+
+        def listen(step: Step) -> None:
+            if step.stage:
+                steps[step.key] = step
+            report(step)
+
         try:
-            built = self.trials.build(context, timeout=timeout, report=recorder)
+            built = self.trials.build(context, timeout=timeout, report=listen)
         except LabError as error:
             said = f"{error.log}\n{error}" if isinstance(error, StepFailed) else ""
-            return Outcome(None, recorder.ran(), explain(error, self.dockerfile, recorder.running()), said)
-        return Outcome(built.image_id, recorder.ran())
+            going_on = [each for each in steps.values() if each.state == "running" and not each.from_cache]
+            running = next((each.line for each in reversed(going_on) if each.line is not None), None)
+            return Outcome(None, failure=explain(error, self.dockerfile, running), said=said)
+        ended = (each for each in steps.values() if each.state in {"done", "cached"})
+        return Outcome(built.image_id, tuple(map(self.told, sorted(ended, key=lambda each: each.line or 0))))
 
     def experiment(
         self,
@@ -174,34 +183,6 @@ def build_stage(prepared: Prepared, stage: Stage) -> str:
         LabError: it cannot be built.
     """
     return prepared.trials.build(prepared.context, target=prepared.adapted.stages[stage.index].label).image_id
-
-
-class Recorder:
-    """Remembers the steps of a build as they are reported, under the learner's labels and lines."""
-
-    def __init__(self, prepared: Prepared, report: Report) -> None:
-        self._stages = {stage.label: stage.index for stage in prepared.adapted.stages}
-        self._prepared = prepared
-        self._report = report
-        self._steps: dict[str, Step] = {}
-
-    def __call__(self, step: Step) -> None:
-        if step.stage:
-            self._steps[step.key] = step
-        self._report(step)
-
-    def ran(self) -> tuple[RanStep, ...]:
-        """The steps that came to their end, in the order of the Dockerfile."""
-        ended = [step for step in self._steps.values() if step.state in {"done", "cached"}]
-        return tuple(map(self._prepared.told, sorted(ended, key=self._position)))
-
-    def running(self) -> int | None:
-        """The line of the step that runs."""
-        lines = [step.line for step in self._steps.values() if step.state == "running" and not step.from_cache]
-        return next((line for line in reversed(lines) if line is not None), None)
-
-    def _position(self, step: Step) -> tuple[int, int]:
-        return self._stages.get(step.stage, len(self._stages)), int(step.key.rpartition(" ")[2])
 
 
 def _copied(entry: contexts.Entry, target: Path) -> contexts.Entry:
