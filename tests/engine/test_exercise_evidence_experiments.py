@@ -189,7 +189,7 @@ class TestAPinChanges:
 
     def change(self, engine: Engine, folder: Path, dockerfile: str) -> PinChange:
         with checked(engine, folder, dockerfile) as found:
-            return found_after(found.copy, *change_pin(found.copy, PINNED, found.image_id), None)
+            return found_after(found.copy, *change_pin(found.copy, found.image_id), None)
 
     def test_the_file_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What is found afterwards is the other release."""

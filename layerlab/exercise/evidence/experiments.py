@@ -150,7 +150,7 @@ def begin_with_pin(prepared: Prepared) -> None:
         prepared.build(_with_pin(prepared, choose_pin(prepared.workspace.requirements), text), silent)
 
 
-def change_pin(prepared: Prepared, pinned: Mapping[str, str], image_id: str) -> tuple[PinChange, dict[str, str]]:
+def change_pin(prepared: Prepared, image_id: str) -> tuple[PinChange, dict[str, str]]:
     """Build with another release pinned in requirements.txt; `found_after` tells what the service finds then.
 
     The change is always the same, so that the builder finds most of it in its cache at the next check. Only what the
@@ -159,7 +159,7 @@ def change_pin(prepared: Prepared, pinned: Mapping[str, str], image_id: str) -> 
     Returns:
         What was changed, and the release in each folder that has one in the first image; empty where there is none.
     """
-    change = choose_pin(pinned)
+    change = choose_pin(prepared.workspace.requirements)
     if all(entry.name != _REQUIREMENTS for entry in prepared.context.entries):
         return replace(change, is_sent=False), {}
     folders, text = _with_notes_alone(prepared, change.name, images.read(prepared.engine, image_id).stack)
@@ -195,10 +195,8 @@ def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple
     paths = [stack.merged.paths[each.entry] for each in every if each.name == name]
     found = [_NOTES.fullmatch(path) for path in paths if stack.merged.find(path) is not None]
     places = sorted({(each["folder"], each["name"]) for each in found if each})
-    copies = [
-        [f"{place}/{called}-*.dist-info/METADATA", f"/{number}/"] for number, (place, called) in enumerate(places)
-    ]
-    text = _with_last_stage(prepared, copies) if places else ""
+    notes = [f"{folder}/{called}-*.dist-info/METADATA" for folder, called in places]
+    text = _with_last_stage(prepared, [[note, f"/{number}/"] for number, note in enumerate(notes)]) if places else ""
     return ([folder for folder, _ in places], text) if text else ([], "")
 
 

@@ -101,9 +101,10 @@ def _look(
     is_quick: bool,
 ) -> Evidence:
     """Look at what was built, and try it."""
-    engine, image_id, pinned = prepared.engine, str(outcome.image_id), prepared.workspace.requirements
+    engine, image_id = prepared.engine, str(outcome.image_id)
     ran = pool.submit(observe, engine, image_id, hardened=hardened, report=prepared.trials.report)
-    pin = pool.submit(experiments.change_pin, prepared, pinned, image_id) if pinned and not is_quick else None
+    is_tried = prepared.workspace.requirements and not is_quick
+    pin = pool.submit(experiments.change_pin, prepared, image_id) if is_tried else None
     evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
     running = evidence.running
     if pin:
