@@ -19,7 +19,6 @@ from typing import Final
 
 from layerlab import dockerfile as dockerfiles
 from layerlab import image as images
-from layerlab.builder.context import Context
 from layerlab.dockerfile import Dockerfile, Instruction
 from layerlab.exercise.evidence.facts import (
     AppChange,
@@ -35,7 +34,7 @@ from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
 from layerlab.service import Interpreter, observe
-from layerlab.ui.progress import Step, silent
+from layerlab.ui.progress import Step
 from layerlab.ui.text import shorten
 
 _SURELY_RUNS: Final = 0.3  # seconds
@@ -147,7 +146,7 @@ def begin_with_pin(prepared: Prepared) -> None:
     """Let the builder run what `change_pin` will ask for, up to a last step that fails, so that no image is made."""
     text = _with_last_stage(prepared, [[f"/{_BROKEN}", "/"]])
     if text and any(entry.name == _REQUIREMENTS for entry in prepared.context.entries):
-        prepared.build(_with_pin(prepared, choose_pin(prepared.workspace.requirements), text), silent)
+        _with_change(prepared, choose_pin(prepared.workspace.requirements), text)
 
 
 def change_pin(prepared: Prepared, image_id: str) -> tuple[PinChange, dict[str, str]]:
@@ -176,14 +175,10 @@ def change_pin(prepared: Prepared, image_id: str) -> tuple[PinChange, dict[str, 
 
 
 def _with_change(prepared: Prepared, change: PinChange, dockerfile: str = "") -> Outcome:
-    called = f"with {change.name} {change.new} in {_REQUIREMENTS}"
-    return prepared.experiment(called, _with_pin(prepared, change, dockerfile))
-
-
-def _with_pin(prepared: Prepared, change: PinChange, dockerfile: str) -> Context:
     entry = next(entry for entry in prepared.context.entries if entry.name == _REQUIREMENTS)
     changed = with_pin(entry.path.read_bytes(), change.name, change.new)
-    return prepared.changed({_REQUIREMENTS: changed}, dockerfile)
+    called = f"with {change.name} {change.new} in {_REQUIREMENTS}"
+    return prepared.experiment(called, prepared.changed({_REQUIREMENTS: changed}, dockerfile))
 
 
 def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple[list[str], str]:

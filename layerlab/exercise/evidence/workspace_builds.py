@@ -88,16 +88,18 @@ class Prepared:
         context: contexts.Context,
         look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
     ) -> Outcome:
-        """Build a changed context.
+        """Build a changed context; steps that stand below the learner's are not reported.
 
         Args:
             called: The experiment, in a few words.
             context: What is built.
             look: Is given each step as it is reported, and as it is told of; what it raises ends the build.
         """
+        last = self.dockerfile.text.count("\n") + 1
 
         def listen(step: Step) -> None:
-            self.trials.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))
+            if (step.line or 0) <= last:
+                self.trials.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))
             if step.stage:
                 look(step, self.told(step))
 
