@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,13 @@ from layerlab.exercise.evidence.experiments import (
     change_app,
     change_pin,
     choose_pin,
-    found_after,
     may_have_installed,
     with_pin,
     without_index,
 )
 from layerlab.exercise.evidence.facts import HandedOn, PinChange, PythonInstall, Snapshot
 from layerlab.exercise.evidence.workspace_builds import Prepared
+from layerlab.service import Running
 from layerlab.ui.progress import Report, Step, silent
 from tests.engine.test_exercise_evidence_workspace_builds import is_gone, prepared, write
 
@@ -189,7 +190,9 @@ class TestAPinChanges:
 
     def change(self, engine: Engine, folder: Path, dockerfile: str) -> PinChange:
         with checked(engine, folder, dockerfile) as found:
-            return found_after(found.copy, *change_pin(found.copy, found.image_id), None)
+            ran = Future[Running]()
+            ran.set_result(Running(up=False))
+            return change_pin(found.copy, found.image_id, ran)
 
     def test_the_file_decides(self, engine: Engine, busybox_image: str, tmp_path: Path) -> None:
         """What is found afterwards is the other release."""

@@ -14,6 +14,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,7 +34,7 @@ from layerlab.exercise.evidence.installs import distribution_of, in_layer
 from layerlab.exercise.evidence.workspace_builds import Outcome, Prepared
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as files
-from layerlab.service import Interpreter, observe
+from layerlab.service import Running, observe
 from layerlab.ui.progress import Step
 from layerlab.ui.text import shorten
 
@@ -149,29 +150,48 @@ def begin_with_pin(prepared: Prepared) -> None:
         _with_change(prepared, choose_pin(prepared.workspace.requirements), text)
 
 
-def change_pin(prepared: Prepared, image_id: str) -> tuple[PinChange, dict[str, str]]:
-    """Build with another release pinned in requirements.txt; `found_after` tells what the service finds then.
+def change_pin(prepared: Prepared, image_id: str, ran: Future[Running]) -> PinChange:
+    """Build with another release pinned in requirements.txt, and see which one the service finds then.
 
     The change is always the same, so that the builder finds most of it in its cache at the next check. Only what the
     installation tells of that distribution is made an image: the rest would be hundreds of megabytes.
 
-    Returns:
-        What was changed, and the release in each folder that has one in the first image; empty where there is none.
+    Args:
+        prepared: Where it is built.
+        image_id: The first image.
+        ran: What is seen of its container, whose interpreter says in which folder it finds the distribution.
     """
     change = choose_pin(prepared.workspace.requirements)
     if all(entry.name != _REQUIREMENTS for entry in prepared.context.entries):
-        return replace(change, is_sent=False), {}
+        return replace(change, is_sent=False)
     folders, text = _with_notes_alone(prepared, change.name, images.read(prepared.engine, image_id).stack)
     built = _with_change(prepared, change, text)
     if built.image_id is None:
-        failure = built.failure
-        is_refused = failure and (failure.blame == "dockerfile" or f"{change.name}=={NO_RELEASE}" in built.said)
-        refused = shorten(failure.message, 300) if failure and is_refused else ""
-        return replace(change, refused=refused, failure=None if is_refused else failure), {}
+        return _not_built(change, built)
     reader = files.for_image(prepared.engine, images.read(prepared.engine, built.image_id))
     notes = [reader.read(None, f"/{number}/METADATA") or b"" for number in range(len(folders))]
     found = [_RELEASE.search(note.decode(errors="replace")) for note in notes]
-    return change, {folder: each[1] if each else "" for folder, each in zip(folders, found, strict=True)}
+    interpreter = ran.result().interpreter
+    used = interpreter.distributions.get(change.name) if interpreter else None
+    folder = posixpath.dirname(used.location) if used else None
+    if folder is None or folder in folders:
+        here = {each[1] for place, each in zip(folders, found, strict=True) if each and folder in {place, None}}
+        return replace(change, found=tuple(sorted(here)))
+    # It lies in one file, which unpacks itself when it is started.
+    built = _with_change(prepared, change)
+    if built.image_id is None:
+        return _not_built(change, built)
+    again = observe(prepared.engine, built.image_id).interpreter
+    known = again.distributions if again else {}
+    return replace(change, found=(known[change.name].version,) if change.name in known else ())
+
+
+def _not_built(change: PinChange, built: Outcome) -> PinChange:
+    """A changed pin that the build has refused, or could not get."""
+    failure = built.failure
+    is_refused = failure and (failure.blame == "dockerfile" or f"{change.name}=={NO_RELEASE}" in built.said)
+    refused = shorten(failure.message, 300) if failure and is_refused else ""
+    return replace(change, refused=refused, failure=None if is_refused else failure)
 
 
 def _with_change(prepared: Prepared, change: PinChange, dockerfile: str = "") -> Outcome:
@@ -211,33 +231,6 @@ def with_pin(requirements: bytes, name: str, release: str) -> bytes:
     called = "[-_.]+".join(map(re.escape, name.split("-")))
     pin = re.compile(rf"^([ \t]*{called}[ \t]*(?:\[[^\]\n]*\][ \t]*)?={{2,3}}[ \t]*)[^\s;,#\\]+", re.MULTILINE | re.I)
     return pin.sub(rf"\g<1>{release}", requirements.decode(errors="surrogateescape")).encode(errors="surrogateescape")
-
-
-def found_after(
-    prepared: Prepared, change: PinChange, installed: Mapping[str, str], interpreter: Interpreter | None
-) -> PinChange:
-    """The releases that the service finds in the image of a changed pin.
-
-    Args:
-        prepared: Where it was built.
-        change: Which pin was changed.
-        installed: The release in each folder, from `change_pin`.
-        interpreter: The service's, as the container of the first image has it.
-    """
-    if change.failure or change.refused or not change.is_sent:
-        return change
-    used = interpreter.distributions.get(change.name) if interpreter else None
-    folder = posixpath.dirname(used.location) if used else None
-    if folder is None or folder in installed:
-        found = {release for place, release in installed.items() if release and folder in {place, None}}
-        return replace(change, found=tuple(sorted(found)))
-    # It lies in one file, which unpacks itself when it is started.
-    built = _with_change(prepared, change)
-    if built.image_id is None:
-        return replace(change, failure=built.failure)
-    running = observe(prepared.engine, built.image_id)
-    known = running.interpreter.distributions if running.interpreter else {}
-    return replace(change, found=(known[change.name].version,) if change.name in known else ())
 
 
 @dataclass(frozen=True)

@@ -104,12 +104,9 @@ def _look(
     engine, image_id = prepared.engine, str(outcome.image_id)
     ran = pool.submit(observe, engine, image_id, hardened=hardened, report=prepared.trials.report)
     is_tried = prepared.workspace.requirements and not is_quick
-    pin = pool.submit(experiments.change_pin, prepared, image_id) if is_tried else None
+    pin = pool.submit(experiments.change_pin, prepared, image_id, ran) if is_tried else None
     evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
-    running = evidence.running
-    if pin:
-        found = experiments.found_after(prepared, *pin.result(), running.interpreter)
-        evidence = replace(evidence, pin_change=found)
+    evidence, running = replace(evidence, pin_change=pin.result() if pin else None), evidence.running
     if running.hurried and is_busy():
         # What went on beside it may be why it was late.
         again = observe(engine, image_id, report=prepared.trials.report)
