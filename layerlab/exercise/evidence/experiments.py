@@ -127,29 +127,6 @@ def choose_pin(pinned: Mapping[str, str]) -> PinChange:
     return PinChange(name, pinned[name], NO_RELEASE)
 
 
-def may_have_installed(prepared: Prepared, step: Step) -> bool:
-    """Whether a step is a RUN that has just run, with some files of the build context, such as requirements.txt.
-
-    One that had all of them does not count: among them is the Dockerfile, which differs in a later build.
-    """
-    if step.state != "done" or not step.line:
-        return False
-    stage = next(each for each in reversed(prepared.dockerfile.stages) if each.line <= step.line)
-    *before, last = [each for each in prepared.dockerfile.instructions if stage.line <= each.line <= step.line]
-    copies = (each for each in before if each.keyword in {"COPY", "ADD"} and not each.flag("from"))
-    had = [source for each in copies for source in each.arguments[:-1]]
-    had += [mount.source for mount in last.mounts if mount.kind == "bind" and not mount.origin]
-    had = [posixpath.normpath(each) for each in had]
-    return last.keyword == "RUN" and bool(had) and not {".", "*", "/"}.intersection(had)
-
-
-def begin_with_pin(prepared: Prepared) -> None:
-    """Let the builder run what `change_pin` will ask for, up to a last step that fails, so that no image is made."""
-    text = _with_last_stage(prepared, [[f"/{_BROKEN}", "/"]])
-    if text and any(entry.name == _REQUIREMENTS for entry in prepared.context.entries):
-        _with_change(prepared, choose_pin(prepared.workspace.requirements), text)
-
-
 def change_pin(prepared: Prepared, image_id: str, ran: Future[Running]) -> PinChange:
     """Build with another release pinned in requirements.txt, and see which one the service finds then.
 
@@ -210,16 +187,14 @@ def _with_notes_alone(prepared: Prepared, name: str, stack: LayerStack) -> tuple
     paths = [stack.merged.paths[each.entry] for each in every if each.name == name]
     found = [_NOTES.fullmatch(path) for path in paths if stack.merged.find(path) is not None]
     places = sorted({(each["folder"], each["name"]) for each in found if each})
-    notes = [f"{folder}/{called}-*.dist-info/METADATA" for folder, called in places]
-    text = _with_last_stage(prepared, [[note, f"/{number}/"] for number, note in enumerate(notes)]) if places else ""
-    return ([folder for folder, _ in places], text) if text else ([], "")
-
-
-def _with_last_stage(prepared: Prepared, copies: Sequence[Sequence[str]]) -> str:
-    """The Dockerfile, and a stage of what is copied from the final one; empty where that cannot be written down."""
-    copy = f"COPY --from={prepared.dockerfile.target().index}"
-    text = "\n".join([prepared.context.text, "FROM scratch", *(f"{copy} {json.dumps(each)}" for each in copies)])
-    return text if len(dockerfiles.parse(text).stages) == len(prepared.dockerfile.stages) + 1 else ""
+    copies = (
+        f"COPY --from={prepared.dockerfile.target().index} "
+        + json.dumps([f"{folder}/{spelled}-*.dist-info/METADATA", f"/{number}/"])
+        for number, (folder, spelled) in enumerate(places)
+    )
+    text = "\n".join([prepared.context.text, "FROM scratch", *copies])
+    is_meant = places and len(dockerfiles.parse(text).stages) == len(prepared.dockerfile.stages) + 1
+    return ([folder for folder, _ in places], text) if is_meant else ([], "")
 
 
 def with_pin(requirements: bytes, name: str, release: str) -> bytes:

@@ -23,7 +23,7 @@ from layerlab.service.waiting import is_busy
 from layerlab.ui.progress import Report, Step
 
 OnImage = Callable[[image.Image], None]
-_AT_ONCE: Final = 4  # the container, further builds, the one with a changed pin, which two parts ask for
+_AT_ONCE: Final = 3  # the container, further builds, the one with a changed pin
 
 
 def gather(
@@ -38,24 +38,12 @@ def gather(
 ) -> Evidence | NoImage:
     """All that can be found out about a workspace; see `layerlab.exercise.check` for what is not said here."""
     relay = _Relay(report)
-    is_tried = bool(workspace.requirements) and not is_quick
-    begun = list[Future[None]]()  # at most one
-    with trial_builds(engine, relay, caches=caches, watch=relay.watch) as trials, _side_by_side(relay) as pool:
+    with trial_builds(engine, relay, caches=caches, watch=relay.watch) as trials:
         prepared = workspace_builds.prepare(trials, workspace)
-
-        def look(step: Step) -> None:
-            """Begin with the changed pin once something may have been installed: what follows takes long, too."""
-            if is_tried and not begun and experiments.may_have_installed(prepared, step):
-                begun.append(pool.submit(experiments.begin_with_pin, prepared))
-
-        outcome = workspace_builds.build_final(prepared, look)
-        if outcome.failure and outcome.failure.blame == "limit" and begun:
-            begun[0].result()  # both share the limits of a check
-            outcome = workspace_builds.build_final(prepared)
+        outcome = workspace_builds.build_final(prepared)
         if outcome.failure is not None:
-            relay.ended.set()  # nobody asks any more for what is built beside it
             return NoImage(outcome.failure, workspace.requirements)
-        return _look(pool, prepared, outcome, on_image, hardened=hardened, is_quick=is_quick)
+        return _look(relay, prepared, outcome, on_image, hardened=hardened, is_quick=is_quick)
 
 
 @dataclass(frozen=True)
@@ -92,7 +80,7 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 
 
 def _look(
-    pool: ThreadPoolExecutor,
+    relay: _Relay,
     prepared: Prepared,
     outcome: Outcome,
     on_image: OnImage | None,
@@ -102,14 +90,16 @@ def _look(
 ) -> Evidence:
     """Look at what was built, and try it."""
     engine, image_id = prepared.engine, str(outcome.image_id)
-    ran = pool.submit(observe, engine, image_id, hardened=hardened, report=prepared.trials.report)
     is_tried = prepared.workspace.requirements and not is_quick
-    pin = pool.submit(experiments.change_pin, prepared, image_id, ran) if is_tried else None
-    evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
-    evidence, running = replace(evidence, pin_change=pin.result() if pin else None), evidence.running
+    with _side_by_side(relay) as pool:
+        ran = pool.submit(observe, engine, image_id, hardened=hardened, report=relay)
+        pin = pool.submit(experiments.change_pin, prepared, image_id, ran) if is_tried else None
+        evidence = pool.submit(_build_more, prepared, outcome, ran, is_quick=is_quick).result()
+        evidence = replace(evidence, pin_change=pin.result() if pin else None)
+    running = evidence.running
     if running.hurried and is_busy():
         # What went on beside it may be why it was late.
-        again = observe(engine, image_id, report=prepared.trials.report)
+        again = observe(engine, image_id, report=relay)
         running = replace(again, hardened=running.hardened, hardened_why=running.hardened_why)
     if on_image is not None:
         on_image(image.read(engine, image_id, dockerfile=evidence.dockerfile))

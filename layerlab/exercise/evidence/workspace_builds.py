@@ -88,18 +88,16 @@ class Prepared:
         context: contexts.Context,
         look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
     ) -> Outcome:
-        """Build a changed context; steps that stand below the learner's are not reported.
+        """Build a changed context.
 
         Args:
             called: The experiment, in a few words.
             context: What is built.
             look: Is given each step as it is reported, and as it is told of; what it raises ends the build.
         """
-        last = self.dockerfile.text.count("\n") + 1
 
         def listen(step: Step) -> None:
-            if (step.line or 0) <= last:
-                self.trials.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))
+            self.trials.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))
             if step.stage:
                 look(step, self.told(step))
 
@@ -162,20 +160,13 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     return Prepared(workspace, context, parsed, trials)
 
 
-def build_final(
-    prepared: Prepared, look: Callable[[Step], None] = lambda _step: None, *, timeout: float = TIMEOUT
-) -> Outcome:
-    """Build the final image, and give `look` each step; the lab's own bases are got first, if any is missing."""
-
-    def listen(step: Step) -> None:
-        prepared.trials.report(step)
-        look(step)
-
+def build_final(prepared: Prepared, *, timeout: float = TIMEOUT) -> Outcome:
+    """Build the final image; the lab's own bases are got first, if any is missing."""
     try:
         bases.ensure_for(prepared.engine, prepared.dockerfile, report=prepared.trials.report)
     except LabError as error:
         return Outcome(None, failure=explain(error, prepared.dockerfile, None))
-    return prepared.build(prepared.context, listen, timeout=timeout)
+    return prepared.build(prepared.context, prepared.trials.report, timeout=timeout)
 
 
 def build_stage(prepared: Prepared, stage: Stage) -> str:
