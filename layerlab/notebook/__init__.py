@@ -13,11 +13,12 @@ Ready: a Docker engine, multi-stage-demo:optimized
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ from layerlab.exercise.verdict import Verdict
 from layerlab.image import Image
 from layerlab.image.store import file_reader
 from layerlab.image.store.sources import packed_bytes
+from layerlab.notebook import newer_engines
 from layerlab.notebook.cells import about, show, table
 from layerlab.paths import ROOT
 from layerlab.report.explorer.widget import Explorer
@@ -64,6 +66,7 @@ __all__ = [
     "lines",
     "look",
     "new",
+    "newer",
     "owned",
     "packed",
     "panel",
@@ -579,6 +582,14 @@ class Experiment:
         parsed = demo.read_dockerfile(self.folder / dockerfile, engine().platform)
         return image.read(engine(), built.image_id, dockerfile=parsed)
 
+    def docker(self, *words: str) -> str:
+        """What the docker client prints when it is run in the copy: for what needs `docker buildx`.
+
+        Raises:
+            UsageError: it ended with another status than 0.
+        """
+        return newer_engines.docker(engine(), self.folder, *words)
+
     def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
         """Build the copy; see `layerlab.builder.build` for the options. The image is removed with the experiment."""
         with displays.notebook(what or f"an experiment with {dockerfile}") as report:
@@ -619,6 +630,29 @@ def experiment(folder: str | Path = ROOT) -> Iterator[Experiment]:
         finally:
             for image_id in trial.image_ids:
                 discard(engine(), marker_tag(image_id))
+
+
+def newer(work: Callable[[Experiment], Any], *, needs: str, containerd: bool = False, why_not: str = "") -> Any:
+    """Do what only newer engines can; where yours cannot, show what one that can has done. A line says which it is.
+
+    Args:
+        work: What to do in an experiment, with its ``docker``; gives what JSON can hold, and is known by its name.
+        needs: The oldest Docker Engine that can, such as ``23`` or ``28.5``.
+        containerd: Whether it has to keep its images in containerd.
+        why_not: Why nobody's own engine is to do it, if that is so.
+
+    >>> def excluded(trial):
+    ...     return trial.docker("buildx", "build", "--check", ".")
+    >>> len(lab.newer(excluded, needs="28.5", why_not="this is an example"))
+    <IPython.core.display.HTML object>
+    2
+    """
+    if reason := why_not or newer_engines.lacking(engine(), needs, containerd=containerd):
+        return newer_engines.saved(work.__name__, reason)
+    with experiment() as trial:
+        done = json.loads(json.dumps(work(trial)))
+    newer_engines.say(f"Run by your Docker Engine {engine().version}.")
+    return done
 
 
 def _frame(rows: Sequence[object], **columns: str) -> pd.DataFrame:

@@ -125,6 +125,8 @@ def make(root: Path, caches: Path) -> LabCopy:
             shutil.copy2(source, root / item)
     for folder in ("notebooks", "tests"):
         (root / folder).mkdir()
+    for saved in (ROOT / "notebooks").glob("*.json"):
+        shutil.copy2(saved, root / "notebooks")
     name = f"layerlab-test-{uuid.uuid4().hex[:12]}"
     sanitiser = (ROOT / SANITISER).read_text(encoding="utf-8")
     names = f"\n[the names of a copy]\nregex: {name}-demo:\nreplace: multi-stage-demo:\n"

@@ -86,6 +86,7 @@ def _end(holder: subprocess.Popen[str]) -> None:
 def programs(*names: str) -> None:
     """See to it that these programs are here; Debian's packages bring them."""
     packages = {"ip": "iproute2", "mkfs.ext4": "e2fsprogs", "sshd": "openssh-server", "ssh": "openssh-client"}
+    packages["mmdebstrap"] = "mmdebstrap"
     packages["docker"] = (
         "docker-cli"
         if subprocess.run(["apt-cache", "show", "docker-cli"], capture_output=True, check=False).stdout

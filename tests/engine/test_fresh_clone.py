@@ -133,7 +133,7 @@ class TestPinned:
         kernel = "print(__import__('layerlab').__file__)"
         told = typed(f'../.venv/bin/python -c "{kernel}"', with_pins / "notebooks").stdout
 
-        assert {"00-start.ipynb", "10-clean-up.ipynb"} <= {one["name"] for one in found["content"]}
+        assert {"00-start.ipynb", "11-clean-up.ipynb"} <= {one["name"] for one in found["content"]}
         assert kernels["python3"]["resources"]["logo-svg"].startswith("/kernelspecs/python3/")
         assert told == f"{with_pins}/layerlab/__init__.py\n"
 

@@ -104,6 +104,26 @@ MISTAKES = (
         seen=r"\b16\b",
         every_run=False,
     ),
+    Mistake(
+        "a build makes the last stage, whatever its target",
+        *("layerlab/builder/building.py", "final.name if final != parsed.stages[-1] else None", "None"),
+        "10-newer-tools.ipynb",
+        ("cell-01", "cell-03", "cell-05", "cell-06"),
+        seen=r"test \| .* \| builds",
+        every_run=False,
+    ),
+    Mistake(
+        "what a newer engine gave is not what the text says",
+        *(
+            "notebooks/10-newer-tools.json",
+            '"set -e\\ncp /no/such/file /tmp\\ntrue\\n": "fails"',
+            '"set -e": "builds"',
+        ),
+        "10-newer-tools.ipynb",
+        ("cell-01", "cell-11", "cell-12"),
+        seen="set -e .* builds",
+        every_run=False,
+    ),
 )
 
 

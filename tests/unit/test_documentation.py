@@ -51,6 +51,7 @@ RUN_BY = {
     ".venv/bin/sphinx-build ...": "tests.browser.test_site:test_it_can_be_read",
     ".venv/bin/python docs/generate.py": "tests.unit.test_documentation:test_what_is_written_from_code_is_up_to_date",
     ".venv/bin/python -m benchmarks ...": "tests.engine.test_benchmarks:test_a_part_prints_its_rows",
+    ".venv/bin/python -m tests.engine.newer_tools ...": "tests.engine.test_newer_tools:test_it_gives_what_is_saved",
     ".venv/bin/python -m tests.external_links": "tests.unit.test_external_links:test_each_link_is_asked_for",
 }
 """Which test runs what the texts tell one to type; a name that ends in `...` stands for what begins like it."""
