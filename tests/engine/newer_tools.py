@@ -3,8 +3,8 @@
 .venv/bin/python -m tests.engine.newer_tools FOLDER
 
 Needs root, mmdebstrap, and an engine that has the base image; takes some minutes. FOLDER gets Debian sid's engine,
-client and registry (1 GB), unless it is there. Those of the notebook's own cells run that call `lab.newer`,
-each by itself after the imports.
+client and registry (1 GB), unless it is there. Those of the notebook's own cells run that ask for
+nothing of the lab's but `lab.newer`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -118,9 +119,9 @@ def run_cells() -> dict[str, Any]:
     cells = [cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
     names: dict[str, Any] = {}
     exec(cells[0].replace("lab.setup(", "str("), names)  # noqa: S102  # the repository's own code
-    names["lab"] = SimpleNamespace(**vars(lab) | {"newer": do})
-    for source in cells:
-        if "lab.newer(" in source:
+    names["lab"] = SimpleNamespace(newer=do)
+    for source in cells[1:]:
+        if set(re.findall(r"\blab\.(\w+)", source)) <= {"newer"}:
             exec(source, names)  # noqa: S102
     return results
 
