@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from layerlab import builder, demo, exercise, image, maintenance, plots, service, xray
+from layerlab import bases, builder, demo, exercise, image, maintenance, plots, service, xray
 from layerlab import compare as comparison
 from layerlab.builder import Build
 from layerlab.builder import context as contexts
@@ -593,6 +593,8 @@ class Experiment:
     def build(self, dockerfile: str = "Dockerfile", *, what: str = "", **options: Any) -> Build:
         """Build the copy; see `layerlab.builder.build` for the options. The image is removed with the experiment."""
         with displays.notebook(what or f"an experiment with {dockerfile}") as report:
+            parsed = demo.read_dockerfile(self.folder / dockerfile, engine().platform)
+            bases.ensure_for(engine(), parsed, options.get("target"), report=report)
             labels = image_labels("experiment")
             built = builder.build(
                 engine(), self.folder, dockerfile=dockerfile, labels=labels, report=report, **options
