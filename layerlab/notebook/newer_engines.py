@@ -55,7 +55,7 @@ def lacking(engine: Engine, needs: str, *, containerd: bool) -> str:
     if containerd and not engine.has_containerd_store:
         return "your Docker Engine does not keep its images in containerd, and this needs it"
     try:
-        docker(engine, ROOT, "buildx", "version")
+        docker(engine, Path("/"), "buildx", "version")
     except LabError:
         return "your docker client has no buildx"
     return ""
