@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Final
 
 import click
@@ -17,8 +18,12 @@ from layerlab.engine import SDK_ERRORS, disk_full, interrupts, is_disk_full
 from layerlab.errors import LabError, StepFailed
 from layerlab.ui.text import plain, printable
 
-COMMANDS: Final = ("build", "run", "compare", "xray", "new", "check", "grade", "slim", "clean", "doctor", "test")
-"""Each is ``command`` in the module of its name in ``layerlab.cli``."""
+COMMANDS: Final = (
+    *("build", "run", "compare", "xray"),
+    *("new", "check", "grade", "class"),
+    *("slim", "clean", "doctor", "test"),
+)
+"""Each is ``command`` in the module of its name in ``layerlab.cli``, with an underscore after a word of Python's."""
 
 
 class Commands(click.Group):
@@ -30,7 +35,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # click's
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"layerlab.cli.{cmd_name}").command
+        command: click.Command = import_module(f"layerlab.cli.{cmd_name}{'_' * iskeyword(cmd_name)}").command
         return command
 
 

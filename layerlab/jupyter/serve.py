@@ -53,7 +53,7 @@ def serve(engine: Engine, *, port: int | None = None, say: Callable[[str], None]
             f"port {port} is taken by another program", remedy="leave --port out, and the first free one is taken"
         )
     token = secrets.token_urlsafe(24)
-    _quieten()
+    quieten()
     port, server = _start(engine, port, token)
     has_screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     try:
@@ -116,7 +116,7 @@ def _log() -> Path:
     return state_directory() / f"jupyterlab-{os.getpid()}.log"
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keep JupyterLab from asking for news from the network, unless the user's own settings say otherwise."""
     overrides = Path(sys.prefix) / "share/jupyter/lab/settings/overrides.json"
     overrides.parent.mkdir(parents=True, exist_ok=True)

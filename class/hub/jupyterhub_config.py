@@ -1,0 +1,73 @@
+"""A lab for each learner: JupyterHub's configuration for `./lab class up`. Copy it, and give `--config COPY`.
+
+It says who may log in, how, and what each learner may take. Any other setting of JupyterHub
+(https://jupyterhub.readthedocs.io) or DockerSpawner may be added. `./lab class up` sets the variables LAB_CLASS_...
+"""
+
+import os
+import sys
+from typing import Any
+
+c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821  # JupyterHub's
+
+# ---- Who: names as they log in, and one password for trying it. Whoever knows it can be any of them: docs/class.md
+# says how a class logs in with its school's accounts.
+c.JupyterHub.authenticator_class = "shared-password"
+c.Authenticator.allowed_users = {"anna", "ben"}
+c.SharedPasswordAuthenticator.user_password = os.environ["LAB_CLASS_PASSWORD"]
+
+# ---- Where: on this machine alone. For a class: "https://0.0.0.0:443", and the two files of a certificate.
+c.JupyterHub.bind_url = "http://127.0.0.1:8000"
+# c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = "/etc/class/fullchain.pem", "/etc/class/privkey.pem"
+
+# ---- How much: of a learner's notebooks, engine and builds together. docs/class.md says how to limit the disk.
+c.DockerSpawner.mem_limit = "3G"
+c.DockerSpawner.cpu_limit = 2.0
+processes = 1024
+idle = 3600  # seconds after which the container of a learner who does nothing ends; the work stays
+
+# ---- A learner's container: a notebook server and the learner's own engine, without root. Their home and what their
+# engine has are volumes, which outlive it.
+c.JupyterHub.spawner_class = "docker"
+c.DockerSpawner.image = os.environ["LAB_CLASS_IMAGE"]
+c.DockerSpawner.pull_policy = "never"
+c.DockerSpawner.name_template = "layerlab-class-{username}"
+c.DockerSpawner.remove = True
+c.DockerSpawner.notebook_dir = "/home/learner/lab"
+c.Spawner.default_url = "/lab/tree/notebooks/00-start.ipynb"
+c.Spawner.start_timeout = c.Spawner.http_timeout = 120
+c.Spawner.args = ["--LabApp.extra_labextensions_path=/home/learner/lab/layerlab/jupyter/labextensions"]
+work = {"type": "volume", "labels": {"layerlab.class": "work"}}
+c.DockerSpawner.mounts = [
+    {"source": "layerlab-class-{username}-home", "target": "/home/learner", **work},
+    {"source": "layerlab-class-{username}-engine", "target": "/engine", **work},
+    {"source": os.environ["LAB_CLASS_BASES"], "target": "/bases", "type": "volume", "read_only": True},
+]
+c.DockerSpawner.extra_host_config = {
+    "pids_limit": processes,
+    # Of what root may do: to become the learner, to give them /dev/net/tun, and what newuidmap and newgidmap do.
+    "cap_drop": ["ALL"],
+    "cap_add": ["SETUID", "SETGID", "CHOWN"],
+    # An engine without root mounts and unshares in a user namespace, which the usual filters refuse.
+    "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
+    "devices": ["/dev/net/tun:/dev/net/tun:rw"],  # for slirp4netns, the network of the learner's engine
+}
+c.DockerSpawner.extra_create_kwargs = {
+    "labels": {"layerlab.container": os.environ["LAB_RUN_ID"]},  # the lab removes what a hub that was killed has left
+    # While parts of /proc are hidden, the kernel mounts no other one in a user namespace, and no container starts.
+    "host_config": {"MaskedPaths": [], "ReadonlyPaths": []},
+}
+
+# ---- The network: learners cannot reach each other, only this machine, with the hub, and what lies outside.
+c.DockerSpawner.network_name = os.environ["LAB_CLASS_NETWORK"]
+c.DockerSpawner.use_internal_ip = True
+c.JupyterHub.hub_ip = os.environ["LAB_CLASS_GATEWAY"]
+c.JupyterHub.proxy_class = "traefik_file"
+c.TraefikProxy.traefik_log_level = "ERROR"
+
+# ---- Whoever is gone gives back memory.
+c.JupyterHub.services = [
+    {"name": "idle", "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={idle}"]},
+]
+scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+c.JupyterHub.load_roles = [{"name": "idle", "scopes": scopes, "services": ["idle"]}]

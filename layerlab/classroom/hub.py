@@ -1,0 +1,273 @@
+"""A lab for each learner of a class: what JupyterHub needs of the engine, and the hub itself, until Ctrl-C.
+
+`class/hub/` has the rest: the configuration that says who may log in and what each may take, and the image of a
+learner's container. The image is labelled as any of the lab's, containers as those of this run. The network and the
+volumes have `LABEL`; its value is ``work`` on learners' own, which the hub makes, and ``bases`` on what all share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from layerlab import bases
+from layerlab.builder import build
+from layerlab.engine import SDK_ERRORS, Engine, answering, ownership, runs
+from layerlab.engine.machine import ending_with_us
+from layerlab.errors import EngineError, LabError
+from layerlab.maintenance import clean
+from layerlab.paths import ROOT, state_directory
+from layerlab.ui.progress import Report, ongoing, silent
+
+CONFIG: Final = ROOT / "class" / "hub" / "jupyterhub_config.py"
+NAME: Final = "layerlab-class"
+"""Of the image and the network; the names of containers and volumes begin with it."""
+
+LABEL: Final = "layerlab.class"
+PASSWORD: Final = "LAB_CLASS_PASSWORD"  # noqa: S105  # the variable's name
+START_TIMEOUT: Final = 60.0  # seconds for the hub to answer
+STOP_TIMEOUT: Final = 60.0  # seconds for the hub to stop all containers
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A hub that answers.
+
+    Attributes:
+        address: Where learners log in.
+        password: The shared one.
+    """
+
+    address: str
+    password: str
+    _process: subprocess.Popen[bytes]
+
+    def wait(self) -> None:
+        """Wait for Ctrl-C.
+
+        Raises:
+            KeyboardInterrupt: somebody pressed it.
+            LabError: the hub ended by itself.
+        """
+        raise _ended(self._process.wait())
+
+
+@contextmanager
+def up(
+    engine: Engine, *, config: Path = CONFIG, allow_stand_ins: bool | None = None, report: Report = silent
+) -> Iterator[Hub]:
+    """Run a hub. After the block it, the proxy, the network and the learners' containers are gone; their work stays.
+
+    Args:
+        engine: This machine's own: the hub talks to the containers by their addresses.
+        config: JupyterHub's, like `CONFIG`.
+        allow_stand_ins: See `layerlab.bases.ensure`.
+        report: Told how far it is until the hub answers.
+
+    Raises:
+        LabError: packages are missing, or the hub does not start.
+        BaseImageError, BuildError, EngineError: as for any image of the lab's.
+    """
+    if find_spec("jupyterhub") is None:
+        raise LabError("JupyterHub is not installed", remedy="./lab class up gets it; with uv: uv sync --group class")
+    bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
+    password = os.environ.get(PASSWORD) or secrets.token_urlsafe(9)
+    with answering(engine), _network(engine) as gateway:
+        os.environ |= {
+            "DOCKER_HOST": engine.endpoint,
+            "LAB_CLASS_BASES": f"{NAME}-bases-{_made_of(engine)}",
+            "LAB_CLASS_GATEWAY": gateway,
+            "LAB_CLASS_IMAGE": _build_image(engine, report),
+            "LAB_CLASS_NETWORK": NAME,
+            PASSWORD: password,
+            "LAB_RUN_ID": runs.container_labels(engine)[ownership.CONTAINER_LABEL],
+        }
+        settings = load(config)
+        _fill_bases(engine, settings, report)
+        with _hub(engine, config) as process:
+            address = str(settings.JupyterHub.bind_url)
+            _wait_until_it_answers(process, address, report)
+            yield Hub(address, password, process)
+
+
+def down(engine: Engine, *, work: bool = False) -> list[str]:
+    """Remove what a class has left: a network, the volume of bases and, where it is asked for, the learners' work.
+
+    Args:
+        engine: Where the class was.
+        work: Whether the learners' volumes go, too. Nothing brings them back.
+
+    Returns:
+        The names of what was removed. What a container still uses stays.
+
+    Raises:
+        EngineGone: the engine stopped answering.
+    """
+    removed = []
+    with answering(engine):
+        volumes = engine.client.volumes.list(filters={"label": LABEL if work else f"{LABEL}=bases"})
+        found: list[Any] = [*volumes, *engine.client.networks.list(filters={"label": LABEL})]
+        for one in found:
+            with suppress(*SDK_ERRORS):
+                one.remove()
+                removed.append(str(one.name))
+    return removed
+
+
+def load(config: Path) -> Config:
+    """What a configuration of the hub says, with the environment's ``LAB_CLASS_...`` variables.
+
+    Raises:
+        LabError: it cannot be read, or is wrong.
+    """
+    try:
+        return Config(PyFileConfigLoader(config.name, str(config.parent.resolve())).load_config())
+    except Exception as error:
+        raise LabError(f"{config} is no configuration ({error})", remedy=f"compare it with {CONFIG}") from error
+
+
+def create(engine: Engine, settings: Config, **options: Any) -> str:
+    """Create a container as the hub does it for a learner, with other volumes or another command; returns its id."""
+    spawner, api = settings.DockerSpawner, engine.client.api
+    limits = dict(spawner.extra_host_config)
+    host = api.create_host_config(mounts=options.pop("mounts"), network_mode=NAME, **limits)
+    more = dict(spawner.extra_create_kwargs)
+    made = api.create_container(spawner.image, **{**more, "host_config": {**host, **more["host_config"]}, **options})
+    return str(made["Id"])
+
+
+def _build_image(engine: Engine, report: Report) -> str:
+    """Build the image of a learner's container, as one of the lab's own; returns its id."""
+    before = ownership.own_images(engine, "class")
+    labels = ownership.image_labels("class")
+    built = build(engine, ROOT, dockerfile="class/hub/Dockerfile", tag=f"{NAME}:latest", labels=labels, report=report)
+    ownership.mark_image(engine.client.images.get(built.image_id))
+    for earlier in before:
+        if earlier.id != built.image_id:
+            ownership.discard_unnamed(engine, earlier)
+    return built.image_id
+
+
+def _base_images(engine: Engine) -> dict[str, str]:
+    """The ids of the base images that are on this engine, by their names."""
+    found = {name: ownership.find_image(engine, name) for name in bases.TAGS}
+    return {name: str(image.id) for name, image in found.items() if image}
+
+
+def _made_of(engine: Engine) -> str:
+    """A digest of the base images: other images belong into another volume."""
+    return hashlib.sha256(repr(sorted(_base_images(engine).items())).encode()).hexdigest()[:12]
+
+
+def _fill_bases(engine: Engine, settings: Config, report: Report) -> None:
+    """Put the base images into a volume, by an engine like a learner's; one that is filled already stays as it is."""
+    name, api = os.environ["LAB_CLASS_BASES"], engine.client.api
+    for other in engine.client.volumes.list(filters={"label": f"{LABEL}=bases"}):
+        if other.name != name:
+            with suppress(*SDK_ERRORS):  # a container of another hub's has it
+                other.remove()
+    engine.client.volumes.create(name, labels={LABEL: "bases"})
+    mount = {"Type": "volume", "Source": name, "Target": "/engine"}
+    container = create(engine, settings, mounts=[mount], command=["fill-bases"], stdin_open=True)
+    try:
+        with suppress(*SDK_ERRORS):
+            api.get_archive(container, "/engine/made-of")
+            return
+        with ongoing(report, "share the base images among the learners' engines") as step:
+            stdin = api.attach_socket(container, params={"stdin": 1, "stream": 1})
+            stdin._sock.settimeout(START_TIMEOUT)
+            api.start(container)
+            url = api._url("/images/get")  # type: ignore[attr-defined]  # the SDK saves one image at a time
+            images = api._get(url, params={"names": list(_base_images(engine))}, stream=True)  # type: ignore[attr-defined]
+            for piece in step.reading(images.iter_content(1 << 20)):
+                stdin._sock.sendall(piece)
+            stdin._sock.shutdown(1)
+            if api.wait(container)["StatusCode"]:
+                said = api.logs(container, tail=5).decode(errors="replace")
+                raise EngineError(f"no engine runs without root here ({said})", remedy="see docs/class.md")
+    finally:
+        api.remove_container(container, force=True)
+
+
+@contextmanager
+def _network(engine: Engine) -> Iterator[str]:
+    """A network whose containers cannot reach each other; the address by which they reach the hub on this machine."""
+    networks = engine.client.networks
+    found = networks.list(names=[NAME], filters={"label": LABEL})  # such as of a hub that was killed
+    options = {"com.docker.network.bridge.enable_icc": "false"}
+    network = (
+        found[0] if found else networks.create(NAME, driver="bridge", options=options, labels={LABEL: "network"})
+    )
+    try:
+        yield str(network.attrs["IPAM"]["Config"][0]["Gateway"])
+    finally:
+        with suppress(*SDK_ERRORS):
+            network.remove()
+
+
+def _folder() -> Path:
+    """Where the hub keeps who has logged in, and its log."""
+    folder = state_directory() / "class"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _hub(engine: Engine, config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The hub, which ends with this block, and with it all containers of this run."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # where traefik is
+    with (_folder() / "hub.log").open("wb") as log:
+        # A session of its own: Ctrl-C reaches the lab alone, which ends the hub in order.
+        hub = subprocess.Popen(
+            ending_with_us([sys.executable, "-m", "jupyterhub", "-f", str(config.resolve())]),
+            env={**os.environ, "PATH": path},
+            cwd=_folder(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield hub
+    finally:
+        hub.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            hub.wait(STOP_TIMEOUT)
+        with suppress(ProcessLookupError):
+            os.killpg(hub.pid, signal.SIGKILL)
+        hub.wait()
+        clean(engine, run=ownership.RUN_ID)
+
+
+def _wait_until_it_answers(hub: subprocess.Popen[bytes], address: str, report: Report) -> None:
+    began = time.monotonic()
+    url = f"{address.replace('0.0.0.0', '127.0.0.1').rstrip('/')}/hub/health"  # noqa: S104
+    with ongoing(report, "start JupyterHub") as step:
+        while time.monotonic() - began < START_TIMEOUT:
+            if hub.poll() is not None:
+                raise _ended(hub.returncode)
+            with suppress(requests.RequestException):
+                if requests.get(url, timeout=2, verify=False).ok:  # noqa: S501  # a certificate is for another name
+                    return
+            step.say("")
+            time.sleep(0.2)
+    raise LabError(f"JupyterHub did not answer within {START_TIMEOUT:.0f} s", remedy=f"see {_folder() / 'hub.log'}")
+
+
+def _ended(status: int) -> LabError:
+    return LabError(f"JupyterHub ended by itself with status {status}", remedy=f"see {_folder() / 'hub.log'}")
