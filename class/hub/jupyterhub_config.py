@@ -21,7 +21,7 @@ c.JupyterHub.bind_url = "http://127.0.0.1:8000"
 # c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = "/etc/class/fullchain.pem", "/etc/class/privkey.pem"
 
 # ---- How much: of a learner's notebooks, engine and builds together. docs/class.md says how to limit the disk.
-c.DockerSpawner.mem_limit = "3G"
+c.DockerSpawner.mem_limit = memory = "3G"
 c.DockerSpawner.cpu_limit = 2.0
 processes = 1024
 idle = 3600  # seconds after which the container of a learner who does nothing ends; the work stays
@@ -31,20 +31,21 @@ idle = 3600  # seconds after which the container of a learner who does nothing e
 c.JupyterHub.spawner_class = "docker"
 c.DockerSpawner.image = os.environ["LAB_CLASS_IMAGE"]
 c.DockerSpawner.pull_policy = "never"
-c.DockerSpawner.name_template = "layerlab-class-{username}"
+c.DockerSpawner.name_template = f"{os.environ['LAB_CLASS_NAME']}-{{username}}"
 c.DockerSpawner.remove = True
 c.DockerSpawner.notebook_dir = "/home/learner/lab"
 c.Spawner.default_url = "/lab/tree/notebooks/00-start.ipynb"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120
 c.Spawner.args = ["--LabApp.extra_labextensions_path=/home/learner/lab/layerlab/jupyter/labextensions"]
-work = {"type": "volume", "labels": {"layerlab.class": "work"}}
+work = {"type": "volume", "labels": {"layerlab.class": os.environ["LAB_CLASS_NAME"]}}
 c.DockerSpawner.mounts = [
-    {"source": "layerlab-class-{username}-home", "target": "/home/learner", **work},
-    {"source": "layerlab-class-{username}-engine", "target": "/engine", **work},
+    {"source": f"{c.DockerSpawner.name_template}-home", "target": "/home/learner", **work},
+    {"source": f"{c.DockerSpawner.name_template}-engine", "target": "/engine", **work},
     {"source": os.environ["LAB_CLASS_BASES"], "target": "/bases", "type": "volume", "read_only": True},
 ]
 c.DockerSpawner.extra_host_config = {
     "pids_limit": processes,
+    "memswap_limit": memory,  # memory and swap together: no swap
     # Of what root may do: to become the learner, to give them /dev/net/tun, and what newuidmap and newgidmap do.
     "cap_drop": ["ALL"],
     "cap_add": ["SETUID", "SETGID", "CHOWN"],
@@ -59,7 +60,7 @@ c.DockerSpawner.extra_create_kwargs = {
 }
 
 # ---- The network: learners cannot reach each other, only this machine, with the hub, and what lies outside.
-c.DockerSpawner.network_name = os.environ["LAB_CLASS_NETWORK"]
+c.DockerSpawner.network_name = os.environ["LAB_CLASS_NAME"]
 c.DockerSpawner.use_internal_ip = True
 c.JupyterHub.hub_ip = os.environ["LAB_CLASS_GATEWAY"]
 c.JupyterHub.proxy_class = "traefik_file"

@@ -2,7 +2,7 @@ r"""Marks for a class: many submissions checked at once, each apart from the oth
 
 ``submissions`` finds what was handed in, `grade` checks it (on this machine, or by way of ``cluster`` on several),
 ``mark_files`` and ``feedback`` write down what came of it. A mark is what `layerlab.exercise.check` says of the
-submission in a fresh workspace; nothing else goes into it.
+submission in a fresh workspace; nothing else goes into it. ``hub`` gives each learner a lab of their own.
 
 >>> folder.mkdir()
 >>> (folder / "Dockerfile").write_text("FROM python:3.13-trixie\nNO SUCH INSTRUCTION\n")

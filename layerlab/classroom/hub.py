@@ -2,7 +2,7 @@
 
 `class/hub/` has the rest: the configuration that says who may log in and what each may take, and the image of a
 learner's container. The image is labelled as any of the lab's, containers as those of this run. The network and the
-volumes have `LABEL`; its value is ``work`` on learners' own, which the hub makes, and ``bases`` on what all share.
+learners' volumes, which the hub makes, have `LABEL` with the class's name, the volume of all classes with ``bases``.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from layerlab.paths import ROOT, state_directory
 from layerlab.ui.progress import Report, ongoing, silent
 
 CONFIG: Final = ROOT / "class" / "hub" / "jupyterhub_config.py"
-NAME: Final = "layerlab-class"
-"""Of the image and the network; the names of containers and volumes begin with it."""
+NAME: Final = os.environ.get("LAB_CLASS_NAME") or "layerlab-class"
+"""Of the class and its network; the names of its containers and volumes begin with it."""
 
 LABEL: Final = "layerlab.class"
 PASSWORD: Final = "LAB_CLASS_PASSWORD"  # noqa: S105  # the variable's name
@@ -90,10 +90,10 @@ def up(
     with answering(engine), _network(engine) as gateway:
         os.environ |= {
             "DOCKER_HOST": engine.endpoint,
-            "LAB_CLASS_BASES": f"{NAME}-bases-{_made_of(engine)}",
+            "LAB_CLASS_BASES": f"layerlab-bases-{_made_of(engine)}",
             "LAB_CLASS_GATEWAY": gateway,
             "LAB_CLASS_IMAGE": _build_image(engine, report),
-            "LAB_CLASS_NETWORK": NAME,
+            "LAB_CLASS_NAME": NAME,
             PASSWORD: password,
             "LAB_RUN_ID": runs.container_labels(engine)[ownership.CONTAINER_LABEL],
         }
@@ -120,8 +120,9 @@ def down(engine: Engine, *, work: bool = False) -> list[str]:
     """
     removed = []
     with answering(engine):
-        volumes = engine.client.volumes.list(filters={"label": LABEL if work else f"{LABEL}=bases"})
-        found: list[Any] = [*volumes, *engine.client.networks.list(filters={"label": LABEL})]
+        list_volumes, ours = engine.client.volumes.list, {"label": f"{LABEL}={NAME}"}
+        found: list[Any] = [*engine.client.networks.list(filters=ours), *(list_volumes(filters=ours) if work else ())]
+        found += list_volumes(filters={"label": f"{LABEL}=bases"})
         for one in found:
             with suppress(*SDK_ERRORS):
                 one.remove()
@@ -155,7 +156,9 @@ def _build_image(engine: Engine, report: Report) -> str:
     """Build the image of a learner's container, as one of the lab's own; returns its id."""
     before = ownership.own_images(engine, "class")
     labels = ownership.image_labels("class")
-    built = build(engine, ROOT, dockerfile="class/hub/Dockerfile", tag=f"{NAME}:latest", labels=labels, report=report)
+    built = build(
+        engine, ROOT, dockerfile="class/hub/Dockerfile", tag="layerlab-class:latest", labels=labels, report=report
+    )
     ownership.mark_image(engine.client.images.get(built.image_id))
     for earlier in before:
         if earlier.id != built.image_id:
@@ -208,11 +211,9 @@ def _fill_bases(engine: Engine, settings: Config, report: Report) -> None:
 def _network(engine: Engine) -> Iterator[str]:
     """A network whose containers cannot reach each other; the address by which they reach the hub on this machine."""
     networks = engine.client.networks
-    found = networks.list(names=[NAME], filters={"label": LABEL})  # such as of a hub that was killed
+    found = networks.list(names=[NAME], filters={"label": f"{LABEL}={NAME}"})  # such as of a hub that was killed
     options = {"com.docker.network.bridge.enable_icc": "false"}
-    network = (
-        found[0] if found else networks.create(NAME, driver="bridge", options=options, labels={LABEL: "network"})
-    )
+    network = found[0] if found else networks.create(NAME, driver="bridge", options=options, labels={LABEL: NAME})
     try:
         yield str(network.attrs["IPAM"]["Config"][0]["Gateway"])
     finally:
@@ -222,7 +223,7 @@ def _network(engine: Engine) -> Iterator[str]:
 
 def _folder() -> Path:
     """Where the hub keeps who has logged in, and its log."""
-    folder = state_directory() / "class"
+    folder = state_directory() / NAME
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

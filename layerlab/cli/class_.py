@@ -27,8 +27,11 @@ def command(what: str, config: Path | None, work: bool, stand_ins: bool | None) 
     from layerlab.classroom import hub  # noqa: PLC0415  # a room of its own: no other command loads it
 
     if what == "down":
-        for name in hub.down(connect(), work=work):
+        removed = hub.down(connect(), work=work)
+        for name in removed:
             out.print(f"{name}: removed")
+        if not removed:
+            out.print("There was nothing of a class to remove.")
         return 0
     engine = find_engine()
     with ExitStack() as running:

@@ -33,6 +33,7 @@ RUN_BY = {
     ".venv/bin/dask ...": (
         "tests.engine.test_classroom_cluster:test_two_machines_give_the_marks_of_one_and_one_may_be_lost"
     ),
+    "./lab class up": "tests.browser.test_class:test_a_class_of_two",
     "./lab grade ...": "tests.engine.test_classroom:test_an_export_gets_the_right_marks",
     "./lab xray my-image:latest ...": "tests.engine.test_cli_main:TestXray.test_limits",
     "docker ...": "tests.engine.test_plain_commands:TestPlainCommands.test_they_work_as_written",
