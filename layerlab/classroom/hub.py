@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-import requests
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -80,11 +80,15 @@ def up(
         report: Told how far it is until the hub answers.
 
     Raises:
-        LabError: packages are missing, or the hub does not start.
+        LabError: packages are missing, the engine is elsewhere, or the hub does not start.
         BaseImageError, BuildError, EngineError: as for any image of the lab's.
     """
     if find_spec("jupyterhub") is None:
         raise LabError("JupyterHub is not installed", remedy="./lab class up gets it; with uv: uv sync --group class")
+    if sys.platform != "linux" or not engine.endpoint.startswith("unix://"):
+        raise LabError(
+            "the class's containers would be out of the hub's reach", remedy="use the engine of a Linux machine"
+        )
     bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
     password = os.environ.get(PASSWORD) or secrets.token_urlsafe(9)
     with answering(engine), _network(engine) as gateway:
@@ -97,12 +101,15 @@ def up(
             PASSWORD: password,
             "LAB_RUN_ID": runs.container_labels(engine)[ownership.CONTAINER_LABEL],
         }
+        if _listens():
+            raise LabError(
+                f"a class {NAME} runs already", remedy="end it, or give this one a name: LAB_CLASS_NAME=second"
+            )
         settings = load(config)
         _fill_bases(engine, settings, report)
         with _hub(engine, config) as process:
-            address = str(settings.JupyterHub.bind_url)
-            _wait_until_it_answers(process, address, report)
-            yield Hub(address, password, process)
+            _wait_until_it_listens(process, report)
+            yield Hub(str(settings.JupyterHub.bind_url), password, process)
 
 
 def down(engine: Engine, *, work: bool = False) -> list[str]:
@@ -255,19 +262,24 @@ def _hub(engine: Engine, config: Path) -> Iterator[subprocess.Popen[bytes]]:
         clean(engine, run=ownership.RUN_ID)
 
 
-def _wait_until_it_answers(hub: subprocess.Popen[bytes], address: str, report: Report) -> None:
+def _wait_until_it_listens(hub: subprocess.Popen[bytes], report: Report) -> None:
     began = time.monotonic()
-    url = f"{address.replace('0.0.0.0', '127.0.0.1').rstrip('/')}/hub/health"  # noqa: S104
     with ongoing(report, "start JupyterHub") as step:
         while time.monotonic() - began < START_TIMEOUT:
             if hub.poll() is not None:
                 raise _ended(hub.returncode)
-            with suppress(requests.RequestException):
-                if requests.get(url, timeout=2, verify=False).ok:  # noqa: S501  # a certificate is for another name
-                    return
+            if _listens():
+                return
             step.say("")
             time.sleep(0.2)
-    raise LabError(f"JupyterHub did not answer within {START_TIMEOUT:.0f} s", remedy=f"see {_folder() / 'hub.log'}")
+        raise LabError(f"JupyterHub did not start in {START_TIMEOUT:.0f} s", remedy=f"see {_folder() / 'hub.log'}")
+
+
+def _listens() -> bool:
+    """Whether a hub of this class listens; by then its proxy does, too."""
+    with suppress(OSError), socket.create_connection((os.environ["LAB_CLASS_GATEWAY"], 8081), timeout=1):
+        return True
+    return False
 
 
 def _ended(status: int) -> LabError:
