@@ -152,9 +152,9 @@ def load(config: Path) -> Config:
 def create(engine: Engine, settings: Config, **options: Any) -> str:
     """Create a container as the hub does it for a learner, with other volumes or another command; returns its id."""
     spawner, api = settings.DockerSpawner, engine.client.api
-    limits = dict(spawner.extra_host_config)
-    host = api.create_host_config(mounts=options.pop("mounts"), network_mode=NAME, **limits)
-    more = dict(spawner.extra_create_kwargs)
+    more, limits = dict(spawner.extra_create_kwargs), dict(spawner.extra_host_config)
+    mounts = options.pop("mounts")
+    host = api.create_host_config(mounts=mounts, network_mode=NAME, mem_limit=spawner.mem_limit, **limits)
     made = api.create_container(spawner.image, **{**more, "host_config": {**host, **more["host_config"]}, **options})
     return str(made["Id"])
 
