@@ -32,9 +32,18 @@ def log_in(name: str) -> None:
         found = re.search(r'name="_xsrf" value="([^"]+)"', form)
         fields = {"username": name, "password": os.environ[PASSWORD], "_xsrf": found[1] if found else ""}
         session.post(f"{ADDRESS}/hub/login", data=fields, timeout=180).raise_for_status()
-        while not session.get(f"{ADDRESS}/user/{name}/api/status", timeout=60).ok:
-            time.sleep(0.2)
-    while subprocess.run(inside(name, "docker", "version"), capture_output=True, check=False).returncode:
+        wait_until(lambda: session.get(f"{ADDRESS}/user/{name}/lab", timeout=60).ok)
+    wait_until(
+        lambda: subprocess.run(inside(name, "docker", "version"), capture_output=True, check=False).returncode == 0
+    )
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait, for two minutes at most."""
+    deadline = time.monotonic() + 120
+    while not holds():
+        if time.monotonic() > deadline:
+            sys.exit("a learner's server or engine did not answer within two minutes")
         time.sleep(0.2)
 
 
