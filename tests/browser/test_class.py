@@ -99,7 +99,7 @@ def log_in(page: Page, name: str) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"**/user/{name}/lab/**", timeout=180_000)
-    page.locator(".jp-NotebookPanel").get_by_text("Start here").wait_for(timeout=180_000)
+    page.get_by_role("heading", name="00 Start here").first.wait_for(timeout=180_000)
 
 
 def type_in_terminal(page: Page, name: str, command: str) -> None:
