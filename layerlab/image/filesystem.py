@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
@@ -97,7 +97,6 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     inodes, folders = _column(layers, "inodes"), _column(layers, "folders")
     inodes += offsets
     folders[folders >= 0] += offsets[folders >= 0]
-    del offsets
     merged = Filesystem(
         paths=paths,
         layers=np.repeat(np.arange(len(layers)), counts),
@@ -117,15 +116,6 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
     for number, layer in enumerate(layers):
         _apply(merged, deeper, number, layer)
     return merged
-
-
-def sharing(merged: Filesystem, layers: Sequence[Layer]) -> list[Layer]:
-    """The same layers, with the merged filesystem's columns instead of ones of their own where both are the same."""
-    shared = []
-    for layer, start, end in zip(layers, merged.starts[:-1].tolist(), merged.starts[1:].tolist(), strict=True):
-        columns = {name: getattr(merged, name)[start:end] for name in ("kinds", "sizes", "modes", "uids", "gids")}
-        shared.append(layer if layer.borrowed else replace(layer, **columns))
-    return shared
 
 
 def _column(layers: Sequence[Layer], name: str) -> NDArray[np.int64]:

@@ -138,7 +138,7 @@ def stack_layers(
     merged = filesystem.merge(layers)
     return LayerStack(
         config=config,
-        layers=filesystem.sharing(merged, layers),
+        layers=layers,
         diff_ids=diff_ids,
         merged=merged,
         inodes=filesystem.inodes(merged),

@@ -14,7 +14,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +29,6 @@ FORMAT: Final = 6
 LARGEST_CACHE: Final = 200_000_000
 """Bytes of all entries; beyond it those that were not used for longest are removed."""
 
-_SOME: Final = 10_000
-"""Paths that are encoded or decoded at once: all of them would take twice their memory."""
 _COLUMNS: Final = ("kinds", "sizes", "modes", "uids", "gids", "inodes", "folders")
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
@@ -143,16 +141,8 @@ def _store(key: str, described: Mapping[str, Any], **arrays: NDArray[Any]) -> No
 
 def _join(texts: Iterable[str]) -> NDArray[np.uint8]:
     # No path has a null byte; each is followed by one, so that no paths differ from one empty path.
-    joined = bytearray()
-    rest = iter(texts)
-    while some := list(islice(rest, _SOME)):
-        joined += "\0".join([*some, ""]).encode("utf-8", "surrogateescape")
-    return np.frombuffer(joined, dtype=np.uint8)
+    return np.frombuffer("\0".join([*texts, ""]).encode("utf-8", "surrogateescape"), dtype=np.uint8)
 
 
 def _split(joined: NDArray[np.uint8]) -> list[str]:
-    texts: list[str] = []
-    ends = np.flatnonzero(joined == 0)[_SOME - 1 :: _SOME].tolist()
-    for start, end in pairwise([0, *(end + 1 for end in ends), len(joined)]):
-        texts += joined[start:end].tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]
-    return texts
+    return joined.tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]

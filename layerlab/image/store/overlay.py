@@ -12,12 +12,10 @@ import os
 import stat
 import tempfile
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from layerlab.image.databases import LARGEST_DATABASE, is_database, read_databases
 from layerlab.image.formats.changeset import AUFS, WHITEOUT, absolute
@@ -35,7 +33,6 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE: Final = "trusted.overlay.opaque"
 _REDIRECT: Final = "trusted.overlay.redirect"
-_MANY: Final = 20_000
 
 
 class UnusualLayerError(Exception):
@@ -70,11 +67,10 @@ def scan(directory: str, archive: Path | None = None) -> Layer:
         UnusualLayerError: it holds what only the kernel or the archive can put together.
         ArchiveError: the archive takes away what lies outside.
     """
-    found = _Found()
+    paths: list[str] = []
+    opaques: list[str] = []
     stats: list[os.stat_result] = []
     todo = [""]
-    # The loop over every file of an image: nothing in it but what each needs.
-    add_path, add_stat, add_folder = found.paths.append, stats.append, todo.append
     root = os.open(directory, _DIRECTORY)
     try:
         while todo:
@@ -83,43 +79,19 @@ def scan(directory: str, archive: Path | None = None) -> Layer:
             try:
                 attributes = os.listxattr(handle)
                 if attributes and _is_opaque(handle, attributes):
-                    found.opaques.append(folder or "/")
+                    opaques.append(folder or "/")
                 with os.scandir(handle) as entries:
                     for entry in entries:
                         path = f"{folder}/{entry.name}"
-                        add_path(path)
-                        add_stat(entry.stat(follow_symlinks=False))
+                        paths.append(path)
+                        stats.append(entry.stat(follow_symlinks=False))
                         if entry.is_dir(follow_symlinks=False):
-                            add_folder(path)
+                            todo.append(path)
             finally:
                 os.close(handle)
-            if len(stats) > _MANY:
-                found.take(stats)
-        found.take(stats)
-        return _layer(root, found, archive)
+        return _layer(root, paths, stats, opaques, archive)
     finally:
         os.close(root)
-
-
-@dataclass
-class _Found:
-    """What a walk has found: paths, and the columns of their stats, in parts of some thousand."""
-
-    paths: list[str] = field(default_factory=list)
-    opaques: list[str] = field(default_factory=list)
-    whiteouts: list[int] = field(default_factory=list)  # indexes
-    parts: list[tuple[NDArray[np.int64], ...]] = field(default_factory=list)
-
-    def take(self, stats: list[os.stat_result]) -> None:
-        """Keep what matters of the stats since the last time: a stat takes half a kilobyte."""
-        start = len(self.paths) - len(stats)
-        # A stat_result is a tuple: mode, inode, device, links, uid, gid, size, and times.
-        columns = list(zip(*stats, strict=True)) or [()] * 7
-        part = tuple(np.array(columns[number], dtype=np.int64) for number in (0, 1, 3, 4, 5, 6))
-        devices = np.flatnonzero(part[0] & 0o170000 == stat.S_IFCHR).tolist()
-        self.whiteouts += [start + index for index in devices if stats[index].st_rdev == 0]
-        self.parts.append(part)
-        stats.clear()
 
 
 def _is_opaque(handle: int, attributes: list[str]) -> bool:
@@ -132,16 +104,22 @@ def _is_opaque(handle: int, attributes: list[str]) -> bool:
     return True
 
 
-def _layer(root: int, found: _Found, archive: Path | None) -> Layer:
-    paths = found.paths
-    modes, inodes, links, uids, gids, sizes = map(np.concatenate, zip(*found.parts, strict=True))
-    found.parts.clear()
+def _layer(
+    root: int, paths: list[str], stats: list[os.stat_result], opaques: list[str], archive: Path | None
+) -> Layer:
+    # A stat_result is a tuple: mode, inode, device, links, uid, gid, size, and times.
+    columns = list(zip(*stats, strict=True)) or [()] * 7
+    modes, inodes, links, uids, gids, sizes = (
+        np.array(columns[number], dtype=np.int64) for number in (0, 1, 3, 4, 5, 6)
+    )
     formats = modes & 0o170000
     kinds = np.full(len(paths), -1, dtype=np.int64)
     for code, kind in _KINDS.items():
         kinds[formats == code] = kind
-    kinds[found.whiteouts] = -1
-    whiteouts = [paths[index] for index in found.whiteouts]
+    devices = np.flatnonzero(formats == stat.S_IFCHR).tolist()
+    marks = [index for index in devices if stats[index].st_rdev == 0]
+    kinds[marks] = -1
+    whiteouts = [paths[index] for index in marks]
     if archive is not None and _marked(archive) != set(whiteouts):
         raise UnusualLayerError("a whiteout beside what it is about")
     if (kinds < 0).any():  # whiteouts and sockets are no entries
@@ -158,7 +136,7 @@ def _layer(root: int, found: _Found, archive: Path | None) -> Layer:
         paths,
         [kinds, sizes, modes & 0o7777, uids, gids, inodes],
         whiteouts=whiteouts,
-        opaques=found.opaques,
+        opaques=opaques,
         links={path: os.readlink(f".{path}", dir_fd=root) for path in linking},
         claims=read_databases(_texts(root, paths)),
     )
