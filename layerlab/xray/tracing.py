@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
@@ -116,13 +116,14 @@ def trace(trials: Trials, image: Image, source: BuildSource) -> Trace:
     again = trials.build(context, target=source.target, build_args=source.build_args)
     verify(image, images.read(trials.engine, again.image_id, dockerfile=source.built_from), source)
     context, adapted = _named(source, trials.scratch)
-    files = _ContextFiles(context)
+    files = {entry.name: entry for entry in context.entries if stat.S_ISREG(entry.status.st_mode)}
+    sizes = {name: entry.bytes for name, entry in files.items()}
     traced: dict[str, FileOrigins] = {}
 
     def origins(image: Image, stage: Stage) -> FileOrigins:
         reader = reading.for_image(trials.engine, image)
         found = layer_history.trace(trials.engine, image.stack, parsed, stage, trials.labels)
-        return FileOrigins(reader, found, parsed, dict(traced), files, files.sizes)
+        return FileOrigins(reader, found, parsed, dict(traced), sizes, lambda name: _read(files[name]))
 
     for stage in parsed.needed(final):
         if stage != final:
@@ -199,34 +200,14 @@ def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, n
     )
 
 
-class _ContextFiles(Mapping[str, bytes]):
-    """The regular files of a context, by path relative to it; read when they are asked for, and cut at 1 MB."""
-
-    def __init__(self, context: contexts.Context) -> None:
-        self._entries = {entry.name: entry for entry in context.entries if stat.S_ISREG(entry.status.st_mode)}
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Their sizes."""
-        return {name: entry.bytes for name, entry in self._entries.items()}
-
-    def __getitem__(self, name: str) -> bytes:
-        entry = self._entries[name]
-        try:
-            handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return b""
-        with os.fdopen(handle, "rb") as file:
-            return file.read(reading.LARGEST)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+def _read(entry: contexts.Entry) -> bytes:
+    """The first megabyte of a file of a context; nothing where it is no regular file any more."""
+    try:
+        handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    with os.fdopen(handle, "rb") as file:
+        return file.read(reading.LARGEST)
 
 
 def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> contexts.Context:

@@ -86,7 +86,9 @@ def test_what_copy_and_add_bring(tmp_path: Path, instruction: str, path: str, ex
     (stage,) = parsed.stages
     step = LayerInstruction(stage, 2, parsed.instructions[-1], "/")
     made = read_folders([layer(tmp_path / "own", {path: b"text\n"})])
-    origins = FileOrigins(made, LayerHistory((stage,), 0, {}, (), {0: step}), parsed, {}, {"conf": b"other\n"})
+    origins = FileOrigins(
+        made, LayerHistory((stage,), 0, {}, (), {0: step}), parsed, {}, {"conf": 6}, lambda _: b"other\n"
+    )
     index = made.stack.merged.find(path)
     assert index is not None
     origin = origins.origin(index)

@@ -67,7 +67,8 @@ def take(
     start = int(merged.starts[traced.base_layers])
     below = np.arange(start)
     traced_others = {label: snapshot.traced for label, snapshot in others.items() if snapshot.traced}
-    origins = FileOrigins(reader, traced, dockerfile, traced_others, context or {})
+    sizes = {name: len(content) for name, content in (context or {}).items()}
+    origins = FileOrigins(reader, traced, dockerfile, traced_others, sizes, (context or {}).__getitem__)
     shown_by_base = below[(merged.gone_by[:start] == NEVER) | (merged.gone_by[:start] >= traced.base_layers)]
     return Snapshot(
         stage=stage.label,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -105,16 +105,16 @@ class FileOrigins:
         layer_history: What made its layers.
         dockerfile: That it was built from.
         others: The same of other stages, by label.
-        context: The build context, by path relative to it; files of 1 MB or more may be cut.
-        context_sizes: The sizes of its files, if they are known without reading them.
+        context: The sizes of the build context's files, by path relative to it.
+        read_context: Gives the bytes of one of them; those of 1 MB or more may be cut.
     """
 
     reader: FileReader
     layer_history: LayerHistory
     dockerfile: Dockerfile
     others: Mapping[str, FileOrigins]
-    context: Mapping[str, bytes]
-    context_sizes: Mapping[str, int] | None = None
+    context: Mapping[str, int]
+    read_context: Callable[[str], bytes]
     _known: dict[int, Origin] = field(default_factory=dict, repr=False)
 
     def origin_at(self, layer: int, path: str) -> Origin:
@@ -270,7 +270,7 @@ class FileOrigins:
         if not alike:
             return ""
         content = self.reader.read(int(merged.layers[index]), path)
-        return next((name for name in alike if self.context[name] == content), "")
+        return next((name for name in alike if self.read_context(name) == content), "")
 
     @cached_property
     def _left_behind(self) -> tuple[str, ...]:
@@ -291,9 +291,7 @@ class FileOrigins:
     def _context_files(self) -> dict[int, list[str]]:
         """The build context's files, by size."""
         found: dict[int, list[str]] = {}
-        sizes = self.context_sizes
-        for name in self.context:
-            size = len(self.context[name]) if sizes is None else sizes[name]
+        for name, size in self.context.items():
             found.setdefault(size, []).append(name)
         return found
 
