@@ -129,7 +129,7 @@ class Difference:
 
     @cached_property
     def _owners(self) -> list[dict[str, Any]]:
-        old, new = _owned(self.before.stack), _owned(self.after.stack)
+        old, new = _owned(self.before), _owned(self.after)
         rows = []
         for owner in sorted(old.keys() | new.keys()):
             was, now = old.get(owner), new.get(owner)
@@ -209,8 +209,9 @@ def _matched(one: list[str], other: list[str]) -> Iterator[tuple[bool, range, ra
         yield change == "equal", range(*span[:2]), range(*span[2:])
 
 
-def _owned(stack: LayerStack) -> dict[str, tuple[str, int]]:
+def _owned(image: Image) -> dict[str, tuple[str, int]]:
     """The version and the bytes of each owner."""
+    stack = image.stack
     packages, owners, sizes = stack.ownership.packages, stack.ownership.owners, stack.live_sizes[stack.visible]
     versions: dict[str, set[str]] = defaultdict(set)
     for package in packages:
@@ -219,7 +220,7 @@ def _owned(stack: LayerStack) -> dict[str, tuple[str, int]]:
     for owner, part, count in zip(owners.tolist(), stack.parts.tolist(), sizes.tolist(), strict=True):
         name = packages[owner].owner if owner >= 0 else f"({PARTS[part]})"
         sums[name] = sums.get(name, 0) + count
-    sums[WASTE] = stack.wasted_bytes
+    sums[WASTE] = image.wasted_bytes
     return {
         name: (", ".join(sorted(versions.get(name, ()))), count)
         for name, count in sums.items()

@@ -74,12 +74,12 @@ class Image:
     @property
     def live_bytes(self) -> int:
         """What a container can see."""
-        return self.stack.live_bytes
+        return int(self.stack.merged.sizes[self.stack.inodes.live].sum())
 
     @property
     def wasted_bytes(self) -> int:
         """What no container can see."""
-        return self.stack.wasted_bytes
+        return int(self.stack.merged.sizes[self.stack.inodes.wasted].sum())
 
     @cached_property
     def layers(self) -> pd.DataFrame:

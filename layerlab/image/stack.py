@@ -50,16 +50,6 @@ class LayerStack:
         """The bytes that each layer stores."""
         return [layer.bytes for layer in self.layers]
 
-    @property
-    def live_bytes(self) -> int:
-        """The bytes of all inodes that a container sees."""
-        return int(self.merged.sizes[self.inodes.live].sum())
-
-    @property
-    def wasted_bytes(self) -> int:
-        """The bytes of all inodes that no container sees."""
-        return int(self.merged.sizes[self.inodes.wasted].sum())
-
     @cached_property
     def live_sizes(self) -> NDArray[np.int64]:
         """The bytes of each entry that a container sees: an inode's first visible name has them all."""

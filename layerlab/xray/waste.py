@@ -137,7 +137,6 @@ class Needless(NamedTuple):
         bytes: How many.
         layer: The layer that stores them.
         by_layer: For a fact, the layer that took the file away.
-        like: For ``same content``, the entry that stays.
     """
 
     entry: int
@@ -146,7 +145,6 @@ class Needless(NamedTuple):
     bytes: int
     layer: int
     by_layer: int | None = None
-    like: int | None = None
 
     @property
     def is_fact(self) -> bool:
@@ -194,7 +192,7 @@ def _judgements(stack: LayerStack, reader: FileReader | None, report: Report) ->
         rest = [index for index in live if index not in judged]
         with ongoing(report, "looking for the same content at several paths"):
             again = _same(stack, reader, rest)
-        yield from (_row(stack, index, SAME, like=like) for index, like in again.items())
+        yield from (_row(stack, index, SAME) for index in again)
         with ongoing(report, "looking for debug symbols"):
             programs = [index for index in rest if index not in again and _may_be_program(stack, index)]
             symbols = reader.debug_bytes(programs)
@@ -306,21 +304,19 @@ def _row(
     detail: str = "",
     *,
     by_layer: int | None = None,
-    like: int | None = None,
     size: int | None = None,
 ) -> Needless:
     merged = stack.merged
     stored = int(merged.layers[merged.inodes[index]])
-    return Needless(index, cause, detail, int(merged.sizes[index]) if size is None else size, stored, by_layer, like)
+    return Needless(index, cause, detail, int(merged.sizes[index]) if size is None else size, stored, by_layer)
 
 
-def _same(stack: LayerStack, reader: FileReader, indexes: list[int]) -> dict[int, int]:
-    """The files that another one makes needless, each with that one."""
+def _same(stack: LayerStack, reader: FileReader, indexes: list[int]) -> set[int]:
+    """The files that another one makes needless."""
     merged = stack.merged
-    found: dict[int, int] = {}
+    found: set[int] = set()
     for same in copies.same_content(reader, copies.may_be_alike(merged, indexes)):
-        first, *others = sorted(same, key=lambda i: (merged.layers[merged.inodes[i]], merged.paths[i]))
-        found |= dict.fromkeys(others, first)
+        found.update(sorted(same, key=lambda i: (merged.layers[merged.inodes[i]], merged.paths[i]))[1:])
     return found
 
 
