@@ -9,7 +9,7 @@ from typing import Final
 
 from layerlab.builder.steps import Row
 from layerlab.dockerfile import Dockerfile, Instruction, copied_from, show_place
-from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, disk_full, is_disk_full, not_pulled
+from layerlab.engine.symptoms import CLOCK_OFF, OFFLINE, disk_full, is_disk_full, not_pulled, why_not_pulled
 from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabError, StepFailed
 from layerlab.ui.text import one_line, plain, shorten, unseen
 
@@ -25,9 +25,6 @@ OLD_BUILDER: Final = "this engine's builder"
 """What an error speaks of where a newer engine would take the Dockerfile."""
 _EXIT_CODE: Final = re.compile(r"exit code: (\d+)")
 _IMAGE: Final = re.compile(r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)$")
-_NETWORK: Final = re.compile(
-    r"dial tcp|no such host|connection (?:refused|reset)|network is unreachable|timeout|x509|EOF$", re.IGNORECASE
-)
 _LINES_OF_LOG, _MOST_ERRORS = 10, 5  # that an error carries along
 _LONG_END: Final = 30_000  # characters; a program that installs tells what is wrong long before it ends
 _SAYS_WHY: Final = re.compile(
@@ -198,7 +195,7 @@ def of_bash(log: str) -> str:
 def _remedy(instruction: str, reason: str) -> str:
     if is_of_secret(reason):
         return "give it to the build, or let the step also work without it (no `required`)"
-    if _NETWORK.search(reason):
+    if why_not_pulled(reason) in {"unreachable", "tls"}:
         return "the network is at fault, or the address is wrong: see whether the engine is online"
     if instruction.startswith(("COPY", "ADD")) and re.search("not found|no such file", reason):
         return "check how it is spelled, that it is where it is copied from, and that .dockerignore keeps it"

@@ -28,7 +28,7 @@ OFFLINE: Final = re.compile(
     r"|Failed to establish a new connection|Name or service not known|No address associated with hostname"
     r"|Network is unreachable|No route to host|Connection (?:timed out|reset by peer|broken)"
     r"|(?:Read|Connect)Timeout(?:Error)?|TLS handshake timeout|dns error|tcp connect error"
-    r"|temporary error \(try again later\)|ProxyError|CERTIFICATE_VERIFY_FAILED",
+    r"|temporary error \(try again later\)|ProxyError|CERTIFICATE_VERIFY_FAILED|dial tcp|no such host|i/o timeout",
     re.IGNORECASE,
 )
 """What commands print where it is the network that is at fault."""

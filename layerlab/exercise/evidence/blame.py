@@ -27,7 +27,6 @@ from layerlab.exercise.workspace import failure_from
 from layerlab.ui.text import plain, shorten
 from layerlab.ui.units import how_large
 
-_NETWORK: Final = re.compile(rf"{OFFLINE.pattern}|dial tcp|no such host|i/o timeout", re.IGNORECASE)
 _KILLED: Final = re.compile(
     r"exit code:? 137\b|^(?:\S*: ?)?Killed\b|\bKilled$|Killed signal|signal 9|SIGKILL|[Cc](?:an't|annot) fork"
     r"|[Ff]ork: .*(?:Resource temporarily unavailable|retry)|Resource temporarily unavailable|can't start new thread"
@@ -105,7 +104,7 @@ def _step_failed(error: StepFailed) -> Failure:
         what = f"Line {error.line} of the Dockerfile requires a build secret or an SSH agent, which nobody gives here"
         remedy = "do without, or let the step also work without it (no `required`)"
         return _failure("dockerfile", what, remedy, error.line)
-    if _NETWORK.search(said):
+    if OFFLINE.search(said):
         what = f"{_first(error)}: it did not get what it loads over the network"
         return _failure("network", what, "see whether builds on this engine are online, and check again", error.line)
     return replace(failure_from("dockerfile", error, error.line), log=error.log)

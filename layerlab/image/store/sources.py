@@ -10,7 +10,7 @@ import stat
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from layerlab.image.formats.stream import Stream
 from layerlab.image.formats.tar import members
 from layerlab.image.layer import Layer
 from layerlab.image.store import cache, overlay
-from layerlab.paths import cache_directory, read_object, write_whole
 from layerlab.ui.progress import Ongoing, Report, ongoing, silent
 
 if TYPE_CHECKING:
@@ -271,7 +270,7 @@ def _remember(image: StoredImage) -> None:
 
 
 def packed_bytes(engine: Engine, image: Image) -> int:
-    """About how many bytes are pulled by whoever has none of an image's layers; known layers are not packed again.
+    """About how many bytes are pulled by whoever has none of an image's layers; what came of it is remembered.
 
     Raises:
         EngineGone: the engine stopped answering.
@@ -281,13 +280,12 @@ def packed_bytes(engine: Engine, image: Image) -> int:
     >>> 0.2 < packed_bytes(engine, image) / image.total_bytes < 0.6
     True
     """
-    file = cache_directory() / "packed-bytes.json"
-    known = read_object(file)
-    if not known.keys() >= set(image.stack.diff_ids):
-        known |= _packed_layers(engine, image)
-        with suppress(OSError):  # a cache that cannot be written
-            write_whole(file, lambda fresh: fresh.write(json.dumps(known).encode()))
-    return sum(int(known[diff_id]) for diff_id in image.stack.diff_ids)
+    key = cache.key("packed", *image.stack.diff_ids)
+    known = cache.load_document(key)
+    if known is None:
+        known = _packed_layers(engine, image)
+        cache.store_document(key, known)
+    return sum(known[diff_id] for diff_id in image.stack.diff_ids)
 
 
 def _packed_layers(engine: Engine, image: Image) -> dict[str, int]:
