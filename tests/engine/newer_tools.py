@@ -81,8 +81,12 @@ def newer_engine(root: Path) -> Iterator[SpareEngine]:
         }
         try:
             with mock.patch.dict(os.environ, changed), mock.patch.object(tempfile, "tempdir", None):
+                lab.engine.cache_clear()
+                # One of the experiments empties the build cache: never the user's.
+                assert lab.engine().endpoint == spare.endpoint
                 yield spare
         finally:
+            lab.engine.cache_clear()
             registry.terminate()
             registry.wait()
             log.close()
