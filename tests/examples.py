@@ -65,7 +65,8 @@ def examples() -> list[Example]:
 
 def _of(path: Path) -> Iterator[Example]:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    yield from _within(module, "", ast.parse(path.read_text(encoding="utf-8")))
+    if ">>> " in (text := path.read_text(encoding="utf-8")):
+        yield from _within(module, "", ast.parse(text))
 
 
 def _within(module: str, name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Iterator[Example]:

@@ -231,7 +231,7 @@ NO_IMAGES = [
     (b"\x1f\x8b\x08 broken", "gzip data cannot be read|no archive"),
     (gzip.compress(b"not an archive", mtime=0), "no archive"),
     (tar([file("etc/passwd", 9)]), "no image"),
-    (tar([file(f"f{number}") for number in range(10_001)]), "more than 10,000 parts"),
+    (tar([file("part")])[:512] * 10_001, "more than 10,000 parts"),
     (not_an_image(), "manifest.json names none"),
     (pack([("manifest.json", b"{}")]), "manifest.json cannot be read"),
     (pack([("manifest.json", b"[{broken")]), "not valid JSON"),
