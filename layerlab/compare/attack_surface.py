@@ -18,8 +18,7 @@ _PROGRAMS: Final[Mapping[str, re.Pattern[str]]] = {
     "package managers": re.compile(r"apt(-get|itude)?|dpkg|apk|rpm|dnf|yum|pip[\d.]*|uvx?|conda|npm|yarn|gem|cargo"),
     "interpreters": re.compile(r"(python|perl|ruby|lua|php)[\d.]*t?|node|tclsh[\d.]*|[gm]?awk"),
     "network tools": re.compile(r"curl|wget|nc(at)?|netcat|socat|ssh|scp|sftp|ftp|telnet|rsync|git|openssl|ping|dig"),
-}
-"""By the names of programs in folders called bin or sbin."""
+}  # by the names of programs in folders called bin or sbin
 KINDS: Final = (*_PROGRAMS, "set-id files", "writable paths", "users who can log in")
 _NO_LOGIN: Final = frozenset({"", "nologin", "false", "sync"})
 

@@ -37,23 +37,14 @@ class Amount:
 
 @dataclass(frozen=True)
 class Check:
-    """Whether an image keeps a limit.
+    """Whether an image keeps a limit."""
 
-    Attributes:
-        name: The option of the command line, without its dashes.
-        limit: Bytes or percent at most; None for what is no number.
-        measured: Bytes or percent; for `no-root` the user.
-        unit: ``bytes``, ``%`` or ``user``.
-        ok: Whether it is kept; what is just as large as the limit keeps it.
-        message: What was asked and what is there, in a sentence.
-    """
-
-    name: str
-    limit: float | None
-    measured: float | str
-    unit: str
-    ok: bool
-    message: str
+    name: str  # the option of the command line, without its dashes
+    limit: float | None  # bytes or percent at most; None for what is no number
+    measured: float | str  # bytes or percent; for `no-root` the user
+    unit: str  # ``bytes``, ``%`` or ``user``
+    ok: bool  # whether it is kept; what is just as large as the limit keeps it
+    message: str  # what was asked and what is there, in a sentence
 
 
 def size(text: str, *, or_share: bool = False) -> Amount:

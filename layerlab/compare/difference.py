@@ -27,8 +27,7 @@ from layerlab.ui.text import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-WASTE: Final = "waste"
-"""What no container can see; in place of an owner, and of a part."""
+WASTE: Final = "waste"  # what no container can see; in place of an owner, and of a part
 ADDED, REMOVED, CHANGED, SAME = "added", "removed", "changed", "same"
 PLACES: Final = 12
 _SHARES: Final = (64, 48, 32, 24, 16)  # of all that is different, what is worth a line: the finest that fits

@@ -9,13 +9,11 @@ from typing import Any, Final
 
 from layerlab.image import Image
 
-_SECOND: Final = 1_000_000_000
-"""Durations in a config are nanoseconds."""
+_SECOND: Final = 1_000_000_000  # durations in a config are nanoseconds
 _ORDER: Final = (
     *("platform", "user", "working directory", "entry point", "command", "shell", "stop signal"),
     *("health check", "port", "volume", "environment", "label", "on build"),
-)
-"""The settings, in the order in which they are listed; the last ones come once for each name."""
+)  # the settings, in the order in which they are listed; the last ones come once for each name
 
 
 def all_settings(images: Sequence[Image]) -> dict[str, tuple[str | None, ...]]:

@@ -26,45 +26,18 @@ __all__ = ["Image", "read"]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    r"""What an image holds.
+    """What an image holds.
 
     Always: ``live_bytes + wasted_bytes == total_bytes``; ``total_bytes == layers.bytes.sum()``;
     ``live_bytes == files.bytes.sum()``; ``wasted_bytes == waste.bytes.sum()``.
 
     The tables are made when they are first asked for: importing pandas takes longer than looking at an image.
-
-    Attributes:
-        name: As it was asked for.
-        id: The engine's id of it; the digest of its config if it comes from a file.
-        total_bytes: What its layers store.
-        live_bytes: What a container can see.
-        wasted_bytes: What no container can see.
-        layers: A row per layer, from the bottom: `index` int64, `instruction` str (as the history has it, without
-            ``#(nop)`` and ``# buildkit``), `line` Int64 (of the Dockerfile; missing for the base image's layers and
-            where it is not known), `bytes` int64, `live_bytes` int64, `wasted_bytes` int64, `change_bytes` int64
-            (what the layer adds to the filesystem that containers see, negative where it takes away),
-            `running_bytes` int64 (the size of that filesystem up to this layer), `files` int64 (names of regular
-            files), `diff_id` str.
-        files: A row per path of the merged filesystem, in the order of the paths, without the root: `path` str
-            (absolute; bytes that are not UTF-8 as ``\xff``), `kind` category (file, directory, symlink, device,
-            fifo), `bytes` int64 (of a regular file; 0 for a further name of an inode), `layer` int64, `mode` int64
-            (permission bits), `uid` int64, `gid` int64, `owner` str (``dpkg:gcc-14``, ``python:pandas``, or empty),
-            `part` category (app, python packages, interpreter, system, compilers,
-            other).
-        waste: A row per regular file's inode that no container can see, empty ones too, the largest first: `path`
-            str (the name that was visible last), `bytes` int64, `layer` int64 (that stores it), `cause` category
-            (overwritten, deleted, hidden), `by_layer` int64 (that took its last name away), `by_line` Int64.
-        packages: A row per installed package, by manager and name: `name` str, `version` str, `manager` category
-            (apk, dpkg, python), `files` int64 (names of regular files that it owns), `bytes` int64. The same Python
-            distribution in two places has two rows.
-        config: The image's config, as the OCI image specification has it.
-        stack: What the tables are made of.
     """
 
-    name: str
-    id: str
-    config: dict[str, Any] = field(repr=False)
-    stack: LayerStack = field(repr=False)
+    name: str  # as it was asked for
+    id: str  # the engine's id of it; the digest of its config if it comes from a file
+    config: dict[str, Any] = field(repr=False)  # as the OCI image specification has it
+    stack: LayerStack = field(repr=False)  # what the tables are made of
 
     @property
     def total_bytes(self) -> int:
@@ -83,22 +56,43 @@ class Image:
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """A row per layer."""
+        """A row per layer, from the bottom.
+
+        `index` int64, `instruction` str (as the history has it, without ``#(nop)`` and ``# buildkit``), `line` Int64
+        (of the Dockerfile; missing for the base image's layers and where it is not known), `bytes` int64,
+        `live_bytes` int64, `wasted_bytes` int64, `change_bytes` int64 (what the layer adds to the filesystem that
+        containers see, negative where it takes away), `running_bytes` int64 (the size of that filesystem up to this
+        layer), `files` int64 (names of regular files), `diff_id` str.
+        """
         return self._table("layers")
 
     @cached_property
     def files(self) -> pd.DataFrame:
-        """A row per path of the merged filesystem."""
+        r"""A row per path of the merged filesystem, in the order of the paths, without the root.
+
+        `path` str (absolute; bytes that are not UTF-8 as ``\xff``), `kind` category (file, directory, symlink,
+        device, fifo), `bytes` int64 (of a regular file; 0 for a further name of an inode), `layer` int64, `mode`
+        int64 (permission bits), `uid` int64, `gid` int64, `owner` str (``dpkg:gcc-14``, ``python:pandas``, or empty),
+        `part` category (app, python packages, interpreter, system, compilers, other).
+        """
         return self._table("files")
 
     @cached_property
     def waste(self) -> pd.DataFrame:
-        """A row per inode that no container can see."""
+        """A row per regular file's inode that no container can see, empty ones too, the largest first.
+
+        `path` str (the name that was visible last), `bytes` int64, `layer` int64 (that stores it), `cause` category
+        (overwritten, deleted, hidden), `by_layer` int64 (that took its last name away), `by_line` Int64.
+        """
         return self._table("waste")
 
     @cached_property
     def packages(self) -> pd.DataFrame:
-        """A row per installed package."""
+        """A row per installed package, by manager and name; a Python distribution in two places has two.
+
+        `name` str, `version` str, `manager` category (apk, dpkg, python), `files` int64 (names of regular files that
+        it owns), `bytes` int64.
+        """
         return self._table("packages")
 
     def _table(self, name: str) -> pd.DataFrame:

@@ -34,11 +34,9 @@ from layerlab.image.formats.stream import damaged
 from layerlab.image.layer import DIRECTORY, FILE, Layer
 
 OVERWRITTEN, DELETED, HIDDEN = range(3)
-CAUSES: Final = ("overwritten", "deleted", "hidden")
-"""Why an inode is waste, in the order of the codes."""
+CAUSES: Final = ("overwritten", "deleted", "hidden")  # why an inode is waste, in the order of the codes
 _MERGED: Final = 3  # a directory that a later layer has, too
-NEVER: Final = -1
-"""In place of the layer that took an entry away, where none did."""
+NEVER: Final = -1  # in place of the layer that took an entry away, where none did
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,32 +44,22 @@ class Filesystem:
     """All entries of all layers, and what became of each.
 
     The arrays have one element per entry: those of layer 0 in the order of their paths, then those of layer 1 ...
-
-    Attributes:
-        paths: Absolute paths.
-        layers: Indexes of the layers.
-        kinds, sizes, modes, uids, gids: As in `layer.Layer`.
-        inodes: Names of one inode share a number: the index of one of them.
-        folders: The index of the same layer's directory that an entry lies in; -1 for the root.
-        gone_by: The layer that took the entry away; -1 if it is visible.
-        causes: Why, see `CAUSES`; without meaning for visible entries and for directories that were merged.
-        starts: The index of each layer's first entry, and the number of all.
-        visible: By path, the index of the visible entry, or of one that was there last.
     """
 
-    paths: list[str]
-    layers: NDArray[np.int64]
-    kinds: NDArray[np.uint8]
+    paths: list[str]  # absolute paths
+    layers: NDArray[np.int64]  # indexes of the layers
+    kinds: NDArray[np.uint8]  # as in `layer.Layer`
     sizes: NDArray[np.int64]
     modes: NDArray[np.int64]
     uids: NDArray[np.int64]
     gids: NDArray[np.int64]
-    inodes: NDArray[np.int64]
-    folders: NDArray[np.int64]
-    gone_by: NDArray[np.int64]
+    inodes: NDArray[np.int64]  # names of one inode share a number: the index of one of them
+    folders: NDArray[np.int64]  # the index of the same layer's directory that an entry lies in; -1 for the root
+    gone_by: NDArray[np.int64]  # the layer that took the entry away; -1 if it is visible
+    # Why, see `CAUSES`; without meaning for visible entries and for directories that were merged.
     causes: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-    visible: dict[str, int]
+    starts: NDArray[np.int64]  # the index of each layer's first entry, and the number of all
+    visible: dict[str, int]  # by path, the index of the visible entry, or of one that was there last
 
     def find_all(self, paths: Iterable[str]) -> NDArray[np.int64]:
         """The indexes of what is or was visible last at these paths; -1 where nothing ever was."""

@@ -22,8 +22,7 @@ _FLAGS: Final = re.compile(r"(?:--[a-z]+=\S+ )*")
 _SHELL: Final = "/bin/sh -c "
 _CLASSIC_COPY: Final = re.compile(r"(?:--chown=\S*?)?(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
-LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
-"""What may make a layer."""
+LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})  # what may make a layer
 _CONFIG: Final = frozenset(
     {
         *("ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER"),

@@ -23,57 +23,32 @@ KINDS: Final = ("file", "directory", "symlink", "device", "fifo")
 
 
 class Claim(NamedTuple):
-    """What one file of a package manager's database says: that a package is installed, and which paths are its own.
+    """What one file of a package manager's database says: a package is installed, and which paths are its own."""
 
-    Attributes:
-        source: The database file's own path. The claim holds where this very file is visible.
-        manager: ``dpkg``, ``apk`` or ``python``.
-        name: The package's name; a Python distribution's is normalised (PEP 503).
-        version: Its version; empty where this database file does not say.
-        paths: Absolute paths, as the database has them.
-    """
-
-    source: str
-    manager: str
-    name: str
-    version: str
-    paths: list[str]
+    source: str  # the database file's own path: the claim holds where this very file is visible
+    manager: str  # ``dpkg``, ``apk`` or ``python``
+    name: str  # the package's name; a Python distribution's is normalised (PEP 503)
+    version: str  # its version; empty where this database file does not say
+    paths: list[str]  # absolute paths, as the database has them
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What one layer holds.
+    """What one layer holds; the columns have one element per entry, in the order of their paths."""
 
-    The columns have one element per entry, in the order of their paths.
-
-    Attributes:
-        paths: Absolute paths, sorted by code point; names that are not UTF-8 hold surrogates. The root is left out.
-        kinds: Codes, see `KINDS`.
-        sizes: Bytes of a regular file (its apparent size, the same for each of its names), 0 for anything else.
-        modes: Permission bits with set-user-id, set-group-id and sticky bit.
-        uids, gids: Numeric owner and group.
-        inodes: Names of one inode share a number: the index of the first of them.
-        folders: Index of the directory that an entry lies in; -1 for the root.
-        borrowed: Index and target of each hard link to a path of the layers below.
-        whiteouts: Paths that are removed from the layers below, sorted.
-        opaques: Directories whose content of the layers below is removed, sorted; the root is ``/``.
-        links: Targets of the symbolic links, such as ``/bin`` to ``usr/bin``.
-        claims: What the package databases in this layer say.
-    """
-
-    paths: list[str]
-    kinds: NDArray[np.uint8]
-    sizes: NDArray[np.int64]
-    modes: NDArray[np.int64]
-    uids: NDArray[np.int64]
-    gids: NDArray[np.int64]
-    inodes: NDArray[np.int32]
-    folders: NDArray[np.int32]
-    borrowed: tuple[tuple[int, str], ...] = ()
-    whiteouts: tuple[str, ...] = ()
-    opaques: tuple[str, ...] = ()
-    links: Mapping[str, str] = field(default_factory=dict)
-    claims: tuple[Claim, ...] = ()
+    paths: list[str]  # absolute, sorted by code point, without the root; names that are not UTF-8 hold surrogates
+    kinds: NDArray[np.uint8]  # codes, see `KINDS`
+    sizes: NDArray[np.int64]  # a regular file's apparent bytes, the same for each of its names; 0 for anything else
+    modes: NDArray[np.int64]  # permission bits with set-user-id, set-group-id and sticky bit
+    uids: NDArray[np.int64]  # numeric owner
+    gids: NDArray[np.int64]  # numeric group
+    inodes: NDArray[np.int32]  # names of one inode share a number: the index of the first of them
+    folders: NDArray[np.int32]  # index of the directory that an entry lies in; -1 for the root
+    borrowed: tuple[tuple[int, str], ...] = ()  # index and target of each hard link to a path of the layers below
+    whiteouts: tuple[str, ...] = ()  # paths that are removed from the layers below, sorted
+    opaques: tuple[str, ...] = ()  # directories whose content in lower layers is removed, sorted; ``/`` is the root
+    links: Mapping[str, str] = field(default_factory=dict)  # symbolic links, such as ``/bin`` to ``usr/bin``
+    claims: tuple[Claim, ...] = ()  # what the package databases in this layer say
 
     def __len__(self) -> int:
         return len(self.paths)

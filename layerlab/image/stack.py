@@ -23,21 +23,15 @@ from layerlab.image.packages import Ownership
 
 @dataclass(frozen=True, eq=False)
 class LayerStack:
-    """What an image holds; its layers are listed from the bottom.
-
-    Attributes:
-        merged: All their entries, and what became of each.
-        inodes: Which of the files' inodes live.
-        instructions: What made each layer, in the words of its history.
-        origins: The instructions of the Dockerfile that made layers, by layer, where they are known.
-    """
+    """What an image holds; its layers are listed from the bottom."""
 
     config: dict[str, Any]
     layers: list[Layer]
     diff_ids: list[str]
-    merged: Filesystem
-    inodes: Inodes
-    instructions: list[str]
+    merged: Filesystem  # all their entries, and what became of each
+    inodes: Inodes  # which of the files' inodes live
+    instructions: list[str]  # what made each layer, in the words of its history
+    # The instructions of the Dockerfile that made layers, by layer, where they are known.
     origins: dict[int, Instruction]
 
     @property

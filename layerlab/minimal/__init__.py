@@ -40,8 +40,7 @@ _PORT: Final = 5000
 _MISSING: Final = re.compile(r"No module named '([\w.]+)'|No such file or directory: '\S*?/\w+-packages/(\S+)'")
 _SETTINGS: Final = frozenset(
     {"ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
-)
-"""What makes no layer."""
+)  # what makes no layer
 _BASE_VARIABLES: Final = frozenset({"GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256"})
 _OF_A_SHELL: Final = re.compile(r"[|&;<>$`(){}*?~#]|^\w+=")
 
@@ -67,26 +66,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Slimmed:
-    """What came of it.
+    """What came of it."""
 
-    Attributes:
-        written: What was added to the workspace; nothing where a `NAME` was there already.
-        kept: The rules that are switched off, and the module that needs what they leave out.
-        remarks: What the minimal image lacks of the workspace's, in sentences.
-        left_out: By rule, the most bytes first.
-        bytes_before, bytes_after: Of both images.
-        requests: What both answered.
-        failure: Why the minimal image does not answer at all; empty where it does.
-    """
-
-    written: tuple[str, ...]
-    kept: Mapping[str, str]
-    remarks: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
-    bytes_before: int
+    written: tuple[str, ...]  # what was added to the workspace; nothing where a `NAME` was there already
+    kept: Mapping[str, str]  # the rules that are switched off, and the module that needs what they leave out
+    remarks: tuple[str, ...]  # what the minimal image lacks of the workspace's, in sentences
+    left_out: tuple[LeftOut, ...]  # by rule, the most bytes first
+    bytes_before: int  # of both images
     bytes_after: int
-    requests: tuple[Request, ...]
-    failure: str = ""
+    requests: tuple[Request, ...]  # what both answered
+    failure: str = ""  # why the minimal image does not answer at all; empty where it does
 
     @property
     def same(self) -> bool:

@@ -40,8 +40,7 @@ from layerlab.xray import Examined, with_origins
 __all__ = ["html"]
 
 ASSETS: Final = Path(__file__).parent / "assets"
-_MOST: Final = 40
-"""Rows of packages and of wasted files; the others are counted."""
+_MOST: Final = 40  # rows of packages and of wasted files; the others are counted
 
 
 def html(

@@ -101,17 +101,11 @@ def publish_with_words(shown: Any, words: str) -> None:
 
 @dataclass(frozen=True)
 class Line:
-    """A step as it is shown.
+    """A step as it is shown."""
 
-    Attributes:
-        number: Counted from 1, in the order in which the steps were first reported.
-        step: What was reported last, its text made harmless.
-        at: When that was, on the monotonic clock.
-    """
-
-    number: int
-    step: Step
-    at: float
+    number: int  # counted from 1, in the order in which the steps were first reported
+    step: Step  # what was reported last, its text made harmless
+    at: float  # when that was, on the monotonic clock
 
     @property
     def seconds(self) -> float:

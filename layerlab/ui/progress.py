@@ -15,34 +15,25 @@ from typing import Final, Literal
 
 from layerlab.ui.units import so_far, tenths
 
-EVERY: Final = 0.5
-"""Seconds between two reports of what is read."""
+EVERY: Final = 0.5  # seconds between two reports of what is read
 
 State = Literal["running", "done", "cached", "failed"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of something long, as it stands now.
+    """One step of something long, as it stands now."""
 
-    Attributes:
-        key: The same for every report about this step, unique within the work.
-        title: What it does, such as ``[build 3/5] RUN pip install ...``.
-        state: How it stands.
-        seconds: How long it has taken so far, or took in all; None while it is unknown.
-        detail: The newest line that it printed, or how far it is.
-        stage: Of a build's step, the stage's name or index; empty for anything else.
-        line: Of a build's step, the line of its instruction; None for anything else, and for what a base image adds.
-        from_cache: Of a build's step, whether it only fetches a result that is there already.
-    """
-
-    key: str
-    title: str
-    state: State
-    seconds: float | None = None
-    detail: str = ""
+    key: str  # the same for every report about this step, unique within the work
+    title: str  # what it does, such as ``[build 3/5] RUN pip install ...``
+    state: State  # how it stands
+    seconds: float | None = None  # how long it has taken so far, or took in all; None while it is unknown
+    detail: str = ""  # the newest line that it printed, or how far it is
+    # Of a build's step, the stage's name or index; empty for anything else.
     stage: str = field(default="", compare=False)
+    # Of a build's step, the line of its instruction; None for anything else, and for what a base image adds.
     line: int | None = field(default=None, compare=False)
+    # Of a build's step, whether it only fetches a result that is there already.
     from_cache: bool = field(default=False, compare=False)
 
 

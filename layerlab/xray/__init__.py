@@ -30,32 +30,23 @@ __all__ = ["Advice", "BuildSource", "Examined", "Proof", "document", "examine", 
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What was found out about an image.
+    """What was found out about an image."""
 
-    Attributes:
-        image: The image.
-        source: What it was built from; None if nobody knows.
-        read_contents: Whether contents were read: else nothing was compared, and files with the same content and
-            debug symbols were not looked for.
-        rows: What it could do without, a row per file.
-        advice: What to change, the most bytes first.
-        together: What the edits that a program can make would save together; a prediction, bytes.
-        proofs: What they have saved, if that was asked for.
-        origins: Where each file came from, see `layerlab.xray.provenance.origin_tables.origins`; None where nobody
-            knows its source.
-        lines: What each line has brought; see `layerlab.xray.provenance.origin_tables.lines`.
-        stages: What each stage is there for; see `layerlab.xray.provenance.origin_tables.stages`.
-    """
-
-    image: Image
-    source: BuildSource | None
+    image: Image  # the image
+    source: BuildSource | None  # what it was built from; None if nobody knows
+    # Whether contents were read: else nothing was compared, and files with the same content and debug symbols were
+    # not looked for.
     read_contents: bool
-    rows: list[Needless] = field(repr=False)
-    advice: list[Advice]
-    together: int
-    proofs: list[Proof] | None = None
+    rows: list[Needless] = field(repr=False)  # what it could do without, a row per file
+    advice: list[Advice]  # what to change, the most bytes first
+    together: int  # what the edits that a program can make would save together; a prediction, bytes
+    proofs: list[Proof] | None = None  # what they have saved, if that was asked for
+    # Where each file came from, see `layerlab.xray.provenance.origin_tables.origins`; None where nobody knows its
+    # source.
     origins: pd.DataFrame | None = field(default=None, repr=False)
+    # What each line has brought; see `layerlab.xray.provenance.origin_tables.lines`.
     lines: pd.DataFrame | None = field(default=None, repr=False)
+    # What each stage is there for; see `layerlab.xray.provenance.origin_tables.stages`.
     stages: pd.DataFrame | None = field(default=None, repr=False)
 
     @property

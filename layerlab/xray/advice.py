@@ -41,8 +41,7 @@ from layerlab.xray.waste import (
     Needless,
 )
 
-SMALLEST: Final = 100_000
-"""Bytes that are worth an edit."""
+SMALLEST: Final = 100_000  # bytes that are worth an edit
 
 _RUN: Final = re.compile(r"(\s*RUN(?:\s+--\S+)*)\s+(.*)", re.DOTALL | re.IGNORECASE)
 _COMMENT: Final = re.compile(r"(?:^|[\s;&|()])#")  # within quotes too: then nothing is lost but an edit
@@ -54,37 +53,23 @@ _TRANSPARENT: Final = frozenset(
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit that a program can make.
+    """An edit that a program can make."""
 
-    Attributes:
-        runs: Lines of RUNs, in their order; several become one.
-        command: What is added to the last of them; empty for nothing.
-        ignored: Lines that are added to ``.dockerignore``.
-    """
-
-    runs: tuple[int, ...] = ()
-    command: str = ""
-    ignored: tuple[str, ...] = ()
+    runs: tuple[int, ...] = ()  # lines of RUNs, in their order; several become one
+    command: str = ""  # what is added to the last of them; empty for nothing
+    ignored: tuple[str, ...] = ()  # lines that are added to ``.dockerignore``
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to change.
+    """One thing to change."""
 
-    Attributes:
-        title: What to do, in a few words.
-        why: What was seen that it would save.
-        line: The line of the Dockerfile that it is about; None where none is known.
-        bytes: What the image would store less; a prediction.
-        edit: How, for a program; None where it takes somebody who knows what the image is for.
-        saves: What `bytes` is the sum of: by inode, the bytes that would not be stored.
-    """
-
-    title: str
-    why: str
-    line: int | None
-    bytes: int
-    edit: Edit | None = None
+    title: str  # what to do, in a few words
+    why: str  # what was seen that it would save
+    line: int | None  # the line of the Dockerfile that it is about; None where none is known
+    bytes: int  # what the image would store less; a prediction
+    edit: Edit | None = None  # how, for a program; None where it takes somebody who knows what the image is for
+    # What `bytes` is the sum of: by inode, the bytes that would not be stored.
     saves: Mapping[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property

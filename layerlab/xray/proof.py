@@ -19,21 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proof:
-    """What an edit has really saved.
+    """What an edit has really saved."""
 
-    Attributes:
-        title: Of the advice, or what was done together.
-        line: Of the advice.
-        predicted: Bytes that it was to save.
-        measured: Bytes that the image really stores less; None if it could not be built.
-        trouble: Why it could not be built; empty if it could.
-    """
-
-    title: str
-    line: int | None
-    predicted: int
-    measured: int | None
-    trouble: str = ""
+    title: str  # of the advice, or what was done together
+    line: int | None  # of the advice
+    predicted: int  # bytes that it was to save
+    measured: int | None  # bytes that the image really stores less; None if it could not be built
+    trouble: str = ""  # why it could not be built; empty if it could
 
     @property
     def error(self) -> float | None:

@@ -33,27 +33,18 @@ from layerlab.ui.text import shorten
 from layerlab.xray.provenance import layer_history
 from layerlab.xray.provenance.file_origins import FileOrigins
 
-Contents = Mapping[str, int | None]
-"""The sizes of a layer's files, by path; None for what it takes away."""
+Contents = Mapping[str, int | None]  # the sizes of a layer's files, by path; None for what it takes away
 
 
 @dataclass(frozen=True)
 class BuildSource:
-    """What an image was built from.
+    """What an image was built from."""
 
-    Attributes:
-        dockerfile: The Dockerfile's path.
-        folder: The build context.
-        target: The stage that is the image; the last if None.
-        build_args: Values for the Dockerfile's ARGs.
-        platform: What it was built for, see `layerlab.dockerfile.parse`.
-    """
-
-    dockerfile: Path
-    folder: Path
-    target: str | None = None
-    build_args: Mapping[str, str] = field(default_factory=dict)
-    platform: str = ""
+    dockerfile: Path  # the Dockerfile's path
+    folder: Path  # the build context
+    target: str | None = None  # the stage that is the image; the last if None
+    build_args: Mapping[str, str] = field(default_factory=dict)  # values for the Dockerfile's ARGs
+    platform: str = ""  # what it was built for, see `layerlab.dockerfile.parse`
 
     @cached_property
     def context(self) -> contexts.Context:

@@ -55,8 +55,7 @@ HEADERS: Final = "headers and static libraries"
 SAME: Final = "same content at several paths"
 SYMBOLS: Final = "debug symbols"
 
-FACTS: Final = (CONTENT, METADATA, NOTHING, NOT_COMPARED, DELETED, HIDDEN)
-"""What can be known."""
+FACTS: Final = (CONTENT, METADATA, NOTHING, NOT_COMPARED, DELETED, HIDDEN)  # what can be known
 JUDGEMENTS: Final = (CACHES, BYTECODE, TESTS, TOOLS, HEADERS, SAME, SYMBOLS)
 """What is judged, in the order in which it is."""
 CAUSES: Final = (*FACTS, *JUDGEMENTS)
@@ -128,23 +127,14 @@ _INTERPRETER: Final = re.compile(r"^.*/(?:lib)?python3\.(\d+)t?(?:\.so.*)?\Z")
 
 
 class Needless(NamedTuple):
-    """Bytes of one file, and why they are not needed.
+    """Bytes of one file, and why they are not needed."""
 
-    Attributes:
-        entry: The index of the file's entry: its first visible name, or the one that was visible last.
-        cause: One of `CAUSES`.
-        detail: What it is exactly, such as ``apt lists`` or a package; empty where the cause says it all.
-        bytes: How many.
-        layer: The layer that stores them.
-        by_layer: For a fact, the layer that took the file away.
-    """
-
-    entry: int
-    cause: str
-    detail: str
-    bytes: int
-    layer: int
-    by_layer: int | None = None
+    entry: int  # the index of the file's entry: its first visible name, or the one that was visible last
+    cause: str  # one of `CAUSES`
+    detail: str  # what it is exactly, such as ``apt lists`` or a package; empty where the cause says it all
+    bytes: int  # how many
+    layer: int  # the layer that stores them
+    by_layer: int | None = None  # for a fact, the layer that took the file away
 
     @property
     def is_fact(self) -> bool:
@@ -339,31 +329,18 @@ def totals(stack: LayerStack, found: list[Needless]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Cause:
-    """The bytes of one cause in one layer.
+    """The bytes of one cause in one layer."""
 
-    Attributes:
-        cause: One of `CAUSES`.
-        is_fact: Whether it is one; a judgement otherwise.
-        bytes: Of its files.
-        files: How many.
-        layer: The layer that stores them.
-        line: The line of the Dockerfile that made it, where it is known.
-        by_layer: For a fact, the layer that took the files away.
-        by_line: Its line.
-        details: What they are, the most bytes first.
-        examples: Paths of the largest.
-    """
-
-    cause: str
-    is_fact: bool
-    bytes: int
-    files: int
-    layer: int
-    line: int | None
-    by_layer: int | None
-    by_line: int | None
-    details: tuple[str, ...]
-    examples: tuple[str, ...]
+    cause: str  # one of `CAUSES`
+    is_fact: bool  # whether it is one; a judgement otherwise
+    bytes: int  # of its files
+    files: int  # how many
+    layer: int  # the layer that stores them
+    line: int | None  # the line of the Dockerfile that made it, where it is known
+    by_layer: int | None  # for a fact, the layer that took the files away
+    by_line: int | None  # its line
+    details: tuple[str, ...]  # what they are, the most bytes first
+    examples: tuple[str, ...]  # paths of the largest
 
 
 def grouped(stack: LayerStack, rows: list[Needless]) -> list[Cause]:

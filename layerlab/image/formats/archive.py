@@ -36,20 +36,15 @@ from layerlab.image.layer import Layer
 
 LARGEST_JSON: Final = 4_000_000
 """Bytes of a description that is still read. Attestations, which list an image's software, are larger: not needed."""
-LARGEST_TOTAL: Final = 64_000_000
-"""Bytes of all descriptions."""
+LARGEST_TOTAL: Final = 64_000_000  # bytes of all descriptions
 MOST_PARTS: Final = 10_000
-MOST_LINKS: Final = 10
-"""Links that lead from one name to the next."""
+MOST_LINKS: Final = 10  # that lead from one name to the next
 MOST_LAYERS: Final = 500
 MOST_MANIFESTS: Final = 1_000
 DEEPEST_INDEX: Final = 4
 
 _NO_IMAGE: Final = "write it with `docker save`, which keeps an image (`docker export` keeps a container's files)"
-_CONFIGS: Final = (
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-)
+_CONFIGS: Final = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 _NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _DIGEST: Final = re.compile(r"[a-z0-9]{1,20}:[a-zA-Z0-9]{1,200}")
 _HEADERS: Final = 2**16  # bytes read at once where only headers are wanted
@@ -62,19 +57,12 @@ Watch = Callable[[Iterator[bytes]], Iterator[bytes]]
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image's layers as they were read, from an archive or from elsewhere.
+    """An image's layers as they were read, from an archive or from elsewhere."""
 
-    Attributes:
-        id: The digest of the image's config; from an engine, the image's id there.
-        config: The image's config (``application/vnd.oci.image.config.v1+json``).
-        layers: From the bottom. The digest of each is the diff id that the config gives, verified.
-        origin: ``directories`` or ``export`` of an engine, or ``file``.
-    """
-
-    id: str
-    config: dict[str, Any]
-    layers: list[Layer]
-    origin: str = "file"
+    id: str  # the digest of the image's config; from an engine, the image's id there
+    config: dict[str, Any]  # the image's config (``application/vnd.oci.image.config.v1+json``)
+    layers: list[Layer]  # from the bottom. The digest of each is the diff id that the config gives, verified
+    origin: str = "file"  # ``directories`` or ``export`` of an engine, or ``file``
 
     @property
     def diff_ids(self) -> list[str]:
@@ -338,8 +326,7 @@ def _in_directory(path: Path, watch: Watch, wanted: WantedFiles | None) -> _Part
 def _put_together(parts: _Parts, platform: Platform | None, usual: Platform | None = None) -> StoredImage:
     """Put the image together from what the archive holds."""
     chosen = _choose(parts, platform, usual or platforms.host())
-    config = parts.json(chosen.config)
-    text = parts.document(chosen.config)
+    config, text = parts.json(chosen.config), parts.document(chosen.config)
     if not isinstance(config, dict) or text is None:
         raise damaged("the image's config cannot be read")
     wanted = diff_ids(config)
@@ -365,10 +352,9 @@ class _Described:
     config: str = ""  # the name of its config within the archive; empty if its manifest is missing
     layers: tuple[str, ...] = ()  # their names, from the bottom
 
-    @property
-    def shown(self) -> str:
-        """Its platform in words."""
-        return str(self.platform) if self.platform else "an unknown platform"
+
+def _named(image: _Described) -> str:
+    return str(image.platform or "an unknown platform")
 
 
 def _choose(parts: _Parts, wanted: Platform | None, usual: Platform) -> _Described:
@@ -384,7 +370,7 @@ def _choose(parts: _Parts, wanted: Platform | None, usual: Platform) -> _Describ
     found = _for_platform(images, there, wanted, usual)
     if len(found) > 1:
         raise ArchiveError(
-            f"the archive holds {len(found)} images for {found[0].shown} and no names to tell them apart",
+            f"the archive holds {len(found)} images for {_named(found[0])} and no names to tell them apart",
             remedy="save only one of them",
         )
     return found[0]
@@ -404,8 +390,8 @@ def _for_platform(
         found = [image for image in there if image.platform and image.platform[:2] == usual[:2]]
     if found:
         return found
-    present = sorted({image.shown for image in there})
-    absent = sorted({image.shown for image in images if image not in there} - set(present))
+    present = sorted(set(map(_named, there)))
+    absent = sorted({_named(image) for image in images if image not in there} - set(present))
     lacks = f"; it names {', '.join(absent)} without holding {'it' if len(absent) == 1 else 'them'}" if absent else ""
     if not there:
         raise ArchiveError(f"the archive holds no whole image{lacks}", remedy="write it anew with `docker save`")
@@ -417,11 +403,8 @@ def _for_platform(
 
 def _described(parts: _Parts) -> list[_Described]:
     """All images that the archive describes, at least one."""
-    found = {
-        name: listed(parts)
-        for name, listed in (("index.json", _of_index), ("manifest.json", _of_manifest))
-        if parts.has(name)
-    }
+    readers = {"index.json": _of_index, "manifest.json": _of_manifest}
+    found = {name: listed(parts) for name, listed in readers.items() if parts.has(name)}
     images = [listed for listed in found.values() if listed]
     if len(images) > 1:
         of_index, of_manifest = ({parts.document(image.config) for image in listed} for listed in images)
@@ -468,16 +451,15 @@ def _of_index(parts: _Parts) -> list[_Described]:
 
 
 def _images(parts: _Parts, entry: dict[str, Any], seen: set[str], depth: int = 0) -> Iterator[_Described]:
-    """The images that an index's entry leads to, but for those that were seen."""
-    blob = _blob(entry)
-    if blob in seen or "vnd.docker.reference.type" in _dict(entry.get("annotations")):
-        return
-    if _dict(entry.get("platform")).get("os") == "unknown":  # an attestation
+    """The images that an index's entry leads to, but for those that were seen, and attestations."""
+    blob, platform = _blob(entry), _dict(entry.get("platform"))
+    is_attestation = "vnd.docker.reference.type" in _dict(entry.get("annotations")) or platform.get("os") == "unknown"
+    if blob in seen or is_attestation:
         return
     seen.add(blob)
     if len(seen) > MOST_MANIFESTS or depth > DEEPEST_INDEX:
         raise damaged("its indexes list more than those of any image")
-    named = described(_dict(entry.get("platform")))
+    named = described(platform)
     if not parts.has(blob):
         yield _Described(frozenset(), named)
         return
@@ -494,7 +476,6 @@ def _images(parts: _Parts, entry: dict[str, Any], seen: set[str], depth: int = 0
 
 
 def _platform(parts: _Parts, config: str) -> Platform | None:
-    """The platform that a config names; None if it is missing or names none."""
     return described(_dict(parts.json(config))) if parts.has(config) else None
 
 

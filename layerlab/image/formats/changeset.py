@@ -23,11 +23,9 @@ from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, 
 
 WHITEOUT: Final = ".wh."
 OPAQUE: Final = ".wh..wh..opq"
-AUFS: Final = ".wh..wh."
-"""What AUFS kept for itself begins so; it is in old archives and means nothing."""
+AUFS: Final = ".wh..wh."  # what AUFS kept for itself begins so; it is in old archives and means nothing
 
-MOST_LINKS: Final = 40
-"""Symbolic links that are followed to one entry, as the kernel does."""
+MOST_LINKS: Final = 40  # symbolic links that are followed to one entry, as the kernel does
 
 _NOT_PLAIN: Final = frozenset(["", ".", "/"])
 _KINDS: Final = {"0": FILE, "2": SYMLINK, "3": DEVICE, "4": DEVICE, "5": DIRECTORY, "6": FIFO}

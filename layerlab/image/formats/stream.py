@@ -15,8 +15,7 @@ from typing import Final
 
 from layerlab.errors import ArchiveError
 
-PIECE: Final = 2**20
-"""Bytes that are asked for at once."""
+PIECE: Final = 2**20  # bytes that are asked for at once
 MOST_ENTRIES: Final = 2_000_000
 EXPANSION: Final = 50
 """How many bytes each compressed byte may become; layers become three times as large, source code ten times."""

@@ -16,43 +16,31 @@ from layerlab.errors import ArchiveError
 from layerlab.image.formats.stream import Stream, damaged
 
 BLOCK: Final = 512
-LARGEST_SIZE: Final = 2**50
-"""Bytes that one entry may claim."""
-LARGEST_EXTENSION: Final = 2**20
-"""Bytes of one extended header; real ones hold a name and a few attributes."""
-LONGEST_NAME: Final = 4096
-"""Bytes of a path: the kernel's PATH_MAX."""
+LARGEST_SIZE: Final = 2**50  # bytes that one entry may claim
+LARGEST_EXTENSION: Final = 2**20  # bytes of one extended header; real ones hold a name and a few attributes
+LONGEST_NAME: Final = 4096  # bytes of a path: the kernel's PATH_MAX
 
-_HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+_HEADER: Final = struct.Struct("100s8s8s8s12s12x8sc100s8s80x155s12x")
 _ZEROS: Final = bytes(BLOCK)
 _WITHOUT_DATA: Final = frozenset("123456")  # links, devices, directories and pipes have none, whatever they claim
 _OLD_FILES: Final = frozenset(["\0", "7"])  # before POSIX, a directory was a file whose name ends in a slash
 _NAMES_AND_ATTRIBUTES: Final = frozenset("xgLK")
+_TEXTS: Final = frozenset({"path", "linkpath", "GNU.sparse.name", "SCHILY.xattr.security.capability"})
+_NUMBERS: Final = frozenset({"size", "uid", "gid", "GNU.sparse.size", "GNU.sparse.realsize"})
 
 
 class Member(NamedTuple):
-    """An entry of an archive.
+    """An entry of an archive."""
 
-    Attributes:
-        name: As the archive has it, nothing checked; bytes that are not UTF-8 are surrogates.
-        kind: The type flag: ``0`` file, ``1`` hard link, ``2`` symbolic link, ``3`` and ``4`` devices, ``5``
-            directory, ``6`` pipe.
-        size: Bytes of data that follow in the archive.
-        apparent_size: Bytes of the file once extracted, more than `size` for a sparse file.
-        mode, uid, gid: As they are.
-        link: The target of a link.
-        capability: The extended attribute ``security.capability``, its bytes as in `name`; empty if it has none.
-    """
-
-    name: str
-    kind: str
-    size: int
-    apparent_size: int
+    name: str  # as the archive has it, nothing checked; bytes that are not UTF-8 are surrogates
+    kind: str  # ``0`` file, ``1`` hard link, ``2`` symbolic link, ``3``, ``4`` devices, ``5`` directory, ``6`` pipe
+    size: int  # bytes of data that follow in the archive
+    apparent_size: int  # bytes of the file once extracted, more than `size` for a sparse file
     mode: int
     uid: int
     gid: int
-    link: str
-    capability: str = ""
+    link: str  # the target of a link
+    capability: str = ""  # the extended attribute ``security.capability``, bytes as in `name`; empty if it has none
 
     @property
     def is_plain(self) -> bool:
@@ -62,15 +50,11 @@ class Member(NamedTuple):
 
 def is_tar(start: bytes) -> bool:
     """Whether these first 512 bytes look like a tar archive; an empty one is all zeros."""
-    return start[257:262] == b"ustar" or start == _ZEROS or _is_old_header(start)
-
-
-def _is_old_header(start: bytes) -> bool:
-    """Whether this is a header from before POSIX, which has no mark of its own: then only its checksum tells."""
-    try:
-        return len(start) == BLOCK and _number(start[148:156]) == _checksum(start)
+    try:  # before POSIX a header had no mark of its own: then only its checksum tells
+        is_old = len(start) == BLOCK and _number(start[148:156]) == _checksum(start)
     except ArchiveError:
-        return False
+        is_old = False
+    return is_old or start[257:262] == b"ustar" or start == _ZEROS
 
 
 def _checksum(header: bytes) -> int:
@@ -86,14 +70,14 @@ def members(stream: Stream) -> Iterator[Member]:
     """
     extended: dict[str, str] = {}
     while (header := stream.peek(BLOCK)) and header != _ZEROS:
-        member, sparse = _parse(stream.read(BLOCK))
+        member, has_more_map = _parse(stream.read(BLOCK))
         if member.kind in _NAMES_AND_ATTRIBUTES:
             found = _extension(member, stream)
             if member.kind != "g":
                 extended |= found
             continue
-        if sparse and sparse[-1]:
-            _skip_sparse_map(stream)
+        while has_more_map:
+            has_more_map = bool(stream.read(BLOCK)[504])
         member = _with_extensions(member, extended) if extended else member
         extended = {}
         end = stream.position + -(-member.size // BLOCK) * BLOCK
@@ -101,18 +85,15 @@ def members(stream: Stream) -> Iterator[Member]:
         stream.skip(end - stream.position)
 
 
-def _parse(header: bytes) -> tuple[Member, tuple[int, bool] | None]:
-    """An entry, and for GNU's sparse files the real size and whether more of the map follows."""
-    (
-        name, mode, uid, gid, size, _, checksum, flag, link, magic, _, _, _, _, prefix
-    ) = _HEADER.unpack(header)  # fmt: skip
+def _parse(header: bytes) -> tuple[Member, bool]:
+    """An entry, and whether more of a sparse file's map follows: GNU's old format has it before the data."""
+    name, mode, uid, gid, size, checksum, flag, link, magic, prefix = _HEADER.unpack(header)
     if _number(checksum) != _checksum(header):
         raise damaged("the checksum of an entry is wrong")
     text = name.partition(b"\0")[0]
     if magic.startswith(b"ustar\0") and prefix[0]:
         text = prefix.partition(b"\0")[0] + b"/" + text
     kind = flag.decode("latin-1")
-    sparse = None
     length = apparent = _size(_number(size))
     if kind in _WITHOUT_DATA:
         length = apparent = 0
@@ -120,12 +101,11 @@ def _parse(header: bytes) -> tuple[Member, tuple[int, bool] | None]:
         kind = "5" if text.endswith(b"/") and kind == "\0" else "0"
     elif kind == "S":
         kind, apparent = "0", _size(_number(header[483:495]))
-        sparse = (apparent, bool(header[482]))
     elif kind != "0" and kind not in _NAMES_AND_ATTRIBUTES:
         raise damaged(f"an entry of an unknown kind, {kind!r}")
     target = _text(link.partition(b"\0")[0]) if link[0] else ""
     member = Member(_text(text), kind, length, apparent, _mode(mode), _id(uid), _id(gid), target)
-    return member, sparse
+    return member, flag == b"S" and bool(header[482])
 
 
 def _number(field: bytes) -> int:
@@ -186,24 +166,18 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
         digits = content[at : max(at, space)]
         length = int(digits) if digits.isdigit() else 0
         record = content[space + 1 : at + length]
-        key, equals, value = record.partition(b"=")
+        name, equals, value = record.partition(b"=")
         if not equals or at + length > end or not value.endswith(b"\n"):
             raise damaged("an extended header that cannot be read")
-        if key in _KNOWN and len(value) > 1:  # an empty value takes an earlier one back
-            yield key.decode(), _text(value[:-1])
+        key = name.decode("latin-1")
+        if key in _TEXTS | _NUMBERS and len(value) > 1:  # an empty value takes an earlier one back
+            yield key, _text(value[:-1])
         at += length
-
-
-_KNOWN: Final = frozenset(
-    {b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.name", b"GNU.sparse.size", b"GNU.sparse.realsize"}
-    | {b"SCHILY.xattr.security.capability"}
-)
-_TEXTS: Final = frozenset({"path", "linkpath", "GNU.sparse.name", "SCHILY.xattr.security.capability"})
 
 
 def _with_extensions(member: Member, extended: dict[str, str]) -> Member:
     numbers = {}
-    for key in extended.keys() - _TEXTS:
+    for key in extended.keys() & _NUMBERS:
         if not extended[key].isdecimal() or len(extended[key]) > 20:
             raise damaged("something that is not a number")
         numbers[key] = int(extended[key])
@@ -220,9 +194,3 @@ def _with_extensions(member: Member, extended: dict[str, str]) -> Member:
         link=extended.get("linkpath", member.link),
         capability=extended.get("SCHILY.xattr.security.capability", ""),
     )
-
-
-def _skip_sparse_map(stream: Stream) -> None:
-    """GNU's old format has the rest of a sparse file's map between its header and its data."""
-    while stream.read(BLOCK)[504]:
-        pass

@@ -24,10 +24,8 @@ from numpy.typing import NDArray
 from layerlab.image.layer import Claim, Layer
 from layerlab.paths import cache_directory, write_whole
 
-FORMAT: Final = 6
-"""Part of every key: raise it when what a scan finds changes."""
-LARGEST_CACHE: Final = 200_000_000
-"""Bytes of all entries; beyond it those that were not used for longest are removed."""
+FORMAT: Final = 6  # part of every key: raise it when what a scan finds changes
+LARGEST_CACHE: Final = 200_000_000  # bytes of all entries; beyond it those that were not used for longest are removed
 
 _COLUMNS: Final = ("kinds", "sizes", "modes", "uids", "gids", "inodes", "folders")
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)

@@ -33,15 +33,13 @@ from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import cache, sources
 
-LARGEST: Final = 1_000_000
-"""Bytes of a file that are read unless a caller asks for more."""
+LARGEST: Final = 1_000_000  # bytes of a file that are read unless a caller asks for more
 
 _PIECE: Final = 2**20
 _CAPABILITY: Final = struct.Struct("<5I")  # revision; permitted and inheritable, the lower bits and the higher
 _ELF: Final = b"\x7fELF"
 _IN_MEMORY: Final = 2**24
-_LARGEST_PROGRAM: Final = 2**30
-"""Bytes of a program that is copied out of an archive to be looked at."""
+_LARGEST_PROGRAM: Final = 2**30  # bytes of a program that is copied out of an archive to be looked at
 _Found = TypeVar("_Found")
 _Known = TypeVar("_Known", str, int)
 
@@ -51,18 +49,12 @@ class FileReader:
     """Reads the files of one image.
 
     Entries are named as in `layerlab.image.filesystem.Filesystem`: by layer and path, or by index.
-
-    Attributes:
-        engine: That has the image; None if it comes from a file.
-        image: The image.
-        directories: Those of its layers, from the bottom; None where they cannot be read.
-        file: What the image was read from, if that was a file (or an OCI layout's directory).
     """
 
-    engine: Engine | None
-    image: Image
-    directories: tuple[str, ...] | None
-    file: Path | None = None
+    engine: Engine | None  # that has the image; None if it comes from a file
+    image: Image  # the image
+    directories: tuple[str, ...] | None  # those of its layers, from the bottom; None where they cannot be read
+    file: Path | None = None  # what the image was read from, if that was a file (or an OCI layout's directory)
 
     @property
     def stack(self) -> LayerStack:

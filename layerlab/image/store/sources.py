@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 _PIECE: Final = 2**21
-PATIENCE: Final = 0.5
-"""Seconds after which a look says how far it is; most end before."""
+PATIENCE: Final = 0.5  # seconds after which a look says how far it is; most end before
 
 _SAMPLE: Final = 2**18  # bytes of a layer that are packed at once
 _EVERY: Final = 16  # of which one is packed

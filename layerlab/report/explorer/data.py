@@ -50,8 +50,7 @@ from layerlab.plots.style import CAUSES as CAUSE_LOOKS
 from layerlab.plots.style import PARTS as PART_LOOKS
 from layerlab.ui.text import printable, shown
 
-MOST: Final = 120_000
-"""Entries that are sent; beyond it, the smallest files of a folder become one row."""
+MOST: Final = 120_000  # entries that are sent; beyond it, the smallest files of a folder become one row
 NAME: Final = "Dockerfile"
 NONE: Final = -1
 _NOBODY: Final = "no package"
@@ -94,10 +93,7 @@ def document(
     if known and "line" in table:
         lines = table["line"].fillna(0).to_numpy(dtype=np.int64)
         entry_rows[visible[lines > 0]] = lines[lines > 0] - 1
-    said = {
-        "stage": np.array(layer_stages, dtype=object)[layers],
-        "cause": np.full(len(layers), "", dtype=object),
-    }
+    said = {"stage": np.array(layer_stages, dtype=object)[layers], "cause": np.full(len(layers), "", dtype=object)}
     for column in said.keys() & set(table):
         texts = table[column].fillna("").to_numpy(dtype=object)
         said[column][visible[texts != ""]] = texts[texts != ""]

@@ -30,17 +30,11 @@ class _ExplorerWidget(anywidget.AnyWidget):
 
 @dataclass(eq=False, repr=False)
 class Explorer:
-    """What ``lab.explore(...)`` returns; a notebook shows it by itself.
+    """What ``lab.explore(...)`` returns; a notebook shows it by itself."""
 
-    Attributes:
-        image: What is shown.
-        dockerfile: The text beside it; None for the image's history.
-        name: What the Dockerfile is called.
-    """
-
-    image: Image
-    dockerfile: Dockerfile | None = None
-    name: str = NAME
+    image: Image  # what is shown
+    dockerfile: Dockerfile | None = None  # the text beside it; None for the image's history
+    name: str = NAME  # what the Dockerfile is called
 
     def __repr__(self) -> str:
         return f"<Explorer: what is in {self.image.name}?>"

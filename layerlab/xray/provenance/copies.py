@@ -13,29 +13,20 @@ from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import FileReader
 
-SMALLEST: Final = 1_000
-"""Bytes of a file that is looked at."""
+SMALLEST: Final = 1_000  # bytes of a file that is looked at
 ANY_NAME: Final = 1_000_000
 """Bytes of a file that is looked for under any name; smaller ones are looked for under their own."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Bytes that a layer above the base stores although the image had them already.
+    """Bytes that a layer above the base stores although the image had them already."""
 
-    Attributes:
-        path: What is stored again.
-        bytes: Its size.
-        layer: The layer that stores it again.
-        of: The path that had the same content (the same path after a chown or chmod; another after a second copy).
-        of_layer: Its layer.
-    """
-
-    path: str
-    bytes: int
-    layer: int
-    of: str
-    of_layer: int
+    path: str  # what is stored again
+    bytes: int  # its size
+    layer: int  # the layer that stores it again
+    of: str  # the path that had the same content (the same path after a chown or chmod; another after a second copy)
+    of_layer: int  # its layer
 
 
 def find(reader: FileReader, first: int) -> tuple[Copy, ...]:

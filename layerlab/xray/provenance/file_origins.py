@@ -26,39 +26,31 @@ _REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORE
 """How what ADD gets from elsewhere begins."""
 
 _WILDCARDS: Final = frozenset("*?[")
-_ENVIRONMENT: Final = "pyvenv.cfg"
-"""Lies in every virtual environment (PEP 405)."""
-_TELLING: Final = 100
-"""Bytes of a file that no other file has by chance."""
+_ENVIRONMENT: Final = "pyvenv.cfg"  # lies in every virtual environment (PEP 405)
+_TELLING: Final = 100  # bytes of a file that no other file has by chance
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the content of a file came from, through all the copies.
+    """Where the content of a file came from, through all the copies."""
 
-    Attributes:
-        kind: ``base`` an external base image (or ``COPY --from`` an image), ``context`` the build context, ``made``
-            an instruction (RUN, mostly) made it, ``unknown`` could not be told.
-        stage: The stage in which that happened (for ``context``: that copied it from there).
-        line: Of that instruction.
-        through: The labels of the stages that it was taken from by ``COPY --from`` on its way, the last first; empty
-            if it never left its stage. Where the final stage is FROM another, its layers keep that stage's label
-            and no copy is involved.
-        hops: For each stage of `through`, the index of the file's entry in that stage's image.
-        entry: The index of the entry that it was at first, in the image of the last stage of `through`, or else in
-            the image itself; None if it was in neither: it came from an image that only COPY names, or is unknown.
-        image: For ``base``, the image as the Dockerfile names it.
-        source: For ``context``, the file's path in it, or that of the archive that ADD has unpacked; for what COPY
-            takes from an image, its path there. Empty where that cannot be told.
-    """
-
+    # ``base`` an external base image (or ``COPY --from`` an image), ``context`` the build context, ``made`` an
+    # instruction (RUN, mostly) made it, ``unknown`` could not be told.
     kind: Literal["base", "context", "made", "unknown"]
-    stage: str | None = None
-    line: int | None = None
+    stage: str | None = None  # the stage in which that happened (for ``context``: that copied it from there)
+    line: int | None = None  # of that instruction
+    # The labels of the stages that it was taken from by ``COPY --from`` on its way, the last first; empty if it never
+    # left its stage. Where the final stage is FROM another, its layers keep that stage's label and no copy is
+    # involved.
     through: tuple[str, ...] = ()
+    # For each stage of `through`, the index of the file's entry in that stage's image.
     hops: tuple[int, ...] = field(default=(), compare=False)
+    # The index of the entry that it was at first, in the image of the last stage of `through`, or else in the image
+    # itself; None if it was in neither: it came from an image that only COPY names, or is unknown.
     entry: int | None = field(default=None, compare=False)
-    image: str = field(default="", compare=False)
+    image: str = field(default="", compare=False)  # for ``base``, the image as the Dockerfile names it
+    # For ``context``, the file's path in it, or that of the archive that ADD has unpacked; for what COPY takes from
+    # an image, its path there. Empty where that cannot be told.
     source: str = field(default="", compare=False)
 
 
@@ -98,23 +90,14 @@ class EntryFinder:
 
 @dataclass(frozen=True, eq=False)
 class FileOrigins:
-    """Tells where the files of one image came from.
+    """Tells where the files of one image came from."""
 
-    Attributes:
-        reader: The image's files.
-        layer_history: What made its layers.
-        dockerfile: That it was built from.
-        others: The same of other stages, by label.
-        context: The sizes of the build context's files, by path relative to it.
-        read_context: Gives the bytes of one of them; those of 1 MB or more may be cut.
-    """
-
-    reader: FileReader
-    layer_history: LayerHistory
-    dockerfile: Dockerfile
-    others: Mapping[str, FileOrigins]
-    context: Mapping[str, int]
-    read_context: Callable[[str], bytes]
+    reader: FileReader  # the image's files
+    layer_history: LayerHistory  # what made its layers
+    dockerfile: Dockerfile  # that it was built from
+    others: Mapping[str, FileOrigins]  # the same of other stages, by label
+    context: Mapping[str, int]  # the sizes of the build context's files, by path relative to it
+    read_context: Callable[[str], bytes]  # gives the bytes of one of them; those of 1 MB or more may be cut
     _known: dict[int, Origin] = field(default_factory=dict, repr=False)
 
     def origin_at(self, layer: int, path: str) -> Origin:

@@ -36,19 +36,12 @@ _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 
 @dataclass(frozen=True)
 class LayerInstruction:
-    """An instruction that may make a layer.
+    """An instruction that may make a layer."""
 
-    Attributes:
-        stage: The stage that it belongs to.
-        line: Its line; for what a base asks for by ONBUILD, that of FROM.
-        instruction: The instruction.
-        workdir: The folder that its relative paths start from; None if that depends on a variable.
-    """
-
-    stage: Stage
-    line: int
-    instruction: Instruction
-    workdir: str | None
+    stage: Stage  # the stage that it belongs to
+    line: int  # its line; for what a base asks for by ONBUILD, that of FROM
+    instruction: Instruction  # the instruction
+    workdir: str | None  # the folder that its relative paths start from; None if that depends on a variable
 
 
 @dataclass(frozen=True)
@@ -62,21 +55,13 @@ class ExternalBase:
 
 @dataclass(frozen=True)
 class LayerHistory:
-    """What an image's layers come from.
+    """What an image's layers come from."""
 
-    Attributes:
-        stages: Those that are FROM one another, the one that is FROM the external base first.
-        base_layers: How many layers come with that base.
-        base_config: The ``config`` of that base.
-        history: ``created_by`` of the lines of history that are not the base's.
-        steps: What made the layers above, by layer; where it is not known there is none.
-    """
-
-    stages: tuple[Stage, ...]
-    base_layers: int
-    base_config: dict[str, Any]
-    history: tuple[str, ...]
-    steps: dict[int, LayerInstruction]
+    stages: tuple[Stage, ...]  # those that are FROM one another, the one that is FROM the external base first
+    base_layers: int  # how many layers come with that base
+    base_config: dict[str, Any]  # the ``config`` of that base
+    history: tuple[str, ...]  # ``created_by`` of the lines of history that are not the base's
+    steps: dict[int, LayerInstruction]  # what made the layers above, by layer; where it is not known there is none
 
 
 def trace(

@@ -14,10 +14,8 @@ from layerlab.image.dataframes import texts
 from layerlab.image.stack import LayerStack
 from layerlab.xray.provenance.file_origins import FileOrigins, mounts
 
-KINDS: Final = ("base", "context", "made", "unknown")
-"""What an origin can be: see `Origin.kind`."""
-ROLES: Final = ("final", "from", "copied", "mounted", "used", "not built")
-"""What a stage is there for, see `stages`."""
+KINDS: Final = ("base", "context", "made", "unknown")  # what an origin can be: see `Origin.kind`
+ROLES: Final = ("final", "from", "copied", "mounted", "used", "not built")  # what a stage is there for, see `stages`
 
 
 def origins(image: Image, traced: FileOrigins) -> pd.DataFrame:
