@@ -99,7 +99,8 @@ def measure(page: Page, looked: Image) -> dict[str, list[float]]:
     page.goto("about:blank")
     page.set_content("<!doctype html><div id=explorer></div>")
     data = base64.b64encode(packed(looked)).decode()
-    times: dict[str, list[float]] = page.evaluate(_MEASURE.replace("BUNDLE", bundle.expression()), data)
+    explorer = bundle.joined(bundle.ASSETS / "explorer.js")
+    times: dict[str, list[float]] = page.evaluate(_MEASURE.replace("BUNDLE", explorer), data)
     return times
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from layerlab.compare.attack_surface import KINDS, attack_surface
 from layerlab.compare.difference import WASTE, Difference
-from layerlab.compare.image_settings import all_settings, differing
+from layerlab.compare.image_settings import differing
 from layerlab.engine import Engine
 from layerlab.image import Image
 from layerlab.image.store import file_reader
@@ -25,19 +25,7 @@ if TYPE_CHECKING:
 _OWNERS: Final = 4  # of what a better example stores less of, that are named
 _ALIKE: Final = 1.02  # times as large: nothing to speak of
 
-__all__ = [
-    "WASTE",
-    "Difference",
-    "all_settings",
-    "column_names",
-    "compare",
-    "document",
-    "in_words",
-    "parts",
-    "settings",
-    "standing",
-    "surfaces",
-]
+__all__ = ["Difference", "compare", "document", "in_words", "parts", "settings", "standing", "surfaces"]
 
 
 def compare(images: Sequence[Image]) -> pd.DataFrame:
@@ -55,19 +43,13 @@ def compare(images: Sequence[Image]) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415  # takes longer than looking at an image, and `document` needs none
 
-    table = pd.DataFrame(
-        {
-            "name": pd.array([image.name for image in images], dtype="str"),
-            "id": pd.array([image.id for image in images], dtype="str"),
-            "bytes": [image.total_bytes for image in images],
-            "live_bytes": [image.live_bytes for image in images],
-            "wasted_bytes": [image.wasted_bytes for image in images],
-            "files": [image.stack.file_count for image in images],
-            "layers": [len(image.stack.layers) for image in images],
-            "packages": [len(image.stack.ownership.packages) for image in images],
-        }
-    )
-    table = table.astype(dict.fromkeys(table.columns[2:], "int64"))  # also where there are no rows
+    numbers = ["bytes", "live_bytes", "wasted_bytes", "files", "layers", "packages"]
+    kinds = {"name": "str", "id": "str", **dict.fromkeys(numbers, "int64")}
+    rows = [
+        {**_figures(image), "layers": len(image.stack.layers), "packages": len(image.stack.ownership.packages)}
+        for image in images
+    ]
+    table = pd.DataFrame(rows, columns=list(kinds)).astype(kinds)  # also where there are no rows
     table["ratio"] = (table["bytes"] / table["bytes"].max()).fillna(1.0)
     return table
 
@@ -152,20 +134,16 @@ def in_words(images: Sequence[Image]) -> str:
     'multi-stage-demo:optimized is ... times smaller than multi-stage-demo:single.'
     """
     ordered = sorted(images, key=lambda image: image.total_bytes)
-    if len(ordered) < 2 or not ordered[0].total_bytes or ordered[0].total_bytes == ordered[-1].total_bytes:
+    if not ordered or not ordered[0].total_bytes or ordered[0].total_bytes == ordered[-1].total_bytes:
         return ""
-    smallest, largest = ordered[0], ordered[-1]
-    times = largest.total_bytes / smallest.total_bytes
-    return f"{smallest.name} is {times:.1f} times smaller than {largest.name}."
+    times = ordered[-1].total_bytes / ordered[0].total_bytes
+    return f"{ordered[0].name} is {times:.1f} times smaller than {ordered[-1].name}."
 
 
 def standing(mine: Image, largest: int, example: Image | None = None) -> str:
     """Sentences about an image.
 
-    Args:
-        mine: The image.
-        largest: Bytes of the single-stage image of the same service.
-        example: A good image of it; None where there is none.
+    `largest` are the bytes of the single-stage image of the same service, `example` a good image of it, if any.
 
     >>> from layerlab import image
     >>> single, optimized = [image.read(engine, f"multi-stage-demo:{name}") for name in ("single", "optimized")]
@@ -176,7 +154,6 @@ def standing(mine: Image, largest: int, example: Image | None = None) -> str:
     said = f"It stores {how_large(own)}, {largest / max(own, 1):.1f} times less than the single-stage image"
     if example is None:
         return f"{said}."
-    more = own - example.total_bytes
     if own <= example.total_bytes * _ALIKE:
         return f"{said}, and no more than the worked example."
     owners = Difference(mine, example).owners.sort_values("difference")[:_OWNERS]
@@ -185,19 +162,16 @@ def standing(mine: Image, largest: int, example: Image | None = None) -> str:
         for owner, difference in zip(owners["owner"], owners["difference"], strict=True)
         if difference < 0
     ]
-    return f"{said}. Another {how_large(more)} can go, as the worked example shows: {listed(places)}."
+    more = how_large(own - example.total_bytes)
+    return f"{said}. Another {more} can go, as the worked example shows: {listed(places)}."
 
 
 def document(
     engine: Engine | None, images: Sequence[Image], *, differences: bool = False, paths: bool = False
 ) -> dict[str, Any]:
-    """What ``compare --json`` and ``xray --json`` print.
+    """What ``compare --json`` and ``xray --json`` print of images that the engine has, or that are files.
 
-    Args:
-        engine: That has the images; None if they are files.
-        images: Any number.
-        differences: Also say how the second image and each after it differ from the first.
-        paths: List every path that differs, too.
+    With `differences` also how the second image and each after it differ from the first, with `paths` by every path.
 
     >>> from layerlab import image
     >>> (one,) = document(engine, [image.read(engine, "multi-stage-demo:optimized")])["images"]
@@ -210,15 +184,21 @@ def document(
     return printed
 
 
-def _described(engine: Engine | None, image: Image) -> dict[str, Any]:
-    stack = image.stack
+def _figures(image: Image) -> dict[str, Any]:
     return {
         "name": image.name,
         "id": image.id,
         "bytes": image.total_bytes,
         "live_bytes": image.live_bytes,
         "wasted_bytes": image.wasted_bytes,
-        "files": stack.file_count,
+        "files": image.stack.file_count,
+    }
+
+
+def _described(engine: Engine | None, image: Image) -> dict[str, Any]:
+    stack = image.stack
+    return {
+        **_figures(image),
         "attack_surface": attack_surface(image, file_reader.for_image(engine, image)),
         "layers": [
             {"index": index, "bytes": size, "instruction": instruction}

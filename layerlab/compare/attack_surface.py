@@ -28,16 +28,12 @@ def attack_surface(image: Image, reader: FileReader) -> dict[str, int]:
 
     A path is writable if the image's user may change it or what is in it: all that is his, his group's and that
     lets him, and what everybody may write to, but for sticky folders such as ``/tmp``. To root everything is.
-
-    >>> from layerlab import image
-    >>> from layerlab.image.store import file_reader
-    >>> one = image.read(engine, "multi-stage-demo:optimized")
-    >>> attack_surface(one, file_reader.for_image(engine, one))["writable paths"]
-    0
     """
     merged, entries = image.stack.merged, image.stack.visible
     kinds, modes = merged.kinds[entries], merged.modes[entries]
-    users = _users(reader)
+    lines = (reader.read(None, "/etc/passwd") or b"").decode(errors="replace").splitlines()
+    fields = [each for line in lines if len(each := line.split(":")) == 7]
+    users = {name: (uid, gid, shell.strip()) for name, _, uid, gid, *_, shell in fields}
     folders = np.unique(merged.folders[entries]).tolist()
     in_bin = [index for index in folders if index >= 0 and merged.paths[index].endswith(("/bin", "/sbin"))]
     programs = {
@@ -61,10 +57,3 @@ def attack_surface(image: Image, reader: FileReader) -> dict[str, int]:
     there = (shell for _, _, shell in users.values() if merged.find(shell) or merged.find(f"/usr{shell}"))
     counts["users who can log in"] = sum(shell.rpartition("/")[2] not in _NO_LOGIN for shell in there)
     return counts
-
-
-def _users(reader: FileReader) -> dict[str, tuple[str, str, str]]:
-    """Number, group and shell of each user, by name."""
-    lines = (reader.read(None, "/etc/passwd") or b"").decode(errors="replace").splitlines()
-    fields = [line.split(":") for line in lines]
-    return {each[0]: (each[2], each[3], each[6].strip()) for each in fields if len(each) == 7}

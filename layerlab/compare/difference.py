@@ -41,24 +41,6 @@ class Difference:
 
     Always: ``owners.difference.sum() == layers.difference.sum() == after.total_bytes - before.total_bytes``;
     ``places.difference.sum() == paths.difference.sum() == after.live_bytes - before.live_bytes``.
-
-    Attributes:
-        before: The first image.
-        after: The second one.
-        layers: A row per layer, from the bottom; those of the first come first where they part: `change` str (same,
-            changed, removed, added), `instruction` str, `index_before` Int64, `index_after` Int64 (missing where it
-            is not there), `bytes_before` int64, `bytes_after` int64, `difference` int64. Same is what both have under
-            one digest; changed is what the same instruction made, between those.
-        owners: A row per owner, the largest difference first: `change` str, `owner` str (a package, or ``(app)`` or
-            another part for what no package owns, or ``waste``), `version_before` str, `version_after` str (empty
-            where there is none), `bytes_before`, `bytes_after`, `difference` int64.
-        places: The few folders and files that matter, the largest first: `path` str (empty for all others),
-            `is_rest` bool (places below it have rows of their own), `bytes_before`, `bytes_after`, `difference`
-            int64 (of the changed paths alone), `added`, `removed`, `changed` int64 (files).
-        paths: A row per path that differs: `path` str, `change` str (added, removed, changed), `what` str (kind,
-            size, mode, uid, gid; see `layerlab.compare.difference`), `kind` str (in the second image, else in the
-            first), `owner` str, `bytes_before`, `bytes_after`, `difference` int64.
-        settings: See `layerlab.compare.settings`.
     """
 
     before: Image
@@ -79,31 +61,50 @@ class Difference:
 
     @property
     def layers(self) -> pd.DataFrame:
-        """A row per layer."""
+        """A row per layer, from the bottom; those of the first image come first where the two part.
+
+        `change` str (same, changed, removed, added), `instruction` str, `index_before` Int64, `index_after` Int64
+        (missing where it is not there), `bytes_before` int64, `bytes_after` int64, `difference` int64. Same is what
+        both have under one digest; changed is what the same instruction made, between those.
+        """
         kinds = {"change": "str", "instruction": "str", "index_before": "Int64", "index_after": "Int64", **_BYTES}
         return _frame(_layers(self.before.stack, self.after.stack), kinds)
 
     @property
     def owners(self) -> pd.DataFrame:
-        """A row per owner."""
+        """A row per owner, the largest difference first.
+
+        `change` str, `owner` str (a package, or ``(app)`` or another part for what no package owns, or ``waste``),
+        `version_before` str, `version_after` str (empty where there is none), `bytes_before`, `bytes_after`,
+        `difference` int64.
+        """
         texts = dict.fromkeys(["change", "owner", "version_before", "version_after"], "str")
         return _frame(self._owners, {**texts, **_BYTES})
 
     @property
     def places(self) -> pd.DataFrame:
-        """A row per place in which much is different."""
+        """The few folders and files that matter, the largest first.
+
+        `path` str (empty for all others), `is_rest` bool (places below it have rows of their own), `bytes_before`,
+        `bytes_after`, `difference` int64 (of the changed paths alone), `added`, `removed`, `changed` int64 (files).
+        """
         counts = dict.fromkeys([ADDED, REMOVED, CHANGED], "int64")
         return _frame(self._places, {"path": "str", "is_rest": "bool", **_BYTES, **counts})
 
     @property
     def paths(self) -> pd.DataFrame:
-        """A row per path that differs."""
+        """A row per path that differs.
+
+        `path` str, `change` str (added, removed, changed), `what` str (kind, size, mode, uid, gid; see the module),
+        `kind` str (in the second image, else in the first), `owner` str, `bytes_before`, `bytes_after`, `difference`
+        int64.
+        """
         texts = dict.fromkeys(["path", "change", "what", "kind", "owner"], "str")
         return _frame(self.changes, {**texts, **_BYTES})
 
     @property
     def settings(self) -> pd.DataFrame:
-        """A row per setting in which they do not agree."""
+        """See `layerlab.compare.settings`."""
         from layerlab import compare  # noqa: PLC0415  # it imports this module
 
         return compare.settings([self.before, self.after])

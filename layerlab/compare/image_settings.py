@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from layerlab.image import Image
 
-_SECOND: Final = 1_000_000_000  # durations in a config are nanoseconds
 _ORDER: Final = (
     *("platform", "user", "working directory", "entry point", "command", "shell", "stop signal"),
     *("health check", "port", "volume", "environment", "label", "on build"),
@@ -27,7 +26,8 @@ def all_settings(images: Sequence[Image]) -> dict[str, tuple[str | None, ...]]:
     ('10001:10001',)
     """
     found = [of_config(image.config) for image in images]
-    names = sorted({name for one in found for name in one}, key=_rank)
+    names = sorted({name for one in found for name in one})
+    names.sort(key=lambda name: next(place for place, kind in enumerate(_ORDER) if f"{name} ".startswith(f"{kind} ")))
     return {name: tuple(one.get(name) for one in found) for name in names}
 
 
@@ -75,10 +75,6 @@ def runs_as_root(config: Mapping[str, Any]) -> bool:
     return user in {"", "root"} or re.fullmatch(r"[+-]?0+", user) is not None  # as Go reads numbers
 
 
-def _rank(name: str) -> tuple[int, str]:
-    return next(place for place, kind in enumerate(_ORDER) if f"{name} ".startswith(f"{kind} ")), name
-
-
 def _command(value: object) -> str:
     """A command as a Dockerfile has it: a JSON array, or the plain string of the shell form."""
     words = [str(word) for word in _list(value)]
@@ -103,7 +99,7 @@ def _health_check(value: object) -> str:
 
 
 def _seconds(value: object) -> str:
-    return f"{value / _SECOND:g}s" if isinstance(value, int) and value > 0 else ""
+    return f"{value / 1e9:g}s" if isinstance(value, int) and value > 0 else ""  # a config has nanoseconds
 
 
 def _items(value: object) -> list[tuple[str, object]]:

@@ -34,7 +34,7 @@ def open_explorer(page: Page, image: Image, dockerfile: Dockerfile | None = None
     page.evaluate(
         f"""async (data) => {{
             const host = document.getElementById("explorer");
-            host.explorer = await ({bundle.expression()}).mount(
+            host.explorer = await ({bundle.joined(bundle.ASSETS / "explorer.js")}).mount(
                 host, Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0)));
         }}""",
         base64.b64encode(packed(image, dockerfile)).decode(),

@@ -112,10 +112,17 @@ class TestJoined:
 class TestScripts:
     def test_are_small_and_whole(self) -> None:
         """All of it is less than 100 kB, and no script is left out."""
-        texts = bundle.expression(), bundle.module(), bundle.joined(ROOT / "layerlab/report/assets/report.js")
+        ours = bundle.ASSETS / "explorer.js", ROOT / "layerlab/report/assets/report.js"
+        texts = *map(bundle.joined, ours), bundle.module()
 
         assert max(map(len, texts)) < 100_000
         assert [path for path in SCRIPTS if not any(opening(path) in text for text in texts)] == []
+
+    def test_do_not_end_their_element(self) -> None:
+        """In a page, the script goes on until its own end."""
+        script = bundle.joined(ROOT / "layerlab/report/assets/report.js")
+
+        assert re.findall(r"</script|<!--", script, re.IGNORECASE) == []
 
     def test_are_type_checked(self) -> None:
         """Each asks for TypeScript's compiler, which `./lab test` and editors run."""
@@ -123,7 +130,7 @@ class TestScripts:
 
     def test_ask_for_nothing(self) -> None:
         """No script names an address."""
-        assert re.findall(r"https?://[^\s\"'`)]+", bundle.expression()) == []
+        assert re.findall(r"https?://[^\s\"'`)]+", bundle.joined(bundle.ASSETS / "explorer.js")) == []
 
     def test_write_text_only(self) -> None:
         """No script makes elements from text, which could hold a file's name."""

@@ -37,11 +37,6 @@ def joined(path: Path) -> str:
     return "\n".join(["(() => {", '"use strict";', *modules.values(), f"return {name};", "})()"])
 
 
-def expression() -> str:
-    """A JavaScript expression: an object with the function ``mount(element, bytes)``."""
-    return joined(ASSETS / "explorer.js")
-
-
 def module() -> str:
     """A module for anywidget: shows the bytes of the model's ``data``."""
     return f"export default {joined(ASSETS / 'widget.js')};\n"

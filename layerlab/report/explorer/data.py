@@ -157,12 +157,6 @@ def _thinned(paths: Sequence[str], columns: Columns, most: int) -> tuple[Sequenc
 
     Beyond `most` entries, the small files of one folder that agree in everything but their size become one row.
     Directories and inodes with several names stay what they are, so there may still be more than `most`.
-
-    Args:
-        paths: The entries' paths.
-        columns: What is said of each entry; `sizes` and `files` are added up. Files with the same number in `folders`
-            lie in the same folder, those with the same one in `inodes` are names of one inode.
-        most: How many entries to aim at.
     """
     surplus = len(paths) - most
     if surplus <= 0:
