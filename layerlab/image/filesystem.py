@@ -41,14 +41,14 @@ NEVER: Final = -1  # in place of the layer that took an entry away, where none d
 
 @dataclass(frozen=True, eq=False)
 class Filesystem:
-    """All entries of all layers, and what became of each.
+    """All entries of all layers, and what became of each; most columns are those of `layer.Layer`.
 
     The arrays have one element per entry: those of layer 0 in the order of their paths, then those of layer 1 ...
     """
 
-    paths: list[str]  # absolute paths
+    paths: list[str]
     layers: NDArray[np.int64]  # indexes of the layers
-    kinds: NDArray[np.uint8]  # as in `layer.Layer`
+    kinds: NDArray[np.uint8]
     sizes: NDArray[np.int64]
     modes: NDArray[np.int64]
     uids: NDArray[np.int64]
@@ -56,8 +56,7 @@ class Filesystem:
     inodes: NDArray[np.int64]  # names of one inode share a number: the index of one of them
     folders: NDArray[np.int64]  # the index of the same layer's directory that an entry lies in; -1 for the root
     gone_by: NDArray[np.int64]  # the layer that took the entry away; -1 if it is visible
-    # Why, see `CAUSES`; without meaning for visible entries and for directories that were merged.
-    causes: NDArray[np.uint8]
+    causes: NDArray[np.uint8]  # why, see `CAUSES`; without meaning for visible entries and for merged directories
     starts: NDArray[np.int64]  # the index of each layer's first entry, and the number of all
     visible: dict[str, int]  # by path, the index of the visible entry, or of one that was there last
 
@@ -78,8 +77,7 @@ def merge(layers: Sequence[Layer]) -> Filesystem:
         ArchiveError: a hard link leads to a path that no layer below has.
     """
     starts = np.concatenate([[0], np.cumsum([len(layer) for layer in layers], dtype=np.int64)]).astype(np.int64)
-    count = int(starts[-1])
-    counts = np.diff(starts)
+    count, counts = int(starts[-1]), np.diff(starts)
     paths = layers[0].paths if len(layers) == 1 else [path for layer in layers for path in layer.paths]
     offsets = np.repeat(starts[:-1], counts)
     inodes, folders = _column(layers, "inodes"), _column(layers, "folders")
@@ -129,8 +127,7 @@ def _apply(merged: Filesystem, deeper: NDArray[np.int32], number: int, layer: La
         for index in replaced[merged.kinds[replaced] == DIRECTORY].tolist():
             _take_away_below(merged, deeper, index, number, HIDDEN)
         for path in layer.whiteouts:
-            found = merged.find(path)
-            if found is not None:
+            if (found := merged.find(path)) is not None:
                 _take_away(merged, np.array([found]), number, DELETED)
                 if merged.kinds[found] == DIRECTORY:
                     _take_away_below(merged, deeper, found, number, DELETED)
@@ -164,8 +161,7 @@ def _take_away(merged: Filesystem, indexes: NDArray[np.int64], number: int, caus
 
 def _take_away_below(merged: Filesystem, deeper: NDArray[np.int32], index: int, number: int, cause: int) -> None:
     """Take away all that the layers so far have in a directory, which is visible, or was until now."""
-    path = merged.paths[index]
-    entry = index
+    path, entry = merged.paths[index], index
     while entry >= 0:
         layer = merged.layers[entry]
         # In sorted paths all that begin with "PATH/" are neighbours, and "0" is what follows "/".

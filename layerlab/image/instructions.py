@@ -23,25 +23,22 @@ _SHELL: Final = "/bin/sh -c "
 _CLASSIC_COPY: Final = re.compile(r"(?:--chown=\S*?)?(?:file|dir|multi):[0-9a-f]+ in (.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\\?\$(?:\w+|\\?\{[^}]*\})")
 LAYERS: Final = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})  # what may make a layer
-_CONFIG: Final = frozenset(
-    {
-        *("ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER"),
-        *("ONBUILD", "SHELL", "STOPSIGNAL", "USER", "VOLUME"),
-    }
-)
+_CONFIG: Final = frozenset({
+    "ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "SHELL",
+    "STOPSIGNAL", "USER", "VOLUME",
+})  # fmt: skip
 
 
 class HistoryLine(NamedTuple):
-    """One line of an image's history: ``created_by`` as it is, and the index of the layer that it made, if any."""
+    """One line of an image's history."""
 
-    raw: str
-    layer: int | None
+    raw: str  # ``created_by`` as it is
+    layer: int | None  # the index of the layer that it made, if any
 
 
 def entries(config: dict[str, Any], layer_count: int) -> list[HistoryLine]:
     """The history, from the first line; empty where it does not fit the layers."""
-    found = []
-    layer = 0
+    found, layer = [], 0
     history = config.get("history")
     for line in history if isinstance(history, list) else []:
         if not isinstance(line, dict):
@@ -167,10 +164,9 @@ def _same_command(text: str, candidate: Instruction, shells: set[str]) -> bool:
     if candidate.is_json:
         wanted = [" ".join(candidate.arguments)]
     for command in map(_squeeze, wanted):
-        if text == command:
-            return True
         arguments = text.removesuffix(command)
-        if arguments != text and re.fullmatch(r"\|\d+ .* ", arguments) and not any(s in arguments for s in shells):
+        is_plain = text.endswith(command) and re.fullmatch(r"(\|\d+ .* )?", arguments)
+        if is_plain and not any(shell in arguments for shell in shells):
             return True
     return False
 

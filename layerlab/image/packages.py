@@ -34,8 +34,7 @@ from layerlab.image.filesystem import Filesystem
 from layerlab.image.layer import DIRECTORY, Claim, Layer
 
 APP, PYTHON_PACKAGES, INTERPRETER, SYSTEM, COMPILERS, OTHER = range(6)
-PARTS: Final = ("app", "python packages", "interpreter", "system", "compilers", "other")
-"""What files are there for, in the order of the codes."""
+PARTS: Final = ("app", "python packages", "interpreter", "system", "compilers", "other")  # in the order of the codes
 MANAGERS: Final = ("apk", "dpkg", "python")
 
 _SITE: Final = re.compile(r"/(site|dist)-packages(/|$)")
@@ -92,7 +91,8 @@ def ownership(merged: Filesystem, layers: Sequence[Layer], entries: NDArray[np.i
     for place in np.flatnonzero(owners < 0).tolist():
         path = merged.paths[entries[place]]
         if path.endswith(".pyc"):
-            module = _module(path)
+            folder, cached, name = path.rpartition("/__pycache__/")  # see PEP 3147
+            module = f"{folder}/{name.partition('.')[0]}.py" if cached else path.removesuffix("c")
             index = merged.visible.get(module)
             owners[place] = modules.get(module, -1) if index is None else owner_of[index]
     owners[merged.kinds[entries] == DIRECTORY] = -1
@@ -114,8 +114,7 @@ def _owners_by_entry(
     paths = list(chain.from_iterable(lists))
     numbers = np.repeat(np.arange(len(lists)), [len(names) for names in lists])
     indexes = merged.find_all(paths)
-    modules = {}
-    prefixes = tuple(aliases)
+    modules, prefixes = {}, tuple(aliases)
     for place in np.flatnonzero(indexes < 0).tolist():
         path = paths[place]
         if prefixes and path.startswith(prefixes):
@@ -150,12 +149,6 @@ def _aliases(merged: Filesystem, layers: Sequence[Layer]) -> dict[str, str]:
             if index is not None and merged.layers[index] == number and ".." not in target:
                 found[f"{path}/"] = f"/{target.strip('/')}/"
     return found
-
-
-def _module(path: str) -> str:
-    """The module whose bytecode this is (PEP 3147)."""
-    folder, cached, name = path.rpartition("/__pycache__/")
-    return f"{folder}/{name.partition('.')[0]}.py" if cached else path.removesuffix("c")
 
 
 def parts(

@@ -31,8 +31,7 @@ class LayerStack:
     merged: Filesystem  # all their entries, and what became of each
     inodes: Inodes  # which of the files' inodes live
     instructions: list[str]  # what made each layer, in the words of its history
-    # The instructions of the Dockerfile that made layers, by layer, where they are known.
-    origins: dict[int, Instruction]
+    origins: dict[int, Instruction]  # the Dockerfile's instructions that made layers, by layer, where they are known
 
     @property
     def lines(self) -> list[int | None]:
@@ -95,9 +94,8 @@ class LayerStack:
     @cached_property
     def owner_names(self) -> dict[int, str]:
         """The package that owns a visible entry, by the entry's index; nobody's entries are left out."""
-        packages, owners = self.ownership.packages, self.ownership.owners
-        owned = zip(self.visible.tolist(), owners.tolist(), strict=True)
-        return {index: packages[number].owner for index, number in owned if number >= 0}
+        owned = zip(self.visible.tolist(), self.ownership.owners.tolist(), strict=True)
+        return {index: self.ownership.packages[number].owner for index, number in owned if number >= 0}
 
     @cached_property
     def parts(self) -> NDArray[np.int8]:

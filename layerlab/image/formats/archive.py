@@ -232,10 +232,8 @@ class _Parts:
     def layer(self, name: str) -> tuple[Layer, str]:
         """A layer, and the digest of its uncompressed bytes."""
         path = self._opened(name)
-        if path in self.refused:
-            raise self.refused[path]
         if path not in self.layers:
-            raise damaged(f"the layer {name!r} is missing")
+            raise self.refused.get(path) or damaged(f"the layer {name!r} is missing")
         return self.layers[path]
 
     def _followed(self, name: str) -> str:
@@ -291,8 +289,7 @@ def _in_file(handle: int, size: int, watch: Watch, wanted: WantedFiles | None) -
     def find(path: str) -> tuple[int, Iterator[bytes]] | None:
         return (places[path][1], watch(Stretch(handle, *places[path]))) if path in places else None
 
-    parts = _Parts(Budget(), wanted, find)
-    whole = Stretch(handle, 0, size, _HEADERS)
+    parts, whole = _Parts(Budget(), wanted, find), Stretch(handle, 0, size, _HEADERS)
     stream = Stream(whole, whole.jump)
     for member in members(stream):
         if (name := parts.name_of(member)) is not None:

@@ -29,21 +29,16 @@ MOST_LINKS: Final = 40  # symbolic links that are followed to one entry, as the 
 
 _NOT_PLAIN: Final = frozenset(["", ".", "/"])
 _KINDS: Final = {"0": FILE, "2": SYMLINK, "3": DEVICE, "4": DEVICE, "5": DIRECTORY, "6": FIFO}
-_COLUMNS: Final = "BqHII"
-"""Kind, size, mode, uid and gid, as `array` stores them: a layer may have hundreds of thousands of entries."""
+_COLUMNS: Final = "BqHII"  # kind, size, mode, uid, gid, as `array` stores them: there may be half a million of each
 
 
 @dataclass(frozen=True)
 class WantedFiles:
-    """Files of whatever layer whose bytes somebody wants, while layers are read.
-
-    `use` is given the entry of each and the pieces of its content; what it makes of them is `found` by the layer's
-    diff id and the path.
-    """
+    """Files of whatever layer whose bytes somebody wants, while layers are read."""
 
     paths: Collection[str]
-    use: Callable[[Member, Iterator[bytes]], Any]
-    found: dict[tuple[str, str], Any] = field(default_factory=dict)
+    use: Callable[[Member, Iterator[bytes]], Any]  # is given the entry of each and the pieces of its content
+    found: dict[tuple[str, str], Any] = field(default_factory=dict)  # what it made of them, by diff id and path
 
 
 def scan(pieces: Iterable[bytes], budget: Budget, wanted: WantedFiles | None = None) -> tuple[Layer, str]:
@@ -158,8 +153,7 @@ class _Entries:
             self._link(path, self._path(member.link))
             return
         kind = _KINDS[member.kind]
-        # Archives give symbolic links any mode; on Linux each has this one.
-        mode = 0o777 if kind == SYMLINK else member.mode
+        mode = 0o777 if kind == SYMLINK else member.mode  # archives give any mode; on Linux each link has this one
         self._put(path, kind, self._row(kind, member.apparent_size, mode, member.uid, member.gid))
         if kind == SYMLINK:
             self.links[path] = member.link
@@ -182,9 +176,9 @@ class _Entries:
             self.budget.spend(path, target)
         return target
 
-    def _row(self, kind: int, size: int, mode: int, uid: int, gid: int) -> int:
+    def _row(self, *values: int) -> int:
         """Keep the values of an entry, which is an inode of its own; gives where they are."""
-        for column, value in zip(self.columns, (kind, size, mode, uid, gid), strict=True):
+        for column, value in zip(self.columns, values, strict=True):
             column.append(value)
         return len(self.columns[0]) - 1
 
@@ -240,8 +234,7 @@ class _Entries:
         """Tie links to targets that came after them; what remains are links to the layers below."""
         borrowed: dict[str, str] = {}
         for start in list(self.later):
-            chain = []
-            path = start
+            chain, path = [], start
             while path in self.later:
                 chain.append(path)
                 path = self.later.pop(path)
@@ -251,8 +244,7 @@ class _Entries:
                 if path in self.rows and path not in borrowed:
                     self._link(link, path)
                 else:
-                    target = borrowed.get(path, path)
-                    borrowed[link] = target
+                    borrowed[link] = borrowed.get(path, path)
                     self._put(link, FILE, self._row(FILE, 0, 0, 0, 0))
                 path = link
         return borrowed

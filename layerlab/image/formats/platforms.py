@@ -19,12 +19,8 @@ _ARCHITECTURES: Final = {
     "armhf": "arm", "armv7l": "arm", "armv6l": "arm/v6", "armel": "arm/v6",
 }  # fmt: skip
 _VARIANTS: Final = {
-    ("amd64", "v1"): "",
-    ("arm64", "v8"): "",
-    ("arm64", "8"): "",
-    ("arm", ""): "v7",
-    ("arm", "7"): "v7",
-}
+    ("amd64", "v1"): "", ("arm64", "v8"): "", ("arm64", "8"): "", ("arm", ""): "v7", ("arm", "7"): "v7"
+}  # fmt: skip
 _PART: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 

@@ -10,21 +10,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 from layerlab.errors import ArchiveError
 
 PIECE: Final = 2**20  # bytes that are asked for at once
 MOST_ENTRIES: Final = 2_000_000
-EXPANSION: Final = 50
-"""How many bytes each compressed byte may become; layers become three times as large, source code ten times."""
+EXPANSION: Final = 50  # bytes that each compressed one may become; layers grow three times, source code ten times
+# Bytes beyond that, in all: files of zeros, as lessons on layers have them, become a thousand times as large.
 FREE_EXPANSION: Final = 2**31
-"""Bytes beyond that, in all: files of zeros, as lessons on layers have them, become a thousand times as large. So
-many are read within seconds."""
 _LINE: Final = 64  # bytes that a path takes in memory beyond its own
 
 _LARGE: Final = 2**16  # bytes; handing less to another thread takes longer than hashing it
+_HASHING: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="layerlab-hashing")  # starts when it is used
 
 
 def damaged(what: str) -> ArchiveError:
@@ -177,17 +175,12 @@ def hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator
     for piece in pieces:
         if going_on is not None:
             going_on.result()
-        going_on = _hashing().submit(update, piece) if len(piece) >= _LARGE else None
+        going_on = _HASHING.submit(update, piece) if len(piece) >= _LARGE else None
         if going_on is None:
             update(piece)
         yield piece
     if going_on is not None:
         going_on.result()
-
-
-@cache
-def _hashing() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="layerlab-hashing")
 
 
 class Stretch:
