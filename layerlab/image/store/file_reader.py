@@ -27,7 +27,7 @@ from layerlab.image import Image
 from layerlab.image.formats import archive, platforms
 from layerlab.image.formats.archive import opened_below
 from layerlab.image.formats.changeset import WantedFiles
-from layerlab.image.formats.stream import Stream
+from layerlab.image.formats.stream import PIECE, Stream
 from layerlab.image.formats.tar import Member, members
 from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
@@ -35,7 +35,6 @@ from layerlab.image.store import cache, sources
 
 LARGEST: Final = 1_000_000  # bytes of a file that are read unless a caller asks for more
 
-_PIECE: Final = 2**20
 _CAPABILITY: Final = struct.Struct("<5I")  # revision; permitted and inheritable, the lower bits and the higher
 _ELF: Final = b"\x7fELF"
 _IN_MEMORY: Final = 2**24
@@ -46,13 +45,10 @@ _Known = TypeVar("_Known", str, int)
 
 @dataclass(frozen=True, eq=False)
 class FileReader:
-    """Reads the files of one image.
-
-    Entries are named as in `layerlab.image.filesystem.Filesystem`: by layer and path, or by index.
-    """
+    """Reads the files of one image, named as in `image.filesystem.Filesystem`: by layer and path, or by index."""
 
     engine: Engine | None  # that has the image; None if it comes from a file
-    image: Image  # the image
+    image: Image
     directories: tuple[str, ...] | None  # those of its layers, from the bottom; None where they cannot be read
     file: Path | None = None  # what the image was read from, if that was a file (or an OCI layout's directory)
 
@@ -84,11 +80,9 @@ class FileReader:
         They are kept between runs, so nothing is read twice.
         """
         return self._learn(
-            "contents",
-            indexes,
-            lambda _, pieces: _digest(pieces),
-            lambda file, _: _digest(iter(lambda: file.read(_PIECE), b"")),
-        )
+            "contents", indexes,
+            lambda _, pieces: _digest(pieces), lambda file, _: _digest(iter(lambda: file.read(PIECE), b"")),
+        )  # fmt: skip
 
     def debug_bytes(self, indexes: Iterable[int]) -> dict[int, int]:
         """How many bytes of these files ``strip`` would take out, see `elf`; kept between runs, too."""
@@ -100,11 +94,10 @@ class FileReader:
     def capabilities(self, indexes: Iterable[int]) -> dict[int, int]:
         """What these programs permit whoever starts them, as the kernel's bits for capabilities; kept, too."""
         return self._learn(
-            "capabilities",
-            indexes,
+            "capabilities", indexes,
             lambda member, _: _permitted(member.capability.encode("utf-8", "surrogateescape")),
             lambda file, _: _permitted(file.fileno()),
-        )
+        )  # fmt: skip
 
     def _learn(
         self,
@@ -114,8 +107,7 @@ class FileReader:
         use_file: Callable[[IO[bytes], int], _Known],
     ) -> dict[int, _Known]:
         """What is known about files, or is found out and remembered."""
-        merged = self.stack.merged
-        wanted = np.array(sorted(set(indexes)), dtype=np.int64)
+        merged, wanted = self.stack.merged, np.array(sorted(set(indexes)), dtype=np.int64)
         found: dict[int, _Known] = {}
         known: dict[int, dict[str, _Known]] = {}
         for layer in np.unique(merged.layers[wanted]).tolist():
@@ -201,7 +193,7 @@ class FileReader:
             with answering(self.engine):
                 created = api.create_container(self.image.id, ["none"], labels=container_labels(self.engine))
                 container = str(created["Id"])
-                pieces, _ = api.get_archive(container, path, chunk_size=_PIECE)
+                pieces, _ = api.get_archive(container, path, chunk_size=PIECE)
                 with closing(pieces):
                     stream = Stream(pieces)
                     found = next(members(stream), None)
@@ -242,15 +234,11 @@ def _first(pieces: Iterable[bytes], limit: int) -> bytes:
 
 def _permitted(attribute: bytes | int) -> int:
     """The permitted set of ``struct vfs_cap_data`` (include/uapi/linux/capability.h), given or of an open file."""
-    if isinstance(attribute, int):
-        try:
-            attribute = os.getxattr(attribute, "security.capability")
-        except OSError:  # it has none
-            return 0
-    if len(attribute) < _CAPABILITY.size:
-        return 0
-    _, low, _, high, _ = _CAPABILITY.unpack_from(attribute)
-    return int(low | high << 32)
+    with suppress(OSError, struct.error):  # it has none
+        given = os.getxattr(attribute, "security.capability") if isinstance(attribute, int) else attribute
+        _, low, _, high, _ = _CAPABILITY.unpack_from(given)
+        return int(low | high << 32)
+    return 0
 
 
 def _digest(pieces: Iterable[bytes]) -> str:

@@ -22,13 +22,9 @@ from layerlab.image.formats.changeset import AUFS, WHITEOUT, absolute
 from layerlab.image.layer import DEVICE, DIRECTORY, FIFO, FILE, SYMLINK, Layer, assemble
 
 _KINDS: Final = {
-    stat.S_IFREG: FILE,
-    stat.S_IFDIR: DIRECTORY,
-    stat.S_IFLNK: SYMLINK,
-    stat.S_IFCHR: DEVICE,
-    stat.S_IFBLK: DEVICE,
+    stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: DEVICE, stat.S_IFBLK: DEVICE,
     stat.S_IFIFO: FIFO,
-}
+}  # fmt: skip
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPAQUE: Final = "trusted.overlay.opaque"
@@ -97,11 +93,9 @@ def scan(directory: str, archive: Path | None = None) -> Layer:
 def _is_opaque(handle: int, attributes: list[str]) -> bool:
     if _REDIRECT in attributes:
         raise UnusualLayerError("a renamed directory")
-    if _OPAQUE not in attributes:
-        return False
-    if os.getxattr(handle, _OPAQUE) != b"y":
+    if _OPAQUE in attributes and os.getxattr(handle, _OPAQUE) != b"y":
         raise UnusualLayerError("whiteouts in extended attributes")
-    return True
+    return _OPAQUE in attributes
 
 
 def _layer(
@@ -109,9 +103,7 @@ def _layer(
 ) -> Layer:
     # A stat_result is a tuple: mode, inode, device, links, uid, gid, size, and times.
     columns = list(zip(*stats, strict=True)) or [()] * 7
-    modes, inodes, links, uids, gids, sizes = (
-        np.array(columns[number], dtype=np.int64) for number in (0, 1, 3, 4, 5, 6)
-    )
+    modes, inodes, links, uids, gids, sizes = (np.array(columns[n], dtype=np.int64) for n in (0, 1, 3, 4, 5, 6))
     formats = modes & 0o170000
     kinds = np.full(len(paths), -1, dtype=np.int64)
     for code, kind in _KINDS.items():
@@ -143,11 +135,7 @@ def _layer(
 
 
 def _marked(archive: Path) -> set[str]:
-    """The paths that an archive has whiteouts for: JSON objects, one a line, of which some have a name.
-
-    Raises:
-        UnusualLayerError: there is no making sense of it.
-    """
+    """The paths that an archive has whiteouts for: JSON objects, one a line, of which some have a name."""
     found = set()
     try:
         with gzip.open(archive) as lines:

@@ -10,7 +10,7 @@ import stat
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -104,11 +104,10 @@ def _not_found(engine: Engine, name: str) -> ImageNotFound:
 
 def _folder(name: str) -> str:
     """What to add about a folder of this name."""
-    try:
-        is_folder = Path(name).is_dir()
-    except (OSError, ValueError):
-        return ""
-    return ", and the folder of that name is no OCI layout (it has no index.json and blobs)" if is_folder else ""
+    with suppress(OSError, ValueError):
+        if Path(name).is_dir():
+            return ", and the folder of that name is no OCI layout (it has no index.json and blobs)"
+    return ""
 
 
 def _from_directories(
@@ -126,8 +125,7 @@ def _from_directories(
         for number, (path, diff_id) in enumerate(zip(directories, diff_ids, strict=True)):
             step.say(f"layer {number + 1} of {len(diff_ids)}")
             key = cache.directory_key("overlay2", path, diff_id)
-            layer = cache.load_layer(key)
-            if layer is None:
+            if (layer := cache.load_layer(key)) is None:
                 layer = overlay.scan(path, _origin(engine, diff_ids[: number + 1]))
                 cache.store_layer(key, layer)
             layers.append(layer)
@@ -162,22 +160,18 @@ def _directories(engine: Engine, found: dict[str, Any]) -> list[str] | None:
     if driver.get("Name") != "overlay2" or not reads_directories(engine):
         return None
     data = driver.get("Data") or {}
-    above = [data["UpperDir"]] if data.get("UpperDir") else []
-    below = data["LowerDir"].split(":") if data.get("LowerDir") else []
-    return [*reversed(below), *above]
+    folders = [data.get("UpperDir") or "", *(data.get("LowerDir") or "").split(":")]
+    return [folder for folder in reversed(folders) if folder]
 
 
 def _stored_config(engine: Engine, found: dict[str, Any]) -> dict[str, Any] | None:
     """The image's config as the engine keeps it: the API tells no history with its empty layers marked."""
     algorithm, _, digest = str(found["Id"]).partition(":")
     path = Path(engine.root_directory, "image", engine.storage_driver, "imagedb/content", algorithm, digest)
-    try:
+    content = b""
+    with suppress(OSError):
         content = path.read_bytes()
-    except OSError:
-        return None
-    if algorithm != "sha256" or hashlib.sha256(content).hexdigest() != digest:
-        return None
-    config = json.loads(content)
+    config = json.loads(content) if hashlib.sha256(content).hexdigest() == digest else None
     return config if isinstance(config, dict) else None
 
 
@@ -191,10 +185,7 @@ def _origin(engine: Engine, diff_ids: list[str]) -> Path:
 
 
 def _from_export(engine: Engine, found: dict[str, Any], wanted: Platform | None, step: Ongoing) -> StoredImage:
-    """The image from ``docker save``'s stream, or from the cache if all its layers have been read before.
-
-    The engine has verified its layers' digests; those in the cache were computed from the bytes that were read.
-    """
+    """The image from ``docker save``'s stream, or from the cache if all its layers have been read before."""
     identity = str(found["Id"])
     usual = described({name.lower(): found.get(name) for name in ("Os", "Architecture", "Variant")})
     config_key = cache.key("config", identity, str(wanted or usual))
@@ -227,16 +218,11 @@ def exported(engine: Engine, identity: str) -> Iterator[Iterator[bytes]]:
 
 
 def _from_file(path: Path, wanted: Platform | None, step: Ongoing) -> StoredImage:
-    """The image from a file; one that has not changed since it was last read is known by its inode and times.
-
-    An OCI layout is known by its index, which names all else by digests.
-    """
+    """The image from a file: known by its inode and times, a layout by those of its index, if it was read before."""
     key = cache.key("file", str(path.resolve()), str(wanted or platforms.host()))
     known, stamp, began = cache.load_document(key), _stamp(path), time.time_ns()
-    if known is not None and known["stamp"] == stamp:
-        layers = _read_before(archive.diff_ids(known["config"]))
-        if layers is not None:
-            return StoredImage(known["id"], known["config"], layers)
+    if known and known["stamp"] == stamp and (layers := _read_before(archive.diff_ids(known["config"]))) is not None:
+        return StoredImage(known["id"], known["config"], layers)
     total = path.stat().st_size if path.is_file() else 0
     image = archive.read_path(path, platform=wanted, watch=partial(step.reading, total=total))
     _remember(image)
@@ -255,8 +241,7 @@ def _stamp(path: Path) -> list[int] | None:
 def _read_before(diff_ids: list[str]) -> list[Layer] | None:
     layers = []
     for diff_id in diff_ids:
-        layer = cache.load_layer(cache.key("digest", diff_id))
-        if layer is None:
+        if (layer := cache.load_layer(cache.key("digest", diff_id))) is None:
             return None
         layers.append(layer)
     return layers
@@ -280,8 +265,7 @@ def packed_bytes(engine: Engine, image: Image) -> int:
     True
     """
     key = cache.key("packed", *image.stack.diff_ids)
-    known = cache.load_document(key)
-    if known is None:
+    if (known := cache.load_document(key)) is None:
         known = _packed_layers(engine, image)
         cache.store_document(key, known)
     return sum(known[diff_id] for diff_id in image.stack.diff_ids)
