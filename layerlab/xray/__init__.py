@@ -32,21 +32,17 @@ __all__ = ["Advice", "BuildSource", "Examined", "Proof", "document", "examine", 
 class Examined:
     """What was found out about an image."""
 
-    image: Image  # the image
+    image: Image
     source: BuildSource | None  # what it was built from; None if nobody knows
-    # Whether contents were read: else nothing was compared, and files with the same content and debug symbols were
-    # not looked for.
-    read_contents: bool
+    read_contents: bool  # else nothing was compared, and the same content and debug symbols were not looked for
     rows: list[Needless] = field(repr=False)  # what it could do without, a row per file
     advice: list[Advice]  # what to change, the most bytes first
     together: int  # what the edits that a program can make would save together; a prediction, bytes
     proofs: list[Proof] | None = None  # what they have saved, if that was asked for
-    # Where each file came from, see `layerlab.xray.provenance.origin_tables.origins`; None where nobody knows its
-    # source.
+    # Where each file came from, what each line has brought, what each stage is there for: see the functions of these
+    # names in `layerlab.xray.provenance.origin_tables`; None where nobody knows the source.
     origins: pd.DataFrame | None = field(default=None, repr=False)
-    # What each line has brought; see `layerlab.xray.provenance.origin_tables.lines`.
     lines: pd.DataFrame | None = field(default=None, repr=False)
-    # What each stage is there for; see `layerlab.xray.provenance.origin_tables.stages`.
     stages: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
@@ -89,10 +85,8 @@ def examine(
     True
     """
     if source is None and proves:
-        raise UsageError(
-            "nothing can be proved without the Dockerfile that the image was built from",
-            remedy="name it with --dockerfile FILE",
-        )
+        what = "nothing can be proved without the Dockerfile that the image was built from"
+        raise UsageError(what, remedy="name it with --dockerfile FILE")
     reader = reading.for_image(engine, image) if read_contents else None
     if source is None:
         rows = waste.rows(image.stack, reader, report)
@@ -107,17 +101,12 @@ def examine(
         advice = advise(View(image, rows, traced), engine)
         origins = origin_tables.origins(image, traced.origins)
         return Examined(
-            image,
-            source,
-            read_contents,
-            rows,
-            advice,
-            together(advice),
-            prove(place, traced, advice) if proves else None,
-            origins,
-            origin_tables.lines(image, origins),
-            origin_tables.stages(image, traced.origins, traced.final, traced.built),
-        )
+            image, source, read_contents, rows, advice, together(advice),
+            proofs=prove(place, traced, advice) if proves else None,
+            origins=origins,
+            lines=origin_tables.lines(image, origins),
+            stages=origin_tables.stages(image, traced.origins, traced.final, traced.built),
+        )  # fmt: skip
 
 
 def with_origins(examined: Examined) -> Image:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,21 +26,10 @@ from layerlab.image.layer import FILE
 from layerlab.image.stack import LayerStack
 from layerlab.ui.text import shorten
 from layerlab.ui.units import first_few, how_large, listed
+from layerlab.xray import waste
 from layerlab.xray.provenance.file_origins import Origin
 from layerlab.xray.tracing import Trace
-from layerlab.xray.waste import (
-    BYTECODE,
-    CACHES,
-    DELETED,
-    HEADERS,
-    METADATA,
-    NOTHING,
-    SAME,
-    SYMBOLS,
-    TESTS,
-    TOOLS,
-    Needless,
-)
+from layerlab.xray.waste import CACHES, DELETED, HEADERS, METADATA, NOTHING, SYMBOLS, TESTS, TOOLS, Needless
 
 SMALLEST: Final = 100_000  # bytes that are worth an edit
 
@@ -69,8 +59,7 @@ class Advice:
     line: int | None  # the line of the Dockerfile that it is about; None where none is known
     bytes: int  # what the image would store less; a prediction
     edit: Edit | None = None  # how, for a program; None where it takes somebody who knows what the image is for
-    # What `bytes` is the sum of: by inode, the bytes that would not be stored.
-    saves: Mapping[int, int] = field(default_factory=dict, repr=False, compare=False)
+    saves: Mapping[int, int] = field(default_factory=dict, repr=False, compare=False)  # the same by inode
 
     @property
     def is_mechanical(self) -> bool:
@@ -241,16 +230,13 @@ def _in_two_steps(view: View, stores: int, takes: int, cause: str, rows: list[Ne
 
 
 class _CleanUp(NamedTuple):
-    """How a RUN removes what it leaves: folders (group 1 of a pattern of paths) are put into a command.
+    """How a RUN removes what it leaves."""
 
-    Not every RUN can: `program` has to be there.
-    """
-
-    folder: re.Pattern[str]
+    folder: re.Pattern[str]  # of paths; its group 1 is put into the command
     command: str
     title: str
     why: str
-    program: str = ""
+    program: str = ""  # has to be there
 
 
 _SITE: Final = re.compile(r"(.*/(?:site|dist)-packages)/")
@@ -328,13 +314,11 @@ def _until_needed(dockerfile: Dockerfile, run: Instruction, folders: list[str]) 
     return tuple(each.line for each in runs[: last + 1])
 
 
-_NEEDLESS: Final = frozenset(
-    [
-        *(".git", ".github", ".gitlab", ".svn", ".hg", ".idea", ".vscode", ".venv", "venv", "node_modules", ".tox"),
-        *(".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".cache", "__pycache__", ".ipynb_checkpoints"),
-        *("htmlcov", ".coverage", ".DS_Store"),
-    ]
-)
+_NEEDLESS: Final = frozenset({
+    ".git", ".github", ".gitlab", ".svn", ".hg", ".idea", ".vscode", ".venv", "venv", "node_modules", ".tox", ".nox",
+    ".mypy_cache", ".pytest_cache", ".ruff_cache", ".cache", "__pycache__", ".ipynb_checkpoints", "htmlcov",
+    ".coverage", ".DS_Store",
+})  # fmt: skip
 _NEEDED_AT_TIMES: Final = frozenset({"venv", ".venv", "node_modules", ".cache"})
 """Of these what some services run from, so that it is not a program's to leave out."""
 
@@ -398,12 +382,12 @@ def _quoted(patterns: list[str]) -> str:
 
 
 _SHIPPED: Final = {
-    SAME: "stores what the image has already at another path: keep one",
-    BYTECODE: "ships bytecode that no interpreter reads: leave it out",
+    waste.SAME: "stores what the image has already at another path: keep one",
+    waste.BYTECODE: "ships bytecode that no interpreter reads: leave it out",
     **dict.fromkeys([TOOLS, HEADERS], "ships what only builds need: build in another stage, and copy the result"),
 }
+# What is cleaned up where it was made, if anybody knows where that was.
 _LEFT: Final = dict.fromkeys(_CLEAN_UPS, "leaves what nothing needs: leave it out in the same step")
-"""What is cleaned up where it was made, if anybody knows where that was."""
 
 
 def _shipped(view: View) -> list[Advice]:
@@ -415,15 +399,12 @@ def _shipped(view: View) -> list[Advice]:
             places.setdefault((what_to_do[row.cause], row.layer), []).append(row)
     found: list[Advice] = []
     for (what, layer), rows in places.items():
-        sizes: dict[str, int] = {}
+        sizes: Counter[str] = Counter()
         for row in rows:
             path = view.stack.merged.paths[row.entry]
-            detail = row.detail or path
-            is_bytecode = path.endswith(".pyc") and row.cause != BYTECODE
-            detail = f"bytecode of {detail}" if is_bytecode else detail
-            sizes[detail] = sizes.get(detail, 0) + row.bytes
-        largest = sorted(sizes, key=lambda detail: -sizes[detail])[:3]
-        why = f"the largest: {', '.join(f'{each} ({how_large(sizes[each])})' for each in largest)}"
+            is_bytecode = path.endswith(".pyc") and row.cause != waste.BYTECODE
+            sizes[f"{'bytecode of ' if is_bytecode else ''}{row.detail or path}"] += row.bytes
+        why = f"the largest: {', '.join(f'{each} ({how_large(size)})' for each, size in sizes.most_common(3))}"
         saves = view.sizes(row.entry for row in rows)
         found += view.advise(f"{view.words(layer)} {what}", why, view.lines.get(layer), saves)
     return found
@@ -471,9 +452,8 @@ def _smaller_base(view: View, trace: Trace, engine: Engine) -> list[Advice]:
 
 def edited(dockerfile: Dockerfile, edits: Iterable[Edit]) -> str:
     """The text of a Dockerfile after these edits; doing the same twice is doing it once."""
-    edits = list(edits)
-    ends = {each.line: each.end_line for each in dockerfile.instructions}
-    texts = {each.line: each.text for each in dockerfile.instructions}
+    edits, instructions = list(edits), dockerfile.instructions
+    ends, texts = {each.line: each.end_line for each in instructions}, {each.line: each.text for each in instructions}
     for line, command in dict.fromkeys((edit.runs[-1], edit.command) for edit in edits if edit.command):
         texts[line] = f"{texts[line].rstrip().rstrip(';').rstrip()} \\\n && {command}"
     changed = {line for edit in edits for line in edit.runs}
@@ -502,23 +482,17 @@ def can_append(dockerfile: Dockerfile, instruction: Instruction) -> bool:
 
     What follows a shell's comment would become part of it, since a RUN is one line to the shell.
     """
-    return (
-        instruction.keyword == "RUN"
-        and not instruction.is_json
-        and not instruction.heredocs
-        and not _ESCAPE.search(dockerfile.text)
-        and not instruction.value.rstrip().endswith("&")
-        and not _COMMENT.search(instruction.value)
-        and _RUN.fullmatch(instruction.text) is not None
-        and not any(each.keyword == "SHELL" for each in dockerfile.instructions)
-    )
+    is_usual = _RUN.fullmatch(instruction.text) and not (instruction.is_json or instruction.heredocs)
+    is_open = instruction.value.rstrip().endswith("&") or _COMMENT.search(instruction.value)
+    is_other = _ESCAPE.search(dockerfile.text) or any(each.keyword == "SHELL" for each in dockerfile.instructions)
+    return instruction.keyword == "RUN" and bool(is_usual and not is_open and not is_other)
 
 
 def neighbours(dockerfile: Dockerfile, stage: int) -> list[list[Instruction]]:
     """The RUNs of a stage that may become one, group by group: nothing between them changes what they do."""
     groups: list[list[Instruction]] = [[]]
     for each in dockerfile.stages[stage].instructions:
-        if each.keyword == "RUN" and can_append(dockerfile, each):
+        if can_append(dockerfile, each):
             if groups[-1] and groups[-1][-1].flags != each.flags:
                 groups.append([])
             groups[-1].append(each)

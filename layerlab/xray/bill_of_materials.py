@@ -45,11 +45,10 @@ def bill_of_materials(image: Image, reader: FileReader) -> str:
     text = next(filter(None, (reader.read(None, f"{place}/os-release") for place in ("/usr/lib", "/etc"))), b"")
     system = dict(_FIELD.findall(text.decode(errors="replace")))
     bom = Bom(serial_number=uuid.uuid5(_NAMESPACE, image.id))
-    bom.metadata.component = Component(
-        name=image.name, version=image.id, type=ComponentType.CONTAINER, bom_ref=image.id
-    )
+    whole = Component(name=image.name, version=image.id, type=ComponentType.CONTAINER, bom_ref=image.id)
+    bom.metadata.component = whole
     bom.components.update(_packages(image, system))
-    bom.register_dependency(bom.metadata.component, bom.components)
+    bom.register_dependency(whole, bom.components)
     document = json.loads(JsonV1Dot6(bom).output_as_string())
     document["components"] = [*document.get("components", ()), *_files(image)]
     return json.dumps(document, indent=1)

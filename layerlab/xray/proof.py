@@ -63,10 +63,9 @@ def table(proofs: Sequence[Proof]) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415
 
-    rows = [(one.title, one.line, one.predicted, one.measured, one.error, one.trouble) for one in proofs]
     kinds: dict[str, Any] = {"title": "str", "line": "Int64", "predicted": "int64", "measured": "Int64"}
     kinds |= {"error": "float64", "trouble": "str"}
-    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
+    return pd.DataFrame([{**vars(one), "error": one.error} for one in proofs], columns=list(kinds)).astype(kinds)
 
 
 def _proof(trials: Trials, trace: Trace, advice: Sequence[Advice], step: Step, asked: Proof) -> Proof:

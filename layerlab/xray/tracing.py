@@ -40,7 +40,7 @@ Contents = Mapping[str, int | None]  # the sizes of a layer's files, by path; No
 class BuildSource:
     """What an image was built from."""
 
-    dockerfile: Path  # the Dockerfile's path
+    dockerfile: Path
     folder: Path  # the build context
     target: str | None = None  # the stage that is the image; the last if None
     build_args: Mapping[str, str] = field(default_factory=dict)  # values for the Dockerfile's ARGs
@@ -161,13 +161,10 @@ def verify(image: Image, again: Image, source: BuildSource) -> None:
 
 
 def _changed(stack: LayerStack, first: int) -> list[tuple[int, Contents]]:
-    """The layers from the first on that bring or take away any file, with what they do.
-
-    Directories do not count: builders do not agree on which they store. The classic one makes no layer at all where
-    nothing has changed.
-    """
+    """The layers from the first on that bring or take away any file, with what they do."""
     found: list[tuple[int, Contents]] = []
     for number, layer in enumerate(stack.layers[first:], first):
+        # Builders do not agree on which directories they store. The classic one leaves out layers without a change.
         files = np.flatnonzero(layer.kinds != DIRECTORY).tolist()
         contents = {layer.paths[index]: int(layer.sizes[index]) for index in files}
         if contents or layer.whiteouts:
@@ -176,19 +173,14 @@ def _changed(stack: LayerStack, first: int) -> list[tuple[int, Contents]]:
 
 
 def _alike(one: Contents, two: Contents, sent: str) -> bool:
-    """Whether two layers bring and take away the same, though perhaps at another time.
-
-    What was built here may hold the Dockerfile although ``.dockerignore`` leaves it out: it has to be sent.
-    """
+    """Whether two layers bring and take away the same; the Dockerfile is `sent` though ``.dockerignore`` names it."""
     others = {path for path in one.keys() | two.keys() if one.get(path, -1) != two.get(path, -1)}
     return all(path not in one and path.endswith(sent) for path in others)
 
 
 def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, number_again: int) -> bool:
-    written = mine.origins.get(number)
-    return mine.instructions[number] == theirs.instructions[number_again] or (
-        written is not None and written == theirs.origins.get(number_again)
-    )
+    is_written = number in mine.origins and mine.origins[number] == theirs.origins.get(number_again)
+    return is_written or mine.instructions[number] == theirs.instructions[number_again]
 
 
 def _read(entry: contexts.Entry) -> bytes:
@@ -209,18 +201,12 @@ def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> cont
     path = scratch / f"{len(list(scratch.iterdir()))}"
     path.write_text(text, encoding="utf-8")
     status = path.lstat()
-    entries = [
-        replace(entry, path=path, status=os.stat_result((entry.status.st_mode, *status[1:])))
-        if entry.name == context.dockerfile
-        else entry
-        for entry in context.entries
-    ]
-    return replace(context, text=text, entries=tuple(entries))
+    old = next(entry for entry in context.entries if entry.name == context.dockerfile)
+    new = replace(old, path=path, status=os.stat_result((old.status.st_mode, *status[1:])))
+    return replace(context, text=text, entries=tuple(new if entry is old else entry for entry in context.entries))
 
 
 def _named(source: BuildSource, scratch: Path) -> tuple[contexts.Context, Dockerfile]:
     """The context with a name for each stage, since BuildKit finds a target by its name alone; and its Dockerfile."""
     text = adapted.with_names(source.context.text, source.parsed)
-    if text == source.context.text:
-        return source.context, source.parsed
     return with_dockerfile(source.context, text, scratch), source.parse(text)

@@ -22,6 +22,7 @@ So no byte is in two causes, the facts add up to what is wasted, and all the jud
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -62,8 +63,8 @@ CAUSES: Final = (*FACTS, *JUDGEMENTS)
 
 _EXAMPLES: Final = 3
 _TEXTS: Final = (
-    *(".py", ".pyc", ".pyi", ".txt", ".json", ".js", ".css", ".html", ".csv", ".h", ".sh", ".pl", ".pm", ".a"),
-)
+    ".py", ".pyc", ".pyi", ".txt", ".json", ".js", ".css", ".html", ".csv", ".h", ".sh", ".pl", ".pm", ".a"
+)  # fmt: skip
 _CACHES: Final = tuple(
     (re.compile(pattern), detail)
     for pattern, detail in (
@@ -105,22 +106,19 @@ _TOOL_FOLDERS: Final = tuple(
     )
 )
 _TOOL_FILES: Final = re.compile(r"(|/bin|/usr/bin|/usr/local/bin|/root/\.local/bin|.*/bin)/(uvx?|poetry|hatch|pdm)")
-_INSTALLERS: Final = frozenset(
-    [
-        *("build", "cibuildwheel", "cmake", "cython", "flit-core", "hatch", "hatchling", "maturin", "meson"),
-        *("meson-python", "mypy", "ninja", "pdm", "pip", "pip-tools", "pipenv", "pipx", "poetry", "poetry-core"),
-        *("pybind11", "scikit-build", "scikit-build-core", "setuptools", "setuptools-rust", "setuptools-scm"),
-        *("twine", "uv", "virtualenv", "wheel"),
-    ]
-)
+_INSTALLERS: Final = frozenset({
+    "build", "cibuildwheel", "cmake", "cython", "flit-core", "hatch", "hatchling", "maturin", "meson", "meson-python",
+    "mypy", "ninja", "pdm", "pip", "pip-tools", "pipenv", "pipx", "poetry", "poetry-core", "pybind11", "scikit-build",
+    "scikit-build-core", "setuptools", "setuptools-rust", "setuptools-scm", "twine", "uv", "virtualenv", "wheel",
+})  # fmt: skip
 _DEVELOPMENT: Final = re.compile(r".*-dev(-bin)?")
 _HEADER_FOLDERS: Final = re.compile(
     r"/usr/(local/)?include(/|$)|.*/(site|dist)-packages/(.*/)?include(/|$)|.*/lib/python3\.\d+/config-[^/]*(/|$)|.*/pkgconfig$"
 )
 _HEADER_ENDINGS: Final = (
-    *(".h", ".hh", ".hpp", ".hxx", ".a", ".la", ".o", ".pxd", ".pxi", ".pyx", ".pyi"),
-    *(".c", ".cc", ".cpp", ".cxx", ".f90"),
-)
+    ".h", ".hh", ".hpp", ".hxx", ".a", ".la", ".o", ".pxd", ".pxi", ".pyx", ".pyi", ".c", ".cc", ".cpp", ".cxx",
+    ".f90",
+)  # fmt: skip
 
 _CACHED: Final = re.compile(r"(.*)/__pycache__/([^/]+?)\.(?:cpython-3(\d+)|[\w-]+?)(?:\.opt-\d)?\.pyc")
 _INTERPRETER: Final = re.compile(r"^.*/(?:lib)?python3\.(\d+)t?(?:\.so.*)?\Z")
@@ -164,11 +162,10 @@ def _facts(stack: LayerStack, reader: FileReader | None, report: Report) -> Iter
 
 def _compared(stack: LayerStack, old: int, new: int, digests: dict[int, str]) -> str:
     merged = stack.merged
-    if merged.sizes[old] > 0:
-        if old not in digests or new not in digests:
-            return NOT_COMPARED
-        if digests[old] != digests[new]:
-            return CONTENT
+    if merged.sizes[old] > 0 and not {old, new} <= digests.keys():
+        return NOT_COMPARED
+    if merged.sizes[old] > 0 and digests[old] != digests[new]:
+        return CONTENT
     columns = (merged.modes, merged.uids, merged.gids)
     return NOTHING if all(column[old] == column[new] for column in columns) else METADATA
 
@@ -256,12 +253,8 @@ def _of_file(path: str) -> tuple[str, str] | None:
 
 
 def _unused_bytecode(stack: LayerStack) -> dict[int, str]:
-    """The visible bytecode in ``__pycache__`` that nothing reads (PEP 3147), by index, with the reason.
-
-    It counts only beside its module, and only for the interpreter that it names.
-    """
-    merged = stack.merged
-    visible = stack.visible.tolist()
+    """The visible bytecode in ``__pycache__`` that nothing reads (PEP 3147), by index, with the reason."""
+    merged, visible = stack.merged, stack.visible.tolist()
     compiled = [index for index in visible if merged.paths[index].endswith(".pyc") and merged.kinds[index] == FILE]
     there = _interpreters(stack) if compiled else frozenset()
     found = {}
@@ -279,26 +272,17 @@ def _unused_bytecode(stack: LayerStack) -> dict[int, str]:
 def _interpreters(stack: LayerStack) -> frozenset[str]:
     """The minor versions of the interpreters that are there; empty where none can be told."""
     merged = stack.merged
-    found = set()
-    for index in stack.visible.tolist():
-        path = merged.paths[index]
-        if "python3." in path[-24:] and merged.kinds[index] != DIRECTORY:
-            found.update(_INTERPRETER.findall(path))
-    return frozenset(found)
+    visible = ((index, merged.paths[index]) for index in stack.visible.tolist())
+    there = (path for index, path in visible if "python3." in path[-24:] and merged.kinds[index] != DIRECTORY)
+    return frozenset(minor for path in there for minor in _INTERPRETER.findall(path))
 
 
 def _row(
-    stack: LayerStack,
-    index: int,
-    cause: str,
-    detail: str = "",
-    *,
-    by_layer: int | None = None,
-    size: int | None = None,
+    stack: LayerStack, index: int, cause: str, detail: str = "", *, by_layer: int | None = None, size: int = 0
 ) -> Needless:
     merged = stack.merged
     stored = int(merged.layers[merged.inodes[index]])
-    return Needless(index, cause, detail, int(merged.sizes[index]) if size is None else size, stored, by_layer)
+    return Needless(index, cause, detail, size or int(merged.sizes[index]), stored, by_layer)
 
 
 def _same(stack: LayerStack, reader: FileReader, indexes: list[int]) -> set[int]:
@@ -314,9 +298,8 @@ def _may_be_program(stack: LayerStack, index: int) -> bool:
     """Whether a file may be an ELF program or library: by its name, or its mode."""
     merged = stack.merged
     name = merged.paths[index].rpartition("/")[2]
-    return merged.sizes[index] >= copies.SMALLEST and (
-        ".so" in name or bool(merged.modes[index] & 0o111 and not name.endswith(_TEXTS))
-    )
+    by_mode = bool(merged.modes[index] & 0o111) and not name.endswith(_TEXTS)
+    return bool(merged.sizes[index] >= copies.SMALLEST and (".so" in name or by_mode))
 
 
 def totals(stack: LayerStack, found: list[Needless]) -> dict[str, int]:
@@ -354,10 +337,9 @@ def grouped(stack: LayerStack, rows: list[Needless]) -> list[Cause]:
 
 def _cause(stack: LayerStack, key: tuple[str, int, int | None], rows: list[Needless]) -> Cause:
     cause, layer, by_layer = key
-    details: dict[str, int] = {}
+    details: Counter[str] = Counter()
     for row in rows:
-        if row.detail:
-            details[row.detail] = details.get(row.detail, 0) + row.bytes
+        details[row.detail] += row.bytes
     largest = sorted(rows, key=lambda row: (-row.bytes, row.entry))[:_EXAMPLES]
     lines = stack.lines
     return Cause(
@@ -369,7 +351,7 @@ def _cause(stack: LayerStack, key: tuple[str, int, int | None], rows: list[Needl
         line=lines[layer],
         by_layer=by_layer,
         by_line=None if by_layer is None else lines[by_layer],
-        details=tuple(sorted(details, key=lambda detail: -details[detail])),
+        details=tuple(detail for detail, _ in details.most_common() if detail),
         examples=tuple(shown(stack.merged.paths[row.entry]) for row in largest),
     )
 
@@ -377,12 +359,8 @@ def _cause(stack: LayerStack, key: tuple[str, int, int | None], rows: list[Needl
 def causes(image: Image, reader: FileReader | None = None, report: Report = silent) -> pd.DataFrame:
     """What an image could do without, by cause and place.
 
-    Args:
-        image: What `layerlab.image.read` gave.
-        reader: Its files' bytes (`layerlab.image.store.file_reader.for_image`), which are read where that takes to
-            compare them. None for what can be told without: nothing is compared, and neither files with the same
-            content nor debug symbols are looked for.
-        report: Is told what is being read.
+    Files are read by `reader`, as `report` is told, where that takes to compare them. Without one nothing is
+    compared, and neither files with the same content nor debug symbols are looked for.
 
     Returns:
         A row per cause, layer that stores it, and layer that took it away; facts first, then the most bytes. Its

@@ -14,8 +14,7 @@ from layerlab.image.stack import LayerStack
 from layerlab.image.store.file_reader import FileReader
 
 SMALLEST: Final = 1_000  # bytes of a file that is looked at
-ANY_NAME: Final = 1_000_000
-"""Bytes of a file that is looked for under any name; smaller ones are looked for under their own."""
+ANY_NAME: Final = 1_000_000  # bytes of a file that is looked for under any name; smaller ones only under their own
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,10 @@ def find(reader: FileReader, first: int) -> tuple[Copy, ...]:
     found: dict[int, Copy] = {}
     for same in same_content(reader, (group for group in may_be_alike(merged, candidates) if group[-1] >= start)):
         for place, index in enumerate(same):
-            if place and merged.layers[index] >= first:
-                same_path = [other for other in same[:place] if merged.paths[other] == merged.paths[index]]
-                of = same_path[-1] if same_path else same[0]
-                told = (merged.paths[index], int(merged.sizes[index]), int(merged.layers[index]))
-                found[index] = Copy(*told, of=merged.paths[of], of_layer=int(merged.layers[of]))
+            path, layer = merged.paths[index], int(merged.layers[index])
+            if place and layer >= first:
+                of = next((other for other in same[place - 1 :: -1] if merged.paths[other] == path), same[0])
+                found[index] = Copy(path, int(merged.sizes[index]), layer, merged.paths[of], int(merged.layers[of]))
     return tuple(found[index] for index in sorted(found))
 
 

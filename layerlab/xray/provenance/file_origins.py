@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Final, Literal
 
 import numpy as np
@@ -22,9 +23,8 @@ from layerlab.image.store.file_reader import LARGEST, FileReader
 from layerlab.xray.provenance import copies
 from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
 
+# How what ADD gets from elsewhere begins.
 _REMOTE: Final = re.compile(r"[\"']?(?:https?://|git@|git://|ssh://)", re.IGNORECASE)
-"""How what ADD gets from elsewhere begins."""
-
 _WILDCARDS: Final = frozenset("*?[")
 _ENVIRONMENT: Final = "pyvenv.cfg"  # lies in every virtual environment (PEP 405)
 _TELLING: Final = 100  # bytes of a file that no other file has by chance
@@ -40,8 +40,7 @@ class Origin:
     stage: str | None = None  # the stage in which that happened (for ``context``: that copied it from there)
     line: int | None = None  # of that instruction
     # The labels of the stages that it was taken from by ``COPY --from`` on its way, the last first; empty if it never
-    # left its stage. Where the final stage is FROM another, its layers keep that stage's label and no copy is
-    # involved.
+    # left its stage: where the final stage is FROM another, its layers keep that stage's label.
     through: tuple[str, ...] = ()
     # For each stage of `through`, the index of the file's entry in that stage's image.
     hops: tuple[int, ...] = field(default=(), compare=False)
@@ -79,8 +78,7 @@ class EntryFinder:
     def _by_name(self) -> dict[tuple[str, int, int], list[int]]:
         """Visible entries by name, kind and size."""
         names: dict[tuple[str, int, int], list[int]] = {}
-        merged = self.merged
-        visible = np.flatnonzero(merged.gone_by == NEVER)
+        merged, visible = self.merged, np.flatnonzero(self.merged.gone_by == NEVER)
         columns = (visible.tolist(), merged.kinds[visible].tolist(), merged.sizes[visible].tolist())
         for index, kind, size in zip(*columns, strict=True):
             key = (posixpath.basename(merged.paths[index]), kind, size if kind == FILE else 0)
@@ -123,8 +121,13 @@ class FileOrigins:
         if layer < self.layer_history.base_layers:
             first = self.layer_history.stages[0]
             return Origin("base", first.label, first.line, entry=index, image=first.base)
-        if (folder := self._folder_before(index, layer)) is not None:
-            return self.origin(folder)
+        stack = self.reader.stack
+        lower = (
+            stack.entries_below(layer, stack.merged.paths[index]) if stack.merged.kinds[index] == DIRECTORY else ()
+        )
+        for before in lower:  # an instruction that puts something into a folder stores it again
+            if stack.merged.kinds[before] == DIRECTORY:
+                return self.origin(before)
         step = self.layer_history.steps.get(layer)
         if step is None:
             return Origin("unknown")
@@ -133,14 +136,6 @@ class FileOrigins:
         if step.instruction.keyword == "RUN":
             return self._ran(index, step)
         return Origin("made", step.stage.label, step.line, entry=index)
-
-    def _folder_before(self, index: int, layer: int) -> int | None:
-        """The folder that lower layers have here: an instruction that puts something into it stores it again."""
-        merged = self.reader.stack.merged
-        if merged.kinds[index] != DIRECTORY:
-            return None
-        lower = self.reader.stack.entries_below(layer, merged.paths[index])
-        return next((found for found in lower if merged.kinds[found] == DIRECTORY), None)
 
     def _copied(self, index: int, step: LayerInstruction) -> Origin:
         reference = step.instruction.flag("from")
@@ -257,18 +252,14 @@ class FileOrigins:
 
     @cached_property
     def _left_behind(self) -> tuple[str, ...]:
-        """The virtual environments of the build context, if this stage has copied none.
-
-        Somebody tried the app before: what `pip` installed there is the same that it installs in the image.
-        """
+        """The virtual environments of the build context, left by trying the app, if this stage has copied none."""
         merged = self.reader.stack.merged
         for layer, step in self.layer_history.steps.items():
             entries = range(int(merged.starts[layer]), int(merged.starts[layer + 1]))
             names = (posixpath.basename(merged.paths[index]) for index in entries)
             if step.instruction.keyword in {"COPY", "ADD"} and _ENVIRONMENT in names:
                 return ()
-        folders = (name.removesuffix(_ENVIRONMENT) for name in self.context if name.endswith(f"/{_ENVIRONMENT}"))
-        return tuple(folders)
+        return tuple(name.removesuffix(_ENVIRONMENT) for name in self.context if name.endswith(f"/{_ENVIRONMENT}"))
 
     @cached_property
     def _context_files(self) -> dict[int, list[str]]:
@@ -290,12 +281,8 @@ def common_suffix(path: str, other: str) -> int:
     >>> common_suffix("/opt/venv/bin/flask", "/venv/bin/flask")
     3
     """
-    count = 0
-    for one, two in zip(reversed(path.strip("/").split("/")), reversed(other.strip("/").split("/")), strict=False):
-        if one != two:
-            break
-        count += 1
-    return count
+    pairs = zip(path.strip("/").split("/")[::-1], other.strip("/").split("/")[::-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def sources(path: str, step: LayerInstruction) -> Iterator[str]:

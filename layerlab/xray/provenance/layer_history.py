@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from layerlab import builder
@@ -38,9 +37,9 @@ _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 class LayerInstruction:
     """An instruction that may make a layer."""
 
-    stage: Stage  # the stage that it belongs to
+    stage: Stage  # that it belongs to
     line: int  # its line; for what a base asks for by ONBUILD, that of FROM
-    instruction: Instruction  # the instruction
+    instruction: Instruction
     workdir: str | None  # the folder that its relative paths start from; None if that depends on a variable
 
 
@@ -65,11 +64,7 @@ class LayerHistory:
 
 
 def trace(
-    engine: Engine,
-    stack: LayerStack,
-    dockerfile: Dockerfile,
-    stage: Stage,
-    labels: Mapping[str, str] = MappingProxyType({}),
+    engine: Engine, stack: LayerStack, dockerfile: Dockerfile, stage: Stage, labels: Mapping[str, str]
 ) -> LayerHistory:
     """Tie the layers of a stage's image to the Dockerfile that it was built from.
 
