@@ -38,9 +38,9 @@ GATHER: Final = "slim-gathered"
 _PROBE: Final = "/status"
 _PORT: Final = 5000
 _MISSING: Final = re.compile(r"No module named '([\w.]+)'|No such file or directory: '\S*?/\w+-packages/(\S+)'")
-_SETTINGS: Final = frozenset(
-    {"ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
-)  # what makes no layer
+_SETTINGS: Final = frozenset({  # what makes no layer
+    "ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"
+})  # fmt: skip
 _BASE_VARIABLES: Final = frozenset({"GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256"})
 _OF_A_SHELL: Final = re.compile(r"[|&;<>$`(){}*?~#]|^\w+=")
 
@@ -72,8 +72,8 @@ class Slimmed:
     kept: Mapping[str, str]  # the rules that are switched off, and the module that needs what they leave out
     remarks: tuple[str, ...]  # what the minimal image lacks of the workspace's, in sentences
     left_out: tuple[LeftOut, ...]  # by rule, the most bytes first
-    bytes_before: int  # of both images
-    bytes_after: int
+    bytes_before: int  # of the workspace's own image
+    bytes_after: int  # of the minimal one
     requests: tuple[Request, ...]  # what both answered
     failure: str = ""  # why the minimal image does not answer at all; empty where it does
 
@@ -86,12 +86,8 @@ class Slimmed:
 def make(engine: Engine, folder: Path, *, report: Report = silent) -> Slimmed:
     """Make a workspace's `NAME` unless it has one, build it, and ask its service what the workspace's own answers.
 
-    Nothing that is there is written over: a `NAME` that is there is built and asked as it is.
-
-    Args:
-        engine: Where it is built; the images go again.
-        folder: It has a Dockerfile, whose service answers ``GET /status`` on port 5000.
-        report: Told of the steps.
+    Nothing that is there is written over: a `NAME` that is there is built and asked as it is. The service has to
+    answer ``GET /status`` on port 5000. The images go again.
 
     Raises:
         UsageError: the image cannot be made FROM scratch by these rules; says why.
@@ -138,11 +134,7 @@ def dockerfile(
 ) -> tuple[str, tuple[str, ...]]:
     """The text of a `NAME`, and what it leaves out of the workspace's own image's settings, in sentences.
 
-    Args:
-        context: The workspace's.
-        config: Of its own image.
-        python: That runs its service.
-        kept: The rules that leave nothing out.
+    `config` is its own image's, `python` runs its service, the rules in `kept` leave nothing out.
 
     Raises:
         UsageError: its command needs a shell.
@@ -236,12 +228,12 @@ def _copies(instructions: Sequence[Instruction], places: Sequence[str]) -> list[
 
 def _settings(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The lines for what an image's config says, and what cannot be had FROM scratch."""
-    lines, remarks = [], []
+    remarks = []
     given = dict(each.partition("=")[::2] for each in config.get("Env") or ())
     variables = {name: value for name, value in given.items() if name not in _BASE_VARIABLES}
     variables = {"LANG": "C.UTF-8", "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt", **variables}
     quoted = {name: re.sub(r'(["\\$])', r"\\\1", value) for name, value in variables.items()}
-    lines += [f'ENV {name}="{value}"' for name, value in quoted.items()]
+    lines = [f'ENV {name}="{value}"' for name, value in quoted.items()]
     lines += [f"WORKDIR {config.get('WorkingDir') or '/'}", "USER 10001:10001"]
     lines += [f"EXPOSE {port}" for port in config.get("ExposedPorts") or ()]
     kind, *test = (config.get("Healthcheck") or {}).get("Test") or [""]

@@ -54,13 +54,8 @@ def html(
 ) -> str:
     """The file's text.
 
-    Args:
-        image: The image.
-        dockerfile: What it was built from, if that is known.
-        name: What that is called.
-        checks: The limits that it was held against; none leave their section out.
-        found: What else was found out about the image, if anybody asked: causes, origins, advice, proofs.
-        report: Told what goes on.
+    The image was built from `dockerfile`, which is called `name`, if that is known, and held against the limits in
+    `checks`. In `found` is what else was found out about it, if anybody asked: causes, origins, advice, proofs.
     """
     image = with_origins(found) if found else image
     wasted, packages = image.waste, image.packages

@@ -48,11 +48,7 @@ def terminal(title: str, *, stream: TextIO | None = None) -> AbstractContextMana
 
     In a terminal each step ends up as one line; below them stand those that run, with their seconds and the newest
     line that each printed. Elsewhere a line says when a step starts, when it ends, and every `SIGN_OF_LIFE` seconds
-    that it still runs; there are no escape codes then. ``NO_COLOR`` is honoured.
-
-    Args:
-        title: What goes on.
-        stream: Where to write; standard error if None.
+    that it still runs; there are no escape codes then. ``NO_COLOR`` is honoured. No `stream` means standard error.
     """
     stream = stream or sys.stderr
     moves = stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -64,20 +60,16 @@ def notebook(title: str) -> AbstractContextManager[Report]:
 
     nbval, which compares a notebook's outputs with the saved ones, does not see the widget, whether it is there or
     not. So what counts as the output is what is printed at the end, which is the same on every machine.
-
-    Args:
-        title: What goes on.
     """
-    return _shown(_Widget(title)) if _in_kernel() else terminal(title)
+    ipython = sys.modules.get("IPython")
+    is_in_kernel = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    return _shown(_Widget(title)) if is_in_kernel else terminal(title)
 
 
 def widget_view(widget: Any) -> dict[str, Any]:
     """What shows a widget of ipywidgets in a notebook, by its media type."""
-    return {
-        "application/vnd.jupyter.widget-view+json": {
-            "version_major": 2, "version_minor": 0, "model_id": widget.model_id
-        }
-    }  # fmt: skip
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view}
 
 
 def publish_widget(widget: Any) -> None:
@@ -110,8 +102,7 @@ class Line:
     @property
     def seconds(self) -> float:
         """How long the step has taken up to now."""
-        running = time.monotonic() - self.at if self.step.state == "running" else 0.0
-        return (self.step.seconds or 0.0) + running
+        return (self.step.seconds or 0.0) + (time.monotonic() - self.at if self.step.state == "running" else 0.0)
 
     @property
     def outcome(self) -> str:
@@ -167,10 +158,8 @@ def _shown(display: _PlainLines | _Animated | _Widget) -> Iterator[Report]:
                 if display.lines:
                     display.tick()
 
-    # In a notebook, the context says which cell the output belongs to.
-    thread = threading.Thread(
-        target=contextvars.copy_context().run, args=(tick,), name="layerlab-display", daemon=True
-    )
+    context = contextvars.copy_context()  # in a notebook, it says which cell the output belongs to
+    thread = threading.Thread(target=context.run, args=(tick,), name="layerlab-display", daemon=True)
     thread.start()
     how = "stopped"
     try:
@@ -221,12 +210,9 @@ class _PlainLines(_Display):
 
 
 class _Animated(_Display):
-    """Lines for a terminal; those that run stay at the bottom and change.
+    """Lines for a terminal; those that run stay at the bottom and change."""
 
-    rich is imported when there is something to show: many commands show nothing.
-    """
-
-    _live: Live | None = None
+    _live: Live | None = None  # rich is imported when there is something to show: many commands show nothing
 
     def __init__(self, title: str, stream: TextIO) -> None:
         super().__init__(title)
@@ -258,13 +244,9 @@ class _Animated(_Display):
         console = Console(file=self._stream, highlight=False, markup=False, emoji=False)
         console.print(self.title, style="bold", overflow="ellipsis", no_wrap=True)
         live = Live(
-            console=console,
-            get_renderable=lambda: self._table(*self.running, details=True),
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+            console=console, get_renderable=lambda: self._table(*self.running, details=True),
+            auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False,
+        )  # fmt: skip
         live.start()
         return live
 
@@ -329,9 +311,3 @@ def _html_row(line: Line, percent: float) -> str:
 <td style="text-align:right">{line.number}</td>
 <td style="{_CUT};padding:0 .7em;font-family:monospace" title="{title}">{title}{detail}</td>
 <td>{bar}</td><td style="text-align:right">{line.outcome}</td></tr>"""
-
-
-def _in_kernel() -> bool:
-    """Whether this runs in the kernel of a notebook."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

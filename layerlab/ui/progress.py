@@ -29,12 +29,10 @@ class Step:
     state: State  # how it stands
     seconds: float | None = None  # how long it has taken so far, or took in all; None while it is unknown
     detail: str = ""  # the newest line that it printed, or how far it is
-    # Of a build's step, the stage's name or index; empty for anything else.
-    stage: str = field(default="", compare=False)
-    # Of a build's step, the line of its instruction; None for anything else, and for what a base image adds.
-    line: int | None = field(default=None, compare=False)
-    # Of a build's step, whether it only fetches a result that is there already.
-    from_cache: bool = field(default=False, compare=False)
+    # Of a build's steps alone:
+    stage: str = field(default="", compare=False)  # the stage's name or index
+    line: int | None = field(default=None, compare=False)  # of its instruction; None for what a base image adds
+    from_cache: bool = field(default=False, compare=False)  # whether it only fetches a result that is there already
 
 
 Report = Callable[[Step], None]
@@ -83,11 +81,7 @@ class Ongoing:
 def ongoing(report: Report, title: str, *, key: str = "", patience: float = 0.0) -> Iterator[Ongoing]:
     """Report a step as running, and in the end that it is done or, on any exception, that it has failed.
 
-    Args:
-        report: Is told.
-        title: What the step does.
-        key: What it is known by; its title if empty.
-        patience: Seconds after which it is reported for the first time; nothing is said of one that ends before.
+    It is known by its `key`, or else its title. Nothing is said of one that ends before `patience` seconds are over.
     """
     step = Ongoing(report, key or title, title)
     timer = threading.Timer(patience, step.begin)

@@ -47,14 +47,8 @@ def show(
 ) -> None:  # fmt: skip
     """Print the columns of a DataFrame that have a heading; numbers to the right, missing values as a dash.
 
-    Args:
-        console: Where to.
-        frame: Its column `difference` has a plus or a minus.
-        title: Above it.
-        sizes: The columns whose bytes are shown in MB (10^6 bytes).
-        named: Headings of columns that are called what somebody else likes.
-        first: Whether no empty line parts it from what is above.
-        headings: Those of the others.
+    The bytes of `sizes` are shown in MB (10^6 bytes), the column `difference` with a plus or a minus. `named` are
+    headings of columns that are called what somebody else likes. No empty line is above a `first` table.
     """
     import pandas as pd  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415

@@ -73,12 +73,8 @@ def document(
 ) -> dict[str, Any]:
     """All that the explorer shows, as plain data.
 
-    Args:
-        image: The image.
-        dockerfile: What it was built from, if that is known. Where none of the layers fits it, the image's history
-            stands in its place.
-        name: What the Dockerfile is called.
-        most: How many entries to send; beyond it, small files are put together.
+    The image's history stands in the place of a Dockerfile (called `name`) that is not known, or that none of the
+    layers fits. Beyond so many entries at `most`, small files are put together.
     """
     stack, table = image.stack, image.files
     layers, visible = stack.merged.layers, stack.visible

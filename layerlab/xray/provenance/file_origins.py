@@ -121,12 +121,10 @@ class FileOrigins:
         if layer < self.layer_history.base_layers:
             first = self.layer_history.stages[0]
             return Origin("base", first.label, first.line, entry=index, image=first.base)
-        stack = self.reader.stack
-        lower = (
-            stack.entries_below(layer, stack.merged.paths[index]) if stack.merged.kinds[index] == DIRECTORY else ()
-        )
-        for before in lower:  # an instruction that puts something into a folder stores it again
-            if stack.merged.kinds[before] == DIRECTORY:
+        stack, kinds = self.reader.stack, self.reader.stack.merged.kinds
+        # An instruction that puts something into a folder stores it again.
+        for before in stack.entries_below(layer, stack.merged.paths[index]) if kinds[index] == DIRECTORY else ():
+            if kinds[before] == DIRECTORY:
                 return self.origin(before)
         step = self.layer_history.steps.get(layer)
         if step is None:
