@@ -57,9 +57,7 @@ def _packed(elf: ELFFile, kept: list[Section]) -> int:
     at = 0
     for segment in elf.iter_segments("PT_LOAD"):
         start, end = segment["p_offset"], segment["p_offset"] + segment["p_filesz"]
-        ends = [
-            section["sh_offset"] + section["sh_size"] for section in loaded if start <= section["sh_offset"] < end
-        ]
+        ends = [each["sh_offset"] + each["sh_size"] for each in loaded if start <= each["sh_offset"] < end]
         # A segment begins at an offset that is congruent to its address, modulo its alignment.
         at += (segment["p_vaddr"] - at) % max(segment["p_align"], 1) if at else start
         at += min(max(ends, default=start), end) - start

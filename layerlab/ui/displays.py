@@ -37,9 +37,7 @@ _PLAIN_WIDTH: Final = 100  # characters of a title in plain text; nobody knows t
 SIGNS: Final[dict[State, str]] = {"running": "▸", "done": "✓", "cached": "=", "failed": "✗"}
 _STYLES: Final[dict[State, str]] = {"running": "yellow", "done": "cyan", "cached": "dim", "failed": "bold red"}
 # Okabe and Ito's colours, which everybody can tell apart; they show on white and on black.
-_COLOURS: Final[dict[State, str]] = {
-    "running": "#e69f00", "done": "#0072b2", "cached": "none", "failed": "#d55e00"
-}  # fmt: skip
+_COLOURS: Final[dict[State, str]] = {"running": "#e69f00", "done": "#0072b2", "cached": "none", "failed": "#d55e00"}
 _CUT: Final = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 
 

@@ -60,18 +60,11 @@ def examine(
     proves: bool = False,
     report: Report = silent,
 ) -> Examined:
-    """Find out all about an image.
+    """Find out all about an image that the engine has, or that comes from a file.
 
     With a source it is traced to stages and lines, which takes a build from the cache for each stage; everything that
-    is built is removed again.
-
-    Args:
-        engine: The engine that has it; None for a file.
-        image: What `layerlab.image.read` gave.
-        source: What it was built from, if that is known.
-        read_contents: Whether to read files where that takes to compare them; what was read is remembered.
-        proves: Whether to make the edits and measure what they save.
-        report: Is told what goes on.
+    is built is removed again. With `read_contents` files are read where that takes to compare them, and what was read
+    is remembered. With `proves` the edits are made, and what they save is measured.
 
     Raises:
         UsageError: there is nothing to prove without a source, or to build without an engine.

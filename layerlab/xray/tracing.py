@@ -11,6 +11,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
@@ -26,6 +27,7 @@ from layerlab.builder import context as contexts
 from layerlab.dockerfile import Dockerfile, Stage
 from layerlab.errors import OtherDockerfile
 from layerlab.image import Image
+from layerlab.image.formats.archive import opened_below
 from layerlab.image.layer import DIRECTORY
 from layerlab.image.stack import LayerStack
 from layerlab.image.store import file_reader as reading
@@ -185,12 +187,9 @@ def _is_of_same_instruction(mine: LayerStack, theirs: LayerStack, number: int, n
 
 def _read(entry: contexts.Entry) -> bytes:
     """The first megabyte of a file of a context; nothing where it is no regular file any more."""
-    try:
-        handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    with os.fdopen(handle, "rb") as file:
-        return file.read(reading.LARGEST)
+    with suppress(OSError), opened_below(entry.path.parent, entry.path.name) as handle:
+        return os.pread(handle, reading.LARGEST, 0)
+    return b""
 
 
 def with_dockerfile(context: contexts.Context, text: str, scratch: Path) -> contexts.Context:

@@ -65,30 +65,30 @@ _EXAMPLES: Final = 3
 _TEXTS: Final = (
     ".py", ".pyc", ".pyi", ".txt", ".json", ".js", ".css", ".html", ".csv", ".h", ".sh", ".pl", ".pm", ".a"
 )  # fmt: skip
-_CACHES: Final = tuple(
-    (re.compile(pattern), detail)
-    for pattern, detail in (
-        (r"/var/lib/apt/lists(/|$)", "apt lists"),
-        (r"/var/cache/apt(/|$)", "apt archives"),
-        (r"(/var/cache/apk|/etc/apk/cache)(/|$)", "apk cache"),
-        (r"/var/cache/(dnf|yum|libdnf5|zypp)(/|$)", "dnf cache"),
-        (r".*/(\.cache/pip|http-v2|selfcheck)(/|$)", "pip cache"),
-        (r".*/(\.cache/uv|(archive|simple|wheels|sdists|interpreter|built-wheels|flat-index)-v\d+)(/|$)", "uv cache"),
-        (r".*/(\.npm/_\w+|\.cache/(yarn|node|pnpm)|\.pnpm-store|\.yarn/cache)(/|$)", "npm cache"),
-        (r".*/\.cache/pypoetry(/|$)|.*/conda/pkgs(/|$)", "other installers' caches"),
-        (r".*/(\.cache/go-build|\.?cargo/registry|\.m2/repository|\.gradle/caches)(/|$)", "build caches"),
-        (r"/var/cache/(man|ldconfig)(/|$)", "system caches"),
-        (r"/var/log/apt(/|$)", "package manager's logs"),
-        (r"(/root|/home/[^/]+)/\.cache(/|$)", "other caches"),
-    )
+
+
+def _compiled(*table: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(pattern), detail) for pattern, detail in table)
+
+
+_CACHES: Final = _compiled(
+    (r"/var/lib/apt/lists(/|$)", "apt lists"),
+    (r"/var/cache/apt(/|$)", "apt archives"),
+    (r"(/var/cache/apk|/etc/apk/cache)(/|$)", "apk cache"),
+    (r"/var/cache/(dnf|yum|libdnf5|zypp)(/|$)", "dnf cache"),
+    (r".*/(\.cache/pip|http-v2|selfcheck)(/|$)", "pip cache"),
+    (r".*/(\.cache/uv|(archive|simple|wheels|sdists|interpreter|built-wheels|flat-index)-v\d+)(/|$)", "uv cache"),
+    (r".*/(\.npm/_\w+|\.cache/(yarn|node|pnpm)|\.pnpm-store|\.yarn/cache)(/|$)", "npm cache"),
+    (r".*/\.cache/pypoetry(/|$)|.*/conda/pkgs(/|$)", "other installers' caches"),
+    (r".*/(\.cache/go-build|\.?cargo/registry|\.m2/repository|\.gradle/caches)(/|$)", "build caches"),
+    (r"/var/cache/(man|ldconfig)(/|$)", "system caches"),
+    (r"/var/log/apt(/|$)", "package manager's logs"),
+    (r"(/root|/home/[^/]+)/\.cache(/|$)", "other caches"),
 )
-_CACHED_FILES: Final = tuple(
-    (re.compile(pattern), detail)
-    for pattern, detail in (
-        (r"(?!.*/(ensurepip|virtualenv|seed)/).*\.(deb|rpm|whl)", "package archives"),
-        (r"/var/(lib/dpkg|cache/debconf)/[^/]*-old", "package manager's leftovers"),
-        (r"/var/log/(dpkg|alternatives|bootstrap)\.log", "package manager's logs"),
-    )
+_CACHED_FILES: Final = _compiled(
+    (r"(?!.*/(ensurepip|virtualenv|seed)/).*\.(deb|rpm|whl)", "package archives"),
+    (r"/var/(lib/dpkg|cache/debconf)/[^/]*-old", "package manager's leftovers"),
+    (r"/var/log/(dpkg|alternatives|bootstrap)\.log", "package manager's logs"),
 )
 _TESTS: Final = re.compile(
     r".*/(site|dist)-packages/(.*/)?tests(/|$)"
@@ -96,14 +96,11 @@ _TESTS: Final = re.compile(
     r"|.*/node_modules/(.*/)?(tests?|__tests__)(/|$)"
 )
 _OWN_TESTS: Final = re.compile(r".*/(tests|__tests__)(/|$)")
-_TOOL_FOLDERS: Final = tuple(
-    (re.compile(pattern), detail)
-    for pattern, detail in (
-        (r".*/lib/python3\.\d+/ensurepip(/|$)", "pip"),
-        (r"/usr/local/go(/|$)", "go"),
-        (r"(/usr/local|/root|/home/[^/]+)/\.?(cargo|rustup)(/|$)", "rust"),
-        (r"(/usr(/local)?/lib/node_modules/(npm|corepack)|/opt/yarn[^/]*)(/|$)", "npm"),
-    )
+_TOOL_FOLDERS: Final = _compiled(
+    (r".*/lib/python3\.\d+/ensurepip(/|$)", "pip"),
+    (r"/usr/local/go(/|$)", "go"),
+    (r"(/usr/local|/root|/home/[^/]+)/\.?(cargo|rustup)(/|$)", "rust"),
+    (r"(/usr(/local)?/lib/node_modules/(npm|corepack)|/opt/yarn[^/]*)(/|$)", "npm"),
 )
 _TOOL_FILES: Final = re.compile(r"(|/bin|/usr/bin|/usr/local/bin|/root/\.local/bin|.*/bin)/(uvx?|poetry|hatch|pdm)")
 _INSTALLERS: Final = frozenset({
@@ -229,11 +226,9 @@ def _of_folder(folder: str) -> tuple[str, str] | None:
 
 
 def _of_cached_file(path: str) -> tuple[str, str] | None:
-    if path.endswith((".deb", ".rpm", ".whl", "-old", ".log")):
-        for pattern, detail in _CACHED_FILES:
-            if pattern.fullmatch(path):
-                return CACHES, detail
-    return None
+    if not path.endswith((".deb", ".rpm", ".whl", "-old", ".log")):
+        return None
+    return next(((CACHES, detail) for pattern, detail in _CACHED_FILES if pattern.fullmatch(path)), None)
 
 
 def _of_package(package: Package) -> tuple[str, str] | None:

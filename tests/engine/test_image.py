@@ -250,7 +250,7 @@ class TestSources:
     def test_directories_and_export_agree(self, engine: Engine, which: str, request: pytest.FixtureRequest) -> None:
         """A walk of overlay2's directories finds exactly what ``docker save`` writes, entry by entry."""
         name = request.getfixturevalue("changed") if which == "changed" else str(demo.find(engine, which).id)
-        described = sources._inspect(engine, name)
+        described = sources.inspect(engine, name)
         walked = sources._from_directories(engine, described, None, NOBODY)
         exported = sources._from_export(engine, described, None, NOBODY)
 
@@ -283,7 +283,7 @@ class TestSources:
             for name in ("layers", "files", "waste", "packages"):
                 pd.testing.assert_frame_equal(getattr(from_engine, name), getattr(from_file, name))
             if layers is ODD_NAMES:
-                exported = sources._from_export(engine, sources._inspect(engine, tag), None, NOBODY)
+                exported = sources._from_export(engine, sources.inspect(engine, tag), None, NOBODY)
                 for one, other in zip(exported.layers, from_file.stack.layers, strict=True):
                     assert differences(one, other) == []
                 assert_sees(from_file, mounted(engine, tag))

@@ -8,7 +8,8 @@ import pytest
 
 from layerlab import dockerfile
 from layerlab.image.layer import FILE, SYMLINK
-from layerlab.xray.provenance.file_origins import EntryFinder, FileOrigins, common_suffix, sources
+from layerlab.image.store.file_reader import FileReader
+from layerlab.xray.provenance.file_origins import FileOrigins, common_suffix, sources
 from layerlab.xray.provenance.layer_history import LayerHistory, LayerInstruction
 from tests.unit.image_folders import layer, read_folders
 
@@ -19,13 +20,20 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> EntryFinder:
+def origins_of(reader: FileReader) -> FileOrigins:
+    """Of an image that nothing is known about but its files."""
+    return FileOrigins(
+        reader, LayerHistory((), 0, {}, (), {}), dockerfile.parse("FROM scratch\n"), {}, {}, str.encode
+    )
+
+
+def names(folder: Path, files: dict[str, int], base: dict[str, int]) -> FileOrigins:
     """Of a stage that has these files, by path and size, above those of its base."""
     layers = [
         layer(folder / name, {path: bytes(size) for path, size in sizes.items()})
         for name, sizes in (("base", base), ("own", files))
     ]
-    return EntryFinder(read_folders(layers))
+    return origins_of(read_folders(layers))
 
 
 def step_of(text: str, workdir: str | None) -> LayerInstruction:
@@ -99,7 +107,7 @@ def test_the_longest_common_ending_wins(tmp_path: Path) -> None:
     """Of entries with the same name and size, the one whose folders are the same is the likeliest."""
     own = {"/a/flask/__init__.py": 10, "/a/numpy/__init__.py": 10, "/b/numpy/__init__.py": 11}
     found = names(tmp_path, own, {"/usr/numpy/__init__.py": 10})
-    paths = found.merged.paths
+    paths = found.reader.stack.merged.paths
     best = found.most_alike("/srv/numpy/__init__.py", FILE, 10)
     assert best is not None
     assert paths[best] == "/a/numpy/__init__.py"
@@ -114,8 +122,10 @@ def test_the_longest_common_ending_wins(tmp_path: Path) -> None:
 def test_entries_above_the_base_come_first(tmp_path: Path) -> None:
     """A stage shows what it has made rather than what its base has at that path."""
     found = names(tmp_path, {"/tool": 5}, {"/tool": 4, "/base": 3})
-    indexes = {path: found.merged.find(path) for path in ("/tool", "/base", "/none")}
-    sizes = {path: None if index is None else found.merged.sizes[index] for path, index in indexes.items()}
+    indexes = {path: found.reader.stack.merged.find(path) for path in ("/tool", "/base", "/none")}
+    sizes = {
+        path: None if index is None else found.reader.stack.merged.sizes[index] for path, index in indexes.items()
+    }
     assert sizes == {"/tool": 5, "/base": 3, "/none": None}
 
 
@@ -128,9 +138,9 @@ def test_links_on_the_way_are_followed(tmp_path: Path) -> None:
     (folder / "absolute").symlink_to("/lib/libz.so")
     (folder / "usr/above").symlink_to("../../../../lib/libz.so")
     (folder / "circle").symlink_to("circle")
-    found = EntryFinder(read_folders([folder]))
+    found = origins_of(read_folders([folder]))
     linked = ("/lib/libz.so.1.3", "/lib/libz.so.1", "/usr/lib/libz.so", "/absolute", "/usr/above")
     for path in ("/usr/lib/libz.so.1.3", *linked):
-        assert found.resolved(path) == found.merged.find("/usr/lib/libz.so.1.3")
+        assert found.resolved(path) == found.reader.stack.merged.find("/usr/lib/libz.so.1.3")
     assert found.resolved("/circle") is None
     assert found.resolved("/lib/none") is None

@@ -20,7 +20,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -79,11 +79,8 @@ def read_stream(
 ) -> StoredImage:
     """Read an image from the bytes of an archive, compressed or not; all of them are read.
 
-    Args:
-        pieces: The bytes.
-        platform: The platform that is wanted, of those that the archive holds.
-        usual: Which of several to take where none is wanted; this machine's if None.
-        wanted: Files of the layers whose bytes are wanted, too.
+    Of several platforms that the archive holds, `platform` is wanted, or else the `usual` one (None: this machine's).
+    `wanted` are files of the layers whose bytes are wanted, too.
 
     Raises:
         ArchiveError: it is damaged, hostile, or of an unknown kind, or holds several images.
@@ -124,9 +121,8 @@ def read_path(
             whole = iter(lambda: file.read(PIECE), b"") if size is None else Stretch(file.fileno(), 0, size)
             return read_stream(watch(whole), platform=platform, wanted=wanted)
     except OSError as error:
-        raise ArchiveError(
-            f"{str(path)!r} cannot be read ({error.strerror or error})", remedy="check the file and its permissions"
-        ) from error
+        what = f"{str(path)!r} cannot be read ({error.strerror or error})"
+        raise ArchiveError(what, remedy="check the file and its permissions") from error
 
 
 def is_layout(path: Path) -> bool:
@@ -193,9 +189,8 @@ class _Parts:
         """
         self.count += 1
         if self.count > MOST_PARTS:
-            raise ArchiveError(
-                f"the archive is none of an image: it has more than {MOST_PARTS:,} parts", remedy=_NO_IMAGE
-            )
+            what = f"the archive is none of an image: it has more than {MOST_PARTS:,} parts"
+            raise ArchiveError(what, remedy=_NO_IMAGE)
         name = absolute(member.name)
         if member.kind == "1":
             self.links[name] = absolute(member.link)
@@ -310,12 +305,10 @@ def _in_directory(path: Path, watch: Watch, wanted: WantedFiles | None) -> _Part
             yield from watch(Stretch(handle, 0, os.fstat(handle).st_size))
 
     def find(name: str) -> tuple[int, Iterator[bytes]] | None:
-        try:
-            with opened_below(path, name) as handle:
-                status = os.fstat(handle)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return (status.st_size, pieces(name)) if stat.S_ISREG(status.st_mode) else None
+        with suppress(FileNotFoundError, NotADirectoryError), opened_below(path, name) as handle:
+            status = os.fstat(handle)
+            return (status.st_size, pieces(name)) if stat.S_ISREG(status.st_mode) else None
+        return None
 
     return _Parts(Budget(), wanted, find)
 

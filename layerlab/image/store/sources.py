@@ -54,7 +54,7 @@ def load(
                 f"there is no file {name!r}{_folder(name)}",
                 remedy="check the path, or start Docker if an image of that name is meant",
             )
-        found = _inspect(engine, name)
+        found = inspect(engine, name)
         return _from_directories(engine, found, platform, step) or _from_export(engine, found, platform, step)
 
 
@@ -64,7 +64,7 @@ def directories(engine: Engine, name: str) -> list[str] | None:
     Raises:
         ImageNotFound, EngineGone, EngineError: see `layerlab.image.read`.
     """
-    return _directories(engine, _inspect(engine, name))
+    return _directories(engine, inspect(engine, name))
 
 
 def is_file(name: str) -> bool:
@@ -76,7 +76,8 @@ def is_file(name: str) -> bool:
         return False
 
 
-def _inspect(engine: Engine, name: str) -> dict[str, Any]:
+def inspect(engine: Engine, name: str) -> dict[str, Any]:
+    """What the engine says of an image; errors as in `directories`."""
     # What is no reference must not become part of a URL.
     if not _REFERENCE.fullmatch(name) or ".." in name:
         raise _not_found(engine, name)

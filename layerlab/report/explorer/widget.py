@@ -49,9 +49,7 @@ class Explorer:
         """What is shown where no widget can be: the largest owners of bytes."""
         return plots.owners(self.image.files.assign(image=self.image.name, name=self.image.files["owner"]))
 
-    def _repr_mimebundle_(
-        self, include: object = None, exclude: object = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = self.picture._repr_mimebundle_()
         return {**data, **widget_view(self.widget), "text/plain": repr(self)}, metadata
 

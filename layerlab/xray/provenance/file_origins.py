@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
 from typing import Final, Literal
 
@@ -51,39 +51,6 @@ class Origin:
     # For ``context``, the file's path in it, or that of the archive that ADD has unpacked; for what COPY takes from
     # an image, its path there. Empty where that cannot be told.
     source: str = field(default="", compare=False)
-
-
-class EntryFinder:
-    """Finds what a container sees of a stage that something is taken from: indexes of entries."""
-
-    def __init__(self, reader: FileReader) -> None:
-        self.reader = reader
-        self.merged = reader.stack.merged
-
-    def resolved(self, path: str) -> int | None:
-        """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
-        with suppress(ArchiveError):  # in a circle
-            return self.merged.find(followed(path, lambda at: self.reader.stack.target(None, at), clamped=True))
-        return None
-
-    def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
-        """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
-        paths, layers = self.merged.paths, self.merged.layers
-        prefix = f"{source.rstrip('/')}/"
-        alike = self._by_name.get((posixpath.basename(path), kind, size if kind == FILE else 0), ())
-        found = [index for index in alike if paths[index] == source or paths[index].startswith(prefix)]
-        return max(found, key=lambda index: (common_suffix(paths[index], path), layers[index]), default=None)
-
-    @cached_property
-    def _by_name(self) -> dict[tuple[str, int, int], list[int]]:
-        """Visible entries by name, kind and size."""
-        names: dict[tuple[str, int, int], list[int]] = {}
-        merged, visible = self.merged, np.flatnonzero(self.merged.gone_by == NEVER)
-        columns = (visible.tolist(), merged.kinds[visible].tolist(), merged.sizes[visible].tolist())
-        for index, kind, size in zip(*columns, strict=True):
-            key = (posixpath.basename(merged.paths[index]), kind, size if kind == FILE else 0)
-            names.setdefault(key, []).append(index)
-        return names
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +114,10 @@ class FileOrigins:
             return Origin("base", step.stage.label, step.line, image=reference, source=source)
         if stage.label not in self.others:
             return Origin("unknown", step.stage.label, step.line, (stage.label,))
-        names = self.others[stage.label].names
-        found = _copied_from(names, path, kind, size, step)
+        other = self.others[stage.label]
+        found = _copied_from(other, path, kind, size, step)
         if found is None and kind != DIRECTORY:
-            found = names.most_alike(path, kind, size)
+            found = other.most_alike(path, kind, size)
         if found is not None:
             return self._through(stage.label, found)
         if kind == DIRECTORY:  # COPY makes the folders that lead to its destination itself
@@ -213,7 +180,7 @@ class FileOrigins:
         for reference, folder in mounts(instruction):
             stage = self.dockerfile.find_stage(reference)
             if stage is not None and stage.label in self.others:
-                found = self.others[stage.label].names.most_alike(path, kind, size, folder)
+                found = self.others[stage.label].most_alike(path, kind, size, folder)
                 if found is not None and self._is_same(index, self.others[stage.label].reader, found):
                     return self._through(stage.label, found)
         return None
@@ -236,11 +203,8 @@ class FileOrigins:
         path, size = merged.paths[index], int(merged.sizes[index])
         if not 0 < size < LARGEST:
             return ""
-        alike = [
-            name
-            for name in self._context_files.get(size, ())
-            if size >= _TELLING or posixpath.basename(name) == posixpath.basename(path)
-        ]
+        alike, base = self._context_files.get(size, []), posixpath.basename(path)
+        alike = [name for name in alike if size >= _TELLING or posixpath.basename(name) == base]
         if not any(mount.kind == "bind" and not mount.origin for mount in instruction.mounts):
             alike = [name for name in alike if not name.startswith(self._left_behind)]
         if not alike:
@@ -267,10 +231,32 @@ class FileOrigins:
             found.setdefault(size, []).append(name)
         return found
 
+    def resolved(self, path: str) -> int | None:
+        """What symbolic links on the way to a path, or at its end, lead to: COPY follows those of its sources."""
+        with suppress(ArchiveError):  # in a circle
+            target = partial(self.reader.stack.target, None)
+            return self.reader.stack.merged.find(followed(path, target, clamped=True))
+        return None
+
+    def most_alike(self, path: str, kind: int, size: int, source: str = "/") -> int | None:
+        """The entry of this name, kind and size in a folder whose path ends most like this one's, if there is one."""
+        paths, layers = self.reader.stack.merged.paths, self.reader.stack.merged.layers
+        prefix = f"{source.rstrip('/')}/"
+        alike = self._by_name.get((posixpath.basename(path), kind, size if kind == FILE else 0), ())
+        found = [index for index in alike if paths[index] == source or paths[index].startswith(prefix)]
+        return max(found, key=lambda index: (common_suffix(paths[index], path), layers[index]), default=None)
+
     @cached_property
-    def names(self) -> EntryFinder:
-        """Finds what a container sees of the image."""
-        return EntryFinder(self.reader)
+    def _by_name(self) -> dict[tuple[str, int, int], list[int]]:
+        """Visible entries by name, kind and size."""
+        names: dict[tuple[str, int, int], list[int]] = {}
+        merged = self.reader.stack.merged
+        visible = np.flatnonzero(merged.gone_by == NEVER)
+        columns = (visible.tolist(), merged.kinds[visible].tolist(), merged.sizes[visible].tolist())
+        for index, kind, size in zip(*columns, strict=True):
+            key = (posixpath.basename(merged.paths[index]), kind, size if kind == FILE else 0)
+            names.setdefault(key, []).append(index)
+        return names
 
 
 def common_suffix(path: str, other: str) -> int:
@@ -306,10 +292,10 @@ def sources(path: str, step: LayerInstruction) -> Iterator[str]:
         yield posixpath.normpath(posixpath.join(folder, relative))
 
 
-def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: LayerInstruction) -> int | None:
-    merged = names.merged
+def _copied_from(other: FileOrigins, path: str, kind: int, size: int, step: LayerInstruction) -> int | None:
+    merged = other.reader.stack.merged
     for source in sources(path, step):
-        for find in (merged.find, names.resolved):
+        for find in (merged.find, other.resolved):
             found = find(source)
             if found is not None and merged.kinds[found] == kind and (kind != FILE or merged.sizes[found] == size):
                 return found
@@ -317,7 +303,7 @@ def _copied_from(names: EntryFinder, path: str, kind: int, size: int, step: Laye
         return None
     # One file under a new name, in a place that cannot be told.
     for argument in step.instruction.arguments[:-1]:
-        found = names.resolved(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
+        found = other.resolved(posixpath.normpath(f"/{argument.strip(chr(34)).lstrip('/')}"))
         if found is not None and merged.kinds[found] == FILE and merged.sizes[found] == size:
             return found
     return None

@@ -9,7 +9,6 @@ their words. (``layerlab.image.instructions`` compares the words, since it must 
 from __future__ import annotations
 
 import posixpath
-import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +22,14 @@ from layerlab import dockerfile as dockerfiles
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.engine import Engine, answering
 from layerlab.engine.ownership import IMAGE_LABEL, discard
-from layerlab.errors import EngineError, EngineGone, LabError
+from layerlab.errors import EngineGone, LabError
 from layerlab.image import instructions
 from layerlab.image.instructions import HistoryLine
 from layerlab.image.stack import LayerStack
+from layerlab.image.store import sources
 
 _TIME_LIMIT: Final = 30.0  # seconds, for a base that has just been built from
 _MARK: Final = "layerlab.mark"
-_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]*")
 
 
 @dataclass(frozen=True)
@@ -92,24 +91,22 @@ def _external_base(engine: Engine, stack: LayerStack, stage: Stage, labels: Mapp
     """The base that this stage is FROM, if it is what the image stands on."""
     if stage.base == "scratch":
         return ExternalBase({}, (), 0)
-    # What is no reference must not become part of a URL.
-    if _REFERENCE.fullmatch(stage.base) and ".." not in stage.base:
-        for look in (partial(_described, engine, stage.base), partial(_built, engine, stage, labels)):
-            found = look()
-            if found and tuple(stack.diff_ids[: len(found.diff_ids)]) == found.diff_ids:
-                return found
+    for look in (partial(_described, engine, stage.base), partial(_built, engine, stage, labels)):
+        found = look()
+        if found and tuple(stack.diff_ids[: len(found.diff_ids)]) == found.diff_ids:
+            return found
     return ExternalBase({}, (), None)
 
 
 def _described(engine: Engine, name: str) -> ExternalBase | None:
     """An image that the engine has; None if it has none of this name."""
     try:
+        found = sources.inspect(engine, name)
         with answering(engine):
-            found: dict[str, Any] = engine.client.api.inspect_image(name)  # type: ignore[no-untyped-call]
             lines = len(engine.client.api.history(found["Id"]))  # type: ignore[no-untyped-call]
     except EngineGone:
         raise
-    except EngineError:
+    except LabError:
         return None
     return ExternalBase(found.get("Config") or {}, tuple((found.get("RootFS") or {}).get("Layers") or ()), lines)
 

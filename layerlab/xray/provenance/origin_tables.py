@@ -112,16 +112,9 @@ def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, 
     rows = []
     for stage in dockerfile.stages:
         label = stage.label
-        if stage == final:
-            role = "final"
-        elif stage in traced.layer_history.stages:
-            role = "from"
-        elif used.get(label):
-            role = "copied"
-        elif stage in mounted:
-            role = "mounted"
-        else:
-            role = "used" if stage in needed else "not built"
+        is_from, is_copied = stage in traced.layer_history.stages, bool(used.get(label))
+        fits = (stage == final, is_from, is_copied, stage in mounted, stage in needed, True)
+        role = next(role for role, is_it in zip(ROLES, fits, strict=True) if is_it)
         base_bytes = own_bytes = used_bytes = 0
         if (of_stage := traced if stage == final else built.get(label)) is not None:
             merged, live = of_stage.reader.stack.merged, of_stage.reader.stack.inodes.live
@@ -132,11 +125,10 @@ def stages(image: Image, traced: FileOrigins, final: Stage, built: Mapping[str, 
         left = base_bytes + own_bytes - used_bytes
         final_bytes = came.get(label, 0)
         rows.append((label, stage.line, stage.base, role, base_bytes, own_bytes, used_bytes, left, final_bytes))
-    columns = ["stage", "line", "base", "role", "base_bytes", "own_bytes", "used_bytes", "left_bytes", "final_bytes"]
-    types = {**dict.fromkeys(["stage", "base"], "str"), **dict.fromkeys(columns[4:], "int64"), "line": "int64"}
-    table = pd.DataFrame(rows, columns=columns).astype(types)
-    table["role"] = pd.Categorical(table["role"], list(ROLES))
-    return table
+    numbers = ["base_bytes", "own_bytes", "used_bytes", "left_bytes", "final_bytes"]
+    kinds: dict[str, Any] = {"stage": "str", "line": "int64", "base": "str", "role": pd.CategoricalDtype(list(ROLES))}
+    kinds |= dict.fromkeys(numbers, "int64")
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 
 def _used(stack: LayerStack, traced: FileOrigins, built: Mapping[str, FileOrigins]) -> dict[str, set[int]]:
