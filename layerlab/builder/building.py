@@ -33,18 +33,12 @@ _PING_TIMEOUT: Final = 10.0  # seconds
 
 @dataclass(frozen=True)
 class Build:
-    """An image that was built, and how.
+    """An image that was built, and how."""
 
-    Attributes:
-        image_id: Its id, such as ``sha256:0123...``.
-        tag: The tag that it got; None if it got none.
-        seconds: How long the build took, from sending the context to the image's id.
-        rows, dockerfile, target: What its tables are made of.
-    """
-
-    image_id: str
-    tag: str | None
-    seconds: float
+    image_id: str  # its id, such as ``sha256:0123...``
+    tag: str | None  # the tag that it got; None if it got none
+    seconds: float  # how long the build took, from sending the context to the image's id
+    # What its tables are made of.
     rows: tuple[Row, ...] = field(repr=False)
     dockerfile: Dockerfile = field(repr=False)
     target: Stage = field(repr=False)

@@ -12,70 +12,44 @@ from layerlab.ui.text import plain
 
 @dataclass(frozen=True)
 class Heredoc:
-    """A file written within the Dockerfile.
+    """A file written within the Dockerfile."""
 
-    Attributes:
-        name: The word that ends it, without its quotes.
-        content: Its lines as they stand there, tabs included.
-    """
-
-    name: str
-    content: str
+    name: str  # the word that ends it, without its quotes
+    content: str  # its lines as they stand there, tabs included
 
 
 @dataclass(frozen=True)
 class Mount:
-    """What a RUN has mounted while it runs.
+    """What a RUN has mounted while it runs."""
 
-    Attributes:
-        text: The value of ``--mount`` as it is written.
-        kind: Such as ``bind`` (which it is if nothing is said) or ``cache``.
-        origin: The stage or image that it is of; empty for the build context and for what is of neither.
-        source: The absolute path there.
-        target: The path where the RUN has it; empty if none is said.
-    """
-
-    text: str
-    kind: str
-    origin: str
-    source: str
-    target: str
+    text: str  # the value of ``--mount`` as it is written
+    kind: str  # such as ``bind`` (which it is if nothing is said) or ``cache``
+    origin: str  # the stage or image that it is of; empty for the build context and for what is of neither
+    source: str  # the absolute path there
+    target: str  # the path where the RUN has it; empty if none is said
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction of a Dockerfile.
+    """One instruction of a Dockerfile."""
 
-    Attributes:
-        line: The line on which it begins, counted from 1.
-        end_line: The line on which it ends, heredocs included.
-        keyword: In capitals, such as ``RUN``.
-        flags: Name and value of each flag in their order, such as ``("from", "build")``; a flag that is only
-            named, such as ``--link``, has an empty value.
-        value: Everything after keyword and flags, on one line.
-        arguments: The value's parts: the strings of a JSON form, else the words of ADD, COPY, EXPOSE, FROM,
-            VOLUME, ARG, ENV and LABEL (quotes kept), else the value itself; none if there is nothing.
-            For HEALTHCHECK, ``CMD`` or ``NONE`` comes first; for ``ENV name some words``, the name, then the rest.
-        is_json: Whether it has the JSON form, which docker calls exec form.
-        stage: The index of its stage; None before the first FROM.
-        step: The number that BuildKit gives it within its stage; None for one that makes no step.
-        heredocs: The heredocs that belong to it.
-        text: Its lines as they stand in the file.
-        onbuild: The line of the ONBUILD that asks for it; None for what a stage does of itself.
-    """
-
-    line: int
-    end_line: int
-    keyword: str
+    line: int  # the line on which it begins, counted from 1
+    end_line: int  # the line on which it ends, heredocs included
+    keyword: str  # in capitals, such as ``RUN``
+    # Name and value of each flag in their order, such as ``("from", "build")``; a flag that is only named, such as
+    # ``--link``, has an empty value.
     flags: tuple[tuple[str, str], ...]
-    value: str
+    value: str  # everything after keyword and flags, on one line
+    # The value's parts: the strings of a JSON form, else the words of ADD, COPY, EXPOSE, FROM, VOLUME, ARG, ENV and
+    # LABEL (quotes kept), else the value itself; none if there is nothing. For HEALTHCHECK, ``CMD`` or ``NONE`` comes
+    # first; for ``ENV name some words``, the name, then the rest.
     arguments: tuple[str, ...]
-    is_json: bool
-    stage: int | None
-    step: int | None
-    heredocs: tuple[Heredoc, ...]
-    text: str
-    onbuild: int | None = None
+    is_json: bool  # whether it has the JSON form, which docker calls exec form
+    stage: int | None  # the index of its stage; None before the first FROM
+    step: int | None  # the number that BuildKit gives it within its stage; None for one that makes no step
+    heredocs: tuple[Heredoc, ...]  # the heredocs that belong to it
+    text: str  # its lines as they stand in the file
+    onbuild: int | None = None  # the line of the ONBUILD that asks for it; None for what a stage does of itself
 
     @property
     def written_on(self) -> int:
@@ -100,25 +74,16 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a Dockerfile.
+    """One stage of a Dockerfile."""
 
-    Attributes:
-        index: Its number, counted from 0.
-        name: The name that ``AS`` gives it, in lower case as BuildKit has it; empty if it has none.
-        base: What it is FROM, the ARGs before the first FROM expanded.
-        line: The line of its FROM.
-        platform: What ``--platform`` says, expanded likewise; None if it says nothing.
-        instructions: Its instructions, FROM first.
-        triggered: What the stage that it is FROM asks for by ONBUILD. It runs right after FROM and has its line.
-            (What an image from outside asks for is not known here.)
-    """
-
-    index: int
-    name: str
-    base: str
-    line: int
-    platform: str | None
-    instructions: tuple[Instruction, ...]
+    index: int  # its number, counted from 0
+    name: str  # the name that ``AS`` gives it, in lower case as BuildKit has it; empty if it has none
+    base: str  # what it is FROM, the ARGs before the first FROM expanded
+    line: int  # the line of its FROM
+    platform: str | None  # what ``--platform`` says, expanded likewise; None if it says nothing
+    instructions: tuple[Instruction, ...]  # its instructions, FROM first
+    # What the stage that it is FROM asks for by ONBUILD. It runs right after FROM and has its line. (What an image
+    # from outside asks for is not known here.)
     triggered: tuple[Instruction, ...] = ()
 
     @property
@@ -134,19 +99,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """What a Dockerfile says.
+    """What a Dockerfile says."""
 
-    Attributes:
-        text: The file itself.
-        instructions: All of them in their order, those before the first FROM included.
-        stages: The stages in their order; at least one.
-        arguments: The values of the ARGs before the first FROM, and of those that BuildKit sets itself (TARGETARCH
-            ...): what an ARG of a stage takes up that gives none. None where the value is not known here.
-    """
-
-    text: str
-    instructions: tuple[Instruction, ...]
-    stages: tuple[Stage, ...]
+    text: str  # the file itself
+    instructions: tuple[Instruction, ...]  # all of them in their order, those before the first FROM included
+    stages: tuple[Stage, ...]  # the stages in their order; at least one
+    # The values of the ARGs before the first FROM, and of those that BuildKit sets itself (TARGETARCH ...): what an
+    # ARG of a stage takes up that gives none. None where the value is not known here.
     arguments: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def find_stage(self, reference: str) -> Stage | None:

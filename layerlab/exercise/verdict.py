@@ -27,22 +27,16 @@ HINTS: Final = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was seen, why it matters, and how to find the way on.
+    """Something that was seen, why it matters, and how to find the way on."""
 
-    Attributes:
-        level: An error makes its task fail, or explains why it is unknown; advice never does.
-        message: What was seen, with figures, and why it matters; one or two sentences, plain text. Where a build
-            failed, the lines follow that tell why.
-        hints: A question, a direction, the technique by name and the notebook that shows it; never the answer's code.
-        file: The file it is about, relative to the workspace; None where it has no place.
-        line: The line in it, counted from 1; None where it has no place.
-    """
-
-    level: Level
+    level: Level  # an error makes its task fail, or explains why it is unknown; advice never does
+    # What was seen, with figures, and why it matters; one or two sentences, plain text. Where a build failed, the
+    # lines follow that tell why.
     message: str
+    # A question, a direction, the technique by name and the notebook that shows it; never the answer's code.
     hints: tuple[str, str, str]
-    file: str | None = None
-    line: int | None = None
+    file: str | None = None  # the file it is about, relative to the workspace; None where it has no place
+    line: int | None = None  # the line in it, counted from 1; None where it has no place
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -57,17 +51,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one task.
+    """What became of one task."""
 
-    Attributes:
-        id: 1 to 7.
-        status: ``unknown`` if its evidence could not be had, which counts as not passed.
-        findings: Errors first.
-    """
-
-    id: int
-    status: Status
-    findings: tuple[Finding, ...] = ()
+    id: int  # 1 to 7
+    status: Status  # ``unknown`` if its evidence could not be had, which counts as not passed
+    findings: tuple[Finding, ...] = ()  # errors first
 
     @property
     def name(self) -> str:
@@ -89,18 +77,13 @@ def judge(task: int, findings: Iterable[Finding], *, unknown: bool = False) -> R
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checker found out about a workspace.
+    """What the checker found out about a workspace."""
 
-    Attributes:
-        image: The id of the image that was built, ``sha256:...``; None if none was. It is removed afterwards.
-        tasks: The seven results, in order.
-        seconds: How long the check took.
-        blame: Whose fault it is that the image, or what it is compared with, could not be had; None if it could.
-    """
-
+    # The id of the image that was built, ``sha256:...``; None if none was. It is removed afterwards.
     image: str | None
-    tasks: tuple[Result, ...]
-    seconds: float = 0.0
+    tasks: tuple[Result, ...]  # the seven results, in order
+    seconds: float = 0.0  # how long the check took
+    # Whose fault it is that the image, or what it is compared with, could not be had; None if it could.
     blame: Blame | None = None
 
     @property

@@ -50,15 +50,10 @@ _PORT_TAKEN: Final = re.compile(r"port is already allocated|address already in u
 
 @dataclass(frozen=True)
 class ExecResult:
-    """What a command did that was run in a container beside its service.
+    """What a command did that was run in a container beside its service."""
 
-    Attributes:
-        exit_code: As a shell gives it: 126 for a program that may not be executed, 127 for one that is not there.
-        output: What it printed, on both of its streams.
-    """
-
-    exit_code: int
-    output: str
+    exit_code: int  # as a shell gives it: 126 for a program that may not be executed, 127 for one that is not there
+    output: str  # what it printed, on both of its streams
 
 
 @dataclass(frozen=True)
@@ -67,17 +62,12 @@ class Service:
 
     Every method raises `ServiceError` if the engine refuses, such as for a container that has ended, and
     `EngineGone` if the engine does not answer.
-
-    Attributes:
-        url: Where it is reached, without a slash at the end, such as ``http://127.0.0.1:49153``.
-        container_id: The whole id of its container.
-        seconds_to_first_answer: From the request to start the container to the first 200 of ``GET /status``.
     """
 
     engine: Engine = field(repr=False)
-    url: str
-    container_id: str
-    seconds_to_first_answer: float
+    url: str  # where it is reached, without a slash at the end, such as ``http://127.0.0.1:49153``
+    container_id: str  # the whole id of its container
+    seconds_to_first_answer: float  # from the request to start the container to the first 200 of ``GET /status``
 
     def get(self, path: str, /, **query: Any) -> requests.Response:
         """What the service answers to ``GET path``, whatever its status; redirects are not followed.

@@ -24,20 +24,13 @@ _AFTER_KILL: Final = 10.0  # seconds; the kernel may have much to put away
 
 @dataclass(frozen=True)
 class Stop:
-    """How a container ended when it was stopped.
+    """How a container ended when it was stopped."""
 
-    Attributes:
-        seconds: How long it took.
-        exit_code: Of its first process.
-        killed: Whether the engine had to send SIGKILL (or the image asks for SIGKILL as its stop signal).
-        signal: The stop signal that was sent; empty if the container had ended before.
-        handles: The signals that its first process caught, or blocked to wait for them; None where nothing tells.
-    """
-
-    seconds: float
-    exit_code: int
-    killed: bool
-    signal: str = "SIGTERM"
+    seconds: float  # how long it took
+    exit_code: int  # of its first process
+    killed: bool  # whether the engine had to send SIGKILL (or the image asks for SIGKILL as its stop signal)
+    signal: str = "SIGTERM"  # the stop signal that was sent; empty if the container had ended before
+    # The signals that its first process caught, or blocked to wait for them; None where nothing tells.
     handles: frozenset[str] | None = None
 
     @property
