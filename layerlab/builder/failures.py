@@ -14,10 +14,6 @@ from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabErro
 from layerlab.ui.text import one_line, plain, shorten, unseen
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
-_NO_OPERATOR: Final = re.compile(
-    r"""failed to process "(.*)": (?:missing ':'|unsupported modifier .*) in substitution"""
-)
-_NEWER_OPERATOR: Final = re.compile(r"\$\{\w+(?:%%?|##?|//?|[-+?])")
 _NO_STAGE: Final = re.compile(
     r"failed to parse stage name|cannot copy from stage|variable expansion|should not be blank"
 )
@@ -57,6 +53,8 @@ def explain(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> LabErr
     error = _error(message, rows, dockerfile)
     if isinstance(error, StepFailed | DockerfileError):
         show_place(error, dockerfile.text, error.line)
+    if isinstance(error, DockerfileError):
+        error.line = error.line or _line_of_quoted(str(error), dockerfile)
     return error
 
 
@@ -209,7 +207,7 @@ def is_of_secret(reason: str) -> bool:
 
 def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> BuildError:
     message = plain(message)
-    if error := _no_such_stage(message, dockerfile) or _no_such_operator(message, dockerfile):
+    if error := _no_such_stage(message, dockerfile):
         return error
     if found := _PARSE_ERROR.search(message):
         return _parse_error(int(found[1]), found[2], dockerfile)
@@ -249,26 +247,13 @@ def _takes_no_variables(instruction: Instruction, name: str) -> DockerfileError:
     )
 
 
-def _no_such_operator(message: str, dockerfile: Dockerfile) -> DockerfileError | None:
-    """For a variable with an operator that the engine's builder does not know."""
-    found = _NO_OPERATOR.search(message)
-    if not found:
-        return None
-    word = found[1].replace('\\"', '"')
-    line = next((each.line for each in dockerfile.instructions if word in each.text), None)
-    where = f"line {line} of the Dockerfile" if line else "the Dockerfile"
-    if newer := _NEWER_OPERATOR.search(word):
-        return DockerfileError(
-            f"{where}: {OLD_BUILDER} does not know {newer[0]}…}}, which came with newer ones",
-            remedy="update the engine, or begin the Dockerfile with # syntax=docker/dockerfile:1 (which is pulled "
-            "then), or write out what is to come of it",
-            line=line,
-        )
-    return DockerfileError(
-        f"{where}: builders cannot replace the variable in {shorten(word, 60)}",
-        remedy="write ${X}, or use one of the operators in ${X:-…}, ${X:+…}, ${X:?…}, ${X#…}, ${X%…} and ${X/…/…}",
-        line=line,
-    )
+def _line_of_quoted(message: str, dockerfile: Dockerfile) -> int | None:
+    """The instruction that holds what a message quotes, or the stage that it names."""
+    if found := re.search(r"on stage: (\S+)", message):
+        stage = dockerfile.find_stage(found[1]) or dockerfile.find_stage(found[1].removeprefix("stage-"))
+        return stage.line if stage else None
+    quoted = re.findall(r'"([^"]+)"', message)
+    return next((each.line for text in quoted for each in dockerfile.instructions if text in each.text), None)
 
 
 def _parse_error(line: int, why: str, dockerfile: Dockerfile) -> DockerfileError:

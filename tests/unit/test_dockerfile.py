@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import subprocess
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,8 +198,6 @@ class TestStages:
             ("ARG V=1", "a-${TARGETARCH}", "a-${TARGETARCH}"),
             ("ARG V=1", '"python:$V"', "python:1"),
             ("ARG V=1", "a-${TARGETARCH:-amd64}", "a-${TARGETARCH:-amd64}"),
-            ("ARG V=python:3.13-trixie", "${V%-trixie}-slim-trixie", "python:3.13-slim-trixie"),
-            ("ARG V=python:3.13-trixie W=${V#*:}", "python:${W/-/-slim-}", "python:3.13-slim-trixie"),
         ],
     )
     def test_base(self, args: str, base: str, expected: str) -> None:
@@ -239,7 +234,7 @@ ARG SYSTEM
 FROM a AS tool-linux-amd64
 FROM b AS tool-linux-arm64
 FROM c AS tool-darwin-amd64
-FROM tool-${SYSTEM:-$TARGETOS}-${TARGETPLATFORM##*/} AS tool
+FROM tool-${SYSTEM:-$TARGETOS}-$TARGETARCH AS tool
 FROM d AS unused
 FROM e
 COPY --from=tool /tool /tool
@@ -450,19 +445,7 @@ class TestWords:
     @pytest.mark.parametrize(
         ("word", "expected"),
         [  # of BuildKit's own tests: frontend/dockerfile/shell/lex_test.go and envVarTest
-            ("${FOO#()[]{\\}^$.\\*\\?|\\\\}", "x"),
-            ("${STARS%%\\**}", "a"),
-            ("${STARS%%\\**\\*}", "a"),
-            ("${XY#*x*y}", "y"),
-            ("${XY#$X}", "xyy"),
-            ("${XY#}", "xxyy"),
-            ("${XY##*x}", "yy"),
-            ("${NO:-.}${XY%x}${NO-.}", ".xxyy."),
-            ("${PATHS/$NEEDLE/.} - ${PATHS//$NEEDLE/.}", "/foo.*/*.txt - /foo..*.txt"),
-            ("${PATHS//\\//\\/}", "\\/foo*\\/*\\/*.txt"),
-            ("${XY/$NULL/ww}", "wwxxyy"),
-            ("${XY///}", "xxyy"),
-            ("${NO///}", ""),
+            ("${NO:-.}${X+y}${NO-.}", ".y."),
             ("he$1x", "hex"),
             ("he${PWD?}${PWD:?}", "he/home/home"),
             ("he${XXX:-${PWD:-yyy}}xx", "he/homexx"),
@@ -477,43 +460,22 @@ class TestWords:
     )
     def test_expanded(self, word: str, expected: str) -> None:
         """A word becomes what BuildKit makes of it."""
-        values = {
-            **{"FOO": "()[]{}^$.*?|\\x", "STARS": "a***yy*", "XY": "xxyy", "X": "x", "NULL": "", "PWD": "/home"},
-            **{"PATHS": "/foo*/*/*.txt", "NEEDLE": "\\*/"},
-        }
-
-        assert expand(word, values) == expected
+        assert expand(word, {"X": "x", "NULL": "", "PWD": "/home"}) == expected
 
     @pytest.mark.parametrize(
-        "word", ["${}", "${X", "${X^^}", "${X:%a}", "${NO:?}", "${NO?none}", "${X/a}", "${X%\\x}", "${X:=a}"]
+        "word", ["${}", "${X", "${X^^}", "${X%a}", "${X/a/b}", "${NO:?}", "${NO?none}", "${:-a}", "${X:=a}"]
     )
     def test_refused(self, word: str) -> None:
-        """What BuildKit refuses stays as it is: it says itself what is wrong with it."""
-        assert expand(word, {"X": "a"}) == word.replace("\\", "")
+        """What a builder refuses stays as it is: it says itself what is wrong with it."""
+        assert expand(word, {"X": "a"}) == word
 
     def test_unknown(self) -> None:
         """What nobody knows here stays as it is written, with its operator, and the rest is replaced."""
-        assert expand("$A-${B%x}-${C:-$A}-$D", {"A": "1", "B": None, "C": None}) == "1-${B%x}-${C:-$A}-"
-
-    def test_patterns_are_those_of_the_shell(self) -> None:
-        """Of patterns without brackets, bash makes the same."""
-        values = ["", "a", "b", "aba", "abba", "bab", "aab", "3.13-trixie", "a/b/a"]
-        patterns = ["".join(parts) for n in (1, 2, 3) for parts in itertools.product("ab*?", repeat=n)]
-        cases = list(itertools.product(values, ("%", "%%", "#", "##", "/", "//"), [*patterns, "*-", "-*", ".*"]))
-        words = [f"${{X{operator}{pattern}{'/_' * ('/' in operator)}}}" for _, operator, pattern in cases]
-        script = "".join(f'X={case[0]}; echo "{word}"\n' for case, word in zip(cases, words, strict=True))
-        said = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True).stdout
-
-        assert [expand(word, {"X": case[0]}) for case, word in zip(cases, words, strict=True)] == said.split("\n")[
-            :-1
-        ]
+        assert expand("$A-${B:+x}-${C:-$A}-$D", {"A": "1", "B": None, "C": None}) == "1-${B:+x}-${C:-$A}-"
 
     @pytest.mark.parametrize(
         ("word", "value"),
         [
-            ("${X" + "*a" * 200 + "%b}", "a" * 20_000),
-            ("${X##" + "*a" * 200 + "b}", "a" * 20_000),
-            ("${X//" + "*a" * 200 + "b/c}", "a" * 20_000),
             ("$X" * 9_000, "a" * 20_000),
             ("${X:-" * 5_000 + "}" * 5_000, ""),
         ],
@@ -521,13 +483,6 @@ class TestWords:
     def test_nothing_takes_long(self, word: str, value: str) -> None:
         """A hostile word is neither expanded without end nor tried in every way."""
         assert len(expand(word, {"X": value})) <= 40_000
-
-    @pytest.mark.parametrize("operator", ["%", "%%", "#", "##", "/", "//"])
-    @pytest.mark.parametrize(("pattern", "length"), [("?" * 501, 10), ("?", 1_001)])
-    def test_patterns_are_limited(self, operator: str, pattern: str, length: int) -> None:
-        """A long pattern, or one for a long value, stays as it is: trying it takes their lengths multiplied."""
-        word = f"${{X{operator}{pattern}{'/' if '/' in operator else ''}}}"
-        assert expand(word, {"X": "a" * length}) == word
 
     def test_arguments_that_double(self) -> None:
         """ARGs that are each two of the one before do not fill the memory."""

@@ -118,7 +118,6 @@ class TestOthers:
                 "engine",
                 5,
             ),
-            (DockerfileError("circular dependency detected on stage: build", remedy="r"), "dockerfile", 2),
             (BuildTimeout("the build took longer than its limit of 600 s", remedy="r"), "limit", 3),
             (TooMuchDisk(free=50_000_000_000), "limit", 3),
             (TooMuchDisk(free=200_000_000), "engine", 3),

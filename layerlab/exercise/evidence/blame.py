@@ -24,7 +24,7 @@ from layerlab.errors import (
     StepFailed,
 )
 from layerlab.exercise.workspace import failure_from
-from layerlab.ui.text import plain, shorten
+from layerlab.ui.text import shorten
 from layerlab.ui.units import how_large
 
 _KILLED: Final = re.compile(
@@ -119,7 +119,7 @@ def _refused(error: DockerfileError, dockerfile: Dockerfile) -> Failure:
     instruction = next(
         (i for i in dockerfile.instructions if error.line and i.line <= error.line <= i.end_line), None
     )
-    line = instruction.line if instruction else error.line or _line_of_quoted(str(error), dockerfile)
+    line = instruction.line if instruction else error.line
     if "backslash" in error.remedy:  # which is to be seen, however long the instruction is
         line = error.line
     if OLD_BUILDER in str(error):
@@ -151,15 +151,3 @@ def _short(name: str) -> str:
     """An image's name without what may be left out."""
     short = name.partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
     return short.removesuffix(":latest")
-
-
-def _line_of_quoted(message: str, dockerfile: Dockerfile) -> int | None:
-    """The instruction that holds what a message quotes, or the stage that it names."""
-    if found := re.search(r"on stage: (\S+)", message):
-        stage = dockerfile.find_stage(found[1]) or dockerfile.find_stage(found[1].removeprefix("stage-"))
-        return stage.line if stage else None
-    for quoted in re.findall(r'"([^"]+)"', plain(message)):
-        for instruction in dockerfile.instructions:
-            if quoted in instruction.text:
-                return instruction.line
-    return None
