@@ -6,15 +6,16 @@ import re
 from typing import Final
 
 from layerlab.dockerfile import Dockerfile
+from layerlab.dockerfile.reader import DIRECTIVE
 
-_DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
-_OFFICIAL: Final = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
+OFFICIAL: Final = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
+"""Docker's own frontends, of which the engine has one built in."""
 
 
 def frontend(text: str) -> tuple[int, str] | None:
     """The line of ``# syntax=`` and the image that it names; None if there is none."""
     for number, line in enumerate(text.split("\n"), 1):
-        found = _DIRECTIVE.fullmatch(line.strip())
+        found = DIRECTIVE.fullmatch(line.strip())
         if not found:
             return None
         if found[1].lower() == "syntax":
@@ -22,27 +23,14 @@ def frontend(text: str) -> tuple[int, str] | None:
     return None
 
 
-def is_official(image: str) -> bool:
-    """Whether a frontend is Docker's own, of which the engine has one built in.
-
-    >>> is_official("docker/dockerfile:1"), is_official("example/dockerfile:1")
-    (True, False)
-    """
-    return _OFFICIAL.fullmatch(image) is not None
-
-
 def without_frontend(text: str) -> str:
-    r"""The text without ``# syntax=``. The directives after it move up, and a comment takes the place of the last.
+    r"""The text with an empty comment in the place of ``# syntax=``.
 
-    >>> without_frontend("# syntax=docker/dockerfile:1\n# escape=`\nFROM a")
-    '# escape=`\n#\nFROM a'
+    >>> without_frontend("# syntax=docker/dockerfile:1\nFROM a")
+    '#\nFROM a'
     """
-    found = frontend(text)
-    if found is None:
-        return text
-    lines = text.split("\n")
-    last = next(number for number, line in enumerate(lines) if not _DIRECTIVE.fullmatch(line.strip()))  # a FROM
-    return "\n".join([*lines[: found[0] - 1], *lines[found[0] : last], "#", *lines[last:]])
+    found, lines = frontend(text), text.split("\n")
+    return "\n".join("#" if found and number == found[0] else line for number, line in enumerate(lines, 1))
 
 
 def with_names(text: str, dockerfile: Dockerfile) -> str:

@@ -40,9 +40,8 @@ class Instruction:
     # ``--link``, has an empty value.
     flags: tuple[tuple[str, str], ...]
     value: str  # everything after keyword and flags, on one line
-    # The value's parts: the strings of a JSON form, else the words of ADD, COPY, EXPOSE, FROM, VOLUME, ARG, ENV and
-    # LABEL (quotes kept), else the value itself; none if there is nothing. For HEALTHCHECK, ``CMD`` or ``NONE`` comes
-    # first; for ``ENV name some words``, the name, then the rest.
+    # The value's parts: the strings of a JSON form, else the words of ADD, ARG (quotes kept), COPY and FROM, else the
+    # value itself; none if there is nothing.
     arguments: tuple[str, ...]
     is_json: bool  # whether it has the JSON form, which docker calls exec form
     stage: int | None  # the index of its stage; None before the first FROM

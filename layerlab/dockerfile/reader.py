@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import posixpath
@@ -15,7 +16,6 @@ from layerlab.dockerfile.parsed import Dockerfile, Heredoc, Instruction, Stage, 
 from layerlab.errors import DockerfileError, StepFailed
 from layerlab.ui.text import placed, plain, shorten, wide_encoding
 
-_STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
 _PLATFORM_ARGS: Final = tuple(
     f"{whose}{what}" for whose in ("BUILD", "TARGET") for what in ("PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION")
 )
@@ -27,10 +27,8 @@ _KEYWORDS: Final = frozenset(
     }
 )
 _WITH_HEREDOCS: Final = frozenset({"ADD", "COPY", "RUN"})
-_MAYBE_JSON: Final = frozenset({"ADD", "CMD", "COPY", "ENTRYPOINT", "HEALTHCHECK", "RUN", "SHELL", "VOLUME"})
-_LISTS_OF_WORDS: Final = frozenset({"ADD", "COPY", "EXPOSE", "FROM", "VOLUME"})
-_LISTS_OF_PAIRS: Final = frozenset({"ENV", "LABEL"})
-_DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+_MAYBE_JSON: Final = frozenset({"ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
+DIRECTIVE: Final = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
 _DIRECTIVES: Final = frozenset({"check", "escape", "syntax"})
 _HEREDOC: Final = re.compile(r"\d*<<(-?)\s*([^<]+)")
 
@@ -156,8 +154,6 @@ def _stage(instruction: Instruction, index: int, values: Mapping[str, str | None
     if len(parts) not in {1, 3} or (len(parts) == 3 and parts[1].upper() != "AS"):
         _refuse(instruction.line, "FROM takes an image, or an image and AS and a name")
     name = parts[2].lower() if len(parts) == 3 else ""
-    if name and not _STAGE_NAME.fullmatch(name):
-        _refuse(instruction.line, f"{parts[2]!r} cannot be the name of a stage")
     base = shell_words.expand(parts[0], values)
     if not base:
         _refuse(instruction.line, f"{parts[0]} is empty once its ARGs are replaced", "give the ARG a value")
@@ -242,21 +238,13 @@ def _instructions(text: str) -> Iterator[Instruction]:
 
 def _escape_character(lines: list[str]) -> str:
     """What joins lines: a backslash, unless a directive at the very top says otherwise."""
-    seen = set()
-    escape = "\\"
-    for number, line in enumerate(lines, 1):
-        found = _DIRECTIVE.match(line.strip())
-        name = found[1].lower() if found else ""
-        if not found or name not in _DIRECTIVES:
+    for line in lines:
+        found = DIRECTIVE.match(line.strip())
+        if not found or found[1].lower() not in _DIRECTIVES:
             break
-        if name in seen:
-            _refuse(number, f"the directive {name} is there twice")
-        seen.add(name)
-        if name == "escape":
-            escape = found[2]
-            if escape not in {"\\", "`"}:
-                _refuse(number, f"the escape character must be \\ or `, not {escape}")
-    return escape
+        if found[1].lower() == "escape":
+            return found[2]
+    return "\\"
 
 
 def _joined_line(lines: list[str], first: int, escape: str) -> tuple[str | None, int]:
@@ -282,8 +270,6 @@ def _joined_line(lines: list[str], first: int, escape: str) -> tuple[str | None,
         if position == len(lines):
             break
         line = lines[position].rstrip("\r")
-    if not joined.strip():
-        _refuse(first + 1, f"there is nothing but {escape}")
     return joined, position
 
 
@@ -298,10 +284,7 @@ def _instruction(joined: str, line: int, escape: str, written: str) -> Instructi
         near = difflib.get_close_matches(keyword, _KEYWORDS, n=1)
         _refuse(line, f"unknown instruction {keyword}" + (f" (did you mean {near[0]}?)" if near else ""))
     flags, value = _split_flags(rest[0] if rest else "", escape)
-    try:
-        arguments, is_json = _arguments(keyword, value, escape)
-    except ValueError as error:
-        _refuse(line, str(error))
+    arguments, is_json = _arguments(keyword, value, escape)
     return Instruction(line, line, keyword, flags, value, arguments, is_json, None, None, (), "")
 
 
@@ -319,43 +302,16 @@ def _split_flags(rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], s
 
 
 def _arguments(keyword: str, value: str, escape: str) -> tuple[tuple[str, ...], bool]:
-    """The parts of a value, and whether they come from a JSON form; a ValueError says what is wrong with it."""
-    first: tuple[str, ...] = ()
-    if keyword == "HEALTHCHECK" and value:
-        kind, *rest = value.split(maxsplit=1)
-        first, value = (kind.upper(),), rest[0] if rest else ""
-    if keyword in _MAYBE_JSON and (parts := _json_form(value)) is not None:
-        return first + parts, True
-    if keyword in _LISTS_OF_WORDS:
-        return tuple(re.split(rf"{shell_words.SPACE}+", value)) if value else (), False
-    if keyword in _LISTS_OF_PAIRS:
-        return _pairs(keyword, value, escape), False
+    """The parts of a value, and whether they come from a JSON form: else it is the shell form."""
+    with contextlib.suppress(ValueError):
+        parsed = json.loads(value) if keyword in _MAYBE_JSON else None
+        if isinstance(parsed, list) and all(isinstance(part, str) for part in parsed):
+            return tuple(parsed), True
+    if keyword in {"ADD", "COPY", "FROM"} and value:
+        return tuple(re.split(rf"{shell_words.SPACE}+", value)), False
     if keyword == "ARG":
         return tuple(shell_words.split(value, escape)), False
-    return first + ((value,) if value else ()), False
-
-
-def _json_form(value: str) -> tuple[str, ...] | None:
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return None  # BuildKit takes it for the shell form then, and so does this
-    if not isinstance(parsed, list):
-        return None
-    if not all(isinstance(part, str) for part in parsed):
-        raise ValueError("the parts of a JSON form must be strings")
-    return tuple(parsed)
-
-
-def _pairs(keyword: str, value: str, escape: str) -> tuple[str, ...]:
-    pairs = tuple(shell_words.split(value, escape))
-    if pairs and "=" not in pairs[0]:  # the old form: one name, and all else is its value
-        pairs = tuple(value.split(maxsplit=1))
-        if len(pairs) == 1:
-            raise ValueError(f"{keyword} takes a name and a value")
-    elif not all("=" in pair for pair in pairs):
-        raise ValueError(f"{keyword} takes pairs such as name=value")
-    return pairs
+    return (value,) if value else (), False
 
 
 def _heredoc_starts(instruction: Instruction) -> Iterator[tuple[str, bool]]:

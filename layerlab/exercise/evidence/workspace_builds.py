@@ -145,7 +145,11 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     scratch = trials.scratch
     text = adapted.with_names(workspace.sent.text, workspace.dockerfile)
     found = adapted.frontend(text)
-    if found and adapted.is_official(found[1]) and not bases.can_be_had(trials.engine, found[1], trials.report):
+    if (
+        found
+        and adapted.OFFICIAL.fullmatch(found[1])
+        and not bases.can_be_had(trials.engine, found[1], trials.report)
+    ):
         text = adapted.without_frontend(text)
     name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.sent.dockerfile
     entries = {
