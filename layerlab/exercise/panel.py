@@ -40,25 +40,12 @@ class Stopped(Exception):  # not an error: the panel was closed
 
 
 class LivePanel:
-    """A live panel.
-
-    Attributes:
-        widget: What the notebook shows.
-        verdict: What the last check says; None before its end, and where it could not be made.
-        picture: The layers of the last image that was built, beside others; None before there is one.
-        checks: How many checks have ended, those that could not be made included.
-    """
+    """A live panel of a workspace; it does nothing until `start`."""
 
     def __init__(self, folder: Path, check: Check) -> None:
-        """Make a panel; it does nothing until `start`.
-
-        Args:
-            folder: The workspace.
-            check: Makes a check.
-        """
-        self.verdict: Verdict | None = None
-        self.picture: Picture | None = None
-        self.checks = 0
+        self.verdict: Verdict | None = None  # of the last check; None before its end, and where it could not be made
+        self.picture: Picture | None = None  # the layers of the last image that was built; None before there is one
+        self.checks = 0  # how many have ended, those that could not be made included
         self._folder = folder
         self._check = check
         self._stop = threading.Event()
@@ -70,6 +57,7 @@ class LivePanel:
         self._picture = widgets.HTML()
         self._close = widgets.Button(description="Stop watching", tooltip="Ends this panel; its last state stays")
         self._close.on_click(lambda _: self.close(wait=False))
+        # What the notebook shows.
         self.widget = widgets.VBox([self._state, self._tasks, self._picture, self._close])
 
     def start(self) -> None:

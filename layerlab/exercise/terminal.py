@@ -30,25 +30,14 @@ def print_verdict(
     console: Console,
     verdict: Verdict,
     *,
-    name: str,
-    source: Callable[[str], str | None],
-    memory: Memory,
-    changes: Sequence[str] = (),
-    tasks: Sequence[int] = (),
-    show_all: bool = False,
+    name: str,  # of the workspace, as it was given
+    source: Callable[[str], str | None],  # gives the text of a file of the workspace; see `source_of`
+    memory: Memory,  # which hints were asked for
+    changes: Sequence[str] = (),  # what got better or worse since the last check, a sentence each
+    tasks: Sequence[int] = (),  # those whose findings are shown, in place of the next one's
+    show_all: bool = False,  # whether to show all findings of all tasks
 ) -> None:
-    """Print how the tasks stand, what is to be done next, and a summary.
-
-    Args:
-        console: Where to.
-        verdict: What the checker says.
-        name: The workspace, as it was named.
-        source: Gives the text of a file of the workspace, None where there is none; see `source_of`.
-        memory: Which hints were asked for.
-        changes: What got better or worse since the last check, a sentence each.
-        tasks: Those whose findings are shown, in place of the next one's.
-        show_all: Whether to show all findings of all tasks.
-    """
+    """Print how the tasks stand, what is to be done next, and a summary."""
     told = wording.told_once(verdict)
     following = wording.next_task(verdict)
     chosen = [each for each in verdict.tasks if each.id in tasks] or ([following] if following else [])

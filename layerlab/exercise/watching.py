@@ -48,17 +48,12 @@ def look(folder: Path) -> Files:
 
 
 def wait_for_change(folder: Path, seen: Files, *, stop: threading.Event | None = None) -> bool:
-    """Wait until the workspace differs from what was seen, and has come to rest.
+    """Wait until the workspace, which may go and come back, differs from what `look` has seen, and has come to rest.
 
-    Take the snapshot before a check begins: a change made meanwhile is then found at once.
-
-    Args:
-        folder: The workspace. It may go, and come back.
-        seen: From `look`.
-        stop: Ends the waiting when it is set.
+    Look before a check begins: a change made meanwhile is then found at once.
 
     Returns:
-        Whether there is a change; False if the waiting was ended.
+        Whether there is a change; False if `stop` has ended the waiting.
     """
     stop = stop or threading.Event()
     while (now := look(folder)) == seen:

@@ -50,11 +50,8 @@ class Workspace:
 def open_workspace(folder: Path, platform: str = "") -> Workspace | NoImage:
     """Look at a learner's folder.
 
-    What is wrong within the folder is no exception: the checker can tell more of it.
-
-    Args:
-        folder: Where it is.
-        platform: What it is built for, see `layerlab.dockerfile.parse`.
+    What is wrong within the folder is no exception: the checker can tell more of it. The platform is that of
+    `layerlab.dockerfile.parse`.
 
     Raises:
         UsageError: there is no such folder, or it is none.

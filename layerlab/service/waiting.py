@@ -75,20 +75,11 @@ def wait_for_answer(
     container: Container,
     url: str,
     *,
-    wait: float,
-    patience: Mapping[str, float] | None = None,
-    tell: Callable[[], None] = lambda: None,
+    wait: float,  # seconds; `MOST_PATIENCE` times that while the machine is busy and the service still at work
+    patience: Mapping[str, float] | None = None,  # seconds that each `Wait.mistake` has to last, else `LOOK_EVERY`
+    tell: Callable[[], None] = lambda: None,  # called after each request without a good answer
 ) -> Wait:
-    """Ask until the service answers 200, its container ends, a mistake does not go away, or the time is over.
-
-    Args:
-        engine: Where it runs.
-        container: Its container, which has just been started.
-        url: Where its port is published.
-        wait: Seconds to wait; `MOST_PATIENCE` times that while the machine is busy and the service still at work.
-        patience: Seconds for which each `Wait.mistake` has to last until it counts; by default `LOOK_EVERY`.
-        tell: Called after each request without a good answer.
-    """
+    """Ask a service until it answers 200, its container ends, a mistake does not go away, or the time is over."""
     begun = time.perf_counter()
     pause, next_look, end, used = FIRST_PAUSE, begun + LOOK_EVERY, begun + wait, 0.0
     found: frozenset[Listener] | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from layerlab.dockerfile import Stage, parse
+from layerlab.dockerfile.shell_words import split
 from layerlab.exercise.evidence.facts import Evidence, File, Snapshot, SnapshotLayer
 from layerlab.service import Answer, Distribution, Interpreter, Process, Running, Stop
 from layerlab.xray.provenance.copies import Copy
@@ -133,7 +134,7 @@ class Made:
                 elif step.keyword == "WORKDIR":
                     self.config["WorkingDir"] = step.value
                 elif step.keyword == "ENV":
-                    self.config["Env"] += [word.replace('"', "") for word in step.arguments if "=" in word]
+                    self.config["Env"] += [word.replace('"', "") for word in split(step.value) if "=" in word]
                     self.history.append(f"ENV {step.value}")
                     continue
                 shell = "RUN /bin/sh -c " if step.keyword == "RUN" else f"{step.keyword} "

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-
 import pytest
 
-from layerlab.exercise.tasks.secrets import assignments, credentials, is_secret, written
+from layerlab.exercise.tasks.secrets import assignments, credentials, is_secret
 
 # The words that BuildKit's rule SecretsUsedInArgOrEnv knows, and variables of images that everybody uses.
 SECRETS = """
@@ -295,7 +293,6 @@ DOCKER_CONTENT_TRUST_KEY=1
 """
 LETTERS = "0123456789abcdefghijABCDEFGHIJ"
 SIGNED = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0." + "s" * 43
-DOCKERS = base64.b64encode(b"me:hunter2").decode()
 # Put together here, so that nobody's scanner takes one for a token of ours.
 GITHUB, NPM, GITLAB = f"ghp_{LETTERS}012345", f"npm_{LETTERS}012345", f"glpat-{LETTERS[:20]}"
 
@@ -325,7 +322,6 @@ def test_a_name_that_holds_a_secrets_word_is_none_by_itself(setting: str) -> Non
         (f'echo "//registry.example.com/:_authToken={NPM}" > ~/.npmrc && npm ci && rm ~/.npmrc', "the npm token"),
         (f"pypi-AgEIcHlwaS5vcmc{LETTERS * 3}", "the PyPI token"),
         ("export X=AKIA" + "IOSFODNN7EXAMPLE", "the AWS access key"),
-        ("aws configure set aws_secret_access_key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "the AWS secret key"),
         ("xoxb-" + "123456789012-123456789012-abcdefABCDEF", "the Slack token"),
         ("https://hooks.slack.com/services/" + "T00000000/B00000000/" + "X" * 24, "the Slack webhook"),
         (f"x = '{SIGNED}'", "the JSON Web Token"),
@@ -336,27 +332,12 @@ def test_a_name_that_holds_a_secrets_word_is_none_by_itself(setting: str) -> Non
         ("https://me:hunter2@github.com", "the login in an address"),
         ("redis://:hunter2@redis:6379/0", "the login in an address"),
         ("index-url = https://me:hunter2@pypi.example.org/simple", "the login in an address"),
-        ("git clone https://0123456789abcdef0123456789abcdef01234567@github.com/a/b", "the token in an address"),
-        ("jdbc:postgresql://db/app?user=u&password=hunter2", "the token in an address"),
-        ('curl "https://x/?access_token=abc"', "the token in an address"),
-        ('echo "machine github.com login me password hunter2" > ~/.netrc', "the login of a .netrc"),
-        ('printf "machine github.com\\nlogin me\\npassword hunter2\\n" > ~/.netrc', "the login of a .netrc"),
-        ("machine github.com\n  login me\n  password hunter2\n", "the login of a .netrc"),
-        ("echo 'machine a.org' > f && echo 'login me' >> f && echo password x >> f", "the login of a .netrc"),
         (f'printf "[npm]\\n{NPM}\\n" > f', "the npm token"),
-        ("//registry.example.com/:_authToken = d0b5c9e2-f77a-4b1c-9d8e-aaaaaaaaaaaa", "the login of an .npmrc"),
-        ("npm config set //registry.example.com/:_authToken abc && npm ci", "the login of an .npmrc"),
-        ('echo "db:5432:app:me:hunter2" > ~/.pgpass', "the login of a .pgpass"),
-        ("# hosts\n*:*:*:me:hunter2\n", "the login of a .pgpass"),
-        (f'{{"auths": {{"https://index.docker.io/v1/": {{"auth": "{DOCKERS}"}}}}}}', "Docker's login"),
-        ("curl -sSL -u me:hunter2 https://x", "the login given to curl"),
-        ('curl --user "me:hunter2" https://x', "the login given to curl"),
-        (f'curl -H "Authorization: Bearer {LETTERS}" https://x', "the login in a header"),
     ],
 )
 def test_a_credential_is_told_by_its_format_whatever_holds_it(text: str, what: str) -> None:
     """Once, though a token may stand within a login."""
-    (found,) = credentials(written(text))
+    (found,) = credentials(text)
     assert found.what == what
     assert found.value in found.text
 
@@ -413,7 +394,7 @@ def test_a_command_that_gives_a_secret_as_a_value_is_seen(command: str, name: st
 )
 def test_what_is_read_when_a_command_runs_and_what_only_looks_alike_is_none(text: str) -> None:
     """References, templates, accounts, versions, and code that hands values on."""
-    assert not list(credentials(written(text)))
+    assert not list(credentials(text))
     assert not list(assignments(text))
 
 

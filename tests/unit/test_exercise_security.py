@@ -214,7 +214,7 @@ def test_a_secret_within_a_command_is_in_the_history(command: str) -> None:
         ("ENV CACHE=redis://:abc@redis:6379/0", "login in an address in the variable CACHE"),
         (f"ENV NPM={NPM}", "npm token in the variable NPM"),
         (f"LABEL made-with={NPM}", "npm token in LABEL"),
-        ("HEALTHCHECK CMD curl -u me:abc http://localhost:5000/status", "login given to curl in HEALTHCHECK"),
+        ("HEALTHCHECK CMD curl http://me:abc@localhost:5000/status", "login in an address in HEALTHCHECK"),
         ('ENTRYPOINT ["env", "API_TOKEN=abc"]', "value of API_TOKEN in ENTRYPOINT"),
     ],
 )

@@ -46,13 +46,7 @@ _MAKE_ROOM: Final = "make room (`docker system df` shows what takes it) and chec
 
 
 def explain(error: LabError, dockerfile: Dockerfile, running: int | None) -> Failure:
-    """Whose fault an error of a build is, and on which line.
-
-    Args:
-        error: Why the build ended.
-        dockerfile: What was built, its lines as the learner's.
-        running: The line of the step that was running.
-    """
+    """Whose fault an error of a build of this Dockerfile is, and on which line; the last step's is `running`."""
     if isinstance(error, StepFailed):
         return _step_failed(error)
     if isinstance(error, DockerfileError):

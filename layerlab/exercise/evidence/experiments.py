@@ -131,12 +131,8 @@ def change_pin(prepared: Prepared, image_id: str, ran: Future[Running]) -> PinCh
     """Build with another release pinned in requirements.txt, and see which one the service finds then.
 
     The change is always the same, so that the builder finds most of it in its cache at the next check. Only what the
-    installation tells of that distribution is made an image: the rest would be hundreds of megabytes.
-
-    Args:
-        prepared: Where it is built.
-        image_id: The first image.
-        ran: What is seen of its container, whose interpreter says in which folder it finds the distribution.
+    installation tells of that distribution is made an image: the rest would be hundreds of megabytes. In which folder
+    the service finds it, the interpreter of the first image's container tells.
     """
     change = choose_pin(prepared.workspace.requirements)
     if all(entry.name != _REQUIREMENTS for entry in prepared.context.entries):

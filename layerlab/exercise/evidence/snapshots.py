@@ -33,26 +33,16 @@ def take(
     image_id: str,
     dockerfile: Dockerfile,
     stage: Stage,
-    others: Mapping[str, Snapshot],
+    others: Mapping[str, Snapshot],  # of the stages that this one takes something from, by label
     *,
+    # The build context, by path relative to it: a file of the image that has the bytes of one of these comes from
+    # there, even if a RUN has put it where it is.
     context: Mapping[str, bytes] | None = None,
-    pinned: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-    with_copies: bool = False,
+    pinned: Mapping[str, str] | None = None,  # the version of each distribution that requirements.txt pins
+    labels: Mapping[str, str] | None = None,  # for images that have to be built on the way
+    with_copies: bool = False,  # whether to look for what is stored twice, which reads files
 ) -> Snapshot:
     """Look at the image of one stage, which was built from this Dockerfile just now.
-
-    Args:
-        engine: That has the image.
-        image_id: Its id.
-        dockerfile: What it was built from.
-        stage: The stage that it is the image of.
-        others: The snapshots of the stages that this one takes something from, by label.
-        context: The build context, by path relative to it: a file of the image that has the bytes of one of these
-            comes from there, even if a RUN has put it where it is.
-        pinned: The version of each distribution that requirements.txt pins.
-        labels: For images that have to be built on the way, from `layerlab.engine.runs.temporary`.
-        with_copies: Whether to look for what is stored twice, which reads files.
 
     Raises:
         ImageNotFound: there is no such image.

@@ -19,6 +19,7 @@ from layerlab import bases
 from layerlab import dockerfile as dockerfiles
 from layerlab.builder import Trials, adapted
 from layerlab.builder import context as contexts
+from layerlab.builder.trials import TIMEOUT
 from layerlab.dockerfile import Dockerfile, Instruction, Stage
 from layerlab.engine import Engine
 from layerlab.errors import Failure, LabError, StepFailed
@@ -28,7 +29,6 @@ from layerlab.exercise.workspace import Workspace
 from layerlab.ui.progress import Report, Step
 from layerlab.ui.text import one_line, plain
 
-TIMEOUT: Final = 600.0  # seconds of one build
 SENT_NAME: Final = ".layerlab-dockerfile"
 """The Dockerfile's name in the context where ``.dockerignore`` names it: the engine's API has no other way to get
 it, so ``COPY . .`` ships it where `docker build` would not. Whoever looks at the image has to pass over it."""
@@ -84,17 +84,12 @@ class Prepared:
 
     def experiment(
         self,
-        called: str,
+        called: str,  # in a few words
         context: contexts.Context,
+        # Is given each step as it is reported, and as it is told of; what it raises ends the build.
         look: Callable[[Step, RanStep], None] = lambda _step, _told: None,
     ) -> Outcome:
-        """Build a changed context.
-
-        Args:
-            called: The experiment, in a few words.
-            context: What is built.
-            look: Is given each step as it is reported, and as it is told of; what it raises ends the build.
-        """
+        """Build a changed context."""
 
         def listen(step: Step) -> None:
             self.trials.report(replace(step, key=f"{called} {step.key}", title=f"{called}: {step.title}"))

@@ -1,15 +1,13 @@
 """Secrets in an image: in its environment, its history and its files.
 
-A variable is one by its name and value, a token by its format, a login by its form.
+A variable is one by its name and value, a token by its format.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -66,10 +64,6 @@ _CRYPTED: Final = re.compile(r"\$(?:\d[a-z]?|g?y|argon2\w+|scrypt)\$")
 _REFERENCE: Final = re.compile(r"`|\$[\w{(@*]")
 _ASSIGNMENT: Final = re.compile(
     r"""(?:^|\\n|[\s;&|("',-])([A-Za-z_][\w-]{0,100})=("[^"]*"|'[^']*'|[^\s;&|()"',\[\]\\]*+)(?![(\[])"""
-)
-_NEXT_ECHO: Final = re.compile(
-    r"[\"']?[ \t]{0,9}(?:>>?[ \t]{0,9}[^\s;&|]{1,200}[ \t]{0,9})?"
-    r"(?:&&|;)\s{1,9}(?:echo|printf)\s{1,9}(?:-\w\s{1,9})?[\"']?"
 )
 
 _BUILD_ARGUMENTS: Final = re.compile(r"^(?:RUN )?\|(\d+) (.*)", re.DOTALL)
@@ -147,61 +141,6 @@ def assignments(command: str) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def written(command: str) -> str:
-    """A command, with what successive ``echo`` or ``printf`` of it write, line by line, as one text."""
-    return _NEXT_ECHO.sub("\n", command)
-
-
-def credentials(text: str) -> Iterator[Found]:
-    """Tokens in well-known formats and logins in well-known forms, each part of a text once."""
-    spans: list[tuple[int, int]] = []
-    lower = text.lower()
-    for form in _FORMS:
-        if not any(literal.lower() in lower for literal in form.literals):
-            continue
-        for match in form.pattern.finditer(text):
-            begin, end = match.span()
-            if form.is_one(match) and not any(begin < other_end and other < end for other, other_end in spans):
-                spans.append((begin, end))
-                yield Found(form.what, match[0], match.groupdict().get("value") or match[0])
-
-
-def _is_literal(match: re.Match[str]) -> bool:
-    value = match["value"]
-    return not is_reference(value) and not _NO_SECRET.fullmatch(value)
-
-
-def _is_random(match: re.Match[str]) -> bool:
-    return _looks_random(match["value"])
-
-
-def _is_login(match: re.Match[str]) -> bool:
-    """Whether a value is a name and a password in base64."""
-    try:
-        return b":" in base64.b64decode(match["value"], validate=True)
-    except binascii.Error:
-        return False
-
-
-def _is_parameter(match: re.Match[str]) -> bool:
-    return is_secret(match["name"], match["value"]) and not is_reference(match["value"])
-
-
-def _is_curls(match: re.Match[str]) -> bool:
-    before = re.split(r"[|;&\n]", match.string[max(0, match.start() - 500) : match.start()])[-1]
-    return bool(re.search(r"\bcurl\b", before)) and _is_literal(match)
-
-
-@dataclass(frozen=True)
-class _Form:
-    """How a credential is written."""
-
-    what: str  # see `Found`
-    literals: tuple[str, ...]  # a text without any of these holds none
-    pattern: re.Pattern[str]  # its group `value`, or all of it, is the secret
-    is_one: Callable[[re.Match[str]], bool] = _is_literal  # whether a match is one indeed
-
-
 # How a token begins and goes on, as its issuer documents it (in brackets: where). Lengths are the least there were.
 _TOKENS: Final = (
     # [docs.github.com: GitHub's token formats]
@@ -227,10 +166,9 @@ _TOKENS: Final = (
     # [docs.stripe.com: API keys]
     ("the Stripe key", ("rk_live_", "rk_test_", "sk_live_", "sk_test_"), r"[A-Za-z0-9]{16,}"),
 )
-_VALUE: Final = r"(?P<value>[^\s\"'\\;&|]{1,500})"
-_GAP: Final = r"(?:\s|\\n|\\t){1,20}"  # echo and printf write line ends as escapes
+# What it is, texts without any of which there is none, and how it is written: its group `value`, or all of it.
 _FORMS: Final = (
-    _Form(
+    (
         PRIVATE_KEY,  # at the beginning of a line, or within a program with something of the key behind it
         ("-----BEGIN ",),
         re.compile(
@@ -238,79 +176,36 @@ _FORMS: Final = (
             r"|-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----[\s\\nr\"']{1,20}[A-Za-z0-9+/=:,-]{16})",
             re.MULTILINE,
         ),
-        bool,
     ),
     *(
-        _Form(what, begins, re.compile(rf"(?:(?<![\w.])|(?<=\\n))(?:{'|'.join(map(re.escape, begins))}){rest}"), bool)
+        (what, begins, re.compile(rf"(?:(?<![\w.])|(?<=\\n))(?:{'|'.join(map(re.escape, begins))}){rest}"))
         for what, begins, rest in _TOKENS
     ),
-    _Form(
-        "the AWS secret key",
-        ("aws",),
-        re.compile(r"(?i)aws_?secret_?access_?key[\"']?[\s=:]{1,5}[\"']?(?P<value>[A-Za-z0-9/+]{40})(?![\w/+])"),
-    ),
-    _Form(
+    (
         "the login in an address",
         ("://",),
         re.compile(r"://[^/\s:@\"'<>{}()\[\]]{0,100}:(?P<value>[^/\s@\"'<>{}()]{1,300})@(?!sha256:)"),
     ),
-    _Form(
-        "the token in an address",  # Sentry's have a key that everybody may have, and end in a number
-        ("://",),
-        re.compile(r"://(?P<value>[A-Za-z0-9_-]{20,300}):?@(?![\w.:-]{1,300}/\d+(?:[\s\"']|$))"),
-        _is_random,
-    ),
-    _Form(
-        "the token in an address",
-        ("://",),
-        re.compile(
-            r"(?i)[?&](?P<name>[\w-]{0,40}(?:key|passw(?:or)?d|pwd|secret|token)[\w-]{0,20})=(?P<value>[^\s&\"'#;)]{1,500})"
-        ),
-        _is_parameter,
-    ),
-    _Form(
-        "the login of a .netrc",
+    (
+        "the login of a .netrc",  # echo and printf write line ends as escapes
         ("password",),
         re.compile(
-            rf"\bmachine{_GAP}[^\s\\]{{1,200}}{_GAP}login{_GAP}[^\s\\]{{1,200}}{_GAP}"
-            rf"(?:account{_GAP}[^\s\\]{{1,200}}{_GAP})?password{_GAP}{_VALUE}"
+            r"\blogin(?:\s|\\n){1,20}[^\s\\]{1,200}(?:\s|\\n){1,20}password(?:\s|\\n){1,20}(?P<value>[^\s\"'\\;&|]{1,500})"
         ),
-    ),
-    _Form(
-        "the login of an .npmrc",
-        ("_auth", ":_password"),
-        re.compile(
-            rf"(?::_(?:authToken|auth|password)|(?<![\w.])_authToken)(?:\s{{0,3}}=\s{{0,3}}|\s{{1,3}})[\"']?{_VALUE}"
-        ),
-    ),
-    _Form(
-        "the login of a .pgpass",
-        (":",),
-        re.compile(
-            r"(?<![^\s\"'])(?!(?:[\da-f]{2}:){4})[\w.*/-]{1,200}:(?:\d{2,5}|\*):[\w*-]{1,100}:(?!\d+:)[\w.*@-]{1,100}"
-            r":(?P<value>[^\s:\"'\\/<>][^\s:\"'\\<>]{0,200})(?![^\s\"'\\])",
-            re.ASCII,
-        ),
-    ),
-    _Form(
-        "Docker's login",
-        ('"auth"',),
-        re.compile(r"\"auth\"\s{0,5}:\s{0,5}\"(?P<value>[A-Za-z0-9+/]{4,1000}={0,2})\""),
-        _is_login,
-    ),
-    _Form(
-        "the login given to curl",
-        ("curl",),
-        re.compile(rf"\s(?:-u ?|--user[ =])[\"']?[^\s:\"'$]{{1,100}}:{_VALUE}"),
-        _is_curls,
-    ),
-    _Form(
-        "the login in a header",
-        ("authorization:",),
-        re.compile(rf"(?i)\bauthorization:\s{{0,5}}(?:bearer|basic|token)\s{{1,5}}{_VALUE}"),
-        _is_random,
     ),
 )
+
+
+def credentials(text: str) -> Iterator[Found]:
+    """Tokens in well-known formats, private keys and logins in addresses, each part of a text once."""
+    spans: list[tuple[int, int]] = []
+    for what, literals, pattern in _FORMS:
+        for match in pattern.finditer(text) if any(literal in text for literal in literals) else ():
+            (begin, end), value = match.span(), match.groupdict().get("value") or match[0]
+            is_new = not any(begin < other_end and other < end for other, other_end in spans)
+            if is_new and not is_reference(value) and not _NO_SECRET.fullmatch(value):
+                spans.append((begin, end))
+                yield Found(what, match[0], value)
 
 
 @dataclass(frozen=True)
@@ -393,7 +288,7 @@ def _credentials_in(evidence: Evidence, command: str, instruction: str, where: s
     for name, value in islice(assignments(command), _MOST):
         values.append(value)
         yield Secret(f"the value of {name} {instruction}", where, _line_with(evidence, f"{name}="))
-    for found in islice(credentials(written(command)), _MOST):
+    for found in islice(credentials(command), _MOST):
         if not any(found.value in value for value in values):
             yield Secret(f"{found.what} {instruction}", where, _line_with(evidence, found.text, found.value))
 
