@@ -11,16 +11,17 @@ from layerlab.errors import Blame
 Level = Literal["error", "advice"]
 Status = Literal["pass", "fail", "unknown"]
 
-TASK_NAMES: Final = (
-    "build-stage",
-    "system-packages",
-    "python-packages",
-    "runtime-stage",
-    "artifacts",
-    "security",
-    "command",
-)
-"""The tasks 1 to 7, in order."""
+TASKS: Final = {
+    "build-stage": "a proper build stage",
+    "system-packages": "system packages in one efficient command",
+    "python-packages": "Python packages from requirements.txt",
+    "runtime-stage": "a smaller runtime stage",
+    "artifacts": "only the artifacts are copied",
+    "security": "security",
+    "command": "a production command",
+}
+"""The names of the tasks 1 to 7, in order, and what each is called in words."""
+TASK_NAMES: Final = tuple(TASKS)
 HINTS: Final = 3
 """How many hints each finding has."""
 

@@ -6,19 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from layerlab.exercise.earlier_checks import Memory
-from layerlab.exercise.verdict import TASK_NAMES, Finding, Result, Status, Verdict
+from layerlab.exercise.verdict import TASK_NAMES, TASKS, Finding, Result, Status, Verdict
 from layerlab.ui.text import one_line
 from layerlab.ui.units import counted
 
-TITLES: Final[Mapping[int, str]] = {
-    1: "a proper build stage",
-    2: "system packages in one efficient command",
-    3: "Python packages from requirements.txt",
-    4: "a smaller runtime stage",
-    5: "only the artifacts are copied",
-    6: "security",
-    7: "a production command",
-}
+TITLES: Final = dict(enumerate(TASKS.values(), start=1))
 SIGNS: Final[Mapping[Status, str]] = {"pass": "✓", "fail": "✗", "unknown": "?"}
 STATUSES: Final[Mapping[Status, str]] = {"pass": "passes", "fail": "does not pass", "unknown": "could not be judged"}
 AT_FIRST: Final = 2

@@ -380,24 +380,21 @@ def _create(engine: Engine, image: str, options: dict[str, Any]) -> Container:
     with engine_errors(engine, f"running {image}"):
         try:
             return engine.client.containers.create(image, **options)
+        except docker.errors.ImageNotFound as error:
+            raise ImageNotFound(
+                f"there is no image {image!r}",
+                remedy="build it first (`./lab build`), or choose one from `docker images`",
+            ) from error
         except APIError as error:
-            raise _cannot_create(error, image) from error
+            text = explanation(error)
+            if is_disk_full(text):
+                raise
+            if "no command specified" in text.lower():  # engines differ in the first letter
+                raise not_ready(why_not_started(text)) from error
+            remedy = "see the name and the options that were given"
+            raise UsageError(f"{image} cannot be run: {text}", remedy=remedy) from error
         except ValueError as error:  # the SDK's own look at its arguments
             raise UsageError(f"{image} cannot be run: {error}", remedy="see the options that were given") from error
-
-
-def _cannot_create(error: APIError, image: str) -> LabError:
-    text = explanation(error)
-    if is_disk_full(text):
-        return disk_full(text)
-    if isinstance(error, docker.errors.ImageNotFound):
-        return ImageNotFound(
-            f"there is no image {image!r}",
-            remedy="build it first (`./lab build`), or choose one from `docker images`",
-        )
-    if "no command specified" in text.lower():  # engines differ in the first letter
-        return not_ready(why_not_started(text))
-    return UsageError(f"{image} cannot be run: {text}", remedy="see the name and the options that were given")
 
 
 def _cannot_start(engine: Engine, error: APIError, container: Container, port: int | None) -> LabError:

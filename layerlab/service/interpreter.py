@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from docker.models.containers import Container
@@ -19,13 +19,13 @@ from docker.types import CancellableStream
 from layerlab.engine import Engine
 from layerlab.service import probe
 from layerlab.service.engine_calls import SILENT
+from layerlab.service.probe import is_python
 from layerlab.service.processes import Process
 from layerlab.ui.text import plain
 
 TIMEOUT: Final = 30.0  # seconds, all attempts together; on a busy machine a Python needs a few to start
 OUTPUT_LIMIT: Final = 1_000_000  # bytes
 _ATTEMPTS: Final = 12
-_PYTHON: Final = re.compile(r"(?:python|pypy)(?:\d+(?:\.\d+)*t?)?")
 # Where images have a Python that nothing in their processes names. The bare names are looked for in PATH.
 _USUAL: Final = (
     "python3",
@@ -66,11 +66,6 @@ def candidates(commands: Sequence[str]) -> list[str]:
     """
     named = (word for command in commands for word in command.split()[:8] if is_python(word))
     return list(dict.fromkeys([*named, *_USUAL]))[:_ATTEMPTS]
-
-
-def is_python(word: str) -> bool:
-    """Whether this is the name or the path of a Python."""
-    return bool(_PYTHON.fullmatch(PurePosixPath(word).name))
 
 
 def ask_python(engine: Engine, container: Container, processes: Sequence[Process]) -> Interpreter | None:

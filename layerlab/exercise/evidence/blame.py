@@ -83,7 +83,8 @@ def base_missing(error: BaseImageError, dockerfile: Dockerfile) -> Failure:
     says = cause[1] if cause else str(error)
     missing = why_not_pulled(says) == "missing" or re.search("repository does not exist|name invalid", says)
     at_fault = isinstance(error, RegistryRefused) and missing
-    line = _line_of_image(str(error), dockerfile)
+    words = {_short(word) for word in re.split(r"[\s,()]+", str(error))}
+    line = next((line for line, name in _images(dockerfile) if _short(name) in words), None)
     return failure_from("dockerfile" if at_fault else "network", error, line)
 
 
@@ -136,12 +137,6 @@ def _images(dockerfile: Dockerfile) -> Iterator[tuple[int, str]]:
                 yield instruction.written_on, name
 
 
-def _line_of_image(message: str, dockerfile: Dockerfile) -> int | None:
-    words = {_short(word) for word in re.split(r"[\s,()]+", message)}
-    return next((line for line, name in _images(dockerfile) if _short(name) in words), None)
-
-
 def _short(name: str) -> str:
     """An image's name without what may be left out."""
-    short = name.partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
-    return short.removesuffix(":latest")
+    return name.partition("@")[0].removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")

@@ -137,17 +137,13 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
             paths = {posixpath.normpath(f"/{shell_words.unquote(path)}").lstrip("/") for path in each.arguments[:-1]}
             if each.keyword not in {"COPY", "ADD"} or not reference or not paths & {"", "*"}:
                 continue
-            if source is None or _has_base(evidence, source.label):
+            snapshot = evidence.stages.get(source.label) if source else None
+            if snapshot is None or any(layer.is_base for layer in snapshot.layers):
                 message = (
                     f"Line {each.line} copies the whole filesystem of {reference}: its base, its tools and all that "
                     "the build left there are shipped, not the artifacts alone."
                 )
                 yield judging.finding("error", message, _EVERYTHING_HINTS, each.line)
-
-
-def _has_base(evidence: Evidence, label: str) -> bool:
-    snapshot = evidence.stages.get(label)
-    return snapshot is None or any(layer.is_base for layer in snapshot.layers)
 
 
 def _context(evidence: Evidence) -> Iterator[Finding]:

@@ -96,8 +96,13 @@ def image_distributions(snapshot: Snapshot) -> tuple[Distribution, ...]:
         folder, _, name = path.rpartition("/")
         if name not in {"METADATA", "RECORD", "WHEEL", "INSTALLER"} or not folder.endswith(".dist-info"):
             continue
-        if "/_vendor/" not in folder and "/_vendored/" not in folder:
-            found.setdefault(folder, _distribution(snapshot, folder))
+        if folder in found or "/_vendor/" in folder or "/_vendored/" in folder:
+            continue
+        called, _, version = posixpath.basename(folder).removesuffix(".dist-info").partition("-")
+        if metadata := snapshot.contents(None, f"{folder}/METADATA"):
+            headers = HeaderParser().parsestr(metadata[:100_000].decode(errors="replace"))
+            called, version = str(headers.get("Name") or called), str(headers.get("Version") or version)
+        found[folder] = Distribution(canonicalize_name(called), version, folder)
     return tuple(found[folder] for folder in sorted(found))
 
 
@@ -125,15 +130,6 @@ def package_folders(snapshot: Snapshot) -> tuple[str, ...]:
         if file.path.endswith(".dist-info") and file.kind == "directory"
     }
     return tuple(f"{folder}/" for folder in sorted(found - _SYSTEM_FOLDERS))
-
-
-def _distribution(snapshot: Snapshot, folder: str) -> Distribution:
-    name, _, version = posixpath.basename(folder).removesuffix(".dist-info").partition("-")
-    metadata = snapshot.contents(None, f"{folder}/METADATA")
-    if metadata:
-        headers = HeaderParser().parsestr(metadata[:100_000].decode(errors="replace"))
-        name, version = str(headers.get("Name") or name), str(headers.get("Version") or version)
-    return Distribution(canonicalize_name(name), version, folder)
 
 
 def installed_distributions(evidence: Evidence) -> dict[str, Distribution]:

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion
 
 from layerlab.errors import Failure
 from layerlab.exercise import verdict
-from layerlab.exercise.evidence.facts import Distribution, Evidence, File, Interpreter, PythonInstall, Snapshot
+from layerlab.exercise.evidence.facts import Distribution, Evidence, File, PythonInstall, Snapshot
 from layerlab.exercise.tasks import judging
 from layerlab.exercise.verdict import Finding, Result
 from layerlab.ui.text import shorten
@@ -115,8 +115,6 @@ def _missing(evidence: Evidence, line: int) -> Iterator[Finding]:
 def _why_missing(evidence: Evidence, missing: list[str]) -> tuple[str, int | None]:
     """What is known of why these distributions are not found (a sentence, or nothing), and the line it is about."""
     image = evidence.image
-    if broken := _broken_environment(image):
-        return broken
     elsewhere: dict[str, list[str]] = {}
     for distribution in judging.image_distributions(image):
         if distribution.name in missing:
@@ -129,47 +127,7 @@ def _why_missing(evidence: Evidence, missing: list[str]) -> tuple[str, int | Non
     )
     interpreter = evidence.running.interpreter
     asked = f", and {interpreter.executable} does not look there" if interpreter else ""
-    return (
-        f" {len(names)} of them lie in {shorten(folder, 100)}{asked}{_versions(interpreter, folder)}.",
-        image.line_of(file),
-    )
-
-
-def _versions(interpreter: Interpreter | None, folder: str) -> str:
-    """If a folder is for another Python than the interpreter's: which."""
-    there = re.search(r"/python(\d+\.\d+)/", folder)
-    path = interpreter.path if interpreter else ()
-    here = next((found[1] for each in path if (found := re.search(r"/python(\d+\.\d+)(?:/|$)", each))), None)
-    if there and here and there[1] != here:
-        return f" (it is Python {here}, they are for {there[1]})"
-    if folder.startswith("/root/.local/") and "/root/.local" not in " ".join(path):
-        return " (a user's own packages are looked for below the HOME of whoever runs the service)"
-    return ""
-
-
-def _broken_environment(image: Snapshot) -> tuple[str, int | None] | None:
-    """A virtual environment whose interpreter is not in the image."""
-    for file in image.files:
-        if not file.visible or posixpath.basename(file.path) != "pyvenv.cfg":
-            continue
-        folder = posixpath.dirname(file.path)
-        text = (image.contents(None, file.path) or b"").decode(errors="replace")
-        home = re.search(r"(?m)^home\s*=\s*(\S+)", text)
-        version = re.search(r"(?m)^version(?:_info)?\s*=\s*(\d+)\.(\d+)", text)
-        names = ["python3", "python", *([f"python{version[1]}.{version[2]}"] if version else [])]
-        if home is None or any(_exists(f"{home[1]}/{name}", image) for name in names):
-            continue
-        return (
-            f" The virtual environment {shorten(folder, 80)} belongs to an interpreter in {shorten(home[1], 80)}, "
-            "and this image has none there.",
-            image.line_of(file),
-        )
-    return None
-
-
-def _exists(path: str, image: Snapshot) -> bool:
-    """Whether the image holds a program; /bin and /sbin may be links into /usr, as they are in Debian."""
-    return any(each in image.visible for each in (path, f"/usr{path}", path.removeprefix("/usr")))
+    return f" {len(names)} of them lie in {shorten(folder, 100)}{asked}.", image.line_of(file)
 
 
 def _is_hollow(image: Snapshot, distribution: Distribution) -> bool:
@@ -283,16 +241,10 @@ def caches(image: Snapshot) -> Iterator[Finding]:
 
 def _library(evidence: Evidence) -> Iterator[Finding]:
     """Level 2: whether psycopg2 can load the library that it is linked against."""
-    running = evidence.running
-    if evidence.level != 2:
-        return
-    logs = re.search(r"[^\n]*libpq[^\n]*(?:cannot open|No such file)[^\n]*", running.logs)
-    document = running.info.document
-    if document is None and not logs:
-        return  # the service did not answer, for whatever reason: task 7 says so
-    if document is not None and document.get("libpq"):
-        return
-    said = str(document.get("libpq_error") or "") if document else logs[0] if logs else ""
+    document = evidence.running.info.document
+    if evidence.level != 2 or document is None or document.get("libpq"):
+        return  # where the service does not answer, for whatever reason, task 7 says so
+    said = str(document.get("libpq_error") or "")
     quoted = f" ({posixpath.basename(said)[:150] if said.startswith('/') else said[:150]})" if said else ""
     message = (
         f"psycopg2 is installed, but the service cannot load it{quoted}: /info does not tell libpq's version. It was "

@@ -125,8 +125,12 @@ def _writable(evidence: Evidence) -> Iterator[Finding]:
     image, is_guarded = evidence.image, _guarded(evidence)
     by_line: dict[int | None, list[File]] = defaultdict(list)
     for file in image.files:
-        is_open = file.visible and file.mode & _OTHERS_WRITE and _counts(file) and not _is_bases(image, file)
-        if is_open and (is_guarded(file.path) or image.origins(file).kind == "context"):
+        if not file.visible or not file.mode & _OTHERS_WRITE:
+            continue
+        counts = file.bytes > 0 if file.kind == "file" else file.kind == "directory" and not file.mode & _STICKY
+        base = image.base_image_files.get(file.path)
+        is_new = base is None or (base.mode, base.kind) != (file.mode, file.kind)
+        if counts and is_new and (is_guarded(file.path) or image.origins(file).kind == "context"):
             by_line[image.line_of(file)].append(file)
     for line, files in by_line.items():
         first = next((file for file in files if file.kind == "file"), files[0])
@@ -174,17 +178,6 @@ def _advice(evidence: Evidence) -> Iterator[Finding]:
             + f" to the user that runs the service ({own[0].uid}), which could therefore change what it runs, or how."
         )
         yield judging.finding("advice", message, _WRITABLE_HINTS, image.line_of(own[0]) or evidence.final.line)
-
-
-def _counts(file: File) -> bool:
-    if file.kind == "directory":
-        return not file.mode & _STICKY
-    return file.kind == "file" and file.bytes > 0
-
-
-def _is_bases(snapshot: Snapshot, file: File) -> bool:
-    base = snapshot.base_image_files.get(file.path)
-    return base is not None and base.mode == file.mode and base.kind == file.kind
 
 
 def _guarded(evidence: Evidence) -> Callable[[str], bool]:

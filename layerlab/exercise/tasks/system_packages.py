@@ -98,18 +98,15 @@ def _recommends(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]
             "cost time, space and security updates."
         )
         yield judging.finding("error", message, _RECOMMENDS_HINTS, install.line)
-    elif install.manager == "dpkg" and not _speaks_of_recommends(evidence):
+    # An option or a setting, in the Dockerfile or in a file of the context, may say so already.
+    elif install.manager == "dpkg" and not any(
+        b"ecommends" in text for text in (evidence.dockerfile.text.encode(), *evidence.context.values())
+    ):
         message = (
             f"Nothing came here that is merely recommended ({first_few(install.packages)}). Say so all the same: "
             "what these packages recommend may change with the next release."
         )
         yield judging.finding("advice", message, _RECOMMENDS_HINTS, install.line)
-
-
-def _speaks_of_recommends(evidence: Evidence) -> bool:
-    """Whether the Dockerfile or a file of the context says anything of recommended packages, by option or setting."""
-    texts = [evidence.dockerfile.text.encode(), *evidence.context.values()]
-    return any(b"ecommends" in text for text in texts)
 
 
 def _index(install: SystemInstall) -> Iterator[Finding]:
