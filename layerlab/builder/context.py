@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from layerlab.builder import ignore
 from layerlab.dockerfile import decoded
@@ -240,11 +240,15 @@ def _header(entry: Entry) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
+def opened(path: Path) -> BinaryIO:
+    """A regular file, open to be read, whatever has taken its place: no link is followed, no pipe waited for."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
 def _content(entry: Entry) -> Iterator[bytes]:
     left = entry.bytes
     try:
-        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)  # in case a link has taken its place
-        with os.fdopen(descriptor, "rb") as file:
+        with opened(entry.path) as file:
             while left and (piece := file.read(min(left, _CHUNK))):
                 left -= len(piece)
                 yield piece

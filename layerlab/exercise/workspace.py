@@ -161,9 +161,8 @@ def is_worked_example(dockerfile: Dockerfile) -> bool:
 def read_regular(path: Path, limit: int) -> bytes:
     """The beginning of a regular file; nothing of anything else, such as a link, a pipe or a device."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        with contexts.opened(path) as file:
+            return file.read(limit) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except OSError:
         return b""
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import requests
 
 from layerlab.errors import ServiceError
+from layerlab.service import probe
 from layerlab.ui.text import shorten
 from layerlab.ui.units import how_large
 
@@ -31,8 +32,6 @@ _DEBUGGER: Final = (
     ("/?__debugger__=yes&cmd=resource&f=style.css", b"div.debugger"),
     ("/console", b"__debugger__"),
 )
-# A version of HTTP that does not exist: a server answers it by itself, before any code of the application.
-_NONSENSE: Final = b"GET /status HTTP/9.9\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,7 @@ def is_http_server(url: str) -> bool:
 
     Werkzeug's development server and wsgiref's are built on it, and of those for production only eventlet's.
     """
-    said = b""
-    try:
-        with socket.create_connection(_place(url), timeout=TIMEOUT) as connection, _at_most(TIMEOUT, connection):
-            connection.sendall(_NONSENSE)
-            while len(said) < 4096 and (more := connection.recv(4096)):
-                said += more
-    except OSError:
-        return False
-    return b"Error code explanation: 505" in said
+    return probe.ERROR_PAGE in probe.said(*_place(url), probe.REQUEST % b"9.9", TIMEOUT)
 
 
 def fetch(url: str, timeout: tuple[float, float], query: Mapping[str, Any] | None = None) -> requests.Response:

@@ -85,19 +85,18 @@ def parent(pid: int) -> int:
     return int(match.group(1)) if match else 0
 
 
-def listeners() -> list[tuple[int, str, int, str]]:
-    """What waits for connections: family, host (or path, and port 0), port, and the socket as /proc/*/fd names it."""
+def listeners() -> list[tuple[str, int, str]]:
+    """What waits for connections: host (or path, and port 0), port, and the socket as /proc/*/fd names it."""
     found = []
-    for table, family, host in (("tcp", socket.AF_INET, "127.0.0.1"), ("tcp6", socket.AF_INET6, "::1")):
+    for table, host in (("tcp", "127.0.0.1"), ("tcp6", "::1")):
         for line in read(f"/proc/net/{table}").decode(errors="replace").splitlines()[1:]:
             fields = line.split()
             if fields[3] == LISTENING:
-                port = int(fields[1].rpartition(":")[2], 16)
-                found.append((int(family), host, port, f"socket:[{fields[9]}]"))
+                found.append((host, int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]"))
     for line in read("/proc/net/unix").decode(errors="replace").splitlines()[1:]:
         fields = line.split()
         if len(fields) > 7 and fields[3] == ACCEPTING and fields[7].startswith("/"):
-            found.append((int(socket.AF_UNIX), fields[7], 0, f"socket:[{fields[6]}]"))
+            found.append((fields[7], 0, f"socket:[{fields[6]}]"))
     return found
 
 
@@ -107,7 +106,7 @@ def is_python(path: str) -> bool:
 
 def holders() -> list[int]:
     """The processes that hold a listening socket of the service's port, the first first."""
-    sockets = {name for _, _, port, name in listeners() if port == PORT}
+    sockets = {name for _, port, name in listeners() if port == PORT}
 
     def holds(pid: int) -> bool:
         return any(link(f"/proc/{pid}/fd/{number}") in sockets for number in entries(f"/proc/{pid}/fd"))
@@ -224,15 +223,16 @@ def loaded_from(pid: int) -> list[str]:
     return [folder for folder, holds in found.items() if holds]
 
 
-def said(family: int, host: str, port: int, request: bytes) -> bytes:
-    """The beginning of what a server answers."""
-    answer = b""
+def said(host: str, port: int, request: bytes, seconds: float) -> bytes:
+    """The beginning of what a server answers, within twice this time."""
+    answer, end = b"", time.monotonic() + seconds
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as connection:
-            connection.settimeout(PATIENCE)
-            connection.connect((host, port) if port else host)
+        with socket.create_connection((host, port), seconds) if port else socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(seconds)
+            if not port:
+                connection.connect(host)
             connection.sendall(request)
-            while len(answer) < 4096 and (more := connection.recv(4096)):
+            while len(answer) < 4096 and time.monotonic() < end and (more := connection.recv(4096)):
                 answer += more
     except OSError:
         pass
@@ -246,9 +246,11 @@ def behind() -> list[str]:
     """
     found = []
     end = time.monotonic() + 3 * PATIENCE
-    for family, host, port, _ in listeners():
-        if port != PORT and time.monotonic() < end and ERROR_PAGE in said(family, host, port, REQUEST % b"9.9"):
-            head, _, body = said(family, host, port, REQUEST % b"1.0").partition(b"\r\n\r\n")
+    for host, port, _ in listeners():
+        if port == PORT or time.monotonic() >= end:
+            continue
+        if ERROR_PAGE in said(host, port, REQUEST % b"9.9", PATIENCE):
+            head, _, body = said(host, port, REQUEST % b"1.0", PATIENCE).partition(b"\r\n\r\n")
             if b" 200 " in head.partition(b"\r\n")[0] and body.lstrip()[:1] == b"{":
                 found.append(f"port {port}" if port else host)
     return found

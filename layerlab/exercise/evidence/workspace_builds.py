@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -186,14 +187,11 @@ def _copied(entry: contexts.Entry, target: Path) -> contexts.Entry:
     if not stat.S_ISREG(mode):
         return entry
     try:
-        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        source = contexts.opened(entry.path)
     except OSError:
         return entry
-    with os.fdopen(descriptor, "rb") as source, target.open("wb") as copy:
-        left = contexts.MAX_BYTES
-        while left > 0 and (piece := source.read(min(left, 1 << 20))):
-            left -= len(piece)
-            copy.write(piece)
+    with source, target.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
     return written(entry.name, target, None, mode)
 
 
