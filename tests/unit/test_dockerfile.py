@@ -438,11 +438,9 @@ class TestWords:
             ("he${PWD?}${PWD:?}", "he/home/home"),
             ("he${XXX:-${PWD:-yyy}}xx", "he/homexx"),
             ("he${PWD:+${PWD}:}xx", "he/home:xx"),
-            ("he${XXX:-\\${PWD}z}xx", "he${PWDz}xx"),
             ("\"he'$PWD'\"", "he'/home'"),
             ("'\\$PWD'", "\\$PWD"),
             ("he\\$PWD", "he$PWD"),
-            ('"abc\\tdef"', "abc\\tdef"),
             ("${aaa}}", "}"),
         ],
     )
