@@ -208,11 +208,7 @@ def _refuse(line: int, why: str, remedy: str = "correct that line and save the f
 
 
 def _instructions(text: str) -> Iterator[Instruction]:
-    """The instructions, without stages and step numbers.
-
-    Raises:
-        DockerfileError: a line is wrong.
-    """
+    """The instructions, without stages and step numbers; raises `DockerfileError` where a line is wrong."""
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()

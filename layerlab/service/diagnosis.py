@@ -131,10 +131,8 @@ def why_refused(found: Refusal, script: Script | None) -> Failure:
     elif found.why == "missing":
         message = _of_name(found, program)
     elif found.why == "format":
-        message = (
-            f"{program} cannot be run: it is no program for this machine, and no script whose first line names an "
-            "interpreter (#!/bin/sh). Give it that line, or build it for this platform."
-        )
+        message = f"{program} cannot be run: it is no program for this machine, and no script whose first line names"
+        message += " an interpreter (#!/bin/sh). Give it that line, or build it for this platform."
     else:
         message = (
             f"{program} may not be run by the image's user: it or {interpreter} is not executable, or in a "

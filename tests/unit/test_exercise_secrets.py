@@ -80,7 +80,6 @@ SECRET=secret
 JWT_SECRET=changeme
 JWT_SECRET={"type":"HS256","key":"3EK6FD+o0+c7tzBNVfjpMkNDi2yARAAKzQlk8O2IKoxQu4nF7EdAh8s3TwpHwrdWT6R"}
 SSH_PRIVATE_KEY=abc
-SECRET_MESSAGE=0b5c9e2f77
 root_password=toor
 GITEA__security__INTERNAL_TOKEN=abc
 database__connection__password=abc

@@ -105,9 +105,8 @@ def judge(evidence: Evidence) -> Result:
 def _packages(evidence: Evidence, sources: Mapping[_Source, list[str]]) -> Iterator[Finding]:
     """Packages that the service uses and that no build stage made."""
     if not sources:
-        message = (
-            "None of the packages of requirements.txt is in the image, so nothing that a build stage made is used."
-        )
+        message = "None of the packages of requirements.txt is in the image,"
+        message += " so nothing that a build stage made is used."
         yield judging.finding("error", message, _STAGE_HINTS, evidence.final.line)
     for source, names in sources.items():
         if source.kind not in {_BUILD_STAGE, "unknown"}:
@@ -139,10 +138,8 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
                 continue
             snapshot = evidence.stages.get(source.label) if source else None
             if snapshot is None or any(layer.is_base for layer in snapshot.layers):
-                message = (
-                    f"Line {each.line} copies the whole filesystem of {reference}: its base, its tools and all that "
-                    "the build left there are shipped, not the artifacts alone."
-                )
+                message = f"Line {each.line} copies the whole filesystem of {reference}: its base,"
+                message += " its tools and all that the build left there are shipped, not the artifacts alone."
                 yield judging.finding("error", message, _EVERYTHING_HINTS, each.line)
 
 
@@ -159,9 +156,8 @@ def _context(evidence: Evidence) -> Iterator[Finding]:
         folder = posixpath.commonpath([posixpath.dirname(file.path) for file in files])
         message = f"{first_few(names, 4)} of the build context came with {where} to {folder} ({size})."
         message += judging.gone_but_stored(snapshot, files)
-        message += (
-            " The service needs the app and what starts it; other files may tell what was not meant to be told."
-        )
+        message += " The service needs the app and what starts it;"
+        message += " other files may tell what was not meant to be told."
         yield judging.finding("error", message, _CONTEXT_HINTS, line)
 
 
@@ -223,10 +219,8 @@ def _copies(evidence: Evidence) -> Iterator[Finding]:
         if 2 * again > by_layer[order[0]]
         else f"second copies, such as {largest.path} of {largest.of}"
     )
-    message = (
-        f"{how_large(total)} of what the image stores was there already, byte for byte ({first_few(lines, 4)}):"
-        f" {how}. At most {how_large(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
-    )
+    message = f"{how_large(total)} of what the image stores was there already, byte for byte ({first_few(lines, 4)}):"
+    message += f" {how}. At most {how_large(MOST_COPIED)} may be, since everybody who pulls the image pulls it twice."
     yield judging.finding("error", message, _COPY_HINTS, snapshot.layers[order[0]].line or evidence.final.line)
 
 

@@ -80,16 +80,12 @@ def judge(evidence: Evidence) -> Result:
 
 def _nothing_but_the_final_stage(dockerfile: Dockerfile, final: Stage) -> Finding:
     if len(dockerfile.stages) == 1:
-        message = (
-            "The Dockerfile has one stage only, so whatever is needed to build ships with the image: "
-            "compilers, caches and leftovers take space and help an attacker."
-        )
+        message = "The Dockerfile has one stage only, so whatever is needed to build ships with the image:"
+        message += " compilers, caches and leftovers take space and help an attacker."
         return judging.finding("error", message, _ONE_STAGE_HINTS, final.line)
     idle = dockerfile.stages[-2]
-    message = (
-        f"The final stage (line {final.line}) takes nothing from the stage {_called(idle)}, so BuildKit does not "
-        "even run it, and the image is that of a single stage."
-    )
+    message = f"The final stage (line {final.line}) takes nothing from the stage {_called(idle)},"
+    message += " so BuildKit does not even run it, and the image is that of a single stage."
     return judging.finding("error", message, _USE_HINTS, idle.line)
 
 
@@ -97,9 +93,8 @@ def _not_apart(evidence: Evidence) -> Finding:
     """Of a final stage that only goes on where another one ends: whatever is there ships, the tools above all."""
     tools = sorted(runtime_stage.tools(evidence.image), key=lambda tool: -tool.bytes)
     shipped = [tool.name for tool in tools]
-    message = (
-        f"The final stage is FROM {_called(evidence.chain[-2])}, so all that is there ships, and nothing is left"
-    )
+    message = f"The final stage is FROM {_called(evidence.chain[-2])}, so all that is there ships,"
+    message += " and nothing is left"
     message += " behind"
     message += f": {first_few(shipped)} among it." if shipped else ", although nothing here seems to be too much."
     return judging.finding("error" if shipped else "advice", message, _ALL_OF_IT_HINTS, evidence.final.line)
@@ -127,10 +122,8 @@ def _flaws(dockerfile: Dockerfile, stage: Stage) -> Iterator[Finding]:
     root = dockerfile.chain(stage)[0]
     if not is_pinned(root.base):
         where = "" if root is stage else f" (of the stage {_called(root)} on line {root.line}, which it builds on)"
-        message = (
-            f"Its base {shorten(root.base, 80)}{where} names no version but the latest, so the same Dockerfile "
-            "may build something else tomorrow."
-        )
+        message = f"Its base {shorten(root.base, 80)}{where} names no version but the latest,"
+        message += " so the same Dockerfile may build something else tomorrow."
         yield judging.finding("advice", message, _BASE_HINTS, stage.line)
 
 

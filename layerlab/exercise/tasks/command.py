@@ -84,10 +84,8 @@ def _stranger(evidence: Evidence) -> Finding | None:
     if not is_told or not running.hostname or told == running.hostname:
         return None
     what = f"calls the container {shorten(str(told), 40)!r}" if told else "does not name the container"
-    message = (
-        f"What answers is not the app: its /info names the container that it runs in, which is "
-        f"{running.hostname!r} here, and the answer {what}."
-    )
+    message = "What answers is not the app: its /info names the container that it runs in,"
+    message += f" which is {running.hostname!r} here, and the answer {what}."
     return judging.finding("error", message, _ANSWER_HINTS, _line(evidence))
 
 
@@ -148,19 +146,15 @@ def _server(evidence: Evidence) -> Iterator[Finding]:
         what = f"Port 5000 is held{holder}, and behind it, at {shorten(behind[0], 80)} in the container,"
     else:
         what = f"Port 5000 is held{holder or ' by a program'}, which calls itself {shorten(called, 80)!r}, and there"
-    message = (
-        f"{what} Python's http.server answers (its page for errors tells), on which Flask's and Werkzeug's "
-        f"development servers are built. {_WHY_NOT}"
-    )
+    message = f"{what} Python's http.server answers (its page for errors tells),"
+    message += f" on which Flask's and Werkzeug's development servers are built. {_WHY_NOT}"
     yield judging.finding("error", message, _SERVER_HINTS, _line(evidence))
 
 
 def _debugger(evidence: Evidence) -> Iterator[Finding]:
     if evidence.running.debugger:
-        message = (
-            "Werkzeug's debugger is open: whoever can reach the port may run Python code in the container, "
-            "with a PIN of nine digits as the only lock."
-        )
+        message = "Werkzeug's debugger is open: whoever can reach the port may run Python code in the container,"
+        message += " with a PIN of nine digits as the only lock."
         settings = (each for each in evidence.instructions if each.keyword == "ENV")
         debug = next((each for each in settings if "DEBUG" in each.value), None)
         yield judging.finding("error", message, _SERVER_HINTS, debug.line if debug else _line(evidence))
@@ -172,10 +166,8 @@ def _stop(evidence: Evidence) -> Iterator[Finding]:
     if stop is None or not stop.killed or still_loading:  # what has not begun to serve need not end yet
         return
     why, started = _why_killed(evidence, stop)
-    message = (
-        f"`docker stop` has to kill the service (after 10 s, exit code {stop.exit_code}): {why} "
-        "Requests under way are cut off then, at each update."
-    )
+    message = f"`docker stop` has to kill the service (after 10 s, exit code {stop.exit_code}):"
+    message += f" {why} Requests under way are cut off then, at each update."
     line = started.line if started else _line(evidence)
     yield judging.finding("error", message, _STOP_HINTS, line)
 
@@ -189,20 +181,16 @@ def _why_killed(evidence: Evidence, stop: Stop) -> tuple[str, Instruction | None
     if stop.signal == "SIGKILL":
         return "the image asks for SIGKILL itself, which no process can answer.", asked
     if posixpath.basename(first.split(" ")[0]) in _SHELLS:
-        why = (
-            f"{shown} is a shell. It waits for what it has started instead of being replaced by it (`exec`), and "
-            f"passes no {stop.signal} on."
-        )
+        why = f"{shown} is a shell. It waits for what it has started instead of being replaced by it (`exec`),"
+        why += f" and passes no {stop.signal} on."
         return why, started
     words = [posixpath.basename(word) for process in running.processes for word in process.command.split()[:3]]
     for server, what in _DEAF.items():
         if any(word.startswith(server) for word in (*words, running.status.server)):
             return f"{what.format(signal=stop.signal)} It ends on SIGINT, which the image may ask for.", asked
     if asked and asked.keyword == "STOPSIGNAL" and stop.signal != "SIGTERM":
-        why = (
-            f"line {asked.line} asks for {stop.signal}, which does not end {shown}: most servers take it for "
-            "something else, or ignore it."
-        )
+        why = f"line {asked.line} asks for {stop.signal}, which does not end {shown}:"
+        why += " most servers take it for something else, or ignore it."
         return why, asked
     if stop.is_deaf:
         return f"{shown} has no handler for {stop.signal}, and the kernel gives process 1 no other.", None

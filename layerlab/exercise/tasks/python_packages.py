@@ -66,10 +66,8 @@ def judge(evidence: Evidence) -> Result:
 
 def without_pins() -> Result:
     """The result where requirements.txt pins nothing, whatever the image is."""
-    message = (
-        f"Beside the Dockerfile is no {REQUIREMENTS} that pins anything (name==version, a line each), so nothing "
-        "says what belongs in the image."
-    )
+    message = f"Beside the Dockerfile is no {REQUIREMENTS} that pins anything (name==version, a line each),"
+    message += " so nothing says what belongs in the image."
     return verdict.judge(TASK, [Finding("error", message, _FILE_HINTS, REQUIREMENTS)])
 
 
@@ -90,24 +88,17 @@ def _missing(evidence: Evidence, line: int) -> Iterator[Finding]:
         if not _is_version(installed[name], evidence.requirements[name])
     ]
     if other:
-        message = (
-            f"{counted(len(other), 'package')} with another version than {REQUIREMENTS} pins: "
-            f"{first_few(other)}. "
-            "What was tested is not what runs."
-        )
+        message = f"{counted(len(other), 'package')} with another version than {REQUIREMENTS} pins:"
+        message += f" {first_few(other)}. What was tested is not what runs."
         yield judging.finding("error", message, _FILE_HINTS, line)
     if hollow:
-        message = (
-            f"Of {first_few(hollow)}, which {REQUIREMENTS} pins, only the installer's notes (.dist-info) are in "
-            "the image; the modules are gone, so nothing can import them."
-        )
+        message = f"Of {first_few(hollow)}, which {REQUIREMENTS} pins, only the installer's notes (.dist-info) are in"
+        message += " the image; the modules are gone, so nothing can import them."
         yield judging.finding("error", message, _THERE_HINTS, line)
     if missing:
         why, where = _why_missing(evidence, missing)
-        message = (
-            f"The service does not find {len(missing)} of {len(evidence.requirements)} packages that {REQUIREMENTS} "
-            f"pins: {first_few(missing)}.{why}"
-        )
+        message = f"The service does not find {len(missing)} of {len(evidence.requirements)} packages that"
+        message += f" {REQUIREMENTS} pins: {first_few(missing)}.{why}"
         hints = _THERE_HINTS if why else _FILE_HINTS  # what was never installed is in no folder at all
         yield judging.finding("error", message, hints, where or line)
 
@@ -163,9 +154,8 @@ def _decided_elsewhere(evidence: Evidence, line: int) -> Iterator[Finding]:
         return
     nothing = f"{REQUIREMENTS} decides nothing here, so a change of its pins changes nothing in the image."
     if not change.is_sent:
-        message = (
-            f"{REQUIREMENTS} is not part of the build context (.dockerignore leaves it out): no step can read it."
-        )
+        message = f"{REQUIREMENTS} is not part of the build context (.dockerignore leaves it out):"
+        message += " no step can read it."
         yield judging.finding("error", message, _FILE_HINTS, line)
         return
     used = judging.installed_distributions(evidence).get(change.name)
@@ -173,10 +163,8 @@ def _decided_elsewhere(evidence: Evidence, line: int) -> Iterator[Finding]:
     origin = evidence.image.origins(notes) if notes else None
     made = origin.line if origin and origin.kind == "made" and origin.line else line
     found = f"still found {first_few(change.found)}" if change.found else "found none at all"
-    message = (
-        f"{change.name} was pinned to {change.new} instead of {change.old}, and the service {found}, which line "
-        f"{made} installed. {nothing}"
-    )
+    message = f"{change.name} was pinned to {change.new} instead of {change.old}, and the service {found},"
+    message += f" which line {made} installed. {nothing}"
     yield judging.finding("error", message, _FILE_HINTS, made)
 
 
@@ -206,10 +194,8 @@ def _again(evidence: Evidence) -> Iterator[Finding]:
 def _untried(evidence: Evidence) -> Iterator[Finding]:
     """What could not be tried, or was not on purpose."""
     if evidence.is_quick:
-        message = (
-            "Not tried, since --quick leaves the experiments out: whether a change of the app installs packages "
-            f"again, and whether {REQUIREMENTS} decides what is installed."
-        )
+        message = "Not tried, since --quick leaves the experiments out: whether a change of the app installs packages"
+        message += f" again, and whether {REQUIREMENTS} decides what is installed."
         yield judging.finding("error", message, _ORDER_HINTS)
         return
     for change, question in (
@@ -231,10 +217,8 @@ def caches(image: Snapshot) -> Iterator[Finding]:
     for (index, folder), files in groups.items():
         size = sum(file.bytes for file in files)
         tool = "uv" if re.search(r"/uv(/|$)|-v\d+/", files[0].path) and "http-v2" not in files[0].path else "pip"
-        message = (
-            f"{tool}'s cache ships in {folder} ({how_large(size)}; files: {len(files)}), for installations "
-            "that never come."
-        )
+        message = f"{tool}'s cache ships in {folder} ({how_large(size)}; files:"
+        message += f" {len(files)}), for installations that never come."
         message += judging.gone_but_stored(image, files)
         yield judging.finding("error", message, _CACHE_HINTS, image.layers[index].line)
 
@@ -246,8 +230,6 @@ def _library(evidence: Evidence) -> Iterator[Finding]:
         return  # where the service does not answer, for whatever reason, task 7 says so
     said = str(document.get("libpq_error") or "")
     quoted = f" ({posixpath.basename(said)[:150] if said.startswith('/') else said[:150]})" if said else ""
-    message = (
-        f"psycopg2 is installed, but the service cannot load it{quoted}: /info does not tell libpq's version. It was "
-        "linked against a shared library that the final image lacks."
-    )
+    message = f"psycopg2 is installed, but the service cannot load it{quoted}: /info does not tell libpq's version."
+    message += " It was linked against a shared library that the final image lacks."
     yield judging.finding("error", message, _LIBRARY_HINTS, evidence.final.line)

@@ -24,20 +24,10 @@ _SECRET: Final = re.compile(
     r".*(?:SECRETS?|TOKENS?|CREDENTIALS?|CREDS|ACCESSKEYID|ROOTTOKENID|ERLANGCOOKIE"
     r"|(?:ACCESS|API|AUTH|ENCRYPTION|LICENSE|MASTER|PRIVATE|SECRET|SIGNING|SSH)KEYS?)"
 )
-# With one of these anywhere, it names what may be a secret, or something about one: the value decides.
-_MAY_BE: Final = re.compile(
-    r".*(?:PASSWORD|PASSWD|PASSPHRASE|SECRET(?!AR)|APIKEY|CREDENTIAL).*|.*TOKENS?|KEYS?|PASS|AUTH"
-)
 # At the end of a name: which one of several it is.
 _WHICH: Final = frozenset(
     {"ADMIN", "BASE", "CURRENT", "DATABASE", "DB", "DEFAULT", "DEV", "DEVELOPMENT", "FALLBACKS", "LOCAL", "NEW"}
     | {"OLD", "PROD", "PRODUCTION", "ROOT", "STAGING", "TEST", "V"}
-)
-# At the end of a name: how a secret is called or where it is. Such a value may look random, too.
-_ABOUT: Final = frozenset(
-    {"ALIAS", "ARN", "BACKEND", "CHECKSUM", "DIGEST", "DIR", "DIRECTORY", "EMAIL", "ENDPOINT", "FILE", "FILES"}
-    | {"FINGERPRINT", "HASHER", "HASHERS", "HEADER", "HOST", "ID", "IDS", "NAME", "NAMES", "PATH", "PREFIX", "REGION"}
-    | {"SERVER", "SHA", "SUFFIX", "THUMBPRINT", "URI", "URL", "USER", "USERNAME", "VAULT", "VERSION"}
 )
 # Anywhere in a name: whose keys anybody may have, or never sees.
 _PUBLIC: Final = frozenset({"PUBLIC", "PUBLISHABLE"})
@@ -110,7 +100,7 @@ def is_secret(name: str, value: str) -> bool:
         return True
     if _SECRET.fullmatch(end):
         return _looks_random(value) or not _NAME.fullmatch(value)
-    if parts[-1] in _ABOUT or _PUBLIC_KEYS.intersection(parts) or not any(map(_MAY_BE.fullmatch, parts)):
+    if parts[-1] not in {"KEY", "KEYS", "AUTH"} or _PUBLIC_KEYS.intersection(parts):  # the value decides
         return False
     return _looks_random(value) or (parts[-1] == "AUTH" and bool(_PAIR.fullmatch(value)))
 

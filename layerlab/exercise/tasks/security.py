@@ -100,9 +100,8 @@ def _processes(evidence: Evidence) -> Iterator[Finding]:
     who = f"{len(as_root)} of {total} processes run" if total > 1 else "The only process runs"
     message = f"{who} as root (UID 0): {names}."
     if user.partition(":")[0] not in {"", "0", "root"}:
-        message += (
-            f" The image says USER {one_line(user)}, but what is started undoes it, or /etc/passwd gives that name"
-        )
+        message += f" The image says USER {one_line(user)}, but what is started undoes it,"
+        message += " or /etc/passwd gives that name"
         message += " the UID 0."
         line = started.line if started else None
     elif told:
@@ -150,10 +149,8 @@ def _secrets(evidence: Evidence) -> Iterator[Finding]:
         message += judging.gone_but_stored(evidence.image, secret.files)
         yield judging.finding("error", message, _SECRET_HINTS, secret.line)
     for name, line in build_arguments(evidence):
-        message = (
-            f"The default of ARG {shorten(name, 60)} looks like a secret. It is not in the image, "
-            "but in the Dockerfile and in the build cache, for whoever can read these."
-        )
+        message = f"The default of ARG {shorten(name, 60)} looks like a secret. It is not in the image,"
+        message += " but in the Dockerfile and in the build cache, for whoever can read these."
         yield judging.finding("advice", message, _SECRET_HINTS, line)
 
 
@@ -161,10 +158,8 @@ def _advice(evidence: Evidence) -> Iterator[Finding]:
     image, running = evidence.image, evidence.running
     if running.hardened is False and running.seconds is not None:  # else it answers nowhere, which task 7 explains
         why = f" ({shorten(running.hardened_why, 200)})" if running.hardened_why else ""
-        message = (
-            f"With a read-only root and without capabilities the service does not answer{why}. "
-            "It would be harder to abuse if it needed to write nowhere but in memory."
-        )
+        message = f"With a read-only root and without capabilities the service does not answer{why}."
+        message += " It would be harder to abuse if it needed to write nowhere but in memory."
         started = evidence.last("CMD", "ENTRYPOINT")
         yield judging.finding("advice", message, _HARDENED_HINTS, started.line if started else None)
     uids = frozenset(process.uid for process in running.processes) - {0}

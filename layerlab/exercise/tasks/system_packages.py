@@ -102,10 +102,8 @@ def _recommends(evidence: Evidence, install: SystemInstall) -> Iterator[Finding]
     elif install.manager == "dpkg" and not any(
         b"ecommends" in text for text in (evidence.dockerfile.text.encode(), *evidence.context.values())
     ):
-        message = (
-            f"Nothing came here that is merely recommended ({first_few(install.packages)}). Say so all the same: "
-            "what these packages recommend may change with the next release."
-        )
+        message = f"Nothing came here that is merely recommended ({first_few(install.packages)})."
+        message += " Say so all the same: what these packages recommend may change with the next release."
         yield judging.finding("advice", message, _RECOMMENDS_HINTS, install.line)
 
 
@@ -114,10 +112,8 @@ def _index(install: SystemInstall) -> Iterator[Finding]:
     if not install.needs_index:
         return
     where = f"line {install.index_line} brought" if install.index_line else f"was in {install.index} before"
-    message = (
-        f"This RUN installs {first_few(install.packages)} with a package index that {where}, however old that is: "
-        "tried without it, it fails."
-    )
+    message = f"This RUN installs {first_few(install.packages)} with a package index that {where},"
+    message += " however old that is: tried without it, it fails."
     yield judging.finding("error", message, _UPDATE_HINTS, install.line)
 
 
@@ -130,9 +126,8 @@ def _shipped(image: Snapshot) -> Iterator[Finding]:
             groups[file.layer, "package indexes" if found["index"] else "package archives"].append(file)
     for (index, what), files in list(groups.items())[:_MOST_FINDINGS]:
         size = how_large(sum(file.bytes for file in files))
-        message = (
-            f"{size} of {what} ship with the image (such as {shorten(files[0].path, 100)}), and nothing reads them."
-        )
+        message = f"{size} of {what} ship with the image (such as {shorten(files[0].path, 100)}),"
+        message += " and nothing reads them."
         message += judging.gone_but_stored(image, files)
         yield judging.finding("error", message, _SHIPPED_HINTS, image.layers[index].line)
 
