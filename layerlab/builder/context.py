@@ -52,6 +52,7 @@ class Context:
     dockerfile: str  # the name under which the Dockerfile is sent
     text: str  # what the Dockerfile holds
     entries: tuple[Entry, ...]  # everything, folders before what is in them
+    dockerfile_is_ignored: bool = False  # whether `.dockerignore` names it, so that no COPY should take it along
 
     @property
     def bytes(self) -> int:
@@ -95,10 +96,11 @@ def collect(folder: Path, dockerfile: str = "Dockerfile", *, ignored: Sequence[s
     rules = ignore.read(rules_file) if rules_file.is_file() else ()
     entries = _walk(folder, rules + ignore.parse("\n".join(ignored)))
     name = _name_within(path, folder)
+    is_ignored = name is not None and name not in entries
     if name is None:
         name = "Dockerfile" if "Dockerfile" not in entries else "Dockerfile.layerlab"
     entries[name] = Entry(name, path.resolve(), path.stat())
-    context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)))
+    context = Context(folder, name, text, tuple(entries[key] for key in sorted(entries)), is_ignored)
     if context.bytes > MAX_BYTES:
         what = f"{how_large(context.bytes)}, and the limit is {how_large(MAX_BYTES)}"
         raise _too_big(context.entries, what, by_bytes=True)

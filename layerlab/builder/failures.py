@@ -222,9 +222,8 @@ def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> 
 
 def _no_such_stage(message: str, dockerfile: Dockerfile) -> DockerfileError | None:
     """For a name with a variable that is not replaced, or is by nothing."""
-    if not _NO_STAGE.search(message):
-        return None
-    for instruction in (each for stage in dockerfile.stages for each in stage.executed):
+    executed = (each for stage in dockerfile.stages for each in stage.executed)
+    for instruction in executed if _NO_STAGE.search(message) else ():
         variable = _variable(instruction)
         if variable and (variable in message or "variable expansion" in message):
             return _takes_no_variables(instruction, variable)

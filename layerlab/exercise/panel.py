@@ -130,7 +130,9 @@ class LivePanel:
     def _show_verdict(self, verdict: Verdict, sentences: Sequence[str]) -> None:
         told, following = wording.told_once(verdict), wording.next_task(verdict)
         views = [_task(self._folder, task, told[task.id], is_next=task == following) for task in verdict.tasks]
-        summary = widgets.HTML(summary_html(self._folder.name, verdict, sentences))
+        score = _safe(f"{self._folder.name}: {wording.score(verdict)}")
+        said = "".join(f'<p style="line-height:1.4">{_safe(sentence)}</p>' for sentence in sentences)
+        summary = widgets.HTML(f'<p style="font-size:150%;font-weight:bold;margin:0">{score}</p>{said}')
         chips = widgets.HBox([chip for chip, _ in views], layout=widgets.Layout(flex_flow="row wrap"))
         _fill(self._tasks, [summary, chips, *(box for _, box in views)])
 
@@ -151,7 +153,9 @@ def _task(folder: Path, task: Result, findings: Sequence[Finding], *, is_next: b
         rows, place = list[Any](), ""
         if chip.value:
             source = terminal.source_of(folder)
-            rows = [widgets.HTML(task_html(task, findings, is_next=is_next))]
+            style = f"border-left:.4em solid {COLOURS[task.status]};padding-left:.6em"
+            stands = f"<b>{wording.heading(task)}</b>: {wording.told_of(task, findings)}"
+            rows = [widgets.HTML(f'<div style="{style}">{"Next: " if is_next else ""}{stands}</div>')]
             for finding in shown:
                 is_there, place = place == wording.place(finding), wording.place(finding)
                 rows.append(_finding(folder, task, finding, "" if is_there else terminal.excerpt_of(finding, source)))
@@ -197,21 +201,6 @@ def _close(widget: Any) -> None:
     widget.close()
 
 
-def summary_html(name: str, verdict: Verdict, sentences: Sequence[str]) -> str:
-    """The score, what changed, and what is said at seven of seven."""
-    score = _safe(f"{name}: {wording.score(verdict)}")
-    paragraphs = (f'<p style="line-height:1.4">{_safe(sentence)}</p>' for sentence in sentences)
-    return f'<p style="font-size:150%;font-weight:bold;margin:0">{score}</p>{"".join(paragraphs)}'
-
-
-def task_html(task: Result, findings: Sequence[Finding], *, is_next: bool = False) -> str:
-    """How a task stands: sign, number, name, status in words, and how much there is to read."""
-    return (
-        f'<div style="border-left:.4em solid {COLOURS[task.status]};padding-left:.6em">{"Next: " if is_next else ""}'
-        f"<b>{wording.heading(task)}</b>: {wording.told_of(task, findings)}</div>"
-    )
-
-
 def finding_html(finding: Finding, excerpt: str) -> str:
     """A finding: its place, the lines that it is about, what it says, and the log of what failed."""
     place = wording.place(finding)
@@ -228,18 +217,15 @@ def _code(text: str) -> str:
 
 def hints_html(hints: Sequence[str]) -> str:
     """Hints as a list; where one names a notebook, it leads there."""
-    items = "".join(f"<li>{_linked(hint)}</li>" for hint in hints)
+    style = "color:var(--jp-content-link-color);text-decoration:underline"
+    link = rf'<a href="\1" target="_blank" style="{style}">\g<0></a>'
+    items = "".join(f"<li>{_NOTEBOOK.sub(link, _safe(one_line(hint)))}</li>" for hint in hints)
     return f'<ol style="margin:.2em 0">{items}</ol>' if items else ""
 
 
 def picture_html(picture: Picture) -> str:
     """A picture with what it says in words."""
     return f'<img style="max-width:100%" src="{picture.data_url()}" alt="{html.escape(picture.alt)}">'
-
-
-def _linked(hint: str) -> str:
-    style = "color:var(--jp-content-link-color);text-decoration:underline"
-    return _NOTEBOOK.sub(rf'<a href="\1" target="_blank" style="{style}">\g<0></a>', _safe(one_line(hint)))
 
 
 def _safe(text: str) -> str:

@@ -16,7 +16,6 @@ from packaging.utils import canonicalize_name
 
 from layerlab import dockerfile as dockerfiles
 from layerlab.builder import context as contexts
-from layerlab.builder import ignore
 from layerlab.dockerfile import Dockerfile
 from layerlab.errors import Blame, ContextError, DockerfileError, Failure, LabError, UsageError
 from layerlab.exercise.evidence.facts import NoImage
@@ -37,7 +36,6 @@ class Workspace:
 
     dockerfile: Dockerfile  # parsed
     sent: contexts.Context = field(repr=False)  # the build context, after `.dockerignore`
-    dockerfile_is_ignored: bool  # whether `.dockerignore` names the Dockerfile, so that no COPY should take it along
     # The contents of the context's files, by relative path, each cut at `MAX_CONTENT`.
     context: Mapping[str, bytes] = field(repr=False)
     # The same of the service's modules (`app/*.py`), whether or not `.dockerignore` names them.
@@ -80,12 +78,10 @@ def open_workspace(folder: Path, platform: str = "") -> Workspace | NoImage:
     except OSError as error:  # a file went away, a name that is too long
         why = f"The workspace cannot be read ({error.strerror}). What to do: repeat."
         return NoImage(Failure("workspace", why), pinned)
-    is_ignored = _is_ignored(folder)
     return Workspace(
         dockerfile=dockerfile,
         sent=sent,
-        dockerfile_is_ignored=is_ignored,
-        context=_contents(entry for entry in sent.entries if not (is_ignored and entry.name == NAME)),
+        context=_contents(each for each in sent.entries if not (sent.dockerfile_is_ignored and each.name == NAME)),
         app=_app(folder),
         requirements=pinned,
         level=level_of(folder),
@@ -172,9 +168,3 @@ def failure_from(blame: Blame, error: LabError, line: int | None = None) -> Fail
     what = shorten(str(error), 400)
     message = f"{what[:1].upper()}{what[1:]}. What to do: {shorten(error.remedy, 300)}."
     return Failure(blame, message.encode(errors="replace").decode(), line)  # a file's name need not be UTF-8
-
-
-def _is_ignored(folder: Path) -> bool:
-    own = folder / f"{NAME}.dockerignore"
-    rules = own if own.is_file() else folder / ".dockerignore"
-    return rules.is_file() and ignore.matches(ignore.read(rules), NAME, ())[0]

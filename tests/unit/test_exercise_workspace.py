@@ -179,7 +179,7 @@ class TestContents:
         assert set(found.context) == {".dockerignore", "b.txt", "sub/c.py"}
         assert found.context["sub/c.py"] == b"c"
         assert found.context["b.txt"] == b"b" * 1_000_000
-        assert found.dockerfile_is_ignored
+        assert found.sent.dockerfile_is_ignored
 
     def test_what_is_no_file(self, tmp_path: Path) -> None:
         """Links, pipes and sockets are not read, wherever they lead."""

@@ -110,8 +110,12 @@ def _build_more(prepared: Prepared, outcome: Outcome, ran: Future[Running], *, i
     """Further builds, one after the other: at the same time, those of the same steps blur what was cached."""
     workspace, image_id = prepared.workspace, str(outcome.image_id)
     stages, final = _snapshots(prepared, image_id)
-    size, failure = _single_bytes(prepared)
-    change = None
+    size = failure = change = None
+    try:
+        size = single_bytes(prepared.engine, workspace.level, report=prepared.trials.report)
+    except LabError as error:  # then there is nothing to compare with, and whose fault that is counts
+        blame: Blame = "network" if isinstance(error, BaseImageError) else "engine"
+        failure = Failure(blame, f"The single-stage image could not be had to compare with: {error.one_line}")
     if workspace.requirements and not is_quick:
         installs = snapshots.installing_python(stages.values(), final, workspace.requirements)
         change = experiments.change_app(prepared, installs)
@@ -160,12 +164,3 @@ def _snapshots(prepared: Prepared, image_id: str) -> tuple[dict[str, Snapshot], 
         found.append(replace(taken, files=tuple(file for file in taken.files if not file.path.endswith(sent))))
     *others, last = found
     return {each.stage: each for each in others}, last
-
-
-def _single_bytes(prepared: Prepared) -> tuple[int | None, Failure | None]:
-    """The single-stage image's size, or whose fault it is that nothing can be compared with."""
-    try:
-        return single_bytes(prepared.engine, prepared.workspace.level, report=prepared.trials.report), None
-    except LabError as error:
-        blame: Blame = "network" if isinstance(error, BaseImageError) else "engine"
-        return None, Failure(blame, f"The single-stage image could not be had to compare with: {error.one_line}")

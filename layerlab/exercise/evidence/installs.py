@@ -25,7 +25,6 @@ from layerlab.xray.provenance.layer_history import LayerHistory
 LARGEST_DATABASE: Final = 20_000_000
 """Bytes of a package database that are read."""
 
-_STATES: Final = ("/var/lib/apt/extended_states",)
 _AUTO: Final = re.compile(r"^Package: (\S+)\n(?:\S.*\n)*?Auto-Installed: 1$", re.MULTILINE)
 # apt's own names of its index, wherever its settings put it; apk's.
 _INDEX: Final = {
@@ -58,13 +57,15 @@ def system(reader: FileReader, history: LayerHistory) -> Iterator[SystemInstall]
                     for mount in step.instruction.mounts
                     if mount.kind == "cache" and f"{_USUAL[manager]}/".startswith(mount.target.rstrip("/") + "/")
                 ]
+                states = _versions(reader, ("/var/lib/apt/extended_states",)).items()
+                told = b"".join([text for number, text in states if number <= layer][-1:]).decode(errors="replace")
                 yield SystemInstall(
                     step.stage.label,
                     step.line,
                     tuple(sorted(added)),
                     manager,
                     layer=layer,
-                    recommended=tuple(sorted(_recommended(before, after, _auto(reader, layer)))),
+                    recommended=tuple(sorted(_recommended(before, after, _AUTO.findall(told)))),
                     index=cached[0] if cached else folder,
                     index_line=None if cached else line,
                 )
@@ -80,17 +81,11 @@ def _versions(reader: FileReader, paths: tuple[str, ...]) -> dict[int, bytes]:
     return {layer: texts[index] for layer, index in indexes.items() if index in texts}
 
 
-def _auto(reader: FileReader, layer: int) -> set[str]:
-    """The packages that apt marks as installed automatically, after a layer."""
-    told = [text for number, text in _versions(reader, _STATES).items() if number <= layer]
-    return set(_AUTO.findall(told[-1].decode(errors="replace"))) if told else set()
-
-
 def _recommended(
     before: Mapping[str, DpkgPackage], after: Mapping[str, DpkgPackage], auto: Collection[str]
 ) -> set[str]:
     """Those of the added packages that nobody asked for and nothing needs: others only recommend them."""
-    asked = after.keys() - before.keys() - set(auto)
+    asked = after.keys() - before.keys() - set(auto)  # `auto` are those that apt marks as installed automatically
     # An upgrade may need more than the release before it.
     upgraded = {name for name in before if name in after and after[name].depends != before[name].depends}
     needed = {name for package in upgraded for group in after[package].depends for name in group}

@@ -147,7 +147,7 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
         and not bases.can_be_had(trials.engine, found[1], trials.report)
     ):
         text = adapted.without_frontend(text)
-    name = SENT_NAME if workspace.dockerfile_is_ignored else workspace.sent.dockerfile
+    name = SENT_NAME if workspace.sent.dockerfile_is_ignored else workspace.sent.dockerfile
     entries = {
         entry.name: _copied(entry, scratch / str(number))
         for number, entry in enumerate(workspace.sent.entries)

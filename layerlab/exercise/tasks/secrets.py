@@ -293,9 +293,6 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
     before_shell = re.split(r" /bin/\w+ -", text, maxsplit=1)[0]
     for found in re.finditer(r"""(?:^|\s)([A-Za-z_]\w*)=("[^"]*"|'[^']*'|\S*)""", before_shell):
         yield found[1], found[2]
-    old = re.fullmatch(r"([A-Za-z_]\w*) +([^=]+)", text)  # ENV name value
-    if old:
-        yield old[1], old[2]
 
 
 def _command(text: str, arguments: int) -> str:
