@@ -12,14 +12,4 @@ fetched: what depends on a base image (its ONBUILD instructions, its environment
 from layerlab.dockerfile.parsed import Dockerfile, Heredoc, Instruction, Mount, Stage, copied_from
 from layerlab.dockerfile.reader import decoded, parse, show_place
 
-__all__ = [
-    "Dockerfile",
-    "Heredoc",
-    "Instruction",
-    "Mount",
-    "Stage",
-    "copied_from",
-    "decoded",
-    "parse",
-    "show_place",
-]
+__all__ = ["Dockerfile", "Heredoc", "Instruction", "Mount", "Stage", "copied_from", "decoded", "parse", "show_place"]

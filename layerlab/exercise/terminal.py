@@ -92,11 +92,7 @@ def excerpt_of(finding: Finding, source: Callable[[str], str | None]) -> str:
 
 
 def _print_findings(
-    console: Console,
-    task: Result,
-    findings: Sequence[Finding],
-    source: Callable[[str], str | None],
-    memory: Memory,
+    console: Console, task: Result, findings: Sequence[Finding], source: Callable[[str], str | None], memory: Memory
 ) -> None:
     """Print findings, the lines of the file that each is about, and the hints that were asked for; nothing twice."""
     place, hinted = "", set[tuple[str, ...]]()

@@ -28,10 +28,7 @@ TIMEOUT: Final = 5.0  # seconds for a whole answer, however it comes
 _LONGEST_HEADER: Final = 200
 
 # GET requests that change nothing: Werkzeug's debugger serves its own files under any path.
-_DEBUGGER: Final = (
-    ("/?__debugger__=yes&cmd=resource&f=style.css", b"div.debugger"),
-    ("/console", b"__debugger__"),
-)
+_DEBUGGER: Final = (("/?__debugger__=yes&cmd=resource&f=style.css", b"div.debugger"), ("/console", b"__debugger__"))
 
 
 @dataclass(frozen=True)

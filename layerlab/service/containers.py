@@ -236,12 +236,7 @@ def run(
 
 
 def run_foreground(
-    engine: Engine,
-    image: str,
-    *,
-    port: int | None = None,
-    on_ready: Callable[[Service], None],
-    output: TextIO,
+    engine: Engine, image: str, *, port: int | None = None, on_ready: Callable[[Service], None], output: TextIO
 ) -> int:
     """Run an image of the service until Ctrl-C or its own end, showing what it prints.
 

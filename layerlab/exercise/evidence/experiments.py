@@ -247,11 +247,7 @@ def instruction_of(dockerfile: Dockerfile, label: str, line: int) -> Instruction
 
 
 def _packed(
-    dockerfile: Dockerfile,
-    run: Instruction,
-    install: PythonInstall,
-    image: Snapshot,
-    stages: Mapping[str, Snapshot],
+    dockerfile: Dockerfile, run: Instruction, install: PythonInstall, image: Snapshot, stages: Mapping[str, Snapshot]
 ) -> Iterator[_Packed]:
     """What other stages have made of these kinds, and a RUN found in the image or has mounted."""
     for file in image.files:

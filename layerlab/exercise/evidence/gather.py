@@ -80,13 +80,7 @@ def _side_by_side(relay: _Relay) -> Iterator[ThreadPoolExecutor]:
 
 
 def _look(
-    relay: _Relay,
-    prepared: Prepared,
-    outcome: Outcome,
-    on_image: OnImage | None,
-    *,
-    hardened: bool,
-    is_quick: bool,
+    relay: _Relay, prepared: Prepared, outcome: Outcome, on_image: OnImage | None, *, hardened: bool, is_quick: bool
 ) -> Evidence:
     """Look at what was built, and try it."""
     engine, image_id = prepared.engine, str(outcome.image_id)
