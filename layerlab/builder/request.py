@@ -128,16 +128,11 @@ class _Call:
                         self._heard = time.monotonic()
                         self.lines.put(json.loads(line))
             else:
-                self.lines.put({"error": _message(self._response)})
+                said = f"HTTP status {self._response.status_code}"
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # where it refuses the request as a whole
+                    said = str(self._response.json()["message"])
+                self.lines.put({"error": said})
         except Exception as error:  # it is raised again where the lines are read
             last = error
         self._is_over = True
         self.lines.put(last)
-
-
-def _message(response: requests.Response) -> str:
-    """What the engine says where it refuses a request as a whole."""
-    try:
-        return str(response.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP status {response.status_code}"

@@ -35,7 +35,10 @@ def single_bytes(engine: Engine, level: int, *, report: Report = silent) -> int:
     with exclusive("single-stage"), tempfile.TemporaryDirectory(prefix="layerlab-single-") as scratch:
         folder = new_workspace.make(Path(scratch) / "workspace", level=level)
         bases.ensure(engine, report=report)
-        file, key = cache_directory() / "single-stage-bytes.json", _key(engine, folder)
+        # What decides the size: the recipe, what it installs, and the bases on this engine.
+        parts = [(folder / name).read_bytes() for name in (_NAME, "requirements.txt")]
+        parts += [str(engine.client.images.get(name).id).encode() for name in sorted(bases.BASES)]
+        file, key = cache_directory() / "single-stage-bytes.json", hashlib.sha256(b"".join(parts)).hexdigest()
         known = {each: size for each, size in read_object(file).items() if type(size) is int and size > 0}
         size = known.pop(key, None) or _measured(engine, folder, level, report)
         latest = [*known.items(), (key, size)][-_MOST:]
@@ -51,13 +54,3 @@ def _measured(engine: Engine, folder: Path, level: int, report: Report) -> int:
     with runs.temporary(engine) as (labels, _):
         built = build(engine, folder, dockerfile=_NAME, labels=labels, report=report)
         return image.read(engine, built.image_id).total_bytes
-
-
-def _key(engine: Engine, folder: Path) -> str:
-    """Stands for all that decides the size: the recipe, what it installs, and the bases on this engine."""
-    digest = hashlib.sha256()
-    for path in (folder / _NAME, folder / "requirements.txt"):
-        digest.update(path.read_bytes())
-    for name in sorted(bases.BASES):
-        digest.update(str(engine.client.images.get(name).id).encode())
-    return digest.hexdigest()

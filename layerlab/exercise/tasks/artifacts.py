@@ -146,8 +146,12 @@ def _everything(evidence: Evidence) -> Iterator[Finding]:
 def _context(evidence: Evidence) -> Iterator[Finding]:
     snapshot = evidence.image
     by_line: dict[int | None, list[tuple[File, str]]] = defaultdict(list)
-    for file, path in _strangers(evidence):
-        by_line[snapshot.line_of(file)].append((file, path))
+    came = (each for each in snapshot.files if each.kind == "file" and each.bytes)
+    brought = [(each, _paths_of(evidence, each)) for each in came if snapshot.origins(each).kind == "context"]
+    allowed = _Allowed(evidence, brought)
+    for file, paths in brought:
+        if not allowed.contains(file, paths):
+            by_line[snapshot.line_of(file)].append((file, paths[0] if paths else posixpath.basename(file.path)))
     for line, found in by_line.items():
         names = sorted({path for _, path in found})
         files = [file for file, _ in found]
@@ -303,18 +307,6 @@ def _asked_an_index(evidence: Evidence, distribution: Distribution, line: int | 
     is_local = f"{distribution.location}/direct_url.json" in evidence.image.visible
     is_handed_on = any(tried.line == line and tried.taken for tried in evidence.handed_on)
     return not (is_local or is_handed_on or distribution.location.startswith(_DEBIANS))
-
-
-def _strangers(evidence: Evidence) -> tuple[tuple[File, str], ...]:
-    """The shipped files that should have stayed behind, each with its path in the build context."""
-    brought = [
-        (file, _paths_of(evidence, file))
-        for file in evidence.image.files
-        if file.kind == "file" and file.bytes and evidence.image.origins(file).kind == "context"
-    ]
-    allowed = _Allowed(evidence, brought)
-    found = [(file, paths) for file, paths in brought if not allowed.contains(file, paths)]
-    return tuple((file, paths[0] if paths else posixpath.basename(file.path)) for file, paths in found)
 
 
 def _paths_of(evidence: Evidence, file: File) -> list[str]:
