@@ -147,24 +147,18 @@ def interpreters(words: list[str], executable: str, variables: dict[str, str]) -
     name tells which environment it is.
     """
     path = variables.get("PATH") or os.defpath
-
-    def same(name: str) -> Iterator[str]:
+    names = [word for word in words[:4] if is_python(word)]
+    home = option(words, "-H", "--home", "--virtualenv", "--venv", "--pyhome") or variables.get("VIRTUAL_ENV")
+    if home:
+        names.append(os.path.join(home, "bin", "python"))
+    program = shutil.which(words[0], path=path) if words else None
+    if program and not is_python(program):
+        names.append(os.path.join(os.path.dirname(program), "python3"))
+    # A process that has written over its command line: the one in PATH that is the same program.
+    for name in [*names, "python3", "python"]:
         found = shutil.which(name, path=path)
         if found and (not is_python(executable) or os.path.realpath(found) == os.path.realpath(executable)):
             yield found
-
-    for word in words[:4]:
-        if is_python(word):
-            yield from same(word)
-    home = option(words, "-H", "--home", "--virtualenv", "--venv", "--pyhome") or variables.get("VIRTUAL_ENV")
-    if home:
-        yield from same(os.path.join(home, "bin", "python"))
-    program = shutil.which(words[0], path=path) if words else None
-    if program and not is_python(program):
-        yield from same(os.path.join(os.path.dirname(program), "python3"))
-    # A process that has written over its command line: the one in PATH that is the same program.
-    yield from same("python3")
-    yield from same("python")
     if is_python(executable):
         yield executable
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import posixpath
 import re
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from packaging.utils import canonicalize_name
 from layerlab.errors import Failure
 from layerlab.exercise.evidence.facts import SMALLEST_BUNDLE, Distribution, Evidence, File, Snapshot
 from layerlab.exercise.verdict import Finding, Result, judge
+from layerlab.image.databases import read_databases
 from layerlab.ui.units import how_large
 
 SERVICE: Final = "notebooks/01-the-service.ipynb"
@@ -153,15 +153,11 @@ def package_files(snapshot: Snapshot, distribution: Distribution) -> tuple[File,
 
     Its RECORD tells which they are; without one: its ``.dist-info`` directory and the package of its name.
     """
-    seen = snapshot.visible
-    folder = posixpath.dirname(distribution.location)
-    record = snapshot.contents(None, f"{distribution.location}/RECORD")
-    if record:
-        lines = record.decode(errors="replace").splitlines()
-        names = (next(csv.reader([line]), []) for line in lines if len(line) < 5000)
-        paths = [posixpath.normpath(posixpath.join(folder, row[0])) for row in names if row]
+    seen, record = snapshot.visible, f"{distribution.location}/RECORD"
+    if content := snapshot.contents(None, record):
+        paths = [path for claim in read_databases({record: content}) for path in claim.paths]
     else:
-        module = f"{folder}/{distribution.name.replace('-', '_')}"
+        module = f"{posixpath.dirname(distribution.location)}/{distribution.name.replace('-', '_')}"
         below = (f"{module}/", f"{distribution.location}/")
         paths = [path for path in seen if path.startswith(below) or path == f"{module}.py"]
     return tuple(seen[path] for path in paths if path in seen and seen[path].kind == "file")

@@ -8,8 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion
+from packaging.utils import canonicalize_version
 
 from layerlab.errors import Failure
 from layerlab.exercise import verdict
@@ -85,7 +84,7 @@ def _missing(evidence: Evidence, line: int) -> Iterator[Finding]:
     other = [
         f"{name} {installed[name].version} instead of {evidence.requirements[name]}"
         for name in present
-        if not _is_version(installed[name], evidence.requirements[name])
+        if _release(installed[name].version) != _release(evidence.requirements[name])
     ]
     if other:
         message = f"{counted(len(other), 'package')} with another version than {REQUIREMENTS} pins:"
@@ -140,11 +139,8 @@ def _is_hollow(image: Snapshot, distribution: Distribution) -> bool:
     )
 
 
-def _is_version(distribution: Distribution, pinned: str) -> bool:
-    try:
-        return SpecifierSet(f"=={pinned}").contains(distribution.version, prereleases=True)
-    except (InvalidSpecifier, InvalidVersion):
-        return distribution.version == pinned
+def _release(version: str) -> str:
+    return canonicalize_version(version.partition("+")[0])  # a local build of a release is that release
 
 
 def _decided_elsewhere(evidence: Evidence, line: int) -> Iterator[Finding]:
