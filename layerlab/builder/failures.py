@@ -14,6 +14,9 @@ from layerlab.errors import BaseImageError, BuildError, DockerfileError, LabErro
 from layerlab.ui.text import one_line, plain, shorten, unseen
 
 _PARSE_ERROR: Final = re.compile(r"parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
+_NEWER_OPERATOR: Final = re.compile(
+    r'process ".*(\$\{\w+(?:%%?|##?|//?|[-+?])).*": (?:missing|unsupported) .* in subst'
+)
 _NO_STAGE: Final = re.compile(
     r"failed to parse stage name|cannot copy from stage|variable expansion|should not be blank"
 )
@@ -209,6 +212,16 @@ def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> 
     message = plain(message)
     if error := _no_such_stage(message, dockerfile):
         return error
+    if newer := _NEWER_OPERATOR.search(message):
+        where = (
+            f"line {line} of the Dockerfile" if (line := _line_of_quoted(message, dockerfile)) else "the Dockerfile"
+        )
+        return DockerfileError(
+            f"{where}: {OLD_BUILDER} does not know {newer[1]}…}}, which came with newer ones",
+            remedy="update the engine, or begin the Dockerfile with # syntax=docker/dockerfile:1 (which is pulled "
+            "then), or write out what is to come of it",
+            line=line,
+        )
     if found := _PARSE_ERROR.search(message):
         return _parse_error(int(found[1]), found[2], dockerfile)
     if _CANCELLED.search(message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Final
 
 SPACE: Final = r"[\t\v\f\r ]"  # what BuildKit takes for space within a line
@@ -12,10 +13,11 @@ _NAME: Final = r"\d+|\w+|[@*#?$!-]"  # digits alone and the shell's own paramete
 _PIECE: Final = re.compile(
     r"""\\(?P<escaped>.)|'(?P<single>[^']*)'|"(?P<double>(?:\\.|[^"\\])*)\""""
     rf"|\$(?:(?P<name>{_NAME})|\{{(?P<braced>{_NAME})"
-    r"(?:(?P<operator>:?[-+?])(?P<other>(?:[^${}]|\$\w|\$\{[^{}]*\})*))?\})",
+    r"(?:(?P<operator>:?[-+?]|%%?|##?)(?P<other>(?:[^${}]|\$\w|\$\{[^{}]*\})*))?\})",
     re.DOTALL,
 )
 _LONGEST: Final = 5_000  # characters of a word, and of what becomes of it
+_LONGEST_MATCHED: Final = 200  # characters of a value that a pattern is tried on
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
@@ -40,11 +42,11 @@ def quotes_are_closed(text: str) -> bool:
 
 
 def expand(word: str, values: Mapping[str, str | None]) -> str:
-    """A word without its quotes, its variables replaced: ``$X``, ``${X}``, ``${X:-…}``, ``${X:+…}`` and ``${X:?…}``.
+    """A word without its quotes, its variables replaced; ``${X/…}`` alone, of all operators, is left as it is.
 
     Args:
-        word: What stands in the Dockerfile. One that BuildKit would refuse, or old ones would (patterns), stays as it
-            is, and so does what is longer or nested more deeply than anybody would write it.
+        word: What stands in the Dockerfile. One that BuildKit would refuse stays as it is, and so does what is nested
+            more deeply than anybody would write it.
         values: Of the variables. One that is missing is not set; where it is None, its value is not known here, and
             it stays as it is written.
 
@@ -61,10 +63,22 @@ def expand(word: str, values: Mapping[str, str | None]) -> str:
             return found["escaped"] or found["single"] or ""
         value, operator = values.get(name), found["operator"] or ""
         is_set = bool(value) if operator.startswith(":") else value is not None
-        if (value is None and name in values) or (operator.endswith("?") and not is_set):
+        is_long = operator.startswith(("%", "#")) and len(value or "") > _LONGEST_MATCHED
+        if (value is None and name in values) or (operator.endswith("?") and not is_set) or is_long:
             return found[0]
+        if operator.startswith(("%", "#")):
+            return _without(value or "", operator, expand(found["other"], values))
         if operator and is_set == operator.endswith("+"):
             return expand(found["other"], values)
         return value or ""
 
     return _PIECE.sub(replaced, word[:_LONGEST])[:_LONGEST]
+
+
+def _without(value: str, operator: str, pattern: str) -> str:
+    """A value without what a pattern matches at its end (``%``) or beginning (``#``), the longest where doubled."""
+    places = range(len(value) + 1)
+    order = places if operator in {"#", "%%"} else reversed(places)
+    if operator.startswith("#"):
+        return next((value[at:] for at in order if fnmatchcase(value[:at], pattern)), value)
+    return next((value[:at] for at in order if fnmatchcase(value[at:], pattern)), value)

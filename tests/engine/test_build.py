@@ -107,8 +107,8 @@ class TestBuild:
     def test_operators(self, engine: Engine, busybox_image: str, new_tag: NewTag, tmp_path: Path) -> None:
         """A base is put together with patterns; an engine whose builder does not know them is said to be too old."""
         text = (
-            f"ARG B={busybox_image}-trixie\nFROM ${{B%-trixie}} AS one\n"
-            "FROM ${B%%:*}:${B//*:busybox-*/busybox}\nCOPY --from=one /bin /other\n"
+            f"ARG B={busybox_image}-trixie\nARG T=${{B##*:}}\nFROM ${{B%-trixie}} AS one\n"
+            "FROM ${B%%:*}:${T%-trixie}\nCOPY --from=one /bin /other\n"
         )
         write(tmp_path, text)
 

@@ -318,14 +318,27 @@ class TestDockerfile:
         assert "knows no heredocs" in str(error)
 
     @pytest.mark.parametrize(
-        ("text", "word"), [("ARG B\nFROM ${B^^}", "${B^^}"), ("FROM a\nENV X=${Y//a/b}", "${Y//a/b}")]
+        ("text", "word", "why"),
+        [
+            ("ARG B=a-1\nFROM ${B%-1} AS x", "${B%-1}", "missing ':'"),
+            ("ARG B=a-1\nFROM ${B##*-}:1", "${B##*-}:1", "unsupported modifier (#)"),
+            ("FROM a\nENV X=${Y//a/b}", "${Y//a/b}", "missing ':'"),
+            ("FROM a\nCOPY ${Y-b} /", "${Y-b}", "missing ':'"),
+        ],
     )
-    def test_operator(self, text: str, word: str) -> None:
-        """An operator that the builder does not know is found on its line."""
-        error = error_of(f"failed to process \"{word}\": missing ':' in substitution", text=text)
+    def test_operator(self, text: str, word: str, why: str) -> None:
+        """An operator that newer builders know is the engine's fault."""
+        error = error_of(f'failed to process "{word}": {why} in substitution', text=text)
 
         assert isinstance(error, DockerfileError)
-        assert (error.line, word in str(error)) == (2, True)
+        assert (error.line, "this engine's builder does not know ${" in str(error)) == (2, True)
+
+    def test_no_operator(self) -> None:
+        """One that no builder knows is the Dockerfile's."""
+        error = error_of("failed to process \"${B^^}\": missing ':' in substitution", text="ARG B\nFROM ${B^^}")
+
+        assert isinstance(error, DockerfileError)
+        assert (error.line, "engine" in str(error)) == (2, False)
 
     @pytest.mark.parametrize(
         ("text", "message"),

@@ -192,6 +192,7 @@ class TestStages:
             ("ARG GIVEN", "python:$GIVEN", "python:from-outside"),
             ("ARG V=1", "a-${TARGETARCH}", "a-${TARGETARCH}"),
             ("ARG V=1", '"python:$V"', "python:1"),
+            ("ARG V=python:3.13-trixie", "${V%-trixie}-slim-trixie", "python:3.13-slim-trixie"),
             ("ARG V=1", "a-${TARGETARCH:-amd64}", "a-${TARGETARCH:-amd64}"),
         ],
     )
@@ -229,7 +230,7 @@ ARG SYSTEM
 FROM a AS tool-linux-amd64
 FROM b AS tool-linux-arm64
 FROM c AS tool-darwin-amd64
-FROM tool-${SYSTEM:-$TARGETOS}-$TARGETARCH AS tool
+FROM tool-${SYSTEM:-$TARGETOS}-${TARGETPLATFORM##*/} AS tool
 FROM d AS unused
 FROM e
 COPY --from=tool /tool /tool
@@ -433,7 +434,9 @@ class TestWords:
     @pytest.mark.parametrize(
         ("word", "expected"),
         [  # of BuildKit's own tests: frontend/dockerfile/shell/lex_test.go and envVarTest
-            ("${NO:-.}${X+y}${NO-.}", ".y."),
+            ("${NO:-.}${XY%x}${NO-.}${X+y}", ".xxyy.y"),
+            ("${STARS%%a*}|${STARS%y*}|${STARS#?}|${XY##*x}", "|a***y|***yy*|yy"),
+            ("${XY#*x*y}${XY#$X}${XY#}${NO%x}", "yxyyxxyy"),
             ("he$1x", "hex"),
             ("he${PWD?}${PWD:?}", "he/home/home"),
             ("he${XXX:-${PWD:-yyy}}xx", "he/homexx"),
@@ -446,10 +449,10 @@ class TestWords:
     )
     def test_expanded(self, word: str, expected: str) -> None:
         """A word becomes what BuildKit makes of it."""
-        assert expand(word, {"X": "x", "NULL": "", "PWD": "/home"}) == expected
+        assert expand(word, {"X": "x", "XY": "xxyy", "STARS": "a***yy*", "NULL": "", "PWD": "/home"}) == expected
 
     @pytest.mark.parametrize(
-        "word", ["${}", "${X", "${X^^}", "${X%a}", "${X/a/b}", "${NO:?}", "${NO?none}", "${:-a}", "${X:=a}"]
+        "word", ["${}", "${X", "${X^^}", "${X/a/b}", "${NO:?}", "${NO?none}", "${:-a}", "${X:=a}"]
     )
     def test_refused(self, word: str) -> None:
         """What a builder refuses stays as it is: it says itself what is wrong with it."""
@@ -463,6 +466,8 @@ class TestWords:
         ("word", "value"),
         [
             ("$X" * 9_000, "a" * 20_000),
+            ("${X%%" + "*a" * 50 + "%b}", "a" * 200),
+            ("${X%a}", "a" * 2_000),
             ("${X:-" * 5_000 + "}" * 5_000, ""),
         ],
     )
