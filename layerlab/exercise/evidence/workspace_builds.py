@@ -140,12 +140,8 @@ def prepare(trials: Trials, workspace: Workspace) -> Prepared:
     """
     scratch = trials.scratch
     text = adapted.with_names(workspace.sent.text, workspace.dockerfile)
-    found = adapted.frontend(text)
-    if (
-        found
-        and adapted.OFFICIAL.fullmatch(found[1])
-        and not bases.can_be_had(trials.engine, found[1], trials.report)
-    ):
+    _, image = adapted.frontend(text) or (0, "")
+    if adapted.OFFICIAL.fullmatch(image) and not bases.can_be_had(trials.engine, image, trials.report):
         text = adapted.without_frontend(text)
     name = SENT_NAME if workspace.sent.dockerfile_is_ignored else workspace.sent.dockerfile
     entries = {
