@@ -22,19 +22,13 @@ _JUDGES: Final = ("layerlab", "app", "exercise", "requirements.txt", "Dockerfile
 
 @dataclass(frozen=True)
 class Checked:
-    """What checking a submission gave.
+    """What checking a submission gave."""
 
-    Attributes:
-        verdict: What the checker says; None if it could not say anything.
-        image_bytes: What the image's layers store; None if there is no image.
-        picture: Its layers beside those of the lab's images, as HTML; empty if there is none.
-        why_not: Why there is no verdict.
-    """
-
-    verdict: Verdict | None = None
-    image_bytes: int | None = None
+    verdict: Verdict | None = None  # what the checker says; None if it could not say anything
+    image_bytes: int | None = None  # what the image's layers store; None if there is no image
+    # Its layers beside those of the lab's images, as HTML; empty if there is none
     picture: str = field(default="", repr=False)
-    why_not: str = ""
+    why_not: str = ""  # why there is no verdict
 
     @property
     def is_doubtful(self) -> bool:
@@ -67,21 +61,13 @@ class Checked:
 
 @dataclass(frozen=True)
 class Mark:
-    """A learner's mark.
+    """A learner's mark."""
 
-    Attributes:
-        learner: As the platform names them.
-        checked: What checking gave.
-        files: What was handed in, by path.
-        notes: What was taken for what, and what was left out.
-        similar: The learners whose Dockerfiles are nearly the same; no verdict on why.
-    """
-
-    learner: str
-    checked: Checked
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
-    similar: tuple[str, ...] = ()
+    learner: str  # as the platform names them
+    checked: Checked  # what checking gave
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # what was handed in, by path
+    notes: tuple[str, ...] = ()  # what was taken for what, and what was left out
+    similar: tuple[str, ...] = ()  # the learners whose Dockerfiles are nearly the same; no verdict on why
 
     @property
     def score(self) -> int:

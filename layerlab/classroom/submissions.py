@@ -59,15 +59,10 @@ _PLATFORMS: Final = (
 
 @dataclass(frozen=True)
 class HandedFile:
-    """A file of a submission.
+    """A file of a submission."""
 
-    Attributes:
-        read: Gives its first so many bytes.
-        executable: Whether it may be executed; None where that was not kept.
-    """
-
-    read: Callable[[int], bytes]
-    executable: bool | None = False
+    read: Callable[[int], bytes]  # gives its first so many bytes
+    executable: bool | None = False  # whether it may be executed; None where that was not kept
 
 
 Tree = dict[str, HandedFile]
@@ -76,23 +71,15 @@ Tree = dict[str, HandedFile]
 
 @dataclass(frozen=True)
 class Submission:
-    """What a learner has handed in.
+    """What a learner has handed in."""
 
-    Attributes:
-        learner: As the platform names them.
-        files: What is laid over a fresh workspace, by path.
-        executable: The paths of those that may be executed.
-        level: Of the exercise.
-        notes: What was taken for what, and what was left out.
-        why_not: Why there is nothing to be checked; empty if there is.
-    """
-
-    learner: str
+    learner: str  # as the platform names them
+    # What is laid over a fresh workspace, by path
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    executable: frozenset[str] = frozenset()
-    level: int = 1
-    notes: tuple[str, ...] = ()
-    why_not: str = ""
+    executable: frozenset[str] = frozenset()  # the paths of those that may be executed
+    level: int = 1  # of the exercise
+    notes: tuple[str, ...] = ()  # what was taken for what, and what was left out
+    why_not: str = ""  # why there is nothing to be checked; empty if there is
 
     @property
     def digest(self) -> str:

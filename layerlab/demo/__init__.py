@@ -52,17 +52,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Recipe:
-    """One of the images that the lab builds.
+    """One of the images that the lab builds."""
 
-    Attributes:
-        name: What the lab calls it, such as ``optimized``.
-        dockerfile: Its Dockerfile, in the repository's root.
-        tag: The tag under which it is found in ``docker images``.
-    """
-
-    name: str
-    dockerfile: str
-    tag: str
+    name: str  # what the lab calls it, such as ``optimized``
+    dockerfile: str  # its Dockerfile, in the repository's root
+    tag: str  # the tag under which it is found in ``docker images``
 
     @property
     def path(self) -> Path:

@@ -29,19 +29,12 @@ State = Literal["ok", "note", "missing"]
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing that was looked at.
+    """One thing that was looked at."""
 
-    Attributes:
-        what: What it is.
-        state: ``ok``; ``note`` for what the lab can do without or gets by itself; ``missing`` for what stops it.
-        seen: What was found.
-        remedy: What to do about it; empty where nothing is to be done.
-    """
-
-    what: str
-    state: State
-    seen: str
-    remedy: str = ""
+    what: str  # what it is
+    state: State  # ``ok``; ``note`` for what the lab can do without or gets by itself; ``missing`` for what stops it
+    seen: str  # what was found
+    remedy: str = ""  # what to do about it; empty where nothing is to be done
 
 
 def examine() -> list[Condition]:

@@ -21,19 +21,12 @@ MOST_CACHED: Final = 4e9  # bytes; a first run brings about three times as many 
 
 @dataclass(frozen=True)
 class SuitePart:
-    """A part of the test run.
+    """A part of the test run."""
 
-    Attributes:
-        name: What it is called in the summary.
-        commands: Run one after the other, programs beside this Python.
-        needs_engine: Whether it needs a Docker engine, and so everything prepared.
-        needs_browser: Whether it needs a Chromium.
-    """
-
-    name: str
-    commands: tuple[tuple[str, ...], ...]
-    needs_engine: bool = False
-    needs_browser: bool = False
+    name: str  # what it is called in the summary
+    commands: tuple[tuple[str, ...], ...]  # run one after the other, programs beside this Python
+    needs_engine: bool = False  # whether it needs a Docker engine, and so everything prepared
+    needs_browser: bool = False  # whether it needs a Chromium
 
 
 BY_FILE: Final = ("--dist=loadfile",)  # what a file's tests share is made once, and they run in their order

@@ -541,15 +541,10 @@ def expect(statements: Mapping[str, object]) -> None:
 
 @dataclass
 class Experiment:
-    """A copy of a build context that may be changed and built at will.
+    """A copy of a build context that may be changed and built at will."""
 
-    Attributes:
-        folder: The copy.
-        image_ids: What was built from it.
-    """
-
-    folder: Path
-    image_ids: set[str] = field(default_factory=set)
+    folder: Path  # the copy
+    image_ids: set[str] = field(default_factory=set)  # what was built from it
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace the one place in a file of the copy that reads ``old``.

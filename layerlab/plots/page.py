@@ -34,13 +34,9 @@ Align = Literal["left", "center", "right"]
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of a page with bars in rows; lengths are in the unit of its scale.
+    """A part of a page with bars in rows; lengths are in the unit of its scale."""
 
-    Attributes:
-        axes: matplotlib's axes, without a frame.
-    """
-
-    axes: Axes
+    axes: Axes  # matplotlib's axes, without a frame
 
     def inches(self) -> float:
         """How many inches one unit of the axes' scale takes."""
@@ -119,17 +115,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Page:
-    """A figure whose places are given in inches from its top left corner.
+    """A figure whose places are given in inches from its top left corner."""
 
-    Attributes:
-        figure: The matplotlib figure.
-        height: Its height in inches; its width is always the same.
-        top: Where its heading ends.
-    """
-
-    figure: Figure
-    height: float
-    top: float
+    figure: Figure  # the matplotlib figure
+    height: float  # its height in inches; its width is always the same
+    top: float  # where its heading ends
 
     def text(
         self,

@@ -35,18 +35,12 @@ class Picture:
     JupyterLab shows no alternative text of a picture, whatever its metadata say, and HTML with a data URL is
     not let through everywhere. So a notebook gets the picture, and the same in words below it, folded. The text form
     is the question alone, since nbval compares it; the words' class is known to nbval's sanitiser.
-
-    Attributes:
-        question: The question that it answers; the same on every machine.
-        figure: The matplotlib figure.
-        alt: What it shows, in words and figures.
-        data: The numbers that are drawn: what the tests compare with the figure.
     """
 
-    question: str
-    figure: Figure = field(repr=False)
-    alt: str
-    data: pd.DataFrame = field(repr=False)
+    question: str  # the question that it answers; the same on every machine
+    figure: Figure = field(repr=False)  # the matplotlib figure
+    alt: str  # what it shows, in words and figures
+    data: pd.DataFrame = field(repr=False)  # the numbers that are drawn: what the tests compare with the figure
 
     def __repr__(self) -> str:
         return f"<Picture: {self.question}>"

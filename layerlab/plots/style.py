@@ -28,19 +28,12 @@ CODE: Final = 8.2
 
 @dataclass(frozen=True)
 class Look:
-    """How something is filled.
+    """How something is filled."""
 
-    Attributes:
-        fill: Its colour.
-        hatch: matplotlib's pattern, empty for none.
-        hatch_colour: The pattern's colour.
-        edge: The outline's colour.
-    """
-
-    fill: str
-    hatch: str = ""
-    hatch_colour: str = INK
-    edge: str = INK
+    fill: str  # its colour
+    hatch: str = ""  # matplotlib's pattern, empty for none
+    hatch_colour: str = INK  # the pattern's colour
+    edge: str = INK  # the outline's colour
 
 
 PARTS: Final[dict[str, Look]] = {
