@@ -33,14 +33,9 @@ def grade_on(
     again: bool = False,
     report: Report = silent,
 ) -> list[Mark]:
-    """The same as `layerlab.classroom.grade` gives, by the workers of this scheduler.
+    """What `layerlab.classroom.grade` gives, which has the same options, by the workers of this scheduler.
 
-    Args:
-        scheduler: Its address, such as ``tcp://192.0.2.1:8786``.
-        submissions: What to check.
-        picture: Whether to draw each image's layers.
-        again: Whether to check also what has been checked before.
-        report: Is told of each submission's steps.
+    `scheduler` is its address, such as ``tcp://192.0.2.1:8786``.
 
     Raises:
         UsageError: dask.distributed is not installed, nobody answers, no worker is there or one has another version.

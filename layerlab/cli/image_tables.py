@@ -167,10 +167,7 @@ def print_comparison(images: Sequence[Image]) -> None:
 def print_differences(images: Sequence[Image], *, layers: bool = False, paths: bool = False) -> None:
     """Print where the second image and each after it differ from the first; nothing for a single image.
 
-    Args:
-        images: The images.
-        layers: Show their layers, too.
-        paths: Show the paths with the largest differences, too.
+    That of layers, and the paths with the largest differences, where these are asked for.
     """
     if len(images) < 2:
         return

@@ -19,35 +19,11 @@ from typing import Final
 from layerlab import bases, dockerfile, image
 from layerlab.builder import Build, build
 from layerlab.dockerfile import Dockerfile
-from layerlab.engine import Engine
-from layerlab.engine.ownership import (
-    IMAGE_LABEL,
-    EngineImage,
-    discard_unnamed,
-    find_image,
-    image_labels,
-    is_own_image,
-    mark_image,
-    own_images,
-)
+from layerlab.engine import Engine, ownership
+from layerlab.engine.ownership import EngineImage, find_image, is_own_image, own_images
 from layerlab.errors import DockerfileError, EngineError, EngineGone, ImageNotFound, UsageError
 from layerlab.paths import ROOT
 from layerlab.ui.progress import Report, silent
-
-__all__ = [
-    "FIRST",
-    "RECIPES",
-    "Recipe",
-    "build_image",
-    "find",
-    "of_interest",
-    "read",
-    "read_built",
-    "read_dockerfile",
-    "recipe",
-    "recipe_of",
-    "resolve",
-]
 
 
 @dataclass(frozen=True)
@@ -129,7 +105,7 @@ def recipe_of(engine: Engine, name: str) -> Recipe | None:
         raise
     except EngineError:  # no image can have this name
         return None
-    return RECIPES.get(found.labels[IMAGE_LABEL]) if found and is_own_image(found) else None
+    return RECIPES.get(found.labels[ownership.IMAGE_LABEL]) if found and is_own_image(found) else None
 
 
 def build_image(
@@ -159,14 +135,14 @@ def build_image(
         ROOT,
         dockerfile=wanted.dockerfile,
         tag=wanted.tag if tagged is None or is_own_image(tagged) else None,
-        labels=image_labels(name),
+        labels=ownership.image_labels(name),
         no_cache=no_cache,
         report=report,
     )
-    mark_image(engine.client.images.get(built.image_id))
+    ownership.mark_image(engine.client.images.get(built.image_id))
     for earlier in before:
         if earlier.id != built.image_id:
-            discard_unnamed(engine, earlier)
+            ownership.discard_unnamed(engine, earlier)
     return built
 
 

@@ -78,17 +78,9 @@ def candidates() -> Iterator[Candidate]:
 
 def usual_sockets() -> list[Path]:
     """The sockets at which engines usually listen, whether or not they exist."""
-    home = Path.home()
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    return [
-        Path(USUAL_SOCKET),
-        runtime / "docker.sock",
-        home / ".docker/run/docker.sock",
-        home / ".docker/desktop/docker.sock",
-        home / ".colima/default/docker.sock",
-        home / ".orbstack/run/docker.sock",
-        home / ".rd/docker.sock",
-    ]
+    of_user = (".docker/run", ".docker/desktop", ".colima/default", ".orbstack/run", ".rd")
+    return [Path(USUAL_SOCKET), runtime / "docker.sock", *(Path.home() / name / "docker.sock" for name in of_user)]
 
 
 def address(host: str, *, tls: bool = False) -> str:

@@ -20,11 +20,7 @@ from layerlab.ui.units import first_few
 Face = Literal["plain", "bold", "mono"]
 
 # The files that matplotlib ships, by name: whatever fonts a machine has, the pictures are the same.
-FONT_FILES: Final[dict[Face, str]] = {
-    "plain": "DejaVuSans.ttf",
-    "bold": "DejaVuSans-Bold.ttf",
-    "mono": "DejaVuSansMono.ttf",
-}
+FONT_FILES: Final[dict[Face, str]] = {"plain": "DejaVuSans", "bold": "DejaVuSans-Bold", "mono": "DejaVuSansMono"}
 sentence_list: Final = partial(first_few, limit=8, width=None)
 """Items that are `clean`, as a list within a sentence."""
 
@@ -36,7 +32,7 @@ LONGEST: Final = 1000  # characters; a label that is longer is cut in its middle
 @cache
 def font_file(face: Face) -> str:
     """The path of the font in which this face is drawn."""
-    return str(Path(mpl.get_data_path()) / "fonts/ttf" / FONT_FILES[face])
+    return str(Path(mpl.get_data_path()) / "fonts/ttf" / f"{FONT_FILES[face]}.ttf")
 
 
 def font(face: Face, points: float) -> FontProperties:
@@ -59,17 +55,11 @@ def clean(text: object, face: Face = "plain") -> str:
     'apt-get update \\ && rm'
     """
     one_line = " ".join(str(text).split())
-    if len(one_line) > LONGEST:
-        one_line = _cut(one_line, LONGEST)
-    composed = unicodedata.normalize("NFC", one_line)
-    drawable = _drawable(face)
-    letters = []
-    for character in composed:
-        category = unicodedata.category(character)
-        if category in {"Mn", "Me"}:
-            continue
-        letters.append(character if ord(character) in drawable and category[0] != "C" else UNKNOWN)
-    return "".join(letters)
+    composed = unicodedata.normalize("NFC", _cut(one_line, LONGEST) if len(one_line) > LONGEST else one_line)
+    signs = ((sign, unicodedata.category(sign)) for sign in composed)
+    known = _drawable(face)
+    letters = ((sign, ord(sign) in known and kind[0] != "C") for sign, kind in signs if kind not in {"Mn", "Me"})
+    return "".join(sign if is_drawn else UNKNOWN for sign, is_drawn in letters)
 
 
 @lru_cache(4096)

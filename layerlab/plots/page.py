@@ -26,10 +26,7 @@ INSIDE: Final = WIDTH - 2 * MARGIN
 GAP: Final = 0.06  # between a bar and its label
 LINE: Final = 0.19  # from one line of text to the next
 LONGEST: Final = 108  # letters of a line of text, which is shortened where they are wide ones
-_AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False, "usetex": False}
-"""Text is never a formula, whatever it holds."""
-
-Align = Literal["left", "center", "right"]
+Align = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
@@ -73,32 +70,14 @@ class Panel:
         self.line((0, 0), self.axes.get_ylim(), MUTED, 0.8)
 
     def note(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        *,
-        points: float = TEXT,
-        colour: str = INK,
-        face: Face = "plain",
-        align: Align = "left",
-        shift: float = GAP,
-        below: bool = False,
+        self, x: float, y: float, text: str, *, points: float = TEXT, colour: str = INK, face: Face = "plain"
     ) -> None:
-        """A label at a place of the axes' data, moved to the right by so many inches, or set below it."""
-        self.axes.annotate(
-            clean(text, face),
-            (x, y),
-            xytext=(shift * 72, -4 if below else 0),
-            textcoords="offset points",
-            fontproperties=font(face, points),
-            color=colour,
-            ha=align,
-            va="top" if below else "center_baseline",
-            zorder=4,
-            annotation_clip=False,
-            **_AS_IT_IS,
-        )
+        """A label to the right of a place of the axes' data."""
+        self._label((x, y), clean(text, face), (GAP * 72, 0), **_written(points, colour, face), va="center_baseline")
+
+    def _label(self, place: tuple[float, float], text: str, shift: tuple[float, float], **how: Any) -> None:
+        how |= {"xytext": shift, "textcoords": "offset points", "annotation_clip": False}
+        self.axes.annotate(text, place, zorder=4, **how)
 
     def scale(self, largest: float, unit: Callable[[float], str], *, steps: int = 4) -> None:
         """Thin lines behind the bars at round numbers, with the number and its unit below them."""
@@ -109,7 +88,8 @@ class Panel:
             self.line((tick, tick), (0, rows), RULE, 0.8)
             half = text_width(unit(tick), SMALL) / 2 + GAP
             if tick * self.inches() - half >= free:
-                self.note(tick, rows, unit(tick), points=SMALL, colour=MUTED, align="center", shift=0, below=True)
+                how = _written(SMALL, MUTED)
+                self._label((tick, rows), clean(unit(tick)), (0, -4), **how, ha="center", va="top")
                 free = tick * self.inches() + half
 
 
@@ -134,30 +114,17 @@ class Page:
         width: float = INSIDE,
     ) -> None:
         """Write one line, centred on y, shortened to a width."""
-        self.figure.text(
-            x,
-            self.height - y,
-            shorten(clean(text, face), width, points, face),
-            transform=self.figure.dpi_scale_trans,
-            fontproperties=font(face, points),
-            color=colour,
-            ha=align,
-            va="center_baseline",
-            **_AS_IT_IS,
-        )
+        how = _written(points, colour, face) | {"transform": self.figure.dpi_scale_trans, "ha": align}
+        shown = shorten(clean(text, face), width, points, face)
+        self.figure.text(x, self.height - y, shown, va="center_baseline", **how)
 
     def panel(
         self, x: float, y: float, width: float, height: float, *, right: float, rows: float, gid: str | None = None
     ) -> Panel:
         """Axes without a frame: from 0 to right, and so many rows from the top down."""
-        axes = self.figure.add_axes(
-            (x / WIDTH, 1 - (y + height) / self.height, width / WIDTH, height / self.height),
-            facecolor="none",
-            xlim=(0, right),
-            ylim=(rows, 0),
-            xscale="linear",
-            yscale="linear",
-        )
+        place = (x / WIDTH, 1 - (y + height) / self.height, width / WIDTH, height / self.height)
+        scales: dict[str, Any] = {"xlim": (0, right), "ylim": (rows, 0), "xscale": "linear", "yscale": "linear"}
+        axes = self.figure.add_axes(place, facecolor="none", **scales)
         axes.set_axis_off()
         axes.set_gid(gid)
         return Panel(axes)
@@ -219,16 +186,15 @@ def open_page(title: str, answer: str, body: float) -> Page:
     return page
 
 
+def _written(points: float, colour: str, face: Face = "plain") -> dict[str, Any]:
+    """The properties of a text, which is never a formula, whatever it holds."""
+    return {"fontproperties": font(face, points), "color": colour, "parse_math": False, "usetex": False}
+
+
 def filling(look: Look) -> dict[str, Any]:
     """The properties of a patch that is filled so."""
-    return {
-        "facecolor": look.fill,
-        "hatch": look.hatch or None,
-        "hatchcolor": look.hatch_colour,
-        "hatch_linewidth": 0.7,
-        "edgecolor": look.edge,
-        "linewidth": 0.6,
-    }
+    hatching = {"hatch": look.hatch or None, "hatchcolor": look.hatch_colour, "hatch_linewidth": 0.7}
+    return {"facecolor": look.fill, "edgecolor": look.edge, "linewidth": 0.6, **hatching}
 
 
 def fitting(largest: float, width: float, labels: Iterable[str], face: Face = "plain") -> float:
