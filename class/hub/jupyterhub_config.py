@@ -4,6 +4,7 @@ It says who may log in, how, and what each learner may take. Any other setting o
 (https://jupyterhub.readthedocs.io) or DockerSpawner may be added. `./lab class up` sets the variables LAB_CLASS_...
 """
 
+import json
 import os
 import sys
 from typing import Any
@@ -15,6 +16,12 @@ c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821  # JupyterHub'
 c.JupyterHub.authenticator_class = "shared-password"
 c.Authenticator.allowed_users = {"anna", "ben"}
 c.SharedPasswordAuthenticator.user_password = os.environ["LAB_CLASS_PASSWORD"]
+
+# ---- Instructors: {"carla"} may log in with a password of their own, open any learner's lab, and see the overview:
+# at /services/overview/, which of the seven tasks each learner has passed, and since when. Learners' own checks send
+# it, and they are told so: before they log in, and after each check. Without an instructor nothing is sent.
+c.Authenticator.admin_users = instructors = set[str]()
+c.SharedPasswordAuthenticator.admin_password = os.environ["LAB_CLASS_ADMIN_PASSWORD"]
 
 # ---- Where: on this machine alone. For a class: "https://0.0.0.0:443", and the two files of a certificate.
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
@@ -72,3 +79,20 @@ c.JupyterHub.services = [
 ]
 scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
 c.JupyterHub.load_roles = [{"name": "idle", "scopes": scopes, "services": ["idle"]}]
+
+# ---- The overview, where there are instructors. Learners' checks reach it beside the hub.
+if instructors:
+    overview = f"http://{os.environ['LAB_CLASS_GATEWAY']}:8082"
+    c.Spawner.environment = {"LAB_CLASS_OVERVIEW": f"{overview}/services/overview/"}
+    c.JupyterHub.template_vars = {
+        "announcement": "Your instructors see which of the seven tasks you have passed, and can open your lab."
+    }
+    c.JupyterHub.services.append(
+        {
+            "name": "overview",
+            "url": overview,
+            "command": [sys.executable, os.environ["LAB_CLASS_FILES"] + "/overview.py"],
+            "environment": {"LAB_CLASS_LEARNERS": json.dumps(sorted(c.Authenticator.allowed_users))},
+            "oauth_no_confirm": True,  # it is the hub's own
+        }
+    )

@@ -40,6 +40,7 @@ NAME: Final = os.environ.get("LAB_CLASS_NAME") or "layerlab-class"
 
 LABEL: Final = "layerlab.class"
 PASSWORD: Final = "LAB_CLASS_PASSWORD"  # noqa: S105  # the variable's name
+ADMIN_PASSWORD: Final = "LAB_CLASS_ADMIN_PASSWORD"  # noqa: S105
 START_TIMEOUT: Final = 60.0  # seconds for the hub to answer
 STOP_TIMEOUT: Final = 60.0  # seconds for the hub to stop all containers
 
@@ -51,10 +52,12 @@ class Hub:
     Attributes:
         address: Where learners log in.
         password: The shared one.
+        admin_password: The instructors'; empty if there are none.
     """
 
     address: str
     password: str
+    admin_password: str
     _process: subprocess.Popen[bytes]
 
     def wait(self) -> None:
@@ -91,14 +94,17 @@ def up(
         )
     bases.ensure(engine, allow_stand_ins=allow_stand_ins, report=report)
     password = os.environ.get(PASSWORD) or secrets.token_urlsafe(9)
+    admin_password = os.environ.get(ADMIN_PASSWORD) or secrets.token_urlsafe(24)  # the shortest that is taken
     with answering(engine), _network(engine) as gateway:
         os.environ |= {
             "DOCKER_HOST": engine.endpoint,
+            "LAB_CLASS_FILES": str(CONFIG.parent),
             "LAB_CLASS_BASES": f"layerlab-bases-{_made_of(engine)}",
             "LAB_CLASS_GATEWAY": gateway,
             "LAB_CLASS_IMAGE": _build_image(engine, report),
             "LAB_CLASS_NAME": NAME,
             PASSWORD: password,
+            ADMIN_PASSWORD: admin_password,
             "LAB_RUN_ID": runs.container_labels(engine)[ownership.CONTAINER_LABEL],
         }
         if _listens():
@@ -109,7 +115,8 @@ def up(
         _fill_bases(engine, settings, report)
         with _hub(engine, config) as process:
             _wait_until_it_listens(process, report)
-            yield Hub(str(settings.JupyterHub.bind_url), password, process)
+            shown = admin_password if settings.Authenticator.admin_users else ""
+            yield Hub(str(settings.JupyterHub.bind_url), password, shown, process)
 
 
 def down(engine: Engine, *, work: bool = False) -> list[str]:

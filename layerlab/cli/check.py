@@ -58,6 +58,7 @@ def command(*, folder: Path, as_json: bool, watch: bool, quick: bool, hints: tup
         judged = dataclasses.replace(verdict, tasks=known)
         changes = earlier_checks.changes(earlier_checks.recall(folder), judged)
         earlier_checks.remember(folder, judged)
+        told = earlier_checks.tell_class(judged)
         for number in hints:
             earlier_checks.reveal(folder, verdict.tasks[number - 1])
         passed = all(task.status == "pass" for task in verdict.tasks)
@@ -70,7 +71,7 @@ def command(*, folder: Path, as_json: bool, watch: bool, quick: bool, hints: tup
             name=str(folder),
             source=terminal.source_of(folder),
             memory=earlier_checks.recall(folder),
-            changes=changes,
+            changes=(*changes, *told),
             tasks=hints,
             show_all=show_all,
         )

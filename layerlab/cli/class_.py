@@ -40,6 +40,8 @@ def command(what: str, config: Path | None, work: bool, stand_ins: bool | None) 
             started = running.enter_context(of_class)
         out.print(f"\nThe class is at  {started.address}", style="bold")
         out.print(f"The shared password is  {started.password}")
+        if started.admin_password:
+            out.print(f"The instructors' password is  {started.admin_password}")
         out.print("Ctrl-C here ends it; the learners' work stays.")
         with suppress(KeyboardInterrupt):
             started.wait()

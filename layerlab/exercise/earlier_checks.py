@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import requests
+
 from layerlab.exercise.verdict import HINTS, Finding, Result, Status, Verdict
 from layerlab.paths import cache_directory, read_object, write_whole
 from layerlab.ui.units import listed
@@ -88,6 +90,19 @@ def reveal(folder: Path, task: Result, finding: Finding | None = None) -> Memory
 def hint_key(task: Result, finding: Finding) -> str:
     """The same for the same finding, on whichever line and with whatever figures it is met again."""
     return f"{task.name} {hashlib.sha256(chr(0).join(finding.hints).encode()).hexdigest()[:16]}"
+
+
+def tell_class(verdict: Verdict) -> tuple[str, ...]:
+    """Tell a class's overview, where the hub has one, how the tasks stand; returns what the learner is told."""
+    if not (overview := os.environ.get("LAB_CLASS_OVERVIEW")):
+        return ()
+    try:
+        tasks = {task.name: task.status for task in verdict.tasks}
+        token = {"Authorization": f"token {os.environ.get('JUPYTERHUB_API_TOKEN')}"}  # says whose it is
+        requests.post(overview, json=tasks, headers=token, timeout=5).raise_for_status()
+    except requests.RequestException:
+        return ("The class's overview cannot be reached: your instructor does not see how the tasks stand now.",)
+    return ("Your instructor sees how the tasks stand now, in the class's overview.",)
 
 
 def _file(folder: Path) -> Path:

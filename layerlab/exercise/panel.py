@@ -102,7 +102,7 @@ class LivePanel:
         else:
             changes = earlier_checks.changes(earlier_checks.recall(self._folder), verdict)
             earlier_checks.remember(self._folder, verdict)
-            self._show_verdict(verdict, [*changes, *end])
+            self._show_verdict(verdict, [*changes, *earlier_checks.tell_class(verdict), *end])
             waiting = f"Waits for a change of {watching.WATCHED} in {self._folder}."
             self._done(verdict, picture, f"Checked at {time.strftime('%H:%M:%S')}. {waiting}")
 

@@ -18,7 +18,7 @@ GUIDE = (ROOT / "docs" / "class.md").read_text(encoding="utf-8")
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The configuration as it is shipped."""
-    for name in ("BASES", "GATEWAY", "IMAGE", "NAME", "PASSWORD"):
+    for name in ("ADMIN_PASSWORD", "BASES", "FILES", "GATEWAY", "IMAGE", "NAME", "PASSWORD"):
         monkeypatch.setenv(f"LAB_CLASS_{name}", f"the-{name.lower()}")
     monkeypatch.setenv("LAB_RUN_ID", "this-run")
     return hub.load(hub.CONFIG)
@@ -30,6 +30,20 @@ class TestConfiguration:
         assert settings.Authenticator.allowed_users == {"anna", "ben"}
         assert "allow_all" not in settings.Authenticator
         assert settings.SharedPasswordAuthenticator.user_password == "the-password"
+
+    def test_nothing_is_sent_to_an_instructor_who_is_not_named(self, settings: Any, tmp_path: Path) -> None:
+        """As shipped, there is no overview; with an instructor, there is, and learners are told."""
+        assert settings.Authenticator.admin_users == set()
+        assert "environment" not in settings.Spawner
+        assert [service["name"] for service in settings.JupyterHub.services] == ["idle"]
+
+        mine = tmp_path / "mine.py"
+        mine.write_text(hub.CONFIG.read_text().replace("instructors = set[str]()", 'instructors = {"carla"}'))
+        chosen = hub.load(mine)
+
+        assert chosen.Spawner.environment == {"LAB_CLASS_OVERVIEW": "http://the-gateway:8082/services/overview/"}
+        assert "see which of the seven tasks" in chosen.JupyterHub.template_vars["announcement"]
+        assert [service["name"] for service in chosen.JupyterHub.services] == ["idle", "overview"]
 
     def test_nobody_else_is_let_in_from_outside(self, settings: Any) -> None:
         """As shipped, the class is for this machine alone."""
