@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,12 +19,14 @@ from layerlab.classroom import hub
 from layerlab.engine import Engine
 from layerlab.engine import connection as engines
 from layerlab.paths import ROOT
+from tests.browser import accessibility
 from tests.engine.test_classroom_cluster import class_packages
 
 __all__ = ["class_packages"]
 
 NAME = "layerlab-test-class"
 PASSWORD = "many-stages"
+ADMIN_PASSWORD = "one stage after the other, and no more"
 START = 540  # seconds: on a new machine, the image and the bases' volume are made
 PORT = 8123
 KILLED = 128 + signal.SIGKILL  # as `docker exec` says it
@@ -35,10 +36,11 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """The configuration as it is shipped, with ports of its own."""
+    """The configuration as it is shipped, with an instructor, and with ports of its own."""
     path = tmp_path / "class.py"
+    shipped = hub.CONFIG.read_text().replace("instructors = set[str]()", 'instructors = {"carla"}')
     path.write_text(
-        f"{hub.CONFIG.read_text()}\nc.JupyterHub.bind_url = 'http://127.0.0.1:{PORT}'\n"
+        f"{shipped}\nc.JupyterHub.bind_url = 'http://127.0.0.1:{PORT}'\n"
         f"c.TraefikProxy.traefik_api_url = 'http://127.0.0.1:{PORT + 1}'\n"
     )
     return path
@@ -62,6 +64,7 @@ def class_up(class_packages: Path, config: Path, folder: Path) -> Iterator[subpr
         **os.environ,
         "LAB_CLASS_NAME": NAME,
         "LAB_CLASS_PASSWORD": PASSWORD,
+        "LAB_CLASS_ADMIN_PASSWORD": ADMIN_PASSWORD,
         "LAB_STAND_INS": "1",
         "PYTHONPATH": str(ROOT),
         "XDG_STATE_HOME": str(folder / "state"),
@@ -91,13 +94,19 @@ def class_up(class_packages: Path, config: Path, folder: Path) -> Iterator[subpr
             process.wait(timeout=120)
 
 
+def sign_in(page: Page, name: str, password: str = PASSWORD, then: str = "") -> None:
+    """Fill in the form of the hub's first page."""
+    page.context.clear_cookies()
+    page.goto(f"http://127.0.0.1:{PORT}/hub/login{then}")
+    page.get_by_text("Your instructors see").wait_for()
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
 def log_in(page: Page, name: str) -> None:
     """Log in, and wait for the first notebook."""
-    page.context.clear_cookies()
-    page.goto(f"http://127.0.0.1:{PORT}")
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    sign_in(page, name)
     page.wait_for_url(f"**/user/{name}/lab/**", timeout=180_000)
     page.get_by_role("heading", name="00 Start here").first.wait_for(timeout=180_000)
 
@@ -110,7 +119,7 @@ def type_in_terminal(page: Page, name: str, command: str) -> None:
     page.locator(".jp-Terminal-body.focus").wait_for()
     page.wait_for_timeout(2000)  # the shell's prompt is drawn, not text of the page
     page.keyboard.type(f"{command} && touch /tmp/typed\n")
-    for _ in range(240):
+    for _ in range(400):
         if inside(name, "test", "-e", "/tmp/typed").returncode == 0:
             return
         page.wait_for_timeout(1000)
@@ -129,14 +138,31 @@ def reaches(name: str, address: str, port: int) -> bool:
     return inside(name, "python3", "-c", attempt).returncode == 0
 
 
+def asks_hub(name: str, path: str) -> int:
+    """The status that the hub answers, where a learner asks its API with the token of their own server."""
+    attempt = (
+        "import os, requests; print(requests.get(os.environ['JUPYTERHUB_API_URL'] + "
+        f"{path!r}, headers={{'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN']}}).status_code)"
+    )
+    return int(inside(name, "python", "-c", attempt).stdout)
+
+
 def check_isolation(engine: Engine) -> None:
     """What anna and ben can do to each other and to the machine."""
     network = engine.client.networks.get(NAME)
     at = {one["Name"]: one["IPv4Address"].partition("/")[0] for one in network.attrs["Containers"].values()}
+    gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
     assert reaches("anna", at[f"{NAME}-anna"], 8888)
-    assert reaches("anna", network.attrs["IPAM"]["Config"][0]["Gateway"], 8081)
     assert not reaches("anna", at[f"{NAME}-ben"], 8888)
     assert not inside("ben", "docker", "images", "-q", "multi-stage-demo:optimized").stdout
+
+    # Of the machine: the hub and the overview, where the hub decides by the token; neither the proxy nor its API.
+    assert [port for port in (8081, 8082, PORT, PORT + 1, 2375, 2376) if reaches("anna", gateway, port)] == [
+        8081,
+        8082,
+    ]
+    assert asks_hub("anna", "/user") == 200
+    assert {asks_hub("anna", path) for path in ("/users", "/users/ben", "/services", "/proxy")} <= {403, 404}
 
     forbidden = (
         "touch /bases/new",
@@ -146,6 +172,34 @@ def check_isolation(engine: Engine) -> None:
     )
     assert [one for one in forbidden if inside("anna", "sh", "-c", one).returncode == 0] == []
     assert not inside("anna", "find", "/", "-xdev", "-perm", "/6000", "-type", "f").stdout
+
+    # All that an engine can give is what its learner has: root with every right in there is no root out here.
+    everything = ("docker", "run", "--rm", "--privileged", "--pid=host", "--net=host", "--volume=/:/machine")
+    image = ("--user=0", "--entrypoint=sh", "multi-stage-demo:optimized", "-c")
+    assert inside("anna", *everything, *image, "id -u").stdout.strip() == "0"
+    forbidden = (
+        "echo core > /proc/sys/kernel/core_pattern",
+        "mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk",
+        "touch /machine/bases/new",
+        "touch /machine/usr/bin/new",
+        "ls /machine/var/run/docker.sock",
+        "echo 1 > /proc/sys/vm/drop_caches",
+    )
+    assert [one for one in forbidden if inside("anna", *everything, *image, one).returncode == 0] == []
+
+
+def check_overview(page: Page) -> None:
+    """What the instructor sees of anna's check, and that nobody else sees it."""
+    assert page.goto(f"http://127.0.0.1:{PORT}/services/overview/").status == 403  # anna, who is logged in
+    sign_in(page, "carla", ADMIN_PASSWORD, "?next=%2Fservices%2Foverview%2F")
+    page.get_by_role("heading", name="Where the class is").wait_for()
+    row = page.get_by_role("row").filter(has=page.get_by_role("cell", name="anna"))
+    assert row.get_by_label("fail").count()
+    assert (
+        page.get_by_role("row").filter(has=page.get_by_role("cell", name="ben")).get_by_label("not checked").count()
+        == 7
+    )
+    assert accessibility.problems(page, ["body"]) == []
 
 
 def check_limits(engine: Engine) -> None:
@@ -173,10 +227,15 @@ def test_a_class_of_two(
             log_in(page, "ben")
             log_in(page, "anna")
             screenshot("class-notebook")
-            type_in_terminal(page, "anna", "docker build -t multi-stage-demo:optimized . && ./lab new mine")
+            type_in_terminal(
+                page,
+                "anna",
+                "docker build -t multi-stage-demo:optimized . && ./lab new mine; ./lab check mine > said; test -s said",
+            )
             screenshot("class-terminal")
-            verdict = json.loads(inside("anna", "./lab", "check", "mine", "--json").stdout)
-            assert {task["status"] for task in verdict["tasks"]} == {"passed", "failed"}
+            assert "Your instructor sees how the tasks stand" in inside("anna", "cat", "said").stdout
+            check_overview(page)
+            screenshot("class-overview")
             check_isolation(engine)
             check_limits(engine)
 
