@@ -69,7 +69,7 @@ c.DockerSpawner.extra_create_kwargs = {
 # ---- The network: learners cannot reach each other, only this machine, with the hub, and what lies outside.
 c.DockerSpawner.network_name = os.environ["LAB_CLASS_NAME"]
 c.DockerSpawner.use_internal_ip = True
-c.JupyterHub.hub_ip = os.environ["LAB_CLASS_GATEWAY"]
+c.JupyterHub.hub_ip = here = os.environ["LAB_CLASS_GATEWAY"]  # this machine, as learners' containers reach it
 c.JupyterHub.proxy_class = "traefik_file"
 c.TraefikProxy.traefik_log_level = "ERROR"
 
@@ -82,7 +82,7 @@ c.JupyterHub.load_roles = [{"name": "idle", "scopes": scopes, "services": ["idle
 
 # ---- The overview, where there are instructors. Learners' checks reach it beside the hub.
 if instructors:
-    overview = f"http://{os.environ['LAB_CLASS_GATEWAY']}:8082"
+    overview = f"http://{here}:8082"
     c.Spawner.environment = {"LAB_CLASS_OVERVIEW": f"{overview}/services/overview/"}
     c.JupyterHub.template_vars = {
         "announcement": "Your instructors see which of the seven tasks you have passed, and can open your lab."

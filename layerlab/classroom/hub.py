@@ -107,14 +107,14 @@ def up(
             ADMIN_PASSWORD: admin_password,
             "LAB_RUN_ID": runs.container_labels(engine)[ownership.CONTAINER_LABEL],
         }
-        if _listens():
+        settings = load(config)
+        if _listens(settings):
             raise LabError(
                 f"a class {NAME} runs already", remedy="end it, or give this one a name: LAB_CLASS_NAME=second"
             )
-        settings = load(config)
         _fill_bases(engine, settings, report)
         with _hub(engine, config) as process:
-            _wait_until_it_listens(process, report)
+            _wait_until_it_listens(process, settings, report)
             shown = admin_password if settings.Authenticator.admin_users else ""
             yield Hub(str(settings.JupyterHub.bind_url), password, shown, process)
 
@@ -269,22 +269,22 @@ def _hub(engine: Engine, config: Path) -> Iterator[subprocess.Popen[bytes]]:
         clean(engine, run=ownership.RUN_ID)
 
 
-def _wait_until_it_listens(hub: subprocess.Popen[bytes], report: Report) -> None:
+def _wait_until_it_listens(hub: subprocess.Popen[bytes], settings: Config, report: Report) -> None:
     began = time.monotonic()
     with ongoing(report, "start JupyterHub") as step:
         while time.monotonic() - began < START_TIMEOUT:
             if hub.poll() is not None:
                 raise _ended(hub.returncode)
-            if _listens():
+            if _listens(settings):
                 return
             step.say("")
             time.sleep(0.2)
         raise LabError(f"JupyterHub did not start in {START_TIMEOUT:.0f} s", remedy=f"see {_folder() / 'hub.log'}")
 
 
-def _listens() -> bool:
+def _listens(settings: Config) -> bool:
     """Whether a hub of this class listens; by then its proxy does, too."""
-    with suppress(OSError), socket.create_connection((os.environ["LAB_CLASS_GATEWAY"], 8081), timeout=1):
+    with suppress(OSError), socket.create_connection((str(settings.JupyterHub.hub_ip), 8081), timeout=1):
         return True
     return False
 

@@ -230,7 +230,7 @@ def test_a_class_of_two(
             type_in_terminal(
                 page,
                 "anna",
-                "docker build -t multi-stage-demo:optimized . && ./lab new mine; ./lab check mine > said; test -s said",
+                "docker build -t multi-stage-demo:optimized . && ./lab new my; ./lab check my > said; test -s said",
             )
             screenshot("class-terminal")
             assert "Your instructor sees how the tasks stand" in inside("anna", "cat", "said").stdout

@@ -13,18 +13,13 @@ import requests
 from tests.engine.conftest import import_busybox
 from tests.engine.spare_engine import SpareEngine, spare_engine
 from tests.engine.test_classroom_cluster import class_packages
-from tests.engine.test_classroom_logins import ADMIN_PASSWORD, log_in, running_hub, token_of
+from tests.engine.test_classroom_logins import ADMIN_PASSWORD, from_the_guide, log_in, running_hub, token_of
 
 __all__ = ["class_packages"]
 
 IMAGE = "layerlab-test-learner:latest"
-CHANGES = f"""
-import os, sys
-sys.path.append(os.environ["LAB_CLASS_FILES"])
-from machines import MachinesSpawner
-
-c.JupyterHub.spawner_class = MachinesSpawner
-c.DockerSpawner.use_internal_ip = False
+CHANGES = f"""{from_the_guide("MachinesSpawner", "")}
+c.DockerSpawner.tls_config = {{}}
 # In place of a learner's container, one that answers. What the hub does with it is the same.
 c.DockerSpawner.image, c.DockerSpawner.network_name = "{IMAGE}", "bridge"
 c.DockerSpawner.cmd = ["sh", "-c", "httpd -f -p 8888 -h /"]
