@@ -74,9 +74,8 @@ c.JupyterHub.proxy_class = "traefik_file"
 c.TraefikProxy.traefik_log_level = "ERROR"
 
 # ---- Whoever is gone gives back memory.
-c.JupyterHub.services = [
-    {"name": "idle", "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={idle}"]},
-]
+python = ["setpriv", "--pdeathsig", "TERM", sys.executable]  # which ends with the hub, however that ends
+c.JupyterHub.services = [{"name": "idle", "command": [*python, "-m", "jupyterhub_idle_culler", f"--timeout={idle}"]}]
 scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
 c.JupyterHub.load_roles = [{"name": "idle", "scopes": scopes, "services": ["idle"]}]
 
@@ -91,7 +90,7 @@ if instructors:
         {
             "name": "overview",
             "url": overview,
-            "command": [sys.executable, os.environ["LAB_CLASS_FILES"] + "/overview.py"],
+            "command": [*python, os.environ["LAB_CLASS_FILES"] + "/overview.py"],
             "environment": {"LAB_CLASS_LEARNERS": json.dumps(sorted(c.Authenticator.allowed_users))},
             "oauth_no_confirm": True,  # it is the hub's own
         }

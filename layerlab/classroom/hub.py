@@ -114,7 +114,7 @@ def up(
             )
         _fill_bases(engine, settings, report)
         with _hub(engine, config) as process:
-            _wait_until_it_listens(process, settings, report)
+            _wait_until_it_runs(process, report)
             shown = admin_password if settings.Authenticator.admin_users else ""
             yield Hub(str(settings.JupyterHub.bind_url), password, shown, process)
 
@@ -249,7 +249,7 @@ def _hub(engine: Engine, config: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (_folder() / "hub.log").open("wb") as log:
         # A session of its own: Ctrl-C reaches the lab alone, which ends the hub in order.
         hub = subprocess.Popen(
-            ending_with_us([sys.executable, "-m", "jupyterhub", "-f", str(config.resolve())]),
+            ending_with_us([sys.executable, "-m", "jupyterhub", "--log-level=INFO", "-f", str(config.resolve())]),
             env={**os.environ, "PATH": path},
             cwd=_folder(),
             stdin=subprocess.DEVNULL,
@@ -269,21 +269,21 @@ def _hub(engine: Engine, config: Path) -> Iterator[subprocess.Popen[bytes]]:
         clean(engine, run=ownership.RUN_ID)
 
 
-def _wait_until_it_listens(hub: subprocess.Popen[bytes], settings: Config, report: Report) -> None:
+def _wait_until_it_runs(hub: subprocess.Popen[bytes], report: Report) -> None:
     began = time.monotonic()
     with ongoing(report, "start JupyterHub") as step:
         while time.monotonic() - began < START_TIMEOUT:
             if hub.poll() is not None:
                 raise _ended(hub.returncode)
-            if _listens(settings):
-                return
+            if b"JupyterHub is now running" in (_folder() / "hub.log").read_bytes():
+                return  # from then on, it ends in order
             step.say("")
             time.sleep(0.2)
         raise LabError(f"JupyterHub did not start in {START_TIMEOUT:.0f} s", remedy=f"see {_folder() / 'hub.log'}")
 
 
 def _listens(settings: Config) -> bool:
-    """Whether a hub of this class listens; by then its proxy does, too."""
+    """Whether a hub of this class listens."""
     with suppress(OSError), socket.create_connection((str(settings.JupyterHub.hub_ip), 8081), timeout=1):
         return True
     return False
