@@ -47,7 +47,7 @@ def running_hub(class_packages: Path, folder: Path, changes: str = "") -> Iterat
     config.write_text(
         f"{shipped.replace(':8082', f':{overview}')}\nc.JupyterHub.bind_url = 'http://127.0.0.1:{port}'\n"
         f"c.JupyterHub.hub_port = {free_port()}\nc.TraefikProxy.traefik_api_url = 'http://127.0.0.1:{free_port()}'\n"
-        f"c.Authenticator.auto_login = False\n{changes.replace('CLASS', f'http://127.0.0.1:{port}')}\n"
+        f"c.Authenticator.auto_login = False\n{changes.replace('http://class.test', f'http://127.0.0.1:{port}')}\n"
     )
     environment = {
         **os.environ,
@@ -148,7 +148,9 @@ def from_the_guide(setting: str, provider: str) -> str:
     block = next(one for one in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if setting in one)
     secret = 'os.environ["CLASS_SECRET"]'
     ours = block.replace(secret, repr("a secret of the school and the class"))
-    return re.sub(r"https://\w+\.example\.org", lambda one: "CLASS" if "//class." in one[0] else provider, ours)
+    return re.sub(
+        r"https://\w+\.example\.org", lambda one: "http://class.test" if "//class." in one[0] else provider, ours
+    )
 
 
 def test_oauth(class_packages: Path, tmp_path: Path) -> None:
