@@ -51,8 +51,8 @@ class Hub:
 
     Attributes:
         address: Where learners log in.
-        password: The shared one.
-        admin_password: The instructors'; empty if there are none.
+        password: The shared one; empty if there is none.
+        admin_password: The instructors'; empty if there is none.
     """
 
     address: str
@@ -115,8 +115,9 @@ def up(
         _fill_bases(engine, settings, report)
         with _hub(engine, config) as process:
             _wait_until_it_runs(process, report)
-            shown = admin_password if settings.Authenticator.admin_users else ""
-            yield Hub(str(settings.JupyterHub.bind_url), password, shown, process)
+            shown = (password, admin_password if settings.Authenticator.get("admin_users") else "")
+            is_by_password = settings.JupyterHub.authenticator_class == "shared-password"
+            yield Hub(str(settings.JupyterHub.bind_url), *(shown if is_by_password else ("", "")), process)
 
 
 def down(engine: Engine, *, work: bool = False) -> list[str]:

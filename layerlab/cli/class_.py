@@ -39,9 +39,9 @@ def command(what: str, config: Path | None, work: bool, stand_ins: bool | None) 
             of_class = hub.up(engine, config=config or hub.CONFIG, allow_stand_ins=stand_ins, report=report)
             started = running.enter_context(of_class)
         out.print(f"\nThe class is at  {started.address}", style="bold")
-        out.print(f"The shared password is  {started.password}")
-        if started.admin_password:
-            out.print(f"The instructors' password is  {started.admin_password}")
+        for whose, password in (("shared", started.password), ("instructors'", started.admin_password)):
+            if password:
+                out.print(f"The {whose} password is  {password}")
         out.print("Ctrl-C here ends it; the learners' work stays.")
         with suppress(KeyboardInterrupt):
             started.wait()
