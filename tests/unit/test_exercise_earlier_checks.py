@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,21 @@ class TestFile:
         earlier_checks.remember(odd, verdict("ppppppp"))
 
         assert earlier_checks.recall(odd).tasks["build-stage"] == "pass"
+
+
+class TestAClass:
+    def test_nothing_is_sent_where_there_is_no_class(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Outside of a hub with an instructor, a check tells nobody."""
+        monkeypatch.delenv("LAB_CLASS_OVERVIEW", raising=False)
+
+        assert earlier_checks.tell_class(verdict()) == ()
+
+    def test_an_overview_that_does_not_answer_spoils_no_check(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The learner is told that the instructor does not see this one."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = taken.getsockname()
+        monkeypatch.setenv("LAB_CLASS_OVERVIEW", f"http://{address[0]}:{address[1]}/")
+
+        (told,) = earlier_checks.tell_class(verdict())
+
+        assert "cannot be reached" in told
