@@ -170,7 +170,7 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
         if not equals or at + length > end or not value.endswith(b"\n"):
             raise damaged("an extended header that cannot be read")
         key = name.decode("latin-1")
-        if key in _TEXTS | _NUMBERS and len(value) > 1:  # an empty value takes an earlier one back
+        if (key in _TEXTS or key in _NUMBERS) and len(value) > 1:  # an empty value takes an earlier one back
             yield key, _text(value[:-1])
         at += length
 
