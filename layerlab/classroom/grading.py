@@ -135,16 +135,11 @@ def grade_with(
             checked = _result(pool.submit(check, todo[digest]))
         settle(digest, checked)
     near = similar({one.learner: one.files[NAME].decode(errors="replace") for one in submissions if one.files})
-    return [
-        Mark(
-            one.learner,
-            Checked(why_not=one.why_not) if one.why_not else found[one.digest],
-            one.files,
-            one.notes,
-            near.get(one.learner, ()),
-        )
-        for one in submissions
-    ]
+    marks = []
+    for one in submissions:
+        checked = Checked(why_not=one.why_not) if one.why_not else found[one.digest]
+        marks.append(Mark(one.learner, checked, one.files, one.notes, near.get(one.learner, ())))
+    return marks
 
 
 def _result(future: Future[Checked]) -> Checked:

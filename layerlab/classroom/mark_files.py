@@ -91,27 +91,23 @@ def as_classroom50(marks: Sequence[Mark], environment: Mapping[str, str] = os.en
     Raises:
         UsageError: there are several submissions, or what the runner sets is missing.
     """
-    wanted = ("CLASSROOM", "ASSIGNMENT", "SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL")
-    missing = [name for name in wanted if not environment.get(name)]
+    fields = {"classroom": "CLASSROOM", "assignment": "ASSIGNMENT", "submission": "SUBMISSION_TAG"}
+    fields |= {"commit": "COMMIT_URL", "release": "RELEASE_URL"}
+    missing = [name for name in fields.values() if not environment.get(name)]
     if len(marks) != 1 or missing:
         why = f"{', '.join(missing)} not set" if missing else f"{len(marks)} submissions were given"
         raise UsageError(
             f"a result for Classroom 50 is that of one submission, within its runner ({why})",
             remedy="grade the one workspace there, as class/classroom50/autograder.py does",
         )
-    classroom, assignment, submission, commit, release = (environment[name] for name in wanted)
     tests = [
         {"test-name": f"{number} {wording.TITLES[number]}", "passed": passed, "score": int(passed), "max-score": 1}
         for number, passed in enumerate((status == "pass" for status in marks[0].checked.statuses), start=1)
     ]
     document: dict[str, Any] = {
         "schema": "classroom50/result/v1",
-        "classroom": classroom,
-        "assignment": assignment,
-        "submission": submission,
-        "commit": commit,
-        "release": release,
-        "review": environment.get("REVIEW_URL") or commit,
+        **{field: environment[name] for field, name in fields.items()},
+        "review": environment.get("REVIEW_URL") or environment["COMMIT_URL"],
         "datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "score": marks[0].score,
         "max-score": len(TASK_NAMES),

@@ -65,19 +65,12 @@ def print_examined(examined: Examined, *, advice: bool) -> None:
 
 
 def _print_causes(examined: Examined) -> None:
-    rows = [
-        {
-            "kind": "fact" if cause.is_fact else "judgement",
-            "cause": cause.cause,
-            "bytes": cause.bytes,
-            "files": cause.files,
-            "stored": _place(cause.line, cause.layer),
-            "by": "" if cause.by_layer is None else _place(cause.by_line, cause.by_layer),
-            "what": ", ".join(cause.details[:3]) or cause.examples[0],
-        }
-        for cause in examined.causes
-        if cause.bytes >= LEAST
-    ]
+    rows = []
+    for cause in (cause for cause in examined.causes if cause.bytes >= LEAST):
+        by = "" if cause.by_layer is None else _place(cause.by_line, cause.by_layer)
+        what = ", ".join(cause.details[:3]) or cause.examples[0]
+        kind, stored = "fact" if cause.is_fact else "judgement", _place(cause.line, cause.layer)
+        rows.append((kind, cause.cause, cause.bytes, cause.files, stored, by, what))
     show(
         pd.DataFrame(rows, columns=["kind", "cause", "bytes", "files", "stored", "by", "what"]),
         "What the image could do without", ["bytes"],

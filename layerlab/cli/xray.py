@@ -161,18 +161,15 @@ def _examine(
     engine: Engine | None, looked: Image, source: BuildSource | None, *, reads: bool, proves: bool, must_fit: bool
 ) -> Examined:
     """Find out more about an image. If need not be, a Dockerfile that has changed since is left out, and said so."""
-    found: Examined
-    without = ""
     with displays.terminal(f"looking into {looked.name}") as report:
         try:
-            found = xray.examine(engine, looked, source, read_contents=reads, proves=proves, report=report)
+            return xray.examine(engine, looked, source, read_contents=reads, proves=proves, report=report)
         except OtherDockerfile as error:
             if must_fit:
                 raise
             without = f"{error}: where its files came from is left out"
-            found = xray.examine(engine, looked, read_contents=reads, report=report)
-    if without:
-        err.print(f"lab: {printable(without)}")
+        found = xray.examine(engine, looked, read_contents=reads, report=report)
+    err.print(f"lab: {printable(without)}")
     return found
 
 

@@ -14,13 +14,6 @@ from layerlab.engine.docker_settings import Candidate
 from layerlab.engine.symptoms import disk_full, is_disk_full
 
 __all__ = [
-    "SDK_ERRORS",
-    "Candidate",
-    "Engine",
-    "answering",
-    "connect",
-    "disk_full",
-    "gone",
-    "is_disk_full",
+    "SDK_ERRORS", "Candidate", "Engine", "answering", "connect", "disk_full", "gone", "is_disk_full",
     "open_engine",
-]
+]  # fmt: skip

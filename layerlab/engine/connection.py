@@ -68,6 +68,11 @@ class Engine:
     platform: str = ""  # such as ``linux/amd64``, as BuildKit's TARGETPLATFORM has it; empty where it does not say
 
     @property
+    def environment(self) -> dict[str, str]:
+        """By which a docker client finds it. A context may hold certificates, and DOCKER_HOST would win over it."""
+        return {"DOCKER_CONTEXT": self.context} if self.context else {"DOCKER_HOST": self.endpoint}
+
+    @property
     def has_containerd_store(self) -> bool:
         """Whether images live in containerd, where overlay2's directories do not exist."""
         known = {"overlay2", "btrfs", "zfs", "vfs", "fuse-overlayfs", "aufs"}

@@ -129,8 +129,7 @@ def _environment(engine: Engine, token: str) -> dict[str, str]:
     # The token goes by the environment: a command line can be read by every user of the machine.
     return {
         **os.environ,
-        # A context may hold certificates, and DOCKER_HOST would win over it.
-        **({"DOCKER_CONTEXT": engine.context} if engine.context else {"DOCKER_HOST": engine.endpoint}),
+        **engine.environment,
         "JUPYTER_TOKEN": token,
         "LAB_RUN_ID": RUN_ID,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",

@@ -18,6 +18,7 @@ import shutil
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -50,38 +51,10 @@ from layerlab.ui.units import counted
 from layerlab.xray import BuildSource, Examined, proof
 
 __all__ = [
-    "about",
-    "advice",
-    "build",
-    "causes",
-    "check",
-    "compare",
-    "difference",
-    "doctor",
-    "engine",
-    "expect",
-    "experiment",
-    "explore",
-    "findings",
-    "lines",
-    "look",
-    "new",
-    "newer",
-    "owned",
-    "packed",
-    "panel",
-    "plots",
-    "prove",
-    "rebuilds",
-    "remove",
-    "results",
-    "run",
-    "setup",
-    "show",
-    "surfaces",
-    "table",
-    "wait_for_health",
-]
+    "about", "advice", "build", "causes", "check", "compare", "difference", "doctor", "engine", "expect",
+    "experiment", "explore", "findings", "lines", "look", "new", "newer", "owned", "packed", "panel", "plots",
+    "prove", "rebuilds", "remove", "results", "run", "setup", "show", "surfaces", "table", "wait_for_health",
+]  # fmt: skip
 
 HEALTH_PAUSE: Final = 0.2  # seconds between two looks at a service's health
 _COPIED: Final = (
@@ -421,17 +394,11 @@ def results(verdict: Verdict) -> pd.DataFrame:
     >>> results(Verdict(None, (Result(1, "pass", ()),)))[["task", "name", "status"]].to_dict("records")
     [{'task': 1, 'name': 'build-stage', 'status': 'pass'}]
     """
-    rows = [
-        (
-            task.id,
-            task.name,
-            wording.TITLES[task.id],
-            task.status,
-            sum(finding.level == "error" for finding in task.findings),
-            sum(finding.level == "advice" for finding in task.findings),
-        )
-        for task in verdict.tasks
-    ]
+    rows: list[object] = []
+    for task in verdict.tasks:
+        levels = Counter(finding.level for finding in task.findings)
+        counts = levels["error"], levels["advice"]
+        rows.append((task.id, task.name, wording.TITLES[task.id], task.status, *counts))
     return _frame(rows, task="int64", name="str", what="str", status="str", errors="int64", advice="int64")
 
 

@@ -27,24 +27,16 @@ def docker(engine: Engine, folder: Path, *words: str) -> str:
     Raises:
         UsageError: there is no client, or it ended with another status than 0.
     """
-    which = {"DOCKER_CONTEXT": engine.context} if engine.context else {"DOCKER_HOST": engine.endpoint}
+    environment = {**os.environ, **engine.environment, "BUILDX_BUILDER": "default"}
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     command = " ".join(["docker", *words])
     try:
-        done = subprocess.run(
-            ["docker", *words],
-            cwd=folder,
-            env={**os.environ, **which, "BUILDX_BUILDER": "default"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        done = subprocess.run(["docker", *words], cwd=folder, env=environment, **streams, text=True, check=False)
     except OSError as error:
         raise UsageError(f"{command}: {error}", remedy="install the docker client") from None
     if done.returncode:
         raise UsageError(f"{command} ended with {done.returncode}:\n{done.stdout}", remedy="see what it says")
-    return done.stdout
+    return str(done.stdout)
 
 
 def lacking(engine: Engine, needs: str, *, containerd: bool) -> str:

@@ -30,18 +30,6 @@ from layerlab.plots.layers import beside, staircase, waste
 from layerlab.plots.picture import Picture
 
 __all__ = [
-    "Picture",
-    "access",
-    "beside",
-    "dockerfile",
-    "flow",
-    "measures",
-    "owners",
-    "parts",
-    "rebuilds",
-    "sizes",
-    "stages",
-    "staircase",
-    "surfaces",
-    "waste",
-]
+    "Picture", "access", "beside", "dockerfile", "flow", "measures", "owners", "parts", "rebuilds", "sizes",
+    "stages", "staircase", "surfaces", "waste",
+]  # fmt: skip

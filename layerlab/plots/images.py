@@ -13,7 +13,7 @@ from layerlab.errors import UsageError
 from layerlab.plots.labels import clean, named, sentence_list, text_width
 from layerlab.plots.page import INSIDE, MARGIN, Page, Panel, fitting, open_page
 from layerlab.plots.picture import Picture, checked, few, of_images
-from layerlab.plots.style import BAND, MUTED, PARTS, SMALL, STORED, TEXT, Look, known_part, part_order
+from layerlab.plots.style import BAND, MUTED, PARTS, SMALL, STORED, TEXT, Look, known_part
 from layerlab.ui.units import counted, megabytes, times
 
 ROW: Final = 0.46
@@ -191,7 +191,7 @@ def parts(table: pd.DataFrame) -> Picture:
     """
     question = "Where did the megabytes go?"
     data = of_images(table, "the table of parts").T.groupby(known_part).sum().T
-    data = data[[part for part in sorted(data.columns, key=part_order) if data[part].any()]]
+    data = data[[part for part in sorted(data.columns, key=list(PARTS).index) if data[part].any()]]
     names, totals = list(data.index), list(data.sum(axis=1))
     answer = f"{_compared(names, totals)} {_gone(data, totals)}".strip()
     page = open_page(question, answer, ROW * len(data) + LINE * (len(data.columns) + 1) + 0.6)
@@ -288,7 +288,7 @@ def owners(table: pd.DataFrame, top: int = 12) -> Picture:
     answer = "; ".join(f"{named(i)}: {megabytes(totals[i])} MB, {counted(counts[i], 'owner')}" for i in images) + "."
     page = open_page(question, answer, OWNER * (len(shown) + len(below) + 0.4) + 0.55)
     top_edge = page.top + 0.48
-    parts = sorted(set(shown["part"]), key=part_order)
+    parts = sorted(set(shown["part"]), key=list(PARTS).index)
     page.key(MARGIN, page.top + 0.02, [(PARTS[part], part) for part in parts])
     page.text(MARGIN, page.top + 0.3, "in MB", points=SMALL, colour=MUTED)
     page.column(MARGIN, top_edge, OWNER, shown.index, points=SMALL, width=OWNERS - 0.12)
@@ -336,7 +336,7 @@ def flow(table: pd.DataFrame) -> Picture:
         )
     rows["part"] = rows["part"].map(known_part)
     data = rows.groupby(["fate", "part"], as_index=False)["bytes"].sum()
-    data = data[data["bytes"] > 0].sort_values("part", key=lambda parts: parts.map(part_order), kind="stable")
+    data = data[data["bytes"] > 0].sort_values("part", key=lambda parts: parts.map(list(PARTS).index), kind="stable")
     sums = {fate: float(data.loc[data["fate"] == fate, "bytes"].sum()) for fate in FATES}
     stage, image = sums["copied"] + sums["left behind"], sums["copied"] + sums["own"]
     answer = (
@@ -345,7 +345,7 @@ def flow(table: pd.DataFrame) -> Picture:
         f"{megabytes(sums['own'])} MB of its own."
     )
     page = open_page(question, answer, ROW * 2 + 0.75)
-    present = sorted(set(data["part"]), key=part_order)
+    present = sorted(set(data["part"]), key=list(PARTS).index)
     page.key(MARGIN, page.top + 0.05, [(PARTS[part], part) for part in present])
     panel = rows_of_images(page, ["build stage", "final image"], [stage, image], page.top + 0.25)
     for row, fates in enumerate((FATES[:2], FATES[::2])):

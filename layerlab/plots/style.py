@@ -93,8 +93,3 @@ def themed(svg: str) -> str:
 def known_part(part: object) -> str:
     """The part under which bytes are drawn: ``other`` for one that has no look of its own."""
     return str(part) if str(part) in PARTS else "other"
-
-
-def part_order(part: str) -> int:
-    """The place of a part in a stack."""
-    return list(PARTS).index(part)
