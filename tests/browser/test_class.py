@@ -31,7 +31,7 @@ START = 540  # seconds: on a new machine, the image and the bases' volume are ma
 PORT = 8123
 KILLED = 128 + signal.SIGKILL  # as `docker exec` says it
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def type_in_terminal(page: Page, name: str, command: str) -> None:
     page.locator(".jp-Terminal-body.focus").wait_for()
     page.wait_for_timeout(2000)  # the shell's prompt is drawn, not text of the page
     page.keyboard.type(f"{command} && touch /tmp/typed\n")
-    for _ in range(400):
+    for _ in range(600):
         if inside(name, "test", "-e", "/tmp/typed").returncode == 0:
             return
         page.wait_for_timeout(1000)
