@@ -21,6 +21,7 @@ from layerlab.dockerfile import Dockerfile
 from layerlab.engine import Engine
 from layerlab.errors import OtherDockerfile, UsageError
 from layerlab.image import Image
+from layerlab.image.formats import archive
 from layerlab.image.store import sources
 from layerlab.paths import write_output
 from layerlab.ui import displays
@@ -84,7 +85,8 @@ def command(  # noqa: PLR0917  # click calls it by names
     by `docker save`, or an OCI layout (a folder or a tar file), compressed or not. Sizes are of files without
     compression; MB are 10^6 bytes.
 
-    --sbom lists what is installed, and each file that no package owns.
+    --sbom lists what is installed, and each file that no package owns. Of an OCI layout with attestations, it says
+    beside that what these list (SPDX), and what the image was made from (provenance).
 
     With --origins, --advice, --prove or --html, what it was built from is built again, which takes a moment where all
     of it is in the build cache. What is built is removed.
@@ -114,7 +116,7 @@ def command(  # noqa: PLR0917  # click calls it by names
     if html and found:
         _write_report(html, found, checks)
     if sbom:
-        _write_bill_of_materials(sbom, engine, looked)
+        _write_bill_of_materials(sbom, engine, looked, image)
     if as_json and found:
         document = compare.document(engine, [looked])
         document |= xray.document(found)
@@ -186,14 +188,16 @@ def _write_report(path: Path, found: Examined, checks: Sequence[Check]) -> None:
     err.print(f"{path}: {size}, all in one file; open it in a browser")
 
 
-def _write_bill_of_materials(path: Path, engine: Engine | None, looked: Image) -> None:
+def _write_bill_of_materials(path: Path, engine: Engine | None, looked: Image, name: str) -> None:
     from layerlab.image.store import file_reader  # noqa: PLC0415  # the library for it takes a second to load
-    from layerlab.xray.bill_of_materials import bill_of_materials  # noqa: PLC0415
+    from layerlab.xray.bill_of_materials import beside, bill_of_materials  # noqa: PLC0415
 
     text = bill_of_materials(looked, file_reader.for_image(engine, looked))
     write_output(path, text)
     kinds = Counter(component["type"] for component in json.loads(text)["components"])
     err.print(f"{path}: {kinds['library']:,} packages, {kinds['file']:,} files that no package owns; CycloneDX 1.6")
+    for line in beside(text, archive.statements(Path(name), looked.id) if is_file(name) else ()):
+        err.print(f"{printable(name)}: {printable(line)}")
 
 
 def read_image(engine: Engine | None, name: str, platform: str | None, built_from: Dockerfile | None = None) -> Image:

@@ -20,7 +20,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,8 +34,7 @@ from layerlab.image.formats.stream import PIECE, Budget, Stream, Stretch, damage
 from layerlab.image.formats.tar import BLOCK, Member, is_tar, members
 from layerlab.image.layer import Layer
 
-LARGEST_JSON: Final = 4_000_000
-"""Bytes of a description that is still read. Attestations, which list an image's software, are larger: not needed."""
+LARGEST_JSON: Final = 4_000_000  # bytes of a description; attestations, which list an image's software, may be larger
 LARGEST_TOTAL: Final = 64_000_000  # bytes of all descriptions
 MOST_PARTS: Final = 10_000
 MOST_LINKS: Final = 10  # that lead from one name to the next
@@ -125,6 +124,36 @@ def read_path(
         raise ArchiveError(what, remedy="check the file and its permissions") from error
 
 
+def statements(path: Path, image_id: str) -> list[dict[str, Any]]:
+    """What attestations beside an image say of it, as in-toto statements (`Statement v1`), which are not verified.
+
+    The path is a file, or the directory of an OCI layout; one that is compressed as a whole is not read again.
+    `image_id` is the digest of the image's config.
+
+    Raises:
+        ArchiveError: it is damaged.
+    """
+    with ExitStack() as opened:
+        if path.is_dir():
+            parts = _in_directory(path, iter, None)
+        else:
+            file = opened.enter_context(path.open("rb", buffering=0))
+            if not path.is_file() or not is_tar(os.pread(file.fileno(), BLOCK, 0)):
+                return []
+            parts = _in_file(file.fileno(), os.fstat(file.fileno()).st_size, iter, None)
+        if not parts.has("index.json"):
+            return []
+        parts.largest = LARGEST_TOTAL
+        manifests = dict(_manifests(parts, parts.json("index.json"), set()))
+        return [
+            _dict(parts.json(blob))
+            for entry, manifest in manifests.values()
+            if _config(manifests.get(_dict(entry.get("annotations")).get("vnd.docker.reference.digest"))) == image_id
+            for blob in map(_blob, map(_dict, _list(manifest.get("layers"))))
+            if parts.document(blob) is not None
+        ]
+
+
 def is_layout(path: Path) -> bool:
     """Whether this is the directory of an OCI layout."""
     return path.is_dir() and (path / "index.json").is_file() and (path / "blobs").is_dir()
@@ -174,6 +203,7 @@ class _Parts:
     wanted: WantedFiles | None = None
     find: Callable[[str], tuple[int, Iterator[bytes]] | None] = field(default=lambda _: None)
     is_compressed: bool = False  # as a whole
+    largest: int = LARGEST_JSON
     links: dict[str, str] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     layers: dict[str, tuple[Layer, str]] = field(default_factory=dict)
@@ -251,7 +281,7 @@ class _Parts:
         start = stream.peek(min(size, BLOCK))[:size]
         if not is_tar(start) and start.lstrip()[:1] in {b"{", b"["}:
             self.refused[path] = damaged(f"the layer {path!r} is no layer")
-            if size <= LARGEST_JSON:
+            if size <= self.largest:
                 self.document_bytes += size
                 if self.document_bytes > LARGEST_TOTAL:
                     raise damaged("its descriptions are larger than those of any image")
@@ -389,6 +419,27 @@ def _for_platform(
         f"the archive holds no image for {meant}, but for {', '.join(present):.300}{lacks:.300}",
         remedy=f"choose one of these, such as --platform {present[0]}",
     )
+
+
+_Manifest = tuple[dict[str, Any], dict[str, Any]]
+"""An index's entry, and the manifest to which it leads."""
+
+
+def _manifests(parts: _Parts, index: Any, seen: set[str]) -> Iterator[tuple[object, _Manifest]]:
+    """All manifests that an index leads to, by their digests."""
+    for entry in _entries(index):
+        blob = _blob(entry)
+        if blob not in seen and len(seen) < MOST_MANIFESTS and parts.has(blob):
+            seen.add(blob)
+            document = _dict(parts.json(blob))
+            if "manifests" in document:
+                yield from _manifests(parts, document, seen)
+            else:
+                yield entry["digest"], (entry, document)
+
+
+def _config(manifest: _Manifest | None) -> object:
+    return _dict(manifest[1].get("config")).get("digest") if manifest else None
 
 
 def _described(parts: _Parts) -> list[_Described]:
