@@ -164,3 +164,10 @@ def test_the_tests_are_there(test: str) -> None:
 
 def _is_like(line: str, pattern: str) -> bool:
     return line.startswith(pattern.removesuffix("...").rstrip()) if pattern.endswith("...") else line == pattern
+
+
+def test_the_map_has_every_notebook() -> None:
+    """The picture in notebook 00 has a box for each."""
+    boxes = re.findall(r">(\d\d)<", (ROOT / "docs/images/tour.svg").read_text(encoding="utf-8"))
+
+    assert sorted(boxes) == sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
