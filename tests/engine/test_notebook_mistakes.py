@@ -105,6 +105,22 @@ MISTAKES = (
         every_run=False,
     ),
     Mistake(
+        "a secret is handed over empty",
+        *("layerlab/builder/session.py", "encoded(1, secrets[wanted])", 'encoded(1, b"")'),
+        "07-production.ipynb",
+        ("cell-02", "cell-11-find", "a1520971"),
+        seen="mounted, said: 0 /run/secrets/token",
+        every_run=False,
+    ),
+    Mistake(
+        "the image without a base has one",
+        *("Dockerfile.minimal", "FROM scratch\n\nCOPY", "FROM build\n\nCOPY"),
+        "09-how-small-can-it-go.ipynb",
+        ("cell-01", "cell-17"),
+        seen="sh: 0",
+        every_run=False,
+    ),
+    Mistake(
         "a build makes the last stage, whatever its target",
         *("layerlab/builder/building.py", "final.name if final != parsed.stages[-1] else None", "None"),
         "10-newer-tools.ipynb",
