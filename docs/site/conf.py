@@ -5,6 +5,7 @@ docs/contributing.md says how to make it.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -67,8 +68,9 @@ CHANGELOG
 
 
 def add_contents(_app: Sphinx, document: str, source: list[str]) -> None:
-    """Give the first page what the side bar is made of."""
+    """Give the first page what the side bar is made of, and take away what leads to GitHub's own pages."""
     if document == root_doc:
+        source[0] = re.sub(r"(?m)^.*\]\(\.\./\.\./.*\n", "", source[0])
         source[0] += CONTENTS.replace("EXPLORER\n", "docs/site/explorer\n" if EXPLORER.exists() else "")
 
 

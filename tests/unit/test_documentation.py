@@ -18,6 +18,8 @@ from tests.documents import DOCUMENTS, Document
 from tests.unit.command_lines import explains
 
 EVERY = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=list(DOCUMENTS))
+ON_GITHUB = re.compile(r"\.\./\.\./(?:actions/(workflows/[^/]+)|codespaces/|deployments/)")
+"""Where README links to GitHub's own pages about a repository, whatever it is called."""
 RUN_BY = {
     "./lab": "tests.engine.test_readme:test_lab_without_anything",
     "./lab new my-image": "tests.engine.test_readme:test_the_exercise_from_the_first_line_on",
@@ -71,6 +73,9 @@ def test_links_lead_somewhere(document: Document) -> None:
         url = urlsplit(link)
         if url.scheme or url.netloc:
             continue  # tests/external_links.py asks for those, when told to
+        if document.name == "README.md" and (workflow := ON_GITHUB.match(url.path)):
+            assert not workflow[1] or (ROOT / ".github" / workflow[1]).exists(), link
+            continue
         target = (document.path.parent / unquote(url.path)).resolve() if url.path else document.path
         assert target.is_relative_to(ROOT), link
         assert target.exists(), link
@@ -90,7 +95,13 @@ def test_a_dead_link_is_seen(tmp_path_factory: pytest.TempPathFactory, monkeypat
     folder = tmp_path_factory.mktemp("texts")
     monkeypatch.setattr("tests.unit.test_documentation.ROOT", folder)
     monkeypatch.setattr("tests.documents.ROOT", folder)
-    for text in ("[a](no-such-file.md)", "[a](#no-such-heading)", "![a](none.png)", '<img src="none.png">'):
+    for text in (
+        "[a](no-such-file.md)",
+        "[a](../../actions/workflows/none.yml)",
+        "[a](#no-such-heading)",
+        "![a](none.png)",
+        '<img src="none.png">',
+    ):
         (folder / "text.md").write_text(f"# A heading\n\n{text}\n")
         document = Document(folder / "text.md")
         monkeypatch.setitem(DOCUMENTS, "text.md", document)
