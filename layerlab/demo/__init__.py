@@ -113,6 +113,7 @@ def build_image(
     name: str,
     *,
     no_cache: bool = False,
+    secrets: Mapping[str, bytes] | None = None,
     allow_stand_ins: bool | None = None,
     report: Report = silent,
 ) -> Build:
@@ -137,6 +138,7 @@ def build_image(
         tag=wanted.tag if tagged is None or is_own_image(tagged) else None,
         labels=ownership.image_labels(name),
         no_cache=no_cache,
+        secrets=secrets,
         report=report,
     )
     ownership.mark_image(engine.client.images.get(built.image_id))
