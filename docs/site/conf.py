@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from docutils import nodes
-from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -89,7 +88,6 @@ def lead_home(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    app.add_lexer("mermaid", TextLexer)  # GitHub and JupyterLab draw such diagrams; here they are read
     app.connect("source-read", add_contents)
     app.connect("missing-reference", folder_or_nothing)
     app.connect("build-finished", lead_home)
