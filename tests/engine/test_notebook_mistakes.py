@@ -105,14 +105,6 @@ MISTAKES = (
         every_run=False,
     ),
     Mistake(
-        "a secret is handed over empty",
-        *("layerlab/builder/session.py", "encoded(1, secrets[wanted])", 'encoded(1, b"")'),
-        "07-production.ipynb",
-        ("cell-02", "cell-11-find", "a1520971"),
-        seen="mounted, said: 0 /run/secrets/token",
-        every_run=False,
-    ),
-    Mistake(
         "the image without a base has one",
         *("Dockerfile.minimal", "FROM scratch\n\nCOPY", "FROM build\n\nCOPY"),
         "09-how-small-can-it-go.ipynb",
