@@ -105,8 +105,8 @@ MISTAKES = (
         every_run=False,
     ),
     Mistake(
-        "the image without a base has one",
-        *("Dockerfile.minimal", "FROM scratch\n\nCOPY", "FROM build\n\nCOPY"),
+        "the whole build stage is copied, not what was gathered",
+        *("Dockerfile.minimal", "COPY --from=build /slim /", "COPY --from=build / /"),
         "09-how-small-can-it-go.ipynb",
         ("cell-01", "cell-17"),
         seen="sh: 0",
