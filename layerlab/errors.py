@@ -18,19 +18,12 @@ Blame = Literal["dockerfile", "workspace", "engine", "network", "limit"]
 
 @dataclass(frozen=True)
 class Failure:
-    """What does not work in somebody's image or build, and who is to blame: told, not raised.
+    """What does not work in somebody's image or build, and who is to blame: told, not raised."""
 
-    Attributes:
-        blame: The Dockerfile, another file of the workspace, the engine, the network, or a limit of ours.
-        message: What happened, then what to do: a sentence or two each.
-        line: The line of the Dockerfile that it is about, if there is one.
-        log: The lines of a step's log that tell why it failed.
-    """
-
-    blame: Blame
-    message: str
-    line: int | None = None
-    log: str = ""
+    blame: Blame  # the Dockerfile, another file of the workspace, the engine, the network, or a limit of ours
+    message: str  # what happened, then what to do: a sentence or two each
+    line: int | None = None  # the line of the Dockerfile that it is about, if there is one
+    log: str = ""  # the lines of a step's log that tell why it failed
 
 
 class LabError(Exception):

@@ -47,17 +47,11 @@ STOP_TIMEOUT: Final = 60.0  # seconds for the hub to stop all containers
 
 @dataclass(frozen=True)
 class Hub:
-    """A hub that answers.
+    """A hub that answers."""
 
-    Attributes:
-        address: Where learners log in.
-        password: The shared one; empty if there is none.
-        admin_password: The instructors'; empty if there is none.
-    """
-
-    address: str
-    password: str
-    admin_password: str
+    address: str  # where learners log in
+    password: str  # the shared one; empty if there is none
+    admin_password: str  # the instructors'; empty if there is none
     _process: subprocess.Popen[bytes]
 
     def wait(self) -> None:
