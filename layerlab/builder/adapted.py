@@ -24,13 +24,16 @@ def frontend(text: str) -> tuple[int, str] | None:
 
 
 def without_frontend(text: str) -> str:
-    r"""The text with an empty comment in the place of ``# syntax=``.
+    r"""The text without ``# syntax=``. The directives after it move up, and a comment takes the place of the last.
 
-    >>> without_frontend("# syntax=docker/dockerfile:1\nFROM a")
-    '#\nFROM a'
+    >>> without_frontend("# syntax=docker/dockerfile:1\n# escape=`\nFROM a")
+    '# escape=`\n#\nFROM a'
     """
-    found, lines = frontend(text), text.split("\n")
-    return "\n".join("#" if found and number == found[0] else line for number, line in enumerate(lines, 1))
+    lines = text.split("\n")
+    if found := frontend(text):
+        del lines[found[0] - 1]
+        lines.insert(next(at for at, line in enumerate(lines) if not DIRECTIVE.fullmatch(line.strip())), "#")
+    return "\n".join(lines)
 
 
 def with_names(text: str, dockerfile: Dockerfile) -> str:

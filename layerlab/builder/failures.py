@@ -213,9 +213,8 @@ def _without_step(message: str, rows: Sequence[Row], dockerfile: Dockerfile) -> 
     if error := _no_such_stage(message, dockerfile):
         return error
     if newer := _NEWER_OPERATOR.search(message):
-        where = (
-            f"line {line} of the Dockerfile" if (line := _line_of_quoted(message, dockerfile)) else "the Dockerfile"
-        )
+        line = _line_of_quoted(message, dockerfile)
+        where = f"line {line} of the Dockerfile" if line else "the Dockerfile"
         return DockerfileError(
             f"{where}: {OLD_BUILDER} does not know {newer[1]}…}}, which came with newer ones",
             remedy="update the engine, or begin the Dockerfile with # syntax=docker/dockerfile:1 (which is pulled "

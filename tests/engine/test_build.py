@@ -116,7 +116,7 @@ class TestBuild:
         if int(engine.version.partition(".")[0]) >= 26:
             assert list(build(engine, tmp_path, tag=new_tag()).stages.base) == [busybox_image, busybox_image]
         else:
-            with pytest.raises(DockerfileError, match=r"line 2 .* this engine's builder does not know"):
+            with pytest.raises(DockerfileError, match=r"line 3 .* this engine's builder does not know"):
                 build(engine, tmp_path)
 
     @pytest.mark.long

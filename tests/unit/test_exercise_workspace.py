@@ -266,8 +266,8 @@ class TestAdapted:
         ("text", "expected"),
         [
             ("# syntax=docker/dockerfile:1\nFROM a\n", "#\nFROM a\n"),
-            ("# escape=`\r\n# syntax = docker/dockerfile:1\r\n\r\nFROM a\n", "# escape=`\r\n#\n\r\nFROM a\n"),
-            ("#syntax=x/y\n# check=skip=all\nFROM a\n", "#\n# check=skip=all\nFROM a\n"),
+            ("# syntax = docker/dockerfile:1\r\n# escape=`\r\n\r\nFROM a\n", "# escape=`\r\n#\n\r\nFROM a\n"),
+            ("# escape=`\n#syntax=x/y\n# check=skip=all\nFROM a\n", "# escape=`\n# check=skip=all\n#\nFROM a\n"),
             (
                 "# a comment\n# syntax=docker/dockerfile:1\nFROM a\n",
                 "# a comment\n# syntax=docker/dockerfile:1\nFROM a\n",
@@ -275,7 +275,7 @@ class TestAdapted:
         ],
     )
     def test_without_frontend(self, text: str, expected: str) -> None:
-        """An empty comment takes its place, and an escape directive before it stays one."""
+        """The line goes, what comes after it stays where it is, and an escape directive stays one."""
         assert adapted.without_frontend(text) == expected
         assert [i.line for i in parse(expected).instructions] == [i.line for i in parse(text).instructions]
 
